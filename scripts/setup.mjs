@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+// Makes a fresh checkout ready: the right Node, the locked dependencies, a current build.
+// Everything it says goes to stderr, for stdout belongs to the command that runs after it.
+// It is called by name from `npm start` and `npm test`: lifecycle pre-hooks are skipped silently
+// under `ignore-scripts`, and that is just where a first run must not fail.
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const buildOnly = process.argv.includes('--build-only');
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 20)) {
+  console.error(`static-call needs Node 20.20 or newer; this is ${process.versions.node}.`);
+  process.exit(4);
+}
+// An installed package has its build and neither sources nor a lock file: nothing to do.
+if (!existsSync(join(root, 'src'))) process.exit(0);
+
+/** Two runs at once (a test beside a start) must not both install: the second waits for the first. */
+function lock(path) {
+  for (let waitedMs = 0; ; waitedMs += 200) {
+    try {
+      const file = openSync(path, 'wx');
+      writeSync(file, String(process.pid));
+      closeSync(file);
+      process.on('exit', () => rmSync(path, { force: true }));
+      return;
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
+    const owner = Number(readOr(path, '0'));
+    if (owner && !alive(owner)) rmSync(path, { force: true });
+    else if (waitedMs > 600_000) {
+      console.error(`setup: ${path} has been held by process ${owner} for ten minutes; remove it if that is not a setup.`);
+      process.exit(4);
+    } else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
+  }
+}
+function alive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+function readOr(path, otherwise) {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return otherwise;
+  }
+}
+const modified = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0);
+
+function run(command, args) {
+  const done = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2] });
+  if (done.error) {
+    console.error(`setup: ${command} could not be started: ${done.error.message}`);
+    process.exit(4);
+  }
+  if (done.status !== 0) process.exit(done.status ?? 1);
+}
+
+lock(join(root, '.setup.lock'));
+const installed = join(root, 'node_modules', '.package-lock.json');
+if (!buildOnly && modified(installed) < modified(join(root, 'package-lock.json'))) {
+  // Development and optional packages are named because NODE_ENV=production would leave them out.
+  run('npm', ['ci', '--include=dev', '--include=optional', '--ignore-scripts', '--no-audit', '--no-fund']);
+}
+run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root]);

@@ -1,0 +1,108 @@
+// Every refusal of the library is one class with a code from one table. A row says which exit status
+// the command line gives and what the user can do; the message, made where the fault is found, says what
+// was found and `at` says where. Expected outcomes (a property that fails) are values, not faults.
+
+/** Exit statuses of the command line. */
+export const EXIT = { good: 0, no: 1, usage: 2, input: 3, environment: 4, bug: 70, interrupted: 130 } as const;
+
+interface Row {
+  readonly exit: 1 | 2 | 3 | 4;
+  readonly hint: string;
+}
+
+const ROWS = {
+  // base: files and arguments
+  'no-such-file': { exit: 3, hint: 'check the path' },
+  'unreadable-file': { exit: 3, hint: 'check that it is a regular file that you may read' },
+  'bad-usage': { exit: 2, hint: 'see --help' },
+
+  // elf
+  'not-elf': { exit: 3, hint: 'give an ELF object, shared object or executable' },
+  'wrong-class': { exit: 3, hint: 'only 64-bit little-endian x86-64 ELF is supported' },
+  'truncated-elf': { exit: 3, hint: 'the file is cut short or damaged; build it again' },
+  'bad-elf': { exit: 3, hint: 'the file is damaged, or made by a tool that this one does not know; readelf -a shows more' },
+
+  // sites and keys
+  'bad-sites-section': { exit: 3, hint: 'remove it (objcopy -R .static_call_sites) and annotate again' },
+  'bad-site': { exit: 3, hint: 'the file or another tool changed the instruction; rebuild or annotate again' },
+  'bad-trampoline': { exit: 3, hint: 'define the key with DEFINE_STATIC_CALL of static_call.h' },
+  'no-sites': { exit: 3, hint: 'compile it with static_call.h and keep its symbols, or annotate it' },
+  'no-key': { exit: 3, hint: 'declare the key with DECLARE_STATIC_CALL, or pass --module' },
+  'no-trampoline': { exit: 3, hint: 'define the key with DEFINE_STATIC_CALL of static_call.h' },
+  'already-annotated': { exit: 3, hint: 'pass --force to write the table again' },
+
+  // plan
+  'unknown-key': { exit: 3, hint: 'app.keys lists the keys' },
+  'unknown-target': { exit: 3, hint: 'declare it with STATIC_CALL_TARGET, or ask for unchecked(...)' },
+  'null-refused': { exit: 3, hint: 'only a key whose functions return void can be empty; use its return-0 form' },
+  'ret0-refused': { exit: 3, hint: 'return 0 is for keys that return an integer or a pointer of at most eight bytes' },
+  'out-of-reach': { exit: 3, hint: 'no free page was found within 2 GiB of the site for a veneer' },
+  'not-inline': { exit: 3, hint: 'use protocol int3, or do not require inline' },
+  'store-refused': { exit: 3, hint: 'use protocol int3 for this key' },
+  'unknown-protocol': { exit: 2, hint: 'see static-call check --help for the names' },
+  'bad-protocol': { exit: 3, hint: 'see docs/protocols.md for the interface' },
+
+  // process
+  'drift': { exit: 3, hint: 'somebody else changed the text; verify() lists the places' },
+  'foreign-trap': { exit: 3, hint: 'a debugger holds a breakpoint on the site; remove it' },
+  'handler-replaced': { exit: 4, hint: 'something installed its own SIGTRAP handler; install it before open()' },
+  'trap-blocked': { exit: 4, hint: 'unblock SIGTRAP in that thread, or use protocol store' },
+  'shadow-stack': { exit: 4, hint: 'use protocol store, which runs real calls' },
+  'no-membarrier': { exit: 4, hint: 'needs Linux 4.16 with membarrier(SYNC_CORE), allowed by the seccomp filter' },
+  'no-text-write': { exit: 4, hint: 'allow writes to /proc/self/mem, or open with writer alias' },
+  'no-memory': { exit: 4, hint: 'the process may not map more memory; raise the limit' },
+  'not-supported': { exit: 4, hint: 'patching a process needs Linux on x86-64' },
+  'not-loaded': { exit: 3, hint: 'the dynamic linker refused the object; ldd shows what is missing' },
+  'update-failed': { exit: 4, hint: 'the text was put back as it was; the cause says which call failed' },
+  'update-parked': { exit: 4, hint: 'the sites stay on their trap and are emulated; verify() lists them, the next update may mend them' },
+  'closed': { exit: 3, hint: 'open the object again' },
+  'busy': { exit: 4, hint: 'another update of this process is running on this very thread' },
+  'no-compiler': { exit: 4, hint: 'install gcc or clang, or set CC' },
+  'compile-failed': { exit: 3, hint: 'the compiler said why' },
+  'child-crashed': { exit: 1, hint: 'the report names the signal' },
+
+  // kernel images and packed modules
+  'unknown-packing': { exit: 3, hint: 'known: gzip, bzip2, lzma, xz, lz4, zstd' },
+  'bad-packing': { exit: 3, hint: 'the compressed stream is damaged' },
+  'no-unpacker': { exit: 4, hint: 'install the optional dependency it names' },
+  'bad-image': { exit: 3, hint: 'give a bzImage or vmlinux of 5.10 or newer' },
+} as const satisfies Record<string, Row>;
+
+export type FaultCode = keyof typeof ROWS;
+
+export const FAULTS: Readonly<Record<FaultCode, Row>> = ROWS;
+
+export interface FaultDetail {
+  /** Symbol and offset, address, file or step. */
+  readonly at?: string;
+  /** In place of the row's hint, where the place knows better. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+const BRAND: unique symbol = Symbol.for('static-call.fault');
+
+/** A typed refusal. Nothing was changed by it, unless its code says otherwise (`update-parked`). */
+export class Fault extends Error {
+  override readonly name = 'Fault';
+  readonly code: FaultCode;
+  readonly hint: string;
+  readonly at?: string;
+  readonly [BRAND] = true;
+
+  constructor(code: FaultCode, message: string, detail: FaultDetail = {}) {
+    super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
+    this.code = code;
+    this.hint = detail.hint ?? FAULTS[code].hint;
+    if (detail.at !== undefined) this.at = detail.at;
+  }
+
+  get exit(): number {
+    return FAULTS[this.code].exit;
+  }
+}
+
+/** Also true for a Fault of another copy of this package. */
+export function isFault(error: unknown): error is Fault {
+  return typeof error === 'object' && error !== null && (error as { [BRAND]?: unknown })[BRAND] === true;
+}

@@ -1,0 +1,203 @@
+// What an ELF64 little-endian x86-64 file says of itself. Headers are decoded at once; symbols and
+// relocations stay where they are in the file and are decoded entry by entry, for a kernel module
+// has thousands and a pass over it asks for a few dozen.
+
+import type { Addr } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
+import * as N from './names.js';
+
+export interface Section {
+  readonly index: number;
+  readonly name: string;
+  readonly type: number;
+  readonly flags: number;
+  readonly address: Addr;
+  /** In the file, bytes. A SHT_NOBITS section has an offset and a size but no bytes there. */
+  readonly offset: number;
+  readonly size: number;
+  readonly link: number;
+  readonly info: number;
+  readonly align: number;
+  readonly entrySize: number;
+}
+
+export interface Segment {
+  readonly type: number;
+  readonly flags: number;
+  readonly offset: number;
+  readonly address: Addr;
+  readonly fileSize: number;
+  readonly memorySize: number;
+  readonly align: number;
+}
+
+const SYMBOL_SIZE = 24;
+const RELA_SIZE = 24;
+const latin = new TextDecoder('latin1');
+
+/** A NUL-terminated name out of a string table. ASCII in practice; other bytes survive as latin-1. */
+export function stringAt(table: Uint8Array, offset: number): string {
+  if (offset >= table.length) return '';
+  const end = table.indexOf(0, offset);
+  return latin.decode(table.subarray(offset, end < 0 ? table.length : end));
+}
+
+/** A signed 64-bit field as an exact number; the high half is nearly always 0 or -1. */
+export function signed64(view: DataView, at: number): number {
+  return view.getInt32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true);
+}
+
+export class SymbolTable {
+  readonly section: Section;
+  readonly count: number;
+  readonly #view: DataView;
+  readonly #strings: Uint8Array;
+  readonly #extended: DataView | null;
+
+  constructor(section: Section, bytes: Uint8Array, strings: Uint8Array, extended: Uint8Array | null) {
+    this.section = section;
+    this.count = Math.floor(bytes.length / SYMBOL_SIZE);
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#strings = strings;
+    this.#extended = extended && new DataView(extended.buffer, extended.byteOffset, extended.length);
+  }
+
+  #at(i: number): number {
+    if (!(i >= 0 && i < this.count)) throw new Fault('bad-elf', `symbol ${i} of a table of ${this.count}`, { at: this.section.name });
+    return i * SYMBOL_SIZE;
+  }
+  name(i: number): string {
+    return stringAt(this.#strings, this.#view.getUint32(this.#at(i), true));
+  }
+  /** Whether the name begins so, without making a string of it: most symbols are not of interest. */
+  nameStartsWith(i: number, prefix: string): boolean {
+    const from = this.#view.getUint32(this.#at(i), true);
+    for (let k = 0; k < prefix.length; k++) if (this.#strings[from + k] !== prefix.charCodeAt(k)) return false;
+    return true;
+  }
+  value(i: number): Addr {
+    return signed64(this.#view, this.#at(i) + 8);
+  }
+  size(i: number): number {
+    return signed64(this.#view, this.#at(i) + 16);
+  }
+  bind(i: number): number {
+    return this.#view.getUint8(this.#at(i) + 4) >> 4;
+  }
+  type(i: number): number {
+    return this.#view.getUint8(this.#at(i) + 4) & 15;
+  }
+  visibility(i: number): number {
+    return this.#view.getUint8(this.#at(i) + 5) & 3;
+  }
+  /** Header index of the defining section; SHN_UNDEF, SHN_ABS and SHN_COMMON as they are. */
+  sectionIndex(i: number): number {
+    const index = this.#view.getUint16(this.#at(i) + 6, true);
+    if (index !== N.SHN_XINDEX || !this.#extended || i * 4 + 4 > this.#extended.byteLength) return index;
+    return this.#extended.getUint32(i * 4, true);
+  }
+  defined(i: number): boolean {
+    return this.#view.getUint16(this.#at(i) + 6, true) !== N.SHN_UNDEF;
+  }
+  /** The first symbol of that name, or -1. Linear: build a map where many are asked for. */
+  find(name: string): number {
+    for (let i = 1; i < this.count; i++) if (this.nameStartsWith(i, name) && this.name(i) === name) return i;
+    return -1;
+  }
+}
+
+export class RelocationTable {
+  readonly section: Section;
+  readonly count: number;
+  readonly #view: DataView;
+
+  constructor(section: Section, bytes: Uint8Array) {
+    this.section = section;
+    this.count = Math.floor(bytes.length / RELA_SIZE);
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+  #at(i: number): number {
+    if (!(i >= 0 && i < this.count)) throw new Fault('bad-elf', `relocation ${i} of a table of ${this.count}`, { at: this.section.name });
+    return i * RELA_SIZE;
+  }
+  /** Relocatable: in the section it applies to. Linked: a virtual address. */
+  offset(i: number): number {
+    return signed64(this.#view, this.#at(i));
+  }
+  type(i: number): number {
+    return this.#view.getUint32(this.#at(i) + 8, true);
+  }
+  symbol(i: number): number {
+    return this.#view.getUint32(this.#at(i) + 12, true);
+  }
+  addend(i: number): number {
+    return signed64(this.#view, this.#at(i) + 16);
+  }
+}
+
+export class ElfObject {
+  readonly bytes: Uint8Array;
+  readonly type: 'relocatable' | 'executable' | 'shared';
+  readonly entry: Addr;
+  /** By header index; the null section is at 0. Empty where the file has no section headers. */
+  readonly sections: readonly Section[];
+  readonly segments: readonly Segment[];
+  readonly #symbols = new Map<number, SymbolTable | null>();
+
+  constructor(parts: Pick<ElfObject, 'bytes' | 'type' | 'entry' | 'sections' | 'segments'>) {
+    this.bytes = parts.bytes;
+    this.type = parts.type;
+    this.entry = parts.entry;
+    this.sections = parts.sections;
+    this.segments = parts.segments;
+  }
+
+  section(name: string): Section | undefined {
+    return this.sections.find((s) => s.name === name);
+  }
+  /** The section's bytes in the file; none for SHT_NOBITS. */
+  data(section: Section): Uint8Array {
+    return section.type === N.SHT_NOBITS ? new Uint8Array(0) : this.bytes.subarray(section.offset, section.offset + section.size);
+  }
+  /** `.symtab`, if the file was not stripped. */
+  get symbols(): SymbolTable | null {
+    return this.#symbolTable(N.SHT_SYMTAB);
+  }
+  /** `.dynsym`, what the dynamic linker sees. */
+  get dynamicSymbols(): SymbolTable | null {
+    return this.#symbolTable(N.SHT_DYNSYM);
+  }
+  #symbolTable(type: number): SymbolTable | null {
+    const known = this.#symbols.get(type);
+    if (known !== undefined) return known;
+    const section = this.sections.find((s) => s.type === type);
+    let table: SymbolTable | null = null;
+    if (section) {
+      const strings = this.sections[section.link];
+      if (!strings || strings.type !== N.SHT_STRTAB) throw new Fault('bad-elf', `its string table is section ${section.link}, which is none`, { at: section.name });
+      const extended = this.sections.find((s) => s.type === N.SHT_SYMTAB_SHNDX && s.link === section.index);
+      table = new SymbolTable(section, this.data(section), this.data(strings), extended ? this.data(extended) : null);
+    }
+    this.#symbols.set(type, table);
+    return table;
+  }
+  /** The SHT_RELA sections that apply to a section (relocatable files: one or none). */
+  relocationsOf(section: Section): RelocationTable[] {
+    return this.sections.filter((s) => s.type === N.SHT_RELA && s.info === section.index).map((s) => this.relocations(s));
+  }
+  relocations(section: Section): RelocationTable {
+    return new RelocationTable(section, this.data(section));
+  }
+  /** File offset of a linked address, or -1 where no segment has bytes for it. */
+  fileOffset(address: Addr): number {
+    for (const s of this.segments) {
+      if (s.type === N.PT_LOAD && address >= s.address && address < s.address + s.fileSize) return s.offset + (address - s.address);
+    }
+    return -1;
+  }
+  /** `length` bytes at a linked address. */
+  at(address: Addr, length: number): Uint8Array | null {
+    const offset = this.fileOffset(address);
+    return offset < 0 || offset + length > this.bytes.length ? null : this.bytes.subarray(offset, offset + length);
+  }
+}

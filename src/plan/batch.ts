@@ -1,0 +1,32 @@
+// What one update writes, as columns: a key may have a hundred thousand sites, and an object for each of
+// them would cost more than the stores. Eight bytes are kept for every site, of which `length` count.
+
+import type { Addr } from '../base/addr.js';
+
+/** The three words of a key record that the trap handler reads, and the pointer that C code queries. */
+export interface KeyChange {
+  /** Address of the key's record in the handler's data (trap/registry.ts). */
+  readonly record: Addr;
+  readonly words: { readonly call: bigint; readonly tail: bigint; readonly jcc: bigint };
+  /** Address of the `func` field of the C side's key, and what is stored there. 0 is none. */
+  readonly slot: Addr;
+  readonly func: Addr;
+}
+
+export class Batch {
+  /** Edits in use; the columns may be longer. Ascending by address, no address twice. */
+  count: number = 0;
+  readonly at: Float64Array;
+  readonly length: Uint8Array;
+  /** What is there and what shall be: eight bytes a site, zero beyond its length. */
+  readonly old: Uint8Array;
+  readonly new: Uint8Array;
+  keys: readonly KeyChange[] = [];
+
+  constructor(capacity: number) {
+    this.at = new Float64Array(capacity);
+    this.length = new Uint8Array(capacity);
+    this.old = new Uint8Array(capacity * 8);
+    this.new = new Uint8Array(capacity * 8);
+  }
+}

@@ -1,0 +1,53 @@
+// A protocol is data: which sites it accepts, which trap handler must be installed while it runs,
+// and a flat list of steps. Each step is done for the whole batch before the next one begins. It is no
+// code, so it can be printed, compared, stored in a trace, performed on a process and enumerated by the
+// checker without change; a new kind of step is a row here and a case in each machine.
+
+/** The site's bytes that a store touches. `changed` is the smallest run that differs between old and new. */
+export type Part = 'first' | 'rest' | 'whole' | 'changed';
+
+export type Step = { readonly why: string } & (
+  | {
+      /** Key words and `func` now name the new target: from here a trap emulates the new instruction. */
+      readonly do: 'publish';
+    }
+  | {
+      readonly do: 'store';
+      readonly part: Part;
+      readonly bytes: 'trap' | 'old' | 'new';
+      /**
+       * `one`: a single store instruction, inside one cache line.
+       * `exchange`: the same, as compare-and-exchange of the whole aligned or in-line eight bytes, so that a
+       * foreign change to a neighbouring byte is noticed. `bytes`: one byte after the other, ascending.
+       */
+      readonly as: 'one' | 'exchange' | 'bytes';
+    }
+  | {
+      /** Returns when every CPU that runs the program has executed a serialising instruction since it began. */
+      readonly do: 'sync';
+    }
+  | { /** Takes back what `publish` made known: a trap at the site is no longer claimed. */ readonly do: 'retire' }
+  | { /** Every other CPU or thread is held outside the text that is written. */ readonly do: 'stop' }
+  | { readonly do: 'release'; readonly serialise: boolean }
+  | { /** Goes on when the named condition of the handler's shared data holds. */ readonly do: 'await'; readonly condition: string }
+  | { readonly do: 'exchange'; readonly word: string; readonly from: number; readonly to: number }
+  | { /** Back to step `to`, at most `times` times, while the named condition holds. */ readonly do: 'retry'; readonly to: number; readonly while: string; readonly times: number }
+);
+
+/** Which sites a protocol patches in place; the others keep calling their trampoline, which is patched. */
+export interface Acceptance {
+  /** `changed`: the bytes that differ between old and new instruction; `whole`: all of them. */
+  readonly bytes: 'changed' | 'whole';
+  /** The unit those bytes must not leave; null accepts every site. */
+  readonly within: 'line' | 'qword' | null;
+}
+
+export interface Protocol {
+  readonly name: string;
+  /** One line: what it does. */
+  readonly about: string;
+  readonly accepts: Acceptance;
+  /** Name of the handler in `trap/` that must be installed while it runs; null if it plants no trap. */
+  readonly handler: string | null;
+  readonly steps: readonly Step[];
+}

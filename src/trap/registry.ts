@@ -1,0 +1,73 @@
+// Layout of the data that the SIGTRAP handler reads, the same in a process and on the simulator. It is
+// permanent: nothing in it is freed, moved or reused, for a thread may be anywhere in the handler while
+// any number of updates come and go.
+//
+//   data ──► tables ──► table {next, first, end, count, slots...} ──► table ──► 0
+//                              slot {site, word | length | condition} ──► record {call, tail, jcc, traps}
+//
+// A slot says where the site is and which word of which key's record describes it. The word is
+// read once, so form and target always belong together; an update of a key with a hundred
+// thousand sites changes three words, not a hundred thousand slots.
+
+import type { Addr } from '../base/addr.js';
+
+/** Offsets in the handler's data block. */
+export const DATA = {
+  /** Head of the list of tables; 0 ends it. New tables are prepended by one 8-byte store. */
+  tables: 0,
+  /** The handler that was installed before ours: 0 SIG_DFL, 1 SIG_IGN, else an address. */
+  previous: 8,
+  /** Traps at addresses without a site whose byte was no longer int3: sent back to run the instruction. */
+  orphans: 16,
+  /** Traps that were not ours and went to the previous handler. */
+  foreign: 24,
+  size: 64,
+} as const;
+
+export const TABLE = { next: 0, first: 8, end: 16, count: 24, slots: 32 } as const;
+export const SLOT = { site: 0, word: 8, size: 16 } as const;
+/** A record has a cache line of its own, so that the trap counter of one key does not slow another. */
+export const RECORD = { call: 0, tail: 8, jcc: 16, traps: 24, size: 64 } as const;
+
+/** What a word tells the handler to do; bits 48 to 55. */
+export const EMULATE = { none: 0, call: 1, jmp: 2, nop: 3, ret: 4, ret0: 5, jcc: 6 } as const;
+export type Emulation = keyof typeof EMULATE;
+
+const LOW48 = (1n << 48n) - 1n;
+
+/** form and target in one word. User addresses have 47 bits, so 48 are enough. */
+export function emulationWord(form: Emulation, target: Addr = 0): bigint {
+  return (BigInt(EMULATE[form]) << 48n) | (BigInt(target) & LOW48);
+}
+export function readWord(word: bigint): { form: Emulation; target: Addr } {
+  const code = Number((word >> 48n) & 0xffn);
+  const form = (Object.keys(EMULATE) as Emulation[]).find((name) => EMULATE[name] === code) ?? 'none';
+  return { form, target: Number(word & LOW48) };
+}
+
+/** Second word of a slot: the address of the site's word, its length (bits 48 to 51), its condition (52 to 55). */
+export function slotWord(word: Addr, length: number, condition: number): bigint {
+  return BigInt(word) | (BigInt(length) << 48n) | (BigInt(condition) << 52n);
+}
+
+export interface SlotInput {
+  readonly site: Addr;
+  readonly word: Addr;
+  readonly length: number;
+  readonly condition: number;
+}
+
+/** One table, ready to be placed anywhere; `slots` ascend by site. */
+export function encodeTable(slots: readonly SlotInput[], next: Addr): BigUint64Array<ArrayBuffer> {
+  const words = new BigUint64Array((TABLE.slots + slots.length * SLOT.size) / 8);
+  const last = slots.at(-1);
+  words[TABLE.next / 8] = BigInt(next);
+  words[TABLE.first / 8] = BigInt(slots[0]?.site ?? 0);
+  words[TABLE.end / 8] = BigInt(last ? last.site + 1 : 0);
+  words[TABLE.count / 8] = BigInt(slots.length);
+  slots.forEach((slot, i) => {
+    words[TABLE.slots / 8 + 2 * i] = BigInt(slot.site);
+    words[TABLE.slots / 8 + 2 * i + 1] = slotWord(slot.word, slot.length, slot.condition);
+  });
+  return words;
+}

@@ -1,0 +1,31 @@
+import { defineConfig } from 'vitest/config';
+
+// Two groups. `process` starts native threads and measures nothing, but a crash or a starved thread
+// there must not be blamed on a neighbour, so its files run one at a time, after the others.
+export default defineConfig({
+  test: {
+    globalSetup: ['test/setup.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'pure',
+          include: ['test/**/*.{test,prop}.ts'],
+          exclude: ['test/process/**'],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'process',
+          include: ['test/process/**/*.{test,prop}.ts'],
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
