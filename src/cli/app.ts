@@ -1,0 +1,135 @@
+// The route map: every command's words, flags and help, and nothing of what it does. This is the only
+// file that knows the parser (stricli).
+//
+// To add a command NAME:
+//   1. `commands/NAME.ts` exports `Flags` (an interface of its flags) and
+//      `run(context, flags, ...args): number | Promise<number>`, which returns the exit status (EXIT of
+//      base/fault.ts) or throws a Fault. It writes through its Context alone (context.ts): `print` for the
+//      answer, `note` for the rest, `json(schema, value)` for `--json`, `signal` for Ctrl-C. Tables come
+//      from table.ts, a live line from progress.ts. Its imports may be heavy: it is loaded when it runs.
+//   2. A row in ROUTES: `command(() => import('./commands/NAME.js'), {...})`. The compiler holds the row's
+//      parameters against `Flags` and the arguments of `run`. Examples are pairs of a comment and a line.
+//   3. A golden of its help in test/cli/golden (UPDATE=1 writes it).
+// A row exists when its command works: no row is a promise.
+
+import {
+  buildApplication,
+  buildCommand,
+  buildRouteMap,
+  ExitCode,
+  run as runApplication,
+  text_en,
+  type Application,
+  type Command,
+  type CommandContext,
+  type TypedCommandParameters,
+} from '@stricli/core';
+import { EXIT } from '../base/fault.js';
+import { contextFor, paintFor, type Context, type Streams } from './context.js';
+import { report, usage } from './report.js';
+
+interface Local extends CommandContext {
+  readonly context: Context;
+  /** The wrapped command tells its end here; the parser's own status would override it. */
+  end(status: number): void;
+  fail(error: unknown): void;
+}
+
+interface Row<FLAGS extends Readonly<Partial<Record<keyof FLAGS, unknown>>>, ARGS extends readonly unknown[]> {
+  readonly brief: string;
+  /** More than the brief, where the help needs it. */
+  readonly about?: string;
+  readonly examples: readonly (readonly [comment: string, line: string])[];
+  readonly parameters: NoInfer<TypedCommandParameters<FLAGS, ARGS, Local>>;
+}
+
+interface Module<FLAGS, ARGS extends readonly unknown[]> {
+  readonly run: (context: Context, flags: FLAGS, ...args: ARGS) => number | Promise<number>;
+}
+
+const examples = (rows: readonly (readonly [string, string])[]): string => ['Examples:', ...rows.map(([comment, line]) => `  # ${comment}\n  ${line}`)].join('\n');
+
+function command<FLAGS extends Readonly<Partial<Record<keyof FLAGS, unknown>>>, ARGS extends readonly unknown[]>(
+  load: () => Promise<Module<FLAGS, ARGS>>,
+  row: Row<FLAGS, ARGS>,
+): Command<Local> {
+  return buildCommand<FLAGS, ARGS, Local>({
+    async func(this: Local, flags: FLAGS, ...args: ARGS) {
+      // Loading is inside: a missing optional dependency is a failure of the command like any other.
+      try {
+        this.end(await (await load()).run(this.context, flags, ...args));
+      } catch (error) {
+        this.fail(error);
+      }
+    },
+    parameters: row.parameters,
+    docs: { brief: row.brief, fullDescription: `${row.about ?? `${row.brief}.`}\n\n${examples(row.examples)}` },
+  } as Parameters<typeof buildCommand<FLAGS, ARGS, Local>>[0]);
+}
+
+const json = { kind: 'boolean', brief: 'Print one JSON value instead of text', default: false } as const;
+
+const ROUTES = {
+  include: command(() => import('./commands/include.js'), {
+    brief: 'Print the directory of static_call.h',
+    about: 'Prints the directory of static_call.h, the one header that C and C++ code needs.',
+    examples: [['compile a library whose calls can be retargeted', 'gcc -O2 -shared -fPIC -I"$(static-call include)" filters.c -o libfilters.so']],
+    parameters: { flags: { json } },
+  }),
+};
+
+const ABOUT = `Finds the static call sites of x86-64 Linux programs, retargets them live while threads run,
+and checks the way it is done.
+
+Exit status: 0 done; 1 the answer is no; 2 wrong usage; 3 input refused; 4 this machine refused;
+70 a bug of ours; 130 after Ctrl-C. The answer is on stdout, everything else on stderr.`;
+
+function application(version: string): Application<Local> {
+  return buildApplication<Local>(buildRouteMap<keyof typeof ROUTES, Local>({ routes: ROUTES, docs: { brief: 'Static calls for x86-64 Linux programs', fullDescription: ABOUT } }), {
+    name: 'static-call',
+    versionInfo: { currentVersion: version },
+    // After `--` everything is an argument: `static-call cc -- gcc -c x.c`.
+    scanner: { caseStyle: 'allow-kebab-for-camel', allowArgumentEscapeSequence: true },
+    documentation: { caseStyle: 'convert-camel-to-kebab', onlyRequiredInUsageLine: true },
+    localization: {
+      text: {
+        ...text_en,
+        noCommandRegisteredForInput: (args) => usage(text_en.noCommandRegisteredForInput(args)),
+        exceptionWhileParsingArguments: (error, colour) => usage(text_en.exceptionWhileParsingArguments.call({ formatException }, error, colour)),
+      },
+    },
+  });
+}
+
+/** The parser's own statuses are negative; those that are not here mean that the command could not even start. */
+const STATUS: ReadonlyMap<number, number> = new Map<number, number>([
+  [ExitCode.Success, EXIT.good],
+  [ExitCode.UnknownCommand, EXIT.usage],
+  [ExitCode.InvalidArgument, EXIT.usage],
+]);
+
+const formatException = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Runs what the words ask for and says how it ended. */
+export async function runCommandLine(argv: readonly string[], streams: Streams, version: string): Promise<number> {
+  const context = contextFor(streams);
+  const seen: { status?: number } = {};
+  const parser: Streams & { exitCode?: number | string | null } = { stdout: streams.stdout, stderr: streams.stderr, env: streams.env };
+  const local: Local = {
+    process: parser,
+    context,
+    end: (status) => void (seen.status = status),
+    fail(error) {
+      // A command may end by throwing what its signal threw at it.
+      if (context.interrupted()) return;
+      const told = report(error, version, paintFor(streams.stderr, streams.env));
+      context.note(told.text);
+      seen.status = told.exit;
+    },
+  };
+  await runApplication(application(version), argv, local);
+  context.release();
+  if (context.interrupted()) return EXIT.interrupted;
+  if (seen.status !== undefined) return seen.status;
+  return STATUS.get(Number(parser.exitCode ?? 0)) ?? EXIT.bug;
+}

@@ -1,0 +1,25 @@
+// Arguments to an exit status. `--version` is answered here, before the parser is loaded: scripts ask for it
+// in loops and it must cost no more than node itself.
+
+import { readFileSync } from 'node:fs';
+import type { Streams } from './context.js';
+
+function version(): string {
+  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  return manifest.version;
+}
+
+/**
+ * Runs one command line and says how it ended: 0 good, 1 the answer is "no", 2 usage, 3 input refused,
+ * 4 environment refused, 70 a bug of ours, 130 after Ctrl-C.
+ */
+export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
+  if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) {
+    streams.stdout.write(`${version()}\n`);
+    return 0;
+  }
+  // `static-call inspect DIR | head` closes our stdout; that is the reader's good right and no error.
+  if (streams === process) process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 70));
+  const { runCommandLine } = await import('./app.js');
+  return runCommandLine(argv, streams, version());
+}

@@ -1,0 +1,40 @@
+// A failure to the text that a user sees and the status that a script sees. A Fault is told in three lines
+// without a stack, for it is an answer; anything else is a bug of ours and carries what its report needs.
+
+import { EXIT, isFault } from '../base/fault.js';
+import type { Paint } from './context.js';
+
+export interface Report {
+  readonly text: string;
+  readonly exit: number;
+}
+
+export function report(error: unknown, version: string, paint: Paint): Report {
+  if (isFault(error)) {
+    const lines = [`${paint(['bold', 'red'], `error[${error.code}]:`)} ${error.message}`];
+    if (error.at !== undefined) lines.push(`  at ${error.at}`);
+    const cause = error.cause instanceof Error ? error.cause.message : undefined;
+    if (cause !== undefined && !error.message.includes(cause)) lines.push(`  cause: ${cause}`);
+    lines.push(`  hint: ${error.hint}`);
+    return { text: lines.join('\n'), exit: error.exit };
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const title = paint(['bold', 'red'], 'error[bug]:');
+  return {
+    text: `${title} ${stack}\n  in static-call ${version} on node ${process.versions.node}, ${process.platform} ${process.arch}\n  hint: this is our mistake; please report these lines`,
+    exit: EXIT.bug,
+  };
+}
+
+/** A wrong use of the command line, in the shape of a Fault. The parser words the finding. */
+export function usage(message: string): string {
+  const { found, hint } = splitHint(message);
+  return `error[bad-usage]: ${found}\n  hint: ${hint ?? 'see --help'}`;
+}
+
+/** The parser appends its suggestion to its message; a suggestion is a hint. */
+function splitHint(message: string): { found: string; hint?: string } {
+  const at = message.search(/,? did you mean /);
+  if (at < 0) return { found: message };
+  return { found: message.slice(0, at), hint: message.slice(at).replace(/^,? /, '') };
+}
