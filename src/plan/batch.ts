@@ -23,10 +23,11 @@ export class Batch {
   readonly new: Uint8Array;
   keys: readonly KeyChange[] = [];
 
-  constructor(capacity: number) {
-    this.at = new Float64Array(capacity);
-    this.length = new Uint8Array(capacity);
-    this.old = new Uint8Array(capacity * 8);
-    this.new = new Uint8Array(capacity * 8);
+  /** @param memory columns that lie elsewhere, in place of new ones */
+  constructor(capacity: number, memory?: Pick<Batch, 'at' | 'length' | 'old' | 'new'>) {
+    this.at = memory?.at ?? new Float64Array(capacity);
+    this.length = memory?.length ?? new Uint8Array(capacity);
+    this.old = memory?.old ?? new Uint8Array(capacity * 8);
+    this.new = memory?.new ?? new Uint8Array(capacity * 8);
   }
 }

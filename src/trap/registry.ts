@@ -21,13 +21,44 @@ export const DATA = {
   orphans: 16,
   /** Traps that were not ours and went to the previous handler. */
   foreign: 24,
-  size: 64,
+  /** What follows is the runtime's own; the handler does not read it. */
+  magic: 64,
+  version: 72,
+  /** Thread that holds the update lock, or 0; and how many wait for it. */
+  lock: 80,
+  waiters: 84,
+  /** Permanent memory not yet given out. */
+  free: 88,
+  freeEnd: 96,
+  /** Texts that were mapped a second time, so that they can be written: list of REGION. */
+  regions: 104,
+  size: 128,
 } as const;
+
+/** A text whose pages are shared with a writable mapping elsewhere. */
+export const REGION = { next: 0, start: 8, end: 16, alias: 24, size: 32 } as const;
+
+export const MAGIC = 0x6c6c_6163_7461_7473n; // "statcall", little-endian
+/** Changes with any layout in this file: two runtimes of one process share it or the second is refused. */
+export const VERSION = 1n;
 
 export const TABLE = { next: 0, first: 8, end: 16, count: 24, slots: 32 } as const;
 export const SLOT = { site: 0, word: 8, size: 16 } as const;
 /** A record has a cache line of its own, so that the trap counter of one key does not slow another. */
-export const RECORD = { call: 0, tail: 8, jcc: 16, traps: 24, size: 64 } as const;
+export const RECORD = {
+  call: 0,
+  tail: 8,
+  jcc: 16,
+  traps: 24,
+  /** What follows is the runtime's own: list of GROUP, the C side's key, how many programs are open on it. */
+  groups: 32,
+  key: 40,
+  users: 48,
+  size: 64,
+} as const;
+
+/** The sites of one key in one object, with the text they lie in; SiteColumns (plan/draw.ts) follows. */
+export const GROUP = { next: 0, count: 8, trampoline: 16, start: 24, end: 32, columns: 40 } as const;
 
 /** What a word tells the handler to do; bits 48 to 55. */
 export const EMULATE = { none: 0, call: 1, jmp: 2, nop: 3, ret: 4, ret0: 5, jcc: 6 } as const;
