@@ -15,7 +15,7 @@ export interface Site {
   readonly section: number;
   /** Relocatable file: offset in that section. Linked file: virtual address as linked. */
   readonly at: number;
-  /** Constant for its site whatever is written there: 5, or 6 for jcc, `addr32 call` and calls through the GOT. */
+  /** Constant for its site whatever is written there: 5, or 6 for jcc, `addr32 call` and calls through the GOT; more with prefixes. */
   readonly length: number;
   readonly kind: SiteKind;
   /** Condition of a `jcc`, 0 to 15 as in the opcode; 0 for the others. */
@@ -24,4 +24,11 @@ export interface Site {
   readonly flags: number;
   /** The key's bare name: `blend` for `__SCK__blend`. */
   readonly key: string;
+  /** The symbol that a table entry names: the key's, or the trampoline's where the file does not know the key. */
+  readonly keySymbol: string;
+}
+
+/** `blend` for `__SCK__blend` and `__SCT__blend`: the prefixes are of one length. */
+export function bareName(symbol: string): string {
+  return symbol.slice(KEY_PREFIX.length);
 }

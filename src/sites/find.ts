@@ -1,0 +1,37 @@
+// Object to Site[]: from the file's own table where it has one, for that is what the kernel would patch; else by
+// decoding, as objtool would make the table. Never by byte pattern alone. It reads; `annotate` writes.
+
+import type { Fault } from '../base/fault.js';
+import type { ElfObject, Section } from '../elf/object.js';
+import { decodeLinked, readLinked } from './linked.js';
+import { decodeRelocatable, readRelocatable } from './relocatable.js';
+import { SITES_SECTION } from './section.js';
+import type { Site } from './site.js';
+
+/** Told of each entry of a damaged table, which is then left out. Without one the first is thrown. */
+export type Report = (fault: Fault) => void;
+
+const refuse: Report = (fault) => {
+  throw fault;
+};
+
+/** The file's own table, if it has one with entries. */
+export function sitesSection(object: ElfObject): Section | undefined {
+  const section = object.section(SITES_SECTION);
+  return section && section.size > 0 ? section : undefined;
+}
+
+/**
+ * Every static call site of an object, in the table's order or, decoded, in the order that a table would have.
+ * @throws Fault `bad-sites-section`, `bad-site`, `bad-elf`.
+ */
+export function findSites(object: ElfObject, report: Report = refuse): Site[] {
+  const section = sitesSection(object);
+  if (!section) return decodeSites(object);
+  return object.type === 'relocatable' ? readRelocatable(object, section, report) : readLinked(object, section, report);
+}
+
+/** By decoding, whatever table the file may have. */
+export function decodeSites(object: ElfObject): Site[] {
+  return object.type === 'relocatable' ? decodeRelocatable(object) : decodeLinked(object);
+}

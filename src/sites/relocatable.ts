@@ -1,0 +1,243 @@
+// Sites of a relocatable object, the way the kernel's objtool defines them: an instruction whose relocation
+// leads to a *global* symbol named `__SCT__*`. Calls always count. A jump counts when it leaves its function:
+// to another object's trampoline only from inside a function symbol, to one of this object's only at its first
+// instruction. Data, address-taking and calls through a pointer do not count; they go on through the trampoline.
+// Calls and jumps through the GOT (`-fno-plt`) count too: objtool knows none, for the kernel has no GOT,
+// and the linker turns most of them into direct ones of the same length.
+
+import { Fault } from '../base/fault.js';
+import * as N from '../elf/names.js';
+import type { ElfObject, RelocationTable, Section, SymbolTable } from '../elf/object.js';
+import { destination, SITE_FORMS } from '../x86/forms.js';
+import { branchAt, branchFrom, Code, siteOf, type Branch } from './confirm.js';
+import { ENTRY_SIZE, FLAG_BITS, SITES_SECTION } from './section.js';
+import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
+import { functionStarts, keySymbols, namesFor, trampolineSymbols, type KeyNames } from './symbols.js';
+
+const GOT_RELOCATIONS: ReadonlySet<number> = new Set([N.R_X86_64_GOTPCREL, N.R_X86_64_GOTPCRELX]);
+const DIRECT_RELOCATIONS: ReadonlySet<number> = new Set([N.R_X86_64_PC32, N.R_X86_64_PLT32]);
+
+/** The global trampolines of one object, by symbol index and, where defined here, by place. */
+class Trampolines {
+  /** One byte a symbol: most relocations are asked about and nearly none is of interest. */
+  readonly #isOne: Uint8Array;
+  readonly #names = new Map<number, KeyNames>();
+  readonly #byPlace = new Map<number, Map<number, number>>();
+  readonly sections: ReadonlySet<number>;
+  readonly count: number;
+
+  constructor(symbols: SymbolTable) {
+    this.#isOne = new Uint8Array(symbols.count);
+    const all = trampolineSymbols(symbols).filter((i) => symbols.bind(i) === N.STB_GLOBAL);
+    this.count = all.length;
+    if (all.length > 0) {
+      const keys = keySymbols(symbols);
+      for (const i of all) {
+        this.#isOne[i] = 1;
+        this.#names.set(i, namesFor(symbols.name(i), keys));
+        const section = symbols.sectionIndex(i);
+        if (section === N.SHN_UNDEF) continue;
+        let places = this.#byPlace.get(section);
+        if (!places) this.#byPlace.set(section, (places = new Map()));
+        places.set(symbols.value(i), i);
+      }
+    }
+    this.sections = new Set(this.#byPlace.keys());
+  }
+  has(symbol: number): boolean {
+    return this.#isOne[symbol] === 1;
+  }
+  at(section: number, offset: number): number {
+    return this.#byPlace.get(section)?.get(offset) ?? 0;
+  }
+  names(symbol: number): KeyNames {
+    return this.#names.get(symbol)!;
+  }
+}
+
+/** Ranges of function symbols: whether an instruction is inside any. */
+class Functions {
+  readonly #starts: number[] = [];
+  readonly #ends: number[] = [];
+
+  constructor(symbols: SymbolTable, section: number) {
+    const ranges: [number, number][] = [];
+    for (let i = 1; i < symbols.count; i++) {
+      if (symbols.type(i) !== N.STT_FUNC || symbols.sectionIndex(i) !== section) continue;
+      const size = symbols.size(i);
+      if (size > 0) ranges.push([symbols.value(i), symbols.value(i) + size]);
+    }
+    ranges.sort((a, b) => a[0] - b[0]);
+    for (const [start, end] of ranges) {
+      const last = this.#ends.length - 1;
+      if (last >= 0 && start <= this.#ends[last]!) this.#ends[last] = Math.max(this.#ends[last]!, end);
+      else {
+        this.#starts.push(start);
+        this.#ends.push(end);
+      }
+    }
+  }
+  contains(offset: number): boolean {
+    let low = 0;
+    let high = this.#starts.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#starts[middle]! <= offset) low = middle + 1;
+      else high = middle;
+    }
+    return low > 0 && offset < this.#ends[low - 1]!;
+  }
+}
+
+interface Candidate {
+  readonly displacement: number;
+  readonly trampoline: number;
+  /** The relocation names the trampoline itself and not the section that holds it. */
+  readonly bySymbol: boolean;
+  readonly indirect: boolean;
+}
+
+/** Every relocation of a section that may belong to a branch to a trampoline, ascending. */
+function candidatesOf(object: ElfObject, section: Section, symbols: SymbolTable, trampolines: Trampolines): Candidate[] {
+  const found: Candidate[] = [];
+  const relocated = new Set<number>();
+  for (const table of object.relocationsOf(section)) {
+    for (let i = 0; i < table.count; i++) {
+      const symbol = table.symbol(i);
+      const named = trampolines.has(symbol);
+      if (!named && !trampolines.sections.size) continue;
+      const type = table.type(i);
+      const direct = DIRECT_RELOCATIONS.has(type);
+      const displacement = table.offset(i);
+      if (trampolines.sections.has(section.index)) relocated.add(displacement);
+      if (named) {
+        if (direct || GOT_RELOCATIONS.has(type)) found.push({ displacement, trampoline: symbol, bySymbol: true, indirect: !direct });
+      } else if (direct && symbol < symbols.count && symbols.type(symbol) === N.STT_SECTION) {
+        // The addend counts from the displacement; a branch counts from its end, four bytes on.
+        const trampoline = trampolines.at(symbols.sectionIndex(symbol), table.addend(i) + 4);
+        if (trampoline) found.push({ displacement, trampoline, bySymbol: false, indirect: false });
+      }
+    }
+  }
+  if (trampolines.sections.has(section.index)) found.push(...resolvedCandidates(object.data(section), section.index, relocated, trampolines));
+  return found.sort((a, b) => a.displacement - b.displacement);
+}
+
+/** Branches inside the trampolines' own section, which the assembler may have resolved without leaving a relocation. */
+function resolvedCandidates(bytes: Uint8Array, section: number, relocated: ReadonlySet<number>, trampolines: Trampolines): Candidate[] {
+  const found: Candidate[] = [];
+  for (let displacement = 1; displacement + 4 <= bytes.length; displacement++) {
+    if (relocated.has(displacement)) continue;
+    const to = destination(SITE_FORMS.call, bytes, displacement - 1, displacement - 1);
+    const trampoline = trampolines.at(section, to);
+    if (trampoline) found.push({ displacement, trampoline, bySymbol: false, indirect: false });
+  }
+  return found;
+}
+
+/**
+ * By relocation and decoding, in objtool's order: jumps of the whole file first, then calls, each by section and offset.
+ * Its first pass settles where jumps lead and its second where calls do.
+ */
+export function decodeRelocatable(object: ElfObject): Site[] {
+  const symbols = object.symbols;
+  if (!symbols) return [];
+  const trampolines = new Trampolines(symbols);
+  if (trampolines.count === 0) return [];
+  const code = object.sections.filter((s) => (s.flags & N.SHF_EXECINSTR) !== 0 && s.type !== N.SHT_NOBITS);
+  const candidates = code.map((section) => candidatesOf(object, section, symbols, trampolines));
+  const starts = functionStarts(symbols, new Set(code.filter((_, i) => candidates[i]!.length > 0).map((s) => s.index)));
+  const jumps: Site[] = [];
+  const calls: Site[] = [];
+  for (const [i, section] of code.entries()) {
+    if (candidates[i]!.length === 0) continue;
+    using run = new Code(object.data(section), starts.get(section.index)!);
+    let functions: Functions | undefined;
+    for (const candidate of candidates[i]!) {
+      if (candidate.displacement < 0 || candidate.displacement + 4 > run.bytes.length) continue;
+      const branch = branchAt(run, candidate.displacement);
+      if (!branch || branch.indirect !== candidate.indirect) continue;
+      const site = siteOf(branch, { section: section.index, at: branch.at }, trampolines.names(candidate.trampoline));
+      if (branch.kind === 'call') calls.push(site);
+      else {
+        functions ??= new Functions(symbols, section.index);
+        if (leavesFunction(branch, functions)) jumps.push(site);
+      }
+    }
+  }
+  return [...jumps, ...calls];
+}
+
+function leavesFunction(branch: Branch, functions: Functions): boolean {
+  return functions.contains(branch.at);
+}
+
+/** What the object's own `.static_call_sites` and its relocations say, in the table's order. */
+export function readRelocatable(object: ElfObject, section: Section, report: (fault: Fault) => void): Site[] {
+  const symbols = object.symbols;
+  const bad = (message: string): Fault => new Fault('bad-sites-section', message, { at: SITES_SECTION });
+  if (!symbols) throw bad('the file has a table of sites but no symbols');
+  if (section.size % ENTRY_SIZE !== 0) throw bad(`${section.size} bytes are no whole number of entries of ${ENTRY_SIZE}`);
+  const count = section.size / ENTRY_SIZE;
+  const tables = object.relocationsOf(section);
+  const fields = relocationByField(tables, count, bad);
+  const data = new Map<number, Uint8Array>();
+  const codeOf = (index: number): Uint8Array | null => {
+    let bytes = data.get(index);
+    const home = object.sections[index];
+    if (!bytes && home && (home.flags & N.SHF_EXECINSTR) !== 0) data.set(index, (bytes = object.data(home)));
+    return bytes ?? null;
+  };
+  const keys = new Map<number, KeyNames>();
+  const sites: Site[] = [];
+  for (let i = 0; i < count; i++) {
+    const site = fields[i * 2]!;
+    const key = fields[i * 2 + 1]!;
+    if (!site || !key) {
+      report(bad(`entry ${i} lacks a relocation`));
+      continue;
+    }
+    const at = symbols.value(site.table.symbol(site.row)) + site.table.addend(site.row);
+    const home = symbols.sectionIndex(site.table.symbol(site.row));
+    const bytes = codeOf(home);
+    const branch = bytes && at >= 0 && at < bytes.length ? branchFrom(bytes, at) : null;
+    if (!branch) {
+      report(new Fault('bad-site', `entry ${i} names ${object.sections[home]?.name ?? `section ${home}`}+0x${at.toString(16)}, where no call or jump is`, { at: SITES_SECTION }));
+      continue;
+    }
+    const symbol = key.table.symbol(key.row);
+    let names = keys.get(symbol);
+    if (!names) keys.set(symbol, (names = keyNames(symbols, symbol)));
+    if (!names.key) {
+      report(bad(`entry ${i} names the key ${names.keySymbol || `symbol ${symbol}`}, which is neither ${KEY_PREFIX}* nor ${TRAMPOLINE_PREFIX}*`));
+      continue;
+    }
+    sites.push(siteOf(branch, { section: home, at }, names, key.table.addend(key.row) & FLAG_BITS));
+  }
+  return sites;
+}
+
+function keyNames(symbols: SymbolTable, index: number): KeyNames {
+  const symbol = symbols.name(index);
+  const known = symbol.startsWith(KEY_PREFIX) || symbol.startsWith(TRAMPOLINE_PREFIX);
+  return { key: known ? bareName(symbol) : '', keySymbol: symbol };
+}
+
+interface Row {
+  readonly table: RelocationTable;
+  readonly row: number;
+}
+
+function relocationByField(tables: readonly RelocationTable[], count: number, bad: (message: string) => Fault): (Row | undefined)[] {
+  const fields = new Array<Row | undefined>(count * 2).fill(undefined);
+  for (const table of tables) {
+    for (let row = 0; row < table.count; row++) {
+      const offset = table.offset(row);
+      if (offset % 4 !== 0 || offset < 0 || offset >= count * ENTRY_SIZE || table.type(row) !== N.R_X86_64_PC32) {
+        throw bad(`relocation ${row} of type ${table.type(row)} at 0x${offset.toString(16)} is none that such a table has`);
+      }
+      fields[offset / 4] = { table, row };
+    }
+  }
+  return fields;
+}

@@ -1,0 +1,47 @@
+// What a pass over a symbol table yields for finding sites: the trampolines, the keys, and where
+// functions begin. One pass each, and names are made into strings only for the few that matter.
+
+import * as N from '../elf/names.js';
+import type { ElfObject, SymbolTable } from '../elf/object.js';
+import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX } from './site.js';
+
+/** How a site's key is written into a table: by the key's symbol where there is one, else by the trampoline's. */
+export interface KeyNames {
+  readonly key: string;
+  readonly keySymbol: string;
+}
+
+/** Every symbol named `__SCK__*`, by name. The last one wins, as in objtool's table of names. */
+export function keySymbols(symbols: SymbolTable): Map<string, number> {
+  const found = new Map<string, number>();
+  for (let i = 1; i < symbols.count; i++) if (symbols.nameStartsWith(i, KEY_PREFIX)) found.set(symbols.name(i), i);
+  return found;
+}
+
+/** Every symbol named `__SCT__*`, defined here or not. */
+export function trampolineSymbols(symbols: SymbolTable): number[] {
+  const found: number[] = [];
+  for (let i = 1; i < symbols.count; i++) if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX)) found.push(i);
+  return found;
+}
+
+export function namesFor(trampoline: string, keys: ReadonlyMap<string, unknown>): KeyNames {
+  const key = bareName(trampoline);
+  const symbol = KEY_PREFIX + key;
+  return { key, keySymbol: keys.has(symbol) ? symbol : trampoline };
+}
+
+const isFunction = (type: number): boolean => type === N.STT_FUNC || type === N.STT_GNU_IFUNC;
+
+/** Where functions begin, ascending, per section index: offsets (relocatable) or addresses (linked). */
+export function functionStarts(symbols: SymbolTable, wanted: ReadonlySet<number>): Map<number, Float64Array> {
+  const starts = new Map<number, number[]>();
+  for (const index of wanted) starts.set(index, []);
+  for (let i = 1; i < symbols.count; i++) if (isFunction(symbols.type(i))) starts.get(symbols.sectionIndex(i))?.push(symbols.value(i));
+  return new Map([...starts].map(([index, list]) => [index, Float64Array.from(list).sort()]));
+}
+
+/** `.symtab`, or what the dynamic linker sees where the file is stripped. */
+export function bestSymbols(object: ElfObject): SymbolTable | null {
+  return object.symbols ?? object.dynamicSymbols;
+}

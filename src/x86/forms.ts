@@ -1,0 +1,198 @@
+// The instructions that a site or a trampoline may hold, as one table: fixed bytes and named fields. Reading
+// (`recognise`) and writing (`emit`) are both derived from a row, so neither can know a form that the
+// other does not. Every alternative of a non-tail site is exactly one instruction, of its site's length: a thread that
+// was interrupted between two of them would come back into the middle of the call that replaced
+// them, as once happened on i386 to a two-instruction "return 0". A `ret` is padded by int3 instead: nobody gets past it.
+
+import { hex, type Addr } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
+import { invariant } from '../base/invariant.js';
+
+/** What passing the instruction does. `ret0` is "return 0": it clears eax and falls through. */
+export type Effect = 'call' | 'jmp' | 'jcc' | 'nop' | 'ret0' | 'ret';
+
+//                                     bytes and fields          effect  what a compiler or linker makes of a call
+const SITE_ROWS = {
+  'call':         { bytes: 'e8 rel32',                   effect: 'call', compiled: true },
+  // What the linker makes of `call *x@GOTPCREL(%rip)` when x turns out to be near: as long as that one.
+  'addr32-call':  { bytes: '67 e8 rel32',                effect: 'call', compiled: true },
+  'call-got':     { bytes: 'ff 15 slot32',               effect: 'call', compiled: true },
+  'jmp':          { bytes: 'e9 rel32',                   effect: 'jmp',  compiled: true },
+  // The six-byte jump for a site that was `jmp *x@GOTPCREL(%rip)`: CS is a prefix that a jump ignores.
+  'cs-jmp':       { bytes: '2e e9 rel32',                effect: 'jmp',  compiled: false },
+  'jmp-got':      { bytes: 'ff 25 slot32',               effect: 'jmp',  compiled: true },
+  'jcc':          { bytes: '0f 8? rel32',                effect: 'jcc',  compiled: true },
+  'nop5':         { bytes: '0f 1f 44 00 00',             effect: 'nop',  compiled: false },
+  'nop6':         { bytes: '66 0f 1f 44 00 00',          effect: 'nop',  compiled: false },
+  // cs cs cs xor %eax,%eax: the prefixes make it one instruction of the site's length.
+  'ret0-5':       { bytes: '2e 2e 2e 31 c0',             effect: 'ret0', compiled: false },
+  'ret0-6':       { bytes: '2e 2e 2e 2e 31 c0',          effect: 'ret0', compiled: false },
+  'ret5':         { bytes: 'c3 cc cc cc cc',             effect: 'ret',  compiled: false },
+  'ret6':         { bytes: 'c3 cc cc cc cc cc',          effect: 'ret',  compiled: false },
+} as const satisfies Record<string, { bytes: string; effect: Effect; compiled: boolean }>;
+
+// A trampoline is five bytes of jump or return and three that say what it is: ud1 %esp,%ecx, which nobody
+// executes, or "SCT" as kernels before 5.19 wrote it.
+const TRAMPOLINE_ROWS = {
+  'jmp':        { bytes: 'e9 rel32 0f b9 cc',       effect: 'jmp' },
+  'ret-built':  { bytes: 'c3 cc 90 90 90 0f b9 cc', effect: 'ret' },
+  'ret':        { bytes: 'c3 cc cc cc cc 0f b9 cc', effect: 'ret' },
+  'jmp-sct':        { bytes: 'e9 rel32 53 43 54',       effect: 'jmp' },
+  'ret-built-sct':  { bytes: 'c3 90 90 90 90 53 43 54', effect: 'ret' },
+  'ret-int3-sct':   { bytes: 'c3 cc 90 90 90 53 43 54', effect: 'ret' },
+  'ret-sct':        { bytes: 'c3 cc cc cc cc 53 43 54', effect: 'ret' },
+} as const satisfies Record<string, { bytes: string; effect: Effect }>;
+
+export type SiteFormName = keyof typeof SITE_ROWS;
+export type TrampolineFormName = keyof typeof TRAMPOLINE_ROWS;
+
+export interface Form<Name extends string = string> {
+  readonly name: Name;
+  readonly effect: Effect;
+  readonly length: number;
+  /** Whether compilers and linkers emit it for a call to a trampoline; the others are only ever patched in. */
+  readonly compiled: boolean;
+  /** Whether its displacement names a slot that holds the target, and not the target. */
+  readonly indirect: boolean;
+  /** Offset of the 32-bit displacement, which counts from the end of the *instruction*; -1 if none. */
+  readonly displacement: number;
+  /** Offset of the byte whose low half is a condition; -1 if none. */
+  readonly condition: number;
+  readonly bytes: Uint8Array;
+  /** 1-bits where a byte of the form is fixed. */
+  readonly mask: Uint8Array;
+}
+
+/** The displacement of a trampoline counts from the end of its five-byte jump, not of its eight bytes. */
+const DISPLACEMENT = 4;
+
+/** `0f 8? rel32` to bytes, mask and fields: `?` is half a byte that holds a condition. */
+function form<Name extends string>(name: Name, row: { bytes: string; effect: Effect; compiled?: boolean }): Form<Name> {
+  const bytes: number[] = [];
+  const mask: number[] = [];
+  let displacement = -1;
+  let condition = -1;
+  let indirect = false;
+  for (const token of row.bytes.split(' ')) {
+    if (token === 'rel32' || token === 'slot32') {
+      displacement = bytes.length;
+      indirect = token === 'slot32';
+      bytes.push(0, 0, 0, 0);
+      mask.push(0, 0, 0, 0);
+    } else if (token.endsWith('?')) {
+      condition = bytes.length;
+      bytes.push(Number.parseInt(token.replace('?', '0'), 16));
+      mask.push(0xf0);
+    } else {
+      bytes.push(Number.parseInt(token, 16));
+      mask.push(0xff);
+    }
+  }
+  return {
+    name,
+    effect: row.effect,
+    length: bytes.length,
+    compiled: row.compiled ?? false,
+    indirect,
+    displacement,
+    condition,
+    bytes: Uint8Array.from(bytes),
+    mask: Uint8Array.from(mask),
+  };
+}
+
+function forms<Rows extends Record<string, { bytes: string; effect: Effect; compiled?: boolean }>>(rows: Rows): { readonly [N in keyof Rows & string]: Form<N> } {
+  const made: Record<string, Form> = {};
+  for (const [name, row] of Object.entries(rows)) made[name] = form(name, row);
+  return made as { readonly [N in keyof Rows & string]: Form<N> };
+}
+
+export const SITE_FORMS: { readonly [N in SiteFormName]: Form<N> } = forms(SITE_ROWS);
+export const TRAMPOLINE_FORMS: { readonly [N in TrampolineFormName]: Form<N> } = forms(TRAMPOLINE_ROWS);
+export const TRAMPOLINE_LENGTH = 8;
+
+export type SiteForm = Form<SiteFormName>;
+export type TrampolineForm = Form<TrampolineFormName>;
+
+const ALL_SITE_FORMS: readonly SiteForm[] = Object.values(SITE_FORMS);
+const ALL_TRAMPOLINE_FORMS: readonly TrampolineForm[] = Object.values(TRAMPOLINE_FORMS);
+
+/** By first byte, those that a compiler emits: the lookup that is done once for each of a million sites. */
+const COMPILED: readonly (readonly SiteForm[])[] = Array.from({ length: 256 }, (_, first) =>
+  ALL_SITE_FORMS.filter((f) => f.compiled && f.bytes[0] === first),
+);
+
+function matches(form: Form, bytes: Uint8Array, offset: number): boolean {
+  if (offset < 0 || offset + form.length > bytes.length) return false;
+  for (let i = 0; i < form.length; i++) if ((bytes[offset + i]! & form.mask[i]!) !== form.bytes[i]!) return false;
+  return true;
+}
+
+/**
+ * The form of the call, jump or conditional jump that a compiler or linker put at `offset`, by its opcode alone: whether an
+ * instruction begins there at all is for the caller to know.
+ */
+export function compiledForm(bytes: Uint8Array, offset: number): SiteForm | null {
+  for (const form of COMPILED[bytes[offset] ?? 0]!) if (matches(form, bytes, offset)) return form;
+  return null;
+}
+
+/** The end of the branch inside its form: a trampoline is longer than its jump. */
+const branchEnd = (form: Form): number => form.displacement + DISPLACEMENT;
+
+/** Where the displacement of a matched form leads: the target, or the slot of an indirect one. */
+export function destination(form: Form, bytes: Uint8Array, offset: number, at: Addr): Addr {
+  const d = offset + form.displacement;
+  const rel32 = bytes[d]! | (bytes[d + 1]! << 8) | (bytes[d + 2]! << 16) | (bytes[d + 3]! << 24);
+  return at + branchEnd(form) + rel32;
+}
+
+/** The condition of a matched jcc, 0 to 15; 0 for every other form. */
+export function conditionOf(form: Form, bytes: Uint8Array, offset: number): number {
+  return form.condition < 0 ? 0 : bytes[offset + form.condition]! & 15;
+}
+
+/** What stands at a site or trampoline. */
+export interface Recognised<F extends Form = Form> {
+  readonly form: F;
+  /** Target, or slot of an indirect form; null where the form goes nowhere. */
+  readonly target: Addr | null;
+  readonly condition: number;
+}
+
+function recogniseAs<F extends Form>(all: readonly F[], bytes: Uint8Array, at: Addr): Recognised<F> | null {
+  for (const form of all) {
+    if (form.length !== bytes.length || !matches(form, bytes, 0)) continue;
+    return { form, target: form.displacement < 0 ? null : destination(form, bytes, 0, at), condition: conditionOf(form, bytes, 0) };
+  }
+  return null;
+}
+
+/** `bytes` are the site's own, all of them and no more: its length is known and decides between `ret5` and `ret6`. */
+export function recognise(bytes: Uint8Array, at: Addr): Recognised<SiteForm> | null {
+  return recogniseAs(ALL_SITE_FORMS, bytes, at);
+}
+
+/** `bytes` are the eight of a trampoline. */
+export function recogniseTrampoline(bytes: Uint8Array, at: Addr): Recognised<TrampolineForm> | null {
+  return recogniseAs(ALL_TRAMPOLINE_FORMS, bytes, at);
+}
+
+export interface Placement {
+  readonly at: Addr;
+  /** For the forms that have one; the slot for an indirect form. */
+  readonly target?: Addr | null;
+  readonly condition?: number;
+}
+
+/** @throws Fault `out-of-reach` where the displacement does not fit 32 bits. */
+export function emit(form: Form, { at, target = null, condition = 0 }: Placement): Uint8Array {
+  const bytes = Uint8Array.from(form.bytes);
+  if (form.condition >= 0) bytes[form.condition]! |= condition & 15;
+  if (form.displacement < 0) return bytes;
+  invariant(target !== null, `${form.name} needs a target`);
+  const rel32 = target - (at + branchEnd(form));
+  if (rel32 !== (rel32 | 0)) throw new Fault('out-of-reach', `${hex(target)} is ${rel32} bytes away, more than a 32-bit displacement holds`, { at: hex(at) });
+  new DataView(bytes.buffer).setInt32(form.displacement, rel32, true);
+  return bytes;
+}
