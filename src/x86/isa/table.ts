@@ -144,8 +144,6 @@ export const ROWS = [
   ['rdsspq', 'R64', 'f3 W 0f 1e /1', 'cet', 'RDSSPD/RDSSPQ: a NOP unless shadow stacks are on; volume 1, 17.2'],
   ['incsspq', 'R64', 'f3 W 0f ae /5', 'cet', 'INCSSPD/INCSSPQ: #UD unless shadow stacks are on; volume 1, 17.2'],
   ['wrssq', 'm64, r64', 'W 0f 38 f6 /r', 'cet', 'WRSSD/WRSSQ: #UD unless shadow stacks and WR_SHSTK_EN are on; volume 1, 17.2'],
-  ['rstorssp', 'm64', 'f3 0f 01 /5', 'cet', 'RSTORSSP: #UD unless shadow stacks are on; volume 1, 17.2'],
-  ['saveprevssp', '', 'f3 0f 01 ea', 'cet', 'SAVEPREVSSP: #UD unless shadow stacks are on; volume 1, 17.2'],
 ] as const satisfies readonly Row[];
 
 // The same rows as types, so that a wrong operand does not compile.

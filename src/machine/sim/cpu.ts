@@ -1,0 +1,72 @@
+// What one instruction can see and change of a CPU, and the names of what can come of it. Nothing here
+// knows of other CPUs, of time or of the system: those belong to the engine, which acts on the outcome.
+
+import type { Addr } from '../../base/addr.js';
+
+/** RFLAGS (SDM volume 1, 3.4.3). Bit 1 is always set. */
+export const FLAG = {
+  cf: 0x1, one: 0x2, pf: 0x4, af: 0x10, zf: 0x40, sf: 0x80, tf: 0x100, if: 0x200, df: 0x400, of: 0x800,
+  iopl: 0x3000, nt: 0x4000, rf: 0x10000, ac: 0x40000, id: 0x200000,
+} as const;
+
+/** What ADD and its like define. */
+export const ARITHMETIC: number = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.of;
+
+/** Selectors of Linux (arch/x86/include/asm/segment.h): IRET accepts these and, in the kernel, a null SS. */
+export const SELECTOR = { kernelCode: 0x10, kernelData: 0x18, userCode: 0x33, userData: 0x2b } as const;
+
+export interface Cpu {
+  /** rax rcx rdx rbx rsp rbp rsi rdi r8 to r15. */
+  readonly r: BigUint64Array;
+  rip: Addr;
+  flags: number;
+  /** Whether the current privilege level is 3. */
+  user: boolean;
+  fsBase: Addr;
+  gsBase: Addr;
+  /** What SWAPGS exchanges with gsBase. */
+  kernelGsBase: Addr;
+  /** The shadow stack pointer; null while shadow stacks are off at this privilege. */
+  ssp: Addr | null;
+  /** Whether WRSS is allowed. */
+  wrss: boolean;
+  /** By number. The model gives them no effect: it is their MOV that serialises. */
+  readonly cr: BigUint64Array;
+}
+
+/** Registers zero, flags clear, no shadow stack. */
+export function newCpu(user: boolean): Cpu {
+  return {
+    r: new BigUint64Array(16), rip: 0, flags: FLAG.one, user, fsBase: 0, gsBase: 0, kernelGsBase: 0,
+    ssp: null, wrss: false, cr: new BigUint64Array(16),
+  };
+}
+
+export type Bytes = 1 | 2 | 4 | 8;
+
+/** Memory as the CPU sees it. A port that refuses an access throws; nothing of the CPU has changed by then. */
+export interface Port {
+  read(address: Addr, bytes: Bytes): bigint;
+  write(address: Addr, bytes: Bytes, value: bigint): void;
+}
+
+/**
+ * What came of one instruction. Unless it says otherwise, registers, flags and RIP are as after it.
+ *
+ * | outcome | for the engine |
+ * |---|---|
+ * | next, jump, call, return | nothing but the path; `-indirect`: the target came from a register or memory |
+ * | fence | MFENCE: the store buffer drains. LOCKed instructions do too: ask `isLocked` |
+ * | serialise | CPUID, SERIALIZE, MOV to a control register |
+ * | iret | serialises, opens NMI again; IF is as the frame said, with no shadow |
+ * | cli, sti, popf | IF may have changed; `sti` with IF clear before starts the shadow |
+ * | swapgs, sysret | the GS base, the privilege, changed |
+ * | syscall | RIP is behind it; the rest of its entry belongs to the system |
+ * | int3 | RIP is behind it, as the frame of #BP will say (SDM volume 3, 6.15) |
+ * | halt | RIP is behind it |
+ * | undefined, general-protection, control-protection | #UD, #GP, #CP: nothing changed, RIP is at it |
+ */
+export type Outcome =
+  | 'next' | 'jump' | 'jump-indirect' | 'call' | 'call-indirect' | 'return'
+  | 'fence' | 'serialise' | 'iret' | 'cli' | 'sti' | 'popf' | 'swapgs' | 'sysret' | 'syscall' | 'int3' | 'halt'
+  | 'undefined' | 'general-protection' | 'control-protection';
