@@ -68,6 +68,7 @@ describe('the command line', () => {
   it('knows where the header is', async () => {
     const { status, stdout } = await line(['include']);
     expect(status).toBe(0);
+    expect(existsSync(join(stdout.trim(), 'static_call.h'))).toBe(true);
     expect(JSON.parse((await line(['include', '--json'])).stdout)).toEqual({ schema: 'static-call/include@1', path: stdout.trim() });
   });
 
