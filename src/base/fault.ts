@@ -14,6 +14,7 @@ const ROWS = {
   // base: files and arguments
   'no-such-file': { exit: 3, hint: 'check the path' },
   'unreadable-file': { exit: 3, hint: 'check that it is a regular file that you may read' },
+  'unwritable-file': { exit: 3, hint: 'check that its directory exists and that you may write there' },
   'bad-usage': { exit: 2, hint: 'see --help' },
 
   // elf
