@@ -8,8 +8,8 @@ export interface KeyChange {
   /** Address of the key's record in the handler's data (trap/registry.ts). */
   readonly record: Addr;
   readonly words: { readonly call: bigint; readonly tail: bigint; readonly jcc: bigint };
-  /** Address of the `func` field of the C side's key, and what is stored there. 0 is none. */
-  readonly slot: Addr;
+  /** Address of the `func` field of the C side's key, if it is visible, and what is stored there; 0 for null. */
+  readonly slot: Addr | null;
   readonly func: Addr;
 }
 

@@ -32,6 +32,8 @@ export const DATA = {
   freeEnd: 96,
   /** Texts that were mapped a second time, so that they can be written: list of REGION. */
   regions: 104,
+  /** 1 once the handler was installed: from then on whoever stands in front of it came later. */
+  installed: 112,
   size: 128,
 } as const;
 

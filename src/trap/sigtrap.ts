@@ -25,7 +25,7 @@ const LESS = 1 << 12;
 const CONDITION_FLAGS = [0x800, 0x001, 0x040, 0x041, 0x080, 0x004, LESS, LESS | 0x040] as const;
 
 // rdi signal, rsi siginfo, rdx ucontext. Every caller-saved register is free: the frame holds them all.
-const program: Program = [
+export const SIGTRAP_PROGRAM: Program = [
   ['mov', 'eax', mem32('rsi', SI_CODE)],
   ['cmp', 'eax', SI_KERNEL],
   ['movabs', 'r8', word('data')],
@@ -207,5 +207,5 @@ const program: Program = [
 
 /** The handler; its one relocated word is `data`, the address of the block that registry.ts describes. */
 export function sigtrap(): Code {
-  return assemble(program);
+  return assemble(SIGTRAP_PROGRAM);
 }

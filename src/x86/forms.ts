@@ -185,14 +185,28 @@ export interface Placement {
   readonly condition?: number;
 }
 
-/** @throws Fault `out-of-reach` where the displacement does not fit 32 bits. */
-export function emit(form: Form, { at, target = null, condition = 0 }: Placement): Uint8Array {
-  const bytes = Uint8Array.from(form.bytes);
-  if (form.condition >= 0) bytes[form.condition]! |= condition & 15;
-  if (form.displacement < 0) return bytes;
-  invariant(target !== null, `${form.name} needs a target`);
+/**
+ * Writes the form over `length` bytes from `offset`, allocating nothing: once for each of a hundred thousand sites.
+ * @throws Fault `out-of-reach` where the displacement does not fit 32 bits.
+ */
+export function emitInto(form: Form, into: Uint8Array, offset: number, at: Addr, target: Addr, condition: number): void {
+  const { bytes, length, displacement } = form;
+  for (let i = 0; i < length; i++) into[offset + i] = bytes[i]!;
+  if (form.condition >= 0) into[offset + form.condition]! |= condition & 15;
+  if (displacement < 0) return;
   const rel32 = target - (at + branchEnd(form));
   if (rel32 !== (rel32 | 0)) throw new Fault('out-of-reach', `${hex(target)} is ${rel32} bytes away, more than a 32-bit displacement holds`, { at: hex(at) });
-  new DataView(bytes.buffer).setInt32(form.displacement, rel32, true);
+  const d = offset + displacement;
+  into[d] = rel32;
+  into[d + 1] = rel32 >> 8;
+  into[d + 2] = rel32 >> 16;
+  into[d + 3] = rel32 >> 24;
+}
+
+/** @throws Fault `out-of-reach` where the displacement does not fit 32 bits. */
+export function emit(form: Form, { at, target = null, condition = 0 }: Placement): Uint8Array {
+  const bytes = new Uint8Array(form.length);
+  invariant(form.displacement < 0 || target !== null, `${form.name} needs a target`);
+  emitInto(form, bytes, 0, at, target ?? 0, condition);
   return bytes;
 }

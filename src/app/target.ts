@@ -1,0 +1,109 @@
+// From what a caller writes (a declared name, null, 'ret0', unchecked(...)) to where a call shall go, and back from
+// what a key's words say to the name that the caller would have written.
+
+import { hex, type Addr } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
+import { didYouMean } from '../base/nearest.js';
+import type { KeyDef } from '../keys/key.js';
+import type { Loaded } from '../machine/process/loaded.js';
+import { readMaps } from '../machine/process/maps.js';
+import type { Native } from '../machine/process/native.js';
+import { RETURN0 } from '../keys/key.js';
+import type { TargetKind } from '../plan/transform.js';
+import { readWord } from '../trap/registry.js';
+import type { Unchecked } from './types.js';
+
+/** Where calls of a key go. The address of null is 0; that of `ret0` is the object's shared return-0 function. */
+export interface Target {
+  readonly kind: TargetKind;
+  readonly address: Addr;
+}
+
+/**
+ * A target that the program did not declare, by symbol (in the object, what it depends on, or the main program) or by
+ * address. Its type is on the caller: a wrong one breaks the program as a wrong cast in C does.
+ * @example app.update({ trace: unchecked('my_ring') })
+ */
+export function unchecked(symbolOrAddress: string | bigint): Unchecked {
+  return { unchecked: symbolOrAddress };
+}
+
+export class Targets {
+  readonly #native: Native;
+  readonly #loaded: Loaded;
+  readonly #local = new Map<string, Addr>();
+
+  constructor(native: Native, loaded: Loaded) {
+    this.#native = native;
+    this.#loaded = loaded;
+  }
+
+  /** @throws Fault `unknown-target`, `null-refused`, `ret0-refused` */
+  resolve(def: KeyDef, wanted: string | null | Unchecked): Target {
+    if (wanted === null) {
+      if (def.returns !== 'void') throw new Fault('null-refused', `${def.name} returns a value, so nothing cannot take its place`);
+      return { kind: 'null', address: 0 };
+    }
+    if (typeof wanted === 'object') return this.#unchecked(wanted.unchecked);
+    const declared = def.targets.find((t) => t.name === wanted);
+    if (declared) return { kind: 'function', address: this.#address(declared.name, declared.address) };
+    if (wanted === RETURN0) {
+      if (def.returns !== 'integer') throw new Fault('ret0-refused', `${def.name} returns ${def.returns === 'void' ? 'nothing' : 'what does not fit a register'}`);
+      return { kind: 'ret0', address: 0 };
+    }
+    const names = def.targets.map((t) => t.name);
+    const hint = didYouMean(wanted, names);
+    throw new Fault('unknown-target', `${wanted} is not declared for ${def.name}; declared: ${names.join(', ') || 'none'}`, hint ? { hint } : {});
+  }
+
+  #address(name: string, linked: Addr | null): Addr {
+    if (linked !== null) return this.#loaded.bias + linked;
+    const address = this.#native.symbol(this.#loaded.handle, name);
+    if (address === 0) throw new Fault('unknown-target', `no loaded object defines ${name}`, { at: this.#loaded.path });
+    return address;
+  }
+
+  #unchecked(wanted: string | bigint): Target {
+    const address = typeof wanted === 'bigint' ? Number(wanted) : this.#symbol(wanted);
+    const map = readMaps().find((m) => address >= m.start && address < m.end);
+    if (!map?.access.includes('x')) throw new Fault('unknown-target', `${hex(address)} is not in executable memory of this process`, { hint: 'give the address of a function' });
+    return { kind: 'function', address };
+  }
+
+  #symbol(name: string): Addr {
+    const visible = this.#native.symbol(this.#loaded.handle, name) || this.#native.symbol(this.#native.load(null), name);
+    if (visible !== 0) return visible;
+    const local = this.#locals().get(name);
+    if (local === undefined) {
+      const hint = didYouMean(name, this.#locals().keys());
+      throw new Fault('unknown-target', `no symbol ${name} in the object, what it depends on, or the program`, hint ? { hint } : {});
+    }
+    return local;
+  }
+
+  /** Functions that the dynamic linker does not see. */
+  #locals(): ReadonlyMap<string, Addr> {
+    const { symbols } = this.#loaded.object;
+    if (this.#local.size === 0 && symbols) {
+      for (let i = 1; i < symbols.count; i++) if (symbols.type(i) === 2 && symbols.defined(i)) this.#local.set(symbols.name(i), this.#loaded.bias + symbols.value(i));
+    }
+    return this.#local;
+  }
+
+  /** The name of a function for a key: as declared, else as the file's symbols have it, else its address. */
+  name(def: KeyDef | null, target: Target): string | null {
+    if (target.kind !== 'function') return target.kind === 'null' ? null : RETURN0;
+    for (const t of def?.targets ?? []) if (t.address !== null && this.#loaded.bias + t.address === target.address) return t.name;
+    for (const t of def?.targets ?? []) if (t.address === null && this.#native.symbol(this.#loaded.handle, t.name) === target.address) return t.name;
+    for (const [name, address] of this.#locals()) if (address === target.address) return name;
+    return hex(target.address);
+  }
+}
+
+/** What a record's call word says. */
+export function targetOf(callWord: bigint): Target {
+  const { form, target } = readWord(callWord);
+  return form === 'nop' ? { kind: 'null', address: 0 } : form === 'ret0' ? { kind: 'ret0', address: 0 } : { kind: 'function', address: target };
+}
+
+export const sameTarget = (a: Target, b: Target): boolean => a.kind === b.kind && (a.kind !== 'function' || a.address === b.address);

@@ -1,0 +1,95 @@
+// The public types of `open`. docs and tests hold this surface still: a change here is a decision.
+
+import type { Protocol } from '../plan/protocol.js';
+
+/** Key to the names of its declared targets; null in the union where the key may be empty. */
+export type Keys = Record<string, string | null>;
+
+export type ProtocolName = 'int3' | 'store';
+
+export interface OpenOptions {
+  /** Default `int3`. `update` may choose another one. */
+  readonly protocol?: ProtocolName | Protocol;
+  /** How text is written: through /proc/self/mem (default), or through a second mapping. */
+  readonly writer?: 'procmem' | 'alias';
+  /**
+   * Accepts by name that the kernel copies four and eight bytes inside a line by one instruction, which is observed
+   * and not promised: without it the protocol `store` is refused on the `procmem` writer.
+   */
+  readonly assume?: 'procmem-stores-are-atomic';
+}
+
+export interface UpdateOptions {
+  readonly protocol?: ProtocolName | Protocol;
+  /** Refuse, with nothing changed, where a site would have to stay on its trampoline. */
+  readonly require?: 'inline';
+}
+
+/** A target that the program did not declare: the caller answers for its type. Made by `unchecked`. */
+export interface Unchecked {
+  readonly unchecked: string | bigint;
+}
+
+/** A key of an open program. */
+export interface Key<T> {
+  readonly name: string;
+  /** The current target's name; null when empty, 'ret0' when it returns 0, an address for a nameless one. */
+  readonly target: T;
+  readonly targets: readonly T[];
+  /** Number of its call sites. */
+  readonly sites: number;
+}
+
+/** What one update did. Disposing it takes it back, except for keys that were updated since. */
+export interface Update extends Disposable {
+  readonly changes: readonly { readonly key: string; readonly from: string | null; readonly to: string | null }[];
+  /** Sites that run the new instruction, and sites that reach the target through their trampoline. */
+  readonly inline: number;
+  readonly trampoline: number;
+  /** Calls that the trap handler emulated while the update ran. */
+  readonly traps: number;
+  /** How long it took, nanoseconds. */
+  readonly ns: number;
+  undo(): void;
+}
+
+export interface SiteReport {
+  readonly key: string;
+  /** As it lies in this process. */
+  readonly address: bigint;
+  /** The enclosing function's symbol, if the file names it, and the offset in it: `blend_row+0x1c`. */
+  readonly where: string;
+  readonly kind: 'call' | 'jmp' | 'jcc' | 'trampoline';
+  /** What stands there now, and whether it goes to the target itself. */
+  readonly bytes: string;
+  readonly inline: boolean;
+  /** For each protocol: null where it accepts the site, else why not. */
+  readonly protocols: Readonly<Record<ProtocolName, string | null>>;
+}
+
+/** A place whose bytes are not what its key says. */
+export interface Drift {
+  readonly key: string;
+  readonly address: bigint;
+  readonly expected: string;
+  readonly found: string;
+  /** `parked`: a trap of ours that an unfinished update left, emulated for good. `foreign`: somebody else's doing. */
+  readonly kind: 'parked' | 'foreign';
+}
+
+/** A program whose static calls can be retargeted. */
+export interface App<K extends Keys> extends Disposable {
+  readonly path: string;
+  readonly keys: { readonly [N in keyof K]: Key<K[N]> };
+  /**
+   * One batch: validated whole before the first byte is written, one set of synchronisations whatever its size.
+   * When it returns, no call begins to a replaced target; a thread may still be inside one.
+   */
+  update(targets: { readonly [N in keyof K]?: K[N] | Unchecked }, options?: UpdateOptions): Update;
+  sites(key?: keyof K): readonly SiteReport[];
+  /** Every site and trampoline against its key; empty when all agree. */
+  verify(): readonly Drift[];
+  readonly journal: readonly Update[];
+  /** Puts everything back as the file has it. The handler stays, for a thread may be on its way into it. */
+  close(): void;
+}

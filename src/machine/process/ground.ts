@@ -1,0 +1,146 @@
+// What static-call leaves in a process for the rest of its life: the trap handler, its data, and memory
+// that is given out and never taken back. A process has one ground, whoever made it: worker threads and
+// other copies of this library find it in /proc/self/maps by the name of its mapping and share it.
+//
+// The mapping is private, so a forked child has its own copy as of the fork: its threads are emulated to the
+// targets of that moment and not to those that the parent chooses later. Code is written before it is made
+// executable and never after.
+
+import { hex, PAGE, type Addr } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+import { place } from '../../trap/assembler.js';
+import { DATA, MAGIC, VERSION } from '../../trap/registry.js';
+import { sigtrap } from '../../trap/sigtrap.js';
+import { readMaps } from './maps.js';
+import { errorName, MAP, PROT, type Native } from './native.js';
+
+const NAME = 'static-call';
+const CHUNK = 1 << 20;
+const FUTEX_WAIT_PRIVATE = 128;
+const FUTEX_WAKE_PRIVATE = 129;
+
+export class Ground {
+  readonly native: Native;
+  readonly handler: Addr;
+  readonly data: Addr;
+  readonly #words: BigUint64Array;
+  readonly #lock: Int32Array;
+  readonly #thread: number;
+
+  /** Finds the ground of this process or makes it. @throws Fault `no-memory`, `other-runtime` */
+  constructor(native: Native) {
+    this.native = native;
+    this.handler = claimed(native, () => findGround() ?? makeGround(native));
+    this.data = this.handler + PAGE;
+    this.#words = new BigUint64Array(native.view(this.data, DATA.size));
+    this.#lock = new Int32Array(native.view(this.data + DATA.lock, 8));
+    this.#thread = native.call('gettid');
+    if (this.word('magic') !== MAGIC || this.word('version') !== VERSION) {
+      throw new Fault('other-runtime', `the process holds version ${this.word('version')} of the handler's data, this library has ${VERSION}`);
+    }
+  }
+
+  word(name: keyof typeof DATA): bigint {
+    return this.#words[DATA[name] / 8]!;
+  }
+  setWord(name: keyof typeof DATA, value: bigint): void {
+    Atomics.store(this.#words, DATA[name] / 8, value);
+  }
+
+  /** Runs `body` while no other thread of the process updates. @throws Fault `busy` when nested. */
+  locked<T>(body: () => T): T {
+    const lock = this.#lock;
+    for (;;) {
+      const owner = Atomics.compareExchange(lock, 0, 0, this.#thread);
+      if (owner === 0) break;
+      if (owner === this.#thread) throw new Fault('busy', 'an update was begun from within an update');
+      Atomics.add(lock, 1, 1);
+      // The kernel compares the word again under its own lock, so no wake-up is lost in between.
+      this.native.call('futex', this.data + DATA.lock, FUTEX_WAIT_PRIVATE, owner, 0);
+      Atomics.sub(lock, 1, 1);
+    }
+    try {
+      return body();
+    } finally {
+      Atomics.store(lock, 0, 0);
+      if (Atomics.load(lock, 1) > 0) this.native.call('futex', this.data + DATA.lock, FUTEX_WAKE_PRIVATE, 1);
+    }
+  }
+
+  /** Memory for good, zeroed, writable. Call it while holding the lock. @throws Fault `no-memory` */
+  allocate(size: number, align: number): Addr {
+    const at = Math.ceil(Number(this.word('free')) / align) * align;
+    if (at !== 0 && at + size <= Number(this.word('freeEnd'))) {
+      this.setWord('free', BigInt(at + size));
+      return at;
+    }
+    const length = Math.max(CHUNK, Math.ceil(size / PAGE) * PAGE);
+    const chunk = mapAnonymous(this.native, length, PROT.read | PROT.write);
+    if (length === CHUNK) {
+      this.setWord('free', BigInt(chunk + size));
+      this.setWord('freeEnd', BigInt(chunk + length));
+    }
+    return chunk;
+  }
+}
+
+export function mapAnonymous(native: Native, length: number, protection: number): Addr {
+  const at = native.call('mmap', 0, length, protection, MAP.private | MAP.anonymous, -1, 0);
+  if (at < 0) throw new Fault('no-memory', `mapping ${length} bytes failed: ${errorName(at)}`);
+  return at;
+}
+
+/** A file in memory with a name for /proc/self/maps; the caller closes the descriptor. */
+export function memoryFile(native: Native, name: string, length: number): number {
+  const text = new TextEncoder().encode(`${name}\0`);
+  const fd = native.call('memfd_create', native.addressOf(text), 1 /* MFD_CLOEXEC */);
+  if (fd < 0) throw new Fault('no-memory', `memfd_create failed: ${errorName(fd)}`);
+  const grown = native.call('ftruncate', fd, length);
+  if (grown < 0) {
+    native.call('close', fd);
+    throw new Fault('no-memory', `a memory file of ${length} bytes was refused: ${errorName(grown)}`);
+  }
+  return fd;
+}
+
+/**
+ * Where two threads decide which of them makes the ground: the kernel gives a fixed address to one of them.
+ * The page is never accessible and goes away at once; the ground itself lies where the kernel chose.
+ */
+const CLAIM: Addr = 0x5ca1_1000_0000;
+
+function claimed<T>(native: Native, body: () => T): T {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let waitedMs = 0; ; waitedMs++) {
+    const page = native.call('mmap', CLAIM, PAGE, PROT.none, MAP.private | MAP.anonymous | MAP.fixedNoReplace, -1, 0);
+    if (page === CLAIM) break;
+    if (waitedMs > 10_000) throw new Fault('no-memory', `the page at ${hex(CLAIM)} was not to be had: ${errorName(page)}`);
+    Atomics.wait(pause, 0, 0, 1);
+  }
+  try {
+    return body();
+  } finally {
+    native.call('munmap', CLAIM, PAGE);
+  }
+}
+
+function findGround(): Addr | null {
+  const found = readMaps().find((m) => m.path.startsWith(`/memfd:${NAME} `) && m.access === 'r-xp' && m.offset === 0);
+  return found?.start ?? null;
+}
+
+function makeGround(native: Native): Addr {
+  // A private mapping of a memory file and not anonymous memory: only that has a name in /proc/self/maps
+  // on every kernel (PR_SET_VMA_ANON_NAME is an option of the kernel's build).
+  const fd = memoryFile(native, NAME, 2 * PAGE);
+  const at = native.call('mmap', 0, 2 * PAGE, PROT.read | PROT.write, MAP.private, fd, 0);
+  native.call('close', fd);
+  if (at < 0) throw new Fault('no-memory', `mapping the trap handler failed: ${errorName(at)}`);
+  const data = new BigUint64Array(native.view(at + PAGE, DATA.size));
+  data[DATA.magic / 8] = MAGIC;
+  data[DATA.version / 8] = VERSION;
+  new Uint8Array(native.view(at, PAGE)).set(place(sigtrap(), { data: at + PAGE }));
+  const protectedText = native.call('mprotect', at, PAGE, PROT.read | PROT.exec);
+  if (protectedText < 0) throw new Fault('no-memory', `the trap handler could not be made executable: ${errorName(protectedText)}`);
+  return at;
+}

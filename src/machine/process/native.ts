@@ -1,0 +1,116 @@
+// The only door to the operating system and to koffi. Everything that a process machine does to the
+// process goes through this interface, so that a test can hand in one that refuses the k-th effect.
+
+import { createRequire } from 'node:module';
+import type koffiModule from 'koffi';
+import type { Addr } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+
+/** System calls in use, with their numbers in the x86-64 table. */
+export const SYS = {
+  close: 3,
+  mmap: 9,
+  mprotect: 10,
+  munmap: 11,
+  pwrite: 18,
+  mremap: 25,
+  ftruncate: 77,
+  gettid: 186,
+  futex: 202,
+  memfd_create: 319,
+  membarrier: 324,
+} as const;
+export type Call = keyof typeof SYS;
+
+export const PROT = { none: 0, read: 1, write: 2, exec: 4 } as const;
+export const MAP = { shared: 1, private: 2, fixed: 0x10, anonymous: 0x20, fixedNoReplace: 0x100000 } as const;
+
+export interface Native {
+  /** The result, or the negated error number. Arguments are addresses or integers. */
+  call(name: Call, ...args: readonly number[]): number;
+  /** The memory itself, not a copy. */
+  view(at: Addr, length: number): ArrayBuffer;
+  /** Address of a buffer of ours; the caller keeps it alive. */
+  addressOf(buffer: ArrayBufferView): Addr;
+  /** A handle of the dynamic linker; null is the program itself. @throws Fault `not-loaded` */
+  load(path: string | null): Addr;
+  /** The `struct link_map` of a handle: load bias at 0, name at 8, dynamic section at 16. */
+  linkMap(handle: Addr): Addr;
+  /** 0 where the object and its dependencies do not define it. */
+  symbol(handle: Addr, name: string): Addr;
+  /** Returns what was installed; with null it only asks. */
+  sigaction(signal: number, action: SignalAction | null): SignalAction;
+  /** Calls machine code with up to three integers; returns what it left in rax. */
+  invoke(at: Addr, a?: number, b?: number, c?: number): number;
+}
+
+export interface SignalAction {
+  readonly handler: Addr;
+  readonly flags: number;
+}
+
+/** struct sigaction of glibc on x86-64: handler, 128 bytes of mask, flags, restorer. */
+const SIGACTION = { size: 152, handler: 0, flags: 136 } as const;
+const RTLD_NOW = 2;
+const RTLD_DI_LINKMAP = 2;
+
+const ERRORS: Readonly<Record<number, string>> = {
+  1: 'EPERM', 2: 'ENOENT', 4: 'EINTR', 5: 'EIO', 11: 'EAGAIN', 12: 'ENOMEM', 13: 'EACCES', 14: 'EFAULT',
+  16: 'EBUSY', 17: 'EEXIST', 22: 'EINVAL', 38: 'ENOSYS', 110: 'ETIMEDOUT',
+};
+
+export function errorName(negated: number): string {
+  return ERRORS[-negated] ?? `error ${-negated}`;
+}
+
+/** @throws Fault `not-supported` where there is no such process to patch. */
+export function openNative(): Native {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new Fault('not-supported', `this is ${process.platform} on ${process.arch}`);
+  }
+  // At first use, never at import: loading it costs 12 ms and dlopens its addon.
+  const require = createRequire(import.meta.url);
+  const koffi = require('koffi') as typeof koffiModule;
+  const libc = koffi.load('libc.so.6');
+  const syscall = libc.func('long syscall(long, int64, int64, int64, int64, int64, int64)') as (...args: number[]) => number;
+  const dlopen = libc.func('int64 dlopen(str, int)') as (path: string | null, flags: number) => number;
+  const dlsym = libc.func('int64 dlsym(int64, str)') as (handle: number, name: string) => number;
+  const dlerror = libc.func('str dlerror()') as () => string | null;
+  const dlinfo = libc.func('int dlinfo(int64, int, void *)') as (handle: number, request: number, out: ArrayBufferView) => number;
+  const sigaction = libc.func('int sigaction(int, void *, void *)') as (signal: number, action: ArrayBufferView | null, old: ArrayBufferView) => number;
+  const procedure = koffi.proto('int64 (int64, int64, int64)');
+
+  return {
+    call(name, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0) {
+      const result = Number(syscall(SYS[name], a, b, c, d, e, f));
+      return result === -1 ? -koffi.errno() : result;
+    },
+    view: (at, length) => koffi.view(BigInt(at), length),
+    addressOf: (buffer) => Number(koffi.address(buffer)),
+    load(path) {
+      const handle = Number(dlopen(path, RTLD_NOW));
+      if (handle === 0) throw new Fault('not-loaded', dlerror() ?? 'dlopen failed', path === null ? {} : { at: path });
+      return handle;
+    },
+    linkMap(handle) {
+      const out = new BigUint64Array(1);
+      if (dlinfo(handle, RTLD_DI_LINKMAP, out) !== 0) throw new Fault('not-loaded', dlerror() ?? 'dlinfo failed');
+      return Number(out[0]);
+    },
+    symbol: (handle, name) => Number(dlsym(handle, name)),
+    sigaction(signal, action) {
+      const old = new Uint8Array(SIGACTION.size);
+      let next: Uint8Array | null = null;
+      if (action) {
+        next = new Uint8Array(SIGACTION.size);
+        const view = new DataView(next.buffer);
+        view.setBigUint64(SIGACTION.handler, BigInt(action.handler), true);
+        view.setInt32(SIGACTION.flags, action.flags, true);
+      }
+      if (sigaction(signal, next, old) !== 0) throw new Fault('not-supported', `sigaction(${signal}): ${errorName(-koffi.errno())}`);
+      const view = new DataView(old.buffer);
+      return { handler: Number(view.getBigUint64(SIGACTION.handler, true)), flags: view.getInt32(SIGACTION.flags, true) };
+    },
+    invoke: (at, a = 0, b = 0, c = 0) => Number(koffi.call(BigInt(at), procedure, a, b, c)),
+  };
+}

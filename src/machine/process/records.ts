@@ -1,0 +1,110 @@
+// Keys and sites as the ground holds them: a record for each key, its sites in groups (one for each object
+// that has some), and the tables by which the trap handler gets from a site to its record. All of it is shared
+// by every runtime of the process, so whoever updates a key reaches all of its sites, whoever opened them.
+
+import type { Addr } from '../../base/addr.js';
+import { SiteColumns } from '../../plan/draw.js';
+import { encodeTable, GROUP, RECORD, SLOT, TABLE, type SlotInput } from '../../trap/registry.js';
+import type { Ground } from './ground.js';
+
+const LOW48 = (1n << 48n) - 1n;
+
+export interface Group {
+  readonly start: Addr;
+  readonly end: Addr;
+  readonly columns: SiteColumns;
+}
+
+export class KeyRecord {
+  readonly at: Addr;
+  readonly #words: BigUint64Array;
+  readonly #ground: Ground;
+
+  constructor(ground: Ground, at: Addr) {
+    this.at = at;
+    this.#ground = ground;
+    this.#words = new BigUint64Array(ground.native.view(at, RECORD.size));
+  }
+
+  word(name: keyof typeof RECORD): bigint {
+    return this.#words[RECORD[name] / 8]!;
+  }
+  setWord(name: keyof typeof RECORD, value: bigint): void {
+    Atomics.store(this.#words, RECORD[name] / 8, value);
+  }
+  get traps(): number {
+    return Number(Atomics.load(this.#words, RECORD.traps / 8));
+  }
+
+  addGroup(columns: SiteColumns, memory: Addr, start: Addr, end: Addr): void {
+    const head = new BigUint64Array(this.#ground.native.view(memory, GROUP.columns));
+    head[GROUP.next / 8] = this.word('groups');
+    head[GROUP.count / 8] = BigInt(columns.batch.count);
+    head[GROUP.trampoline / 8] = BigInt.asUintN(64, BigInt(columns.trampoline));
+    head[GROUP.start / 8] = BigInt(start);
+    head[GROUP.end / 8] = BigInt(end);
+    this.setWord('groups', BigInt(memory));
+  }
+
+  groups(): Group[] {
+    const groups: Group[] = [];
+    for (let at = Number(this.word('groups')); at !== 0; ) {
+      const head = new BigUint64Array(this.#ground.native.view(at, GROUP.columns));
+      const count = Number(head[GROUP.count / 8]);
+      const memory = this.#ground.native.view(at + GROUP.columns, SiteColumns.size(count));
+      groups.push({
+        start: Number(head[GROUP.start / 8]),
+        end: Number(head[GROUP.end / 8]),
+        columns: new SiteColumns(count, Number(BigInt.asIntN(64, head[GROUP.trampoline / 8]!)), memory),
+      });
+      at = Number(head[GROUP.next / 8]);
+    }
+    return groups;
+  }
+}
+
+/** Memory for a group's columns. Call it with the lock held. */
+export function allocateGroup(ground: Ground, count: number, trampoline: number): { memory: Addr; columns: SiteColumns } {
+  const memory = ground.allocate(GROUP.columns + SiteColumns.size(count), 8);
+  return { memory, columns: new SiteColumns(count, trampoline, ground.native.view(memory + GROUP.columns, SiteColumns.size(count))) };
+}
+
+/** The record of the site at an address, if some runtime of this process has made it known; as the handler looks it up. */
+export function recordAt(ground: Ground, site: Addr): Addr | null {
+  const { native } = ground;
+  for (let table = Number(ground.word('tables')); table !== 0; ) {
+    const head = new BigUint64Array(native.view(table, TABLE.slots));
+    if (site >= Number(head[TABLE.first / 8]) && site < Number(head[TABLE.end / 8])) {
+      const count = Number(head[TABLE.count / 8]);
+      const slots = new BigUint64Array(native.view(table + TABLE.slots, count * SLOT.size));
+      let [low, high] = [0, count];
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        const at = Number(slots[2 * middle]);
+        if (at === site) return Math.floor(Number(slots[2 * middle + 1]! & LOW48) / RECORD.size) * RECORD.size;
+        if (at < site) low = middle + 1;
+        else high = middle;
+      }
+    }
+    table = Number(head[TABLE.next / 8]);
+  }
+  return null;
+}
+
+/** Puts a table in front of the others: one store, so that a handler finds the list before it or after it. */
+export function publishTable(ground: Ground, slots: readonly SlotInput[]): void {
+  if (slots.length === 0) return;
+  const words = encodeTable(slots, Number(ground.word('tables')));
+  const at = ground.allocate(words.byteLength, 64);
+  new BigUint64Array(ground.native.view(at, words.byteLength)).set(words);
+  ground.setWord('tables', BigInt(at));
+}
+
+export function allocateRecord(ground: Ground): KeyRecord {
+  return new KeyRecord(ground, ground.allocate(RECORD.size, RECORD.size));
+}
+
+/** Counters of the whole process: traps sent back to run again, and traps that were not ours. */
+export function strayTraps(ground: Ground): { readonly orphans: number; readonly foreign: number } {
+  return { orphans: Number(ground.word('orphans')), foreign: Number(ground.word('foreign')) };
+}

@@ -1,0 +1,118 @@
+// Installs the trap handler and keeps an eye on it. What an int3 batch needs of the process's signal state is
+// checked before the batch and not after, for a thread that meets the trap with SIGTRAP blocked, or with
+// somebody else's handler installed, dies of it.
+
+import { readFileSync, readdirSync } from 'node:fs';
+import { hex } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+import type { Ground } from './ground.js';
+import { readMaps } from './maps.js';
+import { SYS } from './native.js';
+
+export const SIGTRAP = 5;
+const SA_SIGINFO = 4;
+const SA_ONSTACK = 0x0800_0000;
+const SA_RESTART = 0x1000_0000;
+const SA_NODEFER = 0x4000_0000;
+
+/**
+ * SA_NODEFER: an asynchronous signal's handler may pass an armed site on top of ours. SA_ONSTACK: a thread with
+ * an alternate stack (a coroutine runtime, say) has it because its ordinary stack has no room for a frame.
+ */
+const HANDLER_FLAGS = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER;
+
+/**
+ * Puts our handler in front of whatever handles SIGTRAP now; once in a process. A handler that somebody installs
+ * over ours later is his decision: it is reported and not undone, for his may call ours and ours would call his.
+ * @throws Fault `handler-replaced`
+ */
+function claimTrap(ground: Ground, flags: number): void {
+  const now = ground.native.sigaction(SIGTRAP, null);
+  if (now.handler === ground.handler) return;
+  if (ground.word('installed') !== 0n) {
+    throw new Fault('handler-replaced', now.handler === 0 ? 'the SIGTRAP handler was removed' : 'another SIGTRAP handler was installed over ours', { at: hex(now.handler) });
+  }
+  ground.setWord('previous', BigInt(now.handler));
+  ground.native.sigaction(SIGTRAP, { handler: ground.handler, flags });
+  ground.setWord('installed', 1n);
+}
+
+/** How old a look at the threads may be, ms: reading /proc costs more than a whole batch of one site. */
+const LOOK_AGAIN_MS = 100;
+
+export class TrapWatch {
+  readonly #ground: Ground;
+  readonly #flags: number;
+  #lookedAt: number = -Infinity;
+
+  /** @param flags of the handler; another value is for tests that show why these are needed */
+  constructor(ground: Ground, flags: number = HANDLER_FLAGS) {
+    this.#ground = ground;
+    this.#flags = flags;
+  }
+
+  /**
+   * Before every batch that plants traps. The look at the threads is racy by nature: one may block SIGTRAP right
+   * after it. @throws Fault `handler-replaced`, `trap-blocked`, `shadow-stack`
+   */
+  check(): void {
+    claimTrap(this.#ground, this.#flags);
+    const now = performance.now();
+    if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
+    for (const thread of readThreads()) {
+      if (thread.shadowStack) throw new Fault('shadow-stack', `thread ${thread.id} (${thread.name}) has a shadow stack, which an emulated call would not match`);
+      if (thread.trapBlocked && !waitsForInspector(thread)) throw new Fault('trap-blocked', `thread ${thread.id} (${thread.name}) has SIGTRAP blocked and would be killed by a trap`);
+    }
+    this.#lookedAt = now;
+  }
+}
+
+export interface ThreadState {
+  readonly id: number;
+  readonly name: string;
+  readonly trapBlocked: boolean;
+  readonly shadowStack: boolean;
+}
+
+export function readThreads(): ThreadState[] {
+  const threads: ThreadState[] = [];
+  for (const id of readdirSync('/proc/self/task')) {
+    const status = readOrNone(`/proc/self/task/${id}/status`);
+    if (status === '') continue; // it ended meanwhile
+    const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? '';
+    const blocked = BigInt(`0x${field('SigBlk') || '0'}`);
+    threads.push({
+      id: Number(id),
+      name: field('Name'),
+      trapBlocked: (blocked & (1n << BigInt(SIGTRAP - 1))) !== 0n,
+      shadowStack: /\bshstk\b/.test(field('x86_Thread_features')),
+    });
+  }
+  return threads;
+}
+
+function readOrNone(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+/**
+ * Node has one thread with every signal blocked, which waits for SIGUSR1 to start the inspector and never runs
+ * user code. Later versions name it; before, it is known by what it waits for: a semaphore in Node's own data.
+ */
+function waitsForInspector(thread: ThreadState): boolean {
+  if (thread.name === 'SignalInspector') return true;
+  const [call, word] = readOrNone(`/proc/self/task/${thread.id}/syscall`).split(' ');
+  if (call !== String(SYS.futex) || word === undefined) return false;
+  const at = Number(word);
+  const maps = readMaps();
+  const inside = maps.findIndex((m) => at >= m.start && at < m.end);
+  if (inside < 0) return false;
+  // The semaphore is in .bss: the anonymous mapping right behind the executable's own.
+  const map = maps[inside]!;
+  const owner = map.path === '' ? maps[inside - 1] : map;
+  return owner !== undefined && owner.path === process.execPath;
+}

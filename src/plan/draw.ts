@@ -1,0 +1,164 @@
+// Sites and a target to a batch: what stands at each site, what shall stand there, and whether the protocol
+// may put it there. Everything is computed and checked here, before the first byte is written; nothing is
+// allocated for a site, for there may be a hundred thousand.
+
+import { crossesLine, hex, LINE, type Addr } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
+import type { SiteKind } from '../sites/site.js';
+import { emulationWord } from '../trap/registry.js';
+import { emitInto } from '../x86/forms.js';
+import { Batch, type KeyChange } from './batch.js';
+import type { Acceptance } from './protocol.js';
+import { formOf, TRANSFORM, type TargetKind } from './transform.js';
+
+export const KINDS: readonly SiteKind[] = ['call', 'jmp', 'jcc'];
+
+/**
+ * The sites of one key in one object, by address, its trampoline among them. `batch.old` mirrors what stands in
+ * the text; `batch.new` is what the update at hand wants there.
+ */
+export class SiteColumns {
+  readonly batch: Batch;
+  /** Index into KINDS. */
+  readonly kind: Uint8Array;
+  readonly condition: Uint8Array;
+  /** What the file has there: a call of the trampoline; eight bytes a site. */
+  readonly original: Uint8Array;
+  /** Index of the trampoline, or -1 where it lies in another object. */
+  readonly trampoline: number;
+
+  /** Bytes that the columns of `count` sites need. */
+  static size(count: number): number {
+    return count * (4 * 8 + 3);
+  }
+
+  /** @param memory where they lie, SiteColumns.size bytes from a multiple of eight; the process keeps them in the ground. */
+  constructor(count: number, trampoline: number, memory: ArrayBuffer = new ArrayBuffer(SiteColumns.size(count)), offset = 0) {
+    let at = offset;
+    const bytes = (each: number): Uint8Array => new Uint8Array(memory, (at += each * count) - each * count, each * count);
+    const addresses = new Float64Array(memory, at, count);
+    at += 8 * count;
+    this.original = bytes(8);
+    this.batch = new Batch(count, { at: addresses, old: bytes(8), new: bytes(8), length: bytes(1) });
+    this.batch.count = count;
+    this.kind = bytes(1);
+    this.condition = bytes(1);
+    this.trampoline = trampoline;
+  }
+}
+
+/** A target as the sites of one object reach it. */
+export interface Destination {
+  readonly kind: TargetKind;
+  /** Where the emulated call goes, and where a 32-bit displacement goes: the same, unless a veneer is between. */
+  readonly target: Addr;
+  readonly way: Addr;
+  /** Code within reach that returns 0, and that just returns. */
+  readonly return0: Addr;
+  readonly return: Addr;
+}
+
+/** The words that a trap handler reads for this target. */
+export function wordsOf(d: Destination): KeyChange['words'] {
+  const word = (kind: SiteKind): bigint => {
+    const { emulate, to } = TRANSFORM[kind][d.kind];
+    return emulationWord(emulate, to === null ? 0 : d[to]);
+  };
+  return { call: word('call'), tail: word('jmp'), jcc: word('jcc') };
+}
+
+const same = (a: Uint8Array, b: Uint8Array, i: number, length: number): boolean => {
+  for (let k = 8 * i; k < 8 * i + length; k++) if (a[k] !== b[k]) return false;
+  return true;
+};
+
+/** Whether the protocol can replace `batch.old` by `batch.new` at site i. */
+export function accepts(rule: Acceptance, batch: Batch, i: number): boolean {
+  if (rule.within === null) return true;
+  const length = batch.length[i]!;
+  let [first, end] = [0, length];
+  if (rule.bytes === 'changed') {
+    while (first < end && batch.old[8 * i + first] === batch.new[8 * i + first]) first++;
+    while (end > first && batch.old[8 * i + end - 1] === batch.new[8 * i + end - 1]) end--;
+    if (first === end) return true;
+    // A store that is not the four displacement bytes exchanges eight, which must hold the whole site.
+    if (first < 1 || end > 5) [first, end] = [0, length];
+  }
+  const at = batch.at[i]! + first;
+  return rule.within === 'line' ? !crossesLine(at, end - first) : Math.floor(at / 8) === Math.floor((at + end - first - 1) / 8);
+}
+
+export interface Drawn {
+  /** Edits that change something, ready to be run: the columns' own batch, or a part of it. */
+  readonly batch: Batch;
+  /** Sites (the trampoline not counted) that will run the new instruction, and that will call the trampoline. */
+  readonly inline: number;
+  readonly trampoline: number;
+}
+
+/** Fills `batch.new` for one target. */
+function stamp(columns: SiteColumns, d: Destination): void {
+  const { batch, kind, condition } = columns;
+  for (let i = 0; i < batch.count; i++) {
+    const row = KINDS[kind[i]!]!;
+    const { to } = TRANSFORM[row][d.kind];
+    const away = to === null ? 0 : to === 'target' ? d.way : d[to];
+    emitInto(formOf(row, d.kind, batch.length[i]!), batch.new, 8 * i, batch.at[i]!, away, condition[i]!);
+  }
+}
+
+/**
+ * @param destination null puts back what the file has.
+ * @throws Fault `store-refused` where neither the site nor, through it, the trampoline can carry the change;
+ *   `not-inline` where `require` asks for more than the protocol can do.
+ */
+export function draw(columns: SiteColumns, destination: Destination | null, rule: Acceptance, require?: 'inline'): Drawn {
+  const { batch, original } = columns;
+  if (destination) stamp(columns, destination);
+  else batch.new.set(original);
+  let onTrampoline = 0;
+  let unchanged = 0;
+  for (let i = 0; i < batch.count; i++) {
+    const length = batch.length[i]!;
+    if (rule.within !== null && !accepts(rule, batch, i)) {
+      if (i === columns.trampoline) throw new Fault('store-refused', 'the trampoline itself crosses a cache line', { at: hex(batch.at[i]!) });
+      if (require === 'inline') throw new Fault('not-inline', `the changed bytes of the site cross a ${rule.within === 'line' ? `${LINE}-byte line` : 'quadword'}`, { at: hex(batch.at[i]!) });
+      // It keeps calling its trampoline, or goes back to it if that much can be stored.
+      batch.new.set(original.subarray(8 * i, 8 * i + 8), 8 * i);
+      if (!accepts(rule, batch, i)) throw new Fault('store-refused', 'the site does not call its trampoline, and one store cannot send it back there', { at: hex(batch.at[i]!) });
+    }
+    if (i !== columns.trampoline && same(batch.new, original, i, length)) onTrampoline++;
+    if (same(batch.old, batch.new, i, length)) unchanged++;
+  }
+  const sites = batch.count - (columns.trampoline >= 0 ? 1 : 0);
+  return { batch: unchanged === 0 ? batch : changedPart(batch, unchanged), inline: sites - onTrampoline, trampoline: onTrampoline };
+}
+
+function append(into: Batch, from: Batch, i: number): void {
+  const k = into.count++;
+  into.at[k] = from.at[i]!;
+  into.length[k] = from.length[i]!;
+  into.old.set(from.old.subarray(8 * i, 8 * i + 8), 8 * k);
+  into.new.set(from.new.subarray(8 * i, 8 * i + 8), 8 * k);
+}
+
+function changedPart(batch: Batch, unchanged: number): Batch {
+  const part = new Batch(batch.count - unchanged);
+  for (let i = 0; i < batch.count; i++) if (!same(batch.old, batch.new, i, batch.length[i]!)) append(part, batch, i);
+  return part;
+}
+
+/** Several keys' edits as one batch, ascending by address. A single one is handed through as it is. */
+export function merge(batches: readonly Batch[]): Batch {
+  if (batches.length === 1) return batches[0]!;
+  const all = new Batch(batches.reduce((sum, b) => sum + b.count, 0));
+  const next = batches.map(() => 0);
+  for (;;) {
+    let lowest = -1;
+    batches.forEach((b, k) => {
+      if (next[k]! < b.count && (lowest < 0 || b.at[next[k]!]! < batches[lowest]!.at[next[lowest]!]!)) lowest = k;
+    });
+    if (lowest < 0) return all;
+    append(all, batches[lowest]!, next[lowest]!++);
+  }
+}
