@@ -1,0 +1,332 @@
+// Builds small kernels for the tests: text with sites and trampolines, a table of sites, keys, and the
+// kallsyms arrays in any layout that scripts/kallsyms.c has had since 5.10, written from the description
+// of the format. What was put in is handed back, so that a test compares and does not recompute.
+
+import { gzipSync } from 'node:zlib';
+import type { KallsymsLayout } from '#inspect/kallsyms';
+
+export interface Shape {
+  readonly keys?: number;
+  readonly sites?: number;
+  readonly signature?: 'none' | 'SCT' | 'ud1';
+  readonly kallsyms?: (Partial<KallsymsLayout> & { readonly seqsBehind?: boolean; readonly symbols?: number; readonly big?: boolean; readonly textOnly?: boolean }) | null;
+  readonly symtab?: boolean;
+  readonly table?: boolean;
+}
+
+export interface Built {
+  readonly bytes: Uint8Array;
+  /** Address, key name, kind, in the table's order. */
+  readonly sites: readonly { at: number; key: string; kind: 'call' | 'jmp' | 'jcc'; function: string; init: boolean }[];
+  readonly trampolines: readonly { at: number; name: string; target: number | null }[];
+  readonly symbols: readonly { address: number; type: string; name: string }[];
+}
+
+const TEXT = -0x7f000000; // 0xffffffff81000000
+const DATA = TEXT + 0x200000;
+const INIT = TEXT + 0x300000;
+const HEADERS = 0x1000;
+
+/** A growing run of bytes at a known address. */
+class Run {
+  readonly base: number;
+  bytes: Uint8Array = new Uint8Array(1 << 16);
+  length = 0;
+  constructor(base: number) {
+    this.base = base;
+  }
+  get here(): number {
+    return this.base + this.length;
+  }
+  #room(n: number): void {
+    if (this.length + n <= this.bytes.length) return;
+    const larger = new Uint8Array((this.length + n) * 2);
+    larger.set(this.bytes);
+    this.bytes = larger;
+  }
+  put(...bytes: number[]): void {
+    this.#room(bytes.length);
+    this.bytes.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+  u16(v: number): void {
+    this.put(v & 255, v >> 8);
+  }
+  u32(v: number): void {
+    this.put(v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255);
+  }
+  u64(v: number): void {
+    this.u32(v % 0x1_0000_0000 | 0);
+    this.u32(v < 0 ? Math.floor(v / 0x1_0000_0000) : Math.floor(v / 0x1_0000_0000));
+  }
+  rel32(to: number): void {
+    this.u32(to - (this.here + 4));
+  }
+  place(to: number): void {
+    this.u32(to - this.here);
+  }
+  align(n: number, fill = 0): void {
+    while (this.length % n !== 0) this.put(fill);
+  }
+  done(): Uint8Array {
+    return this.bytes.subarray(0, this.length);
+  }
+}
+
+export function buildKernel(shape: Shape = {}): Built {
+  const { keys = 5, sites: siteCount = 12, signature = 'ud1', kallsyms = {}, symtab = false, table = true } = shape;
+  const text = new Run(TEXT);
+  const data = new Run(DATA);
+  const init = new Run(INIT);
+  const symbols: { address: number; type: string; name: string }[] = [];
+  const mark = (run: Run, type: string, name: string): number => {
+    symbols.push({ address: run.here, type, name });
+    return run.here;
+  };
+  const keyName = (i: number): string => `tp_func_event_${i}`;
+
+  // Targets and trampolines first, so that every branch knows where it leads.
+  mark(text, 'T', '_text');
+  const target = mark(text, 't', '__traceiter_some_event');
+  text.put(0x31, 0xc0, 0xc3);
+  text.align(16, 0xcc);
+  const trampolines: { at: number; name: string; target: number | null }[] = [];
+  for (let i = 0; i < keys; i++) {
+    const at = mark(text, 'T', `__SCT__${keyName(i)}`);
+    const empty = i % 3 === 1;
+    if (empty) text.put(0xc3, 0xcc, 0x90, 0x90, 0x90);
+    else {
+      text.put(0xe9);
+      text.rel32(target);
+    }
+    if (signature === 'ud1') text.put(0x0f, 0xb9, 0xcc);
+    else if (signature === 'SCT') text.put(0x53, 0x43, 0x54);
+    else text.put(0x0f, 0x1f, 0x00);
+    trampolines.push({ at, name: `__SCT__${keyName(i)}`, target: empty ? null : target });
+  }
+  const keyAt = Array.from({ length: keys }, (_, i) => {
+    const at = mark(data, 'd', `__SCK__${keyName(i)}`);
+    data.u64(i % 3 === 1 ? 0 : target);
+    data.u64(1);
+    return at;
+  });
+
+  text.align(16, 0xcc);
+  mark(init, 'T', '_sinittext');
+  const sites: { at: number; key: string; kind: 'call' | 'jmp' | 'jcc'; function: string; init: boolean; keyIndex: number }[] = [];
+  for (let i = 0; i < siteCount; i++) {
+    const inInit = i === siteCount - 1;
+    const run = inInit ? init : text;
+    const name = `caller_${i >> 1}${i % 2 ? '_tail' : ''}`;
+    mark(run, 't', name);
+    run.put(0x55, ...Array<number>(i % 7).fill(0x90));
+    // The last key of five is used by no site: its trampoline is found all the same.
+    const keyIndex = i % Math.max(1, keys - 1);
+    const kind = i % 5 === 3 ? 'jmp' : i % 5 === 4 ? 'jcc' : 'call';
+    sites.push({ at: run.here, key: keyName(keyIndex), kind, function: name, init: inInit, keyIndex });
+    run.put(...(kind === 'call' ? [0xe8] : kind === 'jmp' ? [0xe9] : [0x0f, 0x85]));
+    run.rel32(trampolines[keyIndex]!.at);
+    run.put(0xc3);
+    run.align(16, 0xcc);
+  }
+  mark(init, 'T', '_einittext');
+  mark(text, 'T', '_etext');
+  text.align(64, 0);
+  if (table) {
+    for (const site of sites) {
+      text.place(site.at);
+      text.place(keyAt[site.keyIndex]! + (site.kind === 'call' ? 0 : 1));
+    }
+  }
+  text.align(8);
+  if (kallsyms) {
+    for (let i = 0; i < (kallsyms.symbols ?? 0); i++) symbols.push({ address: TEXT + 0x100000 + i * 16, type: 'r', name: `filler_symbol_number_${i}` });
+    if (kallsyms.big) symbols.push({ address: TEXT + 0x1f0000, type: 't', name: `_RNv${Array.from({ length: 300 }, (_, i) => 'abcdefgh'[(i * i) % 8]).join('')}` });
+  }
+  const absolute = kallsyms?.addresses === undefined || kallsyms.addresses.includes('per-CPU') || kallsyms.addresses === 'absolute';
+  const listed = symbols.filter((s) => !kallsyms?.textOnly || /[tT]/.test(s.type)).sort((a, b) => a.address - b.address);
+  const all = absolute && kallsyms && !kallsyms.textOnly ? [{ address: 0, type: 'A', name: '__per_cpu_start' }, { address: 0x1000, type: 'A', name: 'cpu_debug_store' }, ...listed] : listed;
+  if (kallsyms) emitKallsyms(text, all, { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 0, align: 8, ...kallsyms });
+
+  return { bytes: elf(text.done(), data.done(), init.done(), symtab ? symbols : null), sites: sites.map(({ keyIndex: _, ...site }) => site), trampolines, symbols: all };
+}
+
+const SUBSTRINGS = ['tp_func_', '__SCT__', '__SCK__', 'event_', 'caller_', 'filler_', 'symbol_', 'number_'];
+
+function emitKallsyms(run: Run, symbols: readonly { address: number; type: string; name: string }[], layout: KallsymsLayout & { seqsBehind?: boolean }): void {
+  const { order, addresses, seqs, align } = layout;
+  const entries = symbols.map((s) => s.type + s.name);
+  // Codes that some name uses stand for themselves; the tokens take codes from above 127.
+  const tokens = Array.from({ length: 256 }, (_, code) => {
+    const char = String.fromCharCode(code);
+    if (/\d/.test(char) || entries.some((e) => e.includes(char))) return char;
+    return code >= 128 && code < 128 + SUBSTRINGS.length ? SUBSTRINGS[code - 128]! : code > 200 ? `x${code}` : '';
+  });
+  const encode = (entry: string): number[] => {
+    const codes: number[] = [];
+    for (let i = 0; i < entry.length; ) {
+      const token = SUBSTRINGS.findIndex((s) => entry.startsWith(s, i));
+      codes.push(token >= 0 ? 128 + token : entry.charCodeAt(i));
+      i += token >= 0 ? SUBSTRINGS[token]!.length : 1;
+    }
+    return codes;
+  };
+  const begin = (): void => run.align(align);
+  const relativeBase = Math.min(...symbols.map((s) => s.address));
+  const emitAddresses = (): void => {
+    begin();
+    if (addresses === 'absolute') for (const s of symbols) run.u64(s.address);
+    else if (addresses === 'place-relative') for (const s of symbols) run.place(s.address);
+    else {
+      const perCpu = addresses === 'base-relative, absolute per-CPU';
+      for (const s of symbols) run.u32(perCpu ? (s.address >= 0 ? s.address : relativeBase - 1 - s.address) : s.address - relativeBase);
+      begin();
+      run.u64(relativeBase);
+    }
+  };
+  const emitSeqs = (width: number): void => {
+    begin();
+    const sorted = symbols.map((s, i) => ({ name: s.name, i })).sort((a, b) => (a.name < b.name ? -1 : 1));
+    for (const { i } of sorted) {
+      if (width === 4) run.u32(i);
+      else run.put(i >> 16, (i >> 8) & 255, i & 255);
+    }
+  };
+  if (order === 'addresses first') emitAddresses();
+  begin();
+  run.u32(symbols.length);
+  begin();
+  const markers: number[] = [];
+  const start = run.length;
+  entries.forEach((entry, i) => {
+    if ((i & 255) === 0) markers.push(run.length - start);
+    const codes = encode(entry);
+    if (codes.length < 128) run.put(codes.length);
+    else run.put((codes.length & 127) | 128, codes.length >> 7);
+    run.put(...codes);
+  });
+  begin();
+  for (const m of markers) run.u32(m);
+  if (seqs) emitSeqs(seqs);
+  begin();
+  const index: number[] = [];
+  const table = run.length;
+  for (const token of tokens) {
+    index.push(run.length - table);
+    run.put(...Buffer.from(token, 'latin1'), 0);
+  }
+  begin();
+  for (const i of index) run.u16(i);
+  if (order === 'names first') {
+    emitAddresses();
+    if (layout.seqsBehind) emitSeqs(3);
+  }
+  run.align(8);
+  run.put(...Array<number>(64).fill(0xaa));
+}
+
+/** Four segments as the kernel's linker script makes them, per-CPU data at 0 among them; no section headers unless there are symbols. */
+function elf(text: Uint8Array, data: Uint8Array, init: Uint8Array, symbols: readonly { address: number; type: string; name: string }[] | null): Uint8Array {
+  const parts = [
+    { bytes: text, address: TEXT, flags: 5, extra: 0 },
+    { bytes: data, address: DATA, flags: 6, extra: 0x1000 },
+    { bytes: new Uint8Array(64), address: 0, flags: 6, extra: 0 },
+    { bytes: init, address: INIT, flags: 7, extra: 0x2000 },
+  ];
+  const out = new Run(0);
+  out.put(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, ...Array<number>(9).fill(0));
+  out.u16(2);
+  out.u16(62);
+  out.u32(1);
+  out.u64(0x1000000);
+  out.u64(64);
+  out.u64(0); // section headers: patched in where there are any
+  out.u32(0);
+  for (const v of [64, 56, parts.length, 64, 0, 0]) out.u16(v);
+  let offset = HEADERS;
+  for (const { bytes, address, flags, extra } of parts) {
+    out.u32(1);
+    out.u32(flags);
+    for (const v of [offset, address, 0, bytes.length, bytes.length + extra, 0x1000]) out.u64(v);
+    offset += Math.ceil(bytes.length / 0x1000) * 0x1000;
+  }
+  for (const { bytes } of parts) {
+    out.align(0x1000);
+    out.put(...[]);
+    for (let i = 0; i < bytes.length; i += 4096) out.put(...bytes.subarray(i, i + 4096));
+  }
+  if (symbols) addSymtab(out, symbols, text, init);
+  return out.done().slice();
+}
+
+function addSymtab(out: Run, symbols: readonly { address: number; type: string; name: string }[], text: Uint8Array, init: Uint8Array): void {
+  out.align(0x1000);
+  const strings = new Run(0);
+  strings.put(0);
+  const nameAt = symbols.map((s) => {
+    const at = strings.length;
+    strings.put(...Buffer.from(s.name, 'latin1'), 0);
+    return at;
+  });
+  const symtabAt = out.length;
+  out.put(...Array<number>(24).fill(0));
+  symbols.forEach((s, i) => {
+    const code = /[tTwW]/.test(s.type);
+    out.u32(nameAt[i]!);
+    out.put(((s.type === s.type.toUpperCase() ? 1 : 0) << 4) | (code ? 2 : 1), 0);
+    out.u16(code ? (s.address >= INIT ? 2 : 1) : 0xfff1);
+    out.u64(s.address);
+    out.u64(0);
+  });
+  const symtabSize = out.length - symtabAt;
+  const stringsAt = out.length;
+  out.put(...strings.done());
+  const namesAt = out.length;
+  const names = '\0.text\0.init.text\0.symtab\0.strtab\0.shstrtab\0';
+  out.put(...Buffer.from(names, 'latin1'));
+  out.align(8);
+  const headersAt = out.length;
+  const textPages = Math.ceil(text.length / 0x1000) * 0x1000;
+  const rows = [
+    ['', 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ['.text', 1, 6, TEXT, HEADERS, text.length, 0, 0, 16, 0],
+    ['.init.text', 1, 6, INIT, HEADERS + textPages + 0x2000, init.length, 0, 0, 16, 0],
+    ['.symtab', 2, 0, 0, symtabAt, symtabSize, 4, 1, 8, 24],
+    ['.strtab', 3, 0, 0, stringsAt, strings.length, 0, 0, 1, 0],
+    ['.shstrtab', 3, 0, 0, namesAt, names.length, 0, 0, 1, 0],
+  ] as const;
+  for (const [name, type, flags, address, offset, size, link, info, align, entry] of rows) {
+    out.u32(name === '' ? 0 : names.indexOf(`\0${name}\0`) + 1);
+    out.u32(type);
+    for (const v of [flags, address, offset, size]) out.u64(v);
+    out.u32(link);
+    out.u32(info);
+    out.u64(align);
+    out.u64(entry);
+  }
+  const view = new DataView(out.bytes.buffer, out.bytes.byteOffset);
+  view.setBigUint64(40, BigInt(headersAt), true);
+  view.setUint16(60, rows.length, true);
+  view.setUint16(62, rows.length - 1, true);
+}
+
+/** A bzImage around a stream: `size` behind it unless it is gzip, which ends with its own. */
+export function buildBzImage(stream: Uint8Array, size: number, options: { version?: number; sectors?: number; trailer?: boolean } = {}): Uint8Array {
+  const { version = 0x20f, sectors = 4, trailer = true } = options;
+  const setup = new Uint8Array(((sectors || 4) + 1) * 512);
+  const view = new DataView(setup.buffer);
+  const stub = 128;
+  setup[0x1f1] = sectors;
+  view.setUint16(0x1fe, 0xaa55, true);
+  setup.set(Buffer.from('HdrS'), 0x202);
+  view.setUint16(0x206, version, true);
+  view.setUint32(0x248, stub, true);
+  view.setUint32(0x24c, stream.length + (trailer ? 4 : 0), true);
+  const end = new Uint8Array(trailer ? 4 : 0);
+  if (trailer) new DataView(end.buffer).setUint32(0, size, true);
+  return Buffer.concat([setup, new Uint8Array(stub).fill(0x90), stream, end, new Uint8Array(100)]);
+}
+
+export function buildGzipImage(kernel: Uint8Array): Uint8Array {
+  return buildBzImage(gzipSync(kernel), kernel.length, { trailer: false });
+}
