@@ -4,13 +4,14 @@
 // coincidence, so the longest run of them counts, and in it a trampoline must always go with the same key.
 // Instructions are not decoded: an entry of the table says where one begins, and its first bytes say which.
 //
-// What a trampoline looks like: a jump, or a return that is padded, five bytes; then the signature, three
-// bytes: none in 5.10, "SCT" from then on, `ud1 %esp,%ecx` today. Which it is, the table's own branches say.
+// Trampolines end with a signature, "SCT" or today `ud1 %esp,%ecx`; those of 5.10 had none. Which it is, the
+// trampolines that the table's branches lead to say.
 
 import type { Addr } from '../base/addr.js';
 import { PF_X, PT_LOAD } from '../elf/names.js';
 import { signed64, type ElfObject, type Segment } from '../elf/object.js';
 import { SITE_TAIL, type SiteKind } from '../sites/site.js';
+import { destination, recognise, recogniseTrampoline, SITE_FORMS, TRAMPOLINE_FORMS, TRAMPOLINE_LENGTH, type Effect } from '../x86/forms.js';
 
 export interface KernelSite {
   readonly at: Addr;
@@ -20,7 +21,7 @@ export interface KernelSite {
   /** SITE_TAIL and SITE_INIT as the table holds them; the kernel adds the second when it boots. */
   readonly flags: number;
   readonly key: Addr;
-  /** Null where the site holds no branch, as in the image of a kernel that has run. */
+  /** Null where the site holds no branch: built as a nop. */
   readonly trampoline: Addr | null;
 }
 
@@ -92,22 +93,21 @@ class Memory {
     for (const span of this.text) if (address >= span.base && address < span.end) return span;
     return null;
   }
+  has(address: Addr, wanted: Uint8Array): boolean {
+    const text = this.textAt(address);
+    return text !== null && wanted.every((byte, i) => text.bytes[address - text.base + i] === byte);
+  }
   /** Also where no byte of the file is: a key may lie in memory that begins as zero. */
   holds(address: Addr): boolean {
     return this.#segments.some((s) => address >= s.address && address < s.address + s.memorySize);
   }
 }
 
-// What a site can hold that is no branch, once a kernel has run: nothing to call, return 0, and the two
-// of the newest kernels (a trapping warning, an unlock). Each is one instruction of five bytes.
-const WRITTEN: readonly (readonly number[])[] = [
-  [0x0f, 0x1f, 0x44, 0x00, 0x00],
-  [0x2e, 0x2e, 0x2e, 0x31, 0xc0],
-  [0x67, 0x48, 0x0f, 0xb9, 0x3a],
-  [0x3e, 0x3e, 0xc6, 0x07, 0x00],
-];
+// First bytes of everything that a site of a kernel may hold. Six-byte forms other than jcc are made by linkers
+// of programs alone.
+const SITE = Object.values(SITE_FORMS).filter((f) => f.length === 5 || f.effect === 'jcc');
 const FIRST = new Uint8Array(256);
-for (const byte of [0xe8, 0xe9, 0x0f, 0x2e, 0x67, 0x3e]) FIRST[byte] = 1;
+for (const form of SITE) FIRST[form.bytes[0]!] = 1;
 
 const PAIR = 8;
 
@@ -153,62 +153,58 @@ function readPair(memory: Memory, { view, base }: Span, i: number): KernelSite |
   if (flags > 3 || !memory.holds(key)) return null;
   const text = memory.textAt(at);
   if (!text) return null;
-  const { bytes } = text;
   const o = at - text.base;
-  const first = bytes[o]!;
-  const second = bytes[o + 1] ?? 0;
-  const jcc = first === 0x0f && (second & 0xf0) === 0x80;
-  const kind: SiteKind = first === 0xe9 ? 'jmp' : jcc ? 'jcc' : 'call';
-  const length = jcc ? 6 : 5;
-  if (o + length > bytes.length || (kind === 'call') !== ((flags & SITE_TAIL) === 0)) return null;
-  const site = { at, kind, length, condition: jcc ? second & 15 : 0, flags, key };
-  if (kind === 'call' && first !== 0xe8) return WRITTEN.some((form) => form.every((b, k) => bytes[o + k] === b)) ? { ...site, trampoline: null } : null;
-  const trampoline = at + length + text.view.getInt32(o + length - 4, true);
-  return trampolineAt(memory, trampoline) ? { ...site, trampoline } : null;
+  const length = text.bytes[o] === 0x0f && (text.bytes[o + 1]! & 0xf0) === 0x80 ? SITE_FORMS.jcc.length : SITE_FORMS.call.length;
+  const found = recognise(text.bytes.subarray(o, o + length), at);
+  if (!found) return null;
+  const kind = KIND[found.form.effect];
+  if ((kind === 'call') !== ((flags & SITE_TAIL) === 0)) return null;
+  // As linked, every branch leads to a trampoline, and that tells a table from chance. Memory of a kernel that has
+  // run, where sites call their targets, is for that reason not taken for an image.
+  if (found.target !== null && !trampolineAt(memory, found.target)) return null;
+  return { at, kind, length, condition: found.condition, flags, key, trampoline: found.target };
 }
 
-const SIGNATURES: readonly (readonly number[])[] = [
-  [0x0f, 0xb9, 0xcc],
-  [0x53, 0x43, 0x54],
-];
+const KIND: Readonly<Record<Effect, SiteKind>> = { call: 'call', nop: 'call', ret0: 'call', jmp: 'jmp', ret: 'jmp', jcc: 'jcc' };
 
-/** The five bytes that a trampoline begins with: a jump into the text, or a return that is padded. */
 function trampolineAt(memory: Memory, address: Addr): KernelTrampoline | null {
   const text = address % 4 === 0 ? memory.textAt(address) : null;
-  if (!text || address + 5 > text.end) return null;
+  if (!text || address + TRAMPOLINE_LENGTH > text.end) return null;
   const o = address - text.base;
-  const { bytes, view } = text;
-  if (bytes[o] === 0xe9) {
-    const target = address + 5 + view.getInt32(o + 1, true);
-    return memory.textAt(target) ? { at: address, target } : null;
-  }
-  const padding = bytes[o + 4]!;
-  return bytes[o] === 0xc3 && (padding === 0xcc || padding === 0x90) ? { at: address, target: null } : null;
+  const bytes = text.bytes.subarray(o, o + TRAMPOLINE_LENGTH);
+  const target = recogniseTrampoline(bytes, address)?.target ?? unsigned(bytes, address);
+  return target === undefined || (target !== null && !memory.textAt(target)) ? null : { at: address, target };
 }
+
+/** As 5.10 built them: a jump or a padded return and nothing to know them by. Undefined for anything else. */
+function unsigned(bytes: Uint8Array, at: Addr): Addr | null | undefined {
+  if (bytes[0] === SITE_FORMS.jmp.bytes[0]) return destination(SITE_FORMS.jmp, bytes, 0, at);
+  return bytes[0] === SITE_FORMS.ret5.bytes[0] && (bytes[4] === 0xcc || bytes[4] === 0x90) ? null : undefined;
+}
+
+const SIGNED = SITE_FORMS.jmp.length;
+const SIGNATURES = [TRAMPOLINE_FORMS.jmp, TRAMPOLINE_FORMS['jmp-sct']].map((form) => form.bytes.subarray(SIGNED));
 
 /** Trampolines are one run of the text; two of them lie further apart than this nowhere. */
 const GAP = 64;
 
 function findTrampolines(memory: Memory, sites: readonly KernelSite[]): KernelTrampoline[] {
   const used = [...new Set(sites.flatMap((s) => (s.trampoline === null ? [] : [s.trampoline])))].sort((a, b) => a - b);
-  const signed = (address: Addr, signature: readonly number[]): boolean => {
-    const text = memory.textAt(address);
-    return text !== null && signature.every((byte, i) => text.bytes[address - text.base + 5 + i] === byte);
-  };
+  // Where no site says which signature it is, whichever is there: no kernel has both.
+  const signatures = SIGNATURES.filter((s) => used.every((at) => memory.has(at + SIGNED, s)));
   const candidates: Addr[] = [];
-  const signature = SIGNATURES.find((s) => (used.length > 0 ? used.every((at) => signed(at, s)) : true));
-  if (signature) {
+  for (const signature of signatures) {
     for (const { bytes, base } of memory.text) {
       const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-      for (let hit = buffer.indexOf(Uint8Array.from(signature)); hit >= 0; hit = buffer.indexOf(Uint8Array.from(signature), hit + 1)) candidates.push(base + hit - 5);
+      for (let hit = buffer.indexOf(signature); hit >= 0; hit = buffer.indexOf(signature, hit + 1)) candidates.push(base + hit - SIGNED);
     }
-  } else if (used.length > 0) {
-    // Without a signature only what lies among the used ones is told from any other jump.
-    for (let at = used[0]!; at <= used.at(-1)!; at += 4) candidates.push(at);
   }
+  // Without a signature only what lies among the used ones is told from any other jump.
+  if (signatures.length === 0) for (let at = used[0]!; at <= used.at(-1)!; at += 4) candidates.push(at);
+  candidates.sort((a, b) => a - b);
   const found: KernelTrampoline[] = [];
   for (const at of candidates) {
-    if (found.length > 0 && at < found.at(-1)!.at + PAIR) continue;
+    if (found.length > 0 && at < found.at(-1)!.at + TRAMPOLINE_LENGTH) continue;
     const trampoline = trampolineAt(memory, at);
     if (trampoline) found.push(trampoline);
   }

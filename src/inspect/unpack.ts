@@ -71,7 +71,7 @@ function unpackGzip(bytes: Uint8Array, size: number | null, limit: number): Uint
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const stated = size ?? (bytes.length >= 18 ? view.getUint32(bytes.length - 4, true) : 0);
   const chunkSize = Math.max(constants.Z_MIN_CHUNK, Math.min(stated, bytes.length * 1032, limit));
-  return gunzipSync(bytes, { maxOutputLength: limit, chunkSize });
+  return gunzipSync(bytes, { maxOutputLength: Math.max(1, limit), chunkSize });
 }
 
 function byProgram(row: Row, bytes: Uint8Array, packing: Packing, at: string, limit: number): Uint8Array {

@@ -23,9 +23,11 @@ export function unpackZstd(bytes: Uint8Array, size: number | null, limit: number
   if ((wanted ?? most) > limit) throw new Fault('bad-packing', `the zstd stream holds up to ${wanted ?? most} bytes; ${limit} are the most here`);
   if (wanted !== null && wanted > most) throw new Fault('bad-packing', `the zstd blocks hold at most ${most} bytes, not the ${wanted} that are stated`);
   const { zstdDecompressSync } = zlib as ZlibZstd;
-  if (zstdDecompressSync) return zstdDecompressSync(bytes, { maxOutputLength: limit, chunkSize: Math.max(64, wanted ?? most) });
+  if (zstdDecompressSync) return zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, limit), chunkSize: Math.max(64, wanted ?? most) });
   const { decompress } = createRequire(import.meta.url)('fzstd') as Fzstd;
-  // Into one buffer where the size is known: otherwise fzstd moves a whole window for every block.
+  if (size !== null && content !== null && size !== content) throw new Fault('bad-packing', `the zstd stream holds ${content} bytes, not the ${size} that are stated`);
+  // Into one buffer where the size is known: otherwise fzstd moves a whole window for every block. It does
+  // not say how much it wrote, so a size that no frame states is taken at its word.
   return frames === 1 && wanted !== null ? decompress(bytes, new Uint8Array(wanted)) : decompress(bytes);
 }
 
