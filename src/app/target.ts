@@ -4,11 +4,10 @@
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
-import type { KeyDef } from '../keys/key.js';
+import { RET0, type DeclaredTarget, type KeyDef } from '../keys/key.js';
 import type { Loaded } from '../machine/process/loaded.js';
 import { readMaps } from '../machine/process/maps.js';
 import type { Native } from '../machine/process/native.js';
-import { RETURN0 } from '../keys/key.js';
 import type { TargetKind } from '../plan/transform.js';
 import { readWord } from '../trap/registry.js';
 import type { Unchecked } from './types.js';
@@ -46,8 +45,8 @@ export class Targets {
     }
     if (typeof wanted === 'object') return this.#unchecked(wanted.unchecked);
     const declared = def.targets.find((t) => t.name === wanted);
-    if (declared) return { kind: 'function', address: this.#address(declared.name, declared.address) };
-    if (wanted === RETURN0) {
+    if (declared) return { kind: 'function', address: this.#address(declared) };
+    if (wanted === RET0) {
       if (def.returns !== 'integer') throw new Fault('ret0-refused', `${def.name} returns ${def.returns === 'void' ? 'nothing' : 'what does not fit a register'}`);
       return { kind: 'ret0', address: 0 };
     }
@@ -56,10 +55,10 @@ export class Targets {
     throw new Fault('unknown-target', `${wanted} is not declared for ${def.name}; declared: ${names.join(', ') || 'none'}`, hint ? { hint } : {});
   }
 
-  #address(name: string, linked: Addr | null): Addr {
-    if (linked !== null) return this.#loaded.bias + linked;
-    const address = this.#native.symbol(this.#loaded.handle, name);
-    if (address === 0) throw new Fault('unknown-target', `no loaded object defines ${name}`, { at: this.#loaded.path });
+  /** What the dynamic linker put there: preemption, IFUNC and other objects are its business. */
+  #address(target: DeclaredTarget): Addr {
+    const address = Number(new BigUint64Array(this.#native.view(this.#loaded.bias + target.slot, 8))[0]);
+    if (address === 0) throw new Fault('unknown-target', `no loaded object defines ${target.name}`, { at: this.#loaded.path });
     return address;
   }
 
@@ -91,10 +90,10 @@ export class Targets {
   }
 
   /** The name of a function for a key: as declared, else as the file's symbols have it, else its address. */
-  name(def: KeyDef | null, target: Target): string | null {
-    if (target.kind !== 'function') return target.kind === 'null' ? null : RETURN0;
-    for (const t of def?.targets ?? []) if (t.address !== null && this.#loaded.bias + t.address === target.address) return t.name;
-    for (const t of def?.targets ?? []) if (t.address === null && this.#native.symbol(this.#loaded.handle, t.name) === target.address) return t.name;
+  name(def: KeyDef, target: Target): string | null {
+    if (target.kind !== 'function') return target.kind === 'null' ? null : RET0;
+    const declared = def.targets.find((t) => this.#address(t) === target.address);
+    if (declared) return declared.name;
     for (const [name, address] of this.#locals()) if (address === target.address) return name;
     return hex(target.address);
   }

@@ -14,6 +14,7 @@ const ROWS = {
   // base: files and arguments
   'no-such-file': { exit: 3, hint: 'check the path' },
   'unreadable-file': { exit: 3, hint: 'check that it is a regular file that you may read' },
+  'unwritable-file': { exit: 3, hint: 'check that its directory exists and that you may write there' },
   'bad-usage': { exit: 2, hint: 'see --help' },
 
   // elf
@@ -28,6 +29,9 @@ const ROWS = {
   'bad-trampoline': { exit: 3, hint: 'define the key with DEFINE_STATIC_CALL of static_call.h' },
   'no-sites': { exit: 3, hint: 'compile it with static_call.h and keep its symbols, or annotate it' },
   'no-key': { exit: 3, hint: 'declare the key with DECLARE_STATIC_CALL, or pass --module' },
+  'bad-keys-section': { exit: 3, hint: 'the file is damaged, or its header is of another version: rebuild it' },
+  'ambiguous-target': { exit: 3, hint: 'give each function its own name, or declare it in one source file' },
+  'not-linked': { exit: 3, hint: 'link it into a shared object or a program' },
   'no-trampoline': { exit: 3, hint: 'define the key with DEFINE_STATIC_CALL of static_call.h' },
   'already-annotated': { exit: 3, hint: 'pass --force to write the table again' },
 

@@ -9,9 +9,17 @@ export type ReturnClass = 'void' | 'integer' | 'other';
 
 export interface DeclaredTarget {
   readonly name: string;
-  /** null where another object defines it and the dynamic linker finds it. */
+  /** null where only the dynamic linker knows: another object defines it, or it is an IFUNC. */
   readonly address: Addr | null;
+  /**
+   * Where the loaded object holds the function's final address, eight bytes that the dynamic linker has filled
+   * in. It wins over `address`, which another object's symbol of the same name may have preempted.
+   */
+  readonly slot: Addr;
 }
+
+/** As a target's name: the key returns 0. Only keys that return an integer or a pointer accept it. */
+export const RET0 = 'ret0';
 
 export interface KeyDef {
   /** `blend` for `__SCK__blend`. */
@@ -28,6 +36,3 @@ export interface KeyDef {
   /** Ascending by address. */
   readonly sites: readonly Site[];
 }
-
-/** The name by which a key that returns an integer or a pointer is told to return 0. */
-export const RETURN0 = 'ret0';

@@ -15,10 +15,9 @@ const refuse: Report = (fault) => {
   throw fault;
 };
 
-/** The file's own table, if it has one with entries. */
-export function sitesSection(object: ElfObject): Section | undefined {
-  const section = object.section(SITES_SECTION);
-  return section && section.size > 0 ? section : undefined;
+/** The file's own tables that have entries: one, and in a relocatable object one more for each section group with sites. */
+export function sitesSections(object: ElfObject): Section[] {
+  return object.sections.filter((s) => s.name === SITES_SECTION && s.size > 0);
 }
 
 /**
@@ -26,9 +25,9 @@ export function sitesSection(object: ElfObject): Section | undefined {
  * @throws Fault `bad-sites-section`, `bad-site`, `bad-elf`.
  */
 export function findSites(object: ElfObject, report: Report = refuse): Site[] {
-  const section = sitesSection(object);
-  if (!section) return decodeSites(object);
-  return object.type === 'relocatable' ? readRelocatable(object, section, report) : readLinked(object, section, report);
+  const tables = sitesSections(object);
+  if (tables.length === 0) return decodeSites(object);
+  return tables.flatMap((table) => (object.type === 'relocatable' ? readRelocatable(object, table, report) : readLinked(object, table, report)));
 }
 
 /** By decoding, whatever table the file may have. */

@@ -151,13 +151,14 @@ export function readLinked(object: ElfObject, section: Section, report: (fault: 
 
 const holds = (section: Section | undefined, at: Addr): boolean => section !== undefined && at >= section.address && at < section.address + section.size;
 
-/** Every address that an entry may give for a key. */
-export function keyPlaces(object: ElfObject): ReadonlyMap<Addr, KeyNames> {
+/** Every address that an entry may give for a key; `isKey` where it is the key's own. */
+export function keyPlaces(object: ElfObject): ReadonlyMap<Addr, KeyNames & { readonly isKey: boolean }> {
   const { direct, slots } = destinations(object);
-  const places = new Map<Addr, KeyNames>([...slots, ...direct]);
+  const places = new Map<Addr, KeyNames & { readonly isKey: boolean }>();
+  for (const [address, names] of [...slots, ...direct]) places.set(address, { ...names, isKey: false });
   for (const symbols of [object.dynamicSymbols, object.symbols]) {
     if (!symbols) continue;
-    for (const [name, i] of keySymbols(symbols)) if (symbols.defined(i)) places.set(symbols.value(i), { key: bareName(name), keySymbol: name });
+    for (const [name, i] of keySymbols(symbols)) if (symbols.defined(i)) places.set(symbols.value(i), { key: bareName(name), keySymbol: name, isKey: true });
   }
   return places;
 }

@@ -1,8 +1,9 @@
 // An object in this process: loaded now or long ago, where it lies, and whether it is the file it says it is.
 
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { realpathSync } from 'node:fs';
 import { PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
+import { readWhole } from '../../base/file.js';
 import { PF_X, PT_LOAD } from '../../elf/names.js';
 import type { ElfObject } from '../../elf/object.js';
 import { readElf } from '../../elf/read.js';
@@ -23,18 +24,8 @@ export interface Loaded {
 
 /** @throws Fault `no-such-file`, `unreadable-file`, what readElf throws */
 export function readObject(path: string): { path: string; object: ElfObject } {
-  let real: string;
-  let bytes: Uint8Array;
-  try {
-    real = realpathSync(path);
-    if (!statSync(real).isFile()) throw new Fault('unreadable-file', 'it is not a regular file', { at: path });
-    bytes = readFileSync(real);
-  } catch (cause) {
-    if (cause instanceof Fault) throw cause;
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
-    throw new Fault(missing ? 'no-such-file' : 'unreadable-file', (cause as Error).message, { at: path, cause });
-  }
-  return { path: real, object: readElf(bytes, path) };
+  const bytes = readWhole(path);
+  return { path: realpathSync(path), object: readElf(bytes, path) };
 }
 
 /** @throws Fault `not-loaded` where the dynamic linker refuses, or another file of that name is loaded. */

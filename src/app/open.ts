@@ -1,0 +1,52 @@
+// Opening: an object is loaded (or adopted, if it is in the process already), its sites are found, the trap
+// handler is installed, and every site is patched to call its key's target itself.
+
+import { Fault } from '../base/fault.js';
+import { bindKeys } from '../keys/bind.js';
+import { registerBarrier } from '../machine/process/barrier.js';
+import { enlist } from '../machine/process/enlist.js';
+import { Ground } from '../machine/process/ground.js';
+import { loadObject, readObject } from '../machine/process/loaded.js';
+import { openNative, type Native } from '../machine/process/native.js';
+import { TrapWatch } from '../machine/process/signals.js';
+import { closeProcmem, openProcmem } from '../machine/process/text.js';
+import { findSites } from '../sites/find.js';
+import { Program } from './program.js';
+import type { App, Keys, OpenOptions } from './types.js';
+
+/**
+ * Opens a shared object built with `static_call.h`: loads it if it is not loaded, and takes charge of its static
+ * calls. It stays loaded for the life of the process, opened or closed.
+ *
+ * @param path of the object, as for dlopen but always a path of a file
+ * @throws Fault `no-such-file`, `not-elf` and others of the ELF floor, `no-sites`, `no-trampoline`, `bad-site`,
+ *   `foreign-trap`, `no-membarrier`, `no-text-write`, `trap-blocked`, `not-loaded`, `not-supported`
+ * @example
+ * const app = open<Filters>('./libfilters.so');
+ * app.update({ blend: 'blend_avx2', trace: null });
+ */
+export function open<K extends Keys = Keys>(path: string, options: OpenOptions = {}): App<K> {
+  return openWith<K>(openNative(), path, options);
+}
+
+/** As `open`, with the effects in the caller's hands: for fault injection. */
+export function openWith<K extends Keys = Keys>(native: Native, path: string, options: OpenOptions): Program<K> {
+  const { path: real, object } = readObject(path);
+  const keys = bindKeys(object, findSites(object));
+  if (keys.length === 0) throw new Fault('no-sites', 'it has neither static calls nor keys', { at: path });
+  registerBarrier(native);
+  const procmem = openProcmem();
+  try {
+    const loaded = loadObject(native, real, object);
+    const ground = new Ground(native);
+    return ground.locked(() => {
+      const enlisted = enlist(ground, loaded, keys);
+      const program = new Program<K>({ ground, loaded, watch: new TrapWatch(ground), procmem, options }, enlisted);
+      program.inline();
+      return program;
+    });
+  } catch (error) {
+    closeProcmem(procmem);
+    throw error;
+  }
+}

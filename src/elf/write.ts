@@ -1,0 +1,297 @@
+// An ElfObject and a list of wishes (new sections, new section symbols, new contents) to bytes. The layout is
+// kept: nothing that is not replaced moves, and what must grow is written again behind the rest, where it replaces
+// the old tables if those were last. With no wish the same bytes come back. It does not renumber sections and does not shrink a file.
+
+import { Fault } from '../base/fault.js';
+import { invariant } from '../base/invariant.js';
+import * as N from './names.js';
+import type { ElfObject, Section } from './object.js';
+
+const EHDR = 64;
+const SHDR = 64;
+const SYMBOL = 24;
+const RELA = 24;
+/** Offsets of the fields that change, in the file header, a section header and a symbol. */
+const E_SHOFF = 40;
+const E_SHNUM = 60;
+const E_SHSTRNDX = 62;
+const SH = { name: 0, type: 4, flags: 8, address: 16, offset: 24, size: 32, link: 40, info: 44, align: 48, entrySize: 56 } as const;
+/** Of a table; a larger one is damage, and would make a file of that size. */
+const ALIGN_MAX = 4096;
+/** Lists symbols by index in ULEB128; clang writes it for lld's --icf=safe. */
+const SHT_LLVM_ADDRSIG = 0x6fff4c03;
+
+export interface NewSection {
+  readonly name: string;
+  readonly type: number;
+  readonly flags: number;
+  readonly align: number;
+  readonly entrySize: number;
+  readonly link?: number;
+  readonly info?: number;
+  readonly data: Uint8Array;
+}
+
+export class ElfEdit {
+  readonly #object: ElfObject;
+  readonly #added: NewSection[] = [];
+  /** New contents of old sections, by header index. */
+  readonly #replaced = new Map<number, Uint8Array>();
+  /** Header indices of sections that lacked a section symbol, in the order asked for. */
+  readonly #symbolsFor: number[] = [];
+  #sectionSymbols: Map<number, number> | undefined;
+
+  constructor(object: ElfObject) {
+    this.#object = object;
+  }
+
+  /** The header index that the section will have. */
+  addSection(section: NewSection): number {
+    return this.#object.sections.length + this.#added.push(section) - 1;
+  }
+
+  replaceData(section: Section, data: Uint8Array): void {
+    invariant(section.type !== N.SHT_NOBITS, 'a section without bytes is not replaced');
+    this.#replaced.set(section.index, data);
+  }
+
+  /** How far the symbols that `symbolIndex` maps have moved is known only when all section symbols were asked for. */
+  sectionSymbol(index: number): void {
+    if (!this.#knownSectionSymbols().has(index) && !this.#symbolsFor.includes(index)) this.#symbolsFor.push(index);
+  }
+
+  #knownSectionSymbols(): Map<number, number> {
+    if (this.#sectionSymbols) return this.#sectionSymbols;
+    const known = new Map<number, number>();
+    const symbols = this.#symbols();
+    // They are local; the section header's `info` says where the globals begin.
+    for (let i = Math.min(symbols.section.info, symbols.count) - 1; i >= 1; i--) if (symbols.type(i) === N.STT_SECTION) known.set(symbols.sectionIndex(i), i);
+    return (this.#sectionSymbols = known);
+  }
+
+  #symbols(): NonNullable<ElfObject['symbols']> {
+    const symbols = this.#object.symbols;
+    if (!symbols) throw new Fault('bad-elf', 'the file has no symbol table that relocations could name');
+    return symbols;
+  }
+
+  /**
+   * Where a symbol will be. New locals take the places of the first globals, and those go to the end: every other
+   * symbol keeps its number, so of a module's thousands of relocations a handful changes.
+   */
+  symbolIndex(old: number): number {
+    const added = this.#symbolsFor.length;
+    if (added === 0) return old;
+    const { firstGlobal, count } = this.#shape();
+    if (old < firstGlobal) return old;
+    return old < firstGlobal + added ? Math.max(count, firstGlobal + added) + (old - firstGlobal) : old;
+  }
+
+  /** After every `sectionSymbol` was asked for. */
+  sectionSymbolIndex(index: number): number {
+    const known = this.#knownSectionSymbols().get(index);
+    if (known !== undefined) return known;
+    const place = this.#symbolsFor.indexOf(index);
+    invariant(place >= 0, `no section symbol was asked for section ${index}`);
+    return this.#shape().firstGlobal + place;
+  }
+
+  #shape(): { firstGlobal: number; count: number } {
+    const symbols = this.#symbols();
+    const firstGlobal = symbols.section.info;
+    if (firstGlobal < 1 || firstGlobal > symbols.count) throw new Fault('bad-elf', `its first global symbol is said to be ${firstGlobal} of ${symbols.count}`, { at: symbols.section.name });
+    return { firstGlobal, count: symbols.count };
+  }
+
+  /** @throws Fault `bad-elf` where a table that must be written again cannot be understood. */
+  bytes(): Uint8Array {
+    const object = this.#object;
+    if (this.#added.length === 0 && this.#replaced.size === 0 && this.#symbolsFor.length === 0) return Uint8Array.from(object.bytes);
+    if (object.sections.length === 0) throw new Fault('bad-elf', 'the file has no section headers to add to');
+    const replaced = new Map(this.#replaced);
+    const added = [...this.#added];
+    const headers = this.#headers(replaced, added);
+    return this.#layOut(headers, replaced, added);
+  }
+
+  /** The section header table as it will be, except for offsets; tables that grow are put among the replaced. */
+  #headers(replaced: Map<number, Uint8Array>, added: NewSection[]): DataView {
+    const { bytes, sections } = this.#object;
+    if (this.#symbolsFor.length > 0) this.#growSymbols(replaced, added);
+    const names = this.#growNames(replaced, added);
+    const total = sections.length + added.length;
+    const headers = new Uint8Array(total * SHDR);
+    const view = new DataView(headers.buffer);
+    const file = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const tableAt = Number(file.getBigUint64(E_SHOFF, true));
+    headers.set(bytes.subarray(tableAt, tableAt + sections.length * SHDR));
+    if (this.#symbolsFor.length > 0) this.#renumberHeaders(view);
+    for (const [i, section] of added.entries()) {
+      const h = (sections.length + i) * SHDR;
+      view.setUint32(h + SH.name, names[i]!, true);
+      view.setUint32(h + SH.type, section.type, true);
+      view.setBigUint64(h + SH.flags, BigInt(section.flags), true);
+      view.setUint32(h + SH.link, section.link ?? 0, true);
+      view.setUint32(h + SH.info, section.info ?? 0, true);
+      view.setBigUint64(h + SH.align, BigInt(section.align), true);
+      view.setBigUint64(h + SH.entrySize, BigInt(section.entrySize), true);
+    }
+    return view;
+  }
+
+  /** The string table of the section names with the new ones at its end; returns where each begins. */
+  #growNames(replaced: Map<number, Uint8Array>, added: readonly NewSection[]): number[] {
+    if (added.length === 0) return [];
+    const { bytes, sections } = this.#object;
+    const file = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    let index: number = file.getUint16(E_SHSTRNDX, true);
+    if (index === N.SHN_XINDEX) index = sections[0]!.link;
+    const section = sections[index];
+    if (index === 0 || !section || section.type !== N.SHT_STRTAB) throw new Fault('bad-elf', 'the file has no table of section names');
+    // clang shares it with the symbols' names: appending leaves both as they were.
+    let table = Buffer.from(replaced.get(index) ?? this.#object.data(section));
+    // The longest first: another may be its tail, as `.static_call_sites` is of its relocations' name.
+    for (const { name } of added.toSorted((a, b) => b.name.length - a.name.length)) {
+      if (table.indexOf(`${name}\0`, 0, 'latin1') < 0) table = Buffer.concat([table, Buffer.from(`${name}\0`, 'latin1')]);
+    }
+    replaced.set(index, table);
+    return added.map(({ name }) => table.indexOf(`${name}\0`, 0, 'latin1'));
+  }
+
+  /** Symbol table, its table of section numbers beyond 16 bits, and everything that names a symbol by its number. */
+  #growSymbols(replaced: Map<number, Uint8Array>, added: NewSection[]): void {
+    const object = this.#object;
+    const symbols = this.#symbols();
+    const { firstGlobal, count } = this.#shape();
+    const old = object.data(symbols.section);
+    const table = new Uint8Array((count + this.#symbolsFor.length) * SYMBOL);
+    for (let i = 0; i < count; i++) table.set(old.subarray(i * SYMBOL, (i + 1) * SYMBOL), this.symbolIndex(i) * SYMBOL);
+    const view = new DataView(table.buffer);
+
+    const wide = object.sections.find((s) => s.type === N.SHT_SYMTAB_SHNDX && s.link === symbols.section.index);
+    const needsWide = wide !== undefined || this.#symbolsFor.some((index) => index >= N.SHN_LORESERVE);
+    const wideTable = new Uint8Array(needsWide ? (table.length / SYMBOL) * 4 : 0);
+    const wideView = new DataView(wideTable.buffer);
+    if (wide) {
+      const oldWide = object.data(wide);
+      for (let i = 0; i < count && i * 4 + 4 <= oldWide.length; i++) wideTable.set(oldWide.subarray(i * 4, i * 4 + 4), this.symbolIndex(i) * 4);
+    }
+    for (const [i, section] of this.#symbolsFor.entries()) {
+      const at = (firstGlobal + i) * SYMBOL;
+      table.fill(0, at, at + SYMBOL);
+      if (needsWide) wideView.setUint32((firstGlobal + i) * 4, 0, true);
+      view.setUint8(at + 4, (N.STB_LOCAL << 4) | N.STT_SECTION);
+      if (section >= N.SHN_LORESERVE) {
+        view.setUint16(at + 6, N.SHN_XINDEX, true);
+        wideView.setUint32((firstGlobal + i) * 4, section, true);
+      } else view.setUint16(at + 6, section, true);
+    }
+    replaced.set(symbols.section.index, table);
+    if (wide) replaced.set(wide.index, wideTable);
+    else if (needsWide) added.push({ name: '.symtab_shndx', type: N.SHT_SYMTAB_SHNDX, flags: 0, align: 4, entrySize: 4, link: symbols.section.index, data: wideTable });
+
+    for (const section of object.sections) {
+      if (section.link !== symbols.section.index || replaced.has(section.index)) continue;
+      if (section.type === N.SHT_RELA) this.#renumberRelocations(section, replaced);
+      else if (section.type === SHT_LLVM_ADDRSIG) replaced.set(section.index, this.#renumberList(object.data(section)));
+    }
+  }
+
+  #renumberRelocations(section: Section, replaced: Map<number, Uint8Array>): void {
+    const old = this.#object.data(section);
+    let table: Uint8Array | undefined;
+    const view = new DataView(old.buffer, old.byteOffset, old.length);
+    for (let at = 12; at < old.length; at += RELA) {
+      const symbol = view.getUint32(at, true);
+      const moved = this.symbolIndex(symbol);
+      if (moved === symbol) continue;
+      table ??= Uint8Array.from(old);
+      new DataView(table.buffer).setUint32(at, moved, true);
+    }
+    if (table) replaced.set(section.index, table);
+  }
+
+  #renumberList(old: Uint8Array): Uint8Array {
+    const list: number[] = [];
+    for (let at = 0; at < old.length; ) {
+      let symbol = 0;
+      let byte: number;
+      let shift = 0;
+      do {
+        byte = old[at++] ?? 0;
+        symbol += (byte & 0x7f) * 2 ** shift;
+        shift += 7;
+      } while (byte & 0x80);
+      let left = this.symbolIndex(symbol);
+      for (; left >= 0x80; left = Math.floor(left / 0x80)) list.push((left % 0x80) | 0x80);
+      list.push(left);
+    }
+    return Uint8Array.from(list);
+  }
+
+  /** The symbol table's count of locals, and the signature symbols of section groups. */
+  #renumberHeaders(view: DataView): void {
+    const symbols = this.#symbols().section;
+    view.setUint32(symbols.index * SHDR + SH.info, symbols.info + this.#symbolsFor.length, true);
+    for (const s of this.#object.sections) {
+      if (s.type === N.SHT_GROUP && s.link === symbols.index) view.setUint32(s.index * SHDR + SH.info, this.symbolIndex(s.info), true);
+    }
+  }
+
+  #layOut(headers: DataView, replaced: ReadonlyMap<number, Uint8Array>, added: readonly NewSection[]): Uint8Array {
+    const { bytes, sections } = this.#object;
+    // What fits its old place stays there: relocations, above all, keep their size.
+    const inPlace = [...replaced].filter(([index, data]) => data.length === sections[index]!.size);
+    const moved = [...replaced].filter(([index, data]) => data.length !== sections[index]!.size);
+    const start = this.#keep(new Set(moved.map(([index]) => index)));
+
+    let end = start;
+    const place = (length: number, align: number): number => {
+      if (align > ALIGN_MAX) throw new Fault('bad-elf', `an alignment of ${align} for a table`);
+      const at = Math.ceil(end / align) * align;
+      end = at + length;
+      return at;
+    };
+    const placed = [
+      ...added.map((s, i) => ({ index: sections.length + i, data: s.data, align: s.align })),
+      ...moved.map(([index, data]) => ({ index, data, align: sections[index]!.align })),
+    ].map((p) => ({ ...p, at: place(p.data.length, Math.max(1, p.align)) }));
+    const headersAt = place(headers.byteLength, 8);
+
+    const out = new Uint8Array(end);
+    out.set(bytes.subarray(0, start));
+    for (const [index, data] of inPlace) out.set(data, sections[index]!.offset);
+    for (const { index, data, at } of placed) {
+      out.set(data, at);
+      headers.setBigUint64(index * SHDR + SH.offset, BigInt(at), true);
+      headers.setBigUint64(index * SHDR + SH.size, BigInt(data.length), true);
+    }
+    const count = headers.byteLength / SHDR;
+    const file = new DataView(out.buffer);
+    file.setBigUint64(E_SHOFF, BigInt(headersAt), true);
+    // From 65,280 sections on the count lives in section 0 (gABI, "Extended Section Header").
+    file.setUint16(E_SHNUM, count >= N.SHN_LORESERVE ? 0 : count, true);
+    if (count >= N.SHN_LORESERVE) headers.setBigUint64(SH.size, BigInt(count), true);
+    out.set(new Uint8Array(headers.buffer), headersAt);
+    return out;
+  }
+
+  /**
+   * How much of the file's beginning stays: up to the last byte that anything but the tables to be replaced uses. Bytes
+   * after all that the headers describe (a signature, an appended archive) are somebody's too.
+   */
+  #keep(moved: ReadonlySet<number>): number {
+    const { bytes, sections, segments } = this.#object;
+    const file = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    let kept = Math.max(EHDR, Number(file.getBigUint64(32, true)) + segments.length * 56);
+    let described = Number(file.getBigUint64(E_SHOFF, true)) + sections.length * SHDR;
+    for (const s of segments) kept = Math.max(kept, s.offset + s.fileSize);
+    for (const s of sections) {
+      if (s.index === 0 || s.type === N.SHT_NULL || s.type === N.SHT_NOBITS) continue;
+      if (moved.has(s.index)) described = Math.max(described, s.offset + s.size);
+      else kept = Math.max(kept, s.offset + s.size);
+    }
+    described = Math.max(described, kept);
+    return bytes.length > described ? bytes.length : Math.min(kept, bytes.length);
+  }
+}

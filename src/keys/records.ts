@@ -1,0 +1,193 @@
+// The sections in which static_call.h tells what a program declared, decoded: the keys that an object defines
+// and the targets they may have. A record is a row of pointers, which in a linked file are relocations that the
+// dynamic linker has yet to perform; each is read as what it will be. Nothing here is believed: a pointer that leads
+// nowhere, a string without an end or a number out of its range is a Fault that names its record.
+
+import { hex, type Addr } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
+import * as N from '../elf/names.js';
+import { signed64, stringAt, type ElfObject, type Section } from '../elf/object.js';
+import type { ReturnClass } from './key.js';
+
+export const KEYS_SECTION = '.static_call_keys';
+export const TARGETS_SECTION = '.static_call_targets';
+
+/** struct static_call_key_record and struct static_call_target_record of include/static_call.h. */
+const KEY = { key: 0, trampoline: 8, initial: 16, name: 24, initialName: 32, version: 40, kind: 44, returns: 45, exported: 46, size: 48 } as const;
+const TARGET = { key: 0, func: 8, keyName: 16, name: 24, size: 32 } as const;
+const VERSION = 1;
+
+const KINDS = ['function', 'null', 'ret0'] as const;
+const RETURNS: readonly (ReturnClass | null)[] = [null, 'void', 'integer', 'other'];
+const EXPORTS = ['no', 'key', 'trampoline'] as const;
+
+export interface KeyRecord {
+  readonly name: string;
+  readonly address: Addr;
+  readonly trampoline: Addr;
+  readonly kind: (typeof KINDS)[number];
+  /** Of the initial target; null unless `kind` is function. */
+  readonly initialName: string | null;
+  readonly returns: ReturnClass | null;
+  readonly exported: (typeof EXPORTS)[number];
+  /** `.static_call_keys+0x30`, for faults. */
+  readonly where: string;
+}
+
+export interface TargetRecord {
+  readonly key: string;
+  readonly name: string;
+  /** null where the dynamic linker has to look it up. */
+  readonly address: Addr | null;
+  readonly slot: Addr;
+  readonly where: string;
+}
+
+/** An address that a field will hold, as far as the file knows it. */
+type Pointer = { readonly address: Addr } | { readonly symbol: string };
+
+class Table {
+  readonly #object: ElfObject;
+  readonly #section: Section;
+  readonly #view: DataView;
+  readonly #pointers: ReadonlyMap<Addr, Pointer>;
+  readonly rows: number;
+  readonly #size: number;
+
+  constructor(object: ElfObject, section: Section, size: number, pointers: ReadonlyMap<Addr, Pointer>) {
+    const bytes = object.data(section);
+    if (bytes.length % size !== 0) throw new Fault('bad-keys-section', `${bytes.length} bytes are no whole number of records of ${size}`, { at: section.name });
+    this.#object = object;
+    this.#section = section;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#pointers = pointers;
+    this.#size = size;
+    this.rows = bytes.length / size;
+  }
+
+  where(row: number): string {
+    return `${this.#section.name}+${hex(row * this.#size)}`;
+  }
+  fail(row: number, what: string): Fault {
+    return new Fault('bad-keys-section', what, { at: this.where(row) });
+  }
+  /** Address of a field in the loaded object. */
+  slot(row: number, field: number): Addr {
+    return this.#section.address + row * this.#size + field;
+  }
+  byte(row: number, field: number): number {
+    return this.#view.getUint8(row * this.#size + field);
+  }
+  word(row: number, field: number): number {
+    return this.#view.getUint32(row * this.#size + field, true);
+  }
+  /** A field without a relocation holds its value: a program at a fixed address, or packed relocations (RELR). */
+  pointer(row: number, field: number): Pointer {
+    return this.#pointers.get(this.slot(row, field)) ?? { address: signed64(this.#view, row * this.#size + field) };
+  }
+  /** A pointer into this object. */
+  local(row: number, field: number, what: string): Addr {
+    const pointer = this.pointer(row, field);
+    if ('address' in pointer) return pointer.address;
+    throw this.fail(row, `its ${what} is ${pointer.symbol}, which another object defines`);
+  }
+  one<T>(row: number, field: number, values: readonly T[], what: string): T {
+    const value = this.byte(row, field);
+    if (value >= values.length) throw this.fail(row, `its ${what} is ${value}; known are 0 to ${values.length - 1}`);
+    return values[value]!;
+  }
+  /** A pointer to a name. */
+  text(row: number, field: number, what: string): string {
+    const address = this.local(row, field, what);
+    const bytes = this.#object.at(address, 1);
+    const end = bytes ? this.#object.bytes.indexOf(0, this.#object.fileOffset(address)) : -1;
+    const name = bytes && end > 0 ? stringAt(this.#object.bytes, this.#object.fileOffset(address)) : '';
+    if (name === '' || name.length > LONGEST || !/^[\x20-\x7e]+$/.test(name)) throw this.fail(row, `its ${what} at ${hex(address)} is no name`);
+    return name;
+  }
+}
+
+/** A template instance's name as written can be long; nothing sensible is longer. */
+const LONGEST = 4096;
+
+/** What the dynamic linker will store in the fields of these sections. */
+function pointersIn(object: ElfObject, sections: readonly Section[]): Map<Addr, Pointer> {
+  const found = new Map<Addr, Pointer>();
+  const symbols = object.dynamicSymbols;
+  for (const section of object.sections) {
+    if (section.type !== N.SHT_RELA || (section.flags & N.SHF_ALLOC) === 0) continue;
+    const table = object.relocations(section);
+    for (let i = 0; i < table.count; i++) {
+      const at = table.offset(i);
+      if (!sections.some((s) => at >= s.address && at < s.address + s.size)) continue;
+      const type = table.type(i);
+      const symbol = table.symbol(i);
+      if (type === N.R_X86_64_RELATIVE) found.set(at, { address: table.addend(i) });
+      else if (type === N.R_X86_64_IRELATIVE) found.set(at, { symbol: 'an IFUNC' });
+      else if ((type === N.R_X86_64_64 || type === N.R_X86_64_GLOB_DAT) && symbols) {
+        const known = symbols.defined(symbol) && symbols.type(symbol) !== N.STT_GNU_IFUNC;
+        found.set(at, known ? { address: symbols.value(symbol) + table.addend(i) } : { symbol: symbols.name(symbol) });
+      } else throw new Fault('bad-keys-section', `relocation type ${type} at ${hex(at)} is none that a record needs`, { at: section.name });
+    }
+  }
+  return found;
+}
+
+const isCode = (object: ElfObject, address: Addr): boolean =>
+  object.segments.some((s) => s.type === N.PT_LOAD && (s.flags & N.PF_X) !== 0 && address >= s.address && address < s.address + s.memorySize);
+
+const isData = (object: ElfObject, address: Addr): boolean =>
+  object.segments.some((s) => s.type === N.PT_LOAD && (s.flags & N.PF_W) !== 0 && address >= s.address && address + 16 <= s.address + s.memorySize);
+
+function keyRecord(object: ElfObject, table: Table, row: number): KeyRecord {
+  const version = table.word(row, KEY.version);
+  if (version !== VERSION) throw table.fail(row, `it is of version ${version}; this program reads ${VERSION}`);
+  const name = table.text(row, KEY.name, 'name');
+  const kind = table.one(row, KEY.kind, KINDS, 'initial kind');
+  const address = table.local(row, KEY.key, 'key');
+  if (address % 16 !== 0 || !isData(object, address)) throw table.fail(row, `key ${name} at ${hex(address)} is not aligned writable data`);
+  const trampoline = table.local(row, KEY.trampoline, 'trampoline');
+  if (trampoline === 0) throw new Fault('no-trampoline', `key ${name} has no trampoline`, { at: table.where(row) });
+  return {
+    name,
+    address,
+    trampoline,
+    kind,
+    initialName: kind === 'function' ? table.text(row, KEY.initialName, "initial target's name") : null,
+    returns: table.one(row, KEY.returns, RETURNS, 'return class'),
+    exported: table.one(row, KEY.exported, EXPORTS, 'export code'),
+    where: table.where(row),
+  };
+}
+
+function targetRecord(object: ElfObject, table: Table, row: number): TargetRecord {
+  const key = table.text(row, TARGET.keyName, "key's name");
+  const name = table.text(row, TARGET.name, 'name');
+  const pointer = table.pointer(row, TARGET.func);
+  const address = 'address' in pointer ? pointer.address : null;
+  if (address !== null && !isCode(object, address)) throw table.fail(row, `target ${name} of key ${key} at ${hex(address)} is no code`);
+  return { key, name, address, slot: table.slot(row, TARGET.func), where: table.where(row) };
+}
+
+export interface Records {
+  readonly keys: readonly KeyRecord[];
+  readonly targets: readonly TargetRecord[];
+}
+
+/**
+ * What a linked file declares, in the file's order, as it is written: a target may be there several times.
+ * @throws Fault `not-linked`, `bad-keys-section`, `no-trampoline`.
+ */
+export function readRecords(object: ElfObject): Records {
+  if (object.type === 'relocatable') throw new Fault('not-linked', 'the file is relocatable: its keys have no addresses yet');
+  const [keys, targets] = [object.section(KEYS_SECTION), object.section(TARGETS_SECTION)];
+  const sections = [keys, targets].filter((s) => s !== undefined);
+  if (sections.length === 0) return { keys: [], targets: [] };
+  const pointers = pointersIn(object, sections);
+  const rows = <T>(section: Section | undefined, size: number, read: (object: ElfObject, table: Table, row: number) => T): T[] => {
+    if (!section) return [];
+    const table = new Table(object, section, size, pointers);
+    return Array.from({ length: table.rows }, (_, row) => read(object, table, row));
+  };
+  return { keys: rows(keys, KEY.size, keyRecord), targets: rows(targets, TARGET.size, targetRecord) };
+}
