@@ -10,7 +10,7 @@ import { branchAt, branchFrom, Code, siteOf } from './confirm.js';
 import { isPlt, pltEntries, slotsOf } from './plt.js';
 import { decodeSiteTable, SITES_SECTION } from './section.js';
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
-import { bestSymbols, functionStarts, keySymbols, namesFor, type KeyNames } from './symbols.js';
+import { bestSymbols, functionStarts, isTemplate, keySymbols, namesFor, type KeyNames } from './symbols.js';
 
 const isCode = (section: Section): boolean => (section.flags & N.SHF_EXECINSTR) !== 0 && section.type === N.SHT_PROGBITS;
 
@@ -66,7 +66,7 @@ export function decodeLinked(object: ElfObject, known: Destinations = destinatio
     const bytes = object.at(slot, 8);
     return bytes ? known.direct.get(signed64(new DataView(bytes.buffer, bytes.byteOffset, 8), 0)) : undefined;
   };
-  const code = object.sections.filter((s) => isCode(s) && !isPlt(s));
+  const code = object.sections.filter((s) => isCode(s) && !isPlt(s) && !isTemplate(s));
   const found = code.map((section) => search(object.data(section), section.address, range, known.direct, throughSlot));
   const starts = functionStarts(symbols, new Set(code.filter((_, i) => found[i]!.length > 0).map((s) => s.index)));
   const sites: Site[] = [];

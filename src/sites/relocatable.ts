@@ -9,10 +9,10 @@ import { Fault } from '../base/fault.js';
 import * as N from '../elf/names.js';
 import type { ElfObject, RelocationTable, Section, SymbolTable } from '../elf/object.js';
 import { destination, SITE_FORMS } from '../x86/forms.js';
-import { branchAt, branchFrom, Code, siteOf, type Branch } from './confirm.js';
+import { branchAt, branchFrom, Code, siteOf } from './confirm.js';
 import { ENTRY_SIZE, FLAG_BITS, SITES_SECTION } from './section.js';
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
-import { functionStarts, keySymbols, namesFor, trampolineSymbols, type KeyNames } from './symbols.js';
+import { functionStarts, isTemplate, keySymbols, namesFor, trampolineSymbols, type KeyNames } from './symbols.js';
 
 const GOT_RELOCATIONS: ReadonlySet<number> = new Set([N.R_X86_64_GOTPCREL, N.R_X86_64_GOTPCRELX]);
 const DIRECT_RELOCATIONS: ReadonlySet<number> = new Set([N.R_X86_64_PC32, N.R_X86_64_PLT32]);
@@ -144,7 +144,7 @@ export function decodeRelocatable(object: ElfObject): Site[] {
   if (!symbols) return [];
   const trampolines = new Trampolines(symbols);
   if (trampolines.count === 0) return [];
-  const code = object.sections.filter((s) => (s.flags & N.SHF_EXECINSTR) !== 0 && s.type !== N.SHT_NOBITS);
+  const code = object.sections.filter((s) => (s.flags & N.SHF_EXECINSTR) !== 0 && s.type !== N.SHT_NOBITS && !isTemplate(s));
   const candidates = code.map((section) => candidatesOf(object, section, symbols, trampolines));
   const starts = functionStarts(symbols, new Set(code.filter((_, i) => candidates[i]!.length > 0).map((s) => s.index)));
   const jumps: Site[] = [];
@@ -161,15 +161,18 @@ export function decodeRelocatable(object: ElfObject): Site[] {
       if (branch.kind === 'call') calls.push(site);
       else {
         functions ??= new Functions(symbols, section.index);
-        if (leavesFunction(branch, functions)) jumps.push(site);
+        if (functions.contains(branch.at) && (candidate.bySymbol || leaves(symbols, candidate.trampoline, site))) jumps.push(site);
       }
     }
   }
   return [...jumps, ...calls];
 }
 
-function leavesFunction(branch: Branch, functions: Functions): boolean {
-  return functions.contains(branch.at);
+/** A jump that names a place and not a symbol is a tail call only if a function begins there, and another than its own. */
+function leaves(symbols: SymbolTable, trampoline: number, site: Site): boolean {
+  const into = site.at - symbols.value(trampoline);
+  const inside = site.section === symbols.sectionIndex(trampoline) && into >= 0 && into < symbols.size(trampoline);
+  return symbols.type(trampoline) === N.STT_FUNC && !inside;
 }
 
 /** What the object's own `.static_call_sites` and its relocations say, in the table's order. */
@@ -188,7 +191,7 @@ export function readRelocatable(object: ElfObject, section: Section, report: (fa
     if (!bytes && home && (home.flags & N.SHF_EXECINSTR) !== 0) data.set(index, (bytes = object.data(home)));
     return bytes ?? null;
   };
-  const keys = new Map<number, KeyNames>();
+  const keys = new Map<number, KeyNames | null>();
   const sites: Site[] = [];
   for (let i = 0; i < count; i++) {
     const site = fields[i * 2]!;
@@ -207,9 +210,9 @@ export function readRelocatable(object: ElfObject, section: Section, report: (fa
     }
     const symbol = key.table.symbol(key.row);
     let names = keys.get(symbol);
-    if (!names) keys.set(symbol, (names = keyNames(symbols, symbol)));
-    if (!names.key) {
-      report(bad(`entry ${i} names the key ${names.keySymbol || `symbol ${symbol}`}, which is neither ${KEY_PREFIX}* nor ${TRAMPOLINE_PREFIX}*`));
+    if (names === undefined) keys.set(symbol, (names = keyNames(symbols, symbol)));
+    if (!names) {
+      report(bad(`entry ${i} names the key ${symbols.name(symbol) || `symbol ${symbol}`}, which is neither ${KEY_PREFIX}* nor ${TRAMPOLINE_PREFIX}*`));
       continue;
     }
     sites.push(siteOf(branch, { section: home, at }, names, key.table.addend(key.row) & FLAG_BITS));
@@ -217,10 +220,10 @@ export function readRelocatable(object: ElfObject, section: Section, report: (fa
   return sites;
 }
 
-function keyNames(symbols: SymbolTable, index: number): KeyNames {
-  const symbol = symbols.name(index);
-  const known = symbol.startsWith(KEY_PREFIX) || symbol.startsWith(TRAMPOLINE_PREFIX);
-  return { key: known ? bareName(symbol) : '', keySymbol: symbol };
+function keyNames(symbols: SymbolTable, index: number): KeyNames | null {
+  if (!symbols.nameStartsWith(index, KEY_PREFIX) && !symbols.nameStartsWith(index, TRAMPOLINE_PREFIX)) return null;
+  const keySymbol = symbols.name(index);
+  return { key: bareName(keySymbol), keySymbol };
 }
 
 interface Row {

@@ -2,7 +2,7 @@
 // functions begin. One pass each, and names are made into strings only for the few that matter.
 
 import * as N from '../elf/names.js';
-import type { ElfObject, SymbolTable } from '../elf/object.js';
+import type { ElfObject, Section, SymbolTable } from '../elf/object.js';
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX } from './site.js';
 
 /** How a site's key is written into a table: by the key's symbol where there is one, else by the trampoline's. */
@@ -33,13 +33,34 @@ export function namesFor(trampoline: string, keys: ReadonlyMap<string, unknown>)
 
 const isFunction = (type: number): boolean => type === N.STT_FUNC || type === N.STT_GNU_IFUNC;
 
-/** Where functions begin, ascending, per section index: offsets (relocatable) or addresses (linked). */
+/**
+ * Where decoding may begin, ascending, per section index: offsets (relocatable) or addresses (linked). A function that begins
+ * inside an earlier one is left out: decoding from the outer one comes past it, unless it begins where no instruction does.
+ */
 export function functionStarts(symbols: SymbolTable, wanted: ReadonlySet<number>): Map<number, Float64Array> {
-  const starts = new Map<number, number[]>();
-  for (const index of wanted) starts.set(index, []);
-  for (let i = 1; i < symbols.count; i++) if (isFunction(symbols.type(i))) starts.get(symbols.sectionIndex(i))?.push(symbols.value(i));
-  return new Map([...starts].map(([index, list]) => [index, Float64Array.from(list).sort()]));
+  const ranges = new Map<number, { start: number; end: number }[]>();
+  for (const index of wanted) ranges.set(index, []);
+  for (let i = 1; i < symbols.count; i++) {
+    if (!isFunction(symbols.type(i))) continue;
+    const start = symbols.value(i);
+    ranges.get(symbols.sectionIndex(i))?.push({ start, end: start + symbols.size(i) });
+  }
+  return new Map([...ranges].map(([index, list]) => [index, outermost(list)]));
 }
+
+function outermost(ranges: { start: number; end: number }[]): Float64Array {
+  ranges.sort((a, b) => a.start - b.start);
+  const starts: number[] = [];
+  let end = -Infinity;
+  for (const range of ranges) {
+    if (range.start >= end) starts.push(range.start);
+    end = Math.max(end, range.end);
+  }
+  return Float64Array.from(starts);
+}
+
+/** Templates that the kernel copies over other code: objtool leaves them alone, and nobody runs them where they are. */
+export const isTemplate = (section: Section): boolean => section.name === '.altinstr_replacement';
 
 /** `.symtab`, or what the dynamic linker sees where the file is stripped. */
 export function bestSymbols(object: ElfObject): SymbolTable | null {

@@ -58,7 +58,8 @@ export class Sweep implements Disposable {
     const { iced } = load();
     this.length = bytes.length;
     this.#base = base;
-    this.#decoder = new iced.Decoder(64, bytes, iced.DecoderOptions.None);
+    // Lengths matter here and not legality: `lock call` faults when it runs, but it is six bytes long.
+    this.#decoder = new iced.Decoder(64, bytes, iced.DecoderOptions.NoInvalidCheck);
   }
 
   [Symbol.dispose](): void {
