@@ -70,6 +70,27 @@ function command<FLAGS extends Readonly<Partial<Record<keyof FLAGS, unknown>>>, 
 const json = { kind: 'boolean', brief: 'Print one JSON value instead of text', default: false } as const;
 
 const ROUTES = {
+  annotate: command(() => import('./commands/annotate.js'), {
+    brief: 'Write the table of static call sites into object files',
+    about: `Finds the static call sites of object files and writes them as the section .static_call_sites, as the
+kernel's objtool does. Relocatable objects, kernel modules, shared objects and programs; in place, whole or
+not at all. A file without sites is not touched, nor is one that has a table (see --force).`,
+    examples: [
+      ['one object, in place', 'static-call annotate filters.o'],
+      ['a kernel module, whose keys may belong to the kernel', 'static-call annotate --module net.ko'],
+      ['leave the input alone', 'static-call annotate libfilters.so -o annotated.so'],
+    ],
+    parameters: {
+      flags: {
+        module: { kind: 'boolean', brief: 'Name a key that the object does not know by its trampoline', default: false },
+        force: { kind: 'boolean', brief: 'Write the table again where there is one', default: false },
+        output: { kind: 'parsed', parse: String, brief: 'Write here instead (one FILE)', optional: true, placeholder: 'file' },
+        json,
+      },
+      aliases: { o: 'output' },
+      positional: { kind: 'array', parameter: { brief: 'Object files', parse: String, placeholder: 'file' }, minimum: 1 },
+    },
+  }),
   include: command(() => import('./commands/include.js'), {
     brief: 'Print the directory of static_call.h',
     about: 'Prints the directory of static_call.h, the one header that C and C++ code needs.',

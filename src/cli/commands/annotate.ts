@@ -1,0 +1,78 @@
+// Files to the same files with a table of their sites. Each file is judged by itself: one that is refused is left as it
+// was and the others are still done; the status then says that something was refused.
+
+import { readWhole, replaceFile } from '../../base/file.js';
+import { EXIT, Fault, isFault } from '../../base/fault.js';
+import type { ElfObject } from '../../elf/object.js';
+import { isElf, readElf } from '../../elf/read.js';
+import { annotate, type Annotated } from '../../sites/annotate.js';
+import { SITE_TAIL } from '../../sites/site.js';
+import type { Context } from '../context.js';
+
+export interface Flags {
+  readonly module: boolean;
+  readonly force: boolean;
+  readonly output?: string;
+  readonly json: boolean;
+}
+
+interface Row {
+  readonly path: string;
+  readonly outcome: Annotated['outcome'] | 'refused';
+  readonly sites: number;
+  readonly tail: number;
+  readonly fault: { code: string; message: string; hint: string; at: string | null } | null;
+}
+
+export function run(context: Context, flags: Flags, ...paths: string[]): number {
+  if (flags.output !== undefined && paths.length !== 1) throw new Fault('bad-usage', `-o takes one file and ${paths.length} are given`);
+  const rows = paths.map((path) => one(context, flags, path));
+  if (flags.json) context.json('static-call/annotate@1', { files: rows });
+  return rows.some((row) => row.outcome === 'refused') ? EXIT.input : EXIT.good;
+}
+
+function one(context: Context, flags: Flags, path: string): Row {
+  try {
+    const bytes = readWhole(path);
+    const object = readObject(bytes, path);
+    const { outcome, sites, bytes: annotated } = annotate(object, { module: flags.module, force: flags.force });
+    // Without a change the file is not even touched; a copy that was asked for is made all the same.
+    if (flags.output !== undefined) replaceFile(flags.output, annotated ?? bytes, path);
+    else if (annotated) replaceFile(path, annotated);
+    const tail = sites.filter((s) => (s.flags & SITE_TAIL) !== 0).length;
+    if (!flags.json) say(context, path, outcome, sites.length, tail);
+    if (outcome === 'no-sites' && isSlimLto(object)) context.note(`${path}: holds intermediate code for link-time optimisation; annotate the linked file`);
+    return { path, outcome, sites: sites.length, tail, fault: null };
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    const at = error.at === undefined || error.at === path ? path : `${path}: ${error.at}`;
+    const fault = { code: error.code, message: error.message, hint: error.hint, at };
+    if (!flags.json) context.note(`${context.paint(['bold', 'red'], `error[${fault.code}]:`)} ${fault.message}\n  at ${fault.at}\n  hint: ${fault.hint}`);
+    return { path, outcome: 'refused', sites: 0, tail: 0, fault };
+  }
+}
+
+const plural = (n: number, noun: string): string => `${n.toLocaleString('en-US')} ${noun}${n === 1 ? '' : 's'}`;
+
+function say(context: Context, path: string, outcome: Annotated['outcome'], sites: number, tail: number): void {
+  if (outcome === 'present') context.note(`${path}: has a table of sites already; --force writes it again`);
+  else context.print(`${path}: ${outcome === 'no-sites' ? 'no sites' : `${plural(sites, 'site')}${tail > 0 ? `, ${tail} tail` : ''}`}`);
+}
+
+function readObject(bytes: Uint8Array, path: string): ElfObject {
+  const head = Buffer.from(bytes.subarray(0, 8)).toString('latin1');
+  if (head === '!<arch>\n' || head === '!<thin>\n') {
+    throw new Fault('not-elf', 'is an archive; its symbol index would have to be made again', { at: path, hint: 'annotate the objects before ar, or the linked file' });
+  }
+  if (head.startsWith('BC\xc0\xde')) throw new Fault('not-elf', 'is LLVM bitcode', { at: path, hint: 'annotate the linked file' });
+  if (head.startsWith('\xfd7zXZ') || head.startsWith('\x1f\x8b') || head.startsWith('\x28\xb5\x2f\xfd')) {
+    throw new Fault('not-elf', 'is compressed', { at: path, hint: 'unpack it first; inspect reads it as it is' });
+  }
+  if (!isElf(bytes)) throw new Fault('not-elf', 'does not begin with the ELF magic bytes', { at: path });
+  return readElf(bytes, path);
+}
+
+/** gcc -flto without -ffat-lto-objects: an ELF file whose code is not there yet. */
+function isSlimLto(object: ElfObject): boolean {
+  return object.sections.some((s) => s.name.startsWith('.gnu.lto_'));
+}
