@@ -69,6 +69,12 @@ function command<FLAGS extends Readonly<Partial<Record<keyof FLAGS, unknown>>>, 
 
 const json = { kind: 'boolean', brief: 'Print one JSON value instead of text', default: false } as const;
 
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new SyntaxError(`${text} is not a number above 0`);
+  return value;
+}
+
 const ROUTES = {
   annotate: command(() => import('./commands/annotate.js'), {
     brief: 'Write the table of static call sites into object files',
@@ -89,6 +95,25 @@ not at all. A file without sites is not touched, nor is one that has a table (se
       },
       aliases: { o: 'output' },
       positional: { kind: 'array', parameter: { brief: 'Object files', parse: String, placeholder: 'file' }, minimum: 1 },
+    },
+  }),
+  demo: command(() => import('./commands/demo.js'), {
+    brief: 'Retarget a program as fast as it goes while its threads run',
+    about: `Builds the checksum example with the system's C compiler, starts its threads, retargets its three keys as fast
+as it goes, and holds every block's sum against the known one. Status 1 if anything was wrong.`,
+    examples: [
+      ['five seconds, two threads', 'static-call demo'],
+      ['one store for each site instead of traps', 'static-call demo --protocol store --writer alias'],
+    ],
+    parameters: {
+      flags: {
+        seconds: { kind: 'parsed', parse: positive, brief: 'How long', default: '5', placeholder: 'S' },
+        threads: { kind: 'parsed', parse: positive, brief: 'Native threads that call', default: '2', placeholder: 'N' },
+        file: { kind: 'parsed', parse: String, brief: 'What is summed (default: the node program)', optional: true, placeholder: 'F' },
+        protocol: { kind: 'enum', values: ['int3', 'store'], brief: 'How a site is rewritten', default: 'int3' },
+        writer: { kind: 'enum', values: ['procmem', 'alias'], brief: 'How text is written (default: procmem; alias for store)', optional: true },
+        json,
+      },
     },
   }),
   include: command(() => import('./commands/include.js'), {

@@ -40,9 +40,14 @@ export interface Native {
   symbol(handle: Addr, name: string): Addr;
   /** Returns what was installed; with null it only asks. */
   sigaction(signal: number, action: SignalAction | null): SignalAction;
+  /** The functions of a library, by their C declarations: `int f(str, double)`. */
+  library(path: string): (declaration: string) => NativeFunction;
   /** Calls machine code with up to three integers; returns what it left in rax. */
   invoke(at: Addr, a?: number, b?: number, c?: number): number;
 }
+
+/** What it takes and returns is in its C declaration, which the compiler does not see. */
+export type NativeFunction = (...args: any[]) => any;
 
 export interface SignalAction {
   readonly handler: Addr;
@@ -110,6 +115,10 @@ export function openNative(): Native {
       if (sigaction(signal, next, old) !== 0) throw new Fault('not-supported', `sigaction(${signal}): ${errorName(-koffi.errno())}`);
       const view = new DataView(old.buffer);
       return { handler: Number(view.getBigUint64(SIGACTION.handler, true)), flags: view.getInt32(SIGACTION.flags, true) };
+    },
+    library(path) {
+      const library = koffi.load(path);
+      return (declaration) => library.func(declaration);
     },
     invoke: (at, a = 0, b = 0, c = 0) => Number(koffi.call(BigInt(at), procedure, a, b, c)),
   };

@@ -59,12 +59,29 @@ export class TrapWatch {
     claimTrap(this.#ground, this.#flags);
     const now = performance.now();
     if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
-    for (const thread of readThreads()) {
-      if (thread.shadowStack) throw new Fault('shadow-stack', `thread ${thread.id} (${thread.name}) has a shadow stack, which an emulated call would not match`);
-      if (thread.trapBlocked && !waitsForInspector(thread)) throw new Fault('trap-blocked', `thread ${thread.id} (${thread.name}) has SIGTRAP blocked and would be killed by a trap`);
+    let blocked = lookAtThreads();
+    // libc starts a thread with every signal blocked for a moment (since glibc 2.32), in which it runs no code of
+    // the program; whoever is still so after some milliseconds means it.
+    for (let looks = 1; blocked.length > 0 && looks < LOOKS; looks++) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, looks);
+      const still = new Set(lookAtThreads().map((t) => t.id));
+      blocked = blocked.filter((t) => still.has(t.id));
     }
+    const [thread] = blocked;
+    if (thread) throw new Fault('trap-blocked', `thread ${thread.id} (${thread.name}) has SIGTRAP blocked and would be killed by a trap`);
     this.#lookedAt = now;
   }
+}
+
+/** Looks at a thread that seems to block SIGTRAP: some 20 ms in all. */
+const LOOKS = 7;
+
+/** Threads that would be killed by a trap. @throws Fault `shadow-stack` */
+function lookAtThreads(): ThreadState[] {
+  const threads = readThreads();
+  const shadowed = threads.find((t) => t.shadowStack);
+  if (shadowed) throw new Fault('shadow-stack', `thread ${shadowed.id} (${shadowed.name}) has a shadow stack, which an emulated call would not match`);
+  return threads.filter((t) => t.trapBlocked && !waitsForInspector(t));
 }
 
 export interface ThreadState {

@@ -1,0 +1,65 @@
+// The main job, live: builds the checksum example, retargets it while it runs, and says what came of it.
+
+import { runDemo, type DemoResult } from '../../app/demo.js';
+import { EXIT } from '../../base/fault.js';
+import type { ProtocolName } from '../../app/types.js';
+import type { Context } from '../context.js';
+import { progress } from '../progress.js';
+import { table } from '../table.js';
+
+export interface Flags {
+  readonly seconds: number;
+  readonly threads: number;
+  readonly file?: string;
+  readonly protocol: ProtocolName;
+  readonly writer?: 'procmem' | 'alias';
+  readonly json: boolean;
+}
+
+function text(result: DemoResult, context: Context): string {
+  const { targets } = result;
+  const right = (title: string) => ({ title, align: 'right' as const });
+  const summary = table(
+    [{ title: '' }, right('')],
+    [
+      ['calls', result.calls],
+      ['batches, three keys each', result.updates],
+      ['batches per second', result.batchesPerSecond],
+      ['calls emulated by the trap handler', result.traps],
+      ['wrong results', result.wrong],
+      ['sites inline', result.inline],
+      ['sites on their trampoline', result.trampoline],
+      ['ns for a call, before the sites were patched', result.callNs.before],
+      ['ns for a call, after', result.callNs.after],
+    ],
+  );
+  const received = table(
+    [{ title: 'target' }, { title: 'key' }, right('calls received')],
+    [
+      ...['crc_table', 'crc_slice8', 'crc_hardware'].map((name) => [name, 'checksum', targets[name]!] as const),
+      ...['trace_count', 'trace_ring', 'null'].map((name) => [name, 'trace', targets[name]!] as const),
+      ...['filter_third', 'filter_none', 'ret0'].map((name) => [name, 'filter', targets[name]!] as const),
+    ],
+    (head) => context.paint('bold', head),
+  );
+  return `protocol ${result.protocol}, writer ${result.writer}, ${result.threads} threads, ${result.seconds.toFixed(1)} s\n\n${summary}\n\n${received}`;
+}
+
+export async function run(context: Context, flags: Flags): Promise<number> {
+  using line = progress(context);
+  const { file, ...rest } = flags;
+  const result = await runDemo({
+    ...rest,
+    // One store cannot be had through /proc/self/mem, so that protocol brings its writer with it.
+    writer: flags.writer ?? (flags.protocol === 'store' ? 'alias' : 'procmem'),
+    file: file ?? process.execPath,
+    env: context.env,
+    signal: context.signal,
+    onProgress: (so) =>
+      line.show(() => `${so.secondsLeft.toFixed(1)} s left  ${so.updates.toLocaleString('en-US')} batches  ${so.calls.toLocaleString('en-US')} blocks summed  ${so.wrong} wrong`),
+  });
+  line.end();
+  if (flags.json) context.json('static-call/demo@1', result);
+  else context.print(text(result, context));
+  return result.wrong === 0 ? EXIT.good : EXIT.no;
+}
