@@ -116,6 +116,13 @@ as it goes, and holds every block's sum against the known one. Status 1 if anyth
       },
     },
   }),
+  doctor: command(() => import('./commands/doctor.js'), {
+    brief: 'List what this machine can do',
+    about: `Tries everything that patching a process needs and says what it found: what a bug report should carry.
+Status 4 if no process can be patched here.`,
+    examples: [['for a bug report', 'static-call doctor --json']],
+    parameters: { flags: { json } },
+  }),
   include: command(() => import('./commands/include.js'), {
     brief: 'Print the directory of static_call.h',
     about: 'Prints the directory of static_call.h, the one header that C and C++ code needs.',
