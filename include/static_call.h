@@ -79,7 +79,8 @@
  *   be seen, DEFINE_STATIC_CALL_NULL and DEFINE_STATIC_CALL_RET0 take your word, and a key defined by
  *   DEFINE_STATIC_CALL is neither emptied nor made to return 0.
  * - In C a `void *` given to static_call_update() is not checked, so that NULL can be given.
- * - What a function's parameter attributes promise (nonnull, noreturn, ...) is the key's promise for every target.
+ * - What a function's attributes promise (const, noreturn, nonnull, ...) becomes the key's promise, and so must hold
+ *   for every target: define a key by a plain function.
  */
 #ifndef STATIC_CALL_H
 #define STATIC_CALL_H
@@ -420,10 +421,13 @@ template <class R> constexpr unsigned char classify()
 
 #else
 
+/* The types of the functions, not of pointers to them: an attribute `const` would count as a qualifier there. */
 #define __STATIC_CALL_FITS(name, function)                                                                \
-	__builtin_types_compatible_p(__typeof__(*(function)), __typeof__(STATIC_CALL_TRAMP(name)))
+	(__extension__ __builtin_types_compatible_p(__typeof__(*(function)), __typeof__(STATIC_CALL_TRAMP(name))))
+/* A number has no type to point to; the key's own, which fits nothing, stands in for it. 5 is "pointer". */
 #define __STATIC_CALL_UPDATES(name, function)                                                             \
-	(__builtin_types_compatible_p(__typeof__(function), __typeof__(&STATIC_CALL_TRAMP(name))) ||      \
+	(__STATIC_CALL_FITS(name, __builtin_choose_expr(__builtin_classify_type(function) == 5, function, \
+							&STATIC_CALL_KEY(name))) ||                       \
 	 __builtin_types_compatible_p(__typeof__(function), void *))
 
 /*
