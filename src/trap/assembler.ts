@@ -20,7 +20,7 @@ import type { Form, Kind } from '../x86/isa/form.js';
 import type { Lockable, Rows, Shape } from '../x86/isa/table.js';
 import { register, type ControlRegister, type Mem, type Operand, type R16, type R32, type R64, type R8 } from '../x86/isa/operand.js';
 
-export { fs, gs, gs32, gs8, mem, mem16, mem32, mem8, rip, rip32, rip8 } from '../x86/isa/operand.js';
+export { fs, gs, gs32, gs8, mem, mem16, mem32, mem8, rip, rip32, rip8, type R64 } from '../x86/isa/operand.js';
 
 /** Eight bytes whose value is known only where the code is placed. */
 export interface Word {

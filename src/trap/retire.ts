@@ -1,0 +1,80 @@
+// A SIGTRAP handler over a table that is torn down after the last synchronisation, as the kernel tears its vector down.
+// In the kernel that is sound, for no CPU acknowledges the last IPI from inside #BP; in a process a thread may stand
+// between its trap and this handler for any time, and membarrier does not wait for it. So it finds an
+// empty table for an int3 that was ours. What the handler does then is the variant:
+//
+//   none       the trap is not ours: the process dies of a stray SIGTRAP
+//   reread     if the byte is no int3 any more, the site is run again; if it is one, it is taken for somebody else's,
+//              though the next update may just have planted it
+//   versioned  as reread, but where the byte is an int3 and the version has moved since before the look-up, look
+//              again. It is sound only if the table is published before the version moves: the protocol says
+//              which, the handler is the same
+
+import { cfa, label, mem, mem8, word, type Program } from './assembler.js';
+import { lookUp } from './gap.js';
+import { EMULATE } from './registry.js';
+import { UCONTEXT } from './sigtrap.js';
+
+/** Of the POKE table: moves with every update. */
+export const VERSION = 40;
+
+export type Retry = 'none' | 'reread' | 'versioned';
+
+const INT3 = 0xcc;
+
+/** Calling convention of a signal handler: rdi signal, rsi siginfo, rdx ucontext; RSP at the restorer's address. */
+export function retire({ retry }: { readonly retry: Retry }): { readonly program: Program; readonly stash: readonly number[] } {
+  const missing: Program =
+    retry === 'none'
+      ? [['jmp', 'unclaimed']]
+      : [
+          ['cmp', mem8('rax'), INT3],
+          ['jne', 'again'],
+          ...(retry === 'versioned' ? ([['movabs', 'rcx', word('table')], ['cmp', mem('rcx', VERSION), 'r10'], ['jne', 'look']] as const) : []),
+          ['jmp', 'unclaimed'],
+          label('again'),
+          ['mov', mem('r8', UCONTEXT.rip), 'rax'],
+          ['ret'],
+        ];
+  const program: Program = [
+    label('entry'),
+    cfa({ kind: 'call', base: 'rsp', offset: 8 }),
+    ['mov', 'r8', 'rdx'],
+    ['mov', 'rax', mem('r8', UCONTEXT.rip)],
+    ['dec', 'rax'], // the saved address is behind the int3; rax: the site
+    label('look'),
+    ...(retry === 'versioned' ? ([['movabs', 'rcx', word('table')], ['mov', 'r10', mem('rcx', VERSION)]] as const) : []),
+    ...lookUp('missing'),
+    ['cmp', 'edx', EMULATE.call],
+    ['je', 'call'],
+    ['cmp', 'edx', EMULATE.jmp],
+    ['je', 'jump'],
+    ['cmp', 'edx', EMULATE.nop],
+    ['je', 'skip'],
+    ['cmp', 'edx', EMULATE.ret0],
+    ['je', 'ret0'],
+    ['cmp', 'edx', EMULATE.ret],
+    ['jne', 'missing'],
+    ['mov', 'rcx', mem('r8', UCONTEXT.rsp)],
+    ['mov', 'rsi', mem('rcx')],
+    ['add', 'rcx', 8],
+    ['mov', mem('r8', UCONTEXT.rsp), 'rcx'],
+    ['jmp', 'jump'],
+    label('ret0'),
+    ['mov', mem('r8', UCONTEXT.rax), 0],
+    label('skip'),
+    ['mov', mem('r8', UCONTEXT.rip), 'rdi'],
+    ['ret'],
+    label('call'),
+    ['mov', 'rcx', mem('r8', UCONTEXT.rsp)],
+    ['sub', 'rcx', 8],
+    ['mov', mem('rcx'), 'rdi'],
+    ['mov', mem('r8', UCONTEXT.rsp), 'rcx'],
+    label('jump'),
+    ['mov', mem('r8', UCONTEXT.rip), 'rsi'],
+    ['ret'],
+    label('missing'),
+    ...missing,
+  ];
+  return { program, stash: [] };
+}

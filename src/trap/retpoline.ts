@@ -1,0 +1,27 @@
+// The indirect branch that speculation cannot steer: Paul Turner's retpoline (Google, January 2018), in the form of the
+// kernel's thunks. The address goes through the stack, and the return predictor, which the CALL has just filled, leads
+// speculation into a loop. It is what an indirect call costs wherever static calls do not replace
+// it, so the baseline `pointer` is also run through it.
+
+import { cfa, label, mem, type Program } from './assembler.js';
+
+type Through = 'rax' | 'r10' | 'r11';
+
+/** A thunk that jumps to the register; entered by CALL or JMP to its label, `thunk_rax`. */
+export function retpoline(register: Through): Program {
+  const name = `thunk_${register}`;
+  return [
+    cfa({ kind: 'call', base: 'rsp', offset: 8 }),
+    label(name),
+    ['call', `${name}_set`],
+    label(`${name}_capture`),
+    ['pause'],
+    ['lfence'],
+    ['jmp', `${name}_capture`],
+    cfa({ kind: 'call', base: 'rsp', offset: 16 }),
+    label(`${name}_set`),
+    ['mov', mem('rsp'), register],
+    ['ret'],
+    label(`${name}_end`),
+  ];
+}
