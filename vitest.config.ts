@@ -5,6 +5,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     globalSetup: ['test/setup.ts'],
+    reporters: ['default', './test/skipped.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     projects: [

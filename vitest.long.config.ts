@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     globalSetup: ['test/setup.ts'],
+    reporters: ['default', './test/skipped.ts'],
     include: ['test/**/*.long.ts'],
     fileParallelism: false,
     testTimeout: 1_800_000,
