@@ -11,6 +11,7 @@ import { openNative, type Native } from '../machine/process/native.js';
 import { TrapWatch } from '../machine/process/signals.js';
 import { closeProcmem, openProcmem } from '../machine/process/text.js';
 import { findSites } from '../sites/find.js';
+import { Engine } from './engine.js';
 import { Program } from './program.js';
 import type { App, Keys, OpenOptions } from './types.js';
 
@@ -41,7 +42,12 @@ export function openWith<K extends Keys = Keys>(native: Native, path: string, op
     const ground = new Ground(native);
     return ground.locked(() => {
       const enlisted = enlist(ground, loaded, keys);
-      const program = new Program<K>({ ground, loaded, watch: new TrapWatch(ground), procmem, options }, enlisted);
+      const engine = new Engine(ground, new TrapWatch(ground), {
+        writer: options.writer ?? 'procmem',
+        procmem,
+        trustProcmem: options.assume === 'procmem-stores-are-atomic',
+      });
+      const program = new Program<K>({ ground, loaded, engine, options }, enlisted);
       program.inline();
       return program;
     });

@@ -1,5 +1,4 @@
-// An open program: its keys, and the one way in which their targets change. An update is drawn and validated whole
-// under the process's lock, run as one batch, and mirrored in the columns only once it went through.
+// An open program: its keys by name, its updates and their journal, and what can be seen of its sites.
 
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -9,18 +8,14 @@ import { STT_FUNC } from '../elf/names.js';
 import type { EnlistedKey } from '../machine/process/enlist.js';
 import type { Ground } from '../machine/process/ground.js';
 import type { Loaded } from '../machine/process/loaded.js';
-import { Near } from '../machine/process/near.js';
-import { ProcessMachine } from '../machine/process/process.js';
 import type { Group } from '../machine/process/records.js';
-import type { TrapWatch } from '../machine/process/signals.js';
-import { aliasText, knownAlias, ProcmemText, type Text, type WriterName } from '../machine/process/text.js';
-import { transact, Unfinished } from '../machine/transact.js';
-import { Batch, type KeyChange } from '../plan/batch.js';
-import { accepts, draw, KINDS, merge, wordsOf, type Destination, type Drawn } from '../plan/draw.js';
+import { Batch } from '../plan/batch.js';
+import { accepts, draw, KINDS } from '../plan/draw.js';
 import type { Protocol } from '../plan/protocol.js';
 import { int3 } from '../plan/protocols/int3.js';
 import { store } from '../plan/protocols/store.js';
-import { sameTarget, targetOf, Targets, type Target } from './target.js';
+import type { Engine } from './engine.js';
+import { ORIGINAL, sameTarget, targetOf, Targets, type Target } from './target.js';
 import type { App, Drift, Key, Keys, OpenOptions, ProtocolName, SiteReport, Unchecked, Update, UpdateOptions } from './types.js';
 
 export const PROTOCOLS: Readonly<Record<ProtocolName, Protocol>> = { int3, store };
@@ -36,28 +31,15 @@ export function protocolOf(wanted: ProtocolName | Protocol): Protocol {
   return protocol;
 }
 
-interface Place {
-  readonly text: Text;
-  readonly near: Near;
-}
 interface KeyState extends EnlistedKey {
-  /** Groups as of `head`, the record's list of them: another runtime may have added one. */
-  groups: readonly Group[];
-  head: bigint;
   /** The last update of ours that changed this key. */
   last: Update | null;
-}
-interface Change {
-  readonly key: KeyState;
-  readonly from: Target;
-  readonly to: Target;
 }
 
 export interface Parts {
   readonly ground: Ground;
   readonly loaded: Loaded;
-  readonly watch: TrapWatch;
-  readonly procmem: number;
+  readonly engine: Engine;
   readonly options: OpenOptions;
 }
 
@@ -67,39 +49,33 @@ export class Program<K extends Keys> implements App<K> {
   readonly journal: Update[] = [];
   readonly #ground: Ground;
   readonly #loaded: Loaded;
-  readonly #watch: TrapWatch;
-  readonly #procmem: number;
-  readonly #writer: WriterName;
+  readonly #engine: Engine;
   readonly #protocol: Protocol;
   readonly #options: OpenOptions;
-  readonly #machine: ProcessMachine;
   readonly #targets: Targets;
   readonly #states = new Map<string, KeyState>();
-  readonly #places = new Map<Addr, Place>();
+  readonly #byRecord = new Map<Addr, KeyState>();
   #closed = false;
 
   /** Call it with the lock held. */
-  constructor({ ground, loaded, watch, procmem, options }: Parts, enlisted: readonly EnlistedKey[]) {
+  constructor({ ground, loaded, engine, options }: Parts, enlisted: readonly EnlistedKey[]) {
     this.path = loaded.path;
     this.#ground = ground;
     this.#loaded = loaded;
-    this.#watch = watch;
-    this.#procmem = procmem;
+    this.#engine = engine;
     this.#options = options;
-    this.#writer = options.writer ?? 'procmem';
     this.#protocol = protocolOf(options.protocol ?? 'int3');
-    this.#machine = new ProcessMachine(ground.native);
     this.#targets = new Targets(ground.native, loaded);
     const keys: Record<string, Key<string | null>> = {};
     for (const key of enlisted) {
-      this.#states.set(key.def.name, { ...key, groups: [], head: -1n, last: null });
+      const state: KeyState = { ...key, last: null };
+      this.#states.set(key.def.name, state);
+      this.#byRecord.set(key.record.at, state);
       keys[key.def.name] = this.#key(key);
+      if (key.fresh) engine.initialise(key.record, this.#initial(key));
+      key.record.setWord('users', key.record.word('users') + 1n);
     }
     this.keys = Object.freeze(keys) as { readonly [N in keyof K]: Key<K[N]> };
-    for (const state of this.#states.values()) {
-      if (state.fresh) this.#initialise(state);
-      state.record.setWord('users', state.record.word('users') + 1n);
-    }
   }
 
   #key({ def, record }: EnlistedKey): Key<string | null> {
@@ -116,63 +92,16 @@ export class Program<K extends Keys> implements App<K> {
     };
   }
 
-  /** The words of a record that nobody had before: what the trampoline does as linked. */
-  #initialise(state: KeyState): void {
-    const to = this.#initial(state);
-    const words = wordsOf(this.#destination(this.#groups(state)[0]!, to));
-    state.record.setWord('call', words.call);
-    state.record.setWord('tail', words.tail);
-    state.record.setWord('jcc', words.jcc);
-  }
-
-  #initial(state: KeyState): Target {
-    const kind = state.def.initial?.kind ?? 'function';
+  /** What the trampoline does as linked. */
+  #initial({ def, trampoline }: EnlistedKey): Target {
+    const kind = def.initial?.kind ?? 'function';
     if (kind !== 'function') return { kind, address: 0 };
-    const name = state.def.initial?.kind === 'function' ? state.def.initial.name : null;
-    if (name !== null && state.def.targets.some((t) => t.name === name)) return this.#targets.resolve(state.def, name);
+    const name = def.initial?.kind === 'function' ? def.initial.name : null;
+    if (name !== null && def.targets.some((t) => t.name === name)) return this.#targets.resolve(def, name);
     // Nothing is recorded: the trampoline's jump tells, a rel32 behind e9.
-    const bytes = new DataView(this.#ground.native.view(state.trampoline, 8));
+    const bytes = new DataView(this.#ground.native.view(trampoline, 8));
     if (bytes.getUint8(0) !== 0xe9) return { kind: 'null', address: 0 };
-    return { kind: 'function', address: state.trampoline + 5 + bytes.getInt32(1, true) };
-  }
-
-  #groups(state: KeyState): readonly Group[] {
-    const head = state.record.word('groups');
-    if (head !== state.head) {
-      state.groups = state.record.groups();
-      state.head = head;
-    }
-    return state.groups;
-  }
-
-  /** The writable text of a group and the code near it, made at first use. */
-  #place(group: Group): Place {
-    const known = this.#places.get(group.start);
-    if (known) return known;
-    const { native } = this.#ground;
-    const shared = knownAlias(this.#ground, group.start, group.end) !== null;
-    const text = this.#writer === 'alias' || shared ? aliasText(this.#ground, group.start, group.end) : new ProcmemText(native, this.#procmem, group.start, group.end);
-    const place = { text, near: new Near(native, group.start, group.end) };
-    this.#places.set(group.start, place);
-    this.#machine.addText(text);
-    return place;
-  }
-
-  #destination(group: Group, to: Target): Destination {
-    const { near } = this.#place(group);
-    return {
-      kind: to.kind,
-      target: to.address,
-      get way() {
-        return near.way(to.address);
-      },
-      get return0() {
-        return near.return0;
-      },
-      get return() {
-        return near.return;
-      },
-    };
+    return { kind: 'function', address: trampoline + 5 + bytes.getInt32(1, true) };
   }
 
   update(targets: { readonly [N in keyof K]?: K[N] | Unchecked }, options: UpdateOptions = {}): Update {
@@ -191,135 +120,39 @@ export class Program<K extends Keys> implements App<K> {
 
   #update(wanted: readonly (readonly [KeyState, Target])[], protocol: Protocol, require?: 'inline'): Update {
     const began = process.hrtime.bigint();
-    const done = this.#ground.locked(() => this.#apply(wanted, protocol, require));
+    const done = this.#ground.locked(() =>
+      this.#engine.apply(
+        wanted.map(([{ def, record }, to]) => ({ name: def.name, record, to })),
+        protocol,
+        require,
+      ),
+    );
     const ns = Number(process.hrtime.bigint() - began);
+    const changed = done.changes.map(({ record, from, to }) => ({ key: this.#byRecord.get(record.at)!, from, to }));
     const program = this;
     const update: Update = {
-      changes: done.changes.map(({ key, from, to }) => ({ key: key.def.name, from: this.#targets.name(key.def, from), to: this.#targets.name(key.def, to) })),
+      changes: changed.map(({ key, from, to }) => ({ key: key.def.name, from: this.#targets.name(key.def, from), to: this.#targets.name(key.def, to) })),
       inline: done.inline,
       trampoline: done.trampoline,
       traps: done.traps,
       ns,
       undo() {
-        const back = done.changes.filter(({ key, to }) => key.last === update && sameTarget(targetOf(key.record.word('call')), to));
+        const back = changed.filter(({ key, to }) => key.last === update && sameTarget(targetOf(key.record.word('call')), to));
         if (back.length > 0 && !program.#closed) program.#update(back.map(({ key, from }) => [key, from] as const), protocol);
       },
       [Symbol.dispose]() {
         this.undo();
       },
     };
-    for (const { key } of done.changes) key.last = update;
+    for (const { key } of changed) key.last = update;
     this.journal.push(update);
     return update;
   }
 
-  #apply(wanted: readonly (readonly [KeyState, Target | 'original'])[], protocol: Protocol, require?: 'inline'): { changes: Change[]; inline: number; trampoline: number; traps: number } {
-    const changes: Change[] = [];
-    const keys: KeyChange[] = [];
-    const previous: KeyChange[] = [];
-    const drawn: { group: Group; drawn: Drawn }[] = [];
-    for (const [state, to] of wanted) {
-      const { record } = state;
-      const target = to === 'original' ? this.#initial(state) : to;
-      const from = targetOf(record.word('call'));
-      const groups = this.#groups(state);
-      for (const group of groups) {
-        this.#compare(state, group);
-        const destination = to === 'original' ? null : this.#destination(group, target);
-        drawn.push({ group, drawn: draw(group.columns, destination, protocol.accepts, require) });
-      }
-      if (sameTarget(from, target) && to !== 'original') continue;
-      changes.push({ key: state, from, to: target });
-      const words = wordsOf(this.#destination(groups[0]!, target));
-      const slot = record.word('key') === 0n ? null : Number(record.word('key'));
-      const func = target.kind === 'ret0' ? this.#place(groups[0]!).near.return0 : target.address;
-      keys.push({ record: record.at, words, slot, func });
-      previous.push({
-        record: record.at,
-        words: { call: record.word('call'), tail: record.word('tail'), jcc: record.word('jcc') },
-        slot,
-        func: slot === null ? 0 : Number(new BigUint64Array(this.#ground.native.view(slot, 8))[0]),
-      });
-    }
-    const batches = drawn.map((d) => d.drawn.batch).filter((b) => b.count > 0);
-    const sums = { inline: drawn.reduce((n, d) => n + d.drawn.inline, 0), trampoline: drawn.reduce((n, d) => n + d.drawn.trampoline, 0) };
-    if (batches.length === 0 && keys.length === 0) return { changes, ...sums, traps: 0 };
-    if (protocol.handler !== null) this.#watch.check();
-    else this.#checkStore();
-    const traps = (): number => wanted.reduce((n, [{ record }]) => n + record.traps, 0);
-    const before = traps();
-    const batch = batches.length === 0 ? new Batch(0) : merge(batches);
-    batch.keys = keys;
-    try {
-      transact(protocol, batch, previous, this.#machine, (whole) => this.#written(whole));
-    } catch (error) {
-      for (const { group } of drawn) this.#mirror(group);
-      if (!(error instanceof Unfinished)) throw error;
-      const code = error.end === 'parked' ? 'update-parked' : 'update-failed';
-      const step = protocol.steps[error.step]!;
-      throw new Fault(code, `${error.message} (${step.do}: ${step.why})`, {
-        cause: error.cause,
-        ...(error.end === 'new' ? { hint: 'every site and key has the new target; the cause says which call failed' } : {}),
-      });
-    }
-    for (const { group } of drawn) group.columns.batch.old.set(group.columns.batch.new);
-    return { changes, ...sums, traps: traps() - before };
-  }
-
-  /** @throws Fault `store-refused` */
-  #checkStore(): void {
-    const procmem = [...this.#places.values()].some((p) => p.text.writer === 'procmem');
-    if (procmem && this.#options.assume !== 'procmem-stores-are-atomic') {
-      throw new Fault('store-refused', 'through /proc/self/mem the store is the kernel\'s memcpy, which promises no single store', {
-        hint: "open with writer 'alias', or accept it by assume: 'procmem-stores-are-atomic'",
-      });
-    }
-  }
-
-  /** The text against its mirror. @throws Fault `foreign-trap`, `drift` */
-  #compare(state: KeyState, group: Group): void {
-    const { bytes, start } = this.#place(group).text;
-    const { at, length, old, count } = group.columns.batch;
-    for (let i = 0; i < count; i++) {
-      const site = at[i]! - start;
-      for (let b = 0; b < length[i]!; b++) {
-        if (bytes[site + b] === old[8 * i + b]) continue;
-        const trapped = b === 0 && bytes[site] === 0xcc;
-        throw new Fault(trapped ? 'foreign-trap' : 'drift', `${trapped ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${state.def.name}`, { at: hex(at[i]!) });
-      }
-    }
-  }
-
-  /** What an unfinished update left, read back. */
-  #mirror(group: Group): void {
-    const { bytes, start } = this.#place(group).text;
-    const { at, length, old, count } = group.columns.batch;
-    for (let i = 0; i < count; i++) for (let b = 0; b < length[i]!; b++) old[8 * i + b] = bytes[at[i]! - start + b]!;
-  }
-
-  /** The edits of a batch whose new bytes are in the text, the other way round. */
-  #written(batch: Batch): Batch {
-    const texts = [...this.#places.values()].map((p) => p.text);
-    const back = new Batch(batch.count);
-    for (let i = 0; i < batch.count; i++) {
-      const text = texts.find((t) => batch.at[i]! >= t.start && batch.at[i]! < t.end)!;
-      const length = batch.length[i]!;
-      let written = true;
-      for (let b = 0; written && b < length; b++) written = text.bytes[batch.at[i]! - text.start + b] === batch.new[8 * i + b];
-      if (!written) continue;
-      const k = back.count++;
-      back.at[k] = batch.at[i]!;
-      back.length[k] = length;
-      back.old.set(batch.new.subarray(8 * i, 8 * i + 8), 8 * k);
-      back.new.set(batch.old.subarray(8 * i, 8 * i + 8), 8 * k);
-    }
-    return back;
-  }
-
   /** Inlines every site to what its key's words say: what opening does last. Call it with the lock held. */
   inline(): void {
-    const wanted = [...this.#states.values()].map((state) => [state, targetOf(state.record.word('call'))] as const);
-    this.#apply(wanted, this.#protocol);
+    const wanted = [...this.#states.values()].map(({ def, record }) => ({ name: def.name, record, to: targetOf(record.word('call')) }));
+    this.#engine.apply(wanted, this.#protocol);
   }
 
   sites(key?: keyof K): readonly SiteReport[] {
@@ -327,13 +160,13 @@ export class Program<K extends Keys> implements App<K> {
     const names = new Functions(this.#loaded.object, this.#loaded.bias);
     for (const state of this.#states.values()) {
       if (key !== undefined && state.def.name !== key) continue;
-      for (const group of this.#groups(state)) reports.push(...this.#reports(state, group, names));
+      for (const group of this.#engine.groups(state.record)) reports.push(...this.#reports(state, group, names));
     }
     return reports;
   }
 
   #reports(state: KeyState, group: Group, names: Functions): SiteReport[] {
-    const { text } = this.#place(group);
+    const { text } = this.#engine.place(group);
     const { columns } = group;
     const { batch } = columns;
     return Array.from({ length: batch.count }, (_, i) => {
@@ -367,7 +200,7 @@ export class Program<K extends Keys> implements App<K> {
     this.#ground.locked(() => {
       for (const state of this.#states.values()) {
         const target = targetOf(state.record.word('call'));
-        for (const group of this.#groups(state)) drifts.push(...this.#drifts(state, group, target));
+        for (const group of this.#engine.groups(state.record)) drifts.push(...this.#drifts(state, group, target));
       }
     });
     return drifts;
@@ -376,9 +209,9 @@ export class Program<K extends Keys> implements App<K> {
   #drifts(state: KeyState, group: Group, target: Target): Drift[] {
     const { columns } = group;
     const { batch } = columns;
-    const { bytes } = this.#place(group).text;
+    const { bytes } = this.#engine.place(group).text;
     // With nothing refused every site's instruction is drawn; one that stands on its trampoline agrees as well.
-    draw(columns, this.#destination(group, target), { bytes: 'whole', within: null });
+    draw(columns, this.#engine.destination(group, target), { bytes: 'whole', within: null });
     const drifts: Drift[] = [];
     for (let i = 0; i < batch.count; i++) {
       const [at, length] = [batch.at[i]!, batch.length[i]!];
@@ -407,7 +240,7 @@ export class Program<K extends Keys> implements App<K> {
         record.setWord('users', record.word('users') - 1n);
         return record.word('users') === 0n;
       });
-      this.#apply(last.map((state) => [state, 'original'] as const), this.#protocol);
+      this.#engine.apply(last.map(({ def, record }) => ({ name: def.name, record, to: ORIGINAL })), this.#protocol);
     });
   }
 

@@ -18,6 +18,9 @@ export interface Target {
   readonly address: Addr;
 }
 
+/** In place of a target: the file's own instructions, which call the trampoline, and what that does as linked. */
+export const ORIGINAL: unique symbol = Symbol('original');
+
 /**
  * A target that the program did not declare, by symbol (in the object, what it depends on, or the main program) or by
  * address. Its type is on the caller: a wrong one breaks the program as a wrong cast in C does.

@@ -46,18 +46,24 @@ export const VERSION = 1n;
 
 export const TABLE = { next: 0, first: 8, end: 16, count: 24, slots: 32 } as const;
 export const SLOT = { site: 0, word: 8, size: 16 } as const;
-/** A record has a cache line of its own, so that the trap counter of one key does not slow another. */
+/** The handler's half of a record has a cache line of its own, so that the trap counter of one key does not slow another. */
 export const RECORD = {
   call: 0,
   tail: 8,
   jcc: 16,
   traps: 24,
   /** What follows is the runtime's own: list of GROUP, the C side's key, how many programs are open on it. */
-  groups: 32,
-  key: 40,
-  users: 48,
-  size: 64,
+  groups: 64,
+  key: 72,
+  users: 80,
+  /** The call word of what the file's trampoline does, and what the functions return (RETURNS). */
+  initial: 88,
+  returns: 96,
+  size: 128,
 } as const;
+
+/** Return classes as a record holds them. */
+export const RETURNS = ['unknown', 'void', 'integer', 'other'] as const;
 
 /** The sites of one key in one object, with the text they lie in; SiteColumns (plan/draw.ts) follows. */
 export const GROUP = { next: 0, count: 8, trampoline: 16, start: 24, end: 32, columns: 40 } as const;

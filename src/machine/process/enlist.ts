@@ -7,7 +7,7 @@ import { Fault } from '../../base/fault.js';
 import type { KeyDef } from '../../keys/key.js';
 import { KINDS, type SiteColumns } from '../../plan/draw.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../../sites/site.js';
-import { RECORD, type SlotInput } from '../../trap/registry.js';
+import { RECORD, RETURNS, type SlotInput } from '../../trap/registry.js';
 import type { Ground } from './ground.js';
 import type { Loaded } from './loaded.js';
 import { readMaps } from './maps.js';
@@ -55,6 +55,7 @@ export function enlist(ground: Ground, loaded: Loaded, keys: readonly KeyDef[]):
   const enlisted = found.map(({ def, key, trampoline, known, places, apart }): EnlistedKey => {
     const record = known === null ? allocateRecord(ground) : new KeyRecord(ground, known);
     if (known === null && key !== null) record.setWord('key', BigInt(key));
+    if (def.returns !== null) record.setWord('returns', BigInt(RETURNS.indexOf(def.returns)));
     for (const text of texts) {
       const inside = places.filter((p) => p.at >= text.start && p.at < text.end);
       if (inside.length > 0) addGroup(ground, record, inside, trampoline, text, slots);

@@ -1,0 +1,218 @@
+// The one way in which targets change. It knows records, sites and addresses, and no names: programs that a
+// caller opened and the server of updates from C both drive it. An update is drawn and validated whole under
+// the process's lock, run as one batch, and mirrored in the columns only once it went through.
+
+import { hex, type Addr } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
+import type { Ground } from '../machine/process/ground.js';
+import { Near } from '../machine/process/near.js';
+import { ProcessMachine } from '../machine/process/process.js';
+import type { Group, KeyRecord } from '../machine/process/records.js';
+import type { TrapWatch } from '../machine/process/signals.js';
+import { aliasText, knownAlias, ProcmemText, type Text, type WriterName } from '../machine/process/text.js';
+import { transact, Unfinished } from '../machine/transact.js';
+import { Batch, type KeyChange } from '../plan/batch.js';
+import { draw, merge, wordsOf, type Destination, type Drawn } from '../plan/draw.js';
+import type { Protocol } from '../plan/protocol.js';
+import { ORIGINAL, sameTarget, targetOf, type Target } from './target.js';
+
+/** The text that a group lies in, and the code near it. */
+export interface Place {
+  readonly text: Text;
+  readonly near: Near;
+}
+
+export interface Wanted {
+  /** For messages. */
+  readonly name: string;
+  readonly record: KeyRecord;
+  /** ORIGINAL: what the file has, its instructions too. */
+  readonly to: Target | typeof ORIGINAL;
+}
+
+export interface Applied {
+  readonly changes: readonly { readonly record: KeyRecord; readonly from: Target; readonly to: Target }[];
+  readonly inline: number;
+  readonly trampoline: number;
+  readonly traps: number;
+}
+
+export interface EngineOptions {
+  readonly writer: WriterName;
+  /** Descriptor of /proc/self/mem. */
+  readonly procmem: number;
+  /** The caller accepts that the kernel's memcpy stores four and eight bytes whole. */
+  readonly trustProcmem: boolean;
+}
+
+export class Engine {
+  readonly #ground: Ground;
+  readonly #watch: TrapWatch;
+  readonly #options: EngineOptions;
+  readonly #machine: ProcessMachine;
+  readonly #places = new Map<Addr, Place>();
+  /** Groups by record, as of the record's list of them: another runtime may add one. */
+  readonly #groups = new Map<Addr, { readonly head: bigint; readonly groups: readonly Group[] }>();
+
+  constructor(ground: Ground, watch: TrapWatch, options: EngineOptions) {
+    this.#ground = ground;
+    this.#watch = watch;
+    this.#options = options;
+    this.#machine = new ProcessMachine(ground.native);
+  }
+
+  groups(record: KeyRecord): readonly Group[] {
+    const head = record.word('groups');
+    let known = this.#groups.get(record.at);
+    if (known?.head !== head) {
+      known = { head, groups: record.groups() };
+      this.#groups.set(record.at, known);
+    }
+    return known.groups;
+  }
+
+  /** Made at first use: who never writes a text never maps it a second time. */
+  place(group: Group): Place {
+    const known = this.#places.get(group.start);
+    if (known) return known;
+    const { native } = this.#ground;
+    const shared = knownAlias(this.#ground, group.start, group.end) !== null;
+    const text =
+      this.#options.writer === 'alias' || shared
+        ? aliasText(this.#ground, group.start, group.end)
+        : new ProcmemText(native, this.#options.procmem, group.start, group.end);
+    const place = { text, near: new Near(native, group.start, group.end) };
+    this.#places.set(group.start, place);
+    this.#machine.addText(text);
+    return place;
+  }
+
+  destination(group: Group, to: Target): Destination {
+    const { near } = this.place(group);
+    return {
+      kind: to.kind,
+      target: to.address,
+      get way() {
+        return near.way(to.address);
+      },
+      get return0() {
+        return near.return0;
+      },
+      get return() {
+        return near.return;
+      },
+    };
+  }
+
+  /** The words of a record that nobody had before. Call it with the lock held. */
+  initialise(record: KeyRecord, to: Target): void {
+    const words = wordsOf(this.destination(this.groups(record)[0]!, to));
+    record.setWord('call', words.call);
+    record.setWord('tail', words.tail);
+    record.setWord('jcc', words.jcc);
+    record.setWord('initial', words.call);
+  }
+
+  /**
+   * Call it with the lock held.
+   * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`, `handler-replaced`, `trap-blocked`,
+   *   `shadow-stack`, with nothing changed; `update-failed`, `update-parked`, which say how it ended
+   */
+  apply(wanted: readonly Wanted[], protocol: Protocol, require?: 'inline'): Applied {
+    const changes: { record: KeyRecord; from: Target; to: Target }[] = [];
+    const keys: KeyChange[] = [];
+    const previous: KeyChange[] = [];
+    const drawn: { group: Group; drawn: Drawn }[] = [];
+    for (const { name, record, to } of wanted) {
+      const target = to === ORIGINAL ? targetOf(record.word('initial')) : to;
+      const from = targetOf(record.word('call'));
+      const groups = this.groups(record);
+      for (const group of groups) {
+        this.#compare(name, group);
+        drawn.push({ group, drawn: draw(group.columns, to === ORIGINAL ? null : this.destination(group, target), protocol.accepts, require) });
+      }
+      if (sameTarget(from, target)) continue;
+      changes.push({ record, from, to: target });
+      const slot = record.word('key') === 0n ? null : Number(record.word('key'));
+      const first = groups[0]!;
+      const func = target.kind === 'ret0' ? this.place(first).near.return0 : target.address;
+      keys.push({ record: record.at, words: wordsOf(this.destination(first, target)), slot, func });
+      previous.push({
+        record: record.at,
+        words: { call: record.word('call'), tail: record.word('tail'), jcc: record.word('jcc') },
+        slot,
+        func: slot === null ? 0 : Number(new BigUint64Array(this.#ground.native.view(slot, 8))[0]),
+      });
+    }
+    const sums = { inline: drawn.reduce((n, d) => n + d.drawn.inline, 0), trampoline: drawn.reduce((n, d) => n + d.drawn.trampoline, 0) };
+    const batches = drawn.map((d) => d.drawn.batch).filter((b) => b.count > 0);
+    if (batches.length === 0 && keys.length === 0) return { changes, ...sums, traps: 0 };
+    if (protocol.handler !== null) this.#watch.check();
+    else this.#checkStore();
+    const traps = (): number => wanted.reduce((n, { record }) => n + record.traps, 0);
+    const before = traps();
+    const batch = batches.length === 0 ? new Batch(0) : merge(batches);
+    batch.keys = keys;
+    try {
+      transact(protocol, batch, previous, this.#machine, (whole) => this.#written(whole));
+    } catch (error) {
+      for (const { group } of drawn) this.#mirror(group);
+      if (!(error instanceof Unfinished)) throw error;
+      const step = protocol.steps[error.step]!;
+      throw new Fault(error.end === 'parked' ? 'update-parked' : 'update-failed', `${error.message} (${step.do}: ${step.why})`, {
+        cause: error.cause,
+        ...(error.end === 'new' ? { hint: 'every site and key has the new target; the cause says which call failed' } : {}),
+      });
+    }
+    for (const { group } of drawn) group.columns.batch.old.set(group.columns.batch.new);
+    return { changes, ...sums, traps: traps() - before };
+  }
+
+  /** @throws Fault `store-refused` */
+  #checkStore(): void {
+    if (this.#options.trustProcmem || ![...this.#places.values()].some((p) => p.text.writer === 'procmem')) return;
+    throw new Fault('store-refused', "through /proc/self/mem the store is the kernel's memcpy, which promises no single store", {
+      hint: "open with writer 'alias', or accept it by assume: 'procmem-stores-are-atomic'",
+    });
+  }
+
+  /** The text against its mirror. @throws Fault `foreign-trap`, `drift` */
+  #compare(name: string, group: Group): void {
+    const { bytes, start } = this.place(group).text;
+    const { at, length, old, count } = group.columns.batch;
+    for (let i = 0; i < count; i++) {
+      const site = at[i]! - start;
+      for (let b = 0; b < length[i]!; b++) {
+        if (bytes[site + b] === old[8 * i + b]) continue;
+        const trapped = b === 0 && bytes[site] === 0xcc;
+        throw new Fault(trapped ? 'foreign-trap' : 'drift', `${trapped ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${name}`, { at: hex(at[i]!) });
+      }
+    }
+  }
+
+  /** What an unfinished update left, read back. */
+  #mirror(group: Group): void {
+    const { bytes, start } = this.place(group).text;
+    const { at, length, old, count } = group.columns.batch;
+    for (let i = 0; i < count; i++) for (let b = 0; b < length[i]!; b++) old[8 * i + b] = bytes[at[i]! - start + b]!;
+  }
+
+  /** The edits of a batch whose new bytes are in the text, the other way round. */
+  #written(batch: Batch): Batch {
+    const texts = [...this.#places.values()].map((p) => p.text);
+    const back = new Batch(batch.count);
+    for (let i = 0; i < batch.count; i++) {
+      const text = texts.find((t) => batch.at[i]! >= t.start && batch.at[i]! < t.end)!;
+      const length = batch.length[i]!;
+      let written = true;
+      for (let b = 0; written && b < length; b++) written = text.bytes[batch.at[i]! - text.start + b] === batch.new[8 * i + b];
+      if (!written) continue;
+      const k = back.count++;
+      back.at[k] = batch.at[i]!;
+      back.length[k] = length;
+      back.old.set(batch.new.subarray(8 * i, 8 * i + 8), 8 * k);
+      back.new.set(batch.old.subarray(8 * i, 8 * i + 8), 8 * k);
+    }
+    return back;
+  }
+}
