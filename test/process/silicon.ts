@@ -1,32 +1,35 @@
-// Starts the comparison with the real CPU; a crash is an answer that names the instruction.
-import { spawnSync } from 'node:child_process';
+// Starts the comparisons with the real CPU; a crash is an answer that names the instruction.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { answer, child } from './child.js';
 
 export interface Comparison {
   readonly cases: number;
+  /** Cases by row of the instruction table, or by what the handler was to emulate. */
   readonly rows: Readonly<Record<string, number>>;
   readonly problems: number;
   readonly disagreements: readonly string[];
   readonly skipped?: string;
 }
 
-const CHILD = fileURLToPath(new URL('./silicon.child.mjs', import.meta.url));
 export const here = process.platform === 'linux' && process.arch === 'x64';
 
-export function compare(cases: number, seed: number, row = '', mutant = ''): Comparison {
+/** Random instructions; of one row, and with a mutant of its semantics, where named. */
+export function instructions(cases: number, seed: number, row = '', mutant = ''): Comparison {
   const folder = mkdtempSync(join(tmpdir(), 'static-call-silicon-'));
   try {
     const progress = join(folder, 'case');
-    const child = spawnSync(process.execPath, [CHILD, String(cases), String(seed), row, mutant, progress], { encoding: 'utf8', timeout: 600_000 });
-    if (child.status !== 0) {
-      const last = readFileSync(progress, { encoding: 'utf8', flag: 'a+' }).trim();
-      throw new Error(`the comparison ended by ${child.signal ?? `status ${child.status}`} at ${last || 'its start'}\n${child.stderr}`);
-    }
-    return JSON.parse(child.stdout) as Comparison;
+    const ended = child('silicon.mjs', [String(cases), String(seed), row, mutant, progress], { timeoutMs: 600_000 });
+    if (ended.status === 0) return answer<Comparison>(ended);
+    const last = readFileSync(progress, { encoding: 'utf8', flag: 'a+' }).trim();
+    throw new Error(`the comparison ended by ${ended.signal ?? `status ${ended.status}`} at ${last || 'its start'}\n${ended.stderr}`);
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+/** Random contexts through the whole SIGTRAP handler. */
+export function contexts(cases: number, seed: number, mutant = ''): Comparison {
+  return answer<Comparison>(child('sigtrap.mjs', [String(cases), String(seed), mutant], { timeoutMs: 600_000 }));
 }

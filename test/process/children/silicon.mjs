@@ -2,7 +2,7 @@
 // disagree. A child process of silicon.test.ts and silicon.long.ts, for an instruction that does
 // something else than we think can end the process; also to be run by hand:
 //
-//   node test/process/silicon.child.mjs 100000 [seed] [row] [mutant]
+//   node test/process/children/silicon.mjs 100000 [seed] [row] [mutant]
 //
 // Every case is one instruction in a slot of its own, entered with all registers and the flags loaded from a block
 // and left by stubs that store them back. Everything lies in the low 2 GiB, so that the loading code
