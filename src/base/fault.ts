@@ -28,6 +28,7 @@ const ROWS = {
   'bad-site': { exit: 3, hint: 'the file or another tool changed the instruction; rebuild or annotate again' },
   'bad-trampoline': { exit: 3, hint: 'define the key with DEFINE_STATIC_CALL of static_call.h' },
   'no-sites': { exit: 3, hint: 'compile it with static_call.h and keep its symbols, or annotate it' },
+  'no-keys': { exit: 3, hint: 'define a key with DEFINE_STATIC_CALL of static_call.h' },
   'no-key': { exit: 3, hint: 'declare the key with DECLARE_STATIC_CALL, or pass --module' },
   'bad-keys-section': { exit: 3, hint: 'the file is damaged, or its header is of another version: rebuild it' },
   'ambiguous-target': { exit: 3, hint: 'give each function its own name, or declare it in one source file' },

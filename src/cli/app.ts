@@ -129,6 +129,25 @@ Status 4 if no process can be patched here.`,
     examples: [['compile a library whose calls can be retargeted', 'gcc -O2 -shared -fPIC -I"$(static-call include)" filters.c -o libfilters.so']],
     parameters: { flags: { json } },
   }),
+  types: command(() => import('./commands/types.js'), {
+    brief: 'Write the TypeScript type of a program\'s keys',
+    about: `Writes the type that open<...> takes: each key with the names of its declared targets, null where it may be
+empty, 'ret0' where it may return 0. Wrong names then do not compile. The type is called after the file
+(libfilters.so: Filters).`,
+    examples: [
+      ['then: import type { Filters } from "./filters.keys.js"', 'static-call types libfilters.so -o filters.keys.ts'],
+      ['look at it', 'static-call types libfilters.so'],
+    ],
+    parameters: {
+      flags: {
+        output: { kind: 'parsed', parse: String, brief: 'Write here instead of standard output', optional: true, placeholder: 'file' },
+        name: { kind: 'parsed', parse: String, brief: 'Name of the type', optional: true, placeholder: 'name' },
+        json,
+      },
+      aliases: { o: 'output' },
+      positional: { kind: 'tuple', parameters: [{ brief: 'A shared object or program', parse: String, placeholder: 'file' }] },
+    },
+  }),
 };
 
 const ABOUT = `Finds the static call sites of x86-64 Linux programs, retargets them live while threads run,
