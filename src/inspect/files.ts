@@ -1,0 +1,119 @@
+// Arguments to bytes: files, directories and standard input. Directories give their files in the order of
+// their names, whatever order the disk has them in; what is neither ELF, archive, kernel image nor packed module is passed
+// over there, and a fault where it was named. The bytes handed out are those of one buffer,
+// used again for the next file: ninety megabytes of modules need the room of the largest.
+
+import { closeSync, fstatSync, openSync, opendirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { Fault } from '../base/fault.js';
+import { isElf } from '../elf/read.js';
+import { isArchive } from './archive.js';
+import { isBzImage } from './bzimage.js';
+import { packingOf } from './unpack.js';
+
+export interface Input {
+  readonly path: string;
+  /** Its path below the directory that was named, or its last part: what two builds have in common. */
+  readonly relative: string;
+  /** Valid until the next input is asked for. A Fault where it could not be read. */
+  readonly bytes: Uint8Array | Fault;
+}
+
+/** More than any kernel, and half of what a run may ever allocate. */
+const MOST = 512 * 1024 * 1024;
+const HEAD = 4096;
+
+export function* inputs(paths: readonly string[]): Generator<Input> {
+  const reader = new Reader();
+  for (const path of paths) {
+    if (path === '-') {
+      yield { path: '-', relative: '-', bytes: fromStandardInput() };
+      continue;
+    }
+    let directory = false;
+    try {
+      directory = statSync(path).isDirectory();
+    } catch (error) {
+      yield { path, relative: path, bytes: unreadable(error, path) };
+      continue;
+    }
+    if (!directory) {
+      yield { path, relative: path.slice(path.lastIndexOf('/') + 1), bytes: reader.read(path, () => true)! };
+      continue;
+    }
+    let any = false;
+    for (const file of walk(path, '')) {
+      const found = file.fault ?? reader.read(join(path, file.relative), (head) => worthReading(head, file.relative));
+      if (!found) continue;
+      any = true;
+      yield { path: join(path, file.relative), relative: file.relative, bytes: found };
+    }
+    if (!any) yield { path, relative: '', bytes: new Fault('unreadable-file', 'no object, module or kernel is in this directory', { at: path, hint: 'give a directory that holds some, or the files themselves' }) };
+  }
+}
+
+/** Symbolic links are not followed: a module tree points back at its sources. */
+function* walk(root: string, below: string): Generator<{ relative: string; fault?: Fault }> {
+  const entries: { name: string; directory: boolean; file: boolean }[] = [];
+  try {
+    const directory = opendirSync(join(root, below), { bufferSize: 256 });
+    try {
+      for (let entry = directory.readSync(); entry; entry = directory.readSync()) entries.push({ name: entry.name, directory: entry.isDirectory(), file: entry.isFile() });
+    } finally {
+      directory.closeSync();
+    }
+  } catch (error) {
+    yield { relative: below, fault: unreadable(error, join(root, below)) };
+    return;
+  }
+  entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+  for (const { name, directory, file } of entries) {
+    const relative = below === '' ? name : `${below}/${name}`;
+    if (directory) yield* walk(root, relative);
+    else if (file) yield { relative };
+  }
+}
+
+/** Packed files are everywhere; of those only what is called a module or a kernel. */
+function worthReading(head: Uint8Array, name: string): boolean {
+  return isElf(head) || isBzImage(head) || isArchive(head) || (packingOf(head) !== null && /\.ko\.\w+$|(^|\/)vmlinu[xz][^/]*$/.test(name));
+}
+
+class Reader {
+  #buffer = new Uint8Array(1 << 20);
+
+  /** Null where the head is not wanted. */
+  read(path: string, wanted: (head: Uint8Array) => boolean): Uint8Array | Fault | null {
+    let file: number | undefined;
+    try {
+      file = openSync(path, 'r');
+      const stat = fstatSync(file);
+      if (!stat.isFile()) return new Fault('unreadable-file', 'it is no regular file', { at: path });
+      if (stat.size > MOST) return new Fault('unreadable-file', `it has ${stat.size} bytes; ${MOST} are the most that are read`, { at: path });
+      if (stat.size > this.#buffer.length) this.#buffer = new Uint8Array(Math.max(stat.size, this.#buffer.length * 2));
+      let length = readSync(file, this.#buffer, 0, Math.min(HEAD, stat.size), 0);
+      if (!wanted(this.#buffer.subarray(0, length))) return null;
+      // A file may shrink while it is read: what there is, is what is looked at.
+      for (let got = 1; got > 0 && length < stat.size; length += got) got = readSync(file, this.#buffer, length, stat.size - length, length);
+      return this.#buffer.subarray(0, length);
+    } catch (error) {
+      return unreadable(error, path);
+    } finally {
+      if (file !== undefined) closeSync(file);
+    }
+  }
+}
+
+function fromStandardInput(): Uint8Array | Fault {
+  try {
+    return readFileSync(0);
+  } catch (error) {
+    return unreadable(error, '-');
+  }
+}
+
+function unreadable(error: unknown, at: string): Fault {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return new Fault('no-such-file', 'there is no such file or directory', { at });
+  return new Fault('unreadable-file', `it cannot be read: ${message}`, { at, cause: error });
+}

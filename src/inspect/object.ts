@@ -1,0 +1,118 @@
+// The sites of one object, module, shared object or program, with what a reader asks of each. Most files of a
+// directory have none: their string tables are searched for the prefixes first, and nothing else is decoded.
+
+import { hex } from '../base/addr.js';
+import { PT_DYNAMIC, SHT_STRTAB, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE } from '../elf/names.js';
+import { signed64, type ElfObject, type SymbolTable } from '../elf/object.js';
+import { findSites, sitesSection } from '../sites/find.js';
+import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../sites/site.js';
+import { bestSymbols } from '../sites/symbols.js';
+import { findTrampolines } from '../sites/trampoline.js';
+import { countByKey, faultFacts, keyFacts, siteFacts, type FaultFacts, type FileFacts, type FileKind, type TrampolineFacts } from './facts.js';
+
+export function inspectObject(path: string, object: ElfObject): FileFacts {
+  const kind = kindOf(object);
+  if (!mentionsKeys(object)) return { path, kind, sites: [], keys: [], trampolines: [], faults: [] };
+  const faults: FaultFacts[] = [];
+  let found: Site[] = [];
+  try {
+    found = findSites(object, (fault) => faults.push(faultFacts(fault)));
+  } catch (error) {
+    faults.push(faultFacts(error));
+  }
+  const relocatable = object.type === 'relocatable';
+  const functions = new Functions(object, found);
+  const sites = found.map((site) => {
+    const section = object.sections[site.section]!;
+    const offset = relocatable ? site.at : site.at - section.address;
+    const place = { section: section.name, offset, address: relocatable ? null : site.at, align: section.align, function: functions.around(site) };
+    return siteFacts(site, place, object.bytes.subarray(section.offset + offset, section.offset + offset + site.length));
+  });
+  const calls = countByKey(found);
+  const trampolines: TrampolineFacts[] = findTrampolines(object).map((t) => {
+    const section = object.sections[t.section];
+    const jumps = t.form?.startsWith('jmp') ?? false;
+    const target = t.targetSymbol ?? (t.target === null ? null : hex(t.target));
+    return {
+      key: t.key,
+      symbol: TRAMPOLINE_PREFIX + t.key,
+      section: section?.name ?? null,
+      offset: relocatable || !section ? t.at : t.at - section.address,
+      address: relocatable ? null : t.at,
+      target,
+      targetKnown: t.form !== null && (!jumps || target !== null),
+      sites: calls.get(t.key) ?? 0,
+    };
+  });
+  return { path, kind, sites, keys: keyFacts(sites, trampolines), trampolines, faults };
+}
+
+const PREFIXES = [Buffer.from(TRAMPOLINE_PREFIX), Buffer.from(KEY_PREFIX)];
+
+/** Whether some name of the file is that of a key or trampoline: a plain search, many times faster than the symbols one by one. */
+function mentionsKeys(object: ElfObject): boolean {
+  if (sitesSection(object)) return true;
+  for (const section of object.sections) {
+    if (section.type !== SHT_STRTAB) continue;
+    const names = object.data(section);
+    const buffer = Buffer.from(names.buffer, names.byteOffset, names.length);
+    if (PREFIXES.some((prefix) => buffer.indexOf(prefix) >= 0)) return true;
+  }
+  return false;
+}
+
+const DT_FLAGS_1 = 0x6ffffffb;
+const DF_1_PIE = 0x08000000;
+
+function kindOf(object: ElfObject): FileKind {
+  if (object.type === 'relocatable') return object.section('.gnu.linkonce.this_module') || object.section('.modinfo') ? 'module' : 'relocatable';
+  if (object.type === 'executable') return 'executable';
+  // A position-independent program has the type of a shared object; only its dynamic section tells.
+  for (const segment of object.segments) {
+    if (segment.type !== PT_DYNAMIC) continue;
+    const bytes = object.bytes.subarray(segment.offset, segment.offset + segment.fileSize);
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    for (let at = 0; at + 16 <= bytes.length; at += 16) {
+      if (signed64(view, at) === DT_FLAGS_1 && (view.getUint32(at + 8, true) & DF_1_PIE) !== 0) return 'executable';
+    }
+  }
+  return 'shared';
+}
+
+/** Which function a site is in: the symbols of the sections in question, sorted once, names made on demand. */
+class Functions {
+  readonly #symbols: SymbolTable | null;
+  readonly #bySection = new Map<number, { readonly at: number; readonly symbol: number }[]>();
+
+  constructor(object: ElfObject, sites: readonly Site[]) {
+    const symbols = sites.length > 0 ? bestSymbols(object) : null;
+    this.#symbols = symbols;
+    if (!symbols) return;
+    for (const site of sites) if (!this.#bySection.has(site.section)) this.#bySection.set(site.section, []);
+    for (let i = 1; i < symbols.count; i++) {
+      const type = symbols.type(i);
+      const named = type === STT_FUNC || type === STT_GNU_IFUNC || (type === STT_NOTYPE && symbols.bind(i) === STB_GLOBAL);
+      if (named) this.#bySection.get(symbols.sectionIndex(i))?.push({ at: symbols.value(i), symbol: i });
+    }
+    for (const list of this.#bySection.values()) list.sort((a, b) => a.at - b.at || RANK[symbols.bind(b.symbol)]! - RANK[symbols.bind(a.symbol)]! || b.symbol - a.symbol);
+  }
+  /** Of several names of one place a global one, then the first of the table: it sorts last. */
+  around(site: Site): { readonly name: string; readonly offset: number } | null {
+    const list = this.#bySection.get(site.section) ?? [];
+    let low = 0;
+    let high = list.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (list[middle]!.at <= site.at) low = middle + 1;
+      else high = middle;
+    }
+    const found = list[low - 1];
+    if (!found || !this.#symbols) return null;
+    const size = this.#symbols.size(found.symbol);
+    // A symbol of size 0 comes from assembly that did not state it.
+    if (size > 0 && site.at >= found.at + size) return null;
+    return { name: this.#symbols.name(found.symbol), offset: site.at - found.at };
+  }
+}
+
+const RANK: Readonly<Record<number, number>> = { [STB_GLOBAL]: 0, [STB_WEAK]: 1, [STB_LOCAL]: 2, 10: 0 };
