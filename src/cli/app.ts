@@ -129,6 +129,28 @@ Status 4 if no process can be patched here.`,
     examples: [['compile a library whose calls can be retargeted', 'gcc -O2 -shared -fPIC -I"$(static-call include)" filters.c -o libfilters.so']],
     parameters: { flags: { json } },
   }),
+  inspect: command(() => import('./commands/inspect.js'), {
+    brief: 'List static call sites and keys of objects, modules, programs and kernels',
+    about: `Lists the static call sites and keys of relocatable objects, kernel modules (also packed), static
+libraries, shared objects, programs, vmlinux and kernel images as distributed. An image needs no
+symbols: names come out of its own kallsyms tables. The summary comes first; --by adds a listing.
+Files that are refused are told on stderr, and the others are answered (status 3).`,
+    examples: [
+      ['what a kernel has', 'static-call inspect /boot/vmlinuz'],
+      ['its keys, with trampoline and initial target', 'static-call inspect --by key /boot/vmlinuz'],
+      ['the sites of some keys in all modules', "static-call inspect --key 'tp_func_sched_*' /lib/modules"],
+      ['what changed between two builds (status 1 if anything)', 'static-call inspect --diff old.ko new.ko'],
+    ],
+    parameters: {
+      flags: {
+        by: { kind: 'enum', values: ['key', 'site', 'section', 'function', 'file'], brief: 'List by this, after the summary', optional: true },
+        key: { kind: 'parsed', parse: String, brief: 'Only keys whose name matches (* any run, ? any one)', optional: true, placeholder: 'glob' },
+        diff: { kind: 'boolean', brief: 'Compare two builds by key and function', default: false },
+        json,
+      },
+      positional: { kind: 'array', parameter: { brief: 'Files or directories; - is standard input', parse: String, placeholder: 'file|dir' }, minimum: 1 },
+    },
+  }),
   types: command(() => import('./commands/types.js'), {
     brief: 'Write the TypeScript type of a program\'s keys',
     about: `Writes the type that open<...> takes: each key with the names of its declared targets, null where it may be

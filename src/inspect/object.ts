@@ -4,7 +4,7 @@
 import { hex } from '../base/addr.js';
 import { PT_DYNAMIC, SHT_STRTAB, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE } from '../elf/names.js';
 import { signed64, type ElfObject, type SymbolTable } from '../elf/object.js';
-import { findSites, sitesSection } from '../sites/find.js';
+import { findSites, sitesSections } from '../sites/find.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../sites/site.js';
 import { bestSymbols } from '../sites/symbols.js';
 import { findTrampolines } from '../sites/trampoline.js';
@@ -51,7 +51,7 @@ const PREFIXES = [Buffer.from(TRAMPOLINE_PREFIX), Buffer.from(KEY_PREFIX)];
 
 /** Whether some name of the file is that of a key or trampoline: a plain search, many times faster than the symbols one by one. */
 function mentionsKeys(object: ElfObject): boolean {
-  if (sitesSection(object)) return true;
+  if (sitesSections(object).length > 0) return true;
   for (const section of object.sections) {
     if (section.type !== SHT_STRTAB) continue;
     const names = object.data(section);
