@@ -9,12 +9,12 @@ import type { ElfObject, Section, SymbolTable } from '../elf/object.js';
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX } from '../sites/site.js';
 import { countByKey, faultFacts, keyFacts, siteFacts, type FileFacts, type TrampolineFacts } from './facts.js';
 import { findKallsyms } from './kallsyms.js';
-import { branchesTo, findKernelCalls, keyTarget } from './kernel.js';
+import { branchesTo, findKernelCalls, kernelSegments, keyTarget } from './kernel.js';
 import { above, addressesOf, functionAt, nameAt, type Symbols } from './symbols.js';
 
 /** A linked kernel lies in the upper half of the addresses, and nothing else that is linked does. */
 export function isKernel(object: ElfObject): boolean {
-  return object.type !== 'relocatable' && object.segments.some((s) => s.type === PT_LOAD && s.address < 0 && s.flags & PF_X);
+  return object.type !== 'relocatable' && kernelSegments(object).some((s) => (s.flags & PF_X) !== 0);
 }
 
 /** @throws Fault `bad-image`. */
@@ -100,7 +100,7 @@ function initRange(object: ElfObject, symbols: Symbols | null): { start: Addr; e
   const start = known.get('__init_begin');
   const end = known.get('__init_end');
   if (start !== undefined && end !== undefined) return { start, end };
-  const segment = object.segments.find((s) => s.type === PT_LOAD && s.address < 0 && (s.flags & PF_X) !== 0 && (s.flags & PF_W) !== 0);
+  const segment = kernelSegments(object).find((s) => (s.flags & PF_X) !== 0 && (s.flags & PF_W) !== 0);
   return segment ? { start: segment.address, end: segment.address + segment.memorySize } : { start: 0, end: 0 };
 }
 

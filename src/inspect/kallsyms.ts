@@ -21,7 +21,7 @@
 import type { Addr } from '../base/addr.js';
 import { PT_LOAD } from '../elf/names.js';
 import { signed64, type ElfObject } from '../elf/object.js';
-import type { Symbols } from './symbols.js';
+import { isKernelAddress, type Symbols } from './symbols.js';
 
 export interface KallsymsLayout {
   readonly order: 'addresses first' | 'names first';
@@ -86,6 +86,8 @@ const DIGITS = Buffer.from('0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00',
 const TOKENS = 256;
 /** More than KSYM_NAME_LEN (512 since 6.1) and its length need. */
 const LONGEST = 600;
+/** Real kernels have one such row of digits, or two; a file made to be slow has no end of them. */
+const MOST_HITS = 64;
 /** seqs has three bytes for an index, so no kernel has more symbols. */
 const MOST = 1 << 24;
 
@@ -104,7 +106,8 @@ interface NameTable {
 function searchSpan(bytes: Uint8Array, base: Addr): Kallsyms | null {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let hit = buffer.indexOf(DIGITS); hit >= 0; hit = buffer.indexOf(DIGITS, hit + 1)) {
+  let hits = 0;
+  for (let hit = buffer.indexOf(DIGITS); hit >= 0 && hits < MOST_HITS; hit = buffer.indexOf(DIGITS, hit + 1), hits++) {
     for (const align of [8, 4] as const) {
       const tokens = tokensAround(bytes, view, hit, align);
       const table = tokens && namesBefore(bytes, view, tokens);
@@ -122,14 +125,14 @@ function tokensAround(bytes: Uint8Array, view: DataView, zero: number, align: 4 
   let first = zero - 1; // ends up at the end of token 0
   for (let ends = 1; ends < 48 && first >= 0; ends++) first = bytes.lastIndexOf(0, first - 1);
   if (first < 0) return null;
-  const before = first === 0 ? -1 : bytes.lastIndexOf(0, first - 1);
+  const before = Math.max(first === 0 ? -1 : bytes.lastIndexOf(0, first - 1), first - LONGEST);
   for (let start = first - (first % align); start > before && start >= 0; start -= align) {
     const strings: string[] = [];
     const starts: number[] = [];
     let at = start;
     while (strings.length < TOKENS && at < bytes.length && at - start < 0x10000) {
       const end = bytes.indexOf(0, at);
-      if (end < 0) break;
+      if (end < 0 || end - at > LONGEST) break;
       starts.push(at - start);
       strings.push(Buffer.from(bytes.subarray(at, end)).toString('latin1'));
       at = end + 1;
@@ -226,7 +229,7 @@ function addressesNear(view: DataView, base: Addr, tokens: Tokens, table: NameTa
     const anchor = inside(place.relativeBase, 8) ? signed64(view, place.relativeBase) : 0;
     const offset = (i: number): number => view.getInt32(place.offsets + 4 * i, true);
     const found =
-      (kernelHalf(anchor) &&
+      (isKernelAddress(anchor) &&
         (take('base-relative', place.offsets, 4 * n, (i) => anchor + (offset(i) >>> 0)) ??
           take('base-relative, absolute per-CPU', place.offsets, 4 * n, (i) => (offset(i) >= 0 ? offset(i) : anchor - 1 - offset(i))))) ||
       take('absolute', place.addresses, widths.addresses, (i) => signed64(view, place.addresses + 8 * i)) ||
@@ -236,16 +239,13 @@ function addressesNear(view: DataView, base: Addr, tokens: Tokens, table: NameTa
   return null;
 }
 
-/** Kernel text and data are linked into the last two gigabytes. */
-const kernelHalf = (address: Addr): boolean => address < 0 && address >= -0x8000_0000;
-
 /** All of them in unsigned order, some in the kernel's half, those below it small (per-CPU offsets); else null. */
 function ascending(n: number, address: (i: number) => Addr): Float64Array | null {
   const column = new Float64Array(n);
   let previous = -1;
   for (let i = 0; i < n; i++) {
     const a = address(i);
-    const fits = a < 0 ? kernelHalf(a) && (previous >= -1 || a >= previous) : previous >= -1 && a >= previous && a < 0x8000_0000;
+    const fits = a < 0 ? isKernelAddress(a) && (previous >= -1 || a >= previous) : previous >= -1 && a >= previous && a < 0x8000_0000;
     if (!fits) return null;
     column[i] = a;
     // -1 stands for "nothing yet"; the topmost kernel byte is nobody's symbol.

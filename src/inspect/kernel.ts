@@ -8,10 +8,12 @@
 // trampolines that the table's branches lead to say.
 
 import type { Addr } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
 import { PF_X, PT_LOAD } from '../elf/names.js';
 import { signed64, type ElfObject, type Segment } from '../elf/object.js';
 import { SITE_TAIL, type SiteKind } from '../sites/site.js';
 import { destination, recognise, recogniseTrampoline, SITE_FORMS, TRAMPOLINE_FORMS, TRAMPOLINE_LENGTH, type Effect } from '../x86/forms.js';
+import { isKernelAddress } from './symbols.js';
 
 export interface KernelSite {
   readonly at: Addr;
@@ -39,7 +41,13 @@ export interface KernelCalls {
   readonly trampolines: readonly KernelTrampoline[];
 }
 
+/** The kernel's own script makes four or five segments; thousands would be searched one by one. */
+const MOST_SEGMENTS = 16;
+
+/** @throws Fault `bad-image`. */
 export function findKernelCalls(elf: ElfObject): KernelCalls {
+  const { length } = elf.segments;
+  if (length > MOST_SEGMENTS) throw new Fault('bad-image', `it has ${length} segments, and no kernel has more than ${MOST_SEGMENTS}`);
   const memory = new Memory(elf);
   const { table, sites } = findTable(memory);
   return { table, sites, trampolines: findTrampolines(memory, sites) };
@@ -67,6 +75,11 @@ export function branchesTo(elf: ElfObject, trampolines: readonly KernelTrampolin
   return found.sort((a, b) => a - b);
 }
 
+/** Where the kernel lies; per-CPU data, linked at 0 until 6.15, holds no code and no key and is left out. */
+export function kernelSegments(elf: ElfObject): Segment[] {
+  return elf.segments.filter((s) => s.type === PT_LOAD && isKernelAddress(s.address));
+}
+
 interface Span {
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -74,14 +87,14 @@ interface Span {
   readonly end: Addr;
 }
 
-/** The image as it lies in memory. Only the kernel's half: per-CPU data is linked at 0 and holds no code and no key. */
+/** The image as it lies in memory. */
 class Memory {
   readonly spans: readonly Span[];
   readonly text: readonly Span[];
   readonly #segments: readonly Segment[];
 
   constructor(elf: ElfObject) {
-    this.#segments = elf.segments.filter((s) => s.type === PT_LOAD && s.address < 0);
+    this.#segments = kernelSegments(elf);
     const span = (s: Segment): Span => {
       const bytes = elf.bytes.subarray(s.offset, s.offset + s.fileSize);
       return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), base: s.address, end: s.address + bytes.length };

@@ -12,6 +12,11 @@ export interface Symbols {
   code(i: number): boolean;
 }
 
+/** Kernel text and data are linked into the last two gigabytes: gcc's code model asks for it. */
+export function isKernelAddress(address: Addr): boolean {
+  return address < 0 && address >= -0x8000_0000;
+}
+
 /** Unsigned order of signed addresses: 0, 1, ... then -2^63, ... -1. */
 export function above(a: Addr, b: Addr): boolean {
   return a < 0 === b < 0 ? a > b : a < 0;
@@ -29,24 +34,33 @@ export function lastAt(symbols: Symbols, address: Addr): number {
   return low - 1;
 }
 
-/** The function around an address and where that begins. Of several names of one place the first, as the kernel prints it. */
+// Of several names of one place the one with the fewest underscores in front, then the first: so scripts/kallsyms
+// sorts them (and the kernel prints the first), which keeps `_sinittext` from standing for the function there.
+const underscores = (name: string): number => name.length - name.replace(/^_+/, '').length;
+
+/** The best name of exactly this address among those that pass, or null. `last` is the index of one symbol there. */
+function bestAt(symbols: Symbols, last: number, passes: (i: number, name: string) => boolean): string | null {
+  const address = symbols.address(last);
+  let best: string | null = null;
+  for (let i = last; i >= 0 && symbols.address(i) === address; i--) {
+    const name = symbols.name(i);
+    if (passes(i, name) && (best === null || underscores(name) <= underscores(best))) best = name;
+  }
+  return best;
+}
+
+/** The function around an address and where that begins. */
 export function functionAt(symbols: Symbols, address: Addr): { readonly name: string; readonly start: Addr } | null {
   let i = lastAt(symbols, address);
   while (i >= 0 && !symbols.code(i)) i--;
-  if (i < 0) return null;
-  const start = symbols.address(i);
-  for (let k = i - 1; k >= 0 && symbols.address(k) === start; k--) if (symbols.code(k)) i = k;
-  return { name: symbols.name(i), start };
+  const name = i < 0 ? null : bestAt(symbols, i, (k) => symbols.code(k));
+  return name === null ? null : { name, start: symbols.address(i) };
 }
 
-/** The name of exactly this address, one that begins with `prefix` if there is any. */
+/** The name of exactly this address, of those that begin with `prefix`. */
 export function nameAt(symbols: Symbols, address: Addr, prefix: string = ''): string | null {
-  let found: string | null = null;
-  for (let i = lastAt(symbols, address); i >= 0 && symbols.address(i) === address; i--) {
-    const name = symbols.name(i);
-    if (prefix === '' || name.startsWith(prefix)) found = name;
-  }
-  return found;
+  const i = lastAt(symbols, address);
+  return i < 0 || symbols.address(i) !== address ? null : bestAt(symbols, i, (_, name) => name.startsWith(prefix));
 }
 
 /** Addresses of the wanted names, by one pass over all symbols. */

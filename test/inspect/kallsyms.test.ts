@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { readElf } from '#elf/read';
 import { findKallsyms, type KallsymsLayout } from '#inspect/kallsyms';
 import { addressesOf, functionAt, nameAt } from '#inspect/symbols';
-import { buildKernel } from './kernel-image.js';
+import { buildKernel } from './kernel-image.mjs';
 
 const LAYOUTS: readonly [string, Partial<KallsymsLayout> & { seqsBehind?: boolean; symbols?: number; big?: boolean; textOnly?: boolean }][] = [
   ['5.10, SMP: offsets with absolute per-CPU', { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 0 }],

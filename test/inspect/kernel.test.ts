@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readElf } from '#elf/read';
 import { branchesTo, findKernelCalls, keyTarget } from '#inspect/kernel';
-import { buildKernel } from './kernel-image.js';
+import { buildKernel } from './kernel-image.mjs';
 
 describe.each(['none', 'SCT', 'ud1'] as const)('trampolines with signature %s', (signature) => {
   const built = buildKernel({ signature, keys: 7, sites: 40, kallsyms: null });

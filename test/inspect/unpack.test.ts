@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { isBzImage, payloadOf, streamOf } from '#inspect/bzimage';
 import { LIMIT, packingOf, unpack, type Packing } from '#inspect/unpack';
-import { buildBzImage } from './kernel-image.js';
+import { buildBzImage } from './kernel-image.mjs';
 
 const random = (length: number): Uint8Array => {
   let state = 1;

@@ -3,24 +3,16 @@
 // of the format. What was put in is handed back, so that a test compares and does not recompute.
 
 import { gzipSync } from 'node:zlib';
-import type { KallsymsLayout } from '#inspect/kallsyms';
 
-export interface Shape {
-  readonly keys?: number;
-  readonly sites?: number;
-  readonly signature?: 'none' | 'SCT' | 'ud1';
-  readonly kallsyms?: (Partial<KallsymsLayout> & { readonly seqsBehind?: boolean; readonly symbols?: number; readonly big?: boolean; readonly textOnly?: boolean }) | null;
-  readonly symtab?: boolean;
-  readonly table?: boolean;
-}
-
-export interface Built {
-  readonly bytes: Uint8Array;
-  /** Address, key name, kind, in the table's order. */
-  readonly sites: readonly { at: number; key: string; kind: 'call' | 'jmp' | 'jcc'; function: string; init: boolean }[];
-  readonly trampolines: readonly { at: number; name: string; target: number | null }[];
-  readonly symbols: readonly { address: number; type: string; name: string }[];
-}
+/**
+ * @typedef {object} Shape
+ * @property {number} [keys]
+ * @property {number} [sites]
+ * @property {'none' | 'SCT' | 'ud1'} [signature]
+ * @property {object | null} [kallsyms] a KallsymsLayout, and seqsBehind, symbols (how many more), big, textOnly
+ * @property {boolean} [symtab]
+ * @property {boolean} [table]
+ */
 
 const TEXT = -0x7f000000; // 0xffffffff81000000
 const DATA = TEXT + 0x200000;
@@ -29,68 +21,72 @@ const HEADERS = 0x1000;
 
 /** A growing run of bytes at a known address. */
 class Run {
-  readonly base: number;
-  bytes: Uint8Array = new Uint8Array(1 << 16);
+  bytes = new Uint8Array(1 << 16);
   length = 0;
-  constructor(base: number) {
+  constructor(base) {
     this.base = base;
   }
-  get here(): number {
+  get here() {
     return this.base + this.length;
   }
-  #room(n: number): void {
+  #room(n) {
     if (this.length + n <= this.bytes.length) return;
     const larger = new Uint8Array((this.length + n) * 2);
     larger.set(this.bytes);
     this.bytes = larger;
   }
-  put(...bytes: number[]): void {
+  put(...bytes) {
     this.#room(bytes.length);
     this.bytes.set(bytes, this.length);
     this.length += bytes.length;
   }
-  u16(v: number): void {
+  u16(v) {
     this.put(v & 255, v >> 8);
   }
-  u32(v: number): void {
+  u32(v) {
     this.put(v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255);
   }
-  u64(v: number): void {
+  u64(v) {
     this.u32(v % 0x1_0000_0000 | 0);
     this.u32(v < 0 ? Math.floor(v / 0x1_0000_0000) : Math.floor(v / 0x1_0000_0000));
   }
-  rel32(to: number): void {
+  rel32(to) {
     this.u32(to - (this.here + 4));
   }
-  place(to: number): void {
+  place(to) {
     this.u32(to - this.here);
   }
-  align(n: number, fill = 0): void {
+  align(n, fill = 0) {
     while (this.length % n !== 0) this.put(fill);
   }
-  done(): Uint8Array {
+  done() {
     return this.bytes.subarray(0, this.length);
   }
 }
 
-export function buildKernel(shape: Shape = {}): Built {
+/**
+ * @param {Shape} shape
+ * @returns the bytes, and what is in them: sites in the table's order, trampolines and symbols by address
+ */
+export function buildKernel(shape = {}) {
   const { keys = 5, sites: siteCount = 12, signature = 'ud1', kallsyms = {}, symtab = false, table = true } = shape;
   const text = new Run(TEXT);
   const data = new Run(DATA);
   const init = new Run(INIT);
-  const symbols: { address: number; type: string; name: string }[] = [];
-  const mark = (run: Run, type: string, name: string): number => {
+  const symbols = [];
+  const mark = (run, type, name) => {
     symbols.push({ address: run.here, type, name });
     return run.here;
   };
-  const keyName = (i: number): string => `tp_func_event_${i}`;
+  const keyName = (i) => `tp_func_event_${i}`;
 
   // Targets and trampolines first, so that every branch knows where it leads.
   mark(text, 'T', '_text');
+  text.put(...Array(16).fill(0x90));
   const target = mark(text, 't', '__traceiter_some_event');
   text.put(0x31, 0xc0, 0xc3);
   text.align(16, 0xcc);
-  const trampolines: { at: number; name: string; target: number | null }[] = [];
+  const trampolines = [];
   for (let i = 0; i < keys; i++) {
     const at = mark(text, 'T', `__SCT__${keyName(i)}`);
     const empty = i % 3 === 1;
@@ -113,19 +109,19 @@ export function buildKernel(shape: Shape = {}): Built {
 
   text.align(16, 0xcc);
   mark(init, 'T', '_sinittext');
-  const sites: { at: number; key: string; kind: 'call' | 'jmp' | 'jcc'; function: string; init: boolean; keyIndex: number }[] = [];
+  const sites = [];
   for (let i = 0; i < siteCount; i++) {
     const inInit = i === siteCount - 1;
     const run = inInit ? init : text;
     const name = `caller_${i >> 1}${i % 2 ? '_tail' : ''}`;
     mark(run, 't', name);
-    run.put(0x55, ...Array<number>(i % 7).fill(0x90));
+    run.put(0x55, ...Array((i * 5) % 16).fill(0x90));
     // The last key of five is used by no site: its trampoline is found all the same.
     const keyIndex = i % Math.max(1, keys - 1);
     const kind = i % 5 === 3 ? 'jmp' : i % 5 === 4 ? 'jcc' : 'call';
     sites.push({ at: run.here, key: keyName(keyIndex), kind, function: name, init: inInit, keyIndex });
     run.put(...(kind === 'call' ? [0xe8] : kind === 'jmp' ? [0xe9] : [0x0f, 0x85]));
-    run.rel32(trampolines[keyIndex]!.at);
+    run.rel32(trampolines[keyIndex].at);
     run.put(0xc3);
     run.align(16, 0xcc);
   }
@@ -135,7 +131,7 @@ export function buildKernel(shape: Shape = {}): Built {
   if (table) {
     for (const site of sites) {
       text.place(site.at);
-      text.place(keyAt[site.keyIndex]! + (site.kind === 'call' ? 0 : 1));
+      text.place(keyAt[site.keyIndex] + (site.kind === 'call' ? 0 : 1));
     }
   }
   text.align(8);
@@ -144,7 +140,7 @@ export function buildKernel(shape: Shape = {}): Built {
     if (kallsyms.big) symbols.push({ address: TEXT + 0x1f0000, type: 't', name: `_RNv${Array.from({ length: 300 }, (_, i) => 'abcdefgh'[(i * i) % 8]).join('')}` });
   }
   const absolute = kallsyms?.addresses === undefined || kallsyms.addresses.includes('per-CPU') || kallsyms.addresses === 'absolute';
-  const listed = symbols.filter((s) => !kallsyms?.textOnly || /[tT]/.test(s.type)).sort((a, b) => a.address - b.address);
+  const listed = symbols.filter((s) => !kallsyms?.textOnly || /[tT]/.test(s.type)).sort((a, b) => a.address - b.address || a.name.search(/[^_]/) - b.name.search(/[^_]/));
   const all = absolute && kallsyms && !kallsyms.textOnly ? [{ address: 0, type: 'A', name: '__per_cpu_start' }, { address: 0x1000, type: 'A', name: 'cpu_debug_store' }, ...listed] : listed;
   if (kallsyms) emitKallsyms(text, all, { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 0, align: 8, ...kallsyms });
 
@@ -153,27 +149,27 @@ export function buildKernel(shape: Shape = {}): Built {
 
 const SUBSTRINGS = ['tp_func_', '__SCT__', '__SCK__', 'event_', 'caller_', 'filler_', 'symbol_', 'number_'];
 
-function emitKallsyms(run: Run, symbols: readonly { address: number; type: string; name: string }[], layout: KallsymsLayout & { seqsBehind?: boolean }): void {
+function emitKallsyms(run, symbols, layout) {
   const { order, addresses, seqs, align } = layout;
   const entries = symbols.map((s) => s.type + s.name);
   // Codes that some name uses stand for themselves; the tokens take codes from above 127.
   const tokens = Array.from({ length: 256 }, (_, code) => {
     const char = String.fromCharCode(code);
     if (/\d/.test(char) || entries.some((e) => e.includes(char))) return char;
-    return code >= 128 && code < 128 + SUBSTRINGS.length ? SUBSTRINGS[code - 128]! : code > 200 ? `x${code}` : '';
+    return code >= 128 && code < 128 + SUBSTRINGS.length ? SUBSTRINGS[code - 128] : code > 200 ? `x${code}` : '';
   });
-  const encode = (entry: string): number[] => {
-    const codes: number[] = [];
+  const encode = (entry) => {
+    const codes = [];
     for (let i = 0; i < entry.length; ) {
       const token = SUBSTRINGS.findIndex((s) => entry.startsWith(s, i));
       codes.push(token >= 0 ? 128 + token : entry.charCodeAt(i));
-      i += token >= 0 ? SUBSTRINGS[token]!.length : 1;
+      i += token >= 0 ? SUBSTRINGS[token].length : 1;
     }
     return codes;
   };
-  const begin = (): void => run.align(align);
+  const begin = () => run.align(align);
   const relativeBase = Math.min(...symbols.map((s) => s.address));
-  const emitAddresses = (): void => {
+  const emitAddresses = () => {
     begin();
     if (addresses === 'absolute') for (const s of symbols) run.u64(s.address);
     else if (addresses === 'place-relative') for (const s of symbols) run.place(s.address);
@@ -184,7 +180,7 @@ function emitKallsyms(run: Run, symbols: readonly { address: number; type: strin
       run.u64(relativeBase);
     }
   };
-  const emitSeqs = (width: number): void => {
+  const emitSeqs = (width) => {
     begin();
     const sorted = symbols.map((s, i) => ({ name: s.name, i })).sort((a, b) => (a.name < b.name ? -1 : 1));
     for (const { i } of sorted) {
@@ -196,7 +192,7 @@ function emitKallsyms(run: Run, symbols: readonly { address: number; type: strin
   begin();
   run.u32(symbols.length);
   begin();
-  const markers: number[] = [];
+  const markers = [];
   const start = run.length;
   entries.forEach((entry, i) => {
     if ((i & 255) === 0) markers.push(run.length - start);
@@ -209,7 +205,7 @@ function emitKallsyms(run: Run, symbols: readonly { address: number; type: strin
   for (const m of markers) run.u32(m);
   if (seqs) emitSeqs(seqs);
   begin();
-  const index: number[] = [];
+  const index = [];
   const table = run.length;
   for (const token of tokens) {
     index.push(run.length - table);
@@ -222,11 +218,11 @@ function emitKallsyms(run: Run, symbols: readonly { address: number; type: strin
     if (layout.seqsBehind) emitSeqs(3);
   }
   run.align(8);
-  run.put(...Array<number>(64).fill(0xaa));
+  run.put(...Array(64).fill(0xaa));
 }
 
 /** Four segments as the kernel's linker script makes them, per-CPU data at 0 among them; no section headers unless there are symbols. */
-function elf(text: Uint8Array, data: Uint8Array, init: Uint8Array, symbols: readonly { address: number; type: string; name: string }[] | null): Uint8Array {
+function elf(text, data, init, symbols) {
   const parts = [
     { bytes: text, address: TEXT, flags: 5, extra: 0 },
     { bytes: data, address: DATA, flags: 6, extra: 0x1000 },
@@ -234,7 +230,7 @@ function elf(text: Uint8Array, data: Uint8Array, init: Uint8Array, symbols: read
     { bytes: init, address: INIT, flags: 7, extra: 0x2000 },
   ];
   const out = new Run(0);
-  out.put(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, ...Array<number>(9).fill(0));
+  out.put(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, ...Array(9).fill(0));
   out.u16(2);
   out.u16(62);
   out.u32(1);
@@ -252,14 +248,13 @@ function elf(text: Uint8Array, data: Uint8Array, init: Uint8Array, symbols: read
   }
   for (const { bytes } of parts) {
     out.align(0x1000);
-    out.put(...[]);
     for (let i = 0; i < bytes.length; i += 4096) out.put(...bytes.subarray(i, i + 4096));
   }
   if (symbols) addSymtab(out, symbols, text, init);
   return out.done().slice();
 }
 
-function addSymtab(out: Run, symbols: readonly { address: number; type: string; name: string }[], text: Uint8Array, init: Uint8Array): void {
+function addSymtab(out, symbols, text, init) {
   out.align(0x1000);
   const strings = new Run(0);
   strings.put(0);
@@ -269,10 +264,10 @@ function addSymtab(out: Run, symbols: readonly { address: number; type: string; 
     return at;
   });
   const symtabAt = out.length;
-  out.put(...Array<number>(24).fill(0));
+  out.put(...Array(24).fill(0));
   symbols.forEach((s, i) => {
     const code = /[tTwW]/.test(s.type);
-    out.u32(nameAt[i]!);
+    out.u32(nameAt[i]);
     out.put(((s.type === s.type.toUpperCase() ? 1 : 0) << 4) | (code ? 2 : 1), 0);
     out.u16(code ? (s.address >= INIT ? 2 : 1) : 0xfff1);
     out.u64(s.address);
@@ -294,7 +289,7 @@ function addSymtab(out: Run, symbols: readonly { address: number; type: string; 
     ['.symtab', 2, 0, 0, symtabAt, symtabSize, 4, 1, 8, 24],
     ['.strtab', 3, 0, 0, stringsAt, strings.length, 0, 0, 1, 0],
     ['.shstrtab', 3, 0, 0, namesAt, names.length, 0, 0, 1, 0],
-  ] as const;
+  ];
   for (const [name, type, flags, address, offset, size, link, info, align, entry] of rows) {
     out.u32(name === '' ? 0 : names.indexOf(`\0${name}\0`) + 1);
     out.u32(type);
@@ -311,7 +306,7 @@ function addSymtab(out: Run, symbols: readonly { address: number; type: string; 
 }
 
 /** A bzImage around a stream: `size` behind it unless it is gzip, which ends with its own. */
-export function buildBzImage(stream: Uint8Array, size: number, options: { version?: number; sectors?: number; trailer?: boolean } = {}): Uint8Array {
+export function buildBzImage(stream, size, options = {}) {
   const { version = 0x20f, sectors = 4, trailer = true } = options;
   const setup = new Uint8Array(((sectors || 4) + 1) * 512);
   const view = new DataView(setup.buffer);
@@ -327,6 +322,6 @@ export function buildBzImage(stream: Uint8Array, size: number, options: { versio
   return Buffer.concat([setup, new Uint8Array(stub).fill(0x90), stream, end, new Uint8Array(100)]);
 }
 
-export function buildGzipImage(kernel: Uint8Array): Uint8Array {
+export function buildGzipImage(kernel) {
   return buildBzImage(gzipSync(kernel), kernel.length, { trailer: false });
 }
