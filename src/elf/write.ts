@@ -148,8 +148,11 @@ export class ElfEdit {
     if (index === N.SHN_XINDEX) index = sections[0]!.link;
     const section = sections[index];
     if (index === 0 || !section || section.type !== N.SHT_STRTAB) throw new Fault('bad-elf', 'the file has no table of section names');
-    // clang shares it with the symbols' names: appending leaves both as they were.
+    // clang shares it with the symbols' names: appending leaves both as they were, if they end before it.
     let table = Buffer.from(replaced.get(index) ?? this.#object.data(section));
+    const tableAt = Number(file.getBigUint64(E_SHOFF, true));
+    const beyond = sections.findIndex((_, i) => file.getUint32(tableAt + i * SHDR + SH.name, true) >= table.length);
+    if (beyond >= 0 || table.at(-1) !== 0) throw new Fault('bad-elf', beyond >= 0 ? `the name of section ${beyond} lies beyond their table` : 'the table of section names does not end with a NUL');
     // The longest first: another may be its tail, as `.static_call_sites` is of its relocations' name.
     for (const { name } of added.toSorted((a, b) => b.name.length - a.name.length)) {
       if (table.indexOf(`${name}\0`, 0, 'latin1') < 0) table = Buffer.concat([table, Buffer.from(`${name}\0`, 'latin1')]);

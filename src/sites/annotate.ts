@@ -162,9 +162,9 @@ function empty(object: ElfObject, edit: ElfEdit, section: Section): void {
 }
 
 function linked(object: ElfObject, sites: readonly Site[], present: readonly Section[]): Uint8Array {
-  const [old, second] = present;
-  const loaded = old && ((old.flags & N.SHF_ALLOC) !== 0 || second);
-  if (loaded && old.size !== sites.length * ENTRY_SIZE) {
+  const [old] = present;
+  if (present.length > 1) throw new Fault('bad-sites-section', `the file has ${present.length} tables of sites, and a linker makes one`, { at: SITES_SECTION });
+  if (old && (old.flags & N.SHF_ALLOC) !== 0 && old.size !== sites.length * ENTRY_SIZE) {
     throw new Fault('already-annotated', `its loaded table has ${old.size / ENTRY_SIZE} entries, decoding finds ${sites.length} sites, and a loaded section cannot change its size`, {
       at: SITES_SECTION,
       hint: 'link again from objects that were not annotated, then annotate the linked file',

@@ -1,0 +1,44 @@
+// One campaign: `count` cases of a target, watched from outside. A case that does not end, or that makes the
+// process grow beyond a gibibyte, is a finding like an exception; so is a crash of the thread.
+
+import { Worker } from 'node:worker_threads';
+
+const SLOW_MS = 1000;
+const STUCK_MS = 20_000;
+const GROWTH = 1 << 30;
+
+/**
+ * @param {{ target: string, seed?: number, first?: number, count: number }} options
+ * @returns {Promise<{ target: string, cases: number, ok: number, refused: Record<string, number>, findings: { case: number, what: string }[] }>}
+ */
+export function campaign({ target, seed = 1, first = 0, count }) {
+  const at = new SharedArrayBuffer(4);
+  const current = new Int32Array(at);
+  current[0] = first;
+  const worker = new Worker(new URL('./worker.mjs', import.meta.url), {
+    workerData: { target, seed, first, last: first + count, at, slowMs: SLOW_MS },
+    resourceLimits: { maxOldGenerationSizeMb: 1024 },
+  });
+  const base = process.memoryUsage.rss();
+  return new Promise((resolve) => {
+    const report = { target, cases: count, ok: 0, refused: {}, findings: [] };
+    let seen = -1;
+    let since = performance.now();
+    const end = (what) => {
+      clearInterval(watch);
+      if (what) report.findings.push({ case: Atomics.load(current, 0), what });
+      void worker.terminate().then(() => resolve(report));
+    };
+    const watch = setInterval(() => {
+      const now = Atomics.load(current, 0);
+      if (now !== seen) [seen, since] = [now, performance.now()];
+      else if (performance.now() - since > STUCK_MS) end(`does not end within ${STUCK_MS / 1000} s`);
+      if (process.memoryUsage.rss() - base > GROWTH) end('the process grew by more than 1 GiB');
+    }, 50);
+    worker.on('message', (tally) => {
+      Object.assign(report, tally);
+      end();
+    });
+    worker.on('error', (error) => end(`the thread died: ${error.stack ?? error}`));
+  });
+}
