@@ -31,9 +31,10 @@ export interface Annotated {
 
 const RELA_SIZE = 24;
 
-/** @throws Fault `no-key`, `already-annotated`, `bad-elf`, `out-of-reach`. */
+/** @throws Fault `no-key`, `already-annotated`, `bad-sites-section`, `bad-elf`, `out-of-reach`. */
 export function annotate(object: ElfObject, options: AnnotateOptions = {}): Annotated {
   const present = object.sections.filter((s) => s.name === SITES_SECTION);
+  for (const s of present) if (s.type !== N.SHT_PROGBITS) throw new Fault('bad-sites-section', `it is of type ${s.type}, not a table of bytes`, { at: SITES_SECTION });
   if (present.length > 0 && !options.force) return { outcome: 'present', sites: [], bytes: null };
   const found = decodeSites(object);
   // The kernel has no GOT: its loader would stop at a call through one.

@@ -180,8 +180,9 @@ export function readRelocatable(object: ElfObject, section: Section, report: (fa
   const symbols = object.symbols;
   const bad = (message: string): Fault => new Fault('bad-sites-section', message, { at: SITES_SECTION });
   if (!symbols) throw bad('the file has a table of sites but no symbols');
-  if (section.size % ENTRY_SIZE !== 0) throw bad(`${section.size} bytes are no whole number of entries of ${ENTRY_SIZE}`);
-  const count = section.size / ENTRY_SIZE;
+  const size = object.data(section).length;
+  if (size % ENTRY_SIZE !== 0) throw bad(`${size} bytes are no whole number of entries of ${ENTRY_SIZE}`);
+  const count = size / ENTRY_SIZE;
   const tables = object.relocationsOf(section);
   const fields = relocationByField(tables, count, bad);
   const data = new Map<number, Uint8Array>();
