@@ -7,21 +7,20 @@ import { cfa, label, mem, type Program } from './assembler.js';
 
 type Through = 'rax' | 'r10' | 'r11';
 
-/** A thunk that jumps to the register; entered by CALL or JMP to its label, `thunk_rax`. */
+/** A thunk that jumps to the register, entered by CALL or JMP. Between its two labels every branch is predicted harmlessly. */
 export function retpoline(register: Through): Program {
-  const name = `thunk_${register}`;
   return [
     cfa({ kind: 'call', base: 'rsp', offset: 8 }),
-    label(name),
-    ['call', `${name}_set`],
-    label(`${name}_capture`),
+    label('retpoline'),
+    ['call', 'retpoline.set'],
+    label('retpoline.capture'),
     ['pause'],
     ['lfence'],
-    ['jmp', `${name}_capture`],
+    ['jmp', 'retpoline.capture'],
     cfa({ kind: 'call', base: 'rsp', offset: 16 }),
-    label(`${name}_set`),
+    label('retpoline.set'),
     ['mov', mem('rsp'), register],
     ['ret'],
-    label(`${name}_end`),
+    label('retpoline.end'),
   ];
 }

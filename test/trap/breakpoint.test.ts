@@ -209,7 +209,7 @@ test('a supervisor shadow stack refuses a changed frame, and an emulation that m
 });
 
 test('a retpoline reaches its register with the stack as it was', () => {
-  const program: Program = [['jmp', 'thunk_rax'], ...retpoline('rax')];
+  const program: Program = [['jmp', 'retpoline'], ...retpoline('rax')];
   const it = box(skip({ entry: 'today' }), { form: 'call', on: true, pad: 0 });
   it.load(SITE + 0x100, assemble(program).bytes);
   it.cpu.r[0] = BigInt.asUintN(64, BigInt(TARGET));

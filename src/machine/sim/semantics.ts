@@ -30,10 +30,14 @@ const RBP = 5;
 
 // Operands.
 
+/** Canonical addresses lie within this distance of zero (four-level paging; SDM volume 1, 3.3.7.1). */
+const CANONICAL = 2 ** 47;
+
 function canonical(bits: bigint): Addr {
-  const signed = BigInt.asIntN(64, bits);
-  if (signed >= 1n << 47n || signed < -(1n << 47n)) throw GENERAL_PROTECTION;
-  return Number(signed);
+  // A double that was rounded is far outside the range, so the comparison is right for all of them.
+  const signed = Number(BigInt.asIntN(64, bits));
+  if (signed >= CANONICAL || signed < -CANONICAL) throw GENERAL_PROTECTION;
+  return signed;
 }
 
 /** Without the segment, as LEA wants it. */
@@ -45,10 +49,21 @@ function effective({ cpu, next }: Context, mem: Mem): bigint {
   return BigInt.asUintN(64, sum);
 }
 
+/** Sums of a few numbers below this are exact in a double. */
+const EXACT = 2 ** 49;
+
 function address(context: Context, mem: Mem): Addr {
-  const { cpu } = context;
-  const base = mem.segment === null ? 0n : BigInt(mem.segment === 'gs' ? cpu.gsBase : cpu.fsBase);
-  return canonical(effective(context, mem) + base);
+  const { cpu, next } = context;
+  const segment = mem.segment === null ? 0 : mem.segment === 'gs' ? cpu.gsBase : cpu.fsBase;
+  // Nearly every address is the sum of small numbers; bigints, six times as slow, are for those that wrap around.
+  const base = mem.base === null ? 0 : mem.base === 'rip' ? next : Number(BigInt.asIntN(64, cpu.r[mem.base] as bigint));
+  const index = mem.index === null ? 0 : Number(BigInt.asIntN(64, cpu.r[mem.index] as bigint)) * mem.scale;
+  if (base > -EXACT && base < EXACT && index > -EXACT && index < EXACT) {
+    const sum = segment + base + index + mem.disp;
+    if (sum >= CANONICAL || sum < -CANONICAL) throw GENERAL_PROTECTION;
+    return sum;
+  }
+  return canonical(effective(context, mem) + BigInt(segment));
 }
 
 function readReg(cpu: Cpu, reg: Reg): bigint {
