@@ -32,7 +32,7 @@ STATIC_CALL_TARGET(hook, hook_one);
 STATIC_CALL_TARGET(hook, hook_two);
 
 /* filter: returns 0 until somebody wants more. */
-static NOINLINE int filter_odd(int x) { return x & 1; }
+static NOINLINE int filter_odd(int x) { return 2 + (x & 1); }
 static NOINLINE int filter_all(int x) { (void)x; return 7; }
 DEFINE_STATIC_CALL_RET0(filter, filter_odd);
 STATIC_CALL_TARGET(filter, filter_odd);
@@ -41,9 +41,10 @@ STATIC_CALL_TARGET(filter, filter_all);
 static NOINLINE long tail_work(long x) { return static_call(work)(x); }
 static NOINLINE void tail_hook(struct mark *m) { static_call_cond(hook)(m); }
 static NOINLINE int tail_filter(int x) { return static_call(filter)(x); }
+__attribute__((cold, noinline)) static int cold_filter(int x) { return static_call(filter)(x) + 0 * x; }
 
 /* Conditional tail calls, as clang emits them: the condition is whether x is negative. */
-__attribute__((naked, noinline)) static long jcc_work(long x)
+__attribute__((naked, noinline)) static long jcc_work(long x __attribute__((unused)))
 {
 	__asm__("test %rdi, %rdi\n\t"
 		"js __SCT__work\n\t"
@@ -51,44 +52,63 @@ __attribute__((naked, noinline)) static long jcc_work(long x)
 		"ret");
 }
 
-static const long work_results[] = {1, 2, 3, 0};
-static int ok_work(long x, long got)
+/* What a call turned out to be, by its result; the last of each row is for a result that no target gives. */
+enum {
+	WORK_A, WORK_B, WORK_C, WORK_ZERO,
+	HOOK_NULL, HOOK_ONE, HOOK_TWO,
+	FILTER_ZERO, FILTER_ODD, FILTER_ALL,
+	WRONG, OUTCOMES
+};
+
+static int work_outcome(long x, long got)
 {
-	/* return 0 stands for a fourth target */
-	return got == x + 1 || got == x + 2 || got == x + 3 || got == 0;
+	return got == x + 1 ? WORK_A : got == x + 2 ? WORK_B : got == x + 3 ? WORK_C : got == 0 ? WORK_ZERO : WRONG;
+}
+static int hook_outcome(long got)
+{
+	return got == 0 ? HOOK_NULL : got == 10 ? HOOK_ONE : got == 20 ? HOOK_TWO : WRONG;
+}
+static int filter_outcome(int x, int got)
+{
+	return got == 0 ? FILTER_ZERO : got == 2 + (x & 1) ? FILTER_ODD : got == 7 ? FILTER_ALL : WRONG;
 }
 
 struct slot {
-	_Atomic uint64_t passes, wrong, last;
-} __attribute__((aligned(64)));
+	/* Written by its thread alone. */
+	_Atomic uint64_t passes, outcomes[OUTCOMES];
+} __attribute__((aligned(128)));
 
-enum { MOST = 64 };
+enum { MOST = 64, SITES_PASSED = 8 };
 static struct slot slots[MOST];
 static pthread_t threads[MOST];
 static _Atomic int stop;
 static int running;
 
-static uint64_t once(long x)
+static void count(struct slot *s, int outcome)
 {
-	uint64_t wrong = 0;
+	uint64_t n = atomic_load_explicit(&s->outcomes[outcome], memory_order_relaxed);
+	atomic_store_explicit(&s->outcomes[outcome], n + 1, memory_order_relaxed);
+}
+
+/* Passes eight sites (a negative x: the conditional one too). */
+static void once(struct slot *s, long x)
+{
 	struct mark m = {0};
 	long r;
 
-	wrong += !ok_work(x, static_call(work)(x));
-	r = tail_work(x);
-	wrong += !ok_work(x, r);
+	count(s, work_outcome(x, static_call(work)(x)));
+	count(s, work_outcome(x, tail_work(x)));
 	r = jcc_work(x);
-	wrong += x < 0 ? !ok_work(x, r) : r != x + 100;
+	count(s, x < 0 ? work_outcome(x, r) : r == x + 100 ? WORK_A : WRONG);
 	static_call_cond(hook)(&m);
-	wrong += m.value != 0 && m.value != 10 && m.value != 20;
+	count(s, hook_outcome(m.value));
 	m.value = 0;
 	tail_hook(&m);
-	wrong += m.value != 0 && m.value != 10 && m.value != 20;
-	int f = static_call(filter)((int)x);
-	wrong += f != 0 && f != (x & 1) && f != 7;
-	f = tail_filter((int)x);
-	wrong += f != 0 && f != (x & 1) && f != 7;
-	return wrong;
+	count(s, hook_outcome(m.value));
+	count(s, filter_outcome((int)x, static_call(filter)((int)x)));
+	count(s, filter_outcome((int)x, tail_filter((int)x)));
+	count(s, filter_outcome((int)x, cold_filter((int)x)));
+	atomic_store_explicit(&s->passes, s->passes + 1, memory_order_relaxed);
 }
 
 static void *run(void *arg)
@@ -97,11 +117,7 @@ static void *run(void *arg)
 	long x = 5;
 
 	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
-		uint64_t wrong = once(x);
-
-		atomic_store_explicit(&s->passes, s->passes + 1, memory_order_relaxed);
-		if (wrong)
-			atomic_fetch_add(&s->wrong, wrong);
+		once(s, x);
 		x = x > 0 ? -x : -x + 2;
 		if (x > 100000)
 			x = 5;
@@ -135,22 +151,29 @@ uint64_t soak_passes(void)
 	return sum;
 }
 
-uint64_t soak_wrong(void)
+/* Sums over our threads and the guests below, OUTCOMES of them. */
+static struct slot guests;
+void soak_outcomes(uint64_t *sums)
 {
-	uint64_t sum = 0;
-	for (int i = 0; i < running; i++)
-		sum += atomic_load(&slots[i].wrong);
-	return sum;
+	for (int o = 0; o < OUTCOMES; o++) {
+		sums[o] = atomic_load(&guests.outcomes[o]);
+		for (int i = 0; i < running; i++)
+			sums[o] += atomic_load(&slots[i].outcomes[o]);
+	}
 }
 
-/* For threads that are not ours: a timer of JavaScript, a worker, libuv's pool. */
-uint64_t soak_once(long x) { return once(x); }
+/* For threads that are not ours: a timer of JavaScript, a worker, libuv's pool. Returns how many sites it passed. */
 long soak_many(long n)
 {
-	long wrong = 0;
-	for (long i = 0; i < n; i++)
-		wrong += (long)once(i & 1 ? i : -i);
-	return wrong;
+	struct slot mine;
+
+	memset(&mine, 0, sizeof mine);
+	/* From 16 on: at -1 to -3 a target's result would be 0. */
+	for (long i = 16; i < 16 + n; i++)
+		once(&mine, i & 1 ? i : -i);
+	for (int o = 0; o < OUTCOMES; o++)
+		atomic_fetch_add(&guests.outcomes[o], mine.outcomes[o]);
+	return SITES_PASSED * n;
 }
 long soak_work(long x) { return static_call(work)(x); }
 int soak_filter(int x) { return static_call(filter)(x); }
@@ -161,4 +184,3 @@ long soak_hook(void)
 	return m.value;
 }
 long soak_query(void) { return (long)static_call_query(work); }
-const long *soak_work_results(void) { return work_results; }
