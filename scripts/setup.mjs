@@ -4,7 +4,7 @@
 // It is called by name from `npm start` and `npm test`: lifecycle pre-hooks are skipped silently
 // under `ignore-scripts`, and that is just where a first run must not fail.
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -72,3 +72,11 @@ if (!buildOnly && modified(installed) < modified(join(root, 'package-lock.json')
   run('npm', ['ci', '--include=dev', '--include=optional', '--ignore-scripts', '--no-audit', '--no-fund']);
 }
 run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root]);
+
+// A source that was moved or removed leaves its build behind, where a test or the package would still find it.
+for (const entry of readdirSync(join(root, 'dist'), { recursive: true, withFileTypes: true })) {
+  if (!/\.(js|js\.map|d\.ts)$/.test(entry.name)) continue;
+  const built = join(entry.parentPath, entry.name);
+  const source = built.replace(join(root, 'dist'), join(root, 'src')).replace(/\.(js|js\.map|d\.ts)$/, '.ts');
+  if (!existsSync(source)) rmSync(built);
+}

@@ -1,0 +1,117 @@
+// What a user installs: the packed file, put elsewhere, imported, required and run.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Folder, must } from './build.js';
+
+const checker = existsSync('src/check/index.ts');
+const folder = new Folder();
+const installed = folder.file('app/node_modules/static-call');
+let packed: { filename: string; files: readonly { path: string; mode: number }[] };
+
+/** From npm's cache, which the installation of this checkout has filled; where it was emptied, by hand. */
+function install(file: string): void {
+  const done = spawnSync('npm', ['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund', file], { cwd: folder.file('app'), encoding: 'utf8' });
+  if (done.status === 0) return;
+  mkdirSync(installed, { recursive: true });
+  must('tar', ['-xzf', file, '-C', installed, '--strip-components=1']);
+  for (const name of readdirSync('node_modules').filter((entry) => !entry.startsWith('.'))) symlinkSync(join(process.cwd(), 'node_modules', name), folder.file(`app/node_modules/${name}`));
+  mkdirSync(folder.file('app/node_modules/.bin'), { recursive: true });
+  symlinkSync('../static-call/bin/static-call', folder.file('app/node_modules/.bin/static-call'));
+}
+
+beforeAll(() => {
+  mkdirSync(folder.file('app'));
+  folder.write('app/package.json', '{ "name": "app", "private": true }');
+  const said = must('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder.path]);
+  packed = (JSON.parse(said) as (typeof packed)[])[0]!;
+  install(folder.file(packed.filename));
+});
+afterAll(() => folder[Symbol.dispose]());
+
+/** Runs a program in the user's folder; it ends by calling `tell` with what it has found. */
+function program(text: string, type: 'module' | 'commonjs'): unknown {
+  const tell = 'const tell = (value) => process.stdout.write(JSON.stringify(value));';
+  return JSON.parse(must(process.execPath, [`--input-type=${type}`, '-e', `${tell}\n${text}`], folder.file('app')));
+}
+// The native libraries and CommonJS modules of the process, its open handles, its handled signals.
+const LOADED = `
+  const { createRequire, Module } = process.getBuiltinModule('node:module');
+  const state = () => ({
+    objects: process.report.getReport().sharedObjects,
+    modules: Object.keys(Module._cache).map((path) => path.replace(/.*node_modules\\//, '')),
+    handles: process.getActiveResourcesInfo(),
+    signals: process.eventNames(),
+    variables: Object.keys(process.env),
+  });`;
+
+describe('the packed file', () => {
+  it('holds what is used and nothing else', () => {
+    const paths = packed.files.map(({ path }) => path);
+    for (const path of ['bin/static-call', 'include/static_call.h', 'dist/index.js', 'dist/index.d.ts', 'examples/checksum/checksum.c', 'LICENSE', 'docs/faults.md']) expect(paths).toContain(path);
+    expect(paths.filter((path) => !/^(dist|docs|examples|include)\/|^(bin\/static-call|scripts\/setup\.mjs|package\.json|[A-Z]+(\.md)?)$/.test(path))).toEqual([]);
+    expect(paths.filter((path) => path.startsWith('dist/') && !existsSync(path.replace(/^dist/, 'src').replace(/\.(js|js\.map|d\.ts)$/, '.ts')))).toEqual([]);
+    expect(packed.files.find(({ path }) => path === 'bin/static-call')!.mode & 0o111).toBe(0o111);
+  });
+
+  it('has maps that carry their sources', () => {
+    const maps = packed.files.map(({ path }) => path).filter((path) => path.endsWith('.js.map'));
+    expect(maps.length).toBeGreaterThan(30);
+    for (const path of maps) {
+      const map = JSON.parse(readFileSync(join(installed, path), 'utf8')) as { sources: string[]; sourcesContent?: (string | null)[] };
+      expect(map.sourcesContent?.filter((text) => typeof text === 'string').length, path).toBe(map.sources.length);
+    }
+  });
+
+  it('has behind each export a module and its types, and shows nothing else', () => {
+    const { exports } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as { exports: Record<string, string | Record<string, string>> };
+    expect(Object.keys(exports)).toEqual(['.', './check', './package.json']);
+    const targets = Object.values(exports).flatMap((entry) => (typeof entry === 'string' ? [entry] : Object.values(entry)));
+    expect(targets.filter((path) => checker || !path.includes('check')).filter((path) => !statSync(join(installed, path), { throwIfNoEntry: false })?.isFile())).toEqual([]);
+    expect(program(`try { await import('static-call/dist/elf/read.js') } catch (error) { tell(error.code) }`, 'module')).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED');
+  });
+});
+
+describe('the installed package', () => {
+  const surface = ['Fault', 'isFault', 'open', 'unchecked'];
+
+  it('is imported', () => {
+    expect(program(`tell(Object.keys(await import('static-call')).sort())`, 'module')).toEqual(surface);
+  });
+
+  it('is required', () => {
+    expect(program(`tell(Object.keys(require('static-call')).filter((key) => key !== '__esModule').sort())`, 'commonjs')).toEqual(surface);
+  });
+
+  it('gives the checker by itself', ({ skip }) => {
+    skip(!checker, 'the checker is not in this build');
+    expect(program(`tell(typeof (await import('static-call/check')).check)`, 'module')).toBe('function');
+  });
+
+  it.for(['static-call', 'static-call/check'])('loads and touches nothing when %s is imported', (name, { skip }) => {
+    skip(name.endsWith('check') && !checker, 'the checker is not in this build');
+    const told = program(`${LOADED} const before = state(); await import('${name}'); await new Promise((done) => setTimeout(done, 10)); tell({ before, after: state() });`, 'module') as { before: unknown; after: unknown };
+    expect(told.after).toEqual(told.before);
+  });
+
+  it('would be seen to load its dependencies', () => {
+    const told = program(`${LOADED} const before = state(); const require = createRequire(process.cwd() + '/x.js'); require('koffi'); require('iced-x86'); tell({ before, after: state() });`, 'module') as Record<'before' | 'after', Record<'objects' | 'modules', string[]>>;
+    expect(told.after.objects.length).toBeGreaterThan(told.before.objects.length);
+    expect(told.after.modules.filter((path) => /^(koffi|iced-x86)\//.test(path)).length).toBeGreaterThan(1);
+  });
+
+  it('refuses with its own error and says what to do', () => {
+    expect(program(`import { open, isFault } from 'static-call'; try { open('./gone.so') } catch (error) { tell([isFault(error), error.code, error.hint]) }`, 'module')).toEqual([true, 'no-such-file', 'check the path']);
+  });
+
+  it('runs its command', () => {
+    const bin = folder.file('app/node_modules/.bin/static-call');
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+    expect(must(bin, ['--version'])).toBe(`${version}\n`);
+    const include = must(bin, ['include']).trim();
+    expect(readFileSync(join(include, 'static_call.h'), 'utf8')).toBe(readFileSync('include/static_call.h', 'utf8'));
+    expect(spawnSync(bin, ['annotate', 'gone.o'], { encoding: 'utf8' }).status).toBe(3);
+  });
+});
