@@ -2,37 +2,43 @@
 // that must not compile is an error that it expects.
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { build, Folder, gcc } from './build.js';
+import { line } from './cli/line.js';
 
 const tsc = (folder: string): string => spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', folder], { encoding: 'utf8' }).stdout;
-
-/** The program with one change, compiled beside the original, for it names the package by its own name. */
-function changed(change: (surface: string, keys: string) => readonly [surface: string, keys: string]): string {
-  const folder = mkdtempSync('test/types-');
-  try {
-    const [surface, keys] = change(readFileSync('test/types/surface.ts', 'utf8'), readFileSync('test/types/filters.keys.ts', 'utf8'));
-    writeFileSync(join(folder, 'surface.ts'), surface);
-    writeFileSync(join(folder, 'filters.keys.ts'), keys);
-    writeFileSync(join(folder, 'tsconfig.json'), readFileSync('test/types/tsconfig.json', 'utf8'));
-    return tsc(folder);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
+const surface = readFileSync('test/types/surface.ts', 'utf8');
+const keys = readFileSync('test/types/filters.keys.ts', 'utf8');
 
 describe('the types of the surface', () => {
   it('accept what is right and refuse what is wrong', () => {
-    expect(readFileSync('test/types/surface.ts', 'utf8').match(/@ts-expect-error/g)!.length).toBeGreaterThan(15);
+    expect(surface.match(/@ts-expect-error/g)!.length).toBeGreaterThan(15);
     expect(tsc('test/types')).toBe('');
   });
 
   it('would be seen to change', () => {
+    using folder = new Folder();
+    mkdirSync(folder.file('node_modules/@types'), { recursive: true });
+    symlinkSync(process.cwd(), folder.file('node_modules/static-call'));
+    symlinkSync(`${process.cwd()}/node_modules/@types/node`, folder.file('node_modules/@types/node'));
+    folder.write('package.json', '{ "type": "module" }');
+    folder.write('tsconfig.json', readFileSync('test/types/tsconfig.json', 'utf8').replace(/"\.\.\/\.\.(?=["/])/g, `"${process.cwd()}`).replace(/"rootDir": "[^"]*"/, '"rootDir": "/"'));
     // A key that becomes empty, a target that goes, and a type that is not what is said.
-    const told = changed((surface, keys) => [`${surface}\nsame<typeof app.path, number>();\n`, keys.replace(`'blend_avx2' | 'blend_scalar'`, `'blend_scalar' | null`)]);
+    folder.write('surface.ts', `${surface}\nsame<typeof app.path, number>();\n`);
+    folder.write('filters.keys.ts', keys.replace(`'blend_avx2' | 'blend_scalar'`, `'blend_scalar' | null`));
+    const told = tsc(folder.path);
+    const last = surface.split('\n').length + 1;
     expect(told).toMatch(/TS2578: Unused '@ts-expect-error' directive/);
     expect(told).toMatch(/TS2322: Type '"blend_avx2"' is not assignable/);
-    expect(told).toMatch(/these types differ/);
+    expect(told).toMatch(new RegExp(`surface\\.ts\\(${last},1\\): error TS2554`));
+  });
+
+  it('are fed with what static-call types writes', async ({ skip }) => {
+    skip(!gcc, 'gcc is not installed');
+    using folder = new Folder();
+    const library = folder.write('libfilters.so', build('gcc', '.c', readFileSync('test/types/filters.c', 'utf8'), ['-O2', '-shared', '-fPIC', '-Iinclude']));
+    expect((await line(['types', library, '-o', folder.file('filters.keys.ts')])).status).toBe(0);
+    expect(folder.read('filters.keys.ts').toString()).toBe(keys);
   });
 });

@@ -9,7 +9,7 @@ function same<A, B>(..._: Equal<A, B> extends true ? [] : ['these types differ']
 
 const app = open<Filters>('./libfilters.so');
 same<typeof app, App<Filters>>();
-same<typeof app.keys.blend, Key<'blend_avx2' | 'blend_scalar'>>();
+same<typeof app.keys.blend, Key<'blend_avx2' | 'blend_scalar' | 'ret0'>>();
 same<typeof app.keys.trace.target, 'trace_ring' | null>();
 
 // Targets are those of their key.
