@@ -39,7 +39,8 @@ export interface KernelHandler {
   /**
    * Labels: `entry`, the gate of #BP; `leave`, the end of entry and exit code, from which lockdep, call chain and
    * flags are judged again (trampolines and stubs lie behind it). Outside symbols: `unclaimed`, where a trap
-   * that is not the handler's own goes. Named word: `table`, the address of the POKE table.
+   * that is not the handler's own goes. A complete retpoline lies
+   * between `retpoline` and `retpoline.end`, if there is one. Named word: `table`, the address of the POKE table.
    */
   readonly program: Program;
   /** GS offsets of the eight-byte words in which it leaves data for one emulated call. */

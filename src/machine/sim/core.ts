@@ -1,0 +1,799 @@
+// One CPU and the task on it: registers, its private memory, and what the checker remembers about the pass it is
+// in. It is loaded from an interned image, moved on by one macro-step, and saved; equal cores are one image.
+// A macro-step performs one action that others can see or that depends on them, and runs on through what
+// touches registers, this context's stack and constant memory alone, up to the next such action. Nothing of it
+// depends on any other CPU but through the `Input`, so its outcome is remembered by (image, input).
+//
+// It judges what lies in the CPU itself (stack, flags, lockdep, shadow stack, call chain, stashes) at every
+// instruction; what depends on the time (which target is current) it only notes, for model.ts to judge.
+
+import type { Addr } from '../../base/addr.js';
+import { invariant } from '../../base/invariant.js';
+import { decode } from '../../x86/isa/decode.js';
+import type { Insn } from '../../x86/isa/form.js';
+import { isLocked } from '../../x86/isa/form.js';
+import { PERCPU } from '../../trap/kernel.js';
+import { addrFromBits, hex } from '../../base/addr.js';
+import { WordTable } from './intern.js';
+import { BIT, CONTEXTS, Crash, RSP, Unknown, type Bad, type Context, type CoreBit, type Interrupted, type Note } from './context.js';
+import { wordsOf, type Region, type Write } from './memory.js';
+import { execute } from './execute.js';
+import { FLAG, newCpu, type Bytes, type Cpu, type Port } from './cpu.js';
+import { deliver, deliverTrap, leave, systemCall, trap, type Event } from './events.js';
+import type { Scene } from './scene.js';
+
+/** Why a macro-step ended where it did, that is, what the next one must do first. */
+export const STOPS = ['fetch', 'retire', 'load', 'text', 'store', 'local', 'enter', 'step', 'done', 'dead'] as const;
+export type Stop = (typeof STOPS)[number];
+
+/** What the first action of a macro-step needs from outside. */
+export interface Input {
+  readonly bytes?: readonly number[];
+  readonly value?: bigint;
+}
+
+export interface Outcome {
+  readonly next: number;
+  readonly notes: readonly Note[];
+  readonly writes: readonly Write[];
+  readonly bad: readonly Bad[];
+  /** Set when the simulator met what it does not know: the run ends without a verdict. */
+  readonly unknown: string | null;
+}
+
+/** What the explorer needs to know about an image without loading it. */
+export interface Node {
+  readonly id: number;
+  readonly stop: Stop;
+  /** Address of a fetch or of text read as data; number of a shared word. */
+  readonly at: number;
+  readonly length: number;
+  readonly interruptible: boolean;
+  readonly done: boolean;
+  /** Held by a stop request: only an event that cannot be masked runs here. */
+  readonly waiting: boolean;
+  /** In a context of its own kind: bounds on nesting. */
+  readonly inside: ReadonlySet<string>;
+  readonly nmiBlocked: boolean;
+  readonly nmiLevel: number;
+  readonly buffered: number;
+  readonly depth: number;
+  readonly rip: Addr;
+}
+
+class Visible extends Error {
+  readonly stop: Stop;
+  readonly at: number;
+  readonly size: number;
+  constructor(stop: Stop, at: number, size: number) {
+    super(stop);
+    this.stop = stop;
+    this.at = at;
+    this.size = size;
+  }
+}
+
+
+interface Decoded {
+  readonly insn: Insn;
+  readonly key: string;
+  readonly locked: boolean;
+}
+
+/** How finely steps are cut. `plain` stops before every instruction; `split` keeps fetch and retirement of a site apart. */
+export interface Grain {
+  readonly plain: boolean;
+  readonly split: boolean;
+}
+
+const HEADER = 42;
+const CONTEXT_WORDS = 4;
+/** Instructions without anything visible that a macro-step may run before it is called a runaway. */
+const RUNAWAY = 20_000;
+
+/** Low and high 32 bits of an address; `>>>` is modulo 2^32 for negative ones too. */
+const low = (at: Addr): number => at >>> 0;
+const high = (at: Addr): number => Math.floor(at / 2 ** 32) >>> 0;
+const join = (lo: number, hi: number): Addr => (hi | 0) * 2 ** 32 + lo;
+
+export class Core implements Port, Interrupted {
+  readonly scene: Scene;
+  readonly grain: Grain;
+  readonly cpu: Cpu;
+  readonly #r32: Uint32Array;
+  /** Bytes fetched and not yet retired. */
+  pending: readonly number[] | null = null;
+  readonly mem: BigUint64Array<ArrayBuffer>;
+  readonly #mem32: Uint32Array<ArrayBuffer>;
+  readonly #view: DataView<ArrayBuffer>;
+  /** Per private word: written by a CALL (bit 0); stash of which emulated call (bits 1 on). */
+  readonly tag: Uint32Array<ArrayBuffer>;
+  contexts: Context[] = [];
+  bits = 0;
+  nmiLevel = 0;
+  buffer: Write[] = [];
+  notes: Note[] = [];
+  writes: Write[] = [];
+  bad: Bad[] = [];
+
+  readonly images = new WordTable();
+  readonly snapshots = new WordTable();
+  readonly #nodes: Node[] = [];
+  readonly #scratch: Uint32Array<ArrayBuffer> = new Uint32Array(8192);
+  readonly #static = new Map<Addr, Decoded>();
+  readonly #fetched = new Map<string, Decoded | 'short' | 'unknown'>();
+  #input: Input | null = null;
+  /** The action that may be visible is the first of its macro-step. */
+  #first = false;
+  steps = 0;
+
+  constructor(scene: Scene, grain: Grain) {
+    this.scene = scene;
+    this.grain = grain;
+    this.cpu = newCpu(scene.environment === 'user');
+    this.cpu.gsBase = scene.gsBase;
+    this.#r32 = new Uint32Array(this.cpu.r.buffer);
+    const words = wordsOf(scene.regions);
+    this.mem = new BigUint64Array(words);
+    this.#mem32 = new Uint32Array(this.mem.buffer);
+    this.#view = new DataView(this.mem.buffer);
+    this.tag = new Uint32Array(words);
+  }
+
+  get nodes(): number {
+    return this.images.count;
+  }
+
+  // ---------------------------------------------------------------------------------------------- registers
+
+  get rip(): Addr {
+    return this.cpu.rip;
+  }
+  set rip(at: Addr) {
+    this.cpu.rip = at;
+  }
+  get rsp(): Addr {
+    return Number(BigInt.asIntN(64, this.cpu.r[RSP] as bigint));
+  }
+  set rsp(at: Addr) {
+    this.cpu.r[RSP] = BigInt.asUintN(64, BigInt(at));
+  }
+  /** RFLAGS.IF. */
+  get on(): boolean {
+    return (this.cpu.flags & FLAG.if) !== 0;
+  }
+  set on(value: boolean) {
+    this.cpu.flags = value ? this.cpu.flags | FLAG.if : this.cpu.flags & ~FLAG.if;
+  }
+  is(bit: CoreBit): boolean {
+    return (this.bits & BIT[bit]) !== 0;
+  }
+  put(bit: CoreBit, value: boolean): void {
+    this.bits = value ? this.bits | BIT[bit] : this.bits & ~BIT[bit];
+  }
+  get top(): Context {
+    const context = this.contexts.at(-1);
+    invariant(context, 'a core has at least its task');
+    return context;
+  }
+  /** The innermost context with a pass under way: the one that an emulation at this point is for. */
+  get emulated(): number {
+    for (let level = this.contexts.length - 1; level >= 0; level--) if ((this.contexts[level] as Context).site >= 0) return level;
+    return -1;
+  }
+
+  // ---------------------------------------------------------------------------------------------- images
+
+  load(id: number): void {
+    const image = this.images.get(id);
+    const { cpu } = this;
+    this.#r32.set(image.subarray(0, 32));
+    cpu.rip = join(image[32] as number, image[33] as number);
+    cpu.flags = (image[34] as number) & 0x3fffffff;
+    cpu.user = ((image[34] as number) & 0x40000000) !== 0;
+    cpu.ssp = this.scene.shadowStacks ? join(image[35] as number, image[36] as number) : null;
+    const fetched = (image[38] as number) >>> 24;
+    this.pending = fetched === 0 ? null : Array.from({ length: fetched }, (_, i) => ((image[37 + (i >> 2)] as number) >>> (8 * (i & 3))) & 0xff);
+    const packed = image[39] as number;
+    this.bits = packed & 0xffff;
+    this.nmiLevel = (packed >>> 16) & 3;
+    const depth = (packed >>> 18) & 15;
+    const buffered = (packed >>> 22) & 15;
+    this.mem.fill(0n);
+    this.tag.fill(0);
+    this.contexts = [];
+    let p = HEADER;
+    for (let i = 0; i < depth; i++, p += CONTEXT_WORDS) {
+      const head = image[p] as number;
+      this.contexts.push({
+        kind: head & 15,
+        site: ((head >>> 4) & 15) - 1,
+        entered: (head >>> 8) & 3,
+        passes: head >>> 10,
+        snapshot: image[p + 1] as number,
+        rsp: join(image[p + 2] as number, image[p + 3] as number),
+      });
+    }
+    this.buffer = [];
+    for (let i = 0; i < buffered; i++, p += 3) {
+      this.buffer.push({ word: image[p] as number, value: BigInt(image[p + 1] as number) | (BigInt(image[p + 2] as number) << 32n) });
+    }
+    for (; p < image.length; p += 3) {
+      const head = image[p] as number;
+      const word = head & 0xfff;
+      this.#mem32[2 * word] = image[p + 1] as number;
+      this.#mem32[2 * word + 1] = image[p + 2] as number;
+      this.tag[word] = head >>> 12;
+    }
+  }
+
+  /** Interns what is live; memory below a stack pointer is dead, whatever an interrupt would leave there. */
+  save(stop: Stop, at: number, length: number): number {
+    const out = this.#scratch;
+    const { cpu } = this;
+    out.set(this.#r32);
+    out[32] = low(cpu.rip);
+    out[33] = high(cpu.rip);
+    out[34] = cpu.flags | (cpu.user ? 0x40000000 : 0);
+    out[35] = low(cpu.ssp ?? 0);
+    out[36] = high(cpu.ssp ?? 0);
+    out[37] = out[38] = 0;
+    if (this.pending !== null) {
+      this.pending.forEach((byte, i) => (out[37 + (i >> 2)] = (out[37 + (i >> 2)] as number) | (byte << (8 * (i & 3)))));
+      out[38] = (out[38] as number) | (this.pending.length << 24);
+    }
+    out[39] = this.bits | (this.nmiLevel << 16) | (this.contexts.length << 18) | (this.buffer.length << 22) | (STOPS.indexOf(stop) << 26);
+    out[40] = length;
+    out[41] = at >>> 0;
+    let p = HEADER;
+    for (const c of this.contexts) {
+      out[p] = c.kind | ((c.site + 1) << 4) | (c.entered << 8) | (c.passes << 10);
+      out[p + 1] = c.snapshot;
+      out[p + 2] = low(c.rsp);
+      out[p + 3] = high(c.rsp);
+      p += CONTEXT_WORDS;
+    }
+    for (const { word, value } of this.buffer) {
+      out[p++] = word;
+      out[p++] = Number(value & 0xffffffffn);
+      out[p++] = Number(value >> 32n);
+    }
+    for (const region of this.scene.regions) {
+      const low = region.kind === 'percpu' ? 0 : this.#liveFrom(region);
+      for (let w = region.first + low; w < region.first + region.bytes / 8; w++) {
+        const lo = this.#mem32[2 * w] as number;
+        const hi = this.#mem32[2 * w + 1] as number;
+        const tag = this.tag[w] as number;
+        if (lo === 0 && hi === 0 && tag === 0) continue;
+        out[p++] = w | (tag << 12);
+        out[p++] = lo;
+        out[p++] = hi;
+      }
+    }
+    const id = this.images.intern(out, p);
+    if (this.#nodes[id] === undefined) this.#nodes[id] = this.#describe(id, stop, at, length);
+    return id;
+  }
+
+  #liveFrom(region: Region): number {
+    const top = region.at + region.bytes;
+    let low = top;
+    const see = (sp: Addr, below: number) => {
+      if (sp >= region.at && sp <= top) low = Math.min(low, Math.max(region.at, sp - below));
+    };
+    if (region.kind === 'shadow') see(this.cpu.ssp ?? top, 0);
+    const below = this.scene.environment === 'user' ? 128 : 0;
+    see(this.rsp, below);
+    for (const c of this.contexts) see(c.rsp, below);
+    return Math.floor((low - region.at) / 8);
+  }
+
+  #describe(id: number, stop: Stop, at: number, length: number): Node {
+    const kernel = this.scene.environment === 'kernel';
+    return {
+      id,
+      stop,
+      at,
+      length,
+      interruptible: kernel ? this.on && !this.is('shadow') && !this.is('stopped') : true,
+      waiting: this.is('stopped') && this.contexts.length === 1,
+      done: this.is('done'),
+      inside: new Set(this.contexts.map(({ kind }) => CONTEXTS[kind] as string)),
+      nmiBlocked: this.is('nmiBlocked'),
+      nmiLevel: this.nmiLevel,
+      buffered: this.buffer.length,
+      depth: this.contexts.length,
+      rip: this.rip,
+    };
+  }
+
+  node(id: number): Node {
+    return this.#nodes[id] as Node;
+  }
+
+  // ---------------------------------------------------------------------------------------------- memory
+
+  #region(at: Addr, size: number): Region | null {
+    for (const region of this.scene.regions) if (at >= region.at && at + size <= region.at + region.bytes) return region;
+    return null;
+  }
+
+  /** Whether another context of this CPU, now enabled, could see the per-CPU area. */
+  #shared(at: Addr): boolean {
+    const { scene } = this;
+    if (scene.events.nmi || scene.events.mc || scene.events.db) {
+      // NMI-like entry code keeps lockdep's word as it found it, so only an ordinary interrupt can tell.
+      if (at !== scene.gsBase + PERCPU.lockdep) return true;
+    }
+    return this.on && (scene.events.irq || scene.events.preempt);
+  }
+
+  #see(stop: Stop, at: number, size: number): void {
+    if (!this.#first) throw new Visible(stop, at, size);
+  }
+
+  read(at: Addr, size: Bytes): bigint {
+    const region = this.#region(at, size);
+    if (region !== null) {
+      if (region.kind === 'percpu') {
+        if (this.#shared(at)) this.#see('local', 0, size);
+        this.#checkStash(region.first + Math.floor((at - region.at) / 8));
+      }
+      return this.#get(region.first * 8 + (at - region.at), size);
+    }
+    const { shared } = this.scene;
+    const offset = at - shared.at;
+    if (offset >= 0 && offset + size <= shared.initial.length * 8) {
+      const word = Math.floor(offset / 8);
+      if (offset % 8 !== 0 || size !== 8) throw new Unknown(`a load of ${size} bytes at ${offset} of the protocol's data`);
+      if (shared.sink.has(word)) return 0n;
+      if (!shared.mutable.has(word)) return shared.initial[word] as bigint;
+      for (let i = this.buffer.length - 1; i >= 0; i--) if ((this.buffer[i] as Write).word === word) return (this.buffer[i] as Write).value;
+      if (this.#input?.value === undefined || !this.#first) throw new Visible('load', word, 8);
+      if (shared.targets.has(word)) this.#begin();
+      return this.#input.value;
+    }
+    if (this.scene.isPatchable(at, size)) {
+      if (this.#input?.value === undefined || !this.#first) throw new Visible('text', at, size);
+      return this.#input.value;
+    }
+    let value = 0n;
+    for (let i = size - 1; i >= 0; i--) {
+      const byte = this.scene.byte(at + i);
+      if (byte === undefined) throw new Crash('stack', `a load from ${at.toString(16)}, where nothing lies`);
+      value = (value << 8n) | BigInt(byte);
+    }
+    return value;
+  }
+
+  write(at: Addr, size: Bytes, value: bigint): void {
+    const region = this.#region(at, size);
+    if (region !== null) {
+      const word = region.first + Math.floor((at - region.at) / 8);
+      if (region.kind === 'percpu' && this.#shared(at)) this.#see('local', 0, size);
+      this.#set(region.first * 8 + (at - region.at), size, value);
+      this.tag[word] = region.kind === 'percpu' && this.scene.stash.has(word) ? this.#owner() << 1 : 0;
+      return;
+    }
+    const { shared } = this.scene;
+    const offset = at - shared.at;
+    if (offset >= 0 && offset + size <= shared.initial.length * 8) {
+      const word = Math.floor(offset / 8);
+      if (offset % 8 !== 0 || size !== 8) throw new Unknown(`a store of ${size} bytes at ${offset} of the protocol's data`);
+      if (shared.sink.has(word)) return;
+      if (this.scene.tso && !this.#locked) this.buffer.push({ word, value });
+      else {
+        this.#see('store', word, 8);
+        this.drain();
+        this.writes.push({ word, value });
+      }
+      return;
+    }
+    throw new Crash('stack', `a store to ${at.toString(16)}, where nothing may be stored`);
+  }
+
+  /** The store buffer reaches memory: event delivery, serialising and LOCKed instructions (SDM volume 3, 12.10). */
+  drain(): void {
+    if (this.buffer.length === 0) return;
+    this.#see('store', 0, 8);
+    this.writes.push(...this.buffer);
+    this.buffer = [];
+  }
+  #locked = false;
+
+  #get(byte: number, size: number): bigint {
+    switch (size) {
+      case 8: return this.#view.getBigUint64(byte, true);
+      case 4: return BigInt(this.#view.getUint32(byte, true));
+      case 2: return BigInt(this.#view.getUint16(byte, true));
+      default: return BigInt(this.#view.getUint8(byte));
+    }
+  }
+  #set(byte: number, size: number, value: bigint): void {
+    switch (size) {
+      case 8: this.#view.setBigUint64(byte, BigInt.asUintN(64, value), true); break;
+      case 4: this.#view.setUint32(byte, Number(BigInt.asUintN(32, value)), true); break;
+      case 2: this.#view.setUint16(byte, Number(BigInt.asUintN(16, value)), true); break;
+      default: this.#view.setUint8(byte, Number(BigInt.asUintN(8, value)));
+    }
+  }
+  push(value: bigint): void {
+    this.rsp -= 8;
+    this.write(this.rsp, 8, value);
+  }
+  pop(): bigint {
+    const value = this.read(this.rsp, 8);
+    this.rsp += 8;
+    return value;
+  }
+
+  /** Identity of the emulated call that runs here: its context's level and which of its passes it is. */
+  #owner(): number {
+    const level = this.emulated;
+    return level < 0 ? 0 : (((this.contexts[level] as Context).passes & 0xff) << 4) | (level + 1);
+  }
+  #checkStash(word: number): void {
+    if (!this.scene.stash.has(word)) return;
+    const tag = (this.tag[word] as number) >>> 1;
+    if (tag !== 0 && tag !== this.#owner()) this.fault('slot', 'data stashed for another emulated call is used for this one');
+  }
+
+  // ---------------------------------------------------------------------------------------------- judging
+
+  fault(property: string, text: string): void {
+    this.bad.push({ property, text });
+  }
+
+  #begin(): void {
+    const level = this.emulated;
+    if (level >= 0) this.notes.push({ note: 'begin', level });
+  }
+
+  /** The pass over `site` opens with its first fetch. */
+  open(site: number): void {
+    const { top } = this;
+    if (top.site === site) return; // fetched again: an event threw the first fetch away, or the handler retries
+    const image = this.#scratch;
+    image.set(this.#r32.subarray(0, 32));
+    image[32] = this.on ? 1 : 0;
+    let p = 33;
+    const region = this.#region(this.rsp, 8);
+    if (region !== null) {
+      const from = region.first + (this.rsp - region.at) / 8;
+      for (let w = from; w < region.first + region.bytes / 8; w++) {
+        image[p++] = this.#mem32[2 * w] as number;
+        image[p++] = this.#mem32[2 * w + 1] as number;
+      }
+    }
+    top.snapshot = this.snapshots.intern(image, p);
+    top.site = site;
+    top.entered = 0;
+    top.passes = (top.passes + 1) & 0xff;
+    this.notes.push({ note: 'open', level: this.contexts.length - 1 });
+  }
+
+  /** Control has come to the first instruction of a target. */
+  #enter(target: number): void {
+    const level = this.contexts.length - 1;
+    const { top } = this;
+    if (top.site < 0 || top.entered > 0) {
+      this.fault('target', top.site < 0 ? 'a target is entered that no pass called' : 'one pass enters a second target');
+      return;
+    }
+    top.entered = 1;
+    this.notes.push({ note: 'enter', level, target });
+    const site = this.scene.sites[top.site] as Scene['sites'][number];
+    const then = this.snapshots.get(top.snapshot);
+    const rspThen = Number(BigInt.asIntN(64, BigInt(then[8] as number) | (BigInt(then[9] as number) << 32n)));
+    const expected = site.kind === 'call' ? rspThen - 8 : rspThen;
+    if (this.rsp !== expected) this.fault('stack', `the stack pointer is ${this.rsp - expected} bytes off on entry to the target`);
+    else if (site.kind === 'call') {
+      const back = this.#get(this.#byteOf(this.rsp), 8);
+      if (back !== BigInt.asUintN(64, BigInt(site.at + site.length))) this.fault('stack', `the return address is ${hex(addrFromBits(back))}, not the end of the site`);
+    }
+    if (!this.#sameAbove(then, rspThen)) this.fault('stack', 'the stack above the call was changed');
+    if ((then[32] === 1) !== this.on) this.fault('flags', `interrupts are ${this.on ? 'on' : 'off'} on entry to the target, and were ${this.on ? 'off' : 'on'} before the site`);
+    for (let n = 0; n < 16; n++) {
+      if (n === RSP || n === 11) continue; // R11 may change at a call (psABI 3.2.1), RSP is judged above
+      if (this.#r32[2 * n] !== then[2 * n] || this.#r32[2 * n + 1] !== then[2 * n + 1]) this.fault('flags', `register ${n} was changed before the target`);
+    }
+    this.#probe();
+  }
+
+  #byteOf(at: Addr): number {
+    const region = this.#region(at, 8);
+    if (region === null) throw new Crash('stack', 'the stack pointer points where no stack is');
+    return region.first * 8 + (at - region.at);
+  }
+
+  /** The word at `at` is a return address that a RET may be predicted from. */
+  called(at: Addr): void {
+    this.tag[this.#byteOf(at) >> 3] = 1;
+  }
+
+  #sameAbove(then: Uint32Array, rsp: Addr): boolean {
+    const region = this.#region(rsp, 8);
+    if (region === null) return false;
+    let p = 33;
+    for (let w = region.first + (rsp - region.at) / 8; w < region.first + region.bytes / 8; w++, p += 2) {
+      if (this.#mem32[2 * w] !== then[p] || this.#mem32[2 * w + 1] !== then[p + 1]) return false;
+    }
+    return true;
+  }
+
+  /** lockdep's idea of IF against IF itself, where code of the program may ask. */
+  #probe(): void {
+    if (this.scene.environment !== 'kernel' || (this.top.kind !== 0 && this.top.kind !== 1)) return;
+    const believed = this.mem[this.scene.lockdepWord] !== 0n;
+    if (believed !== this.on) this.fault('lockdep', `lockdep believes interrupts are ${believed ? 'on' : 'off'}, and they are ${this.on ? 'on' : 'off'}`);
+  }
+
+  /** The instruction after the site is reached in the context that began the pass. */
+  #close(): void {
+    const { top } = this;
+    if (top.site < 0) return;
+    const site = this.scene.sites[top.site] as Scene['sites'][number];
+    const then = this.snapshots.get(top.snapshot);
+    const rspThen = Number(BigInt.asIntN(64, BigInt(then[8] as number) | (BigInt(then[9] as number) << 32n)));
+    const back = site.kind === 'call'
+      ? site.at + site.length
+      : Number(BigInt.asIntN(64, BigInt(then[33] as number) | (BigInt(then[34] as number) << 32n)));
+    if (this.rip !== back) return;
+    const expected = site.kind === 'call' ? rspThen : rspThen + 8;
+    if (this.rsp !== expected) this.fault('stack', `the stack pointer is ${this.rsp - expected} bytes off after the return`);
+    for (const n of [3, 5, 12, 13, 14, 15]) {
+      if (this.#r32[2 * n] !== then[2 * n] || this.#r32[2 * n + 1] !== then[2 * n + 1]) this.fault('flags', `callee-saved register ${n} was changed`);
+    }
+    if ((then[32] === 1) !== this.on) this.fault('flags', `interrupts are ${this.on ? 'on' : 'off'} after the pass, and were ${this.on ? 'off' : 'on'} before`);
+    const rax = this.cpu.r[0] === 0n;
+    this.notes.push({ note: 'close', level: this.contexts.length - 1, ran: top.entered > 0 ? 'target' : rax ? 'ret0' : 'null' });
+    top.site = -1;
+    top.entered = 0;
+    top.snapshot = 0;
+  }
+
+  // ---------------------------------------------------------------------------------------------- running
+
+  /** From registers and memory as they were just set up by hand, to the first visible action. */
+  begin(): number {
+    this.notes = [];
+    return this.#run({}, false);
+  }
+
+  /** The oldest store in the buffer reaches memory. */
+  flush(id: number): Outcome {
+    this.load(id);
+    const node = this.node(id);
+    const [oldest, ...rest] = this.buffer;
+    this.buffer = rest;
+    return { next: this.save(node.stop, node.at, node.length), notes: [], writes: oldest === undefined ? [] : [oldest], bad: [], unknown: null };
+  }
+
+  /** One macro-step. With a stop of kind `load`, `text` or `fetch`, `input` says what memory or the fetcher answered. */
+  advance(id: number, input: Input): Outcome {
+    this.load(id);
+    return this.#outcome(() => this.#run(input, true));
+  }
+
+  /** An event reaches this CPU before its next instruction; what it fetched is thrown away. Null where it cannot. */
+  deliver(id: number, event: Event): Outcome | null {
+    this.load(id);
+    this.pending = null;
+    this.put('shadow', false);
+    let taken = true;
+    const outcome = this.#outcome(() => {
+      this.#first = true;
+      this.drain();
+      taken = deliver(this, event);
+      return taken ? this.#run({}, false) : -1;
+    });
+    return taken ? outcome : null;
+  }
+
+  #outcome(run: () => number): Outcome {
+    this.notes = [];
+    this.writes = [];
+    this.bad = [];
+    let next = -1;
+    let unknown: string | null = null;
+    try {
+      next = run();
+    } catch (error) {
+      if (error instanceof Crash) this.fault(error.property, error.message);
+      else if (error instanceof Unknown) unknown = error.message;
+      else throw error;
+    }
+    return { next, notes: this.notes, writes: this.writes, bad: this.bad, unknown };
+  }
+
+  /** Until the next visible action; `first` tells that the next action is allowed to be visible. */
+  #run(input: Input, first: boolean): number {
+    const { scene, cpu } = this;
+    for (let count = 0; ; count++) {
+      if (count > RUNAWAY) throw new Unknown(`more than ${RUNAWAY} instructions at ${hex(this.rip)} without anything visible`);
+      this.#input = first ? input : null;
+      this.#first = first;
+      if (this.bad.some(({ property }) => !SOFT.has(property))) return this.save('dead', 0, 0);
+      if (cpu.rip === scene.done) this.put('done', true);
+      if (this.is('done')) return this.save('done', 0, 0);
+      if (this.is('stopped') && this.contexts.length === 1) return this.save('local', 0, 0);
+      if (this.is('trapped')) {
+        if (!first && this.grain.plain) return this.save('step', 0, 0);
+        deliverTrap(this);
+        first = false;
+        continue;
+      }
+      const at = cpu.rip;
+      const site = scene.siteAt(at);
+      let decoded: Decoded;
+      if (this.pending !== null) {
+        if (!first) return this.save('retire', at, 0);
+        decoded = this.#decodeFetched(this.pending);
+        this.pending = null;
+      } else if (site >= 0) {
+        const { length, meant } = scene.sites[site] as Scene['sites'][number];
+        if (!first || input.bytes === undefined) return this.save('fetch', at, length);
+        this.open(site);
+        decoded = this.#decodeFetched(input.bytes);
+        const own = input.bytes.slice(0, decoded.insn.length);
+        if (!meant.has(own.join())) {
+          this.fault('torn', `a mixture is executed: ${own.map((byte) => byte.toString(16).padStart(2, '0')).join(' ')}`);
+          return this.save('dead', 0, 0);
+        }
+        if (decoded.key !== 'int3' && !scene.transparent.has(own.join())) this.#begin();
+        if (this.grain.split) {
+          this.pending = own;
+          return this.save('retire', at, 0);
+        }
+      } else {
+        if (!first && this.grain.plain) return this.save('step', 0, 0);
+        decoded = this.#decodeStatic(at);
+      }
+      const stop = this.#step(decoded, first);
+      if (stop !== null) return this.save(stop.stop, stop.at, stop.size);
+      first = false;
+    }
+  }
+
+  #decodeStatic(at: Addr): Decoded {
+    let decoded = this.#static.get(at);
+    if (decoded !== undefined) return decoded;
+    const bytes: number[] = [];
+    for (let i = 0; i < 15; i++) {
+      const byte = this.scene.byte(at + i);
+      if (byte === undefined) break;
+      bytes.push(byte);
+    }
+    if (bytes.length === 0) throw new Crash('target', `control goes to ${hex(at)}, where no code lies`);
+    const insn = decode(bytes);
+    if (insn === 'short' || insn === 'unknown') throw new Unknown(`no row for the instruction at ${hex(at)}: ${bytes.map((b) => b.toString(16)).join(' ')}`);
+    for (let i = 0; i < insn.length; i++) if (this.scene.isPatchable(at + i, 1)) throw new Crash('torn', `control goes to ${hex(at)}, into the middle of a site`);
+    decoded = describe(insn);
+    this.#static.set(at, decoded);
+    return decoded;
+  }
+
+  #decodeFetched(bytes: readonly number[]): Decoded {
+    const key = bytes.join();
+    let decoded = this.#fetched.get(key);
+    if (decoded === undefined) {
+      const insn = decode(bytes);
+      this.#fetched.set(key, (decoded = typeof insn === 'string' ? insn : describe(insn)));
+    }
+    // A mixture need not be an instruction, or may go on into the next one: torn either way, whatever it does.
+    if (typeof decoded === 'string') throw new Crash('torn', `a mixture is fetched that is no instruction: ${bytes.map((b) => b.toString(16).padStart(2, '0')).join(' ')}`);
+    return decoded;
+  }
+
+  /** Executes one instruction, or says why it must wait to be the first of a macro-step. */
+  #step({ insn, key, locked }: Decoded, first: boolean): Visible | null {
+    const { cpu, scene } = this;
+    const wasOn = this.on;
+    this.#locked = locked;
+    if (!first && wasOn && (key === 'cli' || key === 'popfq') && scene.environment === 'kernel') return new Visible('local', 0, 0);
+    // Back from an interrupt that came just before a target's first instruction is no new entry; back from a trap is.
+    const resumes = key === 'iretq' && CONTEXTS[this.top.kind] !== 'trap';
+    const transfer = this.grain.split && TRANSFERS.has(key) && !resumes;
+    if (transfer) {
+      this.#regs.set(cpu.r);
+      [this.#rip, this.#flags, this.#ssp] = [cpu.rip, cpu.flags, cpu.ssp];
+    }
+    const at = cpu.rip;
+    const rsp = this.rsp;
+    let outcome;
+    try {
+      if (locked) this.drain();
+      outcome = execute(insn, cpu, this);
+    } catch (error) {
+      if (error instanceof Visible) return error;
+      throw error;
+    }
+    this.steps++;
+    if (transfer && !first && scene.target(cpu.rip) >= 0) {
+      cpu.r.set(this.#regs);
+      [cpu.rip, cpu.flags, cpu.ssp] = [this.#rip, this.#flags, this.#ssp];
+      return new Visible('enter', 0, 0);
+    }
+    this.put('shadow', false);
+    let moved = false;
+    switch (outcome) {
+      case 'next':
+      case 'swapgs':
+      case 'popf':
+      case 'cli':
+        break;
+      case 'sti':
+        this.put('shadow', !wasOn);
+        break;
+      case 'jump-indirect':
+      case 'call-indirect':
+        if (!scene.isRetpoline(at)) this.fault('indirect-branch', `an indirect ${outcome === 'jump-indirect' ? 'jump' : 'call'} at ${scene.nameOf(at)}`);
+        moved = true;
+        break;
+      case 'jump':
+      case 'call':
+        moved = true;
+        break;
+      case 'return': {
+        const word = this.#byteOf(rsp) >> 3;
+        if (((this.tag[word] as number) & 1) === 0 && !scene.isRetpoline(at)) this.fault('indirect-branch-strict', `a return at ${scene.nameOf(at)} that matches no call`);
+        this.tag[word] = 0;
+        moved = true;
+        break;
+      }
+      case 'fence':
+        this.drain();
+        break;
+      case 'serialise':
+        this.drain();
+        this.notes.push({ note: 'serialise', level: 0 });
+        break;
+      case 'iret':
+        this.drain();
+        leave(this);
+        moved = !resumes;
+        break;
+      case 'int3':
+        trap(this, at);
+        break;
+      case 'syscall':
+        if (scene.environment !== 'user') throw new Unknown('SYSCALL in the kernel');
+        moved = CONTEXTS[this.top.kind] === 'trap';
+        if (systemCall(this, moved && !first && this.grain.split)) return new Visible('enter', 0, 0);
+        break;
+      case 'halt':
+        throw new Unknown('HLT');
+      case 'undefined':
+        if (scene.isUnclaimed(at)) throw new Crash('stray-trap', 'a trap that the protocol planted is claimed by nobody');
+        throw new Crash('target', `#UD at ${scene.nameOf(at)}`);
+      case 'general-protection':
+        throw new Crash('stack', `#GP at ${scene.nameOf(at)}${key === 'iretq' ? ': the exception frame is damaged' : ''}`);
+      case 'control-protection':
+        throw new Crash('shadow-stack', `#CP at ${scene.nameOf(at)}`);
+      case 'sysret':
+        throw new Unknown('SYSRET');
+    }
+    if (outcome === 'call' || outcome === 'call-indirect') this.called(this.rsp);
+    if (moved) {
+      const target = scene.target(cpu.rip);
+      if (target >= 0) this.#enter(target);
+    }
+    if (this.top.site >= 0) this.#close();
+    if (scene.isProbe(cpu.rip)) this.#probe();
+    return null;
+  }
+  readonly #regs = new BigUint64Array(16);
+  #rip = 0;
+  #flags = 0;
+  #ssp: Addr | null = null;
+}
+
+/** Violations after which the machine still does what the program says: the path goes on. */
+export const SOFT: ReadonlySet<string> = new Set(['lockdep', 'unwind', 'indirect-branch', 'indirect-branch-strict', 'after-update-strict']);
+
+const TRANSFERS: ReadonlySet<string> = new Set(['call', 'jmp', 'ret', 'iretq', 'j{cc}']);
+
+function describe(insn: Insn): Decoded {
+  const { key } = insn.form;
+  return { insn, key, locked: isLocked(insn) };
+}

@@ -1,0 +1,195 @@
+// What interrupts a CPU, and how it comes back. In the kernel an event is the processor's own work (SDM volume 3,
+// 6.14): frame on a stack, IF and RIP from the gate; everything after that is code. In a process it is the
+// kernel's work too: exception, signal frame, rt_sigreturn, which are single steps here because no part of
+// them reads patched text; only their stack layout and what serialises in them can be told from outside.
+
+import type { Addr } from '../../base/addr.js';
+import { UCONTEXT_REGS, SIGFRAME } from './sigframe.js';
+import { FLAG, SELECTOR } from './cpu.js';
+import { CONTEXTS, Crash, Unknown, type ContextKind, type Interrupted } from './context.js';
+import { PERCPU } from '../../trap/kernel.js';
+
+export const EVENTS = ['irq', 'nmi', 'mc', 'db', 'signal', 'ipi', 'stop', 'release', 'release-serialise'] as const;
+export type Event = (typeof EVENTS)[number];
+
+const kindOf = (kind: ContextKind): number => CONTEXTS.indexOf(kind);
+
+function enter(core: Interrupted, kind: ContextKind, rsp: Addr): void {
+  core.contexts.push({ kind: kindOf(kind), site: -1, entered: 0, passes: 0, snapshot: 0, rsp });
+}
+
+/** False where the CPU cannot take it now. */
+export function deliver(core: Interrupted, event: Event): boolean {
+  const { scene } = core;
+  switch (event) {
+    case 'ipi':
+      // The handler serialises and then acknowledges; that it serialises once more on its way out adds nothing, for
+      // whoever waits for the acknowledgement has stored nothing in between.
+      core.notes.push({ note: 'serialise', level: 0 });
+      return true;
+    case 'stop':
+      core.put('stopped', true);
+      return true;
+    case 'release':
+    case 'release-serialise':
+      core.put('stopped', false);
+      if (event === 'release-serialise') core.notes.push({ note: 'serialise', level: 0 });
+      return true;
+    case 'irq':
+      if (!core.on || core.is('stopped')) return false;
+      interrupt(core, 'irq', scene.gates.irq, null);
+      return true;
+    case 'nmi':
+      return nonMaskable(core);
+    case 'mc':
+    case 'db':
+      if (core.contexts.some(({ kind }) => kind === kindOf(event))) return false;
+      interrupt(core, event, scene.gates[event], scene.ist(event, 0));
+      return true;
+    case 'signal':
+      if (core.is('asyncBlocked') || core.is('trapped')) return false;
+      signal(core, 'signal', scene.gates.signal);
+      return true;
+  }
+}
+
+/**
+ * NMI is blocked until the next IRET, whosever that is (SDM volume 3, 6.7.1). Linux answers a second one that
+ * such an early IRET lets in by marking it and running the body again (entry_64.S, repeat_nmi).
+ */
+function nonMaskable(core: Interrupted): boolean {
+  const { scene } = core;
+  if (core.is('nmiBlocked')) return false;
+  if (core.nmiLevel === 0 || scene.nmiRaw) {
+    if (core.nmiLevel === 2) return false;
+    interrupt(core, 'nmi', scene.gates.nmi, scene.ist('nmi', core.nmiLevel));
+    core.nmiLevel++;
+    core.put('nmiBlocked', true);
+    return true;
+  }
+  // In the last instructions of the first NMI Linux sees by the address that it must not be merely marked; that
+  // equals one that arrives just after them.
+  if (scene.isNmiTail(core.rip)) return false;
+  const repeat = scene.gsBase + PERCPU.repeat;
+  if (core.read(repeat, 8) !== 0n) return false;
+  core.write(repeat, 8, 1n);
+  core.notes.push({ note: 'serialise', level: 0 });
+  return true;
+}
+
+/** RSP is aligned to 16, then SS, RSP, RFLAGS, CS and RIP are pushed; the gate clears IF. */
+function interrupt(core: Interrupted, kind: ContextKind, gate: Addr, stack: Addr | null): void {
+  const { cpu, scene } = core;
+  const old = core.rsp;
+  const shadow = cpu.ssp;
+  core.rsp = stack ?? Math.floor(old / 16) * 16;
+  core.push(BigInt(SELECTOR.kernelData));
+  core.push(BigInt.asUintN(64, BigInt(old)));
+  core.push(BigInt(cpu.flags));
+  core.push(BigInt(SELECTOR.kernelCode));
+  core.push(BigInt.asUintN(64, BigInt(core.rip)));
+  if (shadow !== null) {
+    // SDM volume 3, 17.2.5: an IST event goes to a shadow stack of its own; the frame there is CS, LIP, SSP.
+    const ssp = stack === null ? shadow : scene.shadowIst(kind, core.nmiLevel);
+    [BigInt(SELECTOR.kernelCode), BigInt.asUintN(64, BigInt(core.rip)), BigInt.asUintN(64, BigInt(shadow))].forEach((value, i) => core.write(ssp - 8 * (i + 1), 8, value));
+    cpu.ssp = ssp - 24;
+  }
+  enter(core, kind, old);
+  cpu.flags &= ~(FLAG.if | FLAG.tf | FLAG.nt | FLAG.rf);
+  core.rip = gate;
+}
+
+/** An int3 retires; RIP is behind it. */
+export function trap(core: Interrupted, at: Addr): void {
+  const { scene } = core;
+  core.drain();
+  if (scene.environment === 'kernel') {
+    interrupt(core, 'trap', scene.gates.trap, null);
+    return;
+  }
+  if (core.is('trapBlocked')) throw new Crash('stray-trap', 'an int3 while SIGTRAP is blocked kills the process');
+  void at;
+  core.put('trapped', true);
+}
+
+/** IRET: back to what was interrupted; NMI may come again. It serialises. */
+export function leave(core: Interrupted): void {
+  const gone = core.contexts.pop();
+  if (gone === undefined || core.contexts.length === 0) throw new Crash('target', 'IRET without an event to return from');
+  if (gone.site >= 0) core.fault('target', 'the interrupt returned in the middle of its pass');
+  if (gone.kind === kindOf('nmi')) core.nmiLevel--;
+  core.put('nmiBlocked', false);
+  core.notes.push({ note: 'serialise', level: 0 });
+}
+
+/** The kernel leaves the exception for the SIGTRAP handler, by IRET. */
+export function deliverTrap(core: Interrupted): void {
+  core.put('trapped', false);
+  signal(core, 'trap', core.scene.gates.trap);
+}
+
+/** A signal frame below the red zone, as the kernel builds it (arch/x86/kernel/signal_64.c), without the vector state. */
+function signal(core: Interrupted, kind: 'trap' | 'signal', handler: Addr): void {
+  const { cpu, scene } = core;
+  const old = core.rsp;
+  const frame = Math.floor((old - 128 - SIGFRAME.size) / 16) * 16 - 8;
+  const uc = frame + SIGFRAME.ucontext;
+  const info = frame + SIGFRAME.siginfo;
+  const mask = (core.is('asyncBlocked') ? 1n : 0n) | (core.is('trapBlocked') ? 2n : 0n);
+  core.write(frame, 8, BigInt(scene.restorer));
+  UCONTEXT_REGS.forEach((offset, n) => core.write(uc + offset, 8, cpu.r[n] as bigint));
+  core.write(uc + SIGFRAME.rip, 8, BigInt(core.rip));
+  core.write(uc + SIGFRAME.flags, 8, BigInt(cpu.flags));
+  core.write(uc + SIGFRAME.mask, 8, mask);
+  core.write(info, 4, kind === 'trap' ? 5n : 10n);
+  core.write(info + 8, 4, kind === 'trap' ? 0x80n : 0n);
+  enter(core, kind, old);
+  core.called(frame); // the return into the restorer is the system's, and no protocol's doing
+  core.rsp = frame;
+  cpu.r[7] = kind === 'trap' ? 5n : 10n;
+  cpu.r[6] = BigInt(info);
+  cpu.r[2] = BigInt(uc);
+  core.rip = handler;
+  if (kind === 'signal') core.put('asyncBlocked', true);
+  if (kind === 'trap' && !scene.nodefer) core.put('trapBlocked', true);
+  if (cpu.ssp !== null) {
+    // shstk_setup: a token (old SSP with bit 63), then the restorer's address.
+    core.write(cpu.ssp - 8, 8, BigInt(cpu.ssp) | (1n << 63n));
+    core.write(cpu.ssp - 16, 8, BigInt(scene.restorer));
+    cpu.ssp -= 16;
+  }
+  core.notes.push({ note: 'serialise', level: 0 });
+}
+
+const RT_SIGRETURN = 15n;
+
+/** True when it is rt_sigreturn to the first instruction of a target and must wait to be seen; nothing has changed then. */
+export function systemCall(core: Interrupted, wait: boolean): boolean {
+  const { cpu, scene } = core;
+  if (cpu.r[0] !== RT_SIGRETURN) throw new Crash('stray-trap', `system call ${String(cpu.r[0])}: the handler gave a trap up`);
+  const uc = core.rsp;
+  const rip = Number(core.read(uc + SIGFRAME.rip, 8));
+  if (wait && scene.target(rip) >= 0) {
+    core.rip -= 2;
+    return true;
+  }
+  const gone = core.contexts.pop();
+  if (gone === undefined || core.contexts.length === 0) throw new Crash('target', 'rt_sigreturn without a signal');
+  if (gone.site >= 0) core.fault('target', 'the signal handler returned in the middle of its pass');
+  if (cpu.ssp !== null) {
+    const token = core.read(cpu.ssp, 8);
+    if (token >> 63n !== 1n) throw new Crash('shadow-stack', 'rt_sigreturn finds no token on the shadow stack');
+    cpu.ssp = Number(BigInt.asUintN(63, token));
+  }
+  UCONTEXT_REGS.forEach((offset, n) => (cpu.r[n] = core.read(uc + offset, 8)));
+  cpu.flags = Number(core.read(uc + SIGFRAME.flags, 8));
+  const mask = core.read(uc + SIGFRAME.mask, 8);
+  core.put('asyncBlocked', (mask & 1n) !== 0n);
+  core.put('trapBlocked', (mask & 2n) !== 0n);
+  if (rip < 0) throw new Unknown('rt_sigreturn to a kernel address');
+  core.rip = rip;
+  core.drain();
+  if (scene.sigreturnSerialises) core.notes.push({ note: 'serialise', level: 0 });
+  return false;
+}
+

@@ -1,0 +1,100 @@
+// Hash-consing: equal contents get equal small ids, so that a state of the search is a handful of ids and
+// comparing two states is comparing integers (SPIN's COLLAPSE, Holzmann 1997). Ids are dense
+// from 0, in order of first appearance, and permanent.
+
+/** Variable-length runs of 32-bit words, kept end to end in one growing array. */
+export class WordTable {
+  #words: Uint32Array<ArrayBuffer> = new Uint32Array(1 << 12);
+  #start: Uint32Array<ArrayBuffer> = new Uint32Array(1 << 8);
+  #slots: Int32Array<ArrayBuffer> = new Int32Array(1 << 9).fill(-1);
+  #count = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Bytes held, slots included. */
+  get bytes(): number {
+    return this.#words.byteLength + this.#start.byteLength + this.#slots.byteLength;
+  }
+
+  intern(run: Uint32Array, length: number = run.length): number {
+    let hash = length;
+    for (let i = 0; i < length; i++) {
+      hash = Math.imul(hash ^ (run[i] as number), 0x9e3779b1);
+      hash ^= hash >>> 15;
+    }
+    let slot = hash & (this.#slots.length - 1);
+    for (; ; slot = (slot + 1) & (this.#slots.length - 1)) {
+      const id = this.#slots[slot] as number;
+      if (id < 0) break;
+      if (this.#equals(id, run, length)) return id;
+    }
+    const id = this.#count++;
+    const begin = this.#start[id] as number;
+    if (begin + length > this.#words.length) this.#words = grown(this.#words, begin + length);
+    if (id + 2 > this.#start.length) this.#start = grown(this.#start, id + 2);
+    for (let i = 0; i < length; i++) this.#words[begin + i] = run[i] as number;
+    this.#start[id + 1] = begin + length;
+    this.#slots[slot] = id;
+    if (this.#count * 2 > this.#slots.length) this.#rehash();
+    return id;
+  }
+
+  /** A view, valid until the next `intern`. */
+  get(id: number): Uint32Array {
+    return this.#words.subarray(this.#start[id] as number, this.#start[id + 1] as number);
+  }
+
+  #equals(id: number, run: Uint32Array, length: number): boolean {
+    const begin = this.#start[id] as number;
+    if ((this.#start[id + 1] as number) - begin !== length) return false;
+    for (let i = 0; i < length; i++) if (this.#words[begin + i] !== run[i]) return false;
+    return true;
+  }
+
+  #rehash(): void {
+    const slots = new Int32Array(this.#slots.length * 2).fill(-1);
+    for (let id = 0; id < this.#count; id++) {
+      const begin = this.#start[id] as number;
+      const end = this.#start[id + 1] as number;
+      let hash = end - begin;
+      for (let i = begin; i < end; i++) {
+        hash = Math.imul(hash ^ (this.#words[i] as number), 0x9e3779b1);
+        hash ^= hash >>> 15;
+      }
+      let slot = hash & (slots.length - 1);
+      while ((slots[slot] as number) >= 0) slot = (slot + 1) & (slots.length - 1);
+      slots[slot] = id;
+    }
+    this.#slots = slots;
+  }
+}
+
+function grown(words: Uint32Array, needed: number): Uint32Array<ArrayBuffer> {
+  const larger = new Uint32Array(Math.max(needed, words.length * 2));
+  larger.set(words);
+  return larger;
+}
+
+/** Small values that are cheap to spell: named by their JSON text. */
+export class ValueTable<T> {
+  readonly #ids = new Map<string, number>();
+  readonly #values: T[] = [];
+
+  get count(): number {
+    return this.#values.length;
+  }
+
+  intern(value: T): number {
+    const key = JSON.stringify(value);
+    const known = this.#ids.get(key);
+    if (known !== undefined) return known;
+    this.#ids.set(key, this.#values.length);
+    return this.#values.push(value) - 1;
+  }
+
+  get(id: number): T {
+    return this.#values[id] as T;
+  }
+}

@@ -1,0 +1,461 @@
+// The transition relation. A state is [patcher, environment, cpu...], all ids of interned parts:
+//
+//   patcher      program counter and store buffer
+//   environment  shared data, which targets are current and which replaced, how many NMIs and #MCs are left
+//   cpu          core image, view of the text, windows of its passes, request it has not answered, bytes fetched so far
+//
+// CPUs meet only in the environment and in what the patcher does to all of them (a broadcast), so the moves of a
+// CPU depend on (cpu, environment) and are computed once for each such pair.
+
+import { invariant } from '../../base/invariant.js';
+import type { Bad, Note } from './context.js';
+import { Core, SOFT, type Grain, type Input, type Node, type Outcome } from './core.js';
+import type { Event } from './events.js';
+import type { Write } from './memory.js';
+import { ValueTable, WordTable } from './intern.js';
+import type { Op } from './patcher.js';
+import { TARGETS, type Scene } from './scene.js';
+import { Text, type Chunk, type FetchLevel, type Partial } from './text.js';
+
+/** A move of one CPU. `cpu` is -1 where the path ends in a violation. */
+export interface Move {
+  readonly cpu: number;
+  readonly environment: number;
+  readonly bad: readonly Bad[];
+  readonly unknown: string | null;
+  readonly label: MoveLabel;
+}
+export type MoveLabel =
+  | { readonly kind: 'run'; readonly stop: string; readonly at: number; readonly bytes: readonly number[] | null; readonly value: bigint | null }
+  | { readonly kind: 'event'; readonly event: Event }
+  | { readonly kind: 'flush' };
+
+/** A move of the patcher; `broadcast` changes every CPU. */
+export interface PatcherMove {
+  readonly patcher: number;
+  readonly environment: number;
+  readonly broadcast: number;
+  /** Only when no CPU has an unanswered request. */
+  readonly answered: boolean;
+  readonly op: Op;
+  readonly flush: boolean;
+}
+
+interface Env {
+  readonly data: readonly string[];
+  readonly current: number;
+  readonly replaced: number;
+  readonly nmis: number;
+  readonly mcs: number;
+  readonly dbs: number;
+}
+
+type Broadcast = { readonly kind: 'commit'; readonly op: number } | { readonly kind: 'request'; readonly what: number } | { readonly kind: 'barrier' } | { readonly kind: 'current'; readonly mask: number } | { readonly kind: 'release'; readonly serialise: boolean };
+
+/** What a CPU has been asked for and not answered. */
+export const REQUEST = { none: 0, ipi: 1, stop: 2 } as const;
+
+/** One pass's window, packed: targets current since its first fetch, those allowed, those replaced when its call began. */
+const WINDOW = { since: 0, allowed: 8, replaced: 16, begun: 1 << 24, live: 1 << 25 } as const;
+
+export interface ModelOptions {
+  readonly fetch: FetchLevel;
+  readonly chunk: Chunk;
+  readonly grain: Grain;
+  readonly nmis: number;
+  readonly mcs: number;
+  readonly dbs: number;
+}
+
+const NODE = 0;
+const VIEW = 1;
+const REQ = 2;
+const PARTIAL = 3;
+const WINDOWS = 4;
+
+export class Model {
+  readonly scene: Scene;
+  readonly ops: readonly Op[];
+  readonly options: ModelOptions;
+  readonly core: Core;
+  readonly text: Text;
+  /** Some CPU wrote shared data: CPUs are then not independent of each other. */
+  cpusWrite = false;
+  readonly #cpus = new WordTable();
+  readonly #patchers = new WordTable();
+  readonly #envs = new ValueTable<Env>();
+  readonly #partials = new ValueTable<Partial>();
+  readonly #broadcasts = new ValueTable<Broadcast>();
+  readonly #moves: (Map<number, readonly Move[]> | undefined)[] = [];
+  readonly #outcomes: (Map<string, Outcome> | undefined)[] = [];
+  readonly #events: (Map<Event, Outcome | null> | undefined)[] = [];
+  readonly #broadcasted: Int32Array<ArrayBuffer>[] = [];
+  readonly #patcherMoves = new Map<number, readonly PatcherMove[]>();
+  readonly #scratch = new Uint32Array(32);
+
+  constructor(scene: Scene, ops: readonly Op[], options: ModelOptions) {
+    this.scene = scene;
+    this.ops = ops;
+    this.options = options;
+    this.core = new Core(scene, options.grain);
+    const bytes = scene.sites.flatMap((site) => (site.contents[0] as readonly number[]).map((value, i) => ({ at: site.at + i, value })));
+    const written = new Set(ops.flatMap((op) => (op.op === 'store' ? op.bytes.map((_, i) => op.at + i) : [])));
+    this.text = new Text(options.fetch, options.chunk, bytes.filter(({ at }) => written.has(at)));
+    this.#partials.intern([]);
+  }
+
+  get parts(): { readonly images: number; readonly cpus: number; readonly environments: number; readonly instructions: number } {
+    return { images: this.core.nodes, cpus: this.#cpus.count, environments: this.#envs.count, instructions: this.core.steps };
+  }
+
+  // ---------------------------------------------------------------------------------------------- states
+
+  initial(cpus: number): Int32Array {
+    const { core, scene } = this;
+    const { start } = scene;
+    core.mem.fill(0n);
+    core.tag.fill(0);
+    core.cpu.r.set(start.registers);
+    core.rsp = start.rsp;
+    core.rip = start.rip;
+    core.cpu.flags = start.flags;
+    core.cpu.user = scene.environment === 'user';
+    const shadow = scene.regions.find(({ name }) => name === 'shadow');
+    core.cpu.ssp = shadow === undefined ? null : shadow.at + shadow.bytes;
+    core.contexts = [{ kind: 0, site: -1, entered: 0, passes: 0, snapshot: 0, rsp: start.rsp }];
+    core.bits = core.nmiLevel = 0;
+    core.buffer = [];
+    core.pending = null;
+    if (scene.environment === 'kernel') core.mem[scene.lockdepWord] = 1n;
+    const node = core.begin();
+    const env = this.#envs.intern({
+      data: scene.shared.initial.map(String),
+      current: 1 << (scene.sequence[0] as number),
+      replaced: 0,
+      nmis: this.options.nmis,
+      mcs: this.options.mcs,
+      dbs: this.options.dbs,
+    });
+    const cpu = this.#cpu(node, this.text.initial(), REQUEST.none, 0, []);
+    return Int32Array.from([this.#patcher(0, []), env, ...Array.from({ length: cpus }, () => cpu)]);
+  }
+
+  #cpu(node: number, view: number, request: number, partial: number, windows: readonly number[]): number {
+    let length = windows.length;
+    while (length > 0 && windows[length - 1] === 0) length--;
+    const words = this.#scratch;
+    words[NODE] = node;
+    words[VIEW] = view;
+    words[REQ] = request;
+    words[PARTIAL] = partial;
+    for (let i = 0; i < length; i++) words[WINDOWS + i] = windows[i] as number;
+    return this.#cpus.intern(words, WINDOWS + length);
+  }
+  #patcher(pc: number, buffer: readonly number[]): number {
+    return this.#patchers.intern(Uint32Array.from([pc, ...buffer]));
+  }
+
+  nodeOf(cpu: number): Node {
+    return this.core.node(this.#cpus.get(cpu)[NODE] as number);
+  }
+  viewOf(cpu: number): number {
+    return this.#cpus.get(cpu)[VIEW] as number;
+  }
+  requestOf(cpu: number): number {
+    return this.#cpus.get(cpu)[REQ] as number;
+  }
+  patcherDone(patcher: number): boolean {
+    const [pc, ...buffer] = this.#patchers.get(patcher);
+    return pc === this.ops.length && buffer.length === 0;
+  }
+
+  // ---------------------------------------------------------------------------------------------- a CPU
+
+  moves(cpu: number, environment: number): readonly Move[] {
+    const row = (this.#moves[cpu] ??= new Map<number, readonly Move[]>());
+    let moves = row.get(environment);
+    if (moves === undefined) row.set(environment, (moves = this.#compute(cpu, environment)));
+    return moves;
+  }
+
+  #compute(cpu: number, environment: number): readonly Move[] {
+    const [id, view, request, partial, ...windows] = this.#cpus.get(cpu) as unknown as [number, number, number, number, ...number[]];
+    const node = this.core.node(id);
+    const env = this.#envs.get(environment);
+    const moves: Move[] = [];
+    const add = (outcome: Outcome, label: MoveLabel, change: { view?: number; request?: number; env?: Env; environment?: number; strict?: boolean } = {}) => {
+      moves.push(this.#apply(outcome, label, { cpu: { view: change.view ?? view, request: change.request ?? request, windows }, env: change.env ?? env, environment: change.environment ?? environment, strict: change.strict ?? false }));
+    };
+    const run = (input: Input, key: string, change: { view?: number; strict?: boolean } = {}) =>
+      add(this.#advance(id, input, key), { kind: 'run', stop: node.stop, at: node.stop === 'fetch' ? node.rip : node.at, bytes: input.bytes ?? null, value: input.value ?? null }, change);
+
+    if (node.stop === 'dead') return moves;
+    if (!node.done && !node.waiting) {
+      switch (node.stop) {
+        case 'fetch':
+          this.#fetch(node, view, partial, run, (next) => {
+            moves.push({ cpu: this.#cpu(id, view, request, next, windows), environment, bad: [], unknown: null, label: { kind: 'run', stop: 'piece', at: node.rip, bytes: null, value: null } });
+          });
+          break;
+        case 'load': {
+          const value = BigInt(env.data[node.at] as string);
+          run({ value }, `v${value}`);
+          break;
+        }
+        case 'text': {
+          let value = 0n;
+          for (let i = node.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.#memory(view, node.at + i));
+          run({ value }, `v${value}`);
+          break;
+        }
+        default: {
+          // Cut at every instruction, a stop does not yet know what its instruction will ask for.
+          const next = this.#advance(id, {}, '').next;
+          const asks = next < 0 ? node : this.core.node(next);
+          if ((asks.stop === 'load' || asks.stop === 'text') && node.stop === 'step' && asks.rip === node.rip) return this.#compute(this.#cpu(next, view, request, partial, windows), environment);
+          run({}, '');
+        }
+      }
+    }
+    // What comes between a fetch and its retirement throws the fetch away and so might as well have come before
+    // it; what comes before the last jump into a target might as well come after it.
+    const between = !this.options.grain.plain && (node.stop === 'retire' || node.stop === 'enter');
+    if (!node.done && !between) {
+      const { events } = this.scene;
+      const event = (name: Event, left: number) => {
+        const outcome = this.#deliver(id, name);
+        if (outcome !== null) add(outcome, { kind: 'event', event: name }, { env: this.#envs.get(left), environment: left });
+      };
+      if (events.irq && node.interruptible && !node.inside.has('irq')) event('irq', environment);
+      if (events.nmi && !node.nmiBlocked && env.nmis > 0) event('nmi', this.#spent(environment, 'nmis'));
+      if (events.mc && env.mcs > 0) event('mc', this.#spent(environment, 'mcs'));
+      if (events.db && env.dbs > 0) event('db', this.#spent(environment, 'dbs'));
+      if (events.signal) event('signal', environment);
+    }
+    if (request === REQUEST.ipi && !between && node.interruptible) {
+      const outcome = this.#deliver(id, 'ipi');
+      if (outcome !== null) add(outcome, { kind: 'event', event: 'ipi' }, { request: REQUEST.none });
+    }
+    if (request === REQUEST.stop && !between && node.interruptible) {
+      const outcome = this.#deliver(id, 'stop');
+      if (outcome !== null) add(outcome, { kind: 'event', event: 'stop' }, { request: REQUEST.none });
+    }
+    if (node.buffered > 0) {
+      const outcome = this.core.flush(id);
+      add(outcome, { kind: 'flush' });
+    }
+    return moves;
+  }
+
+  readonly #left = new Map<string, number>();
+  /** The environment with one event of a bounded kind fewer. */
+  #spent(environment: number, what: 'nmis' | 'mcs' | 'dbs'): number {
+    const key = `${environment}${what}`;
+    let id = this.#left.get(key);
+    if (id === undefined) {
+      const env = this.#envs.get(environment);
+      this.#left.set(key, (id = this.#envs.intern({ ...env, [what]: env[what] - 1 })));
+    }
+    return id;
+  }
+
+  #memory(view: number, at: number): number {
+    return this.text.isPatchable(at) ? this.text.newest(view, at) : (this.scene.byte(at) as number);
+  }
+
+  #fetch(node: Node, view: number, partial: number, run: (input: Input, key: string, change?: { view?: number; strict?: boolean }) => void, piece: (partial: number) => void): void {
+    const { text } = this;
+    const at = node.rip;
+    const fixed = (where: number) => this.scene.byte(where) as number;
+    if (text.level === 'F1' || text.level === 'F1d' || text.level === 'F1a') {
+      const known = this.#partials.get(partial);
+      const got: Partial = known.length > 0 ? known : Array.from({ length: node.length }, (_, i) => (text.isPatchable(at + i) ? null : fixed(at + i)));
+      const ways = got.includes(null) ? text.piece(view, at, got) : [got];
+      for (const way of ways) {
+        if (way.includes(null)) piece(this.#partials.intern(way));
+        else run({ bytes: way as readonly number[] }, `b${way.join()}`);
+      }
+      return;
+    }
+    for (const { bytes, view: after, strict } of text.fetch(view, at, node.length, fixed)) run({ bytes }, `b${bytes.join()}`, { view: after, strict });
+  }
+
+  #advance(id: number, input: Input, key: string): Outcome {
+    const row = (this.#outcomes[id] ??= new Map<string, Outcome>());
+    let outcome = row.get(key);
+    if (outcome === undefined) row.set(key, (outcome = this.core.advance(id, input)));
+    return outcome;
+  }
+  #deliver(id: number, event: Event): Outcome | null {
+    const row = (this.#events[id] ??= new Map<Event, Outcome | null>());
+    let outcome = row.get(event);
+    if (outcome === undefined) row.set(event, (outcome = this.core.deliver(id, event)));
+    return outcome;
+  }
+
+  /** An outcome of the core, put into time: windows, view, shared data. */
+  #apply(outcome: Outcome, label: MoveLabel, before: { cpu: { view: number; request: number; windows: readonly number[] }; env: Env; environment: number; strict: boolean }): Move {
+    let { view } = before.cpu;
+    let { env } = before;
+    const windows = [...before.cpu.windows];
+    const bad = [...outcome.bad];
+    if (before.strict) bad.push({ property: 'torn', text: 'bytes that changed since this CPU serialised are executed' });
+    for (const note of outcome.notes) view = this.#note(note, view, windows, env, bad);
+    if (outcome.writes.length > 0) this.cpusWrite = true;
+    if (outcome.writes.length > 0) env = { ...env, data: written(env.data, outcome.writes) };
+    const dead = outcome.next < 0 || bad.some(({ property }) => !SOFT.has(property));
+    return {
+      cpu: dead ? -1 : this.#cpu(outcome.next, view, before.cpu.request, 0, windows),
+      environment: env === before.env ? before.environment : this.#envs.intern(env),
+      bad,
+      unknown: outcome.unknown,
+      label,
+    };
+  }
+
+  #note(note: Note, view: number, windows: number[], env: Env, bad: Bad[]): number {
+    const { level } = note;
+    const window = windows[level] ?? 0;
+    switch (note.note) {
+      case 'serialise':
+        return this.text.serialise(view);
+      case 'open':
+        while (windows.length <= level) windows.push(0);
+        windows[level] = WINDOW.live | (env.current << WINDOW.since);
+        break;
+      case 'begin':
+        windows[level] = begun(window, env);
+        break;
+      case 'enter': {
+        const now = (window & WINDOW.begun) !== 0 ? window : begun(window, env);
+        windows[level] = now;
+        this.#judge(note.target, now, bad);
+        if ((env.replaced & (1 << note.target)) !== 0) bad.push({ property: 'after-update-strict', text: `${TARGETS[note.target]} is entered after the update that replaced it has returned` });
+        break;
+      }
+      case 'close': {
+        const now = (window & WINDOW.begun) !== 0 ? window : begun(window, env);
+        windows[level] = 0;
+        if (note.ran !== 'target') this.#judge(TARGETS.indexOf(note.ran), now, bad);
+        break;
+      }
+    }
+    return view;
+  }
+
+  #judge(target: number, window: number, bad: Bad[]): void {
+    const name = TARGETS[target] === 'null' ? 'nothing' : TARGETS[target] === 'ret0' ? '"return 0"' : (TARGETS[target] as string);
+    if (((window >> WINDOW.allowed) & (1 << target)) === 0) bad.push({ property: 'target', text: `the pass runs ${name}, which was not current at any instant since its first fetch` });
+    if (((window >> WINDOW.replaced) & (1 << target)) !== 0) bad.push({ property: 'after-update', text: `a call begins after the update that replaced ${name} has returned, and runs it` });
+  }
+
+  // ---------------------------------------------------------------------------------------------- the patcher
+
+  patcherMoves(patcher: number, environment: number): readonly PatcherMove[] {
+    const key = patcher * 0x10000 + environment;
+    let moves = this.#patcherMoves.get(key);
+    if (moves === undefined) this.#patcherMoves.set(key, (moves = this.#patcherCompute(patcher, environment)));
+    return moves;
+  }
+
+  #patcherCompute(patcher: number, environment: number): readonly PatcherMove[] {
+    const [pc, ...buffer] = this.#patchers.get(patcher) as unknown as [number, ...number[]];
+    const env = this.#envs.get(environment);
+    const moves: PatcherMove[] = [];
+    const first = buffer[0];
+    if (first !== undefined) {
+      // TSO: stores reach memory in order, each at any time (SDM volume 3, 9.2.2).
+      const op = this.ops[first] as Op;
+      moves.push({ patcher: this.#patcher(pc, buffer.slice(1)), ...this.#commit(op, first, env), answered: false, op, flush: true });
+    }
+    const op = this.ops[pc];
+    if (op === undefined) return moves;
+    const go = (change: { env?: Env; broadcast?: Broadcast; answered?: boolean } = {}) =>
+      moves.push({
+        patcher: this.#patcher(pc + 1, []),
+        environment: change.env === undefined ? environment : this.#envs.intern(change.env),
+        broadcast: change.broadcast === undefined ? -1 : this.#broadcasts.intern(change.broadcast),
+        answered: change.answered ?? false,
+        op,
+        flush: false,
+      });
+    switch (op.op) {
+      case 'store':
+      case 'write':
+        if (this.scene.tso && !(op.op === 'store' && op.locked)) moves.push({ patcher: this.#patcher(pc + 1, [...buffer, pc]), environment, broadcast: -1, answered: false, op, flush: false });
+        // A LOCKed store waits for the buffer to drain and reaches memory at once.
+        else if (first === undefined) moves.push({ patcher: this.#patcher(pc + 1, []), ...this.#commit(op, pc, env), answered: false, op, flush: false });
+        break;
+      case 'current':
+        moves.push({ patcher: this.#patcher(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: env.current | (1 << op.target) }), broadcast: this.#broadcasts.intern({ kind: 'current', mask: 1 << op.target }), answered: false, op, flush: false });
+        break;
+      case 'return': {
+        const now = 1 << op.target;
+        moves.push({ patcher: this.#patcher(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: now, replaced: (env.replaced | env.current) & ~now }), broadcast: -1, answered: false, op, flush: false });
+        break;
+      }
+      default:
+        // Every way of reaching other CPUs goes through the kernel, and drains the sender's stores first.
+        if (first !== undefined) break;
+        if (op.op === 'send') go({ broadcast: { kind: 'request', what: REQUEST.ipi } });
+        else if (op.op === 'stop') go({ broadcast: { kind: 'request', what: REQUEST.stop } });
+        else if (op.op === 'wait' || op.op === 'stopped') go({ answered: true });
+        else if (op.op === 'barrier') go({ broadcast: { kind: 'barrier' } });
+        else if (op.op === 'release') go({ broadcast: { kind: 'release', serialise: op.serialise } });
+    }
+    return moves;
+  }
+
+  #commit(op: Op, number: number, env: Env): { environment: number; broadcast: number } {
+    if (op.op === 'write') return { environment: this.#envs.intern({ ...env, data: written(env.data, [op.write]) }), broadcast: -1 };
+    return { environment: this.#envs.intern(env), broadcast: this.#broadcasts.intern({ kind: 'commit', op: number }) };
+  }
+
+  /** A CPU after what the patcher did to all of them. */
+  broadcast(id: number, cpu: number): number {
+    let row = this.#broadcasted[id];
+    if (row === undefined || cpu >= row.length) {
+      const larger = new Int32Array(Math.max(1024, 2 * cpu)).fill(-1);
+      if (row !== undefined) larger.set(row);
+      this.#broadcasted[id] = row = larger;
+    }
+    const known = row[cpu] as number;
+    if (known >= 0) return known;
+    const after = this.#broadcast(this.#broadcasts.get(id), cpu);
+    return (row[cpu] = after);
+  }
+
+  #broadcast(what: Broadcast, cpu: number): number {
+    const [node, view, request, partial, ...windows] = this.#cpus.get(cpu) as unknown as [number, number, number, number, ...number[]];
+    switch (what.kind) {
+      case 'commit': {
+        const op = this.ops[what.op] as Op & { op: 'store' };
+        return this.#cpu(node, this.text.commit(view, what.op, op.bytes.map((value, i) => ({ at: op.at + i, value }))), request, partial, windows);
+      }
+      case 'request':
+        return this.#cpu(node, view, what.what, partial, windows);
+      case 'barrier': {
+        const outcome = this.#deliver(node, 'ipi');
+        invariant(outcome !== null, 'a thread answers membarrier wherever it is');
+        return this.#cpu(outcome.next, this.text.serialise(view), request, 0, windows);
+      }
+      case 'current':
+        return this.#cpu(node, view, request, partial, windows.map((window) => ((window & WINDOW.live) !== 0 ? window | (what.mask << WINDOW.since) : window)));
+      case 'release': {
+        const outcome = this.#deliver(node, what.serialise ? 'release-serialise' : 'release');
+        invariant(outcome !== null, 'a stopped CPU can be released');
+        return this.#cpu(outcome.next, what.serialise ? this.text.serialise(view) : view, request, 0, windows);
+      }
+    }
+  }
+}
+
+function begun(window: number, env: Env): number {
+  return (window & (0xff << WINDOW.since)) | WINDOW.live | WINDOW.begun | ((window & 0xff) << WINDOW.allowed) | ((env.replaced & 0xff) << WINDOW.replaced);
+}
+
+function written(data: readonly string[], writes: readonly Write[]): string[] {
+  const after = [...data];
+  for (const { word, value } of writes) after[word] = String(value);
+  return after;
+}

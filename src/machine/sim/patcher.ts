@@ -1,0 +1,123 @@
+// The patcher: the very steps of a protocol, taken apart into what other CPUs can tell from each other. One
+// step of a real process is one to several operations here: a store of several bytes is as many stores as
+// the width of the configuration makes of it, a synchronisation is a request and a wait.
+
+import { invariant, unreachable } from '../../base/invariant.js';
+import type { Step } from '../../plan/protocol.js';
+import { STORES, type StoreWidth } from './text.js';
+import type { Write } from './memory.js';
+import type { Scene, SceneSite } from './scene.js';
+
+interface Origin {
+  /** Index of the step in its protocol; -1 for what the update itself does. */
+  readonly step: number;
+  /** 1 for the first update. */
+  readonly update: number;
+  readonly why: string;
+}
+
+export type Op = Origin &
+  (
+    | { readonly op: 'store'; readonly at: number; readonly bytes: readonly number[]; readonly locked: boolean }
+    | { readonly op: 'write'; readonly write: Write }
+    /** The new target may be called from here. */
+    | { readonly op: 'current'; readonly target: number }
+    /** The update returns: the old target may not be called any more. */
+    | { readonly op: 'return'; readonly target: number }
+    | { readonly op: 'send' | 'wait' | 'barrier' | 'stop' | 'stopped' }
+    | { readonly op: 'release'; readonly serialise: boolean }
+  );
+
+export interface PatcherOptions {
+  readonly steps: readonly Step[];
+  readonly store: StoreWidth;
+  /** Number, from 1, of the synchronisation to leave out in every update. */
+  readonly dropSync: number | null;
+}
+
+export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions): Op[] {
+  const ops: Op[] = [];
+  for (let update = 1; update < scene.sequence.length; update++) {
+    let syncs = 0;
+    let published = false;
+    const target = scene.sequence[update] as number;
+    const publication = (origin: Origin) => {
+      if (!published) ops.push({ ...origin, op: 'current', target });
+      published = true;
+    };
+    steps.forEach((step, index) => {
+      const origin: Origin = { step: index, update, why: step.why };
+      switch (step.do) {
+        case 'publish':
+          publication(origin);
+          for (const write of scene.publish(update)) ops.push({ ...origin, op: 'write', write });
+          break;
+        case 'retire':
+          for (const write of scene.retire()) ops.push({ ...origin, op: 'write', write });
+          break;
+        case 'store':
+          publication(origin);
+          for (const site of scene.sites) for (const piece of pieces(site, step, update)) {
+            const width = step.as === 'bytes' ? 1 : STORES[store];
+            for (const part of split(piece.at, piece.bytes, width)) ops.push({ ...origin, op: 'store', ...part, locked: step.as === 'exchange' });
+          }
+          break;
+        case 'sync':
+          if (++syncs === dropSync) break;
+          if (scene.environment === 'user') ops.push({ ...origin, op: 'barrier' });
+          else ops.push({ ...origin, op: 'send' }, { ...origin, op: 'wait' });
+          break;
+        case 'stop':
+          ops.push({ ...origin, op: 'stop' }, { ...origin, op: 'stopped' });
+          break;
+        case 'release':
+          ops.push({ ...origin, op: 'release', serialise: step.serialise });
+          break;
+        case 'await':
+        case 'exchange':
+        case 'retry':
+          invariant(false, `the simulated patcher does not know the step ${step.do}`);
+          break;
+        default:
+          unreachable(step);
+      }
+    });
+    const origin: Origin = { step: -1, update, why: 'the update returns' };
+    publication(origin);
+    ops.push({ ...origin, op: 'return', target });
+  }
+  return ops;
+}
+
+function pieces(site: SceneSite, step: Step & { do: 'store' }, update: number): { at: number; bytes: readonly number[] }[] {
+  const old = site.contents[update - 1] as readonly number[];
+  const fresh = site.contents[update] as readonly number[];
+  const source = step.bytes === 'trap' ? [0xcc, ...old.slice(1)] : step.bytes === 'old' ? old : fresh;
+  const { length } = fresh;
+  switch (step.part) {
+    case 'first':
+      return [{ at: site.at, bytes: source.slice(0, 1) }];
+    case 'rest':
+      return [{ at: site.at + 1, bytes: source.slice(1) }];
+    case 'whole':
+      return [{ at: site.at, bytes: source }];
+    case 'changed': {
+      let from = 0;
+      let to = length;
+      while (from < to && old[from] === source[from]) from++;
+      while (to > from && old[to - 1] === source[to - 1]) to--;
+      return from === to ? [] : [{ at: site.at + from, bytes: source.slice(from, to) }];
+    }
+  }
+}
+
+/** Cut at the multiples of the width. */
+function split(at: number, bytes: readonly number[], width: number): { at: number; bytes: readonly number[] }[] {
+  const parts: { at: number; bytes: readonly number[] }[] = [];
+  for (let i = 0; i < bytes.length; ) {
+    const room = width - (((at + i) % width) + width) % width;
+    parts.push({ at: at + i, bytes: bytes.slice(i, i + room) });
+    i += room;
+  }
+  return parts;
+}

@@ -1,0 +1,408 @@
+// The program under test and the world around it, for one configuration: a function with one patched site,
+// called by a task in a loop and by the interrupts, NMIs or signals of the configuration; the targets; the
+// entry code of the environment; the protocol's handler and its tables. Everything that runs is bytes from the
+// assembler. Registers hold sentinels, so that a handler that changes one is seen.
+
+import type { Addr } from '../../base/addr.js';
+import { bitsFromAddr } from '../../base/addr.js';
+import { invariant } from '../../base/invariant.js';
+import { assemble, cfa, gs, label, mem32, place, type Code, type Program } from '../../trap/assembler.js';
+import { ENTRY, IF, PERCPU, POKE, type KernelHandler } from '../../trap/kernel.js';
+import { DATA, RECORD, TABLE, SLOT, emulationWord, slotWord, type Emulation } from '../../trap/registry.js';
+import { SITE_FORMS, emit } from '../../x86/forms.js';
+import { decode } from '../../x86/isa/decode.js';
+import { FLAG } from './cpu.js';
+import { regions, type Blob, type Region, type RegionKind, type Shared, type Write } from './memory.js';
+
+export type Environment = 'kernel' | 'user';
+export type SiteShape = 'call' | 'jmp' | 'null' | 'ret0';
+
+/** What may stand at a site: a target by name, nothing, or "return 0". */
+export const TARGETS = ['A', 'B', 'C', 'null', 'ret0'] as const;
+export type TargetName = (typeof TARGETS)[number];
+
+/** The states that successive updates go through. */
+const SEQUENCES: Readonly<Record<SiteShape, readonly TargetName[]>> = {
+  call: ['A', 'B', 'C'],
+  jmp: ['A', 'B', 'C'],
+  null: ['null', 'A', 'null'],
+  ret0: ['ret0', 'A', 'ret0'],
+};
+
+export interface SceneOptions {
+  readonly environment: Environment;
+  readonly site: SiteShape;
+  readonly passes: number;
+  readonly updates: number;
+  readonly events: Events;
+  readonly nmiRaw: boolean;
+  readonly tso: boolean;
+  readonly shadowStacks: boolean;
+  /** The table of traps is claimed only while an update runs, by `publish` and `retire`; else for ever. */
+  readonly tornDown: boolean;
+  readonly kernelHandler: KernelHandler | null;
+  /** The SIGTRAP handler with its one word `data`. */
+  readonly userHandler: Code | null;
+  /** Offset of the site in its cache line. */
+  readonly offset: number;
+  readonly nodefer: boolean;
+  readonly sigreturnSerialises: boolean;
+  /** Bytes other than old, new and int3 that the protocol stores as an instruction of its own. */
+  readonly planted: readonly (readonly number[])[];
+}
+
+export interface Events {
+  readonly irq: boolean;
+  readonly nmi: boolean;
+  readonly mc: boolean;
+  readonly db: boolean;
+  readonly preempt: boolean;
+  readonly signal: boolean;
+}
+
+export interface SceneSite {
+  readonly at: Addr;
+  readonly length: number;
+  readonly kind: 'call' | 'jmp';
+  /** Instructions that may be executed there, as joined bytes. */
+  readonly meant: ReadonlySet<string>;
+  /** Full contents of the site in each state of the sequence. */
+  readonly contents: readonly (readonly number[])[];
+}
+
+const SENTINEL = 0x5a5a;
+const KERNEL = { text: -0x7f000000, data: -0x7e000000, stack: -0x36ffffff8000, percpu: -0x77fffff00000, ist: -0x1ffffffe000, shadow: -0x36ffffff0000 } as const;
+const USER = { text: 0x401000, data: 0x600000, stack: 0x7ffc00000000, percpu: 0, ist: 0, shadow: 0x7ff700000000 } as const;
+const STACK_BYTES = { kernel: 1024, user: 4096 } as const;
+const IST_BYTES = 512;
+const SHADOW_BYTES = 256;
+
+export class Scene {
+  readonly environment: Environment;
+  readonly options: SceneOptions;
+  readonly events: Events;
+  readonly nmiRaw: boolean;
+  readonly tso: boolean;
+  readonly shadowStacks: boolean;
+  readonly nodefer: boolean;
+  readonly sigreturnSerialises: boolean;
+  readonly blobs: Blob[] = [];
+  readonly regions: readonly Region[];
+  readonly shared: Shared;
+  readonly sites: readonly SceneSite[];
+  readonly gsBase: Addr;
+  readonly lockdepWord: number;
+  readonly stash: ReadonlySet<number>;
+  readonly gates: { readonly trap: Addr; readonly irq: Addr; readonly nmi: Addr; readonly mc: Addr; readonly db: Addr; readonly signal: Addr };
+  readonly restorer: Addr;
+  readonly transparent: ReadonlySet<string>;
+  readonly start: { readonly rip: Addr; readonly rsp: Addr; readonly flags: number; readonly registers: readonly bigint[] };
+  /** State numbers (index into TARGETS) of the sequence, the initial one first. */
+  readonly sequence: readonly number[];
+  readonly #targets = new Map<Addr, number>();
+  readonly #labels = new Map<string, Addr>();
+  readonly #probes = new Set<Addr>();
+  readonly done: Addr;
+  readonly #unclaimed: Addr;
+  #retpoline: readonly [Addr, Addr] = [0, 0];
+  readonly #nmiTail: readonly [Addr, Addr];
+  readonly #emulated: readonly Write[];
+  readonly #space: { readonly text: Addr; readonly data: Addr; readonly stack: Addr; readonly percpu: Addr; readonly ist: Addr; readonly shadow: Addr };
+
+  constructor(options: SceneOptions) {
+    this.options = options;
+    ({ environment: this.environment, events: this.events, nmiRaw: this.nmiRaw, tso: this.tso, shadowStacks: this.shadowStacks, nodefer: this.nodefer, sigreturnSerialises: this.sigreturnSerialises } = options);
+    const kernel = options.environment === 'kernel';
+    this.#space = kernel ? KERNEL : USER;
+    const { text } = this.#space;
+    this.gsBase = this.#space.percpu;
+
+    const kind = options.site === 'jmp' ? 'jmp' : 'call';
+    const siteAt = text + 0x2000 + options.offset;
+    for (const [name, distance] of Object.entries(DISTANCES)) {
+      const at = siteAt + 5 + distance;
+      this.#add(name, at, targetCode(name), {}, []);
+      this.#targets.set(at, TARGETS.indexOf(name as TargetName));
+      this.#probes.add(at);
+    }
+    this.sequence = SEQUENCES[options.site].slice(0, options.updates + 1).map((name) => TARGETS.indexOf(name));
+    const contents = this.sequence.map((state) => this.#contents(kind, siteAt, state));
+    const length = 5;
+    const own = (bytes: readonly number[]): string => {
+      const insn = decode(bytes);
+      invariant(typeof insn !== 'string', 'a site holds an instruction');
+      return bytes.slice(0, insn.length).join();
+    };
+    const planted = options.planted.map((bytes) => own(bytes));
+    this.transparent = new Set(planted);
+    this.sites = [{ at: siteAt, length, kind, contents, meant: new Set([...contents.map(own), '204', ...planted]) }];
+    this.#blob('f', siteAt, [...(contents[0] as number[]), ...(kind === 'call' ? [0xc3] : [])], [], [{ offset: 0, rule: { kind: 'call', base: 'rsp', offset: 8 } }]);
+    this.#labels.set('f', siteAt);
+
+    const program = this.#add('program', text + 0x1000, kernel ? kernelProgram() : userProgram(), { f: siteAt }, []);
+    for (const name of ['probe', 'irq.probe']) if (program.has(name)) this.#probes.add(program.get(name) as Addr);
+    this.#unclaimed = this.#add('unclaimed', text + 0x5000, [label('unclaimed'), ['ud2']], {}, []).get('unclaimed') as Addr;
+    this.#nmiTail = [program.get('nmi.tail') ?? 0, program.get('nmi.end') ?? 0];
+    this.done = program.get('done') as Addr;
+    this.restorer = program.get('restorer') ?? 0;
+
+    // The protocol's handler and its tables.
+    let entry = 0;
+    const stash = new Set<number>();
+    const handlerAt = text + 0x6000;
+    if (kernel && options.kernelHandler !== null) {
+      const code = assemble(options.kernelHandler.program, { at: handlerAt, symbols: { unclaimed: this.#unclaimed } });
+      const bytes = place(code, Object.fromEntries(code.words.map(({ name }) => [name, this.#wordValue(name)])));
+      const from = code.labels.get('entry') ?? 0;
+      const to = code.labels.get('leave') ?? bytes.length;
+      this.blobs.push({ name: 'handler', at: handlerAt, bytes, cfa: code.cfa, exempt: [{ from, to }] });
+      entry = handlerAt + from;
+      const retpoline = code.labels.get('retpoline');
+      if (retpoline !== undefined) this.#retpoline = [handlerAt + retpoline, handlerAt + (code.labels.get('retpoline.end') ?? bytes.length)];
+      for (const [name, offset] of code.labels) this.#labels.set(`handler.${name}`, handlerAt + offset);
+    } else if (options.userHandler !== null) {
+      const code = options.userHandler;
+      const bytes = place(code, Object.fromEntries(code.words.map(({ name }) => [name, this.#wordValue(name)])));
+      this.blobs.push({ name: 'handler', at: handlerAt, bytes, cfa: code.cfa, exempt: [{ from: 0, to: bytes.length }] });
+      entry = handlerAt;
+    }
+    const gate = (name: string): Addr => program.get(name) ?? 0;
+    this.gates = { trap: entry || this.#unclaimed, irq: gate('irq'), nmi: gate('nmi'), mc: gate('mc'), db: gate('db'), signal: gate('signal') };
+
+    const list: { name: string; kind: RegionKind; at: Addr; bytes: number }[] = [{ name: 'stack', kind: 'stack', at: this.#space.stack, bytes: STACK_BYTES[options.environment] }];
+    if (kernel) {
+      list.push({ name: 'percpu', kind: 'percpu', at: this.#space.percpu, bytes: PERCPU.size });
+      const ists = [...(options.events.nmi ? ['nmi0', 'nmi1'] : []), ...(options.events.mc ? ['mc0'] : []), ...(options.events.db ? ['db0'] : [])];
+      for (const name of ists) list.push({ name, kind: 'stack', at: this.#space.ist + IST_NAMES.indexOf(name) * 0x1000, bytes: IST_BYTES });
+      if (options.shadowStacks) for (const name of ists) list.push({ name: `shadow.${name}`, kind: 'shadow', at: this.#space.shadow + (1 + IST_NAMES.indexOf(name)) * 0x1000, bytes: SHADOW_BYTES });
+    }
+    if (options.shadowStacks) list.push({ name: 'shadow', kind: 'shadow', at: this.#space.shadow, bytes: SHADOW_BYTES });
+    this.regions = regions(list);
+    const percpu = this.regions.find(({ name }) => name === 'percpu');
+    this.lockdepWord = percpu === undefined ? 0 : percpu.first + PERCPU.lockdep / 8;
+    if (percpu !== undefined) for (const offset of options.kernelHandler?.stash ?? []) stash.add(percpu.first + offset / 8);
+    this.stash = stash;
+
+    const { initial, sink, targetWords, emulated } = kernel ? this.#kernelTables(kind, siteAt) : this.#userTables(kind, siteAt);
+    this.#emulated = emulated;
+    const mutable = new Set<number>();
+    for (let update = 1; update <= options.updates; update++) for (const { word } of this.publish(update, initial)) mutable.add(word);
+    if (options.tornDown) for (const { word } of this.retire()) mutable.add(word);
+    this.shared = { at: this.#space.data, initial, mutable, sink, targets: targetWords };
+
+    const stack = this.#space.stack + STACK_BYTES[options.environment];
+    const registers = Array.from({ length: 16 }, (_, n) => BigInt(0x1111 * (n + 1)));
+    registers[3] = BigInt(options.passes);
+    // At the call of f the stack is off by eight and inside f it is aligned to 16, as the psABI (3.2.2) wants it at a call.
+    this.start = { rip: program.get('task') as Addr, rsp: stack - 8, flags: FLAG.one | FLAG.if, registers };
+  }
+
+  #wordValue(name: string): bigint {
+    if (name === 'table' || name === 'data') return bitsFromAddr(this.#space.data);
+    const at = this.#labels.get(name);
+    invariant(at !== undefined, `the handler asks for a word ${name} that the scene does not know`);
+    return bitsFromAddr(at);
+  }
+
+  #add(name: string, at: Addr, program: Program, symbols: Record<string, Addr>, exempt: readonly { from: number; to: number }[]): Map<string, Addr> {
+    const code = assemble(program, { at, symbols });
+    this.blobs.push({ name, at, bytes: code.bytes, cfa: code.cfa, exempt });
+    const placed = new Map([...code.labels].map(([key, offset]) => [key, at + offset]));
+    for (const [key, where] of placed) this.#labels.set(key, where);
+    return placed;
+  }
+  #blob(name: string, at: Addr, bytes: readonly number[], exempt: Blob['exempt'], rules: Blob['cfa']): void {
+    this.blobs.push({ name, at, bytes: Uint8Array.from(bytes), cfa: rules, exempt });
+  }
+
+  /** The site's bytes in a state. */
+  #contents(kind: 'call' | 'jmp', at: Addr, state: number): number[] {
+    const name = TARGETS[state] as TargetName;
+    const form = SITE_FORMS[name === 'ret0' ? 'ret0-5' : name === 'null' ? (kind === 'call' ? 'nop5' : 'ret5') : kind];
+    return [...emit(form, { at, target: this.#labels.get(name) ?? null })];
+  }
+
+  #emulation(kind: 'call' | 'jmp', state: number): bigint {
+    const name = TARGETS[state] as TargetName;
+    const form: Emulation = name === 'ret0' ? 'ret0' : name === 'null' ? (kind === 'call' ? 'nop' : 'ret') : kind;
+    return emulationWord(form, this.#labels.get(name) ?? 0);
+  }
+
+  #kernelTables(kind: 'call' | 'jmp', site: Addr): Tables {
+    const initial = Array.from({ length: POKE.size / 8 }, () => 0n);
+    const word = (POKE.entries + ENTRY.word) / 8;
+    initial[POKE.count / 8] = this.options.tornDown ? 0n : 1n;
+    initial[(POKE.entries + ENTRY.site) / 8] = bitsFromAddr(site);
+    initial[word] = this.#emulation(kind, this.sequence[0] as number);
+    return { initial, sink: new Set(), targetWords: new Set([word]), emulated: this.sequence.map((state) => ({ word, value: this.#emulation(kind, state) })) };
+  }
+
+  /** The data block, one table with one slot, and one record, laid out as registry.ts says. */
+  #userTables(kind: 'call' | 'jmp', site: Addr): Tables {
+    const { data } = this.#space;
+    const table = DATA.size;
+    const record = Math.ceil((table + TABLE.slots + SLOT.size) / RECORD.size) * RECORD.size;
+    const initial = Array.from({ length: (record + RECORD.size) / 8 }, () => 0n);
+    const word = (record + (kind === 'call' ? RECORD.call : RECORD.tail)) / 8;
+    initial[DATA.tables / 8] = BigInt(data + table);
+    initial[DATA.previous / 8] = bitsFromAddr(this.#unclaimed);
+    initial[(table + TABLE.first) / 8] = BigInt(site);
+    initial[(table + TABLE.end) / 8] = BigInt(site + 1);
+    initial[(table + TABLE.count) / 8] = 1n;
+    initial[(table + TABLE.slots + SLOT.site) / 8] = BigInt(site);
+    initial[(table + TABLE.slots + SLOT.word) / 8] = slotWord(data + 8 * word, 5, 0);
+    initial[word] = this.#emulation(kind, this.sequence[0] as number);
+    const sink = new Set([DATA.orphans / 8, DATA.foreign / 8, (record + RECORD.traps) / 8]);
+    return { initial, sink, targetWords: new Set([word]), emulated: this.sequence.map((state) => ({ word, value: this.#emulation(kind, state) })) };
+  }
+
+  /** The stores of `publish` for the nth update. Words that nothing reads are left out: nobody could tell. */
+  publish(update: number, initial: readonly bigint[] = this.shared.initial): readonly Write[] {
+    const writes = [this.#emulated[update] as Write];
+    if (this.options.tornDown) writes.push({ word: POKE.count / 8, value: 1n });
+    return writes.filter(({ word, value }) => this.options.tornDown || update > 1 || initial[word] !== value);
+  }
+
+  retire(): readonly Write[] {
+    return [{ word: POKE.count / 8, value: 0n }];
+  }
+
+  // ---------------------------------------------------------------------------------------------- questions
+
+  readonly #bytes = new Map<Addr, number>();
+  /** A byte of code as it was at the start. */
+  byte(at: Addr): number | undefined {
+    let value = this.#bytes.get(at);
+    if (value === undefined) {
+      for (const blob of this.blobs) if (at >= blob.at && at < blob.at + blob.bytes.length) value = blob.bytes[at - blob.at];
+      if (value !== undefined) this.#bytes.set(at, value);
+    }
+    return value;
+  }
+
+  /** The site that begins at an address, or -1. */
+  siteAt(at: Addr): number {
+    for (let i = 0; i < this.sites.length; i++) if ((this.sites[i] as SceneSite).at === at) return i;
+    return -1;
+  }
+  isPatchable(at: Addr, size: number): boolean {
+    return this.sites.some((site) => at < site.at + site.length && at + size > site.at);
+  }
+  target(at: Addr): number {
+    return this.#targets.get(at) ?? -1;
+  }
+  isProbe(at: Addr): boolean {
+    return this.#probes.has(at);
+  }
+  isUnclaimed(at: Addr): boolean {
+    return at === this.#unclaimed;
+  }
+  isNmiTail(at: Addr): boolean {
+    return at >= this.#nmiTail[0] && at < this.#nmiTail[1];
+  }
+  isRetpoline(at: Addr): boolean {
+    return at >= this.#retpoline[0] && at < this.#retpoline[1];
+  }
+  ist(kind: 'nmi' | 'mc' | 'db', level: number): Addr {
+    return this.#space.ist + IST_NAMES.indexOf(`${kind}${level}`) * 0x1000 + IST_BYTES;
+  }
+  shadowIst(kind: string, level: number): Addr {
+    return this.#space.shadow + (1 + IST_NAMES.indexOf(`${kind}${level}`)) * 0x1000 + SHADOW_BYTES;
+  }
+
+  /** For people: a label and an offset. */
+  nameOf(at: Addr): string {
+    let best: [string, Addr] | null = null;
+    for (const [name, where] of this.#labels) if (where <= at && (best === null || where >= best[1])) best = [name, where];
+    const blob = this.blobs.find((each) => at >= each.at && at < each.at + each.bytes.length);
+    if (blob === undefined) return `0x${bitsFromAddr(at).toString(16)}`;
+    if (best === null || best[1] < blob.at) return `${blob.name}+${at - blob.at}`;
+    return at === best[1] ? best[0] : `${best[0]}+${at - best[1]}`;
+  }
+}
+
+interface Tables {
+  readonly initial: readonly bigint[];
+  readonly sink: ReadonlySet<number>;
+  readonly targetWords: ReadonlySet<number>;
+  readonly emulated: readonly Write[];
+}
+
+const IST_NAMES = ['nmi0', 'nmi1', 'mc0', 'db0'];
+
+/** Every byte of one displacement differs from its fellow in the others, so that any mixture shows. */
+const DISTANCES = { A: 0x01020304, B: 0x05060708, C: 0x090a0b0c } as const;
+
+const targetCode = (name: string): Program => [cfa({ kind: 'call', base: 'rsp', offset: 8 }), label(name), ['ret']];
+
+/** A task that passes the site in a loop, and the interrupts. Entry code saves what it changes, an even number of words. */
+function kernelProgram(): Program {
+  const pass: Program = [['mov', 'eax', SENTINEL], ['call', 'f']];
+  const nmiLike = (name: string, again: Program): Program => [
+    label(name),
+    cfa({ kind: 'frame', base: 'rsp', offset: 0 }),
+    // lockdep is off in an NMI (nmi_enter): whatever the code inside tells it is undone.
+    ['push', gs(PERCPU.lockdep)],
+    ['push', 'rax'],
+    ['inc', gs(PERCPU.nmi)],
+    label(`${name}.again`),
+    ...pass,
+    ...again,
+    ['dec', gs(PERCPU.nmi)],
+    ['pop', 'rax'],
+    ['pop', gs(PERCPU.lockdep)],
+    ['iretq'],
+    label(`${name}.end`),
+  ];
+  return [
+    cfa({ kind: 'none' }),
+    label('task'),
+    ...pass,
+    label('probe'),
+    ['dec', 'ebx'],
+    ['jne', 'task'],
+    label('done'),
+    ['ud2'], // never executed: a task that gets here is done
+
+    label('irq'),
+    cfa({ kind: 'frame', base: 'rsp', offset: 0 }),
+    ['mov', gs(PERCPU.lockdep), 0],
+    ['push', 'rax'],
+    ['push', 'rax'],
+    ...pass,
+    label('irq.probe'),
+    ['pop', 'rax'],
+    ['pop', 'rax'],
+    ['test', mem32('rsp', 16), IF],
+    ['je', 'irq.out'],
+    ['mov', gs(PERCPU.lockdep), 1],
+    label('irq.out'),
+    ['iretq'],
+
+    ...nmiLike('nmi', [['cmp', gs(PERCPU.repeat), 0], ['je', 'nmi.tail'], ['mov', gs(PERCPU.repeat), 0], ['jmp', 'nmi.again'], label('nmi.tail')]),
+    ...nmiLike('mc', []),
+    ...nmiLike('db', []),
+  ];
+}
+
+function userProgram(): Program {
+  const pass: Program = [['mov', 'eax', SENTINEL], ['call', 'f']];
+  return [
+    cfa({ kind: 'none' }),
+    label('task'),
+    ...pass,
+    label('probe'),
+    ['dec', 'ebx'],
+    ['jne', 'task'],
+    label('done'),
+    ['ud2'], // never executed: a task that gets here is done
+
+    label('signal'),
+    cfa({ kind: 'call', base: 'rsp', offset: 8 }),
+    ...pass,
+    ['ret'],
+    label('restorer'),
+    ['mov', 'rax', 15],
+    ['syscall'],
+  ];
+}

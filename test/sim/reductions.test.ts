@@ -1,0 +1,26 @@
+import { describe, expect, it } from 'vitest';
+import type { Configuration } from '#check/configuration';
+import { SUBJECTS } from '#check/subject';
+import { disagreements } from './agree.js';
+
+const NMI = { contexts: ['task', 'nmi'], cpus: 1, passes: 1, updates: 1, tso: false } as const satisfies Partial<Configuration>;
+const TWO = { contexts: ['task'], cpus: 2, passes: 1, updates: 1, tso: false } as const satisfies Partial<Configuration>;
+
+const CASES: readonly [name: string, variant: string, size: Partial<Configuration>][] = [
+  ['int3-gap', '', NMI],
+  ['int3-gap', 'no-gap', NMI],
+  ['store', '', NMI],
+  ['int3-gap', '', TWO],
+  ['int3-gap', '', { ...TWO, dropSync: 1 }],
+  ['int3-gap', '', { ...TWO, dropSync: 3 }],
+  ['int3', '', { ...TWO, contexts: ['task', 'signal'], cpus: 1 }],
+];
+
+describe('every reduction agrees with the plain search', () => {
+  for (const [name, variant, size] of CASES) {
+    const subject = SUBJECTS.find((each) => each.name === name && each.variant === variant);
+    it(`${name} ${variant} with ${size.contexts?.join()} on ${size.cpus} CPU${size.dropSync ? `, without synchronisation ${size.dropSync}` : ''}`, () => {
+      expect(subject && disagreements(subject, size)).toEqual([]);
+    });
+  }
+});
