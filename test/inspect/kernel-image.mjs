@@ -22,6 +22,7 @@ const HEADERS = 0x1000;
 /** A growing run of bytes at a known address. */
 class Run {
   bytes = new Uint8Array(1 << 16);
+  parts = [];
   length = 0;
   constructor(base) {
     this.base = base;
@@ -56,6 +57,10 @@ class Run {
   place(to) {
     this.u32(to - this.here);
   }
+  /** What is emitted from here on belongs to a part of this name: ranges of the run. */
+  part(name) {
+    this.parts.push({ name, start: this.length });
+  }
   align(n, fill = 0) {
     while (this.length % n !== 0) this.put(fill);
   }
@@ -87,6 +92,7 @@ export function buildKernel(shape = {}) {
   text.put(0x31, 0xc0, 0xc3);
   text.align(16, 0xcc);
   const trampolines = [];
+  text.part('trampolines');
   for (let i = 0; i < keys; i++) {
     const at = mark(text, 'T', `__SCT__${keyName(i)}`);
     const empty = i % 3 === 1;
@@ -108,6 +114,7 @@ export function buildKernel(shape = {}) {
   });
 
   text.align(16, 0xcc);
+  text.part('sites');
   mark(init, 'T', '_sinittext');
   const sites = [];
   for (let i = 0; i < siteCount; i++) {
@@ -129,6 +136,7 @@ export function buildKernel(shape = {}) {
   mark(text, 'T', '_etext');
   text.align(64, 0);
   if (table) {
+    text.part('table');
     for (const site of sites) {
       text.place(site.at);
       text.place(keyAt[site.keyIndex] + (site.kind === 'call' ? 0 : 1));
@@ -144,7 +152,9 @@ export function buildKernel(shape = {}) {
   const all = absolute && kallsyms && !kallsyms.textOnly ? [{ address: 0, type: 'A', name: '__per_cpu_start' }, { address: 0x1000, type: 'A', name: 'cpu_debug_store' }, ...listed] : listed;
   if (kallsyms) emitKallsyms(text, all, { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 0, align: 8, ...kallsyms });
 
-  return { bytes: elf(text.done(), data.done(), init.done(), symtab ? symbols : null), sites: sites.map(({ keyIndex: _, ...site }) => site), trampolines, symbols: all };
+  // As ranges of the file: each part ends where the next begins.
+  const parts = text.parts.map(({ name, start }, i) => ({ name, start: HEADERS + start, end: HEADERS + (text.parts[i + 1]?.start ?? text.length) }));
+  return { bytes: elf(text.done(), data.done(), init.done(), symtab ? symbols : null), sites: sites.map(({ keyIndex: _, ...site }) => site), trampolines, symbols: all, parts };
 }
 
 const SUBSTRINGS = ['tp_func_', '__SCT__', '__SCK__', 'event_', 'caller_', 'filler_', 'symbol_', 'number_'];
@@ -171,17 +181,20 @@ function emitKallsyms(run, symbols, layout) {
   const relativeBase = Math.min(...symbols.map((s) => s.address));
   const emitAddresses = () => {
     begin();
+    run.part('addresses');
     if (addresses === 'absolute') for (const s of symbols) run.u64(s.address);
     else if (addresses === 'place-relative') for (const s of symbols) run.place(s.address);
     else {
       const perCpu = addresses === 'base-relative, absolute per-CPU';
       for (const s of symbols) run.u32(perCpu ? (s.address >= 0 ? s.address : relativeBase - 1 - s.address) : s.address - relativeBase);
       begin();
+      run.part('relative_base');
       run.u64(relativeBase);
     }
   };
   const emitSeqs = (width) => {
     begin();
+    run.part('seqs');
     const sorted = symbols.map((s, i) => ({ name: s.name, i })).sort((a, b) => (a.name < b.name ? -1 : 1));
     for (const { i } of sorted) {
       if (width === 4) run.u32(i);
@@ -190,8 +203,10 @@ function emitKallsyms(run, symbols, layout) {
   };
   if (order === 'addresses first') emitAddresses();
   begin();
+  run.part('num_syms');
   run.u32(symbols.length);
   begin();
+  run.part('names');
   const markers = [];
   const start = run.length;
   entries.forEach((entry, i) => {
@@ -202,9 +217,11 @@ function emitKallsyms(run, symbols, layout) {
     run.put(...codes);
   });
   begin();
+  run.part('markers');
   for (const m of markers) run.u32(m);
   if (seqs) emitSeqs(seqs);
   begin();
+  run.part('token_table');
   const index = [];
   const table = run.length;
   for (const token of tokens) {
@@ -212,11 +229,13 @@ function emitKallsyms(run, symbols, layout) {
     run.put(...Buffer.from(token, 'latin1'), 0);
   }
   begin();
+  run.part('token_index');
   for (const i of index) run.u16(i);
   if (order === 'names first') {
     emitAddresses();
     if (layout.seqsBehind) emitSeqs(3);
   }
+  run.part('behind');
   run.align(8);
   run.put(...Array(64).fill(0xaa));
 }

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { isBzImage, payloadOf, streamOf } from '#inspect/bzimage';
 import { LIMIT, packingOf, unpack, type Packing } from '#inspect/unpack';
 import { buildBzImage } from './kernel-image.mjs';
+import { bzip2, lz4, lzma, xz, zstd } from './streams.mjs';
 
 const random = (length: number): Uint8Array => {
   let state = 1;
@@ -17,20 +18,8 @@ const PLAIN: readonly [string, Uint8Array][] = [
   ['both', Buffer.concat([random(70_000), new Uint8Array(70_000), random(70_000), Buffer.from('call '.repeat(20_000))])],
 ];
 
-/** The programs of the kernel's own build (scripts/Makefile.lib), which a machine may lack. */
-const PROGRAMS: Readonly<Record<Exclude<Packing, 'gzip'>, readonly string[]>> = {
-  bzip2: ['bzip2', '-9'],
-  lzma: ['xz', '--format=lzma', '-6'],
-  xz: ['xz', '--check=crc32', '--x86', '--lzma2=dict=1MiB'],
-  lz4: ['lz4', '-l', '-9'],
-  zstd: ['zstd', '-19'],
-};
-function pack(packing: Packing, plain: Uint8Array, ...more: string[]): Uint8Array | null {
-  if (packing === 'gzip') return gzipSync(plain);
-  const [program, ...args] = [...PROGRAMS[packing], ...more];
-  const done = spawnSync(program!, args, { input: plain, maxBuffer: 1 << 28 });
-  return done.error ? null : done.stdout;
-}
+const PACKERS: Readonly<Record<Exclude<Packing, 'gzip'>, (plain: Uint8Array, ...more: string[]) => Uint8Array | null>> = { bzip2, lz4, lzma, xz, zstd };
+const pack = (packing: Packing, plain: Uint8Array, ...more: string[]): Uint8Array | null => (packing === 'gzip' ? gzipSync(plain) : PACKERS[packing](plain, ...more));
 
 describe.each(['gzip', 'bzip2', 'lzma', 'xz', 'lz4', 'zstd'] as const)('%s', (packing) => {
   test.each(PLAIN)('%s comes back, alone and out of a bzImage', async (_, plain) => {
