@@ -70,7 +70,7 @@ describe('the JSON', () => {
     expect([file!.sites.length, file!.keys.length, file!.trampolines.length]).toEqual([12, 3, 4]);
     for (const name of ['section', 'offset', 'address', 'function', 'key', 'keySymbol', 'kind', 'tail', 'init', 'crossesLine', 'destinationCrossesLine', 'bytes', 'protocols']) expect(file!.sites[0]).toHaveProperty(name);
     for (const name of ['name', 'symbol', 'trampoline', 'sites', 'target']) expect(file!.keys[0]).toHaveProperty(name);
-    expect(file!.sites[0]).toMatchObject({ key: 'tp_func_event_0', kind: 'call', section: null });
+    expect(file!.sites[0]).toMatchObject({ key: 'tp_func_event_0', kind: 'call', section: null, target: '__traceiter_some_event', targetKnown: true });
     expect(file!.sites[0]!['address']).toMatch(/^0xffffffff81[0-9a-f]{6}$/);
     expect(file!.keys[0]).toMatchObject({ trampoline: '0xffffffff81000020', target: '__traceiter_some_event' });
   });

@@ -9,8 +9,9 @@ import { TARGETS } from './targets.mjs';
 
 interface Target {
   readonly name: string;
-  seeds(): Buffer[] | Promise<Buffer[]>;
-  mutate(seed: Buffer, random: Random): Buffer;
+  /** Whatever `mutate` takes. */
+  seeds(): unknown[] | Promise<unknown[]>;
+  mutate(seed: unknown, random: Random): Buffer;
 }
 
 describe.each(TARGETS as Target[])('damaged inputs of $name', ({ name, seeds, mutate }) => {
@@ -24,7 +25,7 @@ describe.each(TARGETS as Target[])('damaged inputs of $name', ({ name, seeds, mu
 
   test('are the same ones each time', async () => {
     const [first] = await seeds();
-    for (const n of [1, 2, 3]) expect(mutate(first!, new Random(n)).equals(mutate(first!, new Random(n)))).toBe(true);
+    for (const n of [1, 2, 3]) expect(mutate(first, new Random(n)).equals(mutate(first, new Random(n)))).toBe(true);
   });
 });
 

@@ -6,5 +6,6 @@
 // To add one, write its object in a file beside this one and list it here.
 
 import { annotateTarget } from './annotate.mjs';
+import { kernelTarget, packedTarget } from './inspect.mjs';
 
-export const TARGETS = [annotateTarget];
+export const TARGETS = [annotateTarget, kernelTarget, packedTarget];

@@ -173,13 +173,22 @@ function differenceText({ changes, sites, keys, same, moved }: Difference): stri
   return lines.join('\n');
 }
 
+/** Each site with where its key leads, as the listing shows it. */
+function withTargets({ sites, keys }: FileFacts): object[] {
+  const targets = new Map(keys.map((k) => [k.name, k]));
+  return sites.map((s) => {
+    const { target: leads = null, targetKnown = false } = targets.get(s.key) ?? {};
+    return { ...s, address: address(s.address), target: leads, targetKnown };
+  });
+}
+
 /** Addresses are hex strings; everything else as the facts have it. */
 function asJson(files: readonly FileFacts[], flags: Flags): object {
   return {
     summary: summarise(files),
     files: files.map(({ kernel, ...file }) => ({
       ...file,
-      sites: file.sites.map((s) => ({ ...s, address: address(s.address) })),
+      sites: withTargets(file),
       keys: file.keys.map((k) => ({ ...k, trampoline: address(k.trampoline) })),
       trampolines: file.trampolines.map((t) => ({ ...t, address: address(t.address) })),
       ...(kernel ? { kernel: { ...kernel, table: address(kernel.table) } } : {}),

@@ -1,0 +1,96 @@
+// The real kernel and its modules, against what is known of them: the list beside scripts/corpus, and for the image three
+// ways that know nothing of one another. Needs scripts/corpus.
+
+import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import { readElf } from '#elf/read';
+import { isBzImage, payloadOf, streamOf } from '#inspect/bzimage';
+import { inputs } from '#inspect/files';
+import { inspectInput } from '#inspect/inspect';
+import { findKallsyms } from '#inspect/kallsyms';
+import { branchesTo, findKernelCalls } from '#inspect/kernel';
+import { functionAt, nameAt } from '#inspect/symbols';
+import { packingOf, unpack } from '#inspect/unpack';
+import { summarise } from '#inspect/count';
+import { corpus, listed, missing } from '../corpus.js';
+import { buildBzImage } from './kernel-image.mjs';
+import { bzip2, lz4, lzma, xz, zstd } from './streams.mjs';
+
+const found = corpus();
+
+describe.skipIf(!found)(`the distributed image (${missing} otherwise)`, () => {
+  // The body of a skipped group runs all the same.
+  const bytes = found ? readFileSync(found.images[0]!) : new Uint8Array(0);
+  const kernel = async (): Promise<Uint8Array> => {
+    expect(isBzImage(bytes)).toBe(true);
+    const payload = payloadOf(bytes, 'image');
+    const packing = packingOf(payload.bytes)!;
+    return unpack(streamOf(payload, packing), packing, 'image', payload.size);
+  };
+
+  test('has 4,276 sites for 709 keys, 740 trampolines and 27 tail jumps, and names for all', async () => {
+    const [facts] = await inspectInput({ path: 'image', bytes });
+    expect(facts).toMatchObject({ kind: 'image', faults: [] });
+    expect([facts!.sites.length, facts!.keys.length, facts!.trampolines.length, facts!.sites.filter((s) => s.tail).length]).toEqual([4276, 709, 740, 27]);
+    for (const site of facts!.sites) {
+      expect(site.function).not.toBeNull();
+      // This kernel lists data too: the key's own symbol bears out the name that came from its trampoline.
+      expect(site.keySymbol).toBe(`__SCK__${site.key}`);
+    }
+    for (const t of facts!.trampolines) expect(t.symbol).not.toContain('key_ffffffff');
+    expect(facts!.keys.filter((k) => !k.targetKnown)).toEqual([]);
+  });
+
+  test('table, text and names agree', async () => {
+    const elf = readElf(await kernel());
+    expect(elf.symbols).toBeNull();
+    const calls = findKernelCalls(elf);
+    const table = calls.sites.map((s) => s.at).sort((a, b) => a - b);
+    expect(branchesTo(elf, calls.trampolines)).toEqual(table);
+    const symbols = findKallsyms(elf)!;
+    const named: number[] = [];
+    const keys: number[] = [];
+    const bounds = new Map<string, number>();
+    for (let i = 0; i < symbols.count; i++) {
+      const name = symbols.name(i);
+      if (name.startsWith('__SCT__')) named.push(symbols.address(i));
+      else if (name.startsWith('__SCK__')) keys.push(symbols.address(i));
+      else if (name.endsWith('_static_call_sites')) bounds.set(name, symbols.address(i));
+    }
+    expect(named).toEqual(calls.trampolines.map((t) => t.at));
+    for (const site of calls.sites) {
+      expect(keys).toContain(site.key);
+      expect(nameAt(symbols, site.trampoline!, '__SCT__')!.slice(7)).toBe(nameAt(symbols, site.key, '__SCK__')!.slice(7));
+      expect(functionAt(symbols, site.at)!.start).toBeLessThanOrEqual(site.at);
+    }
+    // The kernel's own bounds of the table, which nothing above has looked at.
+    expect([bounds.get('__start_static_call_sites'), bounds.get('__stop_static_call_sites')]).toEqual([calls.table, calls.table! + 8 * 4276]);
+  });
+
+  test.each([['gzip', (plain: Uint8Array) => gzipSync(plain, { level: 1 })], ['bzip2', bzip2], ['lzma', (p: Uint8Array) => lzma(p, '-1')], ['xz', xz], ['lz4', lz4], ['zstd', (p: Uint8Array) => zstd(p, '-3')]] as const)('packed with %s it says the same', async (packing, pack) => {
+    const plain = await kernel();
+    const stream = pack(plain);
+    if (!stream) return expect.soft(stream, `no program for ${packing}: not tested`).toBeNull();
+    const [facts] = await inspectInput({ path: 'image', bytes: buildBzImage(stream, plain.length, { trailer: packing !== 'gzip' }) });
+    expect([facts!.kind, facts!.sites.length, facts!.keys.length, facts!.trampolines.length, facts!.faults]).toEqual(['image', 4276, 709, 740, []]);
+  });
+});
+
+describe.skipIf(!found)(`the 1,121 modules (${missing} otherwise)`, () => {
+  test('have what the list says, file by file', async () => {
+    const expected = listed();
+    const all = [];
+    for (const input of inputs(found!.modules)) {
+      for (const facts of await inspectInput(input)) {
+        all.push(facts);
+        const row = expected.get(found!.nameOf(input.path));
+        expect([facts.kind, facts.sites.length, facts.sites.filter((s) => s.tail).length, facts.faults], input.path).toEqual(['module', row?.sites ?? 0, row?.tail ?? 0, []]);
+        for (const s of facts.sites) expect(s.function, `${input.path}:${s.section}+${s.offset}`).not.toBeNull();
+      }
+    }
+    const s = summarise(all);
+    expect([s.files, s.filesWithSites, s.sites, s.tail, s.crossesLine]).toEqual([1121, 216, 7140, 43, 446]);
+    expect(all.flatMap((f) => f.sites).filter((x) => x.keySymbol.startsWith('__SCT__')).length).toBe(4046);
+  });
+});
