@@ -187,8 +187,15 @@ struct static_call_key {
 		__STATIC_CALL_ASSERT(__STATIC_CALL_UPDATES(name, __static_call_func),                     \
 				     "static_call: " #function " cannot be the target of key " #name      \
 				     ": it has another type");                                            \
+		__STATIC_CALL_MARK_UPDATE;                                                                \
 		__static_call_update(&STATIC_CALL_KEY(name), (void *)__static_call_func);                 \
 	}))
+
+/* Tells a runtime that this object needs somebody to serve its updates: a byte for each place that asks. */
+#define __STATIC_CALL_MARK_UPDATE                                                                         \
+	__asm__ volatile(".pushsection .static_call_updates,\"a" __STATIC_CALL_RETAIN_FLAG "\",@progbits\n\t" \
+			 ".byte 1\n\t"                                                                    \
+			 ".popsection")
 
 #define STATIC_CALL_RETURN0(name)                                                                         \
 	(__extension__({                                                                                  \

@@ -20,6 +20,8 @@ import { ORIGINAL, sameTarget, targetOf, type Target } from './target.js';
 export interface Place {
   readonly text: Text;
   readonly near: Near;
+  /** The ground's list of texts that are mapped twice, as it was when this was made. */
+  readonly regions: bigint;
 }
 
 export interface Wanted {
@@ -74,14 +76,15 @@ export class Engine {
   /** Made at first use: who never writes a text never maps it a second time. */
   place(group: Group): Place {
     const known = this.#places.get(group.start);
-    if (known) return known;
+    // Another runtime may have mapped the text a second time meanwhile: the kernel then refuses to write it otherwise.
+    if (known && (known.text.writer === 'alias' || known.regions === this.#ground.word('regions'))) return known;
     const { native } = this.#ground;
     const shared = knownAlias(this.#ground, group.start, group.end) !== null;
     const text =
       this.#options.writer === 'alias' || shared
         ? aliasText(this.#ground, group.start, group.end)
         : new ProcmemText(native, this.#options.procmem, group.start, group.end);
-    const place = { text, near: new Near(native, group.start, group.end) };
+    const place = { text, near: known?.near ?? new Near(native, group.start, group.end), regions: this.#ground.word('regions') };
     this.#places.set(group.start, place);
     this.#machine.addText(text);
     return place;

@@ -12,7 +12,8 @@ import { TrapWatch } from '../machine/process/signals.js';
 import { closeProcmem, openProcmem } from '../machine/process/text.js';
 import { findSites } from '../sites/find.js';
 import { Engine } from './engine.js';
-import { Program } from './program.js';
+import { Program, protocolOf } from './program.js';
+import { startServer, updatesFromC } from './serve.js';
 import type { App, Keys, OpenOptions } from './types.js';
 
 /**
@@ -32,6 +33,7 @@ export function open<K extends Keys = Keys>(path: string, options: OpenOptions =
 
 /** As `open`, with the effects in the caller's hands: for fault injection. */
 export function openWith<K extends Keys = Keys>(native: Native, path: string, options: OpenOptions): Program<K> {
+  const protocol = protocolOf(options.protocol ?? 'int3');
   const { path: real, object } = readObject(path);
   const keys = bindKeys(object, findSites(object));
   if (keys.length === 0) throw new Fault('no-sites', 'it has neither static calls nor keys', { at: path });
@@ -40,17 +42,21 @@ export function openWith<K extends Keys = Keys>(native: Native, path: string, op
   try {
     const loaded = loadObject(native, real, object);
     const ground = new Ground(native);
-    return ground.locked(() => {
+    const how = { writer: options.writer ?? 'procmem', trustProcmem: options.assume === 'procmem-stores-are-atomic' } as const;
+    const program = ground.locked(() => {
       const enlisted = enlist(ground, loaded, keys);
-      const engine = new Engine(ground, new TrapWatch(ground), {
-        writer: options.writer ?? 'procmem',
-        procmem,
-        trustProcmem: options.assume === 'procmem-stores-are-atomic',
-      });
-      const program = new Program<K>({ ground, loaded, engine, options }, enlisted);
-      program.inline();
-      return program;
+      const engine = new Engine(ground, new TrapWatch(ground), { ...how, procmem });
+      const opened = new Program<K>({ ground, loaded, engine, options }, enlisted);
+      opened.inline();
+      return opened;
     });
+    try {
+      if (options.serveUpdates ?? updatesFromC(object)) startServer(ground, { ...how, protocol });
+      return program;
+    } catch (error) {
+      program.close();
+      throw error;
+    }
   } catch (error) {
     closeProcmem(procmem);
     throw error;

@@ -74,6 +74,7 @@ export class Program<K extends Keys> implements App<K> {
       keys[key.def.name] = this.#key(key);
       if (key.fresh) engine.initialise(key.record, this.#initial(key));
       key.record.setWord('users', key.record.word('users') + 1n);
+      this.#setUpdater(key, ground.updater);
     }
     this.keys = Object.freeze(keys) as { readonly [N in keyof K]: Key<K[N]> };
   }
@@ -90,6 +91,11 @@ export class Program<K extends Keys> implements App<K> {
       targets: names,
       sites: def.sites.length,
     };
+  }
+
+  /** What static_call_update() of the C side calls: the second word of its key. 0 makes it return -ENOSYS. */
+  #setUpdater({ key }: EnlistedKey, updater: Addr): void {
+    if (key !== null) Atomics.store(new BigUint64Array(this.#ground.native.view(key, 16)), 1, BigInt(updater));
   }
 
   /** What the trampoline does as linked. */
@@ -240,6 +246,7 @@ export class Program<K extends Keys> implements App<K> {
         record.setWord('users', record.word('users') - 1n);
         return record.word('users') === 0n;
       });
+      for (const state of last) this.#setUpdater(state, 0);
       this.#engine.apply(last.map(({ def, record }) => ({ name: def.name, record, to: ORIGINAL })), this.#protocol);
     });
   }

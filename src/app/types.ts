@@ -17,6 +17,11 @@ export interface OpenOptions {
    * and not promised: without it the protocol `store` is refused on the `procmem` writer.
    */
   readonly assume?: 'procmem-stores-are-atomic';
+  /**
+   * Whether a thread serves `static_call_update()` called from C. Default: if the object's code calls it. Without one
+   * it returns -ENOSYS.
+   */
+  readonly serveUpdates?: boolean;
 }
 
 export interface UpdateOptions {

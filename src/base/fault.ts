@@ -60,6 +60,7 @@ const ROWS = {
   'not-loaded': { exit: 3, hint: 'the dynamic linker refused the object; ldd shows what is missing' },
   'update-failed': { exit: 4, hint: 'the text was put back as it was; the cause says which call failed' },
   'update-parked': { exit: 4, hint: 'the sites stay on their trap and are emulated; verify() lists them, the next update may mend them' },
+  'no-server': { exit: 4, hint: 'worker threads may be refused here; open with serveUpdates: false, and static_call_update returns -ENOSYS' },
   'other-runtime': { exit: 4, hint: 'use one version of static-call in a process' },
   'closed': { exit: 3, hint: 'open the object again' },
   'busy': { exit: 4, hint: 'another update of this process is running on this very thread' },

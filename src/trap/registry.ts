@@ -34,11 +34,30 @@ export const DATA = {
   regions: 104,
   /** 1 once the handler was installed: from then on whoever stands in front of it came later. */
   installed: 112,
-  size: 128,
+  /** 1 while a thread serves updates from C, a count of the requests so far, and the list of REQUEST. 32 bits, 32, 64. */
+  server: 120,
+  doorbell: 124,
+  requests: 128,
+  /** 1 between fork's first handler and its last, if that took the lock. */
+  forking: 136,
+  /** Head of the list of records. */
+  records: 144,
+  size: 192,
 } as const;
 
 /** A text whose pages are shared with a writable mapping elsewhere. */
-export const REGION = { next: 0, start: 8, end: 16, alias: 24, size: 32 } as const;
+export const REGION = {
+  next: 0,
+  start: 8,
+  end: 16,
+  alias: 24,
+  /** The text as it was when a fork began, for the child; 0 at all other times. */
+  copy: 32,
+  size: 40,
+} as const;
+
+/** An update that C asked for, on the asking thread's stack: state and result are 32 bits each. */
+export const REQUEST = { next: 0, key: 8, func: 16, state: 24, result: 28, size: 40 } as const;
 
 export const MAGIC = 0x6c6c_6163_7461_7473n; // "statcall", little-endian
 /** Changes with any layout in this file: two runtimes of one process share it or the second is refused. */
@@ -59,6 +78,7 @@ export const RECORD = {
   /** The call word of what the file's trampoline does, and what the functions return (RETURNS). */
   initial: 88,
   returns: 96,
+  next: 104,
   size: 128,
 } as const;
 

@@ -6,11 +6,14 @@
 // targets of that moment and not to those that the parent chooses later. Code is written before it is made
 // executable and never after.
 
-import { hex, PAGE, type Addr } from '../../base/addr.js';
+import { hex, LINE, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
-import { place } from '../../trap/assembler.js';
+import { invariant } from '../../base/invariant.js';
+import { place, type Code } from '../../trap/assembler.js';
 import { DATA, MAGIC, VERSION } from '../../trap/registry.js';
+import { forkHandlers } from '../../trap/fork.js';
 import { sigtrap } from '../../trap/sigtrap.js';
+import { updater } from '../../trap/updater.js';
 import { readMaps } from './maps.js';
 import { errorName, MAP, PROT, type Native } from './native.js';
 
@@ -19,12 +22,23 @@ const CHUNK = 1 << 20;
 const FUTEX_WAIT_PRIVATE = 128;
 const FUTEX_WAKE_PRIVATE = 129;
 
+/** The code of the ground, each piece on a cache line of its own: handler, entry for updates from C, fork's handlers. */
+function pieces(): { readonly name: 'handler' | 'updater' | 'fork'; readonly offset: number; readonly code: Code }[] {
+  let offset = 0;
+  return ([['handler', sigtrap()], ['updater', updater()], ['fork', forkHandlers()]] as const).map(([name, code]) => {
+    const at = offset;
+    offset = Math.ceil((offset + code.bytes.length) / LINE) * LINE;
+    invariant(offset <= PAGE, 'the code of the ground fits a page');
+    return { name, offset: at, code };
+  });
+}
+
 export class Ground {
   readonly native: Native;
   readonly handler: Addr;
   readonly data: Addr;
   readonly #words: BigUint64Array;
-  readonly #lock: Int32Array;
+  readonly #halves: Int32Array;
   readonly #thread: number;
 
   /** Finds the ground of this process or makes it. @throws Fault `no-memory`, `other-runtime` */
@@ -33,11 +47,16 @@ export class Ground {
     this.handler = claimed(native, () => findGround() ?? makeGround(native));
     this.data = this.handler + PAGE;
     this.#words = new BigUint64Array(native.view(this.data, DATA.size));
-    this.#lock = new Int32Array(native.view(this.data + DATA.lock, 8));
+    this.#halves = new Int32Array(this.#words.buffer);
     this.#thread = native.call('gettid');
     if (this.word('magic') !== MAGIC || this.word('version') !== VERSION) {
       throw new Fault('other-runtime', `the process holds version ${this.word('version')} of the handler's data, this library has ${VERSION}`);
     }
+  }
+
+  /** What a key's `update` points at while a runtime has its object open. */
+  get updater(): Addr {
+    return this.handler + pieces().find((p) => p.name === 'updater')!.offset;
   }
 
   word(name: keyof typeof DATA): bigint {
@@ -47,23 +66,42 @@ export class Ground {
     Atomics.store(this.#words, DATA[name] / 8, value);
   }
 
+  /** The 32-bit words, which threads sleep on. */
+  half(name: 'server' | 'doorbell'): number {
+    return Atomics.load(this.#halves, DATA[name] / 4);
+  }
+  /** Changes a word and wakes who sleeps on it. */
+  ring(name: 'server' | 'doorbell', value: number): void {
+    Atomics.store(this.#halves, DATA[name] / 4, value);
+    this.native.call('futex', this.data + DATA[name], FUTEX_WAKE_PRIVATE, 1);
+  }
+  /** Sleeps while the word is what it was; may wake for nothing. */
+  sleep(name: 'server' | 'doorbell', value: number): void {
+    this.native.call('futex', this.data + DATA[name], FUTEX_WAIT_PRIVATE, value, 0);
+  }
+  /** Takes what a list head holds and leaves it empty. */
+  take(name: 'requests'): Addr {
+    return Number(Atomics.exchange(this.#words, DATA[name] / 8, 0n));
+  }
+
   /** Runs `body` while no other thread of the process updates. @throws Fault `busy` when nested. */
   locked<T>(body: () => T): T {
-    const lock = this.#lock;
+    const halves = this.#halves;
+    const [lock, waiters] = [DATA.lock / 4, DATA.waiters / 4];
     for (;;) {
-      const owner = Atomics.compareExchange(lock, 0, 0, this.#thread);
+      const owner = Atomics.compareExchange(halves, lock, 0, this.#thread);
       if (owner === 0) break;
       if (owner === this.#thread) throw new Fault('busy', 'an update was begun from within an update');
-      Atomics.add(lock, 1, 1);
+      Atomics.add(halves, waiters, 1);
       // The kernel compares the word again under its own lock, so no wake-up is lost in between.
       this.native.call('futex', this.data + DATA.lock, FUTEX_WAIT_PRIVATE, owner, 0);
-      Atomics.sub(lock, 1, 1);
+      Atomics.sub(halves, waiters, 1);
     }
     try {
       return body();
     } finally {
-      Atomics.store(lock, 0, 0);
-      if (Atomics.load(lock, 1) > 0) this.native.call('futex', this.data + DATA.lock, FUTEX_WAKE_PRIVATE, 1);
+      Atomics.store(halves, lock, 0);
+      if (Atomics.load(halves, waiters) > 0) this.native.call('futex', this.data + DATA.lock, FUTEX_WAKE_PRIVATE, 1);
     }
   }
 
@@ -139,8 +177,12 @@ function makeGround(native: Native): Addr {
   const data = new BigUint64Array(native.view(at + PAGE, DATA.size));
   data[DATA.magic / 8] = MAGIC;
   data[DATA.version / 8] = VERSION;
-  new Uint8Array(native.view(at, PAGE)).set(place(sigtrap(), { data: at + PAGE }));
+  const text = new Uint8Array(native.view(at, PAGE)).fill(0xcc);
+  for (const { offset, code } of pieces()) text.set(place(code, { data: at + PAGE }), offset);
   const protectedText = native.call('mprotect', at, PAGE, PROT.read | PROT.exec);
   if (protectedText < 0) throw new Fault('no-memory', `the trap handler could not be made executable: ${errorName(protectedText)}`);
+  const fork = pieces().find((p) => p.name === 'fork')!;
+  const entry = (name: string): Addr => at + fork.offset + fork.code.labels.get(name)!;
+  native.atFork(entry('prepare'), entry('parent'), entry('child'));
   return at;
 }

@@ -40,6 +40,8 @@ export interface Native {
   symbol(handle: Addr, name: string): Addr;
   /** Returns what was installed; with null it only asks. */
   sigaction(signal: number, action: SignalAction | null): SignalAction;
+  /** Has libc call these around every fork(), for the life of the process. */
+  atFork(prepare: Addr, parent: Addr, child: Addr): void;
   /** The functions of a library, by their C declarations: `int f(str, double)`. */
   library(path: string): (declaration: string) => NativeFunction;
   /** Calls machine code with up to three integers; returns what it left in rax. */
@@ -115,6 +117,11 @@ export function openNative(): Native {
       if (sigaction(signal, next, old) !== 0) throw new Fault('not-supported', `sigaction(${signal}): ${errorName(-koffi.errno())}`);
       const view = new DataView(old.buffer);
       return { handler: Number(view.getBigUint64(SIGACTION.handler, true)), flags: view.getInt32(SIGACTION.flags, true) };
+    },
+    atFork(prepare, parent, child) {
+      // pthread_atfork is not in the shared libc; this is what it calls.
+      const failed = libc.func('int __register_atfork(int64, int64, int64, int64)')(prepare, parent, child, 0) as number;
+      if (failed !== 0) throw new Fault('no-memory', `the handlers around fork were refused: ${errorName(-failed)}`);
     },
     library(path) {
       const library = koffi.load(path);

@@ -20,8 +20,10 @@ export class ProcessMachine implements Machine {
     this.#native = native;
   }
 
-  /** Makes a stretch of text known; batches may name sites in any of them. */
+  /** Makes a stretch of text known, or known anew; batches may name sites in any of them. */
   addText(text: Text): void {
+    const known = this.#texts.findIndex((t) => t.start === text.start);
+    if (known >= 0) this.#texts.splice(known, 1);
     this.#texts.push(text);
     this.#texts.sort((a, b) => a.start - b.start);
   }

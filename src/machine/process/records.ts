@@ -101,7 +101,19 @@ export function publishTable(ground: Ground, slots: readonly SlotInput[]): void 
 }
 
 export function allocateRecord(ground: Ground): KeyRecord {
-  return new KeyRecord(ground, ground.allocate(RECORD.size, RECORD.size));
+  const record = new KeyRecord(ground, ground.allocate(RECORD.size, RECORD.size));
+  record.setWord('next', ground.word('records'));
+  ground.setWord('records', BigInt(record.at));
+  return record;
+}
+
+/** Every record of the process. */
+export function* allRecords(ground: Ground): Generator<KeyRecord> {
+  for (let at = Number(ground.word('records')); at !== 0; ) {
+    const record = new KeyRecord(ground, at);
+    yield record;
+    at = Number(record.word('next'));
+  }
 }
 
 /** Counters of the whole process: traps sent back to run again, and traps that were not ours. */

@@ -1,0 +1,25 @@
+// argv: library, writer, optional 'no-fork-handlers'. Updates from C while this thread sits in a native call, and forks under a storm of updates.
+import { openNative } from '#machine/process/native';
+import { openWith } from '#app/open';
+
+const [path, writer, mutant] = process.argv.slice(2);
+const native = openNative();
+const f = native.library(path);
+const step = f('long updates_step(long)');
+const tell = f('long updates_tell()');
+const unserved = f('int updates_to_two()')();
+const app = openWith(mutant ? { ...native, atFork() {} } : native, path, { writer });
+const out = { unserved, joined: f('long updates_join(long)')(200), afterJoin: [app.keys.step.target, app.keys.tell.target] };
+out.ret0 = [f('int updates_to_return0()')(), app.keys.step.target, step(5)];
+out.two = [f('int updates_to_two()')(), app.keys.step.target, step(5)];
+out.nothing = [f('int updates_tell_nothing()')(), app.keys.tell.target, tell()];
+f('int updates_fork_start(long, long)')(6, 100);
+const end = performance.now() + 700;
+let updates = 0;
+while (performance.now() < end) app.update({ step: updates++ % 2 === 0 ? 'step_one' : 'step_two' });
+out.badForks = f('long updates_fork_wait()')();
+out.updates = updates;
+out.verify = app.verify().length;
+app.close();
+out.closed = [f('int updates_to_two()')(), step(5)];
+console.log(JSON.stringify(out));
