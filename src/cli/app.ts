@@ -97,6 +97,24 @@ not at all. A file without sites is not touched, nor is one that has a table (se
       positional: { kind: 'array', parameter: { brief: 'Object files', parse: String, placeholder: 'file' }, minimum: 1 },
     },
   }),
+  cc: command(() => import('./commands/cc.js'), {
+    brief: 'Run a compiler so that its output can be retargeted in place',
+    about: `Runs the command behind -- with a few words more and annotates what it makes: the header's directory is added, and
+the assembler (gas or clang's own) keeps calls and jumps from crossing a cache line, so that every site can be
+rewritten by one store. The compiler's output and status pass through. An object that calls the key of another shared
+object gets its table when it is linked by this command.`,
+    examples: [
+      ['in a Makefile', 'CC = static-call cc -- gcc'],
+      ['compile and link', 'static-call cc -- gcc -O2 -shared -fPIC filters.c -o libfilters.so'],
+    ],
+    parameters: {
+      flags: {
+        align: { kind: 'boolean', brief: 'Keep sites from crossing a cache line', default: true },
+        verbose: { kind: 'boolean', brief: 'Tell the whole command and what was annotated, on stderr', default: false },
+      },
+      positional: { kind: 'array', parameter: { brief: "The compiler's command", parse: String, placeholder: 'word' }, minimum: 1 },
+    },
+  }),
   demo: command(() => import('./commands/demo.js'), {
     brief: 'Retarget a program as fast as it goes while its threads run',
     about: `Builds the checksum example with the system's C compiler, starts its threads, retargets its three keys as fast

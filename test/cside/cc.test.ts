@@ -1,0 +1,174 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { alignment, compilerOf, readCompilation } from '#app/compilation';
+import { crossesLine } from '#base/addr';
+import { readElf } from '#elf/read';
+import type { ElfObject } from '#elf/object';
+import { bindKeys } from '#keys/bind';
+import { findSites } from '#sites/find';
+import { SITES_SECTION } from '#sites/section';
+import { has, place } from './compile.js';
+
+const BIN = join(process.cwd(), 'bin', 'static-call');
+const C = ['gcc', ...(has('clang') ? ['clang'] : [])];
+
+const elfOf = (path: string): ElfObject => readElf(new Uint8Array(readFileSync(path)), path);
+const tableSize = (elf: ElfObject): number => elf.section(SITES_SECTION)?.size ?? 0;
+function cc(words: readonly string[], cwd?: string): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [BIN, 'cc', ...words], { encoding: 'utf8', ...(cwd === undefined ? {} : { cwd }) });
+}
+function made(words: readonly string[], cwd?: string): void {
+  expect(cc(words, cwd)).toMatchObject({ status: 0, stderr: '' });
+}
+
+describe('a compiler\'s command line', () => {
+  it.each([
+    ['gcc -c a.c', 'compile', ['a.o']],
+    ['gcc -O2 -c src/a.c b.cc -I include', 'compile', ['a.o', 'b.o']],
+    ['gcc -c -o out/a.o a.c', 'compile', ['out/a.o']],
+    ['gcc -c a.c -oa.o', 'compile', ['a.o']],
+    ['gcc -MD -MF a.d -MT a.o -c -x c++ -include pre.h -D N=1 a.c', 'compile', ['a.o']],
+    ['gcc a.c', 'link', ['a.out']],
+    ['gcc -shared a.o -o liba.so -lm', 'link', ['liba.so']],
+    ['gcc -L . -l a -o a', 'link', ['a']],
+    ['gcc -Wl,-soname,x -Xlinker -z -Xlinker now a.o -o a', 'link', ['a']],
+    ['gcc -v a.c', 'link', ['a.out']],
+    ['gcc -v', 'other', []],
+    ['gcc --version', 'other', []],
+    ['gcc -E a.c -o a.i', 'other', []],
+    ['gcc -S a.c', 'other', []],
+    ['gcc -M -c a.c', 'other', []],
+    ['gcc -fsyntax-only a.c', 'other', []],
+    ['gcc', 'other', []],
+  ])('is read: %s', (command, mode, outputs) => {
+    expect(readCompilation(command.split(' ').slice(1))).toMatchObject({ mode, outputs });
+  });
+  it('may begin with a launcher', () => {
+    expect(compilerOf(['/usr/bin/ccache', 'clang', '-c'])).toEqual(['/usr/bin/ccache', 'clang']);
+    expect(compilerOf(['clang', '-c'])).toEqual(['clang']);
+  });
+  it('is given the words of its assembler', () => {
+    expect(alignment('gas', readCompilation(['-c', 'a.c', '-fno-plt']))).toEqual(['-Wa,-malign-branch-boundary=64', '-Wa,-malign-branch=call+jmp+indirect']);
+    expect(alignment('llvm', readCompilation(['a.c', '-flto']))).toContain('-Wl,-mllvm,-x86-align-branch-boundary=64');
+    expect(alignment('gas', readCompilation(['-E', 'a.c']))).toEqual([]);
+  });
+});
+
+/** A thousand sites, a quarter of them tail calls, among other code. */
+function thousand(): string {
+  const functions = Array.from({ length: 250 }, (_, i) => `
+int f${i}(int a, int b);
+int f${i}(int a, int b)
+{
+	${'sink = a * b + sink; '.repeat(8 + (i % 11))}
+	a += static_call(work)(a + ${i});
+	if (b > ${i})
+		b = static_call(work)(b) ^ a;
+	${'sink += b ^ (sink >> 3); '.repeat(8 + (i % 7))}
+	if (a > b)
+		return static_call(work)(a - b);
+	return noise(a, b) + static_call(work)(b);
+}`);
+  return `#include <static_call.h>\nint one(int a); int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nvolatile int sink;\nint noise(int, int);\n${functions.join('\n')}\n`;
+}
+
+describe('static-call cc', () => {
+  let source: string;
+  beforeAll(() => {
+    source = place('thousand.c');
+    writeFileSync(source, thousand());
+  });
+
+  it.each(C)('keeps a thousand sites of %s from crossing a line, for less than a hundredth more text', (compiler) => {
+    const [plain, aligned] = [place('plain.so'), place('aligned.so')];
+    // Compiled once: the assembler is what places the instructions.
+    const assembly = place('thousand.s');
+    made(['--', compiler, '-O2', '-fPIC', '-S', source, '-o', assembly]);
+    const words = ['--', compiler, '-shared', assembly, '-o'];
+    made(['--no-align', ...words, plain]);
+    made([...words, aligned]);
+    const [a, b] = [elfOf(plain), elfOf(aligned)];
+    const crossing = (elf: ElfObject): number => findSites(elf).filter((s) => crossesLine(s.at, s.length)).length;
+    expect(findSites(a)).toHaveLength(1000);
+    expect(findSites(b)).toHaveLength(1000);
+    // Otherwise the next line would show nothing.
+    expect(crossing(a)).toBeGreaterThan(0);
+    expect(crossing(b)).toBe(0);
+    expect(b.section('.text')!.size / a.section('.text')!.size).toBeLessThan(1.01);
+    // The table is in the linked file, and says what decoding says.
+    expect(tableSize(b)).toBe(8 * 1000);
+  });
+
+  it('annotates an object, which then brings its table into what is linked', () => {
+    const room = place('room');
+    mkdirSync(room);
+    writeFileSync(join(room, 'a.c'), '#include <static_call.h>\nint one(int a); int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nint use(int a); int use(int a) { return static_call(work)(a); }\n');
+    made(['--', 'gcc', '-O2', '-fPIC', '-c', 'a.c'], room);
+    expect(tableSize(elfOf(join(room, 'a.o')))).toBe(8);
+    made(['--', 'gcc', '-shared', 'a.o', '-o', 'liba.so'], room);
+    const linked = elfOf(join(room, 'liba.so'));
+    expect(tableSize(linked)).toBe(8);
+    expect(bindKeys(linked, findSites(linked))).toMatchObject([{ name: 'work', sites: [{ kind: 'jmp' }] }]);
+  });
+
+  it('leaves the table of an object that shares keys with other objects to the link', () => {
+    const room = place('room');
+    mkdirSync(room);
+    const header = '#include <static_call.h>\n#define STATIC_CALL_EXPORTED_work 1\nint one(int a);\nDECLARE_STATIC_CALL(work, one);\n';
+    writeFileSync(join(room, 'a.c'), `${header}int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nEXPORT_STATIC_CALL(work);\nint use(int a); int use(int a) { return static_call(work)(a); }\n`);
+    writeFileSync(join(room, 'b.c'), `${header}int more(int a); int more(int a) { return static_call(work)(a) + 1; }\n`);
+    for (const name of ['a', 'b']) {
+      made(['--', 'gcc', '-O2', '-fPIC', '-c', `${name}.c`], room);
+      expect(tableSize(elfOf(join(room, `${name}.o`)))).toBe(0);
+    }
+    made(['--', 'gcc', '-shared', 'a.o', '-o', 'liba.so'], room);
+    made(['--', 'gcc', '-shared', 'b.o', '-o', 'libb.so', '-L.', '-la'], room);
+    const [a, b] = [elfOf(join(room, 'liba.so')), elfOf(join(room, 'libb.so'))];
+    expect([tableSize(a), tableSize(b)]).toEqual([8, 8]);
+    expect(bindKeys(a, findSites(a))).toMatchObject([{ name: 'work', initial: { name: 'one' }, sites: [{ kind: 'jmp' }] }]);
+    expect(bindKeys(b, findSites(b))).toMatchObject([{ name: 'work', address: null, trampoline: null, sites: [{ kind: 'call' }] }]);
+  });
+
+  it('passes the compiler\'s words and status through, and touches nothing that is not made', () => {
+    const bad = place('bad.c');
+    writeFileSync(bad, 'int f( { }\n');
+    const said = cc(['--', 'gcc', '-c', bad, '-o', place('bad.o')]);
+    expect(said.status).toBe(1);
+    expect(said.stderr).toMatch(/bad\.c:1:\d+: error/);
+    const version = cc(['--', 'gcc', '--version']);
+    expect(version).toMatchObject({ status: 0, stdout: execFileSync('gcc', ['--version'], { encoding: 'utf8' }) });
+    made(['--', 'gcc', '-S', source, '-o', place('thousand.s')]);
+    expect(cc(['--', 'no-such-compiler', 'a.c'])).toMatchObject({ status: 4, stderr: expect.stringContaining('error[no-compiler]: no-such-compiler could not be started') });
+    expect(cc([])).toMatchObject({ status: 2 });
+  });
+});
+
+describe('the example is built', () => {
+  const check = (path: string): void => {
+    const elf = elfOf(path);
+    const sites = findSites(elf);
+    expect(tableSize(elf)).toBe(8 * sites.length);
+    expect(sites.filter((s) => crossesLine(s.at, s.length))).toEqual([]);
+    expect(bindKeys(elf, sites).map((k) => [k.name, k.sites.length > 2, k.sites.some((s) => s.kind === 'jmp')])).toEqual([['checksum', true, true], ['filter', true, true], ['trace', true, true]]);
+  };
+  const copy = (): string => {
+    const room = place('checksum');
+    cpSync('examples/checksum', room, { recursive: true });
+    return room;
+  };
+  it.skipIf(!has('make'))('by its Makefile', () => {
+    const room = copy();
+    execFileSync('make', ['-C', room, `STATIC_CALL=${process.execPath} ${BIN}`], { stdio: 'ignore' });
+    check(join(room, 'libchecksum.so'));
+  });
+  it.skipIf(!has('cmake') || !has('make'))('by CMake', () => {
+    const room = copy();
+    const build = join(room, 'build');
+    execFileSync('cmake', ['-S', room, '-B', build, `-DSTATIC_CALL=${process.execPath};${BIN}`, '-DCMAKE_BUILD_TYPE=Release'], { stdio: 'ignore' });
+    execFileSync('cmake', ['--build', build], { stdio: 'ignore' });
+    expect(existsSync(join(build, 'libchecksum.so'))).toBe(true);
+    check(join(build, 'libchecksum.so'));
+  });
+});
