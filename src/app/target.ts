@@ -34,6 +34,7 @@ export class Targets {
   readonly #native: Native;
   readonly #loaded: Loaded;
   readonly #local = new Map<string, Addr>();
+  readonly #pinned = new Set<string>();
 
   constructor(native: Native, loaded: Loaded) {
     this.#native = native;
@@ -69,7 +70,15 @@ export class Targets {
     const address = typeof wanted === 'bigint' ? Number(wanted) : this.#symbol(wanted);
     const map = readMaps().find((m) => address >= m.start && address < m.end);
     if (!map?.access.includes('x')) throw new Fault('unknown-target', `${hex(address)} is not in executable memory of this process`, { hint: 'give the address of a function' });
+    // A handle of ours keeps its object loaded: somebody's dlclose would leave the sites calling into nothing.
+    if (map.path.startsWith('/') && map.path !== process.execPath) this.#pin(map.path);
     return { kind: 'function', address };
+  }
+
+  #pin(path: string): void {
+    if (this.#pinned.has(path)) return;
+    this.#native.load(path);
+    this.#pinned.add(path);
   }
 
   #symbol(name: string): Addr {
