@@ -2,7 +2,7 @@
 // handler is installed, and every site is patched to call its key's target itself.
 
 import { Fault } from '../base/fault.js';
-import { bindKeys } from '../keys/bind.js';
+import { keysOf } from '../keys/bind.js';
 import { registerBarrier } from '../machine/process/barrier.js';
 import { enlist } from '../machine/process/enlist.js';
 import { Ground } from '../machine/process/ground.js';
@@ -10,7 +10,6 @@ import { loadObject, readObject } from '../machine/process/loaded.js';
 import { openNative, type Native } from '../machine/process/native.js';
 import { TrapWatch } from '../machine/process/signals.js';
 import { closeProcmem, openProcmem } from '../machine/process/text.js';
-import { findSites } from '../sites/find.js';
 import { Engine } from './engine.js';
 import { Program, protocolOf } from './program.js';
 import { startServer, updatesFromC } from './serve.js';
@@ -35,7 +34,7 @@ export function open<K extends Keys = Keys>(path: string, options: OpenOptions =
 export function openWith<K extends Keys = Keys>(native: Native, path: string, options: OpenOptions): Program<K> {
   const protocol = protocolOf(options.protocol ?? 'int3');
   const { path: real, object } = readObject(path);
-  const keys = bindKeys(object, findSites(object));
+  const keys = keysOf(object);
   if (keys.length === 0) throw new Fault('no-sites', 'it has neither static calls nor keys', { at: path });
   registerBarrier(native);
   const procmem = openProcmem();

@@ -5,12 +5,22 @@
 import { hex } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import type { ElfObject } from '../elf/object.js';
+import { findSites } from '../sites/find.js';
 import { bareName, type Site } from '../sites/site.js';
 import { bestSymbols, keySymbols } from '../sites/symbols.js';
 import { findTrampolines, type Trampoline } from '../sites/trampoline.js';
 import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
 import { RET0, type DeclaredTarget, type KeyDef } from './key.js';
 import { readRecords, type KeyRecord, type TargetRecord } from './records.js';
+
+/**
+ * The keys of a linked object with its sites, which are found also where its symbols are stripped: the records tell
+ * where the trampolines are.
+ * @throws Fault as `findSites` and `bindKeys` do.
+ */
+export function keysOf(object: ElfObject): KeyDef[] {
+  return bindKeys(object, findSites(object, undefined, readRecords(object).keys));
+}
 
 /**
  * The keys of a linked object, by name.

@@ -3,7 +3,7 @@
 
 import type { Fault } from '../base/fault.js';
 import type { ElfObject, Section } from '../elf/object.js';
-import { decodeLinked, readLinked } from './linked.js';
+import { decodeLinked, destinations, readLinked, type DeclaredKey } from './linked.js';
 import { decodeRelocatable, readRelocatable } from './relocatable.js';
 import { SITES_SECTION } from './section.js';
 import type { Site } from './site.js';
@@ -22,15 +22,16 @@ export function sitesSections(object: ElfObject): Section[] {
 
 /**
  * Every static call site of an object, in the table's order or, decoded, in the order that a table would have.
+ * @param declared keys that a linked file tells of without symbols.
  * @throws Fault `bad-sites-section`, `bad-site`, `bad-elf`.
  */
-export function findSites(object: ElfObject, report: Report = refuse): Site[] {
+export function findSites(object: ElfObject, report: Report = refuse, declared: readonly DeclaredKey[] = []): Site[] {
   const tables = sitesSections(object);
-  if (tables.length === 0) return decodeSites(object);
-  return tables.flatMap((table) => (object.type === 'relocatable' ? readRelocatable(object, table, report) : readLinked(object, table, report)));
+  if (tables.length === 0) return decodeSites(object, declared);
+  return tables.flatMap((table) => (object.type === 'relocatable' ? readRelocatable(object, table, report) : readLinked(object, table, report, declared)));
 }
 
 /** By decoding, whatever table the file may have. */
-export function decodeSites(object: ElfObject): Site[] {
-  return object.type === 'relocatable' ? decodeRelocatable(object) : decodeLinked(object);
+export function decodeSites(object: ElfObject, declared: readonly DeclaredKey[] = []): Site[] {
+  return object.type === 'relocatable' ? decodeRelocatable(object) : decodeLinked(object, destinations(object, declared));
 }

@@ -24,7 +24,14 @@ export interface Destinations {
   readonly trampolines: ReadonlySet<Addr>;
 }
 
-export function destinations(object: ElfObject): Destinations {
+/** A key that the file itself tells of in another way than by symbols, which may be stripped. */
+export interface DeclaredKey {
+  readonly name: string;
+  readonly address: Addr;
+  readonly trampoline: Addr;
+}
+
+export function destinations(object: ElfObject, declared: readonly DeclaredKey[] = []): Destinations {
   const direct = new Map<Addr, KeyNames>();
   const slots = new Map<Addr, KeyNames>();
   const symbols = bestSymbols(object);
@@ -35,6 +42,7 @@ export function destinations(object: ElfObject): Destinations {
       if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX) && symbols.defined(i)) direct.set(symbols.value(i), namesFor(symbols.name(i), keys));
     }
   }
+  for (const { name, trampoline } of declared) direct.set(trampoline, { key: name, keySymbol: KEY_PREFIX + name });
   const trampolines = new Set(direct.keys());
   const dynamic = object.dynamicSymbols;
   for (const slot of slotsOf(object)) {
@@ -127,9 +135,9 @@ function search(bytes: Uint8Array, base: Addr, range: { low: Addr; high: Addr },
  * What the file's own `.static_call_sites` says, in the table's order. The names come from whatever stands at the key's address: the key itself, or
  * where the key belongs to another file, the trampoline, PLT entry or GOT slot that the site uses.
  */
-export function readLinked(object: ElfObject, section: Section, report: (fault: Fault) => void): Site[] {
+export function readLinked(object: ElfObject, section: Section, report: (fault: Fault) => void, declared: readonly DeclaredKey[] = []): Site[] {
   const table = decodeSiteTable(object.data(section), section.address);
-  const names = keyPlaces(object);
+  const names = keyPlaces(object, declared);
   const code = object.sections.filter(isCode);
   const data = code.map((s) => object.data(s));
   const sites: Site[] = [];
@@ -152,13 +160,14 @@ export function readLinked(object: ElfObject, section: Section, report: (fault: 
 const holds = (section: Section | undefined, at: Addr): boolean => section !== undefined && at >= section.address && at < section.address + section.size;
 
 /** Every address that an entry may give for a key; `isKey` where it is the key's own. */
-export function keyPlaces(object: ElfObject): ReadonlyMap<Addr, KeyNames & { readonly isKey: boolean }> {
-  const { direct, slots } = destinations(object);
+export function keyPlaces(object: ElfObject, declared: readonly DeclaredKey[] = []): ReadonlyMap<Addr, KeyNames & { readonly isKey: boolean }> {
+  const { direct, slots } = destinations(object, declared);
   const places = new Map<Addr, KeyNames & { readonly isKey: boolean }>();
   for (const [address, names] of [...slots, ...direct]) places.set(address, { ...names, isKey: false });
   for (const symbols of [object.dynamicSymbols, object.symbols]) {
     if (!symbols) continue;
     for (const [name, i] of keySymbols(symbols)) if (symbols.defined(i)) places.set(symbols.value(i), { key: bareName(name), keySymbol: name, isKey: true });
   }
+  for (const { name, address } of declared) places.set(address, { key: name, keySymbol: KEY_PREFIX + name, isKey: true });
   return places;
 }

@@ -1,12 +1,14 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { isFault } from '#base/fault';
 import { readElf } from '#elf/read';
 import type { ElfObject, Section } from '#elf/object';
-import { bindKeys } from '#keys/bind';
+import { bindKeys, keysOf } from '#keys/bind';
 import type { KeyDef } from '#keys/key';
+import { annotate } from '#sites/annotate';
 import { findSites } from '#sites/find';
-import { compile } from './compile.js';
+import { compile, place } from './compile.js';
 
 const TEXT = `
 static int one(int a) { return a; }
@@ -73,6 +75,21 @@ describe('keys', () => {
 
   it('are the same in a program at a fixed address, which has no relocations', () => {
     expect(bound(readElf(readFileSync(fixed)))).toMatchObject([{ name: 'trace' }, { name: 'work', initial: { name: 'one' }, targets: [{ name: 'elsewhere' }, { name: 'one' }, { name: 'two' }] }]);
+  });
+
+  it('and their sites are found in a stripped file too, with a table or without', () => {
+    const known = bound(readElf(readFileSync(path))).map(({ name, sites }) => [name, sites.map((s) => s.at)]);
+    const plain = place('plain.so');
+    const annotated = place('annotated.so');
+    execFileSync('strip', [path, '-o', plain]);
+    writeFileSync(annotated, annotate(readElf(new Uint8Array(readFileSync(path)))).bytes!);
+    execFileSync('strip', [annotated]);
+    for (const file of [plain, annotated]) {
+      const elf = readElf(new Uint8Array(readFileSync(file)));
+      expect(elf.symbols).toBeNull();
+      expect(keysOf(elf).map(({ name, sites }) => [name, sites.map((s) => s.at)])).toEqual(known);
+    }
+    expect(readElf(new Uint8Array(readFileSync(annotated))).section('.static_call_sites')).toBeDefined();
   });
 
   it('of an object without records come from its symbols', () => {
