@@ -59,7 +59,7 @@ function withTextPage<T>(native: Native, body: (at: number) => T): T {
 }
 
 function procmem(native: Native): string {
-  const file = openProcmem();
+  const file = openProcmem(native);
   try {
     return withTextPage(native, (at) => {
       const byte = Uint8Array.of(0xc3);
@@ -68,7 +68,7 @@ function procmem(native: Native): string {
       return 'text can be written through /proc/self/mem';
     });
   } finally {
-    closeProcmem(file);
+    closeProcmem(native, file);
   }
 }
 

@@ -9,7 +9,7 @@ import { Near } from '../machine/process/near.js';
 import { ProcessMachine } from '../machine/process/process.js';
 import type { Group, KeyRecord } from '../machine/process/records.js';
 import type { TrapWatch } from '../machine/process/signals.js';
-import { aliasText, knownAlias, ProcmemText, type Text, type WriterName } from '../machine/process/text.js';
+import { aliasText, closeProcmem, knownAlias, ProcmemText, type Text, type WriterName } from '../machine/process/text.js';
 import { transact, Unfinished } from '../machine/transact.js';
 import { Batch, type KeyChange } from '../plan/batch.js';
 import { draw, merge, wordsOf, type Destination, type Drawn } from '../plan/draw.js';
@@ -41,8 +41,8 @@ export interface Applied {
 
 export interface EngineOptions {
   readonly writer: WriterName;
-  /** Descriptor of /proc/self/mem. */
-  readonly procmem: number;
+  /** Descriptor of /proc/self/mem; null where the writer is `alias`. */
+  readonly procmem: number | null;
   /** The caller accepts that the kernel's memcpy stores four and eight bytes whole. */
   readonly trustProcmem: boolean;
 }
@@ -79,11 +79,12 @@ export class Engine {
     // Another runtime may have mapped the text a second time meanwhile: the kernel then refuses to write it otherwise.
     if (known && (known.text.writer === 'alias' || known.regions === this.#ground.word('regions'))) return known;
     const { native } = this.#ground;
+    const { writer, procmem } = this.#options;
     const shared = knownAlias(this.#ground, group.start, group.end) !== null;
     const text =
-      this.#options.writer === 'alias' || shared
+      writer === 'alias' || procmem === null || shared
         ? aliasText(this.#ground, group.start, group.end)
-        : new ProcmemText(native, this.#options.procmem, group.start, group.end);
+        : new ProcmemText(native, procmem, group.start, group.end);
     const place = { text, near: known?.near ?? new Near(native, group.start, group.end), regions: this.#ground.word('regions') };
     this.#places.set(group.start, place);
     this.#machine.addText(text);
@@ -157,7 +158,7 @@ export class Engine {
     const batch = batches.length === 0 ? new Batch(0) : merge(batches);
     batch.keys = keys;
     try {
-      transact(protocol, batch, previous, this.#machine, (whole) => this.#written(whole));
+      transact(protocol, batch, previous, this.#machine, (whole, side) => this.#machine.unlike(whole, side));
     } catch (error) {
       for (const { group } of drawn) this.#mirror(group);
       if (!(error instanceof Unfinished)) throw error;
@@ -200,22 +201,8 @@ export class Engine {
     for (let i = 0; i < count; i++) for (let b = 0; b < length[i]!; b++) old[8 * i + b] = bytes[at[i]! - start + b]!;
   }
 
-  /** The edits of a batch whose new bytes are in the text, the other way round. */
-  #written(batch: Batch): Batch {
-    const texts = [...this.#places.values()].map((p) => p.text);
-    const back = new Batch(batch.count);
-    for (let i = 0; i < batch.count; i++) {
-      const text = texts.find((t) => batch.at[i]! >= t.start && batch.at[i]! < t.end)!;
-      const length = batch.length[i]!;
-      let written = true;
-      for (let b = 0; written && b < length; b++) written = text.bytes[batch.at[i]! - text.start + b] === batch.new[8 * i + b];
-      if (!written) continue;
-      const k = back.count++;
-      back.at[k] = batch.at[i]!;
-      back.length[k] = length;
-      back.old.set(batch.new.subarray(8 * i, 8 * i + 8), 8 * k);
-      back.new.set(batch.old.subarray(8 * i, 8 * i + 8), 8 * k);
-    }
-    return back;
+  /** Gives back what only writing needs. */
+  close(): void {
+    if (this.#options.procmem !== null) closeProcmem(this.#ground.native, this.#options.procmem);
   }
 }

@@ -9,7 +9,7 @@ import { Ground } from '../machine/process/ground.js';
 import { loadObject, readObject } from '../machine/process/loaded.js';
 import { openNative, type Native } from '../machine/process/native.js';
 import { TrapWatch } from '../machine/process/signals.js';
-import { closeProcmem, openProcmem } from '../machine/process/text.js';
+import { closeProcmem, openProcmem, probeProcmem } from '../machine/process/text.js';
 import { Engine } from './engine.js';
 import { Program, protocolOf } from './program.js';
 import { startServer, updatesFromC } from './serve.js';
@@ -37,27 +37,32 @@ export function openWith<K extends Keys = Keys>(native: Native, path: string, op
   const keys = keysOf(object);
   if (keys.length === 0) throw new Fault('no-sites', 'it has neither static calls nor keys', { at: path });
   registerBarrier(native);
-  const procmem = openProcmem();
+  const writer = options.writer ?? 'procmem';
+  const procmem = writer === 'procmem' ? openProcmem(native) : null;
+  const how = { writer, trustProcmem: options.assume === 'procmem-stores-are-atomic' } as const;
+  let ground: Ground;
+  let program: Program<K>;
   try {
     const loaded = loadObject(native, real, object);
-    const ground = new Ground(native);
-    const how = { writer: options.writer ?? 'procmem', trustProcmem: options.assume === 'procmem-stores-are-atomic' } as const;
-    const program = ground.locked(() => {
+    ground = new Ground(native);
+    // A kernel may refuse each write and not the file (41e8149c8892, in v6.12): asked before anything is begun.
+    if (procmem !== null) probeProcmem(native, procmem, ground.handler);
+    program = ground.locked(() => {
       const enlisted = enlist(ground, loaded, keys);
       const engine = new Engine(ground, new TrapWatch(ground), { ...how, procmem });
       const opened = new Program<K>({ ground, loaded, engine, options }, enlisted);
       opened.inline();
       return opened;
     });
-    try {
-      if (options.serveUpdates ?? updatesFromC(object)) startServer(ground, { ...how, protocol });
-      return program;
-    } catch (error) {
-      program.close();
-      throw error;
-    }
   } catch (error) {
-    closeProcmem(procmem);
+    if (procmem !== null) closeProcmem(native, procmem);
     throw error;
   }
+  try {
+    if (options.serveUpdates ?? updatesFromC(object)) startServer(ground, { ...how, protocol });
+  } catch (error) {
+    program.close();
+    throw error;
+  }
+  return program;
 }

@@ -8,6 +8,7 @@ import { STT_FUNC } from '../elf/names.js';
 import type { EnlistedKey } from '../machine/process/enlist.js';
 import type { Ground } from '../machine/process/ground.js';
 import type { Loaded } from '../machine/process/loaded.js';
+import { checkPerformable } from '../machine/process/process.js';
 import type { Group } from '../machine/process/records.js';
 import { Batch } from '../plan/batch.js';
 import { accepts, draw, KINDS } from '../plan/draw.js';
@@ -20,9 +21,12 @@ import type { App, Drift, Key, Keys, OpenOptions, ProtocolName, SiteReport, Unch
 
 export const PROTOCOLS: Readonly<Record<ProtocolName, Protocol>> = { int3, store };
 
-/** @throws Fault `unknown-protocol` */
+/** @throws Fault `unknown-protocol`, `bad-protocol` */
 export function protocolOf(wanted: ProtocolName | Protocol): Protocol {
-  if (typeof wanted === 'object') return wanted;
+  if (typeof wanted === 'object') {
+    checkPerformable(wanted);
+    return wanted;
+  }
   const protocol = PROTOCOLS[wanted];
   if (!protocol) {
     const hint = didYouMean(wanted, Object.keys(PROTOCOLS));
@@ -73,8 +77,6 @@ export class Program<K extends Keys> implements App<K> {
       this.#byRecord.set(key.record.at, state);
       keys[key.def.name] = this.#key(key);
       if (key.fresh) engine.initialise(key.record, this.#initial(key));
-      key.record.setWord('users', key.record.word('users') + 1n);
-      this.#setUpdater(key, ground.updater);
     }
     this.keys = Object.freeze(keys) as { readonly [N in keyof K]: Key<K[N]> };
   }
@@ -159,6 +161,10 @@ export class Program<K extends Keys> implements App<K> {
   inline(): void {
     const wanted = [...this.#states.values()].map(({ def, record }) => ({ name: def.name, record, to: targetOf(record.word('call')) }));
     this.#engine.apply(wanted, this.#protocol);
+    for (const state of this.#states.values()) {
+      state.record.setWord('users', state.record.word('users') + 1n);
+      this.#setUpdater(state, this.#ground.updater);
+    }
   }
 
   sites(key?: keyof K): readonly SiteReport[] {
@@ -225,8 +231,8 @@ export class Program<K extends Keys> implements App<K> {
       const expected = batch.new.subarray(8 * i, 8 * i + length);
       if (Buffer.compare(now, expected) === 0) continue;
       if (Buffer.compare(now, columns.original.subarray(8 * i, 8 * i + length)) === 0 && i !== columns.trampoline) continue;
-      const parked = now[0] === 0xcc && batch.old[8 * i] === 0xcc;
-      drifts.push({ key: state.def.name, address: BigInt(at), expected: Buffer.from(expected).toString('hex'), found: Buffer.from(now).toString('hex'), kind: parked ? 'parked' : 'foreign' });
+      const ours = Buffer.compare(now, batch.old.subarray(8 * i, 8 * i + length)) === 0;
+      drifts.push({ key: state.def.name, address: BigInt(at), expected: Buffer.from(expected).toString('hex'), found: Buffer.from(now).toString('hex'), kind: ours ? 'parked' : 'foreign' });
     }
     return drifts;
   }
@@ -240,15 +246,16 @@ export class Program<K extends Keys> implements App<K> {
 
   close(): void {
     if (this.#closed) return;
-    this.#closed = true;
     this.#ground.locked(() => {
-      const last = [...this.#states.values()].filter(({ record }) => {
-        record.setWord('users', record.word('users') - 1n);
-        return record.word('users') === 0n;
-      });
-      for (const state of last) this.#setUpdater(state, 0);
+      const states = [...this.#states.values()];
+      const last = states.filter(({ record }) => record.word('users') === 1n);
       this.#engine.apply(last.map(({ def, record }) => ({ name: def.name, record, to: ORIGINAL })), this.#protocol);
+      for (const state of last) this.#setUpdater(state, 0);
+      // Only now: a program whose closing failed is still open, and can be closed again.
+      for (const { record } of states) record.setWord('users', record.word('users') - 1n);
+      this.#closed = true;
     });
+    this.#engine.close();
   }
 
   [Symbol.dispose](): void {

@@ -78,7 +78,7 @@ export interface Drift {
   readonly address: bigint;
   readonly expected: string;
   readonly found: string;
-  /** `parked`: a trap of ours that an unfinished update left, emulated for good. `foreign`: somebody else's doing. */
+  /** `parked`: what an unfinished update of ours left, as a rule a trap that is emulated for good. `foreign`: somebody else's doing. */
   readonly kind: 'parked' | 'foreign';
 }
 

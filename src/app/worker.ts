@@ -35,7 +35,7 @@ const RETURN0 = ['f30f1efa31c0c3', '31c0c3'] as const;
 const { protocol, writer, trustProcmem, ready } = workerData as ServerData;
 const native = openNative();
 const ground = new Ground(native);
-const engine = new Engine(ground, new TrapWatch(ground), { writer, trustProcmem, procmem: openProcmem() });
+const engine = new Engine(ground, new TrapWatch(ground), { writer, trustProcmem, procmem: writer === 'procmem' ? openProcmem(native) : null });
 const byKey = new Map<Addr, KeyRecord>();
 
 function recordOf(key: Addr): KeyRecord | undefined {

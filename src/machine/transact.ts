@@ -3,7 +3,7 @@
 // say. Which way is open follows from the steps: until a store has let a site run the new instruction, back;
 // from then on, forward.
 
-import type { Batch, KeyChange } from '../plan/batch.js';
+import { Batch, type KeyChange } from '../plan/batch.js';
 import type { Protocol, Step } from '../plan/protocol.js';
 import type { Machine } from './machine.js';
 
@@ -31,58 +31,53 @@ function pointOfNoReturn(steps: readonly Step[]): number {
 
 /**
  * @param previous what the words were before
- * @param written edits whose new bytes are in the text, among those of a batch: reads the text
+ * @param unlike edits of the batch whose bytes in the text are not all `old`, or not all `new`: reads the text
  * @throws Unfinished
  */
-export function transact(protocol: Protocol, batch: Batch, previous: readonly KeyChange[], machine: Machine, written: (batch: Batch) => Batch): void {
+export function transact(protocol: Protocol, batch: Batch, previous: readonly KeyChange[], machine: Machine, unlike: (batch: Batch, side: 'old' | 'new') => Batch): void {
   const { steps } = protocol;
   let failed = 0;
   try {
     for (; failed < steps.length; failed++) machine.perform(steps[failed]!, batch);
     return;
   } catch (cause) {
-    throw new Unfinished(settle(protocol, failed, batch, previous, machine, written), failed, cause);
+    const commit = pointOfNoReturn(steps);
+    // Behind a trap every site can still go forward when the switch has begun; without one, those that were
+    // switched are switched back, and only what follows the switch is tried again.
+    const end = failed > commit || (failed === commit && protocol.handler !== null) ? 'new' : 'old';
+    try {
+      if (end === 'new') for (const step of steps.slice(failed)) machine.perform(step, batch);
+      else goBack(protocol, failed, batch, previous, machine, unlike(batch, 'old'));
+    } catch {
+      // It failed twice: what stands in the text decides.
+    }
+    throw new Unfinished(unlike(batch, end).count === 0 ? end : 'parked', failed, cause);
   }
 }
 
-function settle(protocol: Protocol, failed: number, batch: Batch, previous: readonly KeyChange[], machine: Machine, written: (batch: Batch) => Batch): End {
+/** @param changed edits whose old bytes are not in the text any more */
+function goBack(protocol: Protocol, failed: number, batch: Batch, previous: readonly KeyChange[], machine: Machine, changed: Batch): void {
   const { steps } = protocol;
-  const attempt = (...tried: readonly Step[]): boolean => {
-    try {
-      for (const step of tried) machine.perform(step, batch);
-      return true;
-    } catch {
-      return false;
-    }
-  };
-  const publishOld = (): void => machine.perform({ do: 'publish', why: 'the way back' }, Object.assign(Object.create(batch) as Batch, { keys: previous }));
-
+  machine.perform({ do: 'publish', why: 'the way back' }, Object.assign(Object.create(batch) as Batch, { keys: previous }));
+  if (changed.count === 0) return;
+  const sync: Step = { do: 'sync', why: 'nobody may pair bytes of before with bytes of the way back' };
   if (protocol.handler === null) {
-    // No trap hides a site: those already written are exchanged back, one store each, as they came.
-    const store = steps.find(isStore)!;
-    publishOld();
-    const undone = written(batch);
-    try {
-      machine.perform(store, undone);
-      machine.perform({ do: 'sync', why: 'from here no CPU runs the new instruction' }, undone);
-      return 'old';
-    } catch {
-      return 'parked';
-    }
+    // No trap hides a site: each is exchanged back by one store, as it came.
+    machine.perform(steps.find(isStore)!, reversed(changed));
+    machine.perform(sync, changed);
+    return;
   }
-  const commit = pointOfNoReturn(steps);
-  if (failed >= commit) {
-    // A trap that is still there is emulated to the new target; a second try often goes through (EINTR, ENOMEM).
-    return attempt(...steps.slice(failed)) ? 'new' : failed > commit && steps[failed]!.do === 'sync' ? 'new' : 'parked';
+  if (failed >= steps.findIndex((s) => isStore(s) && s.part === 'rest')) {
+    machine.perform({ do: 'store', part: 'rest', bytes: 'old', as: 'bytes', why: 'hidden behind the trap' }, changed);
+    machine.perform(sync, changed);
   }
-  publishOld();
-  const rest = steps.findIndex((s) => isStore(s) && s.part === 'rest');
-  const first: Step = { do: 'store', part: 'first', bytes: 'old', as: 'one', why: 'the old first byte before the old rest is the old instruction' };
-  const sync: Step = { do: 'sync', why: 'nobody may pair the old first byte with a new rest' };
-  if (failed < rest) {
-    // Only first bytes differ, so the site is whole either way and no synchronisation is owed: whoever still
-    // meets the trap is emulated to the old target.
-    return attempt(first) ? 'old' : 'parked';
-  }
-  return attempt({ do: 'store', part: 'rest', bytes: 'old', as: 'bytes', why: 'hidden behind the trap' }, sync, first) ? 'old' : 'parked';
+  // Where only first bytes differ, the site is whole either way and no synchronisation is owed: whoever still
+  // meets the trap is emulated to the old target.
+  machine.perform({ do: 'store', part: 'first', bytes: 'old', as: 'one', why: 'the old first byte before the old rest is the old instruction' }, changed);
+}
+
+function reversed(batch: Batch): Batch {
+  const back = new Batch(batch.count, { at: batch.at, length: batch.length, old: batch.new, new: batch.old });
+  back.count = batch.count;
+  return back;
 }

@@ -30,4 +30,14 @@ export class Batch {
     this.old = memory?.old ?? new Uint8Array(capacity * 8);
     this.new = memory?.new ?? new Uint8Array(capacity * 8);
   }
+  /** Adds an edit of another batch; the columns have room for it. */
+  append(from: Batch, i: number): void {
+    const k = this.count++;
+    this.at[k] = from.at[i]!;
+    this.length[k] = from.length[i]!;
+    for (let b = 0; b < 8; b++) {
+      this.old[8 * k + b] = from.old[8 * i + b]!;
+      this.new[8 * k + b] = from.new[8 * i + b]!;
+    }
+  }
 }

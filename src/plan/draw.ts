@@ -134,17 +134,9 @@ export function draw(columns: SiteColumns, destination: Destination | null, rule
   return { batch: unchanged === 0 ? batch : changedPart(batch, unchanged), inline: sites - onTrampoline, trampoline: onTrampoline };
 }
 
-function append(into: Batch, from: Batch, i: number): void {
-  const k = into.count++;
-  into.at[k] = from.at[i]!;
-  into.length[k] = from.length[i]!;
-  into.old.set(from.old.subarray(8 * i, 8 * i + 8), 8 * k);
-  into.new.set(from.new.subarray(8 * i, 8 * i + 8), 8 * k);
-}
-
 function changedPart(batch: Batch, unchanged: number): Batch {
   const part = new Batch(batch.count - unchanged);
-  for (let i = 0; i < batch.count; i++) if (!same(batch.old, batch.new, i, batch.length[i]!)) append(part, batch, i);
+  for (let i = 0; i < batch.count; i++) if (!same(batch.old, batch.new, i, batch.length[i]!)) part.append(batch, i);
   return part;
 }
 
@@ -159,6 +151,6 @@ export function merge(batches: readonly Batch[]): Batch {
       if (next[k]! < b.count && (lowest < 0 || b.at[next[k]!]! < batches[lowest]!.at[next[lowest]!]!)) lowest = k;
     });
     if (lowest < 0) return all;
-    append(all, batches[lowest]!, next[lowest]!++);
+    all.append(batches[lowest]!, next[lowest]!++);
   }
 }

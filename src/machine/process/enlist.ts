@@ -19,7 +19,7 @@ export interface EnlistedKey {
   /** The C side's key; null where only the trampoline is visible from here. */
   readonly key: Addr | null;
   readonly trampoline: Addr;
-  /** Whether this call made the record: its words are still to be set. */
+  /** Whether the record's words are still to be set: it is new, or whoever made it failed right after. */
   readonly fresh: boolean;
 }
 
@@ -65,7 +65,7 @@ export function enlist(ground: Ground, loaded: Loaded, keys: readonly KeyDef[]):
       if (!map) throw new Fault('no-trampoline', `the trampoline of ${def.name} is in no executable mapping`, { at: hex(trampoline) });
       addGroup(ground, record, [apart], trampoline, { ...map, bytes: new Uint8Array(native.view(map.start, map.end - map.start)) }, slots);
     }
-    return { def, record, key, trampoline, fresh: known === null };
+    return { def, record, key, trampoline, fresh: record.word('call') === 0n };
   });
   publishTable(ground, slots.sort((a, b) => a.site - b.site));
   return enlisted;

@@ -8,6 +8,7 @@ import { Fault } from '../../base/fault.js';
 
 /** System calls in use, with their numbers in the x86-64 table. */
 export const SYS = {
+  open: 2,
   close: 3,
   mmap: 9,
   mprotect: 10,

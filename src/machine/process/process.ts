@@ -2,14 +2,29 @@
 // handler's data. It knows nothing of keys' names or of what a batch means.
 
 import { Fault } from '../../base/fault.js';
+import { InvariantError } from '../../base/invariant.js';
 import type { Addr } from '../../base/addr.js';
-import type { Batch } from '../../plan/batch.js';
-import type { Step } from '../../plan/protocol.js';
+import { Batch } from '../../plan/batch.js';
+import type { Protocol, Step } from '../../plan/protocol.js';
 import { RECORD } from '../../trap/registry.js';
 import type { Machine } from '../machine.js';
 import { syncCores } from './barrier.js';
 import type { Native } from './native.js';
 import type { Text } from './text.js';
+
+/** Steps that a process can take by itself; stopping all others needs another process. */
+const PERFORMED: ReadonlySet<Step['do']> = new Set(['publish', 'store', 'sync']);
+
+/** @throws Fault `bad-protocol` where a process cannot run it at all, before anything is begun */
+export function checkPerformable(protocol: Protocol): void {
+  for (const step of protocol.steps) {
+    if (!PERFORMED.has(step.do)) {
+      throw new Fault('bad-protocol', `a process cannot perform the step ${step.do} of ${protocol.name}`, { hint: 'a process can publish, store and sync; the checker can do more' });
+    }
+    if (step.do === 'store' && step.bytes === 'trap' && protocol.handler === null) throw new Fault('bad-protocol', `${protocol.name} plants traps and names no handler`);
+  }
+  if (protocol.handler !== null && protocol.handler !== 'sigtrap') throw new Fault('bad-protocol', `a process has the handler sigtrap, not ${protocol.handler}`);
+}
 
 export class ProcessMachine implements Machine {
   readonly #native: Native;
@@ -56,8 +71,22 @@ export class ProcessMachine implements Machine {
         syncCores(this.#native);
         return;
       default:
-        throw new Fault('bad-protocol', `a process cannot perform the step ${step.do}`, { hint: 'a process can publish, store and sync; the checker can do more' });
+        throw new InvariantError(`the step ${step.do} was let through`);
     }
+  }
+
+  /** The edits of a batch whose bytes in the text are not those of that side. */
+  unlike(batch: Batch, side: 'old' | 'new'): Batch {
+    const found = new Batch(batch.count);
+    for (let i = 0; i < batch.count; i++) {
+      const at = batch.at[i]!;
+      const { bytes, start } = this.#textAt(at);
+      const wanted = batch[side];
+      let same = true;
+      for (let b = 0; same && b < batch.length[i]!; b++) same = bytes[at - start + b] === wanted[8 * i + b];
+      if (!same) found.append(batch, i);
+    }
+    return found;
   }
 
   #textAt(at: Addr): Text {

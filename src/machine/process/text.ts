@@ -9,7 +9,6 @@
 // `alias` replaces the text's pages by a shared memory file that is mapped a second time, writable, at an
 // unrelated address: a store of ours is a store there. Profilers see a memory file instead of the object.
 
-import { closeSync, openSync } from 'node:fs';
 import { hex, LINE, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
@@ -132,16 +131,23 @@ export class ProcmemText implements Text {
   }
 }
 
-/** Opened once for a runtime; a child of fork would still write its parent through it. */
-export function openProcmem(): number {
-  try {
-    return openSync('/proc/self/mem', 'r+');
-  } catch (cause) {
-    throw new Fault('no-text-write', 'opening /proc/self/mem is refused', { cause });
-  }
+const O_RDWR_CLOEXEC = 0o2000002;
+
+/** Opened once for a runtime; a child of fork would still write its parent through it. @throws Fault `no-text-write` */
+export function openProcmem(native: Native): number {
+  const path = new TextEncoder().encode('/proc/self/mem\0');
+  const file = native.call('open', native.addressOf(path), O_RDWR_CLOEXEC);
+  if (file < 0) throw new Fault('no-text-write', `opening /proc/self/mem is refused: ${errorName(file)}`);
+  return file;
 }
-export function closeProcmem(file: number): void {
-  closeSync(file);
+/** Writes a byte of executable memory as it is. @throws Fault `no-text-write` */
+export function probeProcmem(native: Native, file: number, at: Addr): void {
+  const byte = new Uint8Array(native.view(at, 1)).slice();
+  const written = native.call('pwrite', file, native.addressOf(byte), 1, at);
+  if (written !== 1) throw new Fault('no-text-write', `writing text through /proc/self/mem is refused: ${errorName(written)}`);
+}
+export function closeProcmem(native: Native, file: number): void {
+  native.call('close', file);
 }
 
 export class AliasText implements Text {
