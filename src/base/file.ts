@@ -1,7 +1,8 @@
 // Files in and out, with their failures as Faults. A file is replaced whole or not at all: the new bytes are
-// written beside it and renamed over it, so that whoever opens it meanwhile sees one of the two.
+// written beside it and renamed over it, so that whoever opens it meanwhile sees one of the two. They are not forced to the
+// disk: what this writes can be made again, and for a kernel's modules the waiting would take longer than all the work.
 
-import { chmodSync, chownSync, closeSync, fsyncSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, openSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { Fault } from './fault.js';
 
@@ -42,7 +43,6 @@ export function replaceFile(path: string, bytes: Uint8Array | string, like?: str
     try {
       const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
       for (let at = 0; at < data.length; ) at += writeSync(file, data, at);
-      fsyncSync(file);
     } finally {
       closeSync(file);
     }
