@@ -3,14 +3,14 @@
 // between its trap and this handler for any time, and membarrier does not wait for it. So it finds an
 // empty table for an int3 that was ours. What the handler does then is the variant:
 //
-//   none       the trap is not ours: the process dies of a stray SIGTRAP
+//   none       the trap is not ours: SIGTRAP gets its default action back and the int3 runs again, which ends the process
 //   reread     if the byte is no int3 any more, the site is run again; if it is one, it is taken for somebody else's,
 //              though the next update may just have planted it
 //   versioned  as reread, but where the byte is an int3 and the version has moved since before the look-up, look
 //              again. It is sound only if the table is published before the version moves: the protocol says
 //              which, the handler is the same
 
-import { cfa, label, mem, mem8, word, type Program } from './assembler.js';
+import { assemble, cfa, label, mem, mem8, word, type Code, type Program } from './assembler.js';
 import { lookUp } from './gap.js';
 import { EMULATE } from './registry.js';
 import { UCONTEXT } from './sigtrap.js';
@@ -21,18 +21,20 @@ export const VERSION = 40;
 export type Retry = 'none' | 'reread' | 'versioned';
 
 const INT3 = 0xcc;
+const SIGTRAP = 5;
+const SYS_RT_SIGACTION = 13;
 
-/** Calling convention of a signal handler: rdi signal, rsi siginfo, rdx ucontext; RSP at the restorer's address. */
-export function retire({ retry }: { readonly retry: Retry }): { readonly program: Program; readonly stash: readonly number[] } {
+/** A signal handler: rdx ucontext, RSP at the restorer's address. Its one named word is `table`, a POKE table. */
+export function retire({ retry }: { readonly retry: Retry }): Code {
   const missing: Program =
     retry === 'none'
-      ? [['jmp', 'unclaimed']]
+      ? []
       : [
           ['cmp', mem8('rax'), INT3],
           ['jne', 'again'],
           ...(retry === 'versioned' ? ([['movabs', 'rcx', word('table')], ['cmp', mem('rcx', VERSION), 'r10'], ['jne', 'look']] as const) : []),
           ['jmp', 'unclaimed'],
-          label('again'),
+          label('again'), // with rax the site
           ['mov', mem('r8', UCONTEXT.rip), 'rax'],
           ['ret'],
         ];
@@ -75,6 +77,17 @@ export function retire({ retry }: { readonly retry: Retry }): { readonly program
     ['ret'],
     label('missing'),
     ...missing,
+    label('unclaimed'),
+    ...[0, 0, 0, 0].map((word) => ['push', word] as const), // struct sigaction: SIG_DFL, no flags, no restorer, no mask
+    ['mov', 'edi', SIGTRAP],
+    ['mov', 'rsi', 'rsp'],
+    ['xor', 'edx', 'edx'],
+    ['mov', 'r10d', 8],
+    ['mov', 'eax', SYS_RT_SIGACTION],
+    ['syscall'],
+    ['add', 'rsp', 32],
+    ['dec', mem('r8', UCONTEXT.rip)],
+    ['ret'],
   ];
-  return { program, stash: [] };
+  return assemble(program);
 }

@@ -1,7 +1,7 @@
 // The variants of the SIGTRAP handler that only the checker runs: the table that is torn down, and the repair of the user
 // shadow stack. Undisturbed here, on one simulated CPU.
 import { expect, test } from 'vitest';
-import { assemble, place, type Program } from '#trap/assembler';
+import { assemble, place, type Code } from '#trap/assembler';
 import { ENTRY, POKE } from '#trap/kernel';
 import { DATA, RECORD, emulationWord, encodeTable, type Emulation } from '#trap/registry';
 import { retire, VERSION, type Retry } from '#trap/retire';
@@ -11,17 +11,17 @@ import { newCpu, type Outcome, type Port } from '#machine/sim/cpu';
 import { execute } from '#machine/sim/execute';
 import { decode } from '#x86/isa/decode';
 
-const [HANDLER, TABLE, SITE, TARGET, UNCLAIMED, RESTORER] = [0x401000, 0x500000, 0x402000, 0x403000, 0x404000, 0x405000];
+const [HANDLER, TABLE, SITE, TARGET, RESTORER] = [0x401000, 0x500000, 0x402000, 0x403000, 0x405000];
 const [STACK, CONTEXT, INFO, INTERRUPTED, SSP] = [0x7ffc_0000_0000, 0x7ffc_0001_0000, 0x7ffc_0002_0000, 0x7ffc_0003_0000, 0x7ff7_0000_0000];
 
 interface Result {
-  readonly end: Outcome | 'returned' | 'unclaimed';
+  readonly end: Outcome | 'returned';
   readonly word: (at: number) => number;
   readonly ssp: number | null;
   readonly rsp: number;
 }
 
-function run(program: Program, words: readonly (readonly [number, bigint | number])[], { shadow = false, each }: { shadow?: boolean; each?: (rip: number, port: Port) => void } = {}): Result {
+function run(code: Code, words: readonly (readonly [number, bigint | number])[], { shadow = false, each }: { shadow?: boolean; each?: (rip: number, port: Port) => void } = {}): Result {
   const bytes = new Map<number, number>();
   const port: Port = {
     read: (at, size) => Array.from({ length: size }, (_, i) => BigInt(bytes.get(at + i) ?? 0)).reduceRight((word, byte) => (word << 8n) | byte, 0n),
@@ -29,7 +29,6 @@ function run(program: Program, words: readonly (readonly [number, bigint | numbe
       for (let i = 0; i < size; i++, value >>= 8n) bytes.set(at + i, Number(value & 0xffn));
     },
   };
-  const code = assemble(program, { at: HANDLER, symbols: { unclaimed: UNCLAIMED } });
   place(code, Object.fromEntries(code.words.map(({ name }) => [name, TABLE]))).forEach((byte, i) => bytes.set(HANDLER + i, byte));
   for (const [at, value] of [[STACK, RESTORER], [CONTEXT + UCONTEXT.rip, SITE + 1], [CONTEXT + UCONTEXT.rsp, INTERRUPTED], [INTERRUPTED, 0x1234], [INFO + 8, 0x80], ...words] as const) {
     port.write(at, 8, BigInt.asUintN(64, BigInt(value)));
@@ -46,7 +45,6 @@ function run(program: Program, words: readonly (readonly [number, bigint | numbe
   const result = (end: Result['end']): Result => ({ end, word: (at) => Number(BigInt.asIntN(64, port.read(at, 8))), ssp: cpu.ssp, rsp: Number(cpu.r[4]) });
   for (let steps = 0; steps < 300; steps++) {
     if (cpu.rip === RESTORER) return result('returned');
-    if (cpu.rip === UNCLAIMED) return result('unclaimed');
     each?.(cpu.rip, port);
     const insn = decode(Array.from({ length: 15 }, (_, i) => bytes.get(cpu.rip + i) ?? 0x06));
     if (typeof insn === 'string') throw new Error(`${insn} at ${cpu.rip - HANDLER}`);
@@ -60,9 +58,9 @@ const claimed = (form: Emulation, count = 1) =>
   [[TABLE + POKE.count, count], [TABLE + POKE.entries + ENTRY.site, SITE], [TABLE + POKE.entries + ENTRY.word, emulationWord(form, TARGET)]] as const;
 
 test.each<Retry>(['none', 'reread', 'versioned'])('with the table in place, retry %s emulates every form', (retry) => {
-  const { program } = retire({ retry });
+  const handler = retire({ retry });
   const after = (form: Emulation) => {
-    const { end, word } = run(program, claimed(form));
+    const { end, word } = run(handler, claimed(form));
     expect(end).toBe('returned');
     return [word(CONTEXT + UCONTEXT.rip), word(CONTEXT + UCONTEXT.rsp)];
   };
@@ -75,20 +73,20 @@ test.each<Retry>(['none', 'reread', 'versioned'])('with the table in place, retr
 
 test('a late trap finds no table: claimed by nobody, or run again where the byte says so', () => {
   const late = (retry: Retry, byte: number) => {
-    const { end, word } = run(retire({ retry }).program, [...claimed('call', 0), [SITE, byte]]);
+    const { end, word } = run(retire({ retry }), [...claimed('call', 0), [SITE, byte]]);
     return [end, word(CONTEXT + UCONTEXT.rip)];
   };
-  expect(late('none', 0xe8)).toEqual(['unclaimed', SITE + 1]);
+  expect(late('none', 0xe8)).toEqual(['syscall', SITE + 1]);
   expect(late('reread', 0xe8)).toEqual(['returned', SITE]);
-  expect(late('reread', 0xcc)).toEqual(['unclaimed', SITE + 1]);
-  expect(late('versioned', 0xcc)).toEqual(['unclaimed', SITE + 1]);
+  expect(late('reread', 0xcc)).toEqual(['syscall', SITE + 1]);
+  expect(late('versioned', 0xcc)).toEqual(['syscall', SITE + 1]);
 });
 
 test('the next update comes between look-up and re-reading: a version that moved makes the handler look again', () => {
   const between = (retry: Retry, moves: boolean) => {
-    const code = assemble(retire({ retry }).program, { at: HANDLER, symbols: { unclaimed: UNCLAIMED } });
+    const code = retire({ retry });
     const missing = HANDLER + (code.labels.get('missing') as number);
-    return run(retire({ retry }).program, [...claimed('call', 0), [SITE, 0xe8]], {
+    return run(code, [...claimed('call', 0), [SITE, 0xe8]], {
       each: (rip, port) => {
         if (rip !== missing) return;
         port.write(TABLE + POKE.count, 8, 1n);
@@ -97,11 +95,13 @@ test('the next update comes between look-up and re-reading: a version that moved
       },
     }).end;
   };
-  expect(between('reread', true)).toBe('unclaimed');
+  expect(between('reread', true)).toBe('syscall');
   expect(between('versioned', true)).toBe('returned');
   // Had the version moved before the table was published, the handler could have read the new one already.
-  expect(between('versioned', false)).toBe('unclaimed');
+  expect(between('versioned', false)).toBe('syscall');
 });
+
+const repaired = assemble(SIGTRAP_SHADOW_PROGRAM);
 
 const table = (form: Emulation): [number, bigint][] => {
   const record = TABLE + 0x1000;
@@ -111,7 +111,7 @@ const table = (form: Emulation): [number, bigint][] => {
 };
 
 test('the repaired handler leaves the shadow stack as a real call would, and raises the token of an emulated return', () => {
-  const call = run(SIGTRAP_SHADOW_PROGRAM, table('call'), { shadow: true });
+  const call = run(repaired, table('call'), { shadow: true });
   expect(call.end).toBe('syscall');
   expect(call.rsp).toBe(STACK + 8);
   // rt_sigreturn reads the token at SSP and continues with the SSP that it names.
@@ -119,12 +119,12 @@ test('the repaired handler leaves the shadow stack as a real call would, and rai
   expect(call.word(SSP - 8)).toBe(SITE + 5);
   expect([call.word(CONTEXT + UCONTEXT.rip), call.word(INTERRUPTED - 8)]).toEqual([TARGET, SITE + 5]);
 
-  const ret = run(SIGTRAP_SHADOW_PROGRAM, table('ret'), { shadow: true });
+  const ret = run(repaired, table('ret'), { shadow: true });
   expect([ret.end, ret.ssp]).toEqual(['returned', SSP - 8]);
   expect(ret.word(CONTEXT + UCONTEXT.rip)).toBe(0x1234);
 });
 
 test('without a shadow stack the repaired handler is the plain one', () => {
-  const { end, word } = run(SIGTRAP_SHADOW_PROGRAM, table('call'));
+  const { end, word } = run(repaired, table('call'));
   expect([end, word(CONTEXT + UCONTEXT.rip), word(INTERRUPTED - 8)]).toEqual(['returned', TARGET, SITE + 5]);
 });
