@@ -56,7 +56,8 @@ export class Kallsyms implements Symbols {
   }
   /** The letter that nm prints. */
   type(i: number): string {
-    return this.#entry(i).slice(0, 1);
+    const at = this.#names[i]!;
+    return this.#tokens[this.#bytes[this.#bytes[at]! < 0x80 ? at + 1 : at + 2]!]!.slice(0, 1);
   }
   code(i: number): boolean {
     return 'tTwW'.includes(this.type(i));

@@ -92,6 +92,8 @@ class Memory {
   readonly spans: readonly Span[];
   readonly text: readonly Span[];
   readonly #segments: readonly Segment[];
+  readonly #low: Addr;
+  readonly #high: Addr;
 
   constructor(elf: ElfObject) {
     this.#segments = kernelSegments(elf);
@@ -101,8 +103,11 @@ class Memory {
     };
     this.spans = this.#segments.map(span);
     this.text = this.#segments.filter((s) => s.flags & PF_X).map(span);
+    this.#low = Math.min(...this.text.map((s) => s.base));
+    this.#high = Math.max(...this.text.map((s) => s.end));
   }
   textAt(address: Addr): Span | null {
+    if (address < this.#low || address >= this.#high) return null;
     for (const span of this.text) if (address >= span.base && address < span.end) return span;
     return null;
   }
@@ -127,16 +132,24 @@ const PAIR = 8;
 function findTable(memory: Memory): { table: Addr | null; sites: KernelSite[] } {
   let best: { span: Span; at: number; count: number } | null = null;
   for (const span of memory.spans) {
-    const { view, base } = span;
-    for (let at = 0; at + PAIR <= view.byteLength; at += 4) {
-      // Nearly every pair is refused by these two lines; the rest is asked of what is left.
-      const to = base + at + view.getInt32(at, true);
-      const text = memory.textAt(to);
-      if (!text || FIRST[text.bytes[to - text.base]!] === 0 || !readPair(memory, span, at)) continue;
+    const { bytes, view, base } = span;
+    const own = memory.text.some((s) => s.base === base) ? bytes.length : 0;
+    const end = bytes.length - PAIR;
+    // The linker script begins the table at a multiple of eight, and segments begin at pages.
+    for (let at = 0; at <= end; at += PAIR) {
+      // Millions of words of an image end here, nearly all of them at the first byte; the rest is asked of what is left.
+      const to = at + view.getInt32(at, true);
+      if (to >= 0 && to < own) {
+        if (FIRST[bytes[to]!] === 0) continue;
+      } else {
+        const text = memory.textAt(base + to);
+        if (!text || FIRST[text.bytes[base + to - text.base]!] === 0) continue;
+      }
+      if (!readPair(memory, span, at)) continue;
       let count = 1;
       while (readPair(memory, span, at + count * PAIR)) count++;
       if (count > (best?.count ?? 0) && consistent(memory, span, at, count)) best = { span, at, count };
-      at += count * PAIR - 4;
+      at += (count - 1) * PAIR;
     }
   }
   if (!best) return { table: null, sites: [] };

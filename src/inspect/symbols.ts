@@ -63,13 +63,13 @@ export function nameAt(symbols: Symbols, address: Addr, prefix: string = ''): st
   return i < 0 || symbols.address(i) !== address ? null : bestAt(symbols, i, (_, name) => name.startsWith(prefix));
 }
 
-/** Addresses of the wanted names, by one pass over all symbols. */
+/** Addresses of the wanted names, looked for from the last symbol on: those of the linker script's end are what is asked for. */
 export function addressesOf(symbols: Symbols, wanted: readonly string[]): Map<string, Addr> {
   const names = new Set(wanted);
   const found = new Map<string, Addr>();
-  for (let i = 0; i < symbols.count && found.size < names.size; i++) {
+  for (let i = symbols.count - 1; i >= 0 && found.size < names.size; i--) {
     const name = symbols.name(i);
-    if (names.has(name)) found.set(name, symbols.address(i));
+    if (names.has(name) && !found.has(name)) found.set(name, symbols.address(i));
   }
   return found;
 }
