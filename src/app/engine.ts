@@ -2,7 +2,7 @@
 // caller opened and the server of updates from C both drive it. An update is drawn and validated whole under
 // the process's lock, run as one batch, and mirrored in the columns only once it went through.
 
-import { hex, type Addr } from '../base/addr.js';
+import type { Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import type { Ground } from '../machine/process/ground.js';
 import { Near } from '../machine/process/near.js';
@@ -12,7 +12,7 @@ import type { TrapWatch } from '../machine/process/signals.js';
 import { aliasText, closeProcmem, knownAlias, ProcmemText, type Text, type WriterName } from '../machine/process/text.js';
 import { transact, Unfinished } from '../machine/transact.js';
 import { Batch, type KeyChange } from '../plan/batch.js';
-import { draw, merge, wordsOf, type Destination, type Drawn } from '../plan/draw.js';
+import { merge, wordsOf, type Destination, type Drawn } from '../plan/draw.js';
 import type { Protocol } from '../plan/protocol.js';
 import { ORIGINAL, sameTarget, targetOf, type Target } from './target.js';
 
@@ -84,7 +84,7 @@ export class Engine {
     const text =
       writer === 'alias' || procmem === null || shared
         ? aliasText(this.#ground, group.start, group.end)
-        : new ProcmemText(native, procmem, group.start, group.end);
+        : new ProcmemText(this.#ground, procmem, group.start, group.end);
     const place = { text, near: known?.near ?? new Near(native, group.start, group.end), regions: this.#ground.word('regions') };
     this.#places.set(group.start, place);
     this.#machine.addText(text);
@@ -132,8 +132,8 @@ export class Engine {
       const from = targetOf(record.word('call'));
       const groups = this.groups(record);
       for (const group of groups) {
-        this.#compare(name, group);
-        drawn.push({ group, drawn: draw(group.columns, to === ORIGINAL ? null : this.destination(group, target), protocol.accepts, require) });
+        this.place(group);
+        drawn.push({ group, drawn: this.#ground.sweep.survey(name, group.columns, to === ORIGINAL ? null : this.destination(group, target), protocol.accepts, require) });
       }
       if (sameTarget(from, target)) continue;
       changes.push({ record, from, to: target });
@@ -178,20 +178,6 @@ export class Engine {
     throw new Fault('store-refused', "through /proc/self/mem the store is the kernel's memcpy, which promises no single store", {
       hint: "open with writer 'alias', or accept it by assume: 'procmem-stores-are-atomic'",
     });
-  }
-
-  /** The text against its mirror. @throws Fault `foreign-trap`, `drift` */
-  #compare(name: string, group: Group): void {
-    const { bytes, start } = this.place(group).text;
-    const { at, length, old, count } = group.columns.batch;
-    for (let i = 0; i < count; i++) {
-      const site = at[i]! - start;
-      for (let b = 0; b < length[i]!; b++) {
-        if (bytes[site + b] === old[8 * i + b]) continue;
-        const trapped = b === 0 && bytes[site] === 0xcc;
-        throw new Fault(trapped ? 'foreign-trap' : 'drift', `${trapped ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${name}`, { at: hex(at[i]!) });
-      }
-    }
   }
 
   /** What an unfinished update left, read back. */

@@ -81,8 +81,8 @@ export function accepts(rule: Acceptance, batch: Batch, i: number): boolean {
     while (first < end && batch.old[8 * i + first] === batch.new[8 * i + first]) first++;
     while (end > first && batch.old[8 * i + end - 1] === batch.new[8 * i + end - 1]) end--;
     if (first === end) return true;
-    // A store that is not the four displacement bytes exchanges eight, which must hold the whole site.
-    if (first < 1 || end > 5) [first, end] = [0, length];
+    // Where only displacement bytes change all four are stored; any other store exchanges eight, which must hold the whole site.
+    [first, end] = first >= 1 && end <= 5 ? [1, 5] : [0, length];
   }
   const at = batch.at[i]! + first;
   return rule.within === 'line' ? !crossesLine(at, end - first) : Math.floor(at / 8) === Math.floor((at + end - first - 1) / 8);
@@ -134,7 +134,8 @@ export function draw(columns: SiteColumns, destination: Destination | null, rule
   return { batch: unchanged === 0 ? batch : changedPart(batch, unchanged), inline: sites - onTrampoline, trampoline: onTrampoline };
 }
 
-function changedPart(batch: Batch, unchanged: number): Batch {
+/** The edits that change something. */
+export function changedPart(batch: Batch, unchanged: number): Batch {
   const part = new Batch(batch.count - unchanged);
   for (let i = 0; i < batch.count; i++) if (!same(batch.old, batch.new, i, batch.length[i]!)) part.append(batch, i);
   return part;

@@ -16,16 +16,23 @@ import { sigtrap } from '../../trap/sigtrap.js';
 import { updater } from '../../trap/updater.js';
 import { readMaps } from './maps.js';
 import { errorName, MAP, PROT, type Native } from './native.js';
+import { Sweep, sweeps } from './sweep.js';
 
 const NAME = 'static-call';
 const CHUNK = 1 << 20;
 const FUTEX_WAIT_PRIVATE = 128;
 const FUTEX_WAKE_PRIVATE = 129;
 
-/** The code of the ground, each piece on a cache line of its own: handler, entry for updates from C, fork's handlers. */
-function pieces(): { readonly name: 'handler' | 'updater' | 'fork'; readonly offset: number; readonly code: Code }[] {
+interface Piece {
+  readonly name: 'handler' | 'updater' | 'fork' | 'sweeps';
+  readonly offset: number;
+  readonly code: Code;
+}
+
+/** The code of the ground, each piece on a cache line of its own: handler, entry for updates from C, fork's handlers, sweeps. */
+function pieces(): readonly Piece[] {
   let offset = 0;
-  return ([['handler', sigtrap()], ['updater', updater()], ['fork', forkHandlers()]] as const).map(([name, code]) => {
+  return ([['handler', sigtrap()], ['updater', updater()], ['fork', forkHandlers()], ['sweeps', sweeps()]] as const).map(([name, code]) => {
     const at = offset;
     offset = Math.ceil((offset + code.bytes.length) / LINE) * LINE;
     invariant(offset <= PAGE, 'the code of the ground fits a page');
@@ -37,6 +44,9 @@ export class Ground {
   readonly native: Native;
   readonly handler: Addr;
   readonly data: Addr;
+  /** Machine code for what an update does to every site. */
+  readonly sweep: Sweep;
+  readonly #pieces: readonly Piece[] = pieces();
   readonly #words: BigUint64Array;
   readonly #halves: Int32Array;
   readonly #thread: number;
@@ -44,7 +54,7 @@ export class Ground {
   /** Finds the ground of this process or makes it. @throws Fault `no-memory`, `other-runtime` */
   constructor(native: Native) {
     this.native = native;
-    this.handler = claimed(native, () => findGround() ?? makeGround(native));
+    this.handler = claimed(native, () => findGround() ?? makeGround(native, this.#pieces));
     this.data = this.handler + PAGE;
     this.#words = new BigUint64Array(native.view(this.data, DATA.size));
     this.#halves = new Int32Array(this.#words.buffer);
@@ -52,11 +62,13 @@ export class Ground {
     if (this.word('magic') !== MAGIC || this.word('version') !== VERSION) {
       throw new Fault('other-runtime', `the process holds version ${this.word('version')} of the handler's data, this library has ${VERSION}`);
     }
+    const { offset, code } = this.#pieces.find((p) => p.name === 'sweeps')!;
+    this.sweep = new Sweep(native, this.handler + offset, code);
   }
 
   /** What a key's `update` points at while a runtime has its object open. */
   get updater(): Addr {
-    return this.handler + pieces().find((p) => p.name === 'updater')!.offset;
+    return this.handler + this.#pieces.find((p) => p.name === 'updater')!.offset;
   }
 
   word(name: keyof typeof DATA): bigint {
@@ -167,7 +179,7 @@ function findGround(): Addr | null {
   return found?.start ?? null;
 }
 
-function makeGround(native: Native): Addr {
+function makeGround(native: Native, made: readonly Piece[]): Addr {
   // A private mapping of a memory file and not anonymous memory: only that has a name in /proc/self/maps
   // on every kernel (PR_SET_VMA_ANON_NAME is an option of the kernel's build).
   const fd = memoryFile(native, NAME, 2 * PAGE);
@@ -178,10 +190,10 @@ function makeGround(native: Native): Addr {
   data[DATA.magic / 8] = MAGIC;
   data[DATA.version / 8] = VERSION;
   const text = new Uint8Array(native.view(at, PAGE)).fill(0xcc);
-  for (const { offset, code } of pieces()) text.set(place(code, { data: at + PAGE }), offset);
+  for (const { offset, code } of made) text.set(place(code, code.words.length === 0 ? {} : { data: at + PAGE }), offset);
   const protectedText = native.call('mprotect', at, PAGE, PROT.read | PROT.exec);
   if (protectedText < 0) throw new Fault('no-memory', `the trap handler could not be made executable: ${errorName(protectedText)}`);
-  const fork = pieces().find((p) => p.name === 'fork')!;
+  const fork = made.find((p) => p.name === 'fork')!;
   const entry = (name: string): Addr => at + fork.offset + fork.code.labels.get(name)!;
   native.atFork(entry('prepare'), entry('parent'), entry('child'));
   return at;

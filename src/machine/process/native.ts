@@ -47,6 +47,8 @@ export interface Native {
   library(path: string): (declaration: string) => NativeFunction;
   /** Calls machine code with up to three integers; returns what it left in rax. */
   invoke(at: Addr, a?: number, b?: number, c?: number): number;
+  /** The same for code that is called often, with one integer: a fifth of the cost. */
+  procedure(at: Addr): (a: number) => number;
 }
 
 /** What it takes and returns is in its C declaration, which the compiler does not see. */
@@ -87,6 +89,7 @@ export function openNative(): Native {
   const dlinfo = libc.func('int dlinfo(int64, int, void *)') as (handle: number, request: number, out: ArrayBufferView) => number;
   const sigaction = libc.func('int sigaction(int, void *, void *)') as (signal: number, action: ArrayBufferView | null, old: ArrayBufferView) => number;
   const procedure = koffi.proto('int64 (int64, int64, int64)');
+  const single = koffi.proto('int64 (int64)');
 
   return {
     call(name, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0) {
@@ -128,6 +131,7 @@ export function openNative(): Native {
       const library = koffi.load(path);
       return (declaration) => library.func(declaration);
     },
+    procedure: (at) => koffi.decode(BigInt(at), single) as (a: number) => number,
     invoke: (at, a = 0, b = 0, c = 0) => Number(koffi.call(BigInt(at), procedure, a, b, c)),
   };
 }

@@ -17,6 +17,7 @@ import type { Step } from '../../plan/protocol.js';
 import { REGION } from '../../trap/registry.js';
 import { memoryFile, type Ground } from './ground.js';
 import { errorName, MAP, PROT, type Native } from './native.js';
+import type { Sweep, Sweeping } from './sweep.js';
 
 export type WriterName = 'procmem' | 'alias';
 export type StoreStep = Extract<Step, { do: 'store' }>;
@@ -53,6 +54,12 @@ function eachByte(step: StoreStep, batch: Batch, i: number, write: (offset: numb
   for (let b = first; b < end; b++) write(b, step.bytes === 'trap' ? TRAP : source[8 * i + b]!);
 }
 
+/** The sweep that performs a store step. `one` of more than a byte is exchanged: that is one store too, and notices more. */
+function sweeping(step: StoreStep): Sweeping {
+  if (step.part === 'first') return step.bytes === 'trap' ? 'trap' : 'first';
+  return step.as === 'bytes' ? (step.part === 'rest' ? 'rest' : 'whole') : 'exchange';
+}
+
 /** An eight-byte window inside the site's cache line that holds the whole site. */
 export function windowAt(at: Addr): Addr {
   return Math.min(at, Math.floor(at / LINE) * LINE + LINE - 8);
@@ -67,15 +74,19 @@ export class ProcmemText implements Text {
   readonly #file: number;
   /** Runs are joined over gaps up to this: rewriting 256 bytes costs less than a tenth of a system call. */
   static readonly gap: number = 256;
+  readonly #sweep: Sweep;
   #buffer: Uint8Array = new Uint8Array(PAGE);
+  #bufferAt: Addr;
 
   /** @param file an open descriptor of /proc/self/mem */
-  constructor(native: Native, file: number, start: Addr, end: Addr) {
+  constructor({ native, sweep }: Pick<Ground, 'native' | 'sweep'>, file: number, start: Addr, end: Addr) {
     this.#native = native;
+    this.#sweep = sweep;
     this.#file = file;
     this.start = start;
     this.end = end;
     this.bytes = new Uint8Array(native.view(start, end - start));
+    this.#bufferAt = native.addressOf(this.#buffer);
   }
 
   store(step: StoreStep, batch: Batch, from: number, to: number): void {
@@ -90,25 +101,24 @@ export class ProcmemText implements Text {
       }
       return;
     }
+    const { at, length } = batch;
     for (let first = from; first < to; ) {
-      const start = batch.at[first]!;
-      let last = first;
-      let end = start + batch.length[first]!;
-      while (last + 1 < to && batch.at[last + 1]! - end <= ProcmemText.gap) {
-        last++;
-        end = batch.at[last]! + batch.length[last]!;
-      }
-      if (step.part === 'first') end = batch.at[last]! + 1;
+      const start = at[first]!;
+      let next = first + 1;
+      let end = start + length[first]!;
+      for (; next < to && at[next]! - end <= ProcmemText.gap; next++) end = at[next]! + length[next]!;
+      if (step.part === 'first') end = at[next - 1]! + 1;
       const size = end - start;
-      if (this.#buffer.length < size) this.#buffer = new Uint8Array(2 * size);
-      const buffer = this.#buffer;
-      buffer.set(this.bytes.subarray(start - this.start, end - this.start));
-      for (let i = first; i <= last; i++) {
-        const at = batch.at[i]! - start;
-        eachByte(step, batch, i, (offset, value) => (buffer[at + offset] = value));
+      if (this.#buffer.length < size) {
+        this.#buffer = new Uint8Array(2 * size);
+        this.#bufferAt = this.#native.addressOf(this.#buffer);
       }
-      this.#write(start, buffer, size);
-      first = last + 1;
+      if (next - first > 1) this.#buffer.set(this.bytes.subarray(start - this.start, end - this.start));
+      // The first byte of a single site is its own and not written again.
+      const skip = next - first === 1 && step.part === 'rest' ? 1 : 0;
+      this.#sweep.store(sweeping(step), batch, first, next, this.#bufferAt - start, step.bytes === 'old' ? 'old' : 'new');
+      this.#writeFrom(this.#bufferAt + skip, size - skip, start + skip);
+      first = next;
     }
   }
 
@@ -124,7 +134,11 @@ export class ProcmemText implements Text {
   }
 
   #write(at: Addr, bytes: Uint8Array, size: number): void {
-    const written = this.#native.call('pwrite', this.#file, this.#native.addressOf(bytes), size, at);
+    this.#writeFrom(this.#native.addressOf(bytes), size, at);
+  }
+
+  #writeFrom(from: Addr, size: number, at: Addr): void {
+    const written = this.#native.call('pwrite', this.#file, from, size, at);
     if (written !== size) {
       throw new Fault('no-text-write', written < 0 ? `writing through /proc/self/mem is refused: ${errorName(written)}` : `only ${written} of ${size} bytes were written`, { at: hex(at) });
     }
@@ -155,62 +169,21 @@ export class AliasText implements Text {
   readonly start: Addr;
   readonly end: Addr;
   readonly bytes: Uint8Array;
-  readonly #alias: Uint8Array;
-  /** Views whose base is shifted by 0 to 3 and 0 to 7 bytes: an element of one of them lies anywhere. */
-  readonly #words: Int32Array[];
-  readonly #quads: BigUint64Array[];
-  readonly #scratch = new Uint8Array(8);
-  readonly #quad: BigUint64Array = new BigUint64Array(this.#scratch.buffer);
-  readonly #word: Int32Array = new Int32Array(this.#scratch.buffer);
+  readonly #sweep: Sweep;
+  /** From where a byte runs to where it is written. */
+  readonly #away: number;
 
-  constructor(native: Native, start: Addr, end: Addr, alias: Addr) {
+  constructor({ native, sweep }: Ground, start: Addr, end: Addr, alias: Addr) {
     this.start = start;
     this.end = end;
-    const size = end - start;
-    this.bytes = new Uint8Array(native.view(start, size));
-    this.#alias = new Uint8Array(native.view(alias, size));
-    this.#words = [0, 1, 2, 3].map((phase) => new Int32Array(native.view(alias + phase, size - 4)));
-    this.#quads = [0, 1, 2, 3, 4, 5, 6, 7].map((phase) => new BigUint64Array(native.view(alias + phase, size - 8)));
+    this.bytes = new Uint8Array(native.view(start, end - start));
+    this.#sweep = sweep;
+    this.#away = alias - start;
   }
 
   store(step: StoreStep, batch: Batch, from: number, to: number): void {
-    const { at, length, start, alias } = { at: batch.at, length: batch.length, start: this.start, alias: this.#alias };
-    if (step.part === 'first') {
-      const source = step.bytes === 'old' ? batch.old : batch.new;
-      if (step.bytes === 'trap') for (let i = from; i < to; i++) alias[at[i]! - start] = TRAP;
-      else for (let i = from; i < to; i++) alias[at[i]! - start] = source[8 * i]!;
-    } else if (step.as === 'bytes') {
-      const source = step.bytes === 'old' ? batch.old : batch.new;
-      for (let i = from; i < to; i++) {
-        const site = at[i]! - start;
-        for (let b = step.part === 'rest' ? 1 : 0; b < length[i]!; b++) alias[site + b] = source[8 * i + b]!;
-      }
-    } else {
-      for (let i = from; i < to; i++) this.#storeWide(step, batch, i);
-    }
-  }
-
-  // Atomics because they compile to one instruction on every tier of the engine; DataView and Buffer do not.
-  #storeWide(step: StoreStep, batch: Batch, i: number): void {
-    const at = batch.at[i]!;
-    const { first, end } = changedRun(batch, i);
-    if (first === end) return;
-    const site = at - this.start;
-    if (first >= 1 && end <= 5) {
-      eachByte({ ...step, part: 'rest' }, batch, i, (offset, value) => offset <= 4 && (this.#scratch[offset - 1] = value));
-      Atomics.store(this.#words[(site + 1) & 3]!, (site + 1) >> 2, this.#word[0]!);
-      return;
-    }
-    const window = windowAt(at) - this.start;
-    const quads = this.#quads[window & 7]!;
-    // The eight bytes hold up to three of a neighbour, so they are exchanged only if nobody changed them.
-    this.#scratch.set(this.bytes.subarray(window, window + 8));
-    for (let b = 0; b < batch.length[i]!; b++) this.#scratch[site - window + b] = batch.old[8 * i + b]!;
-    const expected = this.#quad[0]!;
-    eachByte({ ...step, part: 'whole' }, batch, i, (offset, value) => (this.#scratch[site - window + offset] = value));
-    if (Atomics.compareExchange(quads, window >> 3, expected, this.#quad[0]!) !== expected) {
-      throw new Fault('drift', 'bytes on the site changed while it was being written', { at: hex(at) });
-    }
+    const stopped = this.#sweep.store(sweeping(step), batch, from, to, this.#away, step.bytes === 'old' ? 'old' : 'new');
+    if (stopped >= 0) throw new Fault('drift', 'bytes on the site changed while it was being written', { at: hex(batch.at[stopped]!) });
   }
 }
 
@@ -222,7 +195,7 @@ export class AliasText implements Text {
 export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
   const { native } = ground;
   const known = knownAlias(ground, start, end);
-  if (known !== null) return new AliasText(native, start, end, known);
+  if (known !== null) return new AliasText(ground, start, end, known);
   const size = end - start;
   invariant(start % PAGE === 0 && size % PAGE === 0, 'a text begins and ends on a page');
   const fd = memoryFile(native, 'static-call-text', size);
@@ -242,7 +215,7 @@ export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
     words[REGION.end / 8] = BigInt(end);
     words[REGION.alias / 8] = BigInt(alias);
     ground.setWord('regions', BigInt(region));
-    return new AliasText(native, start, end, alias);
+    return new AliasText(ground, start, end, alias);
   } finally {
     native.call('close', fd);
   }
