@@ -3,7 +3,7 @@
 // Lutomirski's objection that contexts nest in more ways than task, softirq, irq and NMI. Here the entry code of every
 // event, #MC and #DB included, counts the level, and handler and trampoline index by it. IF stays clear
 // between them, so the level cannot change under the trampoline but by events that restore it. It costs R11, which a
-// call may change (psABI 3.2.1), and bookkeeping in every entry path; and a RET that matches no CALL is
+// call may change (psABI 3.2.1), so that every event must save it as it would around any C code, and bookkeeping in every entry path; and a RET that matches no CALL is
 // #CP with shadow stacks, as in percpu.ts.
 
 import { cfa, gs, label, mem, rip, type Program } from './assembler.js';

@@ -10,7 +10,7 @@
 //              again. It is sound only if the table is published before the version moves: the protocol says
 //              which, the handler is the same
 
-import { assemble, cfa, label, mem, mem8, word, type Code, type Program } from './assembler.js';
+import { cfa, label, mem, mem8, word, type Program } from './assembler.js';
 import { lookUp } from './gap.js';
 import { EMULATE } from './registry.js';
 import { UCONTEXT } from './sigtrap.js';
@@ -25,7 +25,7 @@ const SIGTRAP = 5;
 const SYS_RT_SIGACTION = 13;
 
 /** A signal handler: rdx ucontext, RSP at the restorer's address. Its one named word is `table`, a POKE table. */
-export function retire({ retry }: { readonly retry: Retry }): Code {
+export function retire({ retry }: { readonly retry: Retry }): { readonly program: Program } {
   const missing: Program =
     retry === 'none'
       ? []
@@ -89,5 +89,5 @@ export function retire({ retry }: { readonly retry: Retry }): Code {
     ['dec', mem('r8', UCONTEXT.rip)],
     ['ret'],
   ];
-  return assemble(program);
+  return { program };
 }

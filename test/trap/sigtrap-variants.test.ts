@@ -57,8 +57,10 @@ function run(code: Code, words: readonly (readonly [number, bigint | number])[],
 const claimed = (form: Emulation, count = 1) =>
   [[TABLE + POKE.count, count], [TABLE + POKE.entries + ENTRY.site, SITE], [TABLE + POKE.entries + ENTRY.word, emulationWord(form, TARGET)]] as const;
 
+const late = (retry: Retry) => assemble(retire({ retry }).program);
+
 test.each<Retry>(['none', 'reread', 'versioned'])('with the table in place, retry %s emulates every form', (retry) => {
-  const handler = retire({ retry });
+  const handler = late(retry);
   const after = (form: Emulation) => {
     const { end, word } = run(handler, claimed(form));
     expect(end).toBe('returned');
@@ -72,19 +74,19 @@ test.each<Retry>(['none', 'reread', 'versioned'])('with the table in place, retr
 });
 
 test('a late trap finds no table: claimed by nobody, or run again where the byte says so', () => {
-  const late = (retry: Retry, byte: number) => {
-    const { end, word } = run(retire({ retry }), [...claimed('call', 0), [SITE, byte]]);
+  const trapped = (retry: Retry, byte: number) => {
+    const { end, word } = run(late(retry), [...claimed('call', 0), [SITE, byte]]);
     return [end, word(CONTEXT + UCONTEXT.rip)];
   };
-  expect(late('none', 0xe8)).toEqual(['syscall', SITE + 1]);
-  expect(late('reread', 0xe8)).toEqual(['returned', SITE]);
-  expect(late('reread', 0xcc)).toEqual(['syscall', SITE + 1]);
-  expect(late('versioned', 0xcc)).toEqual(['syscall', SITE + 1]);
+  expect(trapped('none', 0xe8)).toEqual(['syscall', SITE + 1]);
+  expect(trapped('reread', 0xe8)).toEqual(['returned', SITE]);
+  expect(trapped('reread', 0xcc)).toEqual(['syscall', SITE + 1]);
+  expect(trapped('versioned', 0xcc)).toEqual(['syscall', SITE + 1]);
 });
 
 test('the next update comes between look-up and re-reading: a version that moved makes the handler look again', () => {
   const between = (retry: Retry, moves: boolean) => {
-    const code = retire({ retry });
+    const code = late(retry);
     const missing = HANDLER + (code.labels.get('missing') as number);
     return run(code, [...claimed('call', 0), [SITE, 0xe8]], {
       each: (rip, port) => {
