@@ -109,6 +109,31 @@ export function slotWord(word: Addr, length: number, condition: number): bigint 
   return BigInt(word) | (BigInt(length) << 48n) | (BigInt(condition) << 52n);
 }
 
+/** Slots as columns, ascending by site: `shape` is the length with the condition above it, four bits each. */
+export interface SlotColumns {
+  readonly site: Float64Array;
+  readonly word: Float64Array;
+  readonly shape: Uint8Array;
+}
+
+/** One table, ready to be placed anywhere. Halves of words are written as numbers: there may be a million. */
+export function encodeColumns({ site, word, shape }: SlotColumns, next: Addr): BigUint64Array<ArrayBuffer> {
+  const count = site.length;
+  const words = new BigUint64Array((TABLE.slots + count * SLOT.size) / 8);
+  words[TABLE.next / 8] = BigInt(next);
+  words[TABLE.first / 8] = BigInt(site[0] ?? 0);
+  words[TABLE.end / 8] = BigInt(count > 0 ? site[count - 1]! + 1 : 0);
+  words[TABLE.count / 8] = BigInt(count);
+  const halves = new Uint32Array(words.buffer, TABLE.slots);
+  for (let i = 0; i < count; i++) {
+    halves[4 * i] = site[i]!;
+    halves[4 * i + 1] = site[i]! / 2 ** 32;
+    halves[4 * i + 2] = word[i]!;
+    halves[4 * i + 3] = word[i]! / 2 ** 32 + shape[i]! * 0x10000;
+  }
+  return words;
+}
+
 export interface SlotInput {
   readonly site: Addr;
   readonly word: Addr;
@@ -116,17 +141,8 @@ export interface SlotInput {
   readonly condition: number;
 }
 
-/** One table, ready to be placed anywhere; `slots` ascend by site. */
+/** As encodeColumns, for a handful of slots. */
 export function encodeTable(slots: readonly SlotInput[], next: Addr): BigUint64Array<ArrayBuffer> {
-  const words = new BigUint64Array((TABLE.slots + slots.length * SLOT.size) / 8);
-  const last = slots.at(-1);
-  words[TABLE.next / 8] = BigInt(next);
-  words[TABLE.first / 8] = BigInt(slots[0]?.site ?? 0);
-  words[TABLE.end / 8] = BigInt(last ? last.site + 1 : 0);
-  words[TABLE.count / 8] = BigInt(slots.length);
-  slots.forEach((slot, i) => {
-    words[TABLE.slots / 8 + 2 * i] = BigInt(slot.site);
-    words[TABLE.slots / 8 + 2 * i + 1] = slotWord(slot.word, slot.length, slot.condition);
-  });
-  return words;
+  const column = (of: (slot: SlotInput) => number): Float64Array => Float64Array.from(slots, of);
+  return encodeColumns({ site: column((s) => s.site), word: column((s) => s.word), shape: Uint8Array.from(slots, (s) => s.length | (s.condition << 4)) }, next);
 }

@@ -4,10 +4,11 @@
 
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
+import { invariant } from '../../base/invariant.js';
 import type { KeyDef } from '../../keys/key.js';
 import { KINDS, type SiteColumns } from '../../plan/draw.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../../sites/site.js';
-import { RECORD, RETURNS, type SlotInput } from '../../trap/registry.js';
+import { RECORD, RETURNS, type SlotColumns } from '../../trap/registry.js';
 import type { Ground } from './ground.js';
 import type { Loaded } from './loaded.js';
 import { readMaps } from './maps.js';
@@ -23,52 +24,90 @@ export interface EnlistedKey {
   readonly fresh: boolean;
 }
 
-interface Place {
-  readonly at: Addr;
-  readonly site: Site;
-}
-
 /** Offset of the word in a record that describes a site of this kind. */
 const WORD_OF = { call: RECORD.call, jmp: RECORD.tail, jcc: RECORD.jcc } as const;
+
+/** What is known of a key before anything is made known to others. */
+interface Found {
+  readonly def: KeyDef;
+  readonly key: Addr | null;
+  readonly trampoline: Addr;
+  /** The record that another runtime, or an earlier opening, made. */
+  readonly known: Addr | null;
+  /** Sites that are in no table yet, by the text they lie in. */
+  readonly groups: readonly { readonly text: Text; readonly memory: Addr; readonly columns: SiteColumns }[];
+}
 
 /** Call it with the lock held. @throws Fault `no-trampoline`, `bad-site`, `foreign-trap`, `no-memory` */
 export function enlist(ground: Ground, loaded: Loaded, keys: readonly KeyDef[]): EnlistedKey[] {
   const { native } = ground;
   const texts = loaded.texts.map(({ start, end }): Text => ({ start, end, bytes: new Uint8Array(native.view(start, end - start)) }));
-  const slots: SlotInput[] = [];
-  const found = keys.map((def) => {
+  const found = keys.map((def): Found => {
     const trampoline = def.trampoline !== null ? loaded.bias + def.trampoline : native.symbol(loaded.handle, TRAMPOLINE_PREFIX + def.name);
     if (trampoline === 0) throw new Fault('no-trampoline', `no loaded object defines ${TRAMPOLINE_PREFIX}${def.name}`, { at: loaded.path });
     const key = def.address !== null ? loaded.bias + def.address : native.symbol(loaded.handle, KEY_PREFIX + def.name);
     const known = recordAt(ground, trampoline);
     const first = def.sites[0];
-    const enlisted = known !== null && first !== undefined && recordAt(ground, loaded.bias + first.at) !== null;
-    const places: Place[] = enlisted ? [] : def.sites.map((site) => ({ at: loaded.bias + site.at, site }));
-    const self: Place = { at: trampoline, site: { section: 0, at: trampoline, length: 5, kind: 'jmp', condition: 0, flags: 0, key: def.name, keySymbol: KEY_PREFIX + def.name } };
-    const near = known === null && textOf(texts, trampoline) !== null;
-    if (near) places.push(self);
-    places.sort((a, b) => a.at - b.at);
-    for (const { at, site } of places) checkPlace(texts, loaded, at, site);
-    return { def, key: key === 0 ? null : key, trampoline, known, places, apart: known === null && !near ? self : null };
+    const sites = known !== null && first !== undefined && recordAt(ground, loaded.bias + first.at) !== null ? [] : def.sites;
+    const self: Site = { section: 0, at: trampoline - loaded.bias, length: 5, kind: 'jmp', condition: 0, flags: 0, key: def.name, keySymbol: KEY_PREFIX + def.name };
+    const groups = texts.flatMap((text) => group(ground, loaded, text, sites, known === null && inside(text, trampoline) ? self : null));
+    if (known === null && !texts.some((text) => inside(text, trampoline))) {
+      // The trampoline is another object's, and nobody has opened that.
+      const map = readMaps().find((m) => m.access.includes('x') && inside(m, trampoline));
+      if (!map) throw new Fault('no-trampoline', `the trampoline of ${def.name} is in no executable mapping`, { at: hex(trampoline) });
+      groups.push(...group(ground, null, { start: map.start, end: map.end, bytes: new Uint8Array(native.view(map.start, map.end - map.start)) }, [], { ...self, at: trampoline }));
+    }
+    for (const site of sites) {
+      if (!texts.some((text) => inside(text, loaded.bias + site.at))) throw new Fault('bad-site', `a site of ${def.name} is in no executable segment of ${loaded.path}`, { at: hex(site.at) });
+    }
+    return { def, key: key === 0 ? null : key, trampoline, known, groups };
   });
 
-  const enlisted = found.map(({ def, key, trampoline, known, places, apart }): EnlistedKey => {
+  const listed: { record: KeyRecord; columns: SiteColumns }[] = [];
+  const enlisted = found.map(({ def, key, trampoline, known, groups }): EnlistedKey => {
     const record = known === null ? allocateRecord(ground) : new KeyRecord(ground, known);
     if (known === null && key !== null) record.setWord('key', BigInt(key));
     if (def.returns !== null) record.setWord('returns', BigInt(RETURNS.indexOf(def.returns)));
-    for (const text of texts) {
-      const inside = places.filter((p) => p.at >= text.start && p.at < text.end);
-      if (inside.length > 0) addGroup(ground, record, inside, trampoline, text, slots);
-    }
-    if (apart) {
-      const map = readMaps().find((m) => m.access.includes('x') && trampoline >= m.start && trampoline < m.end);
-      if (!map) throw new Fault('no-trampoline', `the trampoline of ${def.name} is in no executable mapping`, { at: hex(trampoline) });
-      addGroup(ground, record, [apart], trampoline, { ...map, bytes: new Uint8Array(native.view(map.start, map.end - map.start)) }, slots);
+    for (const { text, memory, columns } of groups) {
+      record.addGroup(columns, memory, text.start, text.end);
+      listed.push({ record, columns });
     }
     return { def, record, key, trampoline, fresh: record.word('call') === 0n };
   });
-  publishTable(ground, slots.sort((a, b) => a.site - b.site));
+  publishTable(ground, slotsOf(listed));
   return enlisted;
+}
+
+/** The slots of all groups, ascending by site. */
+function slotsOf(listed: readonly { record: KeyRecord; columns: SiteColumns }[]): SlotColumns {
+  const count = listed.reduce((sum, { columns }) => sum + columns.batch.count, 0);
+  const slots: SlotColumns = { site: new Float64Array(count), word: new Float64Array(count), shape: new Uint8Array(count) };
+  // One sort of plain numbers, address and place in one: a comparator would be called twenty million times for a
+  // million sites. Addresses have 47 bits, so the place is counted from the lowest.
+  const lowest = listed.reduce((least, { columns }) => Math.min(least, columns.batch.at[0] ?? least), Infinity);
+  const spread = 2 ** Math.ceil(Math.log2(count + 1));
+  const order = new Float64Array(count);
+  let n = 0;
+  for (const { columns } of listed) for (let i = 0; i < columns.batch.count; i++) order[n] = (columns.batch.at[i]! - lowest) * spread + n++;
+  invariant(order.every((place) => place <= Number.MAX_SAFE_INTEGER), 'the sites of one object lie within 4 GiB');
+  order.sort();
+  const starts: number[] = [];
+  let total = 0;
+  for (const { columns } of listed) {
+    starts.push(total);
+    total += columns.batch.count;
+  }
+  order.forEach((place, k) => {
+    const index = place % spread;
+    let g = starts.length - 1;
+    while (starts[g]! > index) g--;
+    const { record, columns } = listed[g]!;
+    const i = index - starts[g]!;
+    slots.site[k] = columns.batch.at[i]!;
+    slots.word[k] = record.at + WORD_OF[KINDS[columns.kind[i]!]!];
+    slots.shape[k] = columns.batch.length[i]! | (columns.condition[i]! << 4);
+  });
+  return slots;
 }
 
 interface Text {
@@ -77,28 +116,36 @@ interface Text {
   readonly bytes: Uint8Array;
 }
 
-function textOf(texts: readonly Text[], at: Addr): Text | undefined {
-  return texts.find((t) => at >= t.start && at < t.end);
+const inside = (range: { start: Addr; end: Addr }, at: Addr): boolean => at >= range.start && at < range.end;
+
+/** The sites that lie in a text as columns, the trampoline among them: none or one group. `sites` ascend. */
+function group(ground: Ground, loaded: Loaded | null, text: Text, sites: readonly Site[], trampoline: Site | null): Found['groups'][number][] {
+  const bias = loaded?.bias ?? 0;
+  let [first, end] = [0, sites.length];
+  while (first < end && bias + sites[first]!.at < text.start) first++;
+  while (end > first && bias + sites[end - 1]!.at >= text.end) end--;
+  const count = end - first + (trampoline ? 1 : 0);
+  if (count === 0) return [];
+  let place = -1;
+  if (trampoline) for (place = first; place < end && sites[place]!.at < trampoline.at; ) place++;
+  const { memory, columns } = allocateGroup(ground, count, trampoline ? place - first : -1);
+  for (let i = 0; i < count; i++) {
+    const site = !trampoline || i < place - first ? sites[first + i]! : i === place - first ? trampoline : sites[first + i - 1]!;
+    fill(columns, i, bias + site.at, site, text);
+    if (loaded) check(loaded, site, columns, i);
+  }
+  return [{ text, memory, columns }];
 }
 
-function checkPlace(texts: readonly Text[], loaded: Loaded, at: Addr, site: Site): void {
-  const text = textOf(texts, at);
-  if (!text) throw new Fault('bad-site', `the site is in no executable segment of ${loaded.path}`, { at: hex(at) });
-  const offset = loaded.object.fileOffset(at - loaded.bias);
+/** Memory against the file. */
+function check(loaded: Loaded, site: Site, { original }: SiteColumns, i: number): void {
+  const offset = loaded.object.fileOffset(site.at);
   let same = offset >= 0;
-  for (let b = 0; same && b < site.length; b++) same = text.bytes[at - text.start + b] === loaded.object.bytes[offset + b];
+  for (let b = 0; same && b < site.length; b++) same = original[8 * i + b] === loaded.object.bytes[offset + b];
   if (same) return;
-  if (text.bytes[at - text.start] === 0xcc) throw new Fault('foreign-trap', `a trap that is not ours stands on a site of ${site.key}`, { at: hex(at) });
-  throw new Fault('bad-site', `memory and file differ at a site of ${site.key}`, { at: hex(at) });
-}
-
-function addGroup(ground: Ground, record: KeyRecord, places: readonly Place[], trampoline: Addr, text: Text, slots: SlotInput[]): void {
-  const { memory, columns } = allocateGroup(ground, places.length, places.findIndex((p) => p.at === trampoline));
-  places.forEach(({ at, site }, i) => {
-    fill(columns, i, at, site, text);
-    slots.push({ site: at, word: record.at + WORD_OF[site.kind], length: site.length, condition: site.condition });
-  });
-  record.addGroup(columns, memory, text.start, text.end);
+  const at = { at: hex(loaded.bias + site.at) };
+  if (original[8 * i] === 0xcc) throw new Fault('foreign-trap', `a trap that is not ours stands on a site of ${site.key}`, at);
+  throw new Fault('bad-site', `memory and file differ at a site of ${site.key}`, at);
 }
 
 function fill(columns: SiteColumns, i: number, at: Addr, site: Site, text: Text): void {

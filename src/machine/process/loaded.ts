@@ -31,7 +31,8 @@ export function readObject(path: string): { path: string; object: ElfObject } {
 /** @throws Fault `not-loaded` where the dynamic linker refuses, or another file of that name is loaded. */
 export function loadObject(native: Native, path: string, object: ElfObject): Loaded {
   const before = readMaps().some((m) => m.path === path);
-  const handle = native.load(path);
+  // The running program itself cannot be loaded by name; its handle has none.
+  const handle = native.load(path === realpathSync('/proc/self/exe') ? null : path);
   const bias = Number(new BigUint64Array(native.view(native.linkMap(handle), 8))[0]);
   const texts = object.segments
     .filter((s) => s.type === PT_LOAD && (s.flags & PF_X) !== 0)

@@ -4,7 +4,7 @@
 
 import type { Addr } from '../../base/addr.js';
 import { SiteColumns } from '../../plan/draw.js';
-import { encodeTable, GROUP, RECORD, SLOT, TABLE, type SlotInput } from '../../trap/registry.js';
+import { encodeColumns, GROUP, RECORD, SLOT, TABLE, type SlotColumns } from '../../trap/registry.js';
 import type { Ground } from './ground.js';
 
 const LOW48 = (1n << 48n) - 1n;
@@ -92,9 +92,9 @@ export function recordAt(ground: Ground, site: Addr): Addr | null {
 }
 
 /** Puts a table in front of the others: one store, so that a handler finds the list before it or after it. */
-export function publishTable(ground: Ground, slots: readonly SlotInput[]): void {
-  if (slots.length === 0) return;
-  const words = encodeTable(slots, Number(ground.word('tables')));
+export function publishTable(ground: Ground, slots: SlotColumns): void {
+  if (slots.site.length === 0) return;
+  const words = encodeColumns(slots, Number(ground.word('tables')));
   const at = ground.allocate(words.byteLength, 64);
   new BigUint64Array(ground.native.view(at, words.byteLength)).set(words);
   ground.setWord('tables', BigInt(at));
