@@ -3,9 +3,8 @@
 // emulation of those) and the way out are the same for every proposal; each proposal is a file beside this one that
 // fills in the rest. An interrupt gate: IF is clear from the trap until the IRET or a trampoline's STI.
 
-import { cfa, gs, label, mem, mem32, type Program } from './assembler.js';
-import { lookUp, restoreRegisters, saveRegisters } from './gap.js';
-import { FRAME, IF, PERCPU, type Entry, type KernelHandler } from './kernel.js';
+import { cfa, gs, label, mem, mem32, word, type Program } from './assembler.js';
+import { ENTRY, FRAME, IF, PERCPU, POKE, type Entry, type KernelHandler } from './kernel.js';
 import { EMULATE } from './registry.js';
 import { SHADOW } from './shadow.js';
 
@@ -34,6 +33,36 @@ export interface Global {
 export interface BreakpointHandler extends KernelHandler {
   /** Empty but for the way of the first series, which has one pair for all. */
   readonly globals: readonly Global[];
+}
+
+const GENERAL = ['rdi', 'rsi', 'rdx', 'rcx', 'rax', 'r8', 'r9', 'r10', 'r11', 'rbx', 'rbp', 'r12', 'r13', 'r14', 'r15'] as const;
+
+/** All general registers, so that RSP points at a pt_regs. */
+const saveRegisters: Program = GENERAL.map((name) => ['push', name] as const);
+const restoreRegisters: Program = [...GENERAL].reverse().map((name) => ['pop', name] as const);
+
+/** Finds the entry of the site in rax, or goes to `missing`. Afterwards rdx: form, rsi: target, rdi: end of the site. */
+export function lookUp(missing: string): Program {
+  return [
+    ['movabs', 'rcx', word('table')],
+    ['mov', 'rdx', mem('rcx', POKE.count)],
+    ['add', 'rcx', POKE.entries],
+    label('search'),
+    ['test', 'rdx', 'rdx'],
+    ['je', missing],
+    ['cmp', mem('rcx', ENTRY.site), 'rax'],
+    ['je', 'found'],
+    ['add', 'rcx', ENTRY.size],
+    ['dec', 'rdx'],
+    ['jmp', 'search'],
+    label('found'),
+    ['mov', 'rdx', mem('rcx', ENTRY.word)], // read once: form and target belong together
+    ['mov', 'rsi', 'rdx'],
+    ['shl', 'rsi', 16],
+    ['sar', 'rsi', 16],
+    ['shr', 'rdx', 48],
+    ['lea', 'rdi', mem('rax', 5)],
+  ];
 }
 
 /** The saved RIP becomes that register's value. */

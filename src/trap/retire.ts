@@ -11,7 +11,7 @@
 //              which, the handler is the same
 
 import { cfa, label, mem, mem8, word, type Program } from './assembler.js';
-import { lookUp } from './gap.js';
+import { lookUp } from './breakpoint.js';
 import { EMULATE } from './registry.js';
 import { UCONTEXT } from './sigtrap.js';
 

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { assemble, place, type Program } from '#trap/assembler';
 import type { BreakpointHandler } from '#trap/breakpoint';
 import { ENTRY, PERCPU, POKE } from '#trap/kernel';
+import { gap } from '#trap/gap';
 import { levels } from '#trap/levels';
 import { percpu } from '#trap/percpu';
 import { percpuNmi } from '#trap/percpu-nmi';
@@ -117,6 +118,8 @@ function run(it: Box, stops: readonly number[]): Outcome | 'stopped' {
 }
 
 const WAYS: Record<string, BreakpointHandler> = {
+  'gap, today': gap({ gap: 6, entry: 'today' }),
+  'gap, 2019': gap({ gap: 6, entry: '2019' }),
   'shift, today': shift({ entry: 'today' }),
   'shift, 2019': shift({ entry: '2019' }),
   'percpu fixed': percpu({ entry: 'today', returns: 'fixed', clearsIf: true }),
@@ -168,6 +171,14 @@ test('the sketch as posted returns one byte too far', () => {
   expect(it.word(STACK - 8)).toBe(SITE + 6);
 });
 
+test.each([
+  [0, 'general-protection'],
+  [8, 'stopped'],
+] as const)('without the gap, and with %i bytes of padding above the frame: %s', (pad, end) => {
+  // The word below the interrupted stack is the saved SS, or the padding if there is some.
+  expect(run(box(gap({ gap: 0, entry: 'today' }), { form: 'call', on: true, pad }), [TARGET])).toBe(end);
+});
+
 test('the stub of the first series calls from within itself', () => {
   const it = box(stub({ entry: 'today' }), { form: 'call', on: true, pad: 8 });
   expect(run(it, [TARGET])).toBe('stopped');
@@ -194,8 +205,10 @@ test('lockdep in 2019: only a trampoline that says so itself leaves it right', (
 test('a supervisor shadow stack refuses a changed frame, and an emulation that mends it gets through', () => {
   const on = { form: 'call', on: true, pad: 8, shadow: true } as const;
   expect(run(box(shift({ entry: 'today' }), on), [TARGET])).toBe('control-protection');
-  for (const form of ['call', 'jmp', 'nop', 'ret0', 'ret'] as const) {
-    const it = box(shift({ entry: 'today', shadow: true }), { ...on, form });
+  expect(run(box(gap({ gap: 6, entry: 'today' }), on), [TARGET])).toBe('control-protection');
+  const mended = [shift({ entry: 'today', shadow: true }), gap({ gap: 6, entry: 'today', shadow: true })];
+  for (const [handler, form] of mended.flatMap((handler) => (['call', 'jmp', 'nop', 'ret0', 'ret'] as const).map((form) => [handler, form] as const))) {
+    const it = box(handler, { ...on, form });
     expect(run(it, [TARGET, SITE + 5]), form).toBe('stopped');
     if (form === 'call') expect(it.word(it.cpu.ssp!)).toBe(SITE + 5);
     if (form === 'call' || form === 'jmp') expect(run(it, [SITE + 5]), form).toBe('stopped');
