@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The speed of annotate beside the kernel's objtool, on the same files in the same minute: `npm run bench:objects`.
+// The speed of annotate beside the kernel's objtool, on the same files in the same minute, and of inspect: `npm run bench:objects`.
 // Both change copies of the modules that have sites, from which objcopy took the table. Rounds alternate, so that a busy
 // machine slows both, and the median counts. Status 1 where a gate is missed.
 import { spawnSync } from 'node:child_process';
@@ -70,4 +70,28 @@ for (let round = 0; round < ROUNDS; round++) {
 console.log(`annotate ${names.length} modules in one process: ${median(times.ours).toFixed(0)} ms; objtool, one process each: ${median(times.objtool).toFixed(0)} ms (medians of ${ROUNDS})`);
 gate('ratio', median(times.ours) / median(times.objtool), 0.5, '');
 gate('memory', Math.max(...times.mib), 300, ' MiB');
+
+// inspect: the whole command, start of the process included. readelf beside it reads the same files for their section
+// headers alone: what any tool must pay to open them.
+const image = readdirSync(join(corpus, 'kernel', 'boot')).find((name) => name.startsWith('vmlinuz-'));
+const rows = [
+  { what: `${modules.length} modules`, target: join(corpus, 'kernel', 'lib'), limitS: 1.5, beside: modules },
+  { what: 'the distributed image', target: join(corpus, 'kernel', 'boot', image), limitS: 3, beside: null },
+];
+for (const { what, target, limitS, beside } of rows) {
+  const runs = [];
+  const readelf = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    runs.push(ours(['inspect', target]));
+    if (!beside) continue;
+    const began = performance.now();
+    spawnSync('readelf', ['-SW', ...beside], { stdio: 'ignore' });
+    readelf.push(performance.now() - began);
+  }
+  const ms = median(runs.map((r) => r.ms));
+  console.log(`inspect ${what}: ${ms.toFixed(0)} ms${beside ? `; readelf -S of the same: ${median(readelf).toFixed(0)} ms` : ''}`);
+  console.log(`  ${runs[0].stdout.split('\n', 1)[0].replace(/^\S*\//, '')}`);
+  gate('time', ms / 1000, limitS, ' s');
+  gate('memory', Math.max(...runs.map((r) => r.mib)), 300, ' MiB');
+}
 process.exitCode = missed > 0 ? 1 : 0;
