@@ -1,0 +1,47 @@
+// The two commands on a fresh checkout without node_modules, with the settings of npm that have broken first runs elsewhere.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Folder, gcc, must, tool } from './build.js';
+
+const git = tool('git') !== null && existsSync('.git');
+const missing = !git ? 'this is no git checkout' : !gcc ? 'gcc is not installed' : '';
+
+/** As a shell has it in which neither npm nor vitest is running. */
+const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|VITEST|NODE_ENV$|NODE_OPTIONS$|INIT_CWD$|TEST$|PROD$|DEV$|MODE$|SSR$|BASE_URL$)/.test(name)));
+
+describe.each([
+  ['as it is', {}],
+  ['with ignore-scripts', { npm_config_ignore_scripts: 'true' }],
+  ['for production', { NODE_ENV: 'production' }],
+  ['with both', { npm_config_ignore_scripts: 'true', NODE_ENV: 'production' }],
+])('a fresh checkout, %s', (what, settings: Record<string, string>) => {
+  const folder = new Folder();
+  const npm = (...args: string[]) => spawnSync('npm', args, { cwd: folder.file('static-call'), encoding: 'utf8', maxBuffer: 1 << 26, env: { ...clean, ...settings } });
+
+  beforeAll(() => {
+    if (!missing) must('git', ['clone', '--quiet', process.cwd(), folder.file('static-call')]);
+  });
+  afterAll(() => folder[Symbol.dispose]());
+
+  it('starts: nothing wrong, every target called, and only the answer on stdout', ({ skip }) => {
+    skip(missing !== '', missing);
+    expect(existsSync(folder.file('static-call/node_modules'))).toBe(false);
+    const done = npm('start', '--silent', '--', '--json');
+    expect(done.status, done.stderr).toBe(0);
+    const told = JSON.parse(done.stdout) as { schema: string; wrong: number; calls: number; targets: Record<string, Record<string, number>> };
+    expect(told.schema).toBe('static-call/demo@1');
+    expect(told.wrong).toBe(0);
+    expect(told.calls).toBeGreaterThan(0);
+    const called = Object.values(told.targets).flatMap((counts) => Object.values(counts));
+    expect(called.length).toBeGreaterThan(5);
+    expect(Math.min(...called)).toBeGreaterThan(0);
+  });
+
+  it.runIf(what === 'with both')('tests', ({ skip }) => {
+    skip(missing !== '', missing);
+    const done = npm('test');
+    expect(done.status, done.stdout.slice(-4000)).toBe(0);
+  });
+});
