@@ -30,18 +30,20 @@ describe.each([
     expect(existsSync(folder.file('static-call/node_modules'))).toBe(false);
     const done = npm('start', '--silent', '--', '--json');
     expect(done.status, done.stderr).toBe(0);
-    const told = JSON.parse(done.stdout) as { schema: string; wrong: number; calls: number; targets: Record<string, Record<string, number>> };
+    const told = JSON.parse(done.stdout) as { schema: string; wrong: number; calls: number; targets: Record<string, number> };
     expect(told.schema).toBe('static-call/demo@1');
     expect(told.wrong).toBe(0);
     expect(told.calls).toBeGreaterThan(0);
-    const called = Object.values(told.targets).flatMap((counts) => Object.values(counts));
-    expect(called.length).toBeGreaterThan(5);
-    expect(Math.min(...called)).toBeGreaterThan(0);
+    expect(Object.keys(told.targets).length).toBeGreaterThan(5);
+    expect(Math.min(...Object.values(told.targets))).toBeGreaterThan(0);
   });
 
-  it.runIf(what === 'with both')('tests', ({ skip }) => {
-    skip(missing !== '', missing);
-    const done = npm('test');
-    expect(done.status, done.stdout.slice(-4000)).toBe(0);
-  });
+  // The whole of it, which takes minutes: once, with everything against it.
+  if (what === 'with both') {
+    it('tests', ({ skip }) => {
+      skip(missing !== '', missing);
+      const done = npm('test');
+      expect(done.status, done.stdout.slice(-4000)).toBe(0);
+    });
+  }
 });
