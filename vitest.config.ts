@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     globalSetup: ['test/setup.ts'],
     reporters: ['default', './test/skipped.ts'],
+    includeTaskLocation: true,
     testTimeout: 60_000,
     hookTimeout: 60_000,
     projects: [

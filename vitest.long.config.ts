@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     globalSetup: ['test/setup.ts'],
     reporters: ['default', './test/skipped.ts'],
+    includeTaskLocation: true,
     include: ['test/**/*.long.ts'],
     fileParallelism: false,
     testTimeout: 1_800_000,
