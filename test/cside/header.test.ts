@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { hex } from '#base/addr';
 import type { ElfObject } from '#elf/object';
@@ -258,6 +259,23 @@ int b(int); int b(int x) { return static_call(pub)(x) * 100 + static_call_mod(to
       { name: 'tonly', address: null, trampoline: null, sites: [{ kind: 'call' }] },
     ]);
   });
+});
+
+it.each(C)('arguments are evaluated though the key is empty: %s', (cc) => {
+  const { path } = compile({ cc, as: 'program', text: `
+#include <stdio.h>
+void say(int n); void say(int n) { printf("%d\\n", n); }
+DEFINE_STATIC_CALL_NULL(trace, say);
+int echo(int n); int echo(int n) { return n; }
+DEFINE_STATIC_CALL_RET0(filter, echo);
+int main(void)
+{
+	int n = 0;
+	static_call_cond(trace)(++n);
+	(void)static_call(filter)(++n);
+	return n;
+}` });
+  expect(spawnSync(path).status).toBe(2);
 });
 
 describe('static_call_update', () => {
