@@ -1,8 +1,8 @@
 // What the documentation shows is run: the README's program as it stands, and the examples of what the package exports.
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Folder, gcc, must } from './build.js';
 
@@ -53,10 +53,37 @@ describe('the README', () => {
     expect(() => runTypeScript(folder, 'wrong.ts')).toThrow(/"blend_min"' is not assignable/);
   });
 
+});
+
+describe('every page', () => {
+  const pages = [...readdirSync('.'), ...readdirSync('docs').map((name) => `docs/${name}`)].filter((name) => name.endsWith('.md'));
+
+  /** Links, and files in code type, that lead nowhere: from the page, the root, or src/. */
+  const broken = (page: string, text: string): string[] => {
+    const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map((match) => join(dirname(page), match[1]!)).filter((path) => !existsSync(path));
+    const files = [...text.matchAll(/`([\w-]+(?:\/[\w.-]+)+\.(?:ts|mjs|md|h|c))`/g)].map((match) => match[1]!).filter((path) => !['.', 'src', dirname(page)].some((from) => existsSync(join(from, path))));
+    return [...links, ...files];
+  };
+
   it('leads only to what is there', () => {
-    const links = [...readme.matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)].map((match) => match[1]!);
-    expect(links.length).toBeGreaterThan(2);
-    for (const link of links) expect(() => readFileSync(link), link).not.toThrow();
+    expect(pages).toContain('README.md');
+    expect(broken('docs/x.md', 'see [a](../README.md#top), [b](gone.md), `base/fault.ts`, `base/gone.ts`, [c](https://kernel.org), `npm test`')).toEqual(['docs/gone.md', 'base/gone.ts']);
+    for (const page of pages) expect(broken(page, readFileSync(page, 'utf8')), page).toEqual([]);
+  });
+
+  it('ARCHITECTURE.md has at most 300 lines', () => {
+    expect(readFileSync('ARCHITECTURE.md', 'utf8').split('\n').length).toBeLessThanOrEqual(301);
+  });
+});
+
+describe('the header', () => {
+  it('shows an example that compiles, by the command it gives', ({ skip }) => {
+    skip(!gcc, 'gcc is not installed');
+    const [, text, command] = /Example\n \*\n((?: \*.*\n)+?) \* {3}(gcc .*)\n/.exec(readFileSync('include/static_call.h', 'utf8'))!;
+    using folder = project();
+    folder.write('mix.c', text!.replace(/^ \* {0,3}/gm, ''));
+    expect(shell(folder, command!)).toMatchObject({ status: 0, stderr: '' });
+    expect(JSON.parse(shell(folder, 'static-call inspect --json libmix.so').stdout)).toMatchObject({ files: [{ keys: [{ name: 'blend', sites: 1, target: 'blend_scalar' }] }] });
   });
 });
 
@@ -88,7 +115,8 @@ describe('the examples of what is exported', () => {
     const bodies = exported('src/index.ts').flatMap(({ name, file }) => example(docstring(file, name)) ?? []);
     expect(bodies.length).toBeGreaterThan(1);
     // Each in a block of its own; `app` is the open library where an example does not open it itself.
-    const program = ["import * as api from 'static-call';", "import type { Filters } from './filters.keys.js';", 'const { Fault, isFault, open, unchecked } = api;', 'void [Fault, isFault, open, unchecked];',
+    const names = exported('src/index.ts').map(({ name }) => name).join(', ');
+    const program = [`import { ${names} } from 'static-call';`, "import type { Filters } from './filters.keys.js';", `void [${names}];`,
       ...bodies.map((body) => `{\n${/\bapp = /.test(body) ? '' : "const app = open<Filters>('./libfilters.so');\n"}${body.trim()}\napp.close();\nconsole.log('done');\n}`)];
     folder.write('examples.ts', program.join('\n'));
     expect(runTypeScript(folder, 'examples.ts').match(/^done$/gm)).toHaveLength(bodies.length);

@@ -1,7 +1,7 @@
 // The public surface as a caller sees it. This file is compiled and never run: what must compile stands as it
 // is, what must not stands under a line that expects the error, and is itself an error where there is none.
 
-import { Fault, isFault, open, unchecked, type App, type Drift, type FaultCode, type Key, type Protocol, type SiteReport, type Update, type UpdateOptions } from 'static-call';
+import { counted, Fault, isFault, open, unchecked, type App, type Counted, type Drift, type FaultCode, type Key, type Protocol, type SiteReport, type Update, type UpdateOptions } from 'static-call';
 import type { Filters } from './filters.keys.js';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -71,6 +71,17 @@ app.journal.pop();
 app.update({ trace: null }).then(() => {});
 using closed: Disposable = app;
 void closed;
+
+// Users of one target are counted.
+same<ReturnType<typeof counted>, Counted>();
+export function traced(): void {
+  using mine = counted(app, 'trace', 'trace_ring').acquire();
+  void mine;
+}
+// @ts-expect-error a target of the other key
+counted(app, 'blend', 'trace_ring');
+// @ts-expect-error no such key
+counted(app, 'blned', 'blend_avx2');
 
 // Without a description of the keys, any name goes and is checked when it runs.
 const loose = open('./libfilters.so');
