@@ -1,14 +1,15 @@
 // The real kernel and its modules, against what is known of them: the list beside scripts/corpus, and for the image three
 // ways that know nothing of one another. Needs scripts/corpus.
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { readElf } from '#elf/read';
 import { isBzImage, payloadOf, streamOf } from '#inspect/bzimage';
 import { inputs } from '#inspect/files';
 import { inspectInput } from '#inspect/inspect';
-import { findKallsyms } from '#inspect/kallsyms';
+import { findKallsyms, type KallsymsLayout } from '#inspect/kallsyms';
 import { branchesTo, findKernelCalls } from '#inspect/kernel';
 import { functionAt, nameAt } from '#inspect/symbols';
 import { packingOf, unpack } from '#inspect/unpack';
@@ -19,15 +20,53 @@ import { bzip2, lz4, lzma, xz, zstd } from './streams.mjs';
 
 const found = corpus();
 
+/** Three ways to the same sites and trampolines that know nothing of one another, and what the kernel's own symbols say of the table's place. */
+function agreement(kernel: Uint8Array): { sites: number; trampolines: number; layout: KallsymsLayout } {
+  const elf = readElf(kernel);
+  expect(elf.symbols).toBeNull();
+  const calls = findKernelCalls(elf);
+  expect(branchesTo(elf, calls.trampolines)).toEqual(calls.sites.map((s) => s.at).sort((a, b) => a - b));
+  const symbols = findKallsyms(elf)!;
+  const named: number[] = [];
+  const keys = new Set<number>();
+  const bounds = new Map<string, number>();
+  for (let i = 0; i < symbols.count; i++) {
+    const name = symbols.name(i);
+    if (name.startsWith('__SCT__')) named.push(symbols.address(i));
+    else if (name.startsWith('__SCK__')) keys.add(symbols.address(i));
+    else if (name.endsWith('_static_call_sites')) bounds.set(name, symbols.address(i));
+  }
+  expect(named).toEqual(calls.trampolines.map((t) => t.at));
+  for (const site of calls.sites) {
+    expect(keys.has(site.key)).toBe(true);
+    expect(nameAt(symbols, site.trampoline!, '__SCT__')!.slice(7)).toBe(nameAt(symbols, site.key, '__SCK__')!.slice(7));
+    expect(functionAt(symbols, site.at)!.start).toBeLessThanOrEqual(site.at);
+  }
+  expect([bounds.get('__start_static_call_sites'), bounds.get('__stop_static_call_sites')]).toEqual([calls.table, calls.table! + 8 * calls.sites.length]);
+  return { sites: calls.sites.length, trampolines: calls.trampolines.length, layout: symbols.layout };
+}
+
+async function kernelOf(bytes: Uint8Array): Promise<Uint8Array> {
+  expect(isBzImage(bytes)).toBe(true);
+  const payload = payloadOf(bytes, 'image');
+  const packing = packingOf(payload.bytes)!;
+  return unpack(streamOf(payload, packing), packing, 'image', payload.size);
+}
+
+const newer = join(process.env['STATIC_CALL_CORPUS'] ?? 'corpus', 'newer', 'boot');
+describe.skipIf(!existsSync(newer))('a newer image (skipped: scripts/corpus-newer has not been run)', () => {
+  test('has its arrays in the other order, and table, text and names agree', async () => {
+    const image = readdirSync(newer).find((name) => name.startsWith('vmlinuz-'))!;
+    const said = agreement(await kernelOf(readFileSync(join(newer, image))));
+    expect(said.layout.order).toBe('names first');
+    expect(said.sites).toBeGreaterThan(4276);
+  });
+});
+
 describe.skipIf(!found)(`the distributed image (${missing} otherwise)`, () => {
   // The body of a skipped group runs all the same.
   const bytes = found ? readFileSync(found.images[0]!) : new Uint8Array(0);
-  const kernel = async (): Promise<Uint8Array> => {
-    expect(isBzImage(bytes)).toBe(true);
-    const payload = payloadOf(bytes, 'image');
-    const packing = packingOf(payload.bytes)!;
-    return unpack(streamOf(payload, packing), packing, 'image', payload.size);
-  };
+  const kernel = (): Promise<Uint8Array> => kernelOf(bytes);
 
   test('has 4,276 sites for 709 keys, 740 trampolines and 27 tail jumps, and names for all', async () => {
     const [facts] = await inspectInput({ path: 'image', bytes });
@@ -43,29 +82,7 @@ describe.skipIf(!found)(`the distributed image (${missing} otherwise)`, () => {
   });
 
   test('table, text and names agree', async () => {
-    const elf = readElf(await kernel());
-    expect(elf.symbols).toBeNull();
-    const calls = findKernelCalls(elf);
-    const table = calls.sites.map((s) => s.at).sort((a, b) => a - b);
-    expect(branchesTo(elf, calls.trampolines)).toEqual(table);
-    const symbols = findKallsyms(elf)!;
-    const named: number[] = [];
-    const keys: number[] = [];
-    const bounds = new Map<string, number>();
-    for (let i = 0; i < symbols.count; i++) {
-      const name = symbols.name(i);
-      if (name.startsWith('__SCT__')) named.push(symbols.address(i));
-      else if (name.startsWith('__SCK__')) keys.push(symbols.address(i));
-      else if (name.endsWith('_static_call_sites')) bounds.set(name, symbols.address(i));
-    }
-    expect(named).toEqual(calls.trampolines.map((t) => t.at));
-    for (const site of calls.sites) {
-      expect(keys).toContain(site.key);
-      expect(nameAt(symbols, site.trampoline!, '__SCT__')!.slice(7)).toBe(nameAt(symbols, site.key, '__SCK__')!.slice(7));
-      expect(functionAt(symbols, site.at)!.start).toBeLessThanOrEqual(site.at);
-    }
-    // The kernel's own bounds of the table, which nothing above has looked at.
-    expect([bounds.get('__start_static_call_sites'), bounds.get('__stop_static_call_sites')]).toEqual([calls.table, calls.table! + 8 * 4276]);
+    expect(agreement(await kernel())).toMatchObject({ sites: 4276, layout: { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 3 } });
   });
 
   test.each([['gzip', (plain: Uint8Array) => gzipSync(plain, { level: 1 })], ['bzip2', bzip2], ['lzma', (p: Uint8Array) => lzma(p, '-1')], ['xz', xz], ['lz4', lz4], ['zstd', (p: Uint8Array) => zstd(p, '-3')]] as const)('packed with %s it says the same', async (packing, pack) => {
