@@ -5,7 +5,7 @@ import { assemble, place, type Program } from '#trap/assembler';
 import type { BreakpointHandler } from '#trap/breakpoint';
 import { ENTRY, PERCPU, POKE } from '#trap/kernel';
 import { gap } from '#trap/gap';
-import { levels } from '#trap/levels';
+import { levels, LEVELS } from '#trap/levels';
 import { percpu } from '#trap/percpu';
 import { percpuNmi } from '#trap/percpu-nmi';
 import { emulationWord, type Emulation } from '#trap/registry';
@@ -219,6 +219,17 @@ test('a supervisor shadow stack refuses a changed frame, and an emulation that m
   expect(run(real, [TARGET])).toBe('stopped');
   expect(run(real, [SITE + 5])).toBe('stopped');
   expect(run(box(percpu({ entry: 'today', returns: 'fixed', clearsIf: true }), on), [TARGET])).toBe('control-protection');
+});
+
+test('each level has its own slot and trampolines, and a level too deep is not claimed', () => {
+  for (let level = 0; level <= LEVELS; level++) {
+    for (const [on, tells] of [[false, false], [true, false], [false, true], [true, true]] as const) {
+      const it = box(levels({ entry: 'today', tells }), { form: 'call', on, pad: 0 });
+      it.write(PERCPU_AREA + PERCPU.level, 8, BigInt(level));
+      expect(run(it, [TARGET])).toBe(level < LEVELS ? 'stopped' : 'undefined');
+      if (level < LEVELS) expect([it.word(STACK - 8), it.word(PERCPU_AREA + PERCPU.slots + 16 * level), (it.cpu.flags & FLAG.if) !== 0]).toEqual([SITE + 5, SITE + 5, on]);
+    }
+  }
 });
 
 test('a retpoline reaches its register with the stack as it was', () => {
