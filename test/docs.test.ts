@@ -58,10 +58,12 @@ describe('the README', () => {
 describe('every page', () => {
   const pages = [...readdirSync('.'), ...readdirSync('docs').map((name) => `docs/${name}`)].filter((name) => name.endsWith('.md'));
 
+  /** Other folders are the kernel's. */
+  const OURS = new Set([...readdirSync('src'), 'src', 'test', 'scripts', 'docs', 'examples']);
   /** Links, and files in code type, that lead nowhere: from the page, the root, or src/. */
   const broken = (page: string, text: string): string[] => {
     const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map((match) => join(dirname(page), match[1]!)).filter((path) => !existsSync(path));
-    const files = [...text.matchAll(/`([\w-]+(?:\/[\w.-]+)+\.(?:ts|mjs|md|h|c))`/g)].map((match) => match[1]!).filter((path) => !['.', 'src', dirname(page)].some((from) => existsSync(join(from, path))));
+    const files = [...text.matchAll(/`([\w-]+(?:\/[\w.-]+)+\.(?:ts|mjs|md|h|c))`/g)].map((match) => match[1]!).filter((path) => OURS.has(path.split('/')[0]!) && !['.', 'src', dirname(page)].some((from) => existsSync(join(from, path))));
     return [...links, ...files];
   };
 

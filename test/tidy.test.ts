@@ -10,13 +10,13 @@ import { commands, cycles, dead, dependencies, floors, glob, importsOf, names, u
 
 /** Everything that the repository holds or is about to hold: what .gitignore names is left out, and so is what is not text. */
 function readTree(): Tree {
-  const ignored = readFileSync('.gitignore', 'utf8').split('\n').filter(Boolean).map((line) => line.replaceAll('/', ''));
-  const skip = (name: string): boolean => name === '.git' || ignored.some((line) => glob(line).test(name));
+  const ignored = readFileSync('.gitignore', 'utf8').split('\n').filter(Boolean).map((line) => ({ rooted: line.startsWith('/'), name: glob(line.replaceAll('/', '')) }));
+  const skip = (path: string, name: string): boolean => name === '.git' || ignored.some((line) => line.name.test(line.rooted ? path : name));
   const tree = new Map<string, string>();
   const walk = (folder: string): void => {
     for (const entry of readdirSync(folder || '.', { withFileTypes: true })) {
-      if (skip(entry.name)) continue;
       const path = folder ? `${folder}/${entry.name}` : entry.name;
+      if (skip(path, entry.name)) continue;
       if (entry.isDirectory()) walk(path);
       else if (entry.isFile()) tree.set(path, readFileSync(path, 'utf8'));
     }
@@ -36,6 +36,8 @@ const files = (entries: Record<string, string>): Tree => new Map(Object.entries(
 
 describe('sources', () => {
   it('are read at all', () => {
+    expect([...tree.keys()]).toEqual(expect.arrayContaining(['.ci/run', 'scripts/corpus', 'include/static_call.h']));
+    expect([...tree.keys()].filter((path) => /^(dist|node_modules|corpus|\.git)\//.test(path))).toEqual(none);
     expect(sources.length).toBeGreaterThan(40);
     expect(sources.flatMap((path) => importsOf(tree.get(path)!)).length).toBeGreaterThan(100);
     expect(importsOf(`import a, { b } from './a.js';\nimport type { C } from '../c.js';\nexport * from './d.js';\nconst e = await import('./e.js');\nnew Worker(new URL('./f.js', import.meta.url));\n// import x from './no.js'\nconst g = createRequire(import.meta.url)('g');\nimport './h.js';\nexport {\n  i,\n} from './i.js';`)
