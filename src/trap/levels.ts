@@ -13,8 +13,8 @@ import { FRAME, IF, PERCPU, type Entry } from './kernel.js';
 /** How deep events may nest; a trap on a deeper level is not claimed. */
 export const LEVELS = 8;
 const SLOT = 16;
-/** Two trampolines a level, each on its own half: first the one that leaves IF alone. */
-const TRAMPOLINE = 64;
+/** Two trampolines a level, at most 31 bytes each: first the one that leaves IF alone. */
+const TRAMPOLINE = 32;
 
 export function levels({ entry, tells = false }: { readonly entry: Entry; readonly tells?: boolean }): BreakpointHandler {
   const trampoline = (level: number, enable: boolean): Program => [
