@@ -4,7 +4,9 @@
 
 import { crossesLine, LINE, type Addr } from '../base/addr.js';
 import { isFault, type FaultCode } from '../base/fault.js';
-import type { Acceptance, Protocol } from '../plan/protocol.js';
+import { Batch } from '../plan/batch.js';
+import { accepts } from '../plan/draw.js';
+import type { Protocol } from '../plan/protocol.js';
 import { int3 } from '../plan/protocols/int3.js';
 import { store } from '../plan/protocols/store.js';
 import { SITE_INIT, SITE_TAIL, type Site, type SiteKind } from '../sites/site.js';
@@ -91,17 +93,18 @@ export interface FileFacts {
 /** What can run in a real process; the others exist to be checked. */
 const PROTOCOLS: readonly Protocol[] = [int3, store];
 
-const UNITS: Readonly<Record<NonNullable<Acceptance['within']>, number>> = { line: LINE, qword: 8 };
-
-/** How many last bytes of a direct branch say where it leads, all that changes between two targets. */
+/** How many last bytes of a direct branch say where it leads: all that changes between two targets. */
 const DESTINATION = 4;
 
-/** Whether a site at this place is patched in place. A call through a slot changes wholly when it becomes a direct one. */
-function accepts({ bytes, within }: Acceptance, at: Addr, length: number, direct: boolean): boolean {
-  if (within === null) return true;
-  const unit = UNITS[within];
-  const first = bytes === 'changed' && direct ? at + length - DESTINATION : at;
-  return Math.floor(first / unit) === Math.floor((at + length - 1) / unit);
+/** Asked of the plan itself, so that no other answer is given here than when it is run. */
+function acceptedBy(protocol: Protocol, at: Addr, length: number, direct: boolean): boolean {
+  const probe = new Batch(1);
+  probe.count = 1;
+  probe.at[0] = at;
+  probe.length[0] = length;
+  // A call through a slot changes wholly when it becomes a direct one.
+  probe.new.fill(1, direct ? length - DESTINATION : 0, length);
+  return accepts(protocol.accepts, probe, 0);
 }
 
 export interface SitePlace {
@@ -132,7 +135,7 @@ export function siteFacts(site: Omit<Site, 'section' | 'at' | 'condition'>, plac
     destinationCrossesLine: crossesLine(at + length - DESTINATION, DESTINATION),
     lineCertain: place.address !== null || place.align >= LINE,
     bytes: Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' '),
-    protocols: PROTOCOLS.filter((p) => accepts(p.accepts, at, length, direct)).map((p) => p.name),
+    protocols: PROTOCOLS.filter((p) => acceptedBy(p, at, length, direct)).map((p) => p.name),
   };
 }
 
