@@ -29,8 +29,8 @@ const sources = [...tree.keys()].filter((path) => path.startsWith('src/'));
 const manifest = JSON.parse(tree.get('package.json')!) as Record<'dependencies' | 'optionalDependencies', Record<string, string>>;
 const declared = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
 const none: string[] = [];
-/** Ordered, not yet delivered. */
-const coming = /nothing imports src\/(trap|plan|machine|check|inspect|bench)\/|soak\.c|there is no command (annotate|cc|inspect|types|include|demo|check|bench|doctor)\b/;
+/** Until the checker has a door, its rooms and the handlers that only it runs lead nowhere. */
+const coming = tree.has('src/check/index.ts') ? /^$/ : /nothing imports src\/(trap|plan|machine\/sim|check|x86\/isa)\/|there is no command check/;
 const settled = (wrong: string[]): string[] => wrong.filter((line) => !coming.test(line));
 const files = (entries: Record<string, string>): Tree => new Map(Object.entries(entries));
 
@@ -91,8 +91,7 @@ describe('sources', () => {
   it('are all reached', () => {
     const bad = files({ 'src/index.ts': `export { a } from './base/a.js';`, 'src/base/a.ts': '', 'src/base/b.ts': `import './c.js';`, 'src/base/c.ts': '' });
     expect(dead(bad, ['src/index.ts'])).toEqual(['nothing imports src/base/b.ts', 'nothing imports src/base/c.ts']);
-    const named = [...tree].filter(([path]) => path.startsWith('test/')).flatMap(([, text]) => [...text.matchAll(/'#([\w/-]+)'/g)].map((match) => `src/${match[1]}.ts`));
-    expect(settled(dead(tree, ['src/index.ts', 'src/check/index.ts', 'src/cli/main.ts', ...named]))).toEqual(none);
+    expect(settled(dead(tree, ['src/index.ts', 'src/check/index.ts', 'src/cli/main.ts']))).toEqual(none);
   });
 });
 
