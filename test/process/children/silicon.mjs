@@ -187,7 +187,7 @@ function draw(form, slot) {
   }
   if (form.key === 'cmpxchg' && first.kind === 'reg' && first.number !== 4 && chance(0.5)) registers[first.number] = registers[0];
 
-  // Of a 32-bit register that differs, the SDM has the upper half cleared and AMD's CPUs leave it alone.
+  // Of a 32-bit register that differs, the SDM has the upper half cleared, and an AMD EPYC left it as it was.
   if (form.key === 'cmpxchg' && first.kind === 'reg' && first.size === 32) registers[first.number] = BigInt.asUintN(32, registers[first.number]);
 
   let bytes;
