@@ -1,0 +1,67 @@
+// A protocol that somebody hands in, held against the interface of protocol.ts: the first field that does not fit is
+// named, with what was found there. The table says for each kind of step which fields it has; the compiler
+// sees to it that no kind is missing.
+
+import { Fault } from '../base/fault.js';
+import { didYouMean } from '../base/nearest.js';
+import type { Protocol, Step } from './protocol.js';
+
+type Check = { readonly what: string; readonly fits: (value: unknown) => boolean };
+
+const text: Check = { what: 'a text', fits: (v) => typeof v === 'string' && v !== '' };
+const flag: Check = { what: 'true or false', fits: (v) => typeof v === 'boolean' };
+const count: Check = { what: 'a whole number from 0', fits: (v) => Number.isInteger(v) && (v as number) >= 0 };
+const oneOf = (...words: readonly (string | null)[]): Check => ({ what: `one of ${words.map(String).join(', ')}`, fits: (v) => words.includes(v as string | null) });
+
+const part = oneOf('first', 'rest', 'whole', 'changed');
+
+/** Fields beside `do` and `why`. */
+const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
+  publish: {},
+  store: { part, bytes: oneOf('trap', 'old', 'new'), as: oneOf('one', 'exchange', 'bytes') },
+  sync: {},
+  retire: {},
+  stop: {},
+  release: { serialise: flag },
+  await: { condition: text },
+  exchange: { word: text, from: count, to: count },
+  retry: { to: count, while: text, times: count },
+};
+
+function show(value: unknown): string {
+  const said = JSON.stringify(value);
+  return said === undefined ? String(value) : said.length > 60 ? `${said.slice(0, 57)}...` : said;
+}
+
+function fields(value: unknown, where: string, checks: Readonly<Record<string, Check>>): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Fault('bad-protocol', `${where || 'the protocol'} is ${show(value)}, not an object`, { at: where });
+  const path = (name: string): string => (where === '' ? name : `${where}.${name}`);
+  for (const [name, { what, fits }] of Object.entries(checks)) {
+    const found = (value as Record<string, unknown>)[name];
+    if (!fits(found)) throw new Fault('bad-protocol', `${path(name)} is ${show(found)}, not ${what}`, { at: path(name) });
+  }
+  for (const name of Object.keys(value)) {
+    if (name in checks) continue;
+    const hint = didYouMean(name, Object.keys(checks));
+    throw new Fault('bad-protocol', `${path(name)} is no field of it; there are ${Object.keys(checks).join(', ')}`, { at: path(name), ...(hint ? { hint } : {}) });
+  }
+}
+
+/** The value itself, if it is a protocol. @throws Fault `bad-protocol`, naming the field */
+export function validateProtocol(value: unknown): Protocol {
+  const list: Check = { what: 'a list of steps', fits: (v) => Array.isArray(v) && v.length > 0 };
+  const anything: Check = { what: '', fits: () => true };
+  fields(value, '', { name: text, about: text, accepts: anything, handler: { what: "a handler's name, or null", fits: (v) => v === null || text.fits(v) }, steps: list });
+  const protocol = value as Protocol;
+  fields(protocol.accepts, 'accepts', { bytes: oneOf('changed', 'whole'), within: oneOf('line', 'qword', null) });
+  protocol.steps.forEach((step: unknown, i) => {
+    const where = `steps[${i}]`;
+    const kind = (step as { do?: unknown } | null)?.do;
+    if (typeof kind !== 'string' || !Object.hasOwn(STEPS, kind)) {
+      const hint = typeof kind === 'string' ? didYouMean(kind, Object.keys(STEPS)) : undefined;
+      throw new Fault('bad-protocol', `${where}.do is ${show(kind)}, not one of ${Object.keys(STEPS).join(', ')}`, { at: `${where}.do`, ...(hint ? { hint } : {}) });
+    }
+    fields(step, where, { do: text, why: { what: 'a text: every step says why', fits: text.fits }, ...STEPS[kind as Step['do']] });
+  });
+  return protocol;
+}
