@@ -3,7 +3,7 @@
 // over there, and a fault where it was named. The bytes handed out are those of one buffer,
 // used again for the next file: ninety megabytes of modules need the room of the largest.
 
-import { closeSync, fstatSync, openSync, opendirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, opendirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.js';
 import { isElf } from '../elf/read.js';
@@ -104,11 +104,24 @@ class Reader {
   }
 }
 
+/** By pieces, for a pipe has no size to hold against the bound; where another process made it non-blocking, it is waited for. */
 function fromStandardInput(): Uint8Array | Fault {
-  try {
-    return readFileSync(0);
-  } catch (error) {
-    return unreadable(error, '-');
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const piece = new Uint8Array(1 << 20);
+    let got: number;
+    try {
+      got = readSync(0, piece);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return unreadable(error, '-');
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+      continue;
+    }
+    if (got === 0) return Buffer.concat(pieces, length);
+    length += got;
+    if (length > MOST) return new Fault('unreadable-file', `it has more than ${MOST} bytes, the most that are read`, { at: '-' });
+    pieces.push(piece.subarray(0, got));
   }
 }
 

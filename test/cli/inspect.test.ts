@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -118,8 +119,12 @@ describe('files that cannot be read', () => {
     expect(await run(secret)).toMatchObject({ status: 3, stderr: expect.stringMatching(/^error\[unreadable-file\]/) as string });
   });
   it('- is standard input', () => {
-    // The only place where the real stream is read: a child's is empty.
+    // The only place where the real stream is read: in a child, empty, whole, and written piece by piece.
     expect(spawned(['inspect', '-'])).toMatchObject({ status: 3, stderr: expect.stringMatching(/^error\[not-elf\].*\n {2}at -/) as string });
+    const whole = spawnSync(process.execPath, ['bin/static-call', 'inspect', '-'], { input: built.bytes, encoding: 'utf8' });
+    expect(whole.stdout).toMatch(/^-: vmlinux; 12 sites/);
+    const pieces = spawnSync('sh', ['-c', `(head -c 5000 "$1"; sleep 0.1; tail -c +5001 "$1") | "$0" bin/static-call inspect -`, process.execPath, image], { encoding: 'utf8' });
+    expect(pieces.stdout).toMatch(/^-: image; 12 sites/);
   });
 });
 

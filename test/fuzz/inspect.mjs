@@ -1,4 +1,4 @@
-// Everything that `inspect` reads and no compiler made: kernels with their kallsyms arrays, and packed streams. Damage
+// Everything that `inspect` reads and no compiler made: kernels with their kallsyms arrays, packed streams, libraries. Damage
 // goes where the format keeps a count, an offset or a length; the invariant is that there is an answer, that it can be
 // printed, and that what it says of a site is inside the file.
 
@@ -9,6 +9,7 @@ import { Fault } from '#base/fault';
 import { group, summarise } from '#inspect/count';
 import { compare } from '#inspect/diff';
 import { inspectInput } from '#inspect/inspect';
+import { smallObject } from '../elf/builder.mjs';
 import { buildBzImage, buildKernel } from '../inspect/kernel-image.mjs';
 import { mutateElf } from './elf.mjs';
 
@@ -86,6 +87,12 @@ export const kernelTarget = {
   run,
 };
 
+/** A static library as ar writes it. */
+function library(members) {
+  const parts = members.map((bytes, i) => Buffer.concat([Buffer.from(`${`m${i}.o/`.padEnd(48)}${String(bytes.length).padEnd(10)}\`\n`), bytes, Buffer.alloc(bytes.length & 1, '\n')]));
+  return Buffer.concat([Buffer.from('!<arch>\n'), ...parts]);
+}
+
 export const packedTarget = {
   name: 'packed',
   async seeds() {
@@ -95,7 +102,8 @@ export const packedTarget = {
       const stream = await make(bytes);
       if (stream) streams.push([name, stream]);
     }
-    return streams.flatMap(([name, stream]) => [Buffer.from(stream), Buffer.from(buildBzImage(stream, bytes.length, { trailer: name !== 'gzip' }))]);
+    const images = streams.flatMap(([name, stream]) => [Buffer.from(stream), Buffer.from(buildBzImage(stream, bytes.length, { trailer: name !== 'gzip' }))]);
+    return [...images, library([smallObject(), smallObject(), Buffer.from('text')])];
   },
   mutate(input, random) {
     const bytes = Buffer.from(input);

@@ -85,6 +85,23 @@ describe.skipIf(!found)(`the distributed image (${missing} otherwise)`, () => {
     expect(agreement(await kernel())).toMatchObject({ sites: 4276, layout: { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 3 } });
   });
 
+  test('an entry that leads elsewhere breaks the agreement', async () => {
+    const plain = await kernel();
+    const elf = readElf(plain);
+    const entry = elf.fileOffset(findKernelCalls(elf).table!) + 8 * 2000;
+    const damaged = (damage: (view: DataView) => void): Uint8Array => {
+      const copy = plain.slice();
+      damage(new DataView(copy.buffer));
+      return copy;
+    };
+    // Field `to` says what the one eight bytes on says: distances count from their own place.
+    const copyDown = (view: DataView, to: number): void => view.setInt32(to, view.getInt32(to + 8, true) + 8, true);
+    const otherKey = damaged((view) => copyDown(view, entry + 4));
+    const twice = damaged((view) => [entry, entry + 4].forEach((field) => copyDown(view, field)));
+    expect(findKernelCalls(readElf(twice)).sites.length).toBe(4276);
+    for (const bytes of [otherKey, twice]) expect(() => agreement(bytes)).toThrow();
+  });
+
   test.each([['gzip', (plain: Uint8Array) => gzipSync(plain, { level: 1 })], ['bzip2', bzip2], ['lzma', (p: Uint8Array) => lzma(p, '-1')], ['xz', xz], ['lz4', lz4], ['zstd', (p: Uint8Array) => zstd(p, '-3')]] as const)('packed with %s it says the same', async (packing, pack) => {
     const plain = await kernel();
     const stream = pack(plain);
