@@ -53,6 +53,7 @@
  *                     e9 rel32        0f b9 cc      jmp target
  *                     c3 cc 90 90 90  0f b9 cc      ret: the key is empty
  *   .static_call_keys, .static_call_targets    what the program declared, for the runtime; see the end.
+ *   .static_call_updates                       present where the program itself calls static_call_update().
  *
  * A call site is compiled as a call of the trampoline. The tool finds it by its relocation, or in a linked
  * file by decoding, and the runtime makes it call the target directly. Names, sections and bytes are those of

@@ -111,6 +111,7 @@ object gets its table when it is linked by this command.`,
       flags: {
         align: { kind: 'boolean', brief: 'Keep sites from crossing a cache line', default: true },
         verbose: { kind: 'boolean', brief: 'Tell the whole command and what was annotated, on stderr', default: false },
+        json,
       },
       positional: { kind: 'array', parameter: { brief: "The compiler's command", parse: String, placeholder: 'word' }, minimum: 1 },
     },

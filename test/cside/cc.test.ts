@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { alignment, compilerOf, readCompilation } from '#app/compilation';
@@ -9,18 +9,29 @@ import type { ElfObject } from '#elf/object';
 import { bindKeys } from '#keys/bind';
 import { findSites } from '#sites/find';
 import { SITES_SECTION } from '#sites/section';
+import { line } from '../cli/line.js';
 import { has, place } from './compile.js';
 
 const BIN = join(process.cwd(), 'bin', 'static-call');
 const C = ['gcc', ...(has('clang') ? ['clang'] : [])];
 
 const elfOf = (path: string): ElfObject => readElf(new Uint8Array(readFileSync(path)), path);
+/** A compiler looks for its assembler and linker on the path. */
+const ENV = { PATH: process.env['PATH'] ?? '' };
 const tableSize = (elf: ElfObject): number => elf.section(SITES_SECTION)?.size ?? 0;
-function cc(words: readonly string[], cwd?: string): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, [BIN, 'cc', ...words], { encoding: 'utf8', ...(cwd === undefined ? {} : { cwd }) });
+/** In a process of its own, for the compiler writes to the streams that it inherits. */
+function spawned(words: readonly string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, [BIN, 'cc', ...words], { encoding: 'utf8' });
 }
-function made(words: readonly string[], cwd?: string): void {
-  expect(cc(words, cwd)).toMatchObject({ status: 0, stderr: '' });
+async function made(words: readonly string[]): Promise<void> {
+  expect(await line(['cc', ...words], ENV)).toEqual({ status: 0, stdout: '', stderr: '' });
+}
+/** What --json says of each output. */
+async function outputs(words: readonly string[]): Promise<unknown[]> {
+  const { status, stdout } = await line(['cc', '--json', '--', ...words], ENV);
+  const said = JSON.parse(stdout) as { schema: string; status: number; outputs: { outcome: string; sites: number }[] };
+  expect([said.schema, said.status]).toEqual(['static-call/cc@1', status]);
+  return said.outputs.map(({ outcome, sites }) => [outcome, sites]);
 }
 
 describe('a compiler\'s command line', () => {
@@ -56,22 +67,22 @@ describe('a compiler\'s command line', () => {
   });
 });
 
-/** A thousand sites, a quarter of them tail calls, among other code. */
+/** A thousand sites, a quarter of them tail calls, one in some 170 bytes; nops stand for other code, for they compile fast. */
 function thousand(): string {
   const functions = Array.from({ length: 250 }, (_, i) => `
 int f${i}(int a, int b);
 int f${i}(int a, int b)
 {
-	${'sink = a * b + sink; '.repeat(8 + (i % 11))}
+	__asm__ volatile(".skip ${200 + ((i * i) % 97)}, 0x90");
 	a += static_call(work)(a + ${i});
 	if (b > ${i})
 		b = static_call(work)(b) ^ a;
-	${'sink += b ^ (sink >> 3); '.repeat(8 + (i % 7))}
+	__asm__ volatile(".skip ${200 + ((i * i * i) % 89)}, 0x90");
 	if (a > b)
 		return static_call(work)(a - b);
 	return noise(a, b) + static_call(work)(b);
 }`);
-  return `#include <static_call.h>\nint one(int a); int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nvolatile int sink;\nint noise(int, int);\n${functions.join('\n')}\n`;
+  return `#include <static_call.h>\nint one(int a); int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nint noise(int, int);\n${functions.join('\n')}\n`;
 }
 
 describe('static-call cc', () => {
@@ -81,14 +92,14 @@ describe('static-call cc', () => {
     writeFileSync(source, thousand());
   });
 
-  it.each(C)('keeps a thousand sites of %s from crossing a line, for less than a hundredth more text', (compiler) => {
+  it.each(C)('keeps a thousand sites of %s from crossing a line, for less than a hundredth more text', async (compiler) => {
     const [plain, aligned] = [place('plain.so'), place('aligned.so')];
     // Compiled once: the assembler is what places the instructions.
     const assembly = place('thousand.s');
-    made(['--', compiler, '-O2', '-fPIC', '-S', source, '-o', assembly]);
+    await made(['--', compiler, '-O2', '-fPIC', '-S', source, '-o', assembly]);
     const words = ['--', compiler, '-shared', assembly, '-o'];
-    made(['--no-align', ...words, plain]);
-    made([...words, aligned]);
+    await made(['--no-align', ...words, plain]);
+    await made([...words, aligned]);
     const [a, b] = [elfOf(plain), elfOf(aligned)];
     const crossing = (elf: ElfObject): number => findSites(elf).filter((s) => crossesLine(s.at, s.length)).length;
     expect(findSites(a)).toHaveLength(1000);
@@ -101,47 +112,46 @@ describe('static-call cc', () => {
     expect(tableSize(b)).toBe(8 * 1000);
   });
 
-  it('annotates an object, which then brings its table into what is linked', () => {
-    const room = place('room');
-    mkdirSync(room);
-    writeFileSync(join(room, 'a.c'), '#include <static_call.h>\nint one(int a); int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nint use(int a); int use(int a) { return static_call(work)(a); }\n');
-    made(['--', 'gcc', '-O2', '-fPIC', '-c', 'a.c'], room);
-    expect(tableSize(elfOf(join(room, 'a.o')))).toBe(8);
-    made(['--', 'gcc', '-shared', 'a.o', '-o', 'liba.so'], room);
-    const linked = elfOf(join(room, 'liba.so'));
+  it('annotates an object, which then brings its table into what is linked', async () => {
+    const [c, o, so] = [place('a.c'), place('a.o'), place('liba.so')];
+    writeFileSync(c, '#include <static_call.h>\nint one(int a); int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nint use(int a); int use(int a) { return static_call(work)(a); }\n');
+    expect(await outputs(['gcc', '-O2', '-fPIC', '-c', c, '-o', o])).toEqual([['written', 1]]);
+    expect(tableSize(elfOf(o))).toBe(8);
+    expect(await outputs(['gcc', '-shared', o, '-o', so])).toEqual([['present', 1]]);
+    const linked = elfOf(so);
     expect(tableSize(linked)).toBe(8);
     expect(bindKeys(linked, findSites(linked))).toMatchObject([{ name: 'work', sites: [{ kind: 'jmp' }] }]);
   });
 
-  it('leaves the table of an object that shares keys with other objects to the link', () => {
-    const room = place('room');
-    mkdirSync(room);
+  it('leaves the table of an object that shares keys with other objects to the link', async () => {
     const header = '#include <static_call.h>\n#define STATIC_CALL_EXPORTED_work 1\nint one(int a);\nDECLARE_STATIC_CALL(work, one);\n';
-    writeFileSync(join(room, 'a.c'), `${header}int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nEXPORT_STATIC_CALL(work);\nint use(int a); int use(int a) { return static_call(work)(a); }\n`);
-    writeFileSync(join(room, 'b.c'), `${header}int more(int a); int more(int a) { return static_call(work)(a) + 1; }\n`);
-    for (const name of ['a', 'b']) {
-      made(['--', 'gcc', '-O2', '-fPIC', '-c', `${name}.c`], room);
-      expect(tableSize(elfOf(join(room, `${name}.o`)))).toBe(0);
+    const [ca, cb, oa, ob, la, lb] = [place('a.c'), place('b.c'), place('a.o'), place('b.o'), place('liba.so'), place('libb.so')];
+    writeFileSync(ca, `${header}int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nEXPORT_STATIC_CALL(work);\nint use(int a); int use(int a) { return static_call(work)(a); }\n`);
+    writeFileSync(cb, `${header}int more(int a); int more(int a) { return static_call(work)(a) + 1; }\n`);
+    for (const [c, o] of [[ca, oa], [cb, ob]] as const) {
+      expect(await outputs(['gcc', '-O2', '-fPIC', '-c', c, '-o', o])).toEqual([['later', 1]]);
+      expect(tableSize(elfOf(o))).toBe(0);
     }
-    made(['--', 'gcc', '-shared', 'a.o', '-o', 'liba.so'], room);
-    made(['--', 'gcc', '-shared', 'b.o', '-o', 'libb.so', '-L.', '-la'], room);
-    const [a, b] = [elfOf(join(room, 'liba.so')), elfOf(join(room, 'libb.so'))];
+    expect(await outputs(['gcc', '-shared', oa, '-o', la])).toEqual([['written', 1]]);
+    const { stderr } = await line(['cc', '--verbose', '--', 'gcc', '-shared', ob, '-o', lb, la], ENV);
+    expect(stderr).toMatch(/^gcc .*\n\S*libb\.so: 1 site\n$/);
+    const [a, b] = [elfOf(la), elfOf(lb)];
     expect([tableSize(a), tableSize(b)]).toEqual([8, 8]);
     expect(bindKeys(a, findSites(a))).toMatchObject([{ name: 'work', initial: { name: 'one' }, sites: [{ kind: 'jmp' }] }]);
     expect(bindKeys(b, findSites(b))).toMatchObject([{ name: 'work', address: null, trampoline: null, sites: [{ kind: 'call' }] }]);
   });
 
-  it('passes the compiler\'s words and status through, and touches nothing that is not made', () => {
+  it('passes the compiler\'s words and status through, and touches nothing that is not made', async () => {
     const bad = place('bad.c');
     writeFileSync(bad, 'int f( { }\n');
-    const said = cc(['--', 'gcc', '-c', bad, '-o', place('bad.o')]);
+    const said = spawned(['--json', '--', 'gcc', '-c', bad, '-o', place('bad.o')]);
     expect(said.status).toBe(1);
     expect(said.stderr).toMatch(/bad\.c:1:\d+: error/);
-    const version = cc(['--', 'gcc', '--version']);
-    expect(version).toMatchObject({ status: 0, stdout: execFileSync('gcc', ['--version'], { encoding: 'utf8' }) });
-    made(['--', 'gcc', '-S', source, '-o', place('thousand.s')]);
-    expect(cc(['--', 'no-such-compiler', 'a.c'])).toMatchObject({ status: 4, stderr: expect.stringContaining('error[no-compiler]: no-such-compiler could not be started') });
-    expect(cc([])).toMatchObject({ status: 2 });
+    expect(JSON.parse(said.stdout)).toMatchObject({ status: 1, outputs: [] });
+    expect(spawned(['--', 'gcc', '--version'])).toMatchObject({ status: 0, stdout: execFileSync('gcc', ['--version'], { encoding: 'utf8' }) });
+    expect(await outputs(['gcc', '-O0', '-c', source, '-o', '/dev/null'])).toEqual([['no-code', 0]]);
+    expect(await line(['cc', '--', 'no-such-compiler', 'a.c'])).toMatchObject({ status: 4, stderr: expect.stringContaining('error[no-compiler]: no-such-compiler could not be started') });
+    expect(await line(['cc'])).toMatchObject({ status: 2 });
   });
 });
 

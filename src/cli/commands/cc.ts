@@ -1,15 +1,16 @@
 // A compiler's command, run as it stands with a few words more, and its result annotated: the one line by which a
 // C project adopts static calls. The compiler's own words and status pass through.
 
-import { spawnSync } from 'node:child_process';
+import { spawnSync, type StdioOptions } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
 import { EXIT, Fault } from '../../base/fault.js';
 import { readWhole, replaceFile } from '../../base/file.js';
 import * as N from '../../elf/names.js';
 import type { ElfObject } from '../../elf/object.js';
 import { isElf, readElf } from '../../elf/read.js';
 import { alignment, compilerOf, readCompilation, type Assembler } from '../../app/compilation.js';
-import { annotate } from '../../sites/annotate.js';
-import { decodeSites } from '../../sites/find.js';
+import { annotate, type Annotated } from '../../sites/annotate.js';
+import { decodeSites, findSites } from '../../sites/find.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX } from '../../sites/site.js';
 import type { Context } from '../context.js';
 import { includeDir } from './include.js';
@@ -17,6 +18,14 @@ import { includeDir } from './include.js';
 export interface Flags {
   readonly align: boolean;
   readonly verbose: boolean;
+  readonly json: boolean;
+}
+
+interface Output {
+  readonly path: string;
+  /** `later`: a key may belong to another object, so the linked file gets the table. */
+  readonly outcome: Annotated['outcome'] | 'later' | 'no-code';
+  readonly sites: number;
 }
 
 export function run(context: Context, flags: Flags, ...words: string[]): number {
@@ -26,17 +35,24 @@ export function run(context: Context, flags: Flags, ...words: string[]): number 
   const aligned = !flags.align ? [] : alignment(assemblerOf(compiler, options, context.env), made);
   const all = [...words, `-I${includeDir()}`, ...aligned];
   if (flags.verbose) context.note(all.join(' '));
-  const status = start(all, context.env, 'inherit').status;
-  if (status !== 0) return status;
-  for (const path of made.outputs) {
-    const sites = tabulate(path, made.mode === 'compile' || made.partial);
-    if (flags.verbose) context.note(`${path}: ${sites}`);
-  }
-  return EXIT.good;
+  // With --json the answer alone is on stdout, so the compiler's goes beside it.
+  const status = start(all, context.env, flags.json ? ['inherit', 2, 'inherit'] : 'inherit').status;
+  const outputs = status === 0 ? made.outputs.map((path) => tabulate(path, made.mode === 'compile' || made.partial)) : [];
+  if (flags.verbose) for (const { path, outcome, sites } of outputs) context.note(`${path}: ${SAYS[outcome].replace('%', sites === 1 ? '1 site' : `${sites} sites`)}`);
+  if (flags.json) context.json('static-call/cc@1', { command: all, status, outputs });
+  return status;
 }
 
-function start(words: readonly string[], env: Context['env'], stdio: 'inherit' | 'pipe'): { status: number; stdout: string } {
-  const done = spawnSync(words[0]!, words.slice(1), { stdio: stdio === 'inherit' ? 'inherit' : ['ignore', 'pipe', 'ignore'], encoding: 'utf8', env });
+const SAYS: Readonly<Record<Output['outcome'], string>> = {
+  'written': '%',
+  'no-sites': 'no sites',
+  'present': '%, from the tables of its objects',
+  'later': '%, left to the linked file, for a key may belong to another object',
+  'no-code': 'no object code',
+};
+
+function start(words: readonly string[], env: Context['env'], stdio: StdioOptions): { status: number; stdout: string } {
+  const done = spawnSync(words[0]!, words.slice(1), { stdio, encoding: 'utf8', env });
   if (done.error) throw new Fault('no-compiler', `${words[0]} could not be started: ${done.error.message}`, { cause: done.error });
   // A compiler that was killed made nothing; 128 + n is what a shell would say.
   return { status: done.status ?? (done.signal === 'SIGINT' ? EXIT.interrupted : 128), stdout: done.stdout };
@@ -45,35 +61,36 @@ function start(words: readonly string[], env: Context['env'], stdio: 'inherit' |
 /** gcc assembles with gas; clang by itself, unless told otherwise. */
 function assemblerOf(compiler: readonly string[], options: readonly string[], env: Context['env']): Assembler {
   if (options.includes('-fno-integrated-as') || options.includes('-no-integrated-as')) return 'gas';
-  return start([...compiler, '--version'], env, 'pipe').stdout.includes('clang') ? 'llvm' : 'gas';
+  return start([...compiler, '--version'], env, ['ignore', 'pipe', 'ignore']).stdout.includes('clang') ? 'llvm' : 'gas';
 }
 
-/** Writes the table, where the file can have one yet; says what was done. */
-function tabulate(path: string, unlinked: boolean): string {
-  if (path === '/dev/null') return 'nothing kept';
-  const bytes = readWhole(path);
-  // Intermediate code: what is linked from it gets its table.
-  if (!isElf(bytes)) return 'no object code';
+/** Writes the table, where the file can have one yet. */
+function tabulate(path: string, unlinked: boolean): Output {
+  // `-o /dev/null` makes nothing; intermediate code gets its table when something is linked from it.
+  const bytes = existsSync(path) && statSync(path).isFile() ? readWhole(path) : new Uint8Array(0);
+  if (!isElf(bytes)) return { path, outcome: 'no-code', sites: 0 };
   const object = readElf(bytes, path);
-  if (unlinked && !nameable(object)) return 'left for the linked file, for a key may belong to another object';
+  const later = unlinked ? postponed(object) : 0;
+  if (later > 0) return { path, outcome: 'later', sites: later };
   const { outcome, sites, bytes: annotated } = annotate(object);
   if (annotated) replaceFile(path, annotated);
-  if (outcome !== 'present') return `${sites.length} sites`;
-  return 'its objects brought their tables';
+  return { path, outcome, sites: outcome === 'present' ? findSites(object).length : sites.length };
 }
 
 /**
- * Whether an object's table can be linked into anything: an entry is a 32-bit distance to the key, so a key that another
- * shared object may define, or pre-empt, cannot be named before the link.
+ * How many sites wait for the link: an object's table can be linked into anything only if it names no key that another
+ * shared object may define or pre-empt, for an entry is a 32-bit distance to the key.
  */
-function nameable(object: ElfObject): boolean {
+function postponed(object: ElfObject): number {
   const symbols = object.symbols;
-  if (!symbols || object.type !== 'relocatable') return true;
+  if (!symbols || object.type !== 'relocatable') return 0;
   const hidden = (name: string): boolean => {
     const i = symbols.find(name);
     return i > 0 && symbols.visibility(i) === N.STV_HIDDEN;
   };
-  const keys = new Map(decodeSites(object).map(({ key, keySymbol }) => [key, keySymbol]));
+  const sites = decodeSites(object);
+  const keys = new Map(sites.map(({ key, keySymbol }) => [key, keySymbol]));
   // An undefined key is only ever named by assembly, which knows no visibility: its trampoline tells.
-  return [...keys].every(([key, symbol]) => symbol === KEY_PREFIX + key && (hidden(symbol) || hidden(TRAMPOLINE_PREFIX + key)));
+  const near = [...keys].every(([key, symbol]) => symbol === KEY_PREFIX + key && (hidden(symbol) || hidden(TRAMPOLINE_PREFIX + key)));
+  return near ? 0 : sites.length;
 }
