@@ -143,6 +143,7 @@ export class ElfObject {
   readonly sections: readonly Section[];
   readonly segments: readonly Segment[];
   readonly #symbols = new Map<number, SymbolTable | null>();
+  #relocating: ReadonlyMap<number, readonly Section[]> | undefined;
 
   constructor(parts: Pick<ElfObject, 'bytes' | 'type' | 'entry' | 'sections' | 'segments'>) {
     this.bytes = parts.bytes;
@@ -183,7 +184,19 @@ export class ElfObject {
   }
   /** The SHT_RELA sections that apply to a section (relocatable files: one or none). */
   relocationsOf(section: Section): RelocationTable[] {
-    return this.sections.filter((s) => s.type === N.SHT_RELA && s.info === section.index).map((s) => this.relocations(s));
+    return (this.#relocationSections().get(section.index) ?? []).map((s) => this.relocations(s));
+  }
+  /** By the section they apply to: with -ffunction-sections there are tens of thousands of each. */
+  #relocationSections(): ReadonlyMap<number, readonly Section[]> {
+    if (this.#relocating) return this.#relocating;
+    const known = new Map<number, Section[]>();
+    for (const s of this.sections) {
+      if (s.type !== N.SHT_RELA) continue;
+      const list = known.get(s.info);
+      if (list) list.push(s);
+      else known.set(s.info, [s]);
+    }
+    return (this.#relocating = known);
   }
   relocations(section: Section): RelocationTable {
     return new RelocationTable(section, this.data(section));

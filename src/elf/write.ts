@@ -37,8 +37,8 @@ export class ElfEdit {
   readonly #added: NewSection[] = [];
   /** New contents of old sections, by header index. */
   readonly #replaced = new Map<number, Uint8Array>();
-  /** Header indices of sections that lacked a section symbol, in the order asked for. */
-  readonly #symbolsFor: number[] = [];
+  /** Header indices of sections that lacked a section symbol, in the order asked for, with their places in it. */
+  readonly #symbolsFor = new Map<number, number>();
   #sectionSymbols: Map<number, number> | undefined;
 
   constructor(object: ElfObject) {
@@ -57,7 +57,7 @@ export class ElfEdit {
 
   /** How far the symbols that `symbolIndex` maps have moved is known only when all section symbols were asked for. */
   sectionSymbol(index: number): void {
-    if (!this.#knownSectionSymbols().has(index) && !this.#symbolsFor.includes(index)) this.#symbolsFor.push(index);
+    if (!this.#knownSectionSymbols().has(index) && !this.#symbolsFor.has(index)) this.#symbolsFor.set(index, this.#symbolsFor.size);
   }
 
   #knownSectionSymbols(): Map<number, number> {
@@ -80,7 +80,7 @@ export class ElfEdit {
    * symbol keeps its number, so of a module's thousands of relocations a handful changes.
    */
   symbolIndex(old: number): number {
-    const added = this.#symbolsFor.length;
+    const added = this.#symbolsFor.size;
     if (added === 0) return old;
     const { firstGlobal, count } = this.#shape();
     if (old < firstGlobal) return old;
@@ -91,8 +91,8 @@ export class ElfEdit {
   sectionSymbolIndex(index: number): number {
     const known = this.#knownSectionSymbols().get(index);
     if (known !== undefined) return known;
-    const place = this.#symbolsFor.indexOf(index);
-    invariant(place >= 0, `no section symbol was asked for section ${index}`);
+    const place = this.#symbolsFor.get(index);
+    invariant(place !== undefined, `no section symbol was asked for section ${index}`);
     return this.#shape().firstGlobal + place;
   }
 
@@ -106,7 +106,7 @@ export class ElfEdit {
   /** @throws Fault `bad-elf` where a table that must be written again cannot be understood. */
   bytes(): Uint8Array {
     const object = this.#object;
-    if (this.#added.length === 0 && this.#replaced.size === 0 && this.#symbolsFor.length === 0) return Uint8Array.from(object.bytes);
+    if (this.#added.length === 0 && this.#replaced.size === 0 && this.#symbolsFor.size === 0) return Uint8Array.from(object.bytes);
     if (object.sections.length === 0) throw new Fault('bad-elf', 'the file has no section headers to add to');
     const replaced = new Map(this.#replaced);
     const added = [...this.#added];
@@ -117,7 +117,7 @@ export class ElfEdit {
   /** The section header table as it will be, except for offsets; tables that grow are put among the replaced. */
   #headers(replaced: Map<number, Uint8Array>, added: NewSection[]): DataView {
     const { bytes, sections } = this.#object;
-    if (this.#symbolsFor.length > 0) this.#growSymbols(replaced, added);
+    if (this.#symbolsFor.size > 0) this.#growSymbols(replaced, added);
     const names = this.#growNames(replaced, added);
     const total = sections.length + added.length;
     const headers = new Uint8Array(total * SHDR);
@@ -125,7 +125,7 @@ export class ElfEdit {
     const file = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const tableAt = Number(file.getBigUint64(E_SHOFF, true));
     headers.set(bytes.subarray(tableAt, tableAt + sections.length * SHDR));
-    if (this.#symbolsFor.length > 0) this.#renumberHeaders(view);
+    if (this.#symbolsFor.size > 0) this.#renumberHeaders(view);
     for (const [i, section] of added.entries()) {
       const h = (sections.length + i) * SHDR;
       view.setUint32(h + SH.name, names[i]!, true);
@@ -154,11 +154,17 @@ export class ElfEdit {
     const beyond = sections.findIndex((_, i) => file.getUint32(tableAt + i * SHDR + SH.name, true) >= table.length);
     if (beyond >= 0 || table.at(-1) !== 0) throw new Fault('bad-elf', beyond >= 0 ? `the name of section ${beyond} lies beyond their table` : 'the table of section names does not end with a NUL');
     // The longest first: another may be its tail, as `.static_call_sites` is of its relocations' name.
-    for (const { name } of added.toSorted((a, b) => b.name.length - a.name.length)) {
-      if (table.indexOf(`${name}\0`, 0, 'latin1') < 0) table = Buffer.concat([table, Buffer.from(`${name}\0`, 'latin1')]);
+    const places = new Map<string, number>();
+    for (const name of [...new Set(added.map((s) => s.name))].sort((a, b) => b.length - a.length)) {
+      let at = table.indexOf(`${name}\0`, 0, 'latin1');
+      if (at < 0) {
+        at = table.length;
+        table = Buffer.concat([table, Buffer.from(`${name}\0`, 'latin1')]);
+      }
+      places.set(name, at);
     }
     replaced.set(index, table);
-    return added.map(({ name }) => table.indexOf(`${name}\0`, 0, 'latin1'));
+    return added.map(({ name }) => places.get(name)!);
   }
 
   /** Symbol table, its table of section numbers beyond 16 bits, and everything that names a symbol by its number. */
@@ -167,19 +173,19 @@ export class ElfEdit {
     const symbols = this.#symbols();
     const { firstGlobal, count } = this.#shape();
     const old = object.data(symbols.section);
-    const table = new Uint8Array((count + this.#symbolsFor.length) * SYMBOL);
+    const table = new Uint8Array((count + this.#symbolsFor.size) * SYMBOL);
     for (let i = 0; i < count; i++) table.set(old.subarray(i * SYMBOL, (i + 1) * SYMBOL), this.symbolIndex(i) * SYMBOL);
     const view = new DataView(table.buffer);
 
     const wide = object.sections.find((s) => s.type === N.SHT_SYMTAB_SHNDX && s.link === symbols.section.index);
-    const needsWide = wide !== undefined || this.#symbolsFor.some((index) => index >= N.SHN_LORESERVE);
+    const needsWide = wide !== undefined || [...this.#symbolsFor.keys()].some((index) => index >= N.SHN_LORESERVE);
     const wideTable = new Uint8Array(needsWide ? (table.length / SYMBOL) * 4 : 0);
     const wideView = new DataView(wideTable.buffer);
     if (wide) {
       const oldWide = object.data(wide);
       for (let i = 0; i < count && i * 4 + 4 <= oldWide.length; i++) wideTable.set(oldWide.subarray(i * 4, i * 4 + 4), this.symbolIndex(i) * 4);
     }
-    for (const [i, section] of this.#symbolsFor.entries()) {
+    for (const [section, i] of this.#symbolsFor) {
       const at = (firstGlobal + i) * SYMBOL;
       table.fill(0, at, at + SYMBOL);
       if (needsWide) wideView.setUint32((firstGlobal + i) * 4, 0, true);
@@ -235,7 +241,7 @@ export class ElfEdit {
   /** The symbol table's count of locals, and the signature symbols of section groups. */
   #renumberHeaders(view: DataView): void {
     const symbols = this.#symbols().section;
-    view.setUint32(symbols.index * SHDR + SH.info, symbols.info + this.#symbolsFor.length, true);
+    view.setUint32(symbols.index * SHDR + SH.info, symbols.info + this.#symbolsFor.size, true);
     for (const s of this.#object.sections) {
       if (s.type === N.SHT_GROUP && s.link === symbols.index) view.setUint32(s.index * SHDR + SH.info, this.symbolIndex(s.info), true);
     }

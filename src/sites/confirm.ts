@@ -36,13 +36,16 @@ export class Code implements Disposable {
     return low === 0 ? 0 : starts[low - 1]!;
   }
 
-  /** The instruction that covers a byte. */
-  instruction(offset: number): Decoded {
+  /** Where the instruction that covers a byte begins. */
+  covering(offset: number): number {
     this.#sweep ??= new Sweep(this.bytes);
     const start = this.#startBefore(offset);
     const from = this.#last >= start && this.#last <= offset ? this.#last : start;
-    const at = this.#sweep.covering(from, offset);
-    this.#last = at;
+    return (this.#last = this.#sweep.covering(from, offset));
+  }
+
+  instruction(at: number): Decoded {
+    this.#sweep ??= new Sweep(this.bytes);
     return this.#sweep.at(at);
   }
 }
@@ -58,30 +61,37 @@ export interface Branch {
 
 /** The branch whose displacement is the four bytes at `displacement`, or null: they belong to something else. */
 export function branchAt(code: Code, displacement: number): Branch | null {
-  const found = code.instruction(displacement);
-  if (found.at + found.length !== displacement + 4) return null;
-  const { flow, at, length } = found;
+  const at = code.covering(displacement);
+  return plainBranch(code.bytes, at, displacement) ?? decodedBranch(code, at, displacement);
+}
+
+/** At a boundary the opcode settles what the instruction is, unless prefixes come before it: nearly all sites end here. */
+function plainBranch(bytes: Uint8Array, at: number, displacement: number): Branch | null {
+  const form = compiledForm(bytes, at);
+  if (!form || at + form.displacement !== displacement) return null;
+  return { at, length: form.length, kind: form.effect as SiteKind, condition: conditionOf(form, bytes, at), indirect: form.indirect };
+}
+
+function decodedBranch(code: Code, at: number, displacement: number): Branch | null {
+  const { flow, length, slot } = code.instruction(at);
+  if (at + length !== displacement + 4) return null;
   if (flow === 'call' || flow === 'jmp') return { at, length, kind: flow, condition: 0, indirect: false };
-  if (flow === 'jcc') {
-    // The opcode byte is the last before the displacement whatever prefixes came before; `loop` and `jrcxz` have no four-byte form.
-    return { at, length, kind: 'jcc', condition: code.bytes[displacement - 1]! & 15, indirect: false };
-  }
-  if (found.slot === null) return null;
+  // The opcode byte is the last before the displacement whatever prefixes came before; `loop` and `jrcxz` have no four-byte form.
+  if (flow === 'jcc') return { at, length, kind: 'jcc', condition: code.bytes[displacement - 1]! & 15, indirect: false };
+  if (slot === null) return null;
   if (flow === 'call-indirect') return { at, length, kind: 'call', condition: 0, indirect: true };
   if (flow === 'jmp-indirect') return { at, length, kind: 'jmp', condition: 0, indirect: true };
   return null;
 }
 
-/** The branch that a table says begins at `offset`: there the boundary is given, so the opcode decides. */
+/** The branch that a table says begins at `offset`: there the boundary is given. */
 export function branchFrom(bytes: Uint8Array, offset: number): Branch | null {
   const form = compiledForm(bytes, offset);
-  if (form) {
-    return { at: offset, length: form.length, kind: form.effect as SiteKind, condition: conditionOf(form, bytes, offset), indirect: form.indirect };
-  }
+  if (form) return plainBranch(bytes, offset, offset + form.displacement);
   using code = new Code(bytes.subarray(offset, offset + MAX_INSTRUCTION), new Float64Array(0));
   if (code.bytes.length < SITE_FORMS.call.length) return null;
-  const found = code.instruction(0);
-  const branch = found.length > 4 ? branchAt(code, found.length - 4) : null;
+  const { length } = code.instruction(0);
+  const branch = length > 4 ? decodedBranch(code, 0, length - 4) : null;
   return branch && { ...branch, at: offset };
 }
 

@@ -55,20 +55,13 @@ class Trampolines {
   }
 }
 
-/** Ranges of function symbols: whether an instruction is inside any. */
+/** Ranges of function symbols of one section, merged: whether an instruction is inside any. */
 class Functions {
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
 
-  constructor(symbols: SymbolTable, section: number) {
-    const ranges: [number, number][] = [];
-    for (let i = 1; i < symbols.count; i++) {
-      if (symbols.type(i) !== N.STT_FUNC || symbols.sectionIndex(i) !== section) continue;
-      const size = symbols.size(i);
-      if (size > 0) ranges.push([symbols.value(i), symbols.value(i) + size]);
-    }
-    ranges.sort((a, b) => a[0] - b[0]);
-    for (const [start, end] of ranges) {
+  constructor(ranges: readonly Range[]) {
+    for (const { start, end } of ranges.toSorted((a, b) => a.start - b.start)) {
       const last = this.#ends.length - 1;
       if (last >= 0 && start <= this.#ends[last]!) this.#ends[last] = Math.max(this.#ends[last]!, end);
       else {
@@ -87,6 +80,24 @@ class Functions {
     }
     return low > 0 && offset < this.#ends[low - 1]!;
   }
+}
+
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** One pass over the symbols for all sections. */
+function functionRanges(symbols: SymbolTable): Map<number, Range[]> {
+  const ranges = new Map<number, Range[]>();
+  for (let i = 1; i < symbols.count; i++) {
+    if (symbols.type(i) !== N.STT_FUNC || symbols.size(i) <= 0) continue;
+    const section = symbols.sectionIndex(i);
+    let list = ranges.get(section);
+    if (!list) ranges.set(section, (list = []));
+    list.push({ start: symbols.value(i), end: symbols.value(i) + symbols.size(i) });
+  }
+  return ranges;
 }
 
 interface Candidate {
@@ -149,6 +160,7 @@ export function decodeRelocatable(object: ElfObject): Site[] {
   const starts = functionStarts(symbols, new Set(code.filter((_, i) => candidates[i]!.length > 0).map((s) => s.index)));
   const jumps: Site[] = [];
   const calls: Site[] = [];
+  let ranges: ReadonlyMap<number, readonly Range[]> | undefined;
   for (const [i, section] of code.entries()) {
     if (candidates[i]!.length === 0) continue;
     using run = new Code(object.data(section), starts.get(section.index)!);
@@ -160,7 +172,8 @@ export function decodeRelocatable(object: ElfObject): Site[] {
       const site = siteOf(branch, { section: section.index, at: branch.at }, trampolines.names(candidate.trampoline));
       if (branch.kind === 'call') calls.push(site);
       else {
-        functions ??= new Functions(symbols, section.index);
+        ranges ??= functionRanges(symbols);
+        functions ??= new Functions(ranges.get(section.index) ?? []);
         if (functions.contains(branch.at) && (candidate.bySymbol || leaves(symbols, candidate.trampoline, site))) jumps.push(site);
       }
     }

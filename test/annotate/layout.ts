@@ -28,16 +28,18 @@ export function unchanged(before: Uint8Array, after: Uint8Array): string[] {
     if (section.type === 8 || section.type === 0) continue;
     if (grown || section.type === 0x6fff4c03) skip(section.offset, section.offset + section.size);
     else if (section.type === 4) {
+      const [a, b] = [old.relocations(section), now.relocations(next)];
       for (let at = 0; at + 24 <= section.size; at += 24) {
         skip(section.offset + at + 12, section.offset + at + 16);
-        const [a, b] = [old.relocations(section), now.relocations(next)];
         const names = [old.symbols!.name(a.symbol(at / 24)), now.symbols!.name(b.symbol(at / 24))];
         if (names[0] !== names[1]) complaints.push(`${section.name}+${at}: named ${names[0]} and names ${names[1]}`);
       }
     }
   }
   // Padding between tables that were last in the file and are written again.
-  const kept = Math.max(64, ...old.segments.map((s) => s.offset + s.fileSize), ...old.sections.filter((s) => s.index > 0 && s.type !== 8 && !GROWN.has(s.name)).map((s) => s.offset + s.size));
+  let kept = 64;
+  for (const s of old.segments) kept = Math.max(kept, s.offset + s.fileSize);
+  for (const s of old.sections) if (s.index > 0 && s.type !== 8 && !GROWN.has(s.name)) kept = Math.max(kept, s.offset + s.size);
   for (let i = kept; i < before.length; i++) if (before[i] === 0) covered[i] = 1;
   for (let i = 0; i < before.length; i++) {
     if (!covered[i] && before[i] !== after[i]) {
