@@ -43,6 +43,14 @@ export interface Target {
   readonly targetKnown: boolean;
 }
 
+/** Where the kernel's trampoline of an empty key jumps to, if it was built to return by way of a thunk. */
+const RETURN_THUNK = '__x86_return_thunk';
+
+/** `symbol` is where a trampoline or key leads, null where it leads nowhere. */
+export function knownTarget(symbol: string | null): Target {
+  return { target: symbol === RETURN_THUNK ? null : symbol, targetKnown: true };
+}
+
 /** A key that some site of the file calls. */
 export interface KeyFacts extends Target {
   readonly name: string;

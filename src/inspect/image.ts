@@ -7,7 +7,7 @@ import { Fault } from '../base/fault.js';
 import { PF_W, PF_X, PT_LOAD, STT_FUNC, STT_NOTYPE, STT_OBJECT } from '../elf/names.js';
 import type { ElfObject, Section, SymbolTable } from '../elf/object.js';
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX } from '../sites/site.js';
-import { countByKey, faultFacts, keyFacts, siteFacts, type FileFacts, type TrampolineFacts } from './facts.js';
+import { countByKey, faultFacts, keyFacts, knownTarget, siteFacts, type FileFacts, type TrampolineFacts } from './facts.js';
 import { findKallsyms } from './kallsyms.js';
 import { branchesTo, findKernelCalls, kernelSegments, keyTarget } from './kernel.js';
 import { above, addressesOf, functionAt, nameAt, type Symbols } from './symbols.js';
@@ -51,10 +51,11 @@ export function inspectKernel(path: string, object: ElfObject, kind: 'vmlinux' |
   const trampolines: TrampolineFacts[] = calls.trampolines.map(({ at, target }) => {
     const key = trampolineKey(symbols, at);
     const record = keyAt.get(at);
-    // The jump and the key's own pointer say the same; the pointer also knows what a return thunk hides.
-    const leads = target ?? (record === undefined ? null : keyTarget(object, record));
+    // The key's own pointer, where some site says which key it is: the jump of an empty one leads to a return thunk.
+    const pointer = record === undefined ? undefined : keyTarget(object, record);
+    const leads = pointer === undefined ? target : pointer;
     const named = leads === null ? null : ((symbols && nameAt(symbols, leads)) ?? hex(leads));
-    return { key, symbol: TRAMPOLINE_PREFIX + key, ...whereIs(object, sections, at), target: named, targetKnown: true, sites: counts.get(key) ?? 0 };
+    return { key, symbol: TRAMPOLINE_PREFIX + key, ...whereIs(object, sections, at), ...knownTarget(named), sites: counts.get(key) ?? 0 };
   });
   const listed = new Set(calls.sites.map((s) => s.at));
   const branches = branchesTo(object, calls.trampolines);

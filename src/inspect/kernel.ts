@@ -213,6 +213,8 @@ const SIGNATURES = [TRAMPOLINE_FORMS.jmp, TRAMPOLINE_FORMS['jmp-sct']].map((form
 
 /** Trampolines are one run of the text; two of them lie further apart than this nowhere. */
 const GAP = 64;
+/** How many bytes of trampolines that nobody uses may lie between two that are: a few hundred tracepoints. */
+const UNSIGNED_GAP = 4096;
 
 function findTrampolines(memory: Memory, sites: readonly KernelSite[]): KernelTrampoline[] {
   const used = [...new Set(sites.flatMap((s) => (s.trampoline === null ? [] : [s.trampoline])))].sort((a, b) => a - b);
@@ -226,7 +228,12 @@ function findTrampolines(memory: Memory, sites: readonly KernelSite[]): KernelTr
     }
   }
   // Without a signature only what lies among the used ones is told from any other jump.
-  if (signatures.length === 0) for (let at = used[0]!; at <= used.at(-1)!; at += 4) candidates.push(at);
+  if (signatures.length === 0) {
+    used.forEach((from, i) => {
+      const next = used[i + 1] ?? from + 4;
+      for (let at = from; at < (next - from <= UNSIGNED_GAP ? next : from + 4); at += 4) candidates.push(at);
+    });
+  }
   candidates.sort((a, b) => a - b);
   const found: KernelTrampoline[] = [];
   for (const at of candidates) {
@@ -250,9 +257,10 @@ function runAround(found: readonly KernelTrampoline[], used: readonly Addr[]): K
   return runs.filter((run) => run.some((t) => wanted.has(t.at))).flat();
 }
 
-/** The pointer that a key begins with: its target as linked, or null where that is 0 or not in the file. */
-export function keyTarget(elf: ElfObject, key: Addr): Addr | null {
+/** The pointer that a key begins with: its target as linked, null where it has none; undefined where the file has no bytes there. */
+export function keyTarget(elf: ElfObject, key: Addr): Addr | null | undefined {
   const bytes = elf.at(key, 8);
-  const target = bytes ? signed64(new DataView(bytes.buffer, bytes.byteOffset, 8), 0) : 0;
+  if (!bytes) return undefined;
+  const target = signed64(new DataView(bytes.buffer, bytes.byteOffset, 8), 0);
   return target === 0 ? null : target;
 }

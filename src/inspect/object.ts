@@ -8,7 +8,7 @@ import { findSites, sitesSections } from '../sites/find.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../sites/site.js';
 import { bestSymbols } from '../sites/symbols.js';
 import { findTrampolines } from '../sites/trampoline.js';
-import { countByKey, faultFacts, keyFacts, siteFacts, type FaultFacts, type FileFacts, type FileKind, type TrampolineFacts } from './facts.js';
+import { countByKey, faultFacts, keyFacts, knownTarget, siteFacts, type FaultFacts, type FileFacts, type FileKind, type TrampolineFacts } from './facts.js';
 
 export function inspectObject(path: string, object: ElfObject): FileFacts {
   const kind = kindOf(object);
@@ -39,8 +39,7 @@ export function inspectObject(path: string, object: ElfObject): FileFacts {
       section: section?.name ?? null,
       offset: relocatable || !section ? t.at : t.at - section.address,
       address: relocatable ? null : t.at,
-      target,
-      targetKnown: t.form !== null && (!jumps || target !== null),
+      ...(t.form !== null && (!jumps || target !== null) ? knownTarget(target) : { target: null, targetKnown: false }),
       sites: calls.get(t.key) ?? 0,
     };
   });

@@ -48,6 +48,12 @@ describe('a kernel image as distributed', () => {
     }
     expect(kernel).toMatchObject({ names: 'kallsyms', branches: { listed: 30, unlisted: 0 } });
   });
+  test.each([{ symbols: 10 }, null])('a key that is empty has no target, whichever way its trampoline returns (kallsyms: %j)', async (kallsyms) => {
+    const shape = { keys: 6, sites: 30, kallsyms };
+    const [plain, thunk] = [await one(buildKernel(shape).bytes), await one(buildKernel({ ...shape, thunk: true }).bytes)];
+    expect(plain.keys.filter((k) => k.target === null && k.targetKnown).length).toBe(2);
+    expect(thunk.keys.map((k) => k.target)).toEqual(plain.keys.map((k) => k.target));
+  });
   test('a vmlinux with symbols says the same of itself', async () => {
     const other = buildKernel({ keys: 6, sites: 30, kallsyms: null, symtab: true });
     const facts = await one(other.bytes);

@@ -12,6 +12,7 @@ import { gzipSync } from 'node:zlib';
  * @property {object | null} [kallsyms] a KallsymsLayout, and seqsBehind, symbols (how many more), big, textOnly
  * @property {boolean} [symtab]
  * @property {boolean} [table]
+ * @property {boolean} [thunk] trampolines of empty keys jump to the return thunk
  */
 
 const TEXT = -0x7f000000; // 0xffffffff81000000
@@ -74,7 +75,7 @@ class Run {
  * @returns the bytes, and what is in them: sites in the table's order, trampolines and symbols by address
  */
 export function buildKernel(shape = {}) {
-  const { keys = 5, sites: siteCount = 12, signature = 'ud1', kallsyms = {}, symtab = false, table = true } = shape;
+  const { keys = 5, sites: siteCount = 12, signature = 'ud1', kallsyms = {}, symtab = false, table = true, thunk = false } = shape;
   const text = new Run(TEXT);
   const data = new Run(DATA);
   const init = new Run(INIT);
@@ -91,15 +92,17 @@ export function buildKernel(shape = {}) {
   const target = mark(text, 't', '__traceiter_some_event');
   text.put(0x31, 0xc0, 0xc3);
   text.align(16, 0xcc);
+  const returnThunk = thunk ? mark(text, 'T', '__x86_return_thunk') : 0;
+  if (thunk) text.put(0xc3, ...Array(15).fill(0xcc));
   const trampolines = [];
   text.part('trampolines');
   for (let i = 0; i < keys; i++) {
     const at = mark(text, 'T', `__SCT__${keyName(i)}`);
     const empty = i % 3 === 1;
-    if (empty) text.put(0xc3, 0xcc, 0x90, 0x90, 0x90);
+    if (empty && !thunk) text.put(0xc3, 0xcc, 0x90, 0x90, 0x90);
     else {
       text.put(0xe9);
-      text.rel32(target);
+      text.rel32(empty ? returnThunk : target);
     }
     if (signature === 'ud1') text.put(0x0f, 0xb9, 0xcc);
     else if (signature === 'SCT') text.put(0x53, 0x43, 0x54);
