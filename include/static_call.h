@@ -367,7 +367,10 @@ struct static_call_target_record {
 			__STATIC_CALL_EXPORT_CODE(name),                                                  \
 			0}
 
-/* ENDBR64 first: static_call_query() hands this address out, and it may be called indirectly. */
+/*
+ * endbr64; xor %eax,%eax; ret. As bytes, for -masm=intel reads other words. ENDBR64 because static_call_query() hands the
+ * address out, and it may be called indirectly.
+ */
 #define __STATIC_CALL_RETURN0_TEXT                                                                        \
 	".ifndef __static_call_return0\n\t"                                                               \
 	".pushsection .text.__static_call_return0,\"axG\",@progbits,__static_call_return0,comdat\n\t"     \
@@ -375,9 +378,7 @@ struct static_call_target_record {
 	".hidden\t__static_call_return0\n\t"                                                              \
 	".type\t__static_call_return0, @function\n"                                                       \
 	"__static_call_return0:\n\t"                                                                      \
-	".byte\t0xf3, 0x0f, 0x1e, 0xfa\n\t"                                                               \
-	"xorl\t%%eax, %%eax\n\t"                                                                          \
-	"ret\n\t"                                                                                         \
+	".byte\t0xf3, 0x0f, 0x1e, 0xfa, 0x31, 0xc0, 0xc3\n\t"                                              \
 	".size\t__static_call_return0, . - __static_call_return0\n\t"                                     \
 	".popsection\n\t"                                                                                 \
 	".endif\n\t"

@@ -42,9 +42,9 @@ const SAYS = '2 41 0 1 -38 -38 -38\n';
 const lld = has('ld.lld');
 const MODES: readonly (readonly string[])[] = [
   ['-O0', '-fno-pic', '-no-pie'],
-  ['-fPIE', '-pie', '-fcf-protection'],
+  ['-fPIE', '-pie', '-fcf-protection', '-fpatchable-function-entry=16,8'],
   ['-fPIC', '-fno-plt', '-ffunction-sections', '-Wl,--gc-sections'],
-  ['-Os', '-fvisibility=hidden'],
+  ['-Os', '-fvisibility=hidden', '-masm=intel'],
   ['-flto'],
 ];
 
