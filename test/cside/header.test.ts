@@ -7,7 +7,10 @@ import { findSites } from '#sites/find';
 import { compile, has, output, refusal, type Source } from './compile.js';
 
 const C = ['gcc', ...(has('clang') ? ['clang'] : [])];
-const CXX = ['g++', ...(has('clang++') ? ['clang++'] : [])];
+const CXX = ['g++', 'clang++'].filter(has);
+
+// What is not here is not asked below; this says so.
+it.for(['clang', 'g++', 'clang++'])('%s has its say', (cc, { skip }) => skip(!has(cc), `${cc} is not installed`));
 
 /** Every macro, with targets that are static, public and undefined in the file. */
 const RIGHT = `
@@ -228,8 +231,9 @@ EXPORT_STATIC_CALL_TRAMP(tonly);
 DEFINE_STATIC_CALL(priv, f);
 int a(int); int a(int x) { return static_call(pub)(x) + static_call(tonly)(x) + static_call(priv)(x); }`;
 
-  it.each(C)('is called from C and C++ files of one program: %s', (cc) => {
+  it.for(C)('is called from C and C++ files of one program: %s', (cc, { skip }) => {
     const cxx = cc === 'gcc' ? 'g++' : 'clang++';
+    skip(!has(cxx), `${cxx} is not installed`);
     const one = compile({ cc, as: 'object', text: DEFINER });
     const two = compile({ cc: cxx, as: 'object', text: `${HEADER}\nextern "C" int b(int x) { return static_call(priv)(x) * 100; }\nSTATIC_CALL_TARGET(priv, g);` });
     const main = compile({ cc, as: 'program', flags: [one.path, two.path], text: '#include <stdio.h>\nint a(int); int b(int);\nint main(void) { printf("%d %d\\n", a(1), b(1)); return 0; }' });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Folder, gcc, tool } from '../build.js';
+import { Folder, tool } from '../build.js';
 import { answer, child } from './child.js';
 import { compileProgram } from './programs.js';
 
@@ -7,10 +7,11 @@ interface Look { first?: string; seen: string; result: number; thrown: number[];
 interface Held { during: Look; after: Look; drift: number; resolved: boolean }
 
 const gdb = tool('gdb');
+const gxx = tool('g++');
 const folder = new Folder();
 let library = '';
 beforeAll(() => {
-  if (gcc) library = compileProgram(folder, 'held.cpp');
+  if (gxx) library = compileProgram(folder, 'held.cpp');
 });
 afterAll(() => folder[Symbol.dispose]());
 
@@ -25,7 +26,7 @@ function frames(seen: string): string[] {
 }
 const CALLERS = ['act_stay', 'middle', 'outer', 'held_thread'];
 
-describe.skipIf(!gcc)('an update that is held with its trap bytes visible', () => {
+describe.skipIf(!gxx)('an update that is held with its trap bytes visible', () => {
   it.skipIf(!gdb)('gdb shows who called the target, through the trap and through the patched site', ({ skip }) => {
     const got = answer<Held>(look('backtrace', { gdb }));
     if (/ptrace: Operation not permitted/i.test(got.during.seen)) skip('gdb may not attach to a process here');
