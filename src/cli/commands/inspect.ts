@@ -165,7 +165,10 @@ function differenceText({ changes, sites, keys, same, moved }: Difference): stri
   const lines = [`${count(sites[0], 'site')} before, ${sites[1].toLocaleString('en-US')} after; ${count(same, 'site')} in both, ${moved.toLocaleString('en-US')} of them at another place`];
   const numbers = Object.entries(CHANGES).map(([change, { label }]) => `${label} ${changes.filter((c) => c.change === change).length.toLocaleString('en-US')}`);
   lines.push(`  ${numbers.join(', ')}`);
-  for (const [label, names] of [['keys gained', keys.gained], ['keys lost', keys.lost]] as const) if (names.length > 0) lines.push(`  ${label}: ${names.join(' ')}`);
+  lines.push(`  keys gained ${keys.gained.length.toLocaleString('en-US')}, lost ${keys.lost.length.toLocaleString('en-US')}`);
+  // One a line, as everything that may be grepped.
+  const named = [...keys.gained.map((name) => `+  key ${name}`), ...keys.lost.map((name) => `-  key ${name}`)];
+  if (named.length > 0) lines.push('', ...named);
   if (changes.length > 0) {
     const rows = changes.map((c) => [CHANGES[c.change].sign, `${c.file === null ? '' : `${c.file}:`}${c.function ?? '-'}`, c.key, c.kind, `#${c.ordinal}`, place(c.section, c.offset), CHANGES[c.change].label]);
     lines.push('', table(rows[0]!.map(() => ({ title: '' })), rows));
