@@ -90,7 +90,7 @@ class Reader {
       const stat = fstatSync(file);
       if (!stat.isFile()) return new Fault('unreadable-file', 'it is no regular file', { at: path });
       if (stat.size > MOST) return new Fault('unreadable-file', `it has ${stat.size} bytes; ${MOST} are the most that are read`, { at: path });
-      if (stat.size > this.#buffer.length) this.#buffer = new Uint8Array(Math.max(stat.size, this.#buffer.length * 2));
+      if (stat.size > this.#buffer.length) this.#buffer = new Uint8Array(Math.max(stat.size, Math.min(this.#buffer.length * 2, MOST)));
       let length = readSync(file, this.#buffer, 0, Math.min(HEAD, stat.size), 0);
       if (!wanted(this.#buffer.subarray(0, length))) return null;
       // A file may shrink while it is read: what there is, is what is looked at.

@@ -52,7 +52,7 @@ async function read(context: Context, flags: Flags, paths: readonly string[]): P
   using line = progress(context);
   for (const input of inputs(paths)) {
     line.show(() => `${files.length} files: ${input.path}`);
-    for (const facts of await inspectInput(input)) files.push({ relative: facts.path.replace(input.path, input.relative), facts });
+    for (const facts of await inspectInput(input)) files.push({ relative: input.relative + facts.path.slice(input.path.length), facts });
   }
   const wanted = flags.key === undefined ? files.map((f) => f.facts) : onlyKeys(files.map((f) => f.facts), flags.key);
   return { files: wanted, build: { files: files.map(({ relative }, i) => ({ relative, facts: wanted[i]! })) } };
