@@ -76,7 +76,7 @@
  *   cast to the type that is meant. The macros belong to namespace scope. A name with a comma goes into
  *   parentheses: STATIC_CALL_TARGET(name, (pick<int, long>)).
  * - Whether functions return void, an integer or a pointer is seen exactly in C++, and by gcc in C for void and
- *   pointers. C shows the rest only where no parameter is a float or narrower than int; where it cannot
+ *   pointers. C up to C17 shows the rest only where no parameter is a float or narrower than int; where it cannot
  *   be seen, DEFINE_STATIC_CALL_NULL and DEFINE_STATIC_CALL_RET0 take your word, and a key defined by
  *   DEFINE_STATIC_CALL is neither emptied nor made to return 0.
  * - In C a `void *` given to static_call_update() is not checked, so that NULL can be given.

@@ -67,6 +67,10 @@ describe('a right program', () => {
     });
   });
 
+  it.each([['gcc', '-std=gnu17'], ['gcc', '-std=c2x'], ['g++', '-std=c++20'], ['g++', '-std=gnu++2b']])('compiles in other dialects: %s %s', (cc, dialect) => {
+    compile({ cc, text: RIGHT, as: 'object', flags: [dialect] });
+  });
+
   it.each(CXX)('may throw through a call, and be built without exceptions: %s', (cc) => {
     const text = `
 #include <cstdio>
