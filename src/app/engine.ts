@@ -120,7 +120,7 @@ export class Engine {
   /**
    * Call it with the lock held.
    * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`, `handler-replaced`, `trap-blocked`,
-   *   `shadow-stack`, with nothing changed; `update-failed`, `update-parked`, which say how it ended
+   *   `shadow-stack`, with nothing changed; `update-failed`, `update-parked`, `update-mixed`, which say how it ended
    */
   apply(wanted: readonly Wanted[], protocol: Protocol, require?: 'inline'): Applied {
     const changes: { record: KeyRecord; from: Target; to: Target }[] = [];
@@ -163,7 +163,7 @@ export class Engine {
       for (const { group } of drawn) this.#mirror(group);
       if (!(error instanceof Unfinished)) throw error;
       const step = protocol.steps[error.step]!;
-      throw new Fault(error.end === 'parked' ? 'update-parked' : 'update-failed', `${error.message} (${step.do}: ${step.why})`, {
+      throw new Fault(error.end === 'parked' ? 'update-parked' : error.end === 'mixed' ? 'update-mixed' : 'update-failed', `${error.message} (${step.do}: ${step.why})`, {
         cause: error.cause,
         ...(error.end === 'new' ? { hint: 'every site and key has the new target; the cause says which call failed' } : {}),
       });

@@ -59,6 +59,7 @@ const ROWS = {
   'not-supported': { exit: 4, hint: 'patching a process needs Linux on x86-64' },
   'not-loaded': { exit: 3, hint: 'the dynamic linker refused the object; ldd shows what is missing' },
   'update-failed': { exit: 4, hint: 'the text was put back as it was; the cause says which call failed' },
+  'update-mixed': { exit: 4, hint: 'some sites have the old target and some the new one; verify() lists them, the next update may mend them' },
   'update-parked': { exit: 4, hint: 'the sites stay on their trap and are emulated; verify() lists them, the next update may mend them' },
   'no-server': { exit: 4, hint: 'worker threads may be refused here; open with serveUpdates: false, and static_call_update returns -ENOSYS' },
   'other-runtime': { exit: 4, hint: 'use one version of static-call in a process' },

@@ -1,13 +1,21 @@
 // Runs a protocol so that its failure has an end: the text and the keys' words come out all old or all new, or,
 // where neither can be written any more, the sites stay parked on their trap and are emulated to what the words
 // say. Which way is open follows from the steps: until a store has let a site run the new instruction, back;
-// from then on, forward.
+// from then on, forward. A protocol without traps has nothing to park on: there a second failure leaves some
+// sites old and some new, each of them whole.
 
 import { Batch, type KeyChange } from '../plan/batch.js';
 import type { Protocol, Step } from '../plan/protocol.js';
 import type { Machine } from './machine.js';
 
-export type End = 'old' | 'new' | 'parked';
+export type End = 'old' | 'new' | 'parked' | 'mixed';
+
+const TOLD: Readonly<Record<End, string>> = {
+  old: 'the text is all old',
+  new: 'the text is all new',
+  parked: 'sites are parked on their trap',
+  mixed: 'some sites are old and some new',
+};
 
 /** Why an update did not go through, and in which state it left the text. */
 export class Unfinished extends Error {
@@ -15,7 +23,7 @@ export class Unfinished extends Error {
   readonly end: End;
   readonly step: number;
   constructor(end: End, step: number, cause: unknown) {
-    super(`step ${step + 1} failed; the text is ${end === 'parked' ? 'parked on traps' : `all ${end}`}`, { cause });
+    super(`step ${step + 1} failed; ${TOLD[end]}`, { cause });
     this.end = end;
     this.step = step;
   }
@@ -51,7 +59,8 @@ export function transact(protocol: Protocol, batch: Batch, previous: readonly Ke
     } catch {
       // It failed twice: what stands in the text decides.
     }
-    throw new Unfinished(unlike(batch, end).count === 0 ? end : 'parked', failed, cause);
+    const settled = unlike(batch, end).count === 0 ? end : protocol.handler === null ? 'mixed' : 'parked';
+    throw new Unfinished(settled, failed, cause);
   }
 }
 

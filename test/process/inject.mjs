@@ -1,25 +1,30 @@
 // Effects of a runtime in a test's hands: `Native` is the only door to the operating system, so a wrapper of it sees every
 // effect, counted from 0, and can let it through, refuse it, or keep it waiting while the test looks at the process.
 
-/** Effects that change the process; reading is not counted. */
-const READS = new Set(['gettid', 'view', 'addressOf', 'linkMap', 'symbol']);
+import { Fault } from '#base/fault';
+
+/** Asking who one is, and giving back what one has, a kernel does not refuse. */
+const NEVER_REFUSED = new Set(['gettid', 'close', 'munmap']);
 
 /**
  * @param decide called before each effect with {n, name, args}; what it returns, unless undefined, becomes the
- *   result in place of the effect (a system call's negated error number); what it throws is thrown
+ *   result of a system call in place of the call (a negated error number), and makes any other effect throw the fault
+ *   that its refusal is told by
  */
 export function intercept(native, decide) {
   let n = 0;
-  const effect = (name, args, perform) => {
-    if (READS.has(name)) return perform();
+  const call = (name, ...args) => (NEVER_REFUSED.has(name) ? undefined : decide({ n: n++, name, args })) ?? native.call(name, ...args);
+  const effect = (name, code) => (...args) => {
     const decided = decide({ n: n++, name, args });
-    return decided === undefined ? perform() : decided;
+    if (decided !== undefined) throw new Fault(code, `${name} was refused by a test`);
+    return native[name](...args);
   };
   return {
     ...native,
-    call: (name, ...args) => effect(name, args, () => native.call(name, ...args)),
-    load: (path) => effect('load', [path], () => native.load(path)),
-    sigaction: (signal, action) => (action === null ? native.sigaction(signal, action) : effect('sigaction', [signal, action], () => native.sigaction(signal, action))),
+    call,
+    load: effect('load', 'not-loaded'),
+    atFork: effect('atFork', 'no-memory'),
+    sigaction: (signal, action) => (action === null ? native.sigaction : effect('sigaction', 'not-supported'))(signal, action),
   };
 }
 

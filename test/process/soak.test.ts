@@ -2,6 +2,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { Folder, gcc } from '../build.js';
 import { answer, child } from './child.js';
 import { compileProgram } from './programs.js';
+import { WAYS } from './ways.js';
 
 export interface Soaked {
   updates: number;
@@ -17,14 +18,6 @@ export interface Soaked {
   differs: number;
   guests: { timer: number; pool: number; workers: number[] };
 }
-
-/** Every protocol with every writer that goes with it. */
-export const WAYS = [
-  { protocol: 'int3', writer: 'procmem' },
-  { protocol: 'int3', writer: 'alias' },
-  { protocol: 'store', writer: 'alias' },
-  { protocol: 'store', writer: 'procmem', assume: 'procmem-stores-are-atomic' },
-] as const;
 
 const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());
