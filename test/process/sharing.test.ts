@@ -33,4 +33,13 @@ describe.skipIf(!gcc)('a key that several objects call', () => {
     expect(said.drift).toEqual([0, 0]);
     expect(said.refused).toBe('unknown-target');
   });
+
+  it('and any copy of the return-0 function means "return 0"', () => {
+    const provider = compileProgram(folder, 'provider.c');
+    const consumer = compileProgram(folder, 'consumer.c', ['-Wl,--no-as-needed', provider]);
+    const said = answer<Record<string, unknown>>(child('copies.mjs', [provider, consumer]));
+    expect(said).toMatchObject({ asked: 0, level: 'ret0', called: [0, 0], after: [101, 101] });
+    // One instruction at a call, not a call of the copy.
+    expect(new Set(said['bytes'] as string[])).toEqual(new Set(['2e 2e 2e 31 c0']));
+  });
 });
