@@ -9,7 +9,7 @@ import * as N from '../elf/names.js';
 import type { ElfObject, Section } from '../elf/object.js';
 import { ElfEdit, type NewSection } from '../elf/write.js';
 import { decodeSites } from './find.js';
-import { keyPlaces } from './linked.js';
+import { keyPlaces, lateKeys } from './linked.js';
 import { encodeSiteTable, ENTRY_SIZE, SITES_SECTION } from './section.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
 import { keySymbols, trampolineSymbols } from './symbols.js';
@@ -162,13 +162,18 @@ function empty(object: ElfObject, edit: ElfEdit, section: Section): void {
   for (const s of object.sections) if (s.type === N.SHT_RELA && s.info === section.index) edit.replaceData(s, new Uint8Array(0));
 }
 
+const RELINK = 'link again from objects that were not annotated, then annotate the linked file';
+
 function linked(object: ElfObject, sites: readonly Site[], present: readonly Section[]): Uint8Array {
   const [old] = present;
   if (present.length > 1) throw new Fault('bad-sites-section', `the file has ${present.length} tables of sites, and a linker makes one`, { at: SITES_SECTION });
+  if (old && lateKeys(object, old).size > 0) {
+    throw new Fault('already-annotated', 'the dynamic linker fills in keys of its loaded table, in the order that it has', { at: SITES_SECTION, hint: RELINK });
+  }
   if (old && (old.flags & N.SHF_ALLOC) !== 0 && old.size !== sites.length * ENTRY_SIZE) {
     throw new Fault('already-annotated', `its loaded table has ${old.size / ENTRY_SIZE} entries, decoding finds ${sites.length} sites, and a loaded section cannot change its size`, {
       at: SITES_SECTION,
-      hint: 'link again from objects that were not annotated, then annotate the linked file',
+      hint: RELINK,
     });
   }
   const address = old?.address ?? 0;

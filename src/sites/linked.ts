@@ -5,10 +5,10 @@
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import * as N from '../elf/names.js';
-import { signed64, type ElfObject, type Section } from '../elf/object.js';
+import { signed64, type ElfObject, type Section, type SymbolTable } from '../elf/object.js';
 import { branchAt, branchFrom, Code, siteOf } from './confirm.js';
 import { isPlt, pltEntries, slotsOf } from './plt.js';
-import { decodeSiteTable, SITES_SECTION } from './section.js';
+import { decodeSiteTable, ENTRY_SIZE, FLAG_BITS, SITES_SECTION } from './section.js';
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
 import { bestSymbols, functionStarts, isTemplate, keySymbols, namesFor, type KeyNames } from './symbols.js';
 
@@ -138,6 +138,7 @@ function search(bytes: Uint8Array, base: Addr, range: { low: Addr; high: Addr },
 export function readLinked(object: ElfObject, section: Section, report: (fault: Fault) => void, declared: readonly DeclaredKey[] = []): Site[] {
   const table = decodeSiteTable(object.data(section), section.address);
   const names = keyPlaces(object, declared);
+  const late = lateKeys(object, section);
   const code = object.sections.filter(isCode);
   const data = code.map((s) => object.data(s));
   const sites: Site[] = [];
@@ -148,14 +149,38 @@ export function readLinked(object: ElfObject, section: Section, report: (fault: 
     const offset = home < 0 ? -1 : at - code[home]!.address;
     const bytes = data[home];
     const branch = bytes ? branchFrom(bytes, offset) : null;
-    const key = names.get(table.keys[i]!);
+    const key = late.get(i) ?? names.get(table.keys[i]!);
     if (!branch) report(new Fault('bad-site', `entry ${i} names ${hex(at)}, where no call or jump is`, { at: SITES_SECTION }));
     else if (!key) report(new Fault('bad-sites-section', `entry ${i} names a key at ${hex(table.keys[i]!)}, where no symbol ${KEY_PREFIX}* or ${TRAMPOLINE_PREFIX}* is`, { at: SITES_SECTION }));
-    else sites.push(siteOf(branch, { section: code[home]!.index, at }, key, table.flags[i]!));
+    else sites.push(siteOf(branch, { section: code[home]!.index, at }, key, late.get(i)?.flags ?? table.flags[i]!));
     if (home < 0) home = 0;
   }
   return sites;
 }
+
+/**
+ * Keys that only the dynamic linker fills in, by entry: linkers leave a relocation where an exported key of a shared object may be
+ * preempted, and the field holds nothing until then.
+ */
+export function lateKeys(object: ElfObject, section: Section): ReadonlyMap<number, KeyNames & { readonly flags: number }> {
+  const late = new Map<number, KeyNames & { readonly flags: number }>();
+  const dynamic = object.dynamicSymbols;
+  if (!dynamic || (section.flags & N.SHF_ALLOC) === 0) return late;
+  for (const relocations of object.sections) {
+    if (relocations.type !== N.SHT_RELA || (relocations.flags & N.SHF_ALLOC) === 0) continue;
+    const table = object.relocations(relocations);
+    for (let i = 0; i < table.count; i++) {
+      const field = table.offset(i) - section.address;
+      const symbol = table.symbol(i);
+      if (table.type(i) !== N.R_X86_64_PC32 || field % ENTRY_SIZE !== 4 || field < 0 || field >= section.size || !isKeySymbol(dynamic, symbol)) continue;
+      const keySymbol = dynamic.name(symbol);
+      late.set((field - 4) / ENTRY_SIZE, { key: bareName(keySymbol), keySymbol, flags: table.addend(i) & FLAG_BITS });
+    }
+  }
+  return late;
+}
+
+const isKeySymbol = (symbols: SymbolTable, i: number): boolean => symbols.nameStartsWith(i, KEY_PREFIX) || symbols.nameStartsWith(i, TRAMPOLINE_PREFIX);
 
 const holds = (section: Section | undefined, at: Addr): boolean => section !== undefined && at >= section.address && at < section.address + section.size;
 

@@ -166,6 +166,17 @@ describe('linked files', () => {
   });
 });
 
+test('keys that the dynamic linker fills in are read from its relocations, and not written over', ({ skip }) => {
+  skip(!gcc, 'gcc is missing');
+  using folder = new Folder();
+  folder.write('in.o', annotate(readElf(compile(gcc!, '.c', c, ['-O2', '-fPIC']))).bytes!);
+  must(gcc!, ['-shared', '-o', folder.file('out.so'), folder.file('in.o')]);
+  const linked = readElf(folder.read('out.so'));
+  const shown = (sites: readonly { at: number; keySymbol: string; flags: number }[]) => sites.map((s) => `${s.at} ${s.keySymbol} ${s.flags}`).sort();
+  expect(shown(findSites(linked))).toEqual(shown(decodeSites(linked)));
+  expect(() => annotate(linked, { force: true })).toThrow('the dynamic linker fills in keys');
+});
+
 test('rustc: an object is annotated like one of C', ({ skip }) => {
   const rustc = tool('rustc');
   skip(!rustc, 'rustc is missing');

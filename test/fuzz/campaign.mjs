@@ -3,20 +3,19 @@
 
 import { Worker } from 'node:worker_threads';
 
-const SLOW_MS = 1000;
 const MIB = 1 << 20;
 
 /**
  * `targets` is the module that lists the target; the other bounds are lowered by the test of this file alone.
- * @param {{ target: string, seed?: number, first?: number, count: number, targets?: URL, stuckMs?: number, growthMib?: number }} options
+ * @param {{ target: string, seed?: number, first?: number, count: number, targets?: URL, slowMs?: number, stuckMs?: number, growthMib?: number }} options
  * @returns {Promise<{ target: string, cases: number, ok: number, refused: Record<string, number>, findings: { case: number, what: string }[] }>}
  */
-export function campaign({ target, seed = 1, first = 0, count, targets = new URL('./targets.mjs', import.meta.url), stuckMs = 20_000, growthMib = 1024 }) {
+export function campaign({ target, seed = 1, first = 0, count, targets = new URL('./targets.mjs', import.meta.url), slowMs = 1000, stuckMs = 20_000, growthMib = 1024 }) {
   const at = new SharedArrayBuffer(4);
   const current = new Int32Array(at);
   current[0] = first;
   const worker = new Worker(new URL('./worker.mjs', import.meta.url), {
-    workerData: { targets: targets.href, target, seed, first, last: first + count, at, slowMs: SLOW_MS },
+    workerData: { targets: targets.href, target, seed, first, last: first + count, at, slowMs },
     resourceLimits: { maxOldGenerationSizeMb: 1024 },
   });
   const base = process.memoryUsage.rss();
