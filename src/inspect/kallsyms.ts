@@ -87,8 +87,9 @@ const DIGITS = Buffer.from('0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00',
 const TOKENS = 256;
 /** More than KSYM_NAME_LEN (512 since 6.1) and its length need. */
 const LONGEST = 600;
-/** Real kernels have one such row of digits, or two; a file made to be slow has no end of them. */
+/** Real kernels have one such row of digits, or two, and one table; a file made to be slow has no end of them. */
 const MOST_HITS = 64;
+const MOST_TABLES = 4;
 /** seqs has three bytes for an index, so no kernel has more symbols. */
 const MOST = 1 << 24;
 
@@ -108,9 +109,11 @@ function searchSpan(bytes: Uint8Array, base: Addr): Kallsyms | null {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let hits = 0;
-  for (let hit = buffer.indexOf(DIGITS); hit >= 0 && hits < MOST_HITS; hit = buffer.indexOf(DIGITS, hit + 1), hits++) {
+  let tables = 0;
+  for (let hit = buffer.indexOf(DIGITS); hit >= 0 && hits < MOST_HITS && tables < MOST_TABLES; hit = buffer.indexOf(DIGITS, hit + 1), hits++) {
     for (const align of [8, 4] as const) {
       const tokens = tokensAround(bytes, view, hit, align);
+      if (tokens) tables++;
       const table = tokens && namesBefore(bytes, view, tokens);
       const found = table && addressesNear(view, base, tokens, table);
       if (found) return new Kallsyms(found.layout, found.addresses, bytes, table.names, tokens.strings);
