@@ -34,7 +34,6 @@ const ROWS = {
   'ambiguous-target': { exit: 3, hint: 'give each function its own name, or declare it in one source file' },
   'not-linked': { exit: 3, hint: 'link it into a shared object or a program' },
   'no-trampoline': { exit: 3, hint: 'define the key with DEFINE_STATIC_CALL of static_call.h' },
-  'already-annotated': { exit: 3, hint: 'pass --force to write the table again' },
 
   // plan
   'unknown-key': { exit: 3, hint: 'app.keys lists the keys' },

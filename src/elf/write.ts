@@ -39,6 +39,7 @@ export class ElfEdit {
   readonly #replaced = new Map<number, Uint8Array>();
   /** Header indices of sections that lacked a section symbol, in the order asked for, with their places in it. */
   readonly #symbolsFor = new Map<number, number>();
+  readonly #unnamed = new Set<number>();
   #sectionSymbols: Map<number, number> | undefined;
 
   constructor(object: ElfObject) {
@@ -53,6 +54,11 @@ export class ElfEdit {
   replaceData(section: Section, data: Uint8Array): void {
     invariant(section.type !== N.SHT_NOBITS, 'a section without bytes is not replaced');
     this.#replaced.set(section.index, data);
+  }
+
+  /** Its header and bytes stay where they are, for a loaded section cannot go; nobody finds it by name. */
+  unname(section: Section): void {
+    this.#unnamed.add(section.index);
   }
 
   /** How far the symbols that `symbolIndex` maps have moved is known only when all section symbols were asked for. */
@@ -106,7 +112,7 @@ export class ElfEdit {
   /** @throws Fault `bad-elf` where a table that must be written again cannot be understood. */
   bytes(): Uint8Array {
     const object = this.#object;
-    if (this.#added.length === 0 && this.#replaced.size === 0 && this.#symbolsFor.size === 0) return Uint8Array.from(object.bytes);
+    if (this.#added.length === 0 && this.#replaced.size === 0 && this.#symbolsFor.size === 0 && this.#unnamed.size === 0) return Uint8Array.from(object.bytes);
     if (object.sections.length === 0) throw new Fault('bad-elf', 'the file has no section headers to add to');
     const replaced = new Map(this.#replaced);
     const added = [...this.#added];
@@ -126,6 +132,8 @@ export class ElfEdit {
     const tableAt = Number(file.getBigUint64(E_SHOFF, true));
     headers.set(bytes.subarray(tableAt, tableAt + sections.length * SHDR));
     if (this.#symbolsFor.size > 0) this.#renumberHeaders(view);
+    // The first byte of every string table is NUL.
+    for (const index of this.#unnamed) view.setUint32(index * SHDR + SH.name, 0, true);
     for (const [i, section] of added.entries()) {
       const h = (sections.length + i) * SHDR;
       view.setUint32(h + SH.name, names[i]!, true);

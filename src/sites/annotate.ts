@@ -31,7 +31,7 @@ export interface Annotated {
 
 const RELA_SIZE = 24;
 
-/** @throws Fault `no-key`, `already-annotated`, `bad-sites-section`, `bad-elf`, `out-of-reach`. */
+/** @throws Fault `no-key`, `bad-sites-section`, `bad-elf`, `out-of-reach`. */
 export function annotate(object: ElfObject, options: AnnotateOptions = {}): Annotated {
   const present = object.sections.filter((s) => s.name === SITES_SECTION);
   for (const s of present) if (s.type !== N.SHT_PROGBITS) throw new Fault('bad-sites-section', `it is of type ${s.type}, not a table of bytes`, { at: SITES_SECTION });
@@ -162,20 +162,14 @@ function empty(object: ElfObject, edit: ElfEdit, section: Section): void {
   for (const s of object.sections) if (s.type === N.SHT_RELA && s.info === section.index) edit.replaceData(s, new Uint8Array(0));
 }
 
-const RELINK = 'link again from objects that were not annotated, then annotate the linked file';
-
 function linked(object: ElfObject, sites: readonly Site[], present: readonly Section[]): Uint8Array {
-  const [old] = present;
+  const [found] = present;
   if (present.length > 1) throw new Fault('bad-sites-section', `the file has ${present.length} tables of sites, and a linker makes one`, { at: SITES_SECTION });
-  if (old && lateKeys(object, old).size > 0) {
-    throw new Fault('already-annotated', 'the dynamic linker fills in keys of its loaded table, in the order that it has', { at: SITES_SECTION, hint: RELINK });
-  }
-  if (old && (old.flags & N.SHF_ALLOC) !== 0 && old.size !== sites.length * ENTRY_SIZE) {
-    throw new Fault('already-annotated', `its loaded table has ${old.size / ENTRY_SIZE} entries, decoding finds ${sites.length} sites, and a loaded section cannot change its size`, {
-      at: SITES_SECTION,
-      hint: RELINK,
-    });
-  }
+  // A loaded section cannot change its size, nor its rows where the dynamic linker fills in keys: one that came through
+  // the linker and does not fit gives up its name.
+  const loaded = found !== undefined && (found.flags & N.SHF_ALLOC) !== 0;
+  const outgrown = loaded && (found.size !== sites.length * ENTRY_SIZE || lateKeys(object, found).size > 0);
+  const old = outgrown ? undefined : found;
   const address = old?.address ?? 0;
   const places = placesByKey(object);
   const table = {
@@ -186,6 +180,7 @@ function linked(object: ElfObject, sites: readonly Site[], present: readonly Sec
   };
   const data = encodeSiteTable(table, address);
   const edit = new ElfEdit(object);
+  if (outgrown) edit.unname(found);
   if (old) edit.replaceData(old, data);
   else edit.addSection({ name: SITES_SECTION, type: N.SHT_PROGBITS, flags: 0, align: 4, entrySize: ENTRY_SIZE, data });
   return edit.bytes();

@@ -141,6 +141,21 @@ describe('static-call cc', () => {
     expect(bindKeys(b, findSites(b))).toMatchObject([{ name: 'work', address: null, trampoline: null, sites: [{ kind: 'call' }] }]);
   });
 
+  it('makes a whole table where only some of the objects brought one', async () => {
+    const key = (name: string, exported: boolean): string => `${exported ? `#define STATIC_CALL_EXPORTED_${name} 1\n` : ''}static int ${name}_one(int a) { return a; }\nDEFINE_STATIC_CALL(${name}, ${name}_one);\nint ${name}_use(int a); int ${name}_use(int a) { return static_call(${name})(a) + 1; }\n`;
+    const [ca, cb, oa, ob, so] = [place('a.c'), place('b.c'), place('a.o'), place('b.o'), place('liball.so')];
+    writeFileSync(ca, `#include <static_call.h>\n${key('mine', false)}`);
+    writeFileSync(cb, `#include <static_call.h>\n${key('ours', true)}`);
+    expect(await outputs(['gcc', '-O2', '-fPIC', '-c', ca, '-o', oa])).toEqual([['written', 1]]);
+    expect(await outputs(['gcc', '-O2', '-fPIC', '-c', cb, '-o', ob])).toEqual([['later', 1]]);
+    expect(await outputs(['gcc', '-shared', oa, ob, '-o', so])).toEqual([['written', 2]]);
+    const linked = elfOf(so);
+    expect(findSites(linked).map((s) => s.key).sort()).toEqual(['mine', 'ours']);
+    expect(linked.sections.filter((s) => s.name === '' && s.size === 8)).toHaveLength(1);
+    execFileSync('readelf', ['-aW', so], { stdio: ['ignore', 'ignore', 'inherit'] });
+    execFileSync('strip', [so, '-o', place('stripped.so')]);
+  });
+
   it('passes the compiler\'s words and status through, and touches nothing that is not made', async () => {
     const bad = place('bad.c');
     writeFileSync(bad, 'int f( { }\n');

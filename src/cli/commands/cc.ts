@@ -3,7 +3,7 @@
 
 import { spawnSync, type StdioOptions } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
-import { EXIT, Fault } from '../../base/fault.js';
+import { EXIT, Fault, isFault } from '../../base/fault.js';
 import { readWhole, replaceFile } from '../../base/file.js';
 import * as N from '../../elf/names.js';
 import type { ElfObject } from '../../elf/object.js';
@@ -72,9 +72,20 @@ function tabulate(path: string, unlinked: boolean): Output {
   const object = readElf(bytes, path);
   const later = unlinked ? postponed(object) : 0;
   if (later > 0) return { path, outcome: 'later', sites: later };
-  const { outcome, sites, bytes: annotated } = annotate(object);
+  const found = decodeSites(object).length;
+  const { outcome, bytes: annotated } = annotate(object, { force: !unlinked && !complete(object, found) });
   if (annotated) replaceFile(path, annotated);
-  return { path, outcome, sites: outcome === 'present' ? findSites(object).length : sites.length };
+  return { path, outcome, sites: found };
+}
+
+/** Whether the table that a linked file got from its objects knows every site: some of them may have come without one. */
+function complete(object: ElfObject, found: number): boolean {
+  try {
+    return findSites(object).length === found;
+  } catch (error) {
+    if (isFault(error)) return false;
+    throw error;
+  }
 }
 
 /**
