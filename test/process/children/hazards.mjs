@@ -1,0 +1,189 @@
+// One thing that a process may do to itself, by name, and what came of it. argv: JSON {library, what}.
+import { copyFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { isFault, open } from '#index';
+import { openWith } from '#app/open';
+import { openNative } from '#machine/process/native';
+import { Ground } from '#machine/process/ground';
+import { strayTraps } from '#machine/process/records';
+import { holdAtSync } from '../inject.mjs';
+import { koffi } from './soaked.mjs';
+
+const { library, what } = JSON.parse(process.argv[2]);
+const lib = koffi.load(library);
+const c = Object.fromEntries(
+  ['long pass(long)', 'int jumps(int)', 'int thread_start(int)', 'long thread_stop()', 'int theirs_install()', 'int theirs_count()', 'int theirs_code()', 'void trap_here()', 'void trap_raise()', 'void trap_ignore()', 'int forbid(int, int)'].map(
+    (declaration) => [/(\w+)\(/.exec(declaration)[1], lib.func(declaration)],
+  ),
+);
+const [PLAIN, BLOCKED, SMALL_STACK] = [0, 1, 2];
+const [EPERM, MEMBARRIER, PWRITE64] = [1, 324, 18];
+const passes = () => Number(c.pass(1));
+const faultOf = (body) => {
+  try {
+    body();
+    return null;
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    return { code: error.code, message: error.message, cause: error.cause?.code ?? null };
+  }
+};
+/** Updates for a while, so that threads are met by traps. */
+const storm = (app, ms = 300) => {
+  const end = performance.now() + ms;
+  let updates = 0;
+  for (; performance.now() < end; updates++) app.update({ act: updates % 2 ? 'act_one' : 'act_two' });
+  return updates;
+};
+const sleep = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+const strays = () => strayTraps(new Ground(openNative()));
+const done = (answer) => console.log(JSON.stringify(answer));
+
+const HAZARDS = {
+  'a thread blocks SIGTRAP'() {
+    const app = open(library, { writer: 'alias' });
+    c.thread_start(BLOCKED);
+    sleep(150); // the last look at the threads is as old as it may be
+    const refused = faultOf(() => app.update({ act: 'act_two' }));
+    const after = passes();
+    app.update({ act: 'act_two' }, { protocol: 'store' });
+    const stored = passes();
+    c.thread_stop();
+    app.update({ act: 'act_one' });
+    done({ refused, after, stored, then: passes() });
+  },
+  'a small alternate stack'() {
+    const app = open(library);
+    c.thread_start(SMALL_STACK);
+    const updates = storm(app);
+    done({ updates, traps: app.traps, passed: Number(c.thread_stop()) });
+  },
+  'a handler before ours'() {
+    c.theirs_install();
+    const app = open(library);
+    c.thread_start(PLAIN);
+    storm(app);
+    const passed = Number(c.thread_stop());
+    const untouched = c.theirs_count();
+    c.trap_here();
+    c.trap_raise();
+    done({ untouched, theirs: c.theirs_count(), code: c.theirs_code(), passed, traps: app.traps, strays: strays() });
+  },
+  'a handler after ours'() {
+    const app = open(library, { writer: 'alias' });
+    app.update({ act: 'act_two' });
+    c.theirs_install();
+    const refused = faultOf(() => app.update({ act: 'act_one' }));
+    const after = passes();
+    app.update({ act: 'act_one' }, { protocol: 'store' });
+    done({ refused, after, stored: passes() });
+  },
+  'process.on SIGTRAP'() {
+    const app = open(library);
+    process.on('SIGTRAP', () => {});
+    const refused = faultOf(() => app.update({ act: 'act_two' }));
+    done({ refused, after: passes() });
+    process.exit(0);
+  },
+  'a trap of nobody': () => {
+    open(library);
+    c.trap_here();
+    done('survived');
+  },
+  'a sent SIGTRAP': () => {
+    open(library);
+    c.trap_raise();
+    done('survived');
+  },
+  'an ignored SIGTRAP that is sent': () => {
+    c.trap_ignore();
+    open(library);
+    c.trap_raise();
+    done({ foreign: strays().foreign });
+  },
+  'an ignored SIGTRAP and an int3': () => {
+    c.trap_ignore();
+    open(library);
+    c.trap_here();
+    done('survived');
+  },
+  'longjmp out of a target'() {
+    let during = null;
+    const hold = holdAtSync(openNative(), 1, () => (during = c.jumps(100)));
+    const app = openWith(hold.native, library, {});
+    hold.arm();
+    app.update({ act: 'act_jump' });
+    const after = c.jumps(100);
+    done({ during, after, traps: app.traps, drift: app.verify().length });
+  },
+  'seccomp without membarrier, before'() {
+    if (c.forbid(MEMBARRIER, EPERM) !== 0) return done({ skipped: 'seccomp is refused' });
+    done({ refused: faultOf(() => open(library)), after: passes() });
+  },
+  'seccomp without membarrier, later'() {
+    const app = open(library);
+    c.thread_start(PLAIN);
+    if (c.forbid(MEMBARRIER, EPERM) !== 0) return done({ skipped: 'seccomp is refused' });
+    const refused = faultOf(() => app.update({ act: 'act_two' }));
+    done({ refused, after: passes(), passed: Number(c.thread_stop()), target: app.keys.act.target, drift: app.verify().length });
+  },
+  'seccomp without pwrite, later'() {
+    const app = open(library);
+    c.thread_start(PLAIN);
+    if (c.forbid(PWRITE64, EPERM) !== 0) return done({ skipped: 'seccomp is refused' });
+    const refused = faultOf(() => app.update({ act: 'act_two' }));
+    done({ refused, after: passes(), passed: Number(c.thread_stop()), target: app.keys.act.target, drift: app.verify().length });
+  },
+  'the process ends in the middle of an update'() {
+    const hold = holdAtSync(openNative(), 1, () => {
+      done({ ended: true });
+      process.exit(0);
+    });
+    const app = openWith(hold.native, library, {});
+    c.thread_start(PLAIN);
+    hold.arm();
+    app.update({ act: 'act_two' });
+  },
+  'the same object opened twice'() {
+    const [a, b] = [open(library), open(library)];
+    a.update({ act: 'act_two' });
+    const seen = [b.keys.act.target, passes()];
+    b.update({ act: 'act_one' });
+    const back = [a.keys.act.target, passes(), a.verify().length, b.verify().length];
+    a.close();
+    b.update({ act: 'act_two' });
+    const open_ = [b.keys.act.target, passes()];
+    b.close();
+    done({ seen, back, open: open_, closed: passes() });
+  },
+  'two objects that are copies'() {
+    const copy = library.replace(/\.so$/, '-copy.so');
+    copyFileSync(library, copy);
+    const other = koffi.load(copy).func('long pass(long)');
+    const [a, b] = [open(library), open(copy)];
+    a.update({ act: 'act_two' });
+    const first = [passes(), Number(other(1))];
+    b.update({ act: 'act_two' });
+    a.update({ act: 'act_one' });
+    done({ first, second: [passes(), Number(other(1))] });
+  },
+  async 'workers that open the same object'() {
+    const app = open(library);
+    c.thread_start(PLAIN);
+    const code = `
+      import { workerData, parentPort } from 'node:worker_threads';
+      const { open } = await import(workerData.index);
+      const app = open(workerData.library);
+      for (let n = 0; n < 200; n++) app.update({ act: n % 2 ? 'act_one' : 'act_two' });
+      const drift = app.verify().length;
+      app.close();
+      parentPort.postMessage(drift);`;
+    const index = import.meta.resolve('#index');
+    const workers = [0, 1, 2].map(() => new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), { workerData: { index, library } }));
+    const ended = workers.map((w) => new Promise((resolve, reject) => w.on('message', resolve).on('error', reject)));
+    const updates = storm(app);
+    const drifts = await Promise.all(ended);
+    done({ updates, drifts, passed: Number(c.thread_stop()), drift: app.verify().length, users: passes() });
+  },
+};
+await HAZARDS[what]();

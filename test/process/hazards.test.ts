@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Folder, gcc } from '../build.js';
+import { answer, child, type Ended } from './child.js';
+import { compileProgram } from './programs.js';
+
+interface Refused { code: string; message: string; cause: string | null }
+
+const folder = new Folder();
+let library = '';
+beforeAll(() => {
+  if (gcc) library = compileProgram(folder, 'hazards.c');
+});
+afterAll(() => folder[Symbol.dispose]());
+const run = (what: string): Ended => child('hazards.mjs', [JSON.stringify({ library, what })]);
+const told = <T>(what: string): T => answer<T>(run(what));
+/** What pass(1) returns when the key has its first, its second target. */
+const [ONE, TWO] = [12, 13];
+
+describe.skipIf(!gcc)('what a process does to itself', () => {
+  it('a thread that blocks SIGTRAP is found before the batch; `store` goes on', () => {
+    const got = told<{ refused: Refused; after: number; stored: number; then: number }>('a thread blocks SIGTRAP');
+    expect(got).toMatchObject({ refused: { code: 'trap-blocked' }, after: ONE, stored: TWO, then: ONE });
+    expect(got.refused.message).toMatch(/thread \d+/);
+  });
+
+  it('a thread whose alternate stack has room for little more than a frame passes traps', () => {
+    const got = told<{ traps: number; passed: number }>('a small alternate stack');
+    expect(got.traps).toBeGreaterThan(0);
+    expect(got.passed).toBeGreaterThan(0);
+  });
+
+  it('a handler that was there before gets every trap that is not ours, and none that is', () => {
+    const got = told<{ untouched: number; theirs: number; code: number; passed: number; traps: number; strays: { foreign: number } }>('a handler before ours');
+    expect(got).toMatchObject({ untouched: 0, theirs: 2, code: -6 /* SI_TKILL */, strays: { foreign: 2 } });
+    expect(got.traps).toBeGreaterThan(0);
+    expect(got.passed).toBeGreaterThan(0);
+  });
+
+  it.each(['a handler after ours', 'process.on SIGTRAP'])('%s is noticed before the next batch', (what) => {
+    expect(told(what)).toMatchObject({ refused: { code: 'handler-replaced' } });
+  });
+  it('and a batch without traps is still done', () => {
+    expect(told('a handler after ours')).toMatchObject({ after: TWO, stored: ONE });
+  });
+
+  it.each(['a trap of nobody', 'a sent SIGTRAP', 'an ignored SIGTRAP and an int3'])('%s ends the process by SIGTRAP, as without us', (what) => {
+    const got = run(what);
+    expect([got.status, got.signal]).toEqual([null, 'SIGTRAP']);
+    expect(got.stdout).not.toContain('survived');
+  });
+  it('a SIGTRAP that is sent and was ignored stays ignored', () => {
+    expect(told('an ignored SIGTRAP that is sent')).toEqual({ foreign: 1 });
+  });
+
+  it('longjmp leaves a target that was reached through a trap', () => {
+    expect(told('longjmp out of a target')).toEqual({ during: 100, after: 100, traps: 100, drift: 0 });
+  });
+
+  it('without membarrier nothing is opened', ({ skip }) => {
+    const got = told<{ skipped?: string }>('seccomp without membarrier, before');
+    if (got.skipped) skip(got.skipped);
+    expect(got).toMatchObject({ refused: { code: 'no-membarrier' }, after: ONE });
+  });
+  it.each([
+    ['seccomp without membarrier, later', 'no-membarrier'],
+    ['seccomp without pwrite, later', 'no-text-write'],
+  ])('%s: the update is taken back', (what, cause) => {
+    const got = told<{ skipped?: string; passed: number }>(what);
+    if (got.skipped) return;
+    expect(got).toMatchObject({ refused: { code: 'update-failed', cause }, after: ONE, target: 'act_one', drift: 0 });
+    expect(got.passed).toBeGreaterThan(0);
+  });
+
+  it('a process may end in the middle of an update', () => {
+    expect(told('the process ends in the middle of an update')).toEqual({ ended: true });
+  });
+
+  it('an object that is opened twice has one state, and is put back when the last one closes', () => {
+    expect(told('the same object opened twice')).toEqual({ seen: ['act_two', TWO], back: ['act_one', ONE, 0, 0], open: ['act_two', TWO], closed: ONE });
+  });
+  it('two copies of an object have two', () => {
+    expect(told('two objects that are copies')).toEqual({ first: [TWO, ONE], second: [ONE, TWO] });
+  });
+  it('workers that open and update the same object take turns', () => {
+    const got = told<{ updates: number; drifts: number[]; passed: number; drift: number }>('workers that open the same object');
+    expect(got).toMatchObject({ drifts: [0, 0, 0], drift: 0 });
+    expect(got.passed).toBeGreaterThan(0);
+  });
+});
