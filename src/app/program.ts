@@ -35,6 +35,9 @@ export function protocolOf(wanted: ProtocolName | Protocol): Protocol {
   return protocol;
 }
 
+/** Updates that the journal keeps: a program that retargets a thousand times a second would not end otherwise. */
+const JOURNAL = 1000;
+
 interface KeyState extends EnlistedKey {
   /** The last update of ours that changed this key. */
   last: Update | null;
@@ -154,6 +157,7 @@ export class Program<K extends Keys> implements App<K> {
     };
     for (const { key } of changed) key.last = update;
     this.journal.push(update);
+    if (this.journal.length > JOURNAL) this.journal.shift();
     return update;
   }
 

@@ -94,6 +94,7 @@ export interface App<K extends Keys> extends Disposable {
   sites(key?: keyof K): readonly SiteReport[];
   /** Every site and trampoline against its key; empty when all agree. */
   verify(): readonly Drift[];
+  /** The last updates, oldest first; a thousand at most. */
   readonly journal: readonly Update[];
   /** Puts everything back as the file has it. The handler stays, for a thread may be on its way into it. */
   close(): void;

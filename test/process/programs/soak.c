@@ -4,12 +4,17 @@
  * is none of them is counted as wrong.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "static_call.h"
 
@@ -129,7 +134,6 @@ int soak_start(int count)
 {
 	atomic_store(&stop, 0);
 	for (running = 0; running < count && running < MOST; running++) {
-		memset(&slots[running], 0, sizeof slots[running]);
 		if (pthread_create(&threads[running], 0, run, &slots[running]))
 			break;
 	}
@@ -143,10 +147,11 @@ void soak_stop(void)
 		pthread_join(threads[i], 0);
 }
 
+/* Since the library was loaded. */
 uint64_t soak_passes(void)
 {
 	uint64_t sum = 0;
-	for (int i = 0; i < running; i++)
+	for (int i = 0; i < MOST; i++)
 		sum += atomic_load(&slots[i].passes);
 	return sum;
 }
@@ -157,7 +162,7 @@ void soak_outcomes(uint64_t *sums)
 {
 	for (int o = 0; o < OUTCOMES; o++) {
 		sums[o] = atomic_load(&guests.outcomes[o]);
-		for (int i = 0; i < running; i++)
+		for (int i = 0; i < MOST; i++)
 			sums[o] += atomic_load(&slots[i].outcomes[o]);
 	}
 }
@@ -184,3 +189,140 @@ long soak_hook(void)
 	return m.value;
 }
 long soak_query(void) { return (long)static_call_query(work); }
+
+/*
+ * Storms: what a process may do meanwhile, one kind at a time, on threads of their own. Each counts its gusts.
+ */
+enum { THREADS = 1, SIGNALS, FORKS, STACKS, LIBRARIES };
+static pthread_t storm;
+static _Atomic int calm;
+static _Atomic long gusts, guest_passes, failed;
+static const char *library;
+
+static void guest(long n)
+{
+	soak_many(n);
+	atomic_fetch_add(&guest_passes, n);
+}
+
+static void on_signal(int number)
+{
+	(void)number;
+	guest(1);
+	gusts++;
+}
+static void handle_signals(int flags)
+{
+	struct sigaction action;
+	memset(&action, 0, sizeof action);
+	action.sa_handler = on_signal;
+	action.sa_flags = SA_RESTART | flags;
+	sigaction(SIGUSR2, &action, 0);
+}
+static void rest(long microseconds)
+{
+	struct timespec t = {0, 1000 * microseconds};
+	nanosleep(&t, 0);
+}
+
+static void *short_life(void *unused)
+{
+	guest(20);
+	return unused;
+}
+static void *on_small_stack(void *unused)
+{
+	/* Above AT_MINSIGSTKSZ of any CPU yet, and room for the handler of a signal on top of ours. */
+	static __thread char room[64 << 10];
+	stack_t small = {.ss_sp = room, .ss_size = sizeof room}, none = {.ss_flags = SS_DISABLE};
+	sigaltstack(&small, 0);
+	for (int i = 0; i < 20; i++) {
+		guest(20);
+		raise(SIGUSR2);
+	}
+	sigaltstack(&none, 0);
+	return unused;
+}
+static void joined(void *(*body)(void *))
+{
+	pthread_t t;
+	if (pthread_create(&t, 0, body, 0))
+		failed++;
+	else
+		pthread_join(t, 0);
+}
+
+/* A child passes the sites, which must be right there too, and half of the children become another program. */
+static void fork_one(long n)
+{
+	int status;
+	pid_t child = fork();
+	if (child == 0) {
+		uint64_t before = guests.outcomes[WRONG];
+		soak_many(50);
+		if (guests.outcomes[WRONG] != before)
+			_exit(1);
+		if (n & 1)
+			execl("/bin/true", "true", (char *)0);
+		_exit(0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) < 0 || status != 0)
+		failed++;
+}
+static void load_one(void)
+{
+	void *handle = dlopen(library, RTLD_NOW);
+	long (*call)(long) = handle ? (long (*)(long))dlsym(handle, "far_call") : 0;
+	if (!call || call(5) != 106)
+		failed++;
+	if (handle)
+		dlclose(handle);
+}
+
+static void *blow(void *kind)
+{
+	while (!calm) {
+		switch ((intptr_t)kind) {
+		case THREADS:
+			joined(short_life);
+			break;
+		case SIGNALS:
+			for (int i = 0; i < running; i++)
+				pthread_kill(threads[i], SIGUSR2);
+			rest(1000);
+			continue;
+		case FORKS:
+			fork_one(gusts);
+			rest(2000);
+			break;
+		case STACKS:
+			joined(on_small_stack);
+			continue;
+		case LIBRARIES:
+			load_one();
+			rest(1000);
+			break;
+		}
+		gusts++;
+	}
+	return 0;
+}
+/* `path` of the library that LIBRARIES loads and unloads. Threads must be running, and stop after the storm. */
+int storm_start(int kind, const char *path)
+{
+	calm = 0;
+	gusts = 0;
+	library = path;
+	handle_signals(kind == STACKS ? SA_ONSTACK : 0);
+	return kind ? pthread_create(&storm, 0, blow, (void *)(intptr_t)kind) : 0;
+}
+/* Number of gusts, or -1 if one went wrong. */
+long storm_stop(int kind)
+{
+	calm = 1;
+	if (kind)
+		pthread_join(storm, 0);
+	return failed ? -1 : gusts;
+}
+/* Passes of threads that were not ours to start, since the library was loaded. */
+long storm_passes(void) { return guest_passes; }
