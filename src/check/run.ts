@@ -6,6 +6,7 @@ import { explore, type Limits, type Search } from './explore.js';
 import { PROPERTIES, type PropertyName } from './properties.js';
 import { Model } from '../machine/sim/model.js';
 import { compile } from '../machine/sim/patcher.js';
+import { RULES, type Rules } from '../machine/sim/rules.js';
 import { Scene } from '../machine/sim/scene.js';
 
 export type VerdictWord = 'holds' | 'fails' | 'not-applicable' | 'unknown';
@@ -36,7 +37,7 @@ export interface Run {
   readonly search: Search;
 }
 
-export function build({ protocol, kernelHandler, userHandler, tornDown, environment }: Subject, configuration: Configuration, plain: boolean): Model {
+export function build({ protocol, kernelHandler, userHandler, tornDown, environment }: Subject, configuration: Configuration, plain: boolean, rules: Rules = RULES): Model {
   const has = (name: Configuration['contexts'][number]) => configuration.contexts.includes(name);
   const scene = new Scene({
     environment,
@@ -51,8 +52,8 @@ export function build({ protocol, kernelHandler, userHandler, tornDown, environm
     kernelHandler: kernelHandler?.(configuration.entry) ?? null,
     userHandler: userHandler?.() ?? null,
     offset: configuration.offset,
-    nodefer: true,
-    sigreturnSerialises: false,
+    rules,
+    program: null,
     planted: [],
   });
   const ops = compile(scene, { steps: protocol.steps, store: configuration.store, dropSync: configuration.dropSync });
@@ -67,14 +68,15 @@ export function build({ protocol, kernelHandler, userHandler, tornDown, environm
   });
 }
 
-export function run(subject: Subject, configuration: Configuration, limits: Limits): Run {
+/** `rules` other than the machine's own are for tests that take one away. */
+export function run(subject: Subject, configuration: Configuration, limits: Limits, rules: Rules = RULES): Run {
   let { reduce } = configuration;
-  let model = build(subject, configuration, reduce === 'none');
+  let model = build(subject, configuration, reduce === 'none', rules);
   const cpus = () => (reduce === 'por' ? 1 : configuration.cpus);
   let search = explore(model, cpus(), { symmetry: reduce !== 'none' && reduce !== 'macro' }, limits);
   if (reduce === 'por' && model.cpusWrite) {
     reduce = 'sym';
-    model = build(subject, configuration, false);
+    model = build(subject, configuration, false, rules);
     search = explore(model, cpus(), { symmetry: true }, limits);
   }
   const properties = new Map<PropertyName, PropertyVerdict>();

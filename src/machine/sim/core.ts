@@ -49,6 +49,8 @@ export interface Node {
   readonly at: number;
   readonly length: number;
   readonly interruptible: boolean;
+  /** Has acknowledged and has yet to serialise. */
+  readonly unserialised: boolean;
   readonly done: boolean;
   /** Held by a stop request: only an event that cannot be masked runs here. */
   readonly waiting: boolean;
@@ -295,7 +297,8 @@ export class Core implements Port, Interrupted {
       stop,
       at,
       length,
-      interruptible: kernel ? this.on && !this.is('shadow') && !this.is('stopped') : true,
+      interruptible: kernel ? this.on && !this.is('shadow') && !this.is('stopped') : this.scene.rules.barrierPassesHandlers || !(this.is('trapped') || this.contexts.some(({ kind }) => CONTEXTS[kind] === 'trap')),
+      unserialised: this.is('unserialised'),
       waiting: this.is('stopped') && this.contexts.length === 1,
       done: this.is('done'),
       inside: new Set(this.contexts.map(({ kind }) => CONTEXTS[kind] as string)),
@@ -578,12 +581,14 @@ export class Core implements Port, Interrupted {
   /** An event reaches this CPU before its next instruction; what it fetched is thrown away. Null where it cannot. */
   deliver(id: number, event: Event): Outcome | null {
     this.load(id);
-    this.pending = null;
+    const { rules } = this.scene;
+    if (rules.discard || event !== 'ipi') this.pending = null;
+    if (!rules.shadowEnds && this.is('shadow')) this.put('held', true);
     this.put('shadow', false);
     let taken = true;
     const outcome = this.#outcome(() => {
       this.#first = true;
-      this.drain();
+      if (rules.draining.has('event')) this.drain();
       taken = deliver(this, event);
       return taken ? this.#run({}, false) : -1;
     });
@@ -673,6 +678,12 @@ export class Core implements Port, Interrupted {
     return decoded;
   }
 
+  /** How many of these bytes are the first instruction; all of them where they are none. */
+  lengthOf(bytes: readonly number[]): number {
+    const insn = decode(bytes);
+    return typeof insn === 'string' ? bytes.length : insn.length;
+  }
+
   #decodeFetched(bytes: readonly number[]): Decoded {
     const key = bytes.join();
     let decoded = this.#fetched.get(key);
@@ -702,7 +713,7 @@ export class Core implements Port, Interrupted {
     const rsp = this.rsp;
     let outcome;
     try {
-      if (locked) this.drain();
+      if (locked && scene.rules.draining.has('locked')) this.drain();
       outcome = execute(insn, cpu, this);
     } catch (error) {
       if (error instanceof Visible) return error;
@@ -719,11 +730,13 @@ export class Core implements Port, Interrupted {
     switch (outcome) {
       case 'next':
       case 'swapgs':
-      case 'popf':
       case 'cli':
         break;
+      case 'popf':
+        this.put('shadow', !scene.rules.shadowOfStiAlone && !wasOn && this.on);
+        break;
       case 'sti':
-        this.put('shadow', !wasOn);
+        this.put('shadow', scene.rules.stiShadow && !wasOn);
         break;
       case 'jump-indirect':
       case 'call-indirect':
@@ -742,15 +755,17 @@ export class Core implements Port, Interrupted {
         break;
       }
       case 'fence':
-        this.drain();
+        if (scene.rules.draining.has('fence')) this.drain();
         break;
       case 'serialise':
-        this.drain();
-        this.notes.push({ note: 'serialise', level: 0 });
+        if (scene.rules.draining.has('serialise')) this.drain();
+        if (scene.rules.serialising.has('instruction')) this.notes.push({ note: 'serialise', level: 0 });
         break;
       case 'iret':
         this.drain();
         leave(this);
+        this.put('shadow', this.on && ((!scene.rules.shadowOfStiAlone && !wasOn) || this.is('held')));
+        this.put('held', false);
         moved = !resumes;
         break;
       case 'int3':

@@ -9,7 +9,7 @@ import { FLAG, SELECTOR } from './cpu.js';
 import { CONTEXTS, Crash, Unknown, type ContextKind, type Interrupted } from './context.js';
 import { PERCPU } from '../../trap/kernel.js';
 
-export const EVENTS = ['irq', 'nmi', 'mc', 'db', 'signal', 'ipi', 'stop', 'release', 'release-serialise'] as const;
+export const EVENTS = ['irq', 'nmi', 'mc', 'db', 'signal', 'ipi', 'serialise', 'stop', 'release', 'release-serialise'] as const;
 export type Event = (typeof EVENTS)[number];
 
 const kindOf = (kind: ContextKind): number => CONTEXTS.indexOf(kind);
@@ -25,6 +25,11 @@ export function deliver(core: Interrupted, event: Event): boolean {
     case 'ipi':
       // The handler serialises and then acknowledges; that it serialises once more on its way out adds nothing, for
       // whoever waits for the acknowledgement has stored nothing in between.
+      if (!scene.rules.serialiseFirst) core.put('unserialised', true);
+      else if (scene.rules.serialising.has('ipi')) core.notes.push({ note: 'serialise', level: 0 });
+      return true;
+    case 'serialise':
+      core.put('unserialised', false);
       core.notes.push({ note: 'serialise', level: 0 });
       return true;
     case 'stop':
@@ -64,7 +69,7 @@ function nonMaskable(core: Interrupted): boolean {
     if (core.nmiLevel === 2) return false;
     interrupt(core, 'nmi', scene.gates.nmi, scene.ist('nmi', core.nmiLevel));
     core.nmiLevel++;
-    core.put('nmiBlocked', true);
+    core.put('nmiBlocked', scene.rules.nmiHeldBack);
     return true;
   }
   // In the last instructions of the first NMI Linux sees by the address that it must not be merely marked; that
@@ -97,6 +102,7 @@ function interrupt(core: Interrupted, kind: ContextKind, gate: Addr, stack: Addr
   enter(core, kind, old);
   cpu.flags &= ~(FLAG.if | FLAG.tf | FLAG.nt | FLAG.rf);
   core.rip = gate;
+  if (scene.rules.serialising.has('interrupt')) core.notes.push({ note: 'serialise', level: 0 });
 }
 
 /** An int3 retires; RIP is behind it. */
@@ -119,7 +125,7 @@ export function leave(core: Interrupted): void {
   if (gone.site >= 0) core.fault('target', 'the interrupt returned in the middle of its pass');
   if (gone.kind === kindOf('nmi')) core.nmiLevel--;
   core.put('nmiBlocked', false);
-  core.notes.push({ note: 'serialise', level: 0 });
+  if (core.scene.rules.serialising.has('iret')) core.notes.push({ note: 'serialise', level: 0 });
 }
 
 /** The kernel leaves the exception for the SIGTRAP handler, by IRET. */
@@ -151,14 +157,14 @@ function signal(core: Interrupted, kind: 'trap' | 'signal', handler: Addr): void
   cpu.r[2] = BigInt(uc);
   core.rip = handler;
   if (kind === 'signal') core.put('asyncBlocked', true);
-  if (kind === 'trap' && !scene.nodefer) core.put('trapBlocked', true);
+  if (kind === 'trap' && !scene.rules.nodefer) core.put('trapBlocked', true);
   if (cpu.ssp !== null) {
     // shstk_setup: a token (old SSP with bit 63), then the restorer's address.
     core.write(cpu.ssp - 8, 8, BigInt(cpu.ssp) | (1n << 63n));
     core.write(cpu.ssp - 16, 8, BigInt(scene.restorer));
     cpu.ssp -= 16;
   }
-  core.notes.push({ note: 'serialise', level: 0 });
+  if (scene.rules.serialising.has('delivery')) core.notes.push({ note: 'serialise', level: 0 });
 }
 
 const RT_SIGRETURN = 15n;
@@ -189,7 +195,7 @@ export function systemCall(core: Interrupted, wait: boolean): boolean {
   if (rip < 0) throw new Unknown('rt_sigreturn to a kernel address');
   core.rip = rip;
   core.drain();
-  if (scene.sigreturnSerialises) core.notes.push({ note: 'serialise', level: 0 });
+  if (scene.rules.serialising.has('sigreturn')) core.notes.push({ note: 'serialise', level: 0 });
   return false;
 }
 

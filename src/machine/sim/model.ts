@@ -100,7 +100,7 @@ export class Model {
     this.core = new Core(scene, options.grain);
     const bytes = scene.sites.flatMap((site) => (site.contents[0] as readonly number[]).map((value, i) => ({ at: site.at + i, value })));
     const written = new Set(ops.flatMap((op) => (op.op === 'store' ? op.bytes.map((_, i) => op.at + i) : [])));
-    this.text = new Text(options.fetch, options.chunk, bytes.filter(({ at }) => written.has(at)));
+    this.text = new Text(options.fetch, options.chunk, bytes.filter(({ at }) => written.has(at)), scene.rules);
     this.#partials.intern([]);
   }
 
@@ -182,9 +182,10 @@ export class Model {
     const [id, view, request, partial, ...windows] = this.#cpus.get(cpu) as unknown as [number, number, number, number, ...number[]];
     const node = this.core.node(id);
     const env = this.#envs.get(environment);
+    const { rules } = this.scene;
     const moves: Move[] = [];
-    const add = (outcome: Outcome, label: MoveLabel, change: { view?: number; request?: number; env?: Env; environment?: number; strict?: boolean } = {}) => {
-      moves.push(this.#apply(outcome, label, { cpu: { view: change.view ?? view, request: change.request ?? request, windows }, env: change.env ?? env, environment: change.environment ?? environment, strict: change.strict ?? false }));
+    const add = (outcome: Outcome, label: MoveLabel, change: { view?: number; request?: number; partial?: number; env?: Env; environment?: number; strict?: boolean } = {}) => {
+      moves.push(this.#apply(outcome, label, { cpu: { view: change.view ?? view, request: change.request ?? request, partial: change.partial ?? 0, windows }, env: change.env ?? env, environment: change.environment ?? environment, strict: change.strict ?? false }));
     };
     const run = (input: Input, key: string, change: { view?: number; strict?: boolean } = {}) =>
       add(this.#advance(id, input, key), { kind: 'run', stop: node.stop, at: node.stop === 'fetch' ? node.rip : node.at, bytes: input.bytes ?? null, value: input.value ?? null }, change);
@@ -232,9 +233,13 @@ export class Model {
       if (events.db && env.dbs > 0) event('db', this.#spent(environment, 'dbs'));
       if (events.signal) event('signal', environment);
     }
-    if (request === REQUEST.ipi && !between && node.interruptible) {
+    if (request === REQUEST.ipi && !between && (node.interruptible || !rules.ipiMasked)) {
       const outcome = this.#deliver(id, 'ipi');
-      if (outcome !== null) add(outcome, { kind: 'event', event: 'ipi' }, { request: REQUEST.none });
+      if (outcome !== null) add(outcome, { kind: 'event', event: 'ipi' }, { request: REQUEST.none, partial: rules.discard ? 0 : partial });
+    }
+    if (node.unserialised && !between) {
+      const outcome = this.#deliver(id, 'serialise');
+      if (outcome !== null) add(outcome, { kind: 'event', event: 'serialise' });
     }
     if (request === REQUEST.stop && !between && node.interruptible) {
       const outcome = this.#deliver(id, 'stop');
@@ -277,7 +282,7 @@ export class Model {
       }
       return;
     }
-    for (const { bytes, view: after, strict } of text.fetch(view, at, node.length, fixed)) run({ bytes }, `b${bytes.join()}`, { view: after, strict });
+    for (const { bytes, view: after, strict } of text.fetch(view, at, node.length, fixed, (bytes) => this.core.lengthOf(bytes))) run({ bytes }, `b${bytes.join()}`, { view: after, strict });
   }
 
   #advance(id: number, input: Input, key: string): Outcome {
@@ -294,7 +299,7 @@ export class Model {
   }
 
   /** An outcome of the core, put into time: windows, view, shared data. */
-  #apply(outcome: Outcome, label: MoveLabel, before: { cpu: { view: number; request: number; windows: readonly number[] }; env: Env; environment: number; strict: boolean }): Move {
+  #apply(outcome: Outcome, label: MoveLabel, before: { cpu: { view: number; request: number; partial: number; windows: readonly number[] }; env: Env; environment: number; strict: boolean }): Move {
     let { view } = before.cpu;
     let { env } = before;
     const windows = [...before.cpu.windows];
@@ -305,7 +310,7 @@ export class Model {
     if (outcome.writes.length > 0) env = { ...env, data: written(env.data, outcome.writes) };
     const dead = outcome.next < 0 || bad.some(({ property }) => !SOFT.has(property));
     return {
-      cpu: dead ? -1 : this.#cpu(outcome.next, view, before.cpu.request, 0, windows),
+      cpu: dead ? -1 : this.#cpu(outcome.next, view, before.cpu.request, before.cpu.partial, windows),
       environment: env === before.env ? before.environment : this.#envs.intern(env),
       bad,
       unknown: outcome.unknown,
@@ -363,16 +368,16 @@ export class Model {
     const env = this.#envs.get(environment);
     const moves: PatcherMove[] = [];
     const first = buffer[0];
-    if (first !== undefined) {
-      // TSO: stores reach memory in order, each at any time (SDM volume 3, 9.2.2).
-      const op = this.ops[first] as Op;
-      moves.push({ patcher: this.#patcher(pc, buffer.slice(1)), ...this.#commit(op, first, env), answered: false, op, flush: true });
+    // TSO: stores reach memory in order, each at any time (SDM volume 3, 9.2.2).
+    for (const oldest of this.scene.rules.storesInOrder ? buffer.slice(0, 1) : buffer) {
+      const op = this.ops[oldest] as Op;
+      moves.push({ patcher: this.#patcher(pc, buffer.filter((each) => each !== oldest)), ...this.#commit(op, oldest, env), answered: false, op, flush: true });
     }
     const op = this.ops[pc];
     if (op === undefined) return moves;
     const go = (change: { env?: Env; broadcast?: Broadcast; answered?: boolean } = {}) =>
       moves.push({
-        patcher: this.#patcher(pc + 1, []),
+        patcher: this.#patcher(pc + 1, buffer),
         environment: change.env === undefined ? environment : this.#envs.intern(change.env),
         broadcast: change.broadcast === undefined ? -1 : this.#broadcasts.intern(change.broadcast),
         answered: change.answered ?? false,
@@ -396,7 +401,7 @@ export class Model {
       }
       default:
         // Every way of reaching other CPUs goes through the kernel, and drains the sender's stores first.
-        if (first !== undefined) break;
+        if (first !== undefined && this.scene.rules.draining.has('sync')) break;
         if (op.op === 'send') go({ broadcast: { kind: 'request', what: REQUEST.ipi } });
         else if (op.op === 'stop') go({ broadcast: { kind: 'request', what: REQUEST.stop } });
         else if (op.op === 'wait' || op.op === 'stopped') go({ answered: true });
@@ -437,7 +442,7 @@ export class Model {
       case 'barrier': {
         const outcome = this.#deliver(node, 'ipi');
         invariant(outcome !== null, 'a thread answers membarrier wherever it is');
-        return this.#cpu(outcome.next, this.text.serialise(view), request, 0, windows);
+        return this.#cpu(outcome.next, this.scene.rules.serialising.has('barrier') ? this.text.serialise(view) : view, request, 0, windows);
       }
       case 'current':
         return this.#cpu(node, view, request, partial, windows.map((window) => ((window & WINDOW.live) !== 0 ? window | (what.mask << WINDOW.since) : window)));

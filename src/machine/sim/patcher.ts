@@ -64,7 +64,7 @@ export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions
           break;
         case 'sync':
           if (++syncs === dropSync) break;
-          if (scene.environment === 'user') ops.push({ ...origin, op: 'barrier' });
+          if (scene.environment === 'user' && scene.rules.barrierPassesHandlers) ops.push({ ...origin, op: 'barrier' });
           else ops.push({ ...origin, op: 'send' }, { ...origin, op: 'wait' });
           break;
         case 'stop':

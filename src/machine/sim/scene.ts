@@ -12,6 +12,7 @@ import { DATA, RECORD, TABLE, SLOT, emulationWord, slotWord, type Emulation } fr
 import { SITE_FORMS, emit } from '../../x86/forms.js';
 import { decode } from '../../x86/isa/decode.js';
 import { FLAG } from './cpu.js';
+import type { Rules } from './rules.js';
 import { regions, type Blob, type Region, type RegionKind, type Shared, type Write } from './memory.js';
 
 export type Environment = 'kernel' | 'user';
@@ -45,10 +46,20 @@ export interface SceneOptions {
   readonly userHandler: Code | null;
   /** Offset of the site in its cache line. */
   readonly offset: number;
-  readonly nodefer: boolean;
-  readonly sigreturnSerialises: boolean;
+  readonly rules: Rules;
+  /** What runs in place of the program under test, if anything. */
+  readonly program: SceneProgram | null;
   /** Bytes other than old, new and int3 that the protocol stores as an instruction of its own. */
   readonly planted: readonly (readonly number[])[];
+}
+
+/** A small program of its own, for a question about the machine and not about a protocol. */
+export interface SceneProgram {
+  /** Labels: `task` and `done`; `irq`, `nmi`, `trap`, `signal`, `restorer` where there are such events. Outside: `f`, `table`. */
+  readonly program: Program;
+  readonly target: (name: string) => Program;
+  /** Words behind `table` that it writes. */
+  readonly words: readonly number[];
 }
 
 export interface Events {
@@ -84,8 +95,7 @@ export class Scene {
   readonly nmiRaw: boolean;
   readonly tso: boolean;
   readonly shadowStacks: boolean;
-  readonly nodefer: boolean;
-  readonly sigreturnSerialises: boolean;
+  readonly rules: Rules;
   readonly blobs: Blob[] = [];
   readonly regions: readonly Region[];
   readonly shared: Shared;
@@ -111,7 +121,7 @@ export class Scene {
 
   constructor(options: SceneOptions) {
     this.options = options;
-    ({ environment: this.environment, events: this.events, nmiRaw: this.nmiRaw, tso: this.tso, shadowStacks: this.shadowStacks, nodefer: this.nodefer, sigreturnSerialises: this.sigreturnSerialises } = options);
+    ({ environment: this.environment, events: this.events, nmiRaw: this.nmiRaw, tso: this.tso, shadowStacks: this.shadowStacks, rules: this.rules } = options);
     const kernel = options.environment === 'kernel';
     this.#space = kernel ? KERNEL : USER;
     const { text } = this.#space;
@@ -121,7 +131,7 @@ export class Scene {
     const siteAt = text + 0x2000 + options.offset;
     for (const [name, distance] of Object.entries(DISTANCES)) {
       const at = siteAt + 5 + distance;
-      this.#add(name, at, targetCode(name), {}, []);
+      this.#add(name, at, options.program?.target(name) ?? targetCode(name), {}, []);
       this.#targets.set(at, TARGETS.indexOf(name as TargetName));
       this.#probes.add(at);
     }
@@ -139,7 +149,7 @@ export class Scene {
     this.#blob('f', siteAt, [...(contents[0] as number[]), ...(kind === 'call' ? [0xc3] : [])], [], [{ offset: 0, rule: { kind: 'call', base: 'rsp', offset: 8 } }]);
     this.#labels.set('f', siteAt);
 
-    const program = this.#add('program', text + 0x1000, kernel ? kernelProgram() : userProgram(), { f: siteAt }, []);
+    const program = this.#add('program', text + 0x1000, options.program?.program ?? (kernel ? kernelProgram() : userProgram()), { f: siteAt, table: this.#space.data }, []);
     for (const name of ['probe', 'irq.probe']) if (program.has(name)) this.#probes.add(program.get(name) as Addr);
     this.#unclaimed = this.#add('unclaimed', text + 0x5000, [label('unclaimed'), ['ud2']], {}, []).get('unclaimed') as Addr;
     this.#nmiTail = [program.get('nmi.tail') ?? 0, program.get('nmi.end') ?? 0];
@@ -167,7 +177,7 @@ export class Scene {
       entry = handlerAt;
     }
     const gate = (name: string): Addr => program.get(name) ?? 0;
-    this.gates = { trap: entry || this.#unclaimed, irq: gate('irq'), nmi: gate('nmi'), mc: gate('mc'), db: gate('db'), signal: gate('signal') };
+    this.gates = { trap: gate('trap') || entry || this.#unclaimed, irq: gate('irq'), nmi: gate('nmi'), mc: gate('mc'), db: gate('db'), signal: gate('signal') };
 
     const list: { name: string; kind: RegionKind; at: Addr; bytes: number }[] = [{ name: 'stack', kind: 'stack', at: this.#space.stack, bytes: STACK_BYTES[options.environment] }];
     if (kernel) {
@@ -188,6 +198,7 @@ export class Scene {
     const mutable = new Set<number>();
     for (let update = 1; update <= options.updates; update++) for (const { word } of this.publish(update, initial)) mutable.add(word);
     if (options.tornDown) for (const { word } of this.retire()) mutable.add(word);
+    for (const word of options.program?.words ?? []) mutable.add(word);
     this.shared = { at: this.#space.data, initial, mutable, sink, targets: targetWords };
 
     const stack = this.#space.stack + STACK_BYTES[options.environment];

@@ -17,6 +17,7 @@
 import type { Addr } from '../../base/addr.js';
 import { LINE } from '../../base/addr.js';
 import { ValueTable } from './intern.js';
+import { RULES, type Rules } from './rules.js';
 
 export const FETCH_LEVELS = ['F0', 'F1', 'F1d', 'F1a', 'F2', 'F3', 'F4'] as const;
 export type FetchLevel = (typeof FETCH_LEVELS)[number];
@@ -55,9 +56,11 @@ export class Text {
   readonly #committed = new Map<number, number[]>();
   readonly #serialised: number[] = [];
   readonly #fetched = new Map<string, readonly Fetched[]>();
+  readonly #rules: Pick<Rules, 'int3Exempt' | 'strictByByte'>;
 
-  constructor(level: FetchLevel, chunk: Chunk, bytes: readonly { readonly at: Addr; readonly value: number }[]) {
+  constructor(level: FetchLevel, chunk: Chunk, bytes: readonly { readonly at: Addr; readonly value: number }[], rules: Pick<Rules, 'int3Exempt' | 'strictByByte'> = RULES) {
     this.level = level;
+    this.#rules = rules;
     const sorted = [...bytes].sort((a, b) => a.at - b.at);
     this.patchable = sorted.map(({ at }) => at);
     this.#initial = sorted.map(({ value }) => value);
@@ -140,22 +143,24 @@ export class Text {
     return (this.#serialised[view] ??= this.#views.intern(this.#views.get(view).map((versions) => [versions.at(-1) as readonly number[]])));
   }
 
-  /** All ways to fetch the `length` bytes from `at` as one event; `fixed` gives the bytes that never change. */
-  fetch(view: number, at: Addr, length: number, fixed: (at: Addr) => number): readonly Fetched[] {
+  /**
+   * All ways to fetch the `length` bytes from `at` as one event; `fixed` gives the bytes that never change, `own` how many of
+   * those that were fetched belong to the instruction.
+   */
+  fetch(view: number, at: Addr, length: number, fixed: (at: Addr) => number, own: (bytes: readonly number[]) => number): readonly Fetched[] {
     const key = `${view}:${at}:${length}`;
     let ways = this.#fetched.get(key);
-    if (ways === undefined) this.#fetched.set(key, (ways = this.#fetch(view, at, length, fixed)));
+    if (ways === undefined) this.#fetched.set(key, (ways = this.#fetch(view, at, length, fixed, own)));
     return ways;
   }
 
-  #fetch(view: number, at: Addr, length: number, fixed: (at: Addr) => number): readonly Fetched[] {
+  #fetch(view: number, at: Addr, length: number, fixed: (at: Addr) => number, own: (bytes: readonly number[]) => number): readonly Fetched[] {
     const chunks = this.#views.get(view);
     const used: number[] = [];
     for (let i = 0; i < length; i++) {
       const c = this.#chunkOf[this.#index.get(at + i) ?? -1];
       if (c !== undefined && !used.includes(c)) used.push(c);
     }
-    const strict = this.level === 'F4' && this.#breaksStrictRule(chunks, at, length);
     const ways = new Map<string, Fetched>();
     const choice = new Map<number, number>();
     const choose = (n: number): void => {
@@ -176,6 +181,7 @@ export class Text {
       const after = this.level === 'F2'
         ? this.#views.intern(chunks.map((versions, c) => versions.slice(choice.get(c) ?? 0)))
         : view;
+      const strict = this.level === 'F4' && this.#breaksStrictRule(chunks, at, own(bytes));
       ways.set(`${after}:${bytes.join()}`, { bytes, view: after, strict });
     };
     choose(0);
@@ -184,11 +190,13 @@ export class Text {
 
   /** A byte that changed since the mark may be executed only as the first one of an instruction, between int3 and one other value. */
   #breaksStrictRule(chunks: View, at: Addr, length: number): boolean {
+    const { int3Exempt, strictByByte } = this.#rules;
     for (let i = 0; i < length; i++) {
       const index = this.#index.get(at + i);
       if (index === undefined) continue;
+      if (!strictByByte && (chunks[this.#chunkOf[index] as number] as readonly unknown[]).length > 1) return true;
       const values = new Set((chunks[this.#chunkOf[index] as number] as readonly (readonly number[])[]).map((version) => version[this.#placeOf[index] as number]));
-      if (values.size > 2 || (values.size === 2 && !(i === 0 && values.has(0xcc)))) return true;
+      if (values.size > 2 || (values.size === 2 && !(int3Exempt && i === 0 && values.has(0xcc)))) return true;
     }
     return false;
   }

@@ -1,0 +1,114 @@
+// Everything that a small program can end in: a litmus test asks not whether a property holds but which of its
+// outcomes the machine allows. The programs run on the same model as the protocols; an outcome is what its registers
+// say once every CPU is done, or the first bytes that were executed and are no instruction of the site.
+
+import { invariant } from '../../base/invariant.js';
+import type { Core } from '../../machine/sim/core.js';
+import { Model, REQUEST, type ModelOptions } from '../../machine/sim/model.js';
+import { compile, type Op } from '../../machine/sim/patcher.js';
+import type { Write } from '../../machine/sim/memory.js';
+import { RULES, type Rules } from '../../machine/sim/rules.js';
+import { Scene, type Environment, type Events, type SceneProgram, type SiteShape } from '../../machine/sim/scene.js';
+import type { Chunk, FetchLevel, StoreWidth } from '../../machine/sim/text.js';
+import type { Step } from '../../plan/protocol.js';
+
+/** A program that CPUs run while the patcher takes some steps. */
+export interface Litmus {
+  readonly environment: Environment;
+  readonly site: SiteShape;
+  /** Of the site in its cache line. */
+  readonly offset: number;
+  readonly steps: readonly Step[];
+  readonly updates: number;
+  /** Words of the shared data that the patcher writes after that. */
+  readonly writes?: readonly Write[];
+  readonly program: SceneProgram;
+  readonly events?: readonly (keyof Events)[];
+  /** NMIs nest on stacks of their own instead of being marked. */
+  readonly nmiRaw?: boolean;
+  readonly cpus?: number;
+  /** The outcome in a core that is done. */
+  readonly read: (core: Core) => string;
+}
+
+export interface LitmusMachine {
+  readonly fetch: FetchLevel;
+  readonly chunk: Chunk;
+  readonly store: StoreWidth;
+  readonly tso: boolean;
+  readonly rules: Rules;
+}
+
+export const LITMUS_MACHINE: LitmusMachine = { fetch: 'F3', chunk: 'byte', store: 'line', tso: true, rules: RULES };
+
+/** More states than any of these programs has: one that exceeds it is no litmus test. */
+const MOST = 2_000_000;
+
+/** All outcomes, sorted. */
+export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): string[] {
+  const { fetch, chunk, store, tso, rules } = { ...LITMUS_MACHINE, ...machine };
+  const on = (name: keyof Events) => litmus.events?.includes(name) ?? false;
+  const scene = new Scene({
+    environment: litmus.environment,
+    site: litmus.site,
+    passes: 1,
+    updates: litmus.updates,
+    events: { irq: on('irq'), nmi: on('nmi'), mc: on('mc'), db: on('db'), preempt: on('preempt'), signal: on('signal') },
+    nmiRaw: litmus.nmiRaw ?? false,
+    tso,
+    shadowStacks: false,
+    tornDown: false,
+    kernelHandler: null,
+    userHandler: null,
+    offset: litmus.offset,
+    rules,
+    program: litmus.program,
+    planted: [],
+  });
+  // Without the return of the update: no promise is asked for that a pass could break.
+  const steps = compile(scene, { steps: litmus.steps, store, dropSync: null }).filter(({ op }) => op !== 'return');
+  const ops: Op[] = [...steps, ...(litmus.writes ?? []).map((write) => ({ op: 'write', write, step: -1, update: 1, why: 'the steps are done' }) as const)];
+  // Plain steps, so that events come between any two instructions, also between a fetch and its retirement.
+  const options: ModelOptions = { fetch, chunk, grain: { plain: true, split: true }, nmis: on('nmi') ? 2 : 0, mcs: 0, dbs: 0 };
+  return search(new Model(scene, ops, options), litmus);
+}
+
+function search(model: Model, { cpus = 1, read }: Litmus): string[] {
+  const found = new Set<string>();
+  const seen = new Set<string>();
+  const queue: Int32Array[] = [];
+  const visit = (state: Int32Array): void => {
+    const key = state.join();
+    if (seen.has(key)) return;
+    invariant(seen.size <= MOST, 'a litmus program is small');
+    seen.add(key);
+    queue.push(state);
+  };
+  visit(model.initial(cpus));
+  for (let state = queue.pop(); state !== undefined; state = queue.pop()) {
+    const [patcher, environment, ...running] = state as unknown as [number, number, ...number[]];
+    for (const [i, cpu] of running.entries()) {
+      for (const move of model.moves(cpu, environment)) {
+        invariant(move.unknown === null, `a litmus program keeps to what the simulator knows: ${move.unknown}`);
+        const [bad] = move.bad;
+        if (bad !== undefined && move.cpu < 0) {
+          found.add(`${bad.property}: ${bad.text}`);
+          continue;
+        }
+        visit(state.map((id, at) => (at === 1 ? move.environment : at === 2 + i ? move.cpu : id)));
+      }
+    }
+    const asked = running.some((cpu) => model.requestOf(cpu) !== REQUEST.none);
+    for (const move of model.patcherMoves(patcher, environment)) {
+      if (move.answered && asked) continue;
+      visit(Int32Array.from([move.patcher, move.environment, ...running.map((cpu) => (move.broadcast < 0 ? cpu : model.broadcast(move.broadcast, cpu)))]));
+    }
+    if (running.every((cpu) => model.nodeOf(cpu).done)) {
+      found.add(running.map((cpu) => {
+        model.core.load(model.nodeOf(cpu).id);
+        return read(model.core);
+      }).join(' | '));
+    }
+  }
+  return [...found].sort();
+}
