@@ -1,0 +1,172 @@
+// The programs that are measured, as C and assembler text: loops of calls that differ in nothing but the call, and
+// key after key with as many sites as wanted, at a stated distance. They are compiled when the benchmark runs.
+
+/** How calls are made in a loop; `site` is the one that is patched, left alone and emptied in turn. */
+export const WAYS = {
+  direct: { name: 'direct call', body: 'call bench_target' },
+  copy: { name: 'direct call, a second copy of the loop (control)', body: 'call bench_target' },
+  site: { name: '', body: 'call __SCT__bench_key' },
+  guard: { name: 'test of a flag, then a direct call', body: 'cmpb $0, bench_flag(%rip)\n\tje 9f\n\tcall bench_target\n9:' },
+  pointer: { name: 'function pointer, near target', body: 'call *bench_near(%rip)' },
+  far: { name: 'function pointer, target in another object', body: 'call *bench_far(%rip)' },
+  plt: { name: 'PLT: call of a stub that jumps through the GOT', body: 'call bench_plt' },
+  noplt: { name: '-fno-plt: call through the GOT', body: 'call *bench_got(%rip)' },
+  retpoline: { name: 'retpoline', body: 'mov bench_near(%rip), %r11\n\tcall bench_thunk' },
+} as const;
+export type Way = keyof typeof WAYS;
+
+/** What the loops are made of besides the call. */
+export const SHAPES = {
+  tight: { name: 'one call in a loop', calls: 1, work: '' },
+  four: { name: 'four calls in a loop, each waiting for the last', calls: 4, work: '' },
+  work: { name: 'four calls in a loop, eight additions between them', calls: 4, work: '\n' + [8, 9, 10, 11, 8, 9, 10, 11].map((r) => `\tadd $1, %r${r}`).join('\n') },
+  many: { name: '4,096 calls one after the other', calls: 4096, work: '' },
+} as const;
+export type Shape = keyof typeof SHAPES;
+
+function loop(name: string, calls: number, way: string, work: string): string {
+  // Same place in its page for each: where a loop lies outweighs what it calls. The counter survives every callee.
+  return `
+	.balign 4096
+	.globl ${name}
+	.type ${name}, @function
+${name}:
+	push %rbx
+	mov %rdi, %rbx
+	xor %eax, %eax
+	.balign 64
+1:
+	.rept ${calls}
+	${way}${work}
+	.endr
+	dec %rbx
+	jnz 1b
+	pop %rbx
+	ret
+	.size ${name}, . - ${name}`;
+}
+
+/** Pointers that the loop of changing targets goes through; more than any predictor keeps. */
+export const POINTERS = 1 << 16;
+
+const changing = (name: string): string => `
+	.balign 4096
+	.globl ${name}
+	.type ${name}, @function
+${name}:
+	push %rbx
+	mov %rdi, %rbx
+	xor %eax, %eax
+	lea bench_pointers(%rip), %rdx
+	.balign 64
+1:
+	mov %ebx, %ecx
+	and $${POINTERS - 1}, %ecx
+	call *(%rdx,%rcx,8)
+	dec %rbx
+	jnz 1b
+	pop %rbx
+	ret
+	.size ${name}, . - ${name}`;
+
+/** Assembler text as C has it. */
+const assembler = (text: string): string => `__asm__(\n${text.split('\n').map((line) => JSON.stringify(`${line}\n`)).join('\n')});`;
+
+export function callsSource(): string {
+  const loops = Object.entries(SHAPES).flatMap(([shape, { calls, work }]) => Object.entries(WAYS).map(([way, { body }]) => loop(`bench_${shape}_${way}`, calls, body, work)));
+  return `#include <static_call.h>
+#define HIDDEN __attribute__((visibility("hidden")))
+HIDDEN void bench_target(void);
+HIDDEN void bench_other(void);
+DEFINE_STATIC_CALL(bench_key, bench_target);
+STATIC_CALL_TARGET(bench_key, bench_other);
+HIDDEN volatile unsigned char bench_flag = 1;
+HIDDEN void (*bench_near)(void) = bench_target;
+HIDDEN void (*bench_far)(void) = bench_target;
+HIDDEN void (*bench_got)(void) = bench_target;
+HIDDEN void (*bench_pointers[${POINTERS}])(void);
+
+/* All pointers are one target, or by a fixed sequence of chance one of two. */
+void bench_mix(int mixed)
+{
+	unsigned int state = 12345;
+	for (int i = 0; i < ${POINTERS}; i++) {
+		state = state * 1664525u + 1013904223u;
+		bench_pointers[i] = mixed && (state >> 31) ? bench_other : bench_target;
+	}
+}
+
+/* Where the loops find the target that lies in another object. */
+void bench_aim(long long far)
+{
+	bench_far = bench_got = (void (*)(void))far;
+}
+
+${assembler(`
+	.text
+	.balign 64
+	.globl bench_target
+	.hidden bench_target
+	.type bench_target, @function
+bench_target:
+	add $1, %rax
+	ret
+	.size bench_target, . - bench_target
+	.balign 64
+	.globl bench_other
+	.hidden bench_other
+	.type bench_other, @function
+bench_other:
+	add $1, %rax
+	ret
+	.size bench_other, . - bench_other
+	.balign 64
+bench_plt:
+	jmp *bench_got(%rip)
+	.balign 64
+bench_thunk:
+	call 2f
+3:	pause
+	lfence
+	jmp 3b
+2:	mov %r11, (%rsp)
+	ret${[...loops, changing('bench_changing')].join('')}`)}
+`;
+}
+
+/**
+ * A key of many sites: functions of one call each, a stated number of bytes from each other, and their table as
+ * objtool would write it, so that a million of them need not be found by decoding.
+ */
+export function sitesSource(count: number, apart: number): string {
+  return `#include <static_call.h>
+__attribute__((noinline)) void many_a(void) { __asm__ volatile(""); }
+__attribute__((noinline)) void many_b(void) { __asm__ volatile("" ::: "memory"); }
+DEFINE_STATIC_CALL(many, many_a);
+STATIC_CALL_TARGET(many, many_b);
+${assembler(`
+	.text
+	.balign 4096
+	.globl many_sites
+	.type many_sites, @function
+many_sites:
+	.rept ${count}
+9:	call __SCT__many
+	ret
+	.skip ${apart - 6}, 0xcc
+	.pushsection .static_call_sites, "aw"
+	.long 9b - ., __SCK__many - .
+	.popsection
+	.endr
+	.size many_sites, . - many_sites`)}
+`;
+}
+
+/** Functions that XRay instruments, two sleds each; xray.c measures them. */
+export function xraySource(count: number): string {
+  const numbers = Array.from({ length: count }, (_, i) => i);
+  return `${numbers.map((i) => `__attribute__((noinline, xray_always_instrument)) void f${i}(void) { __asm__ volatile(""); }`).join('\n')}
+void (*const functions[])(void) = {${numbers.map((i) => `f${i}`).join(', ')}};
+const int count = ${count};
+`;
+}

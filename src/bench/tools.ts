@@ -1,0 +1,50 @@
+// Compilers and the peers' programs: found on the path, started, and named with the package that brings them
+// where they are missing. Nothing is downloaded.
+
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findCompiler } from '../app/build.js';
+import { Fault } from '../base/fault.js';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const INCLUDE = fileURLToPath(new URL('../../include', import.meta.url));
+/** The native halves, which are compiled when the benchmark runs. */
+export const SOURCES = fileURLToPath(new URL('../../bench', import.meta.url));
+
+/** First line of what it says of its version, or null if it cannot be started. */
+export function versionOf(command: string, env: Environment): string | null {
+  const done = spawnSync(command, ['--version'], { encoding: 'utf8', env });
+  return done.error || done.status !== 0 ? null : (done.stdout.split('\n')[0] ?? '');
+}
+
+/** A folder of generated sources and what was made of them. */
+export class Workshop {
+  readonly folder: string;
+  readonly env: Environment;
+  readonly compiler: readonly string[];
+
+  /** @throws Fault `no-compiler` */
+  constructor(folder: string, env: Environment) {
+    this.folder = folder;
+    this.env = env;
+    this.compiler = findCompiler(env);
+  }
+
+  write(name: string, content: string): string {
+    const path = join(this.folder, name);
+    writeFileSync(path, content);
+    return path;
+  }
+
+  /** @throws Fault `compile-failed` */
+  shared(name: string, source: string, ...flags: readonly string[]): string {
+    const output = join(this.folder, `${name}.so`);
+    const [command, ...words] = [...this.compiler, '-O2', '-g0', '-fPIC', '-shared', `-I${INCLUDE}`, ...flags, source, '-o', output, '-lpthread'];
+    const done = spawnSync(command!, words, { encoding: 'utf8', env: this.env });
+    if (done.error || done.status !== 0) throw new Fault('compile-failed', `${command} ended with status ${done.status}\n${done.error?.message ?? done.stderr.trim()}`);
+    return output;
+  }
+}

@@ -1,0 +1,323 @@
+// Groups 2 to 4: what an update costs, the pause that a running thread sees, and the traps. A round visits every
+// program (a key of so many sites, under one writer) and takes a sample of each protocol between two of the bare
+// operations it is held against. Before each sample of a "running" row every hot thread must have moved: a thread
+// that is not on a CPU needs no interrupt, and everything looks fifty times cheaper than it is.
+
+import { copyFileSync, readFileSync } from 'node:fs';
+import { openWith } from '../app/open.js';
+import type { Program } from '../app/program.js';
+import type { Keys, ProtocolName } from '../app/types.js';
+import { Fault } from '../base/fault.js';
+import type { Native } from '../machine/process/native.js';
+import type { WriterName } from '../machine/process/text.js';
+import type { Driver } from './driver.js';
+import { sitesSource } from './programs.js';
+import { median, present, Samples, type Missing, type Row, type Table } from './result.js';
+import type { Workshop } from './tools.js';
+import { XRAY_MISSING, type Xray } from './xray.js';
+
+/** Bytes from one site to the next. */
+export const APART = 32;
+
+export interface UpdatesOptions {
+  /** What the driver and the compiler are loaded with. */
+  readonly native: Native;
+  /** What the updates go through: the same, unless a test slows it. */
+  readonly through: Native;
+  readonly driver: Driver;
+  readonly workshop: Workshop;
+  readonly xray: Xray | null;
+  readonly cpus: number;
+  /** Numbers of sites. */
+  readonly sizes: readonly number[];
+  /** Milliseconds for each number of threads. */
+  readonly budget: number;
+  readonly signal: AbortSignal;
+}
+
+interface Subject {
+  readonly sites: number;
+  readonly writer: WriterName;
+  readonly app: Program<Keys>;
+  readonly at: number;
+  readonly protocols: readonly ProtocolName[];
+  /** Visited in every n-th round. */
+  readonly every: number;
+  next: 'many_a' | 'many_b';
+}
+
+/** Writers and protocols that are measured; store through /proc/self/mem is refused unless its assumption is accepted. */
+const WRITERS: Readonly<Record<WriterName, readonly ProtocolName[]>> = { alias: ['int3', 'store'], procmem: ['int3'] };
+/** Bare synchronisations that the protocol cannot do without. */
+const SYNCS: Readonly<Record<ProtocolName, number>> = { int3: 3, store: 1 };
+/** Beyond this the procmem writer is not measured: it copies the whole text three times. */
+const PROCMEM_MOST = 100_000;
+
+function openSubjects({ native, through, workshop, sizes }: UpdatesOptions): Subject[] {
+  return sizes.flatMap((sites) => {
+    const source = workshop.write(`sites${sites}.c`, sitesSource(sites, APART));
+    const built = workshop.shared(`sites${sites}`, source);
+    return (Object.keys(WRITERS) as WriterName[]).flatMap((writer): Subject[] => {
+      if (writer === 'procmem' && sites > PROCMEM_MOST) return [];
+      // A copy each: one object is one text, which has one writer.
+      const path = built.replace(/\.so$/, `-${writer}.so`);
+      copyFileSync(built, path);
+      const at = native.symbol(native.load(path), 'many_sites');
+      if (at === 0) throw new Fault('not-loaded', 'the measured program has no many_sites', { at: path });
+      const app = openWith(through, path, { writer });
+      return [{ sites, writer, app, at, protocols: WRITERS[writer], every: sites >= 1_000_000 ? 25 : sites >= 100_000 ? 5 : 1, next: 'many_b' }];
+    });
+  });
+}
+
+function update(subject: Subject, protocol: ProtocolName): { readonly traps: number } {
+  const done = subject.app.update({ many: subject.next }, { protocol });
+  subject.next = subject.next === 'many_a' ? 'many_b' : 'many_a';
+  return done;
+}
+
+/** Function-call interrupts so far, of all CPUs; null where that cannot be read. */
+export function functionCallInterrupts(): number | null {
+  try {
+    const line = readFileSync('/proc/interrupts', 'latin1').split('\n').find((l) => l.trimStart().startsWith('CAL:'));
+    return line ? (line.match(/\d+/g) ?? []).reduce((sum, n) => sum + Number(n), 0) : null;
+  } catch {
+    return null;
+  }
+}
+
+const THREADS = ['no thread running', 'one thread running', 'two threads running'] as const;
+/** A thread that another program keeps from its CPU is waited for, so many times the driver's patience. */
+const LOOKS = 5;
+/** Updates between two readings of /proc/interrupts. */
+const COUNTED = 20;
+
+/** What was taken while `threads` threads ran: samples, and the pauses of the same samples. */
+interface Section {
+  readonly samples: Samples;
+  readonly pauses: Samples;
+  readonly interrupts: ReadonlyMap<string, number>;
+  readonly missing: readonly Missing[];
+}
+
+const rowId = (s: Pick<Subject, 'sites' | 'writer'>, what: string): string => `${s.sites}/${s.writer}/${what}`;
+
+async function section(options: UpdatesOptions, subjects: readonly Subject[], threads: 0 | 1 | 2): Promise<Section> {
+  const { driver, xray, cpus, budget, signal } = options;
+  const samples = new Samples();
+  const pauses = new Samples();
+  const interrupts = new Map<string, number>();
+  const refused = (why: string): Section => ({ samples: new Samples(), pauses: new Samples(), interrupts: new Map(), missing: [{ what: `rows with ${THREADS[threads]}`, why }] });
+  if (threads > 0 && cpus < 2) return refused('needs a second CPU');
+  let stalled = false;
+  const sample = (id: string, body: () => number | void): void => {
+    for (let looks = 0; threads > 0 && !stalled && !driver.moving(); looks++) stalled = looks === LOOKS;
+    if (stalled) return;
+    driver.longest();
+    const from = performance.now();
+    const told = body();
+    const ns = (performance.now() - from) * 1e6;
+    const own = told ?? ns;
+    if (own < 0) throw new Fault('no-membarrier', `the bare operation ${id} is refused`);
+    samples.add(id, own);
+    if (threads > 0) pauses.add(id, driver.longest());
+  };
+  // Two threads on one CPU take turns, and to see both move takes some milliseconds: fewer programs then.
+  const visited = threads === 2 ? subjects.filter((s) => s.sites === 1 || s.sites === 10_000) : subjects;
+  const visit = (subject: Subject): void => {
+    driver.run(subject.at, subject.sites, APART);
+    for (let k = 0; k < 2; k++) {
+      for (const protocol of subject.protocols) {
+        sample(rowId(subject, `sync${SYNCS[protocol]}`), () => driver.barrier(SYNCS[protocol]));
+        sample(rowId(subject, `sync${SYNCS[protocol]}copy`), () => driver.barrier(SYNCS[protocol]));
+        sample(rowId(subject, protocol), () => {
+          const { traps } = update(subject, protocol);
+          if (protocol === 'int3') samples.add(rowId(subject, 'traps'), traps);
+        });
+      }
+    }
+    driver.park();
+  };
+  const peers = (): void => {
+    const one = subjects[0]!;
+    driver.run(one.at, one.sites, APART);
+    for (let k = 0; k < 2; k++) {
+      sample('sync1', () => driver.barrier(1));
+      sample('sync3', () => driver.barrier(3));
+      sample('mprotect', () => driver.mprotect());
+      sample('swap', () => driver.swap());
+      if (threads > 0) {
+        sample('stop', () => driver.stop());
+        sample('nothing', () => {
+          for (const until = performance.now() + 0.05; performance.now() < until; );
+        });
+      }
+    }
+    driver.park();
+  };
+
+  driver.start(threads, cpus);
+  try {
+    const end = performance.now() + budget;
+    for (let round = 0; round < 3 || (performance.now() < end && !signal.aborted); round++) {
+      for (const subject of visited) if (round % subject.every === 0) visit(subject);
+      peers();
+      // XRay's own thread takes the CPU for its samples; ours sleep.
+      if (xray && threads < 2) for (const ns of await xray.patch(threads === 1)) samples.add('xray', ns);
+      if (stalled) return refused('a thread that should run was not on a CPU just before a sample');
+    }
+    for (const subject of visited) {
+      if (subject.sites > 10_000) continue;
+      driver.run(subject.at, subject.sites, APART);
+      for (const protocol of subject.protocols) {
+        const before = functionCallInterrupts();
+        for (let k = 0; k < COUNTED; k++) update(subject, protocol);
+        const after = functionCallInterrupts();
+        if (before !== null && after !== null) interrupts.set(rowId(subject, protocol), (after - before) / COUNTED);
+      }
+      driver.park();
+    }
+  } finally {
+    driver.end();
+  }
+  return { samples, pauses, interrupts, missing: [] };
+}
+
+const number = (n: number): string => n.toLocaleString('en-US');
+const sitesOf = (n: number): string => (n === 1 ? '1 site' : `${number(n)} sites`);
+const PEERS = {
+  sync1: 'one bare membarrier',
+  sync3: 'three bare membarriers',
+  mprotect: 'mprotect, one store, mprotect back',
+  swap: 'a page copied, changed and swapped in',
+  stop: 'every thread stopped by a signal, one store',
+} as const;
+
+/** One table: every key and protocol against the synchronisations it cannot do without. */
+function updateTable(threads: 0 | 1 | 2, { samples, interrupts, missing }: Section, subjects: readonly Subject[], xray: Xray | null): Table {
+  const rows: (Row | null)[] = [];
+  let noise: number | null = null;
+  for (const subject of subjects) {
+    for (const protocol of subject.protocols) {
+      const floor = rowId(subject, `sync${SYNCS[protocol]}`);
+      const id = rowId(subject, protocol);
+      const control = samples.row(`${floor}copy`, '', { to: floor });
+      if (control?.ratio) noise = Math.max(noise ?? 0, Math.abs(control.ratio.value - 1) + control.ratio.spread);
+      const counted = interrupts.get(id);
+      const [own, bare] = [samples.of(id), samples.of(floor)];
+      rows.push(
+        samples.row(id, `${sitesOf(subject.sites)}, ${protocol}, ${subject.writer}`, {
+          to: floor,
+          ours: true,
+          ...(counted === undefined ? {} : { interrupts: counted }),
+          ...(subject.sites >= 1000 && own.length > 0 ? { more: { 'ns a site beyond the bare ones': Math.max(0, median(own) - median(bare)) / subject.sites } } : {}),
+        }),
+      );
+    }
+  }
+  for (const [id, name] of Object.entries(PEERS)) rows.push(samples.row(id, name, { to: 'sync1' }));
+  if (xray) rows.push(samples.row('xray', `XRay, ${number(xray.functions)} functions of two sleds`, { to: 'sync1' }));
+  return {
+    group: 'update',
+    title: `An update: ${THREADS[threads]}`,
+    about: `Sites ${APART} bytes apart. The ratio of ours is to the bare membarriers that the protocol needs (int3 three, store one), of the others to one; it is taken within a round.`,
+    noise,
+    rows: present(rows),
+    missing: [...missing, ...(xray || threads === 2 ? [] : [XRAY_MISSING])],
+  };
+}
+
+/** Ten thousand of each, in the same rounds. */
+function xrayTable({ samples }: Section, subjects: readonly Subject[], xray: Xray): Table | null {
+  const same = subjects.filter((s) => s.sites === xray.functions);
+  const rows = present([
+    samples.row('xray', `XRay, ${number(xray.functions)} functions of two sleds`),
+    ...same.flatMap((s) => s.protocols.map((protocol) => samples.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, { to: 'xray', ours: true }))),
+  ]);
+  return rows.length < 2 ? null : { group: 'update', title: 'Against XRay: one thread running', about: 'All functions patched or unpatched, all sites retargeted, in the same rounds.', noise: null, rows, missing: [] };
+}
+
+function pauseTable({ pauses, missing }: Section, subjects: readonly Subject[]): Table {
+  return {
+    group: 'pause',
+    title: 'The pause: the longest gap between two passes of the running thread, while',
+    about: 'The thread calls through one site after the other; each sample is the longest time from one pass to the next during one update.',
+    noise: null,
+    rows: present([
+      pauses.row('nothing', 'nothing happens for 50 us'),
+      ...subjects.flatMap((s) => s.protocols.map((protocol) => pauses.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, { to: rowId(s, `sync${SYNCS[protocol]}`), ours: true }))),
+      ...Object.entries(PEERS).map(([id, name]) => pauses.row(id, name, { to: 'sync1' })),
+    ]),
+    missing,
+  };
+}
+
+/** Calls emulated while an update is held open, after its traps are planted and before anything else is written. */
+function trapTable({ through, driver, workshop, budget, signal }: UpdatesOptions, running: Section, subjects: readonly Subject[]): Table {
+  const source = workshop.write('held.c', sitesSource(1, APART));
+  const path = workshop.shared('held', source);
+  const samples = new Samples();
+  let held: (() => void) | null = null;
+  const native: Native = {
+    ...through,
+    call: (name, ...args) => {
+      if (name === 'membarrier' && held) {
+        const body = held;
+        held = null;
+        body();
+      }
+      return through.call(name, ...args);
+    },
+  };
+  const app = openWith(native, path, { writer: 'alias' });
+  try {
+    const at = native.symbol(native.load(path), 'many_sites');
+    const end = performance.now() + budget / 4;
+    for (let round = 0; round < 20 || (performance.now() < end && !signal.aborted); round++) {
+      held = () => {
+        samples.add('emulated', driver.call(at, 50) / 50);
+        samples.add('getpid', driver.getpid(50) / 50);
+      };
+      app.update({ many: round % 2 === 0 ? 'many_b' : 'many_a' });
+      samples.add('call', driver.call(at, 1000) / 1000);
+    }
+  } finally {
+    app.close();
+  }
+  return {
+    group: 'trap',
+    title: 'The trap: a call that meets it is emulated',
+    about: 'An update is held open while the caller runs through its site; how many calls are emulated while an ordinary update runs, with one thread that does nothing but call.',
+    noise: null,
+    rows: present([
+      samples.row('getpid', 'a system call that does nothing'),
+      samples.row('emulated', 'an emulated call', { to: 'getpid', ours: true }),
+      samples.row('call', 'the same call, patched', { to: 'getpid' }),
+      ...subjects.filter((s) => s.protocols.includes('int3')).map((s) => running.samples.row(rowId(s, 'traps'), `calls emulated during an update of ${sitesOf(s.sites)}, ${s.writer}`, { unit: 'count' })),
+    ]),
+    missing: running.missing,
+  };
+}
+
+export type UpdateGroup = 'update' | 'pause' | 'trap';
+
+/** @param only the groups that are wanted, of the three */
+export async function measureUpdates(options: UpdatesOptions, only: ReadonlySet<UpdateGroup>): Promise<Table[]> {
+  const subjects = openSubjects(options);
+  try {
+    const running = await section(options, subjects, 1);
+    const tables: (Table | null)[] = [];
+    if (only.has('update')) {
+      const { xray } = options;
+      tables.push(updateTable(0, await section(options, subjects, 0), subjects, xray));
+      tables.push(updateTable(1, running, subjects, xray));
+      tables.push(updateTable(2, await section(options, subjects, 2), subjects, null));
+      if (xray) tables.push(xrayTable(running, subjects, xray));
+    }
+    if (only.has('pause')) tables.push(pauseTable(running, subjects));
+    if (only.has('trap')) tables.push(trapTable(options, running, subjects));
+    return present(tables);
+  } finally {
+    for (const { app } of subjects) app.close();
+  }
+}
