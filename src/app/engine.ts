@@ -47,12 +47,34 @@ export interface EngineOptions {
   readonly trustProcmem: boolean;
 }
 
+/** A target as one text reaches it. A class, for an object that is written down with getters costs two microseconds. */
+class Reach implements Destination {
+  readonly kind: Target['kind'];
+  readonly target: Addr;
+  readonly #near: Near;
+  constructor(to: Target, near: Near) {
+    this.kind = to.kind;
+    this.target = to.address;
+    this.#near = near;
+  }
+  get way(): Addr {
+    return this.#near.way(this.target);
+  }
+  get return0(): Addr {
+    return this.#near.return0;
+  }
+  get return(): Addr {
+    return this.#near.return;
+  }
+}
+
 export class Engine {
   readonly #ground: Ground;
   readonly #watch: TrapWatch;
   readonly #options: EngineOptions;
   readonly #machine: ProcessMachine;
   readonly #places = new Map<Addr, Place>();
+  readonly #slots = new Map<Addr, BigUint64Array>();
   /** Groups by record, as of the record's list of them: another runtime may add one. */
   readonly #groups = new Map<Addr, { readonly head: bigint; readonly groups: readonly Group[] }>();
 
@@ -92,20 +114,7 @@ export class Engine {
   }
 
   destination(group: Group, to: Target): Destination {
-    const { near } = this.place(group);
-    return {
-      kind: to.kind,
-      target: to.address,
-      get way() {
-        return near.way(to.address);
-      },
-      get return0() {
-        return near.return0;
-      },
-      get return() {
-        return near.return;
-      },
-    };
+    return new Reach(to, this.place(group).near);
   }
 
   /** The words of a record that nobody had before. Call it with the lock held. */
@@ -145,7 +154,7 @@ export class Engine {
         record: record.at,
         words: { call: record.word('call'), tail: record.word('tail'), jcc: record.word('jcc') },
         slot,
-        func: slot === null ? 0 : Number(new BigUint64Array(this.#ground.native.view(slot, 8))[0]),
+        func: slot === null ? 0 : this.#func(slot),
       });
     }
     const sums = { inline: drawn.reduce((n, d) => n + d.drawn.inline, 0), trampoline: drawn.reduce((n, d) => n + d.drawn.trampoline, 0) };
@@ -170,6 +179,13 @@ export class Engine {
     }
     for (const { group } of drawn) group.columns.batch.old.set(group.columns.batch.new);
     return { changes, ...sums, traps: traps() - before };
+  }
+
+  /** The pointer that C code queries. A view of memory costs a microsecond and the collector more, so it is kept. */
+  #func(slot: Addr): Addr {
+    let word = this.#slots.get(slot);
+    if (!word) this.#slots.set(slot, (word = new BigUint64Array(this.#ground.native.view(slot, 8))));
+    return Number(word[0]);
   }
 
   /** @throws Fault `store-refused` */

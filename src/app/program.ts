@@ -140,21 +140,11 @@ export class Program<K extends Keys> implements App<K> {
     );
     const ns = Number(process.hrtime.bigint() - began);
     const changed = done.changes.map(({ record, from, to }) => ({ key: this.#byRecord.get(record.at)!, from, to }));
-    const program = this;
-    const update: Update = {
-      changes: changed.map(({ key, from, to }) => ({ key: key.def.name, from: this.#targets.name(key.def, from), to: this.#targets.name(key.def, to) })),
-      inline: done.inline,
-      trampoline: done.trampoline,
-      traps: done.traps,
-      ns,
-      undo() {
-        const back = changed.filter(({ key, to }) => key.last === update && sameTarget(targetOf(key.record.word('call')), to));
-        if (back.length > 0 && !program.#closed) program.#update(back.map(({ key, from }) => [key, from] as const), protocol);
-      },
-      [Symbol.dispose]() {
-        this.undo();
-      },
-    };
+    const changes = changed.map(({ key, from, to }) => ({ key: key.def.name, from: this.#targets.name(key.def, from), to: this.#targets.name(key.def, to) }));
+    const update = new Done(changes, done, ns, (self) => {
+      const back = changed.filter(({ key, to }) => key.last === self && sameTarget(targetOf(key.record.word('call')), to));
+      if (back.length > 0 && !this.#closed) this.#update(back.map(({ key, from }) => [key, from] as const), protocol);
+    });
     for (const { key } of changed) key.last = update;
     this.journal.push(update);
     if (this.journal.length > JOURNAL) this.journal.shift();
@@ -266,6 +256,31 @@ export class Program<K extends Keys> implements App<K> {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+/** An update that went through. */
+class Done implements Update {
+  readonly changes: Update['changes'];
+  readonly inline: number;
+  readonly trampoline: number;
+  readonly traps: number;
+  readonly ns: number;
+  readonly #back: (self: Update) => void;
+
+  constructor(changes: Update['changes'], { inline, trampoline, traps }: Pick<Update, 'inline' | 'trampoline' | 'traps'>, ns: number, back: (self: Update) => void) {
+    this.changes = changes;
+    this.inline = inline;
+    this.trampoline = trampoline;
+    this.traps = traps;
+    this.ns = ns;
+    this.#back = back;
+  }
+  undo(): void {
+    this.#back(this);
+  }
+  [Symbol.dispose](): void {
+    this.undo();
   }
 }
 

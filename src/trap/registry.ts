@@ -92,15 +92,16 @@ export const GROUP = { next: 0, count: 8, trampoline: 16, start: 24, end: 32, co
 export const EMULATE = { none: 0, call: 1, jmp: 2, nop: 3, ret: 4, ret0: 5, jcc: 6 } as const;
 export type Emulation = keyof typeof EMULATE;
 
+const EMULATIONS = Object.keys(EMULATE) as Emulation[];
 const LOW48 = (1n << 48n) - 1n;
 
 /** form and target in one word. User addresses have 47 bits, so 48 are enough. */
 export function emulationWord(form: Emulation, target: Addr = 0): bigint {
-  return (BigInt(EMULATE[form]) << 48n) | (BigInt(target) & LOW48);
+  // Exact in a double, and one bigint in place of four: every update makes six of these words.
+  return BigInt(EMULATE[form] * 2 ** 48 + (target < 0 ? target + 2 ** 48 : target));
 }
 export function readWord(word: bigint): { form: Emulation; target: Addr } {
-  const code = Number((word >> 48n) & 0xffn);
-  const form = (Object.keys(EMULATE) as Emulation[]).find((name) => EMULATE[name] === code) ?? 'none';
+  const form = EMULATIONS[Number((word >> 48n) & 0xffn)] ?? 'none';
   return { form, target: Number(word & LOW48) };
 }
 

@@ -90,6 +90,9 @@ export function openNative(): Native {
   const sigaction = libc.func('int sigaction(int, void *, void *)') as (signal: number, action: ArrayBufferView | null, old: ArrayBufferView) => number;
   const procedure = koffi.proto('int64 (int64, int64, int64)');
   const single = koffi.proto('int64 (int64)');
+  // Asked for before every batch of traps: one buffer for all answers.
+  const old = new Uint8Array(SIGACTION.size);
+  const oldWords = new DataView(old.buffer);
 
   return {
     call(name, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0) {
@@ -110,7 +113,6 @@ export function openNative(): Native {
     },
     symbol: (handle, name) => Number(dlsym(handle, name)),
     sigaction(signal, action) {
-      const old = new Uint8Array(SIGACTION.size);
       let next: Uint8Array | null = null;
       if (action) {
         next = new Uint8Array(SIGACTION.size);
@@ -119,8 +121,7 @@ export function openNative(): Native {
         view.setInt32(SIGACTION.flags, action.flags, true);
       }
       if (sigaction(signal, next, old) !== 0) throw new Fault('not-supported', `sigaction(${signal}): ${errorName(-koffi.errno())}`);
-      const view = new DataView(old.buffer);
-      return { handler: Number(view.getBigUint64(SIGACTION.handler, true)), flags: view.getInt32(SIGACTION.flags, true) };
+      return { handler: Number(oldWords.getBigUint64(SIGACTION.handler, true)), flags: oldWords.getInt32(SIGACTION.flags, true) };
     },
     atFork(prepare, parent, child) {
       // pthread_atfork is not in the shared libc; this is what it calls.
