@@ -170,3 +170,14 @@ void (*const functions[])(void) = {${numbers.map((i) => `f${i}`).join(', ')}};
 const int count = ${count};
 `;
 }
+
+/** Functions that call keys of another file and do a little besides: for what reads objects. */
+export function objectSource(functions: number): string {
+  const numbers = Array.from({ length: functions }, (_, i) => i);
+  return `#include <static_call.h>
+int first(int a);
+DECLARE_STATIC_CALL(first_key, first);
+DECLARE_STATIC_CALL(second_key, first);
+${numbers.map((i) => `int f${i}(int a) { return static_call(${i % 2 ? 'first' : 'second'}_key)(a + ${i}) * ${i % 7}; }`).join('\n')}
+`;
+}

@@ -39,10 +39,17 @@ export class Workshop {
     return path;
   }
 
-  /** @throws Fault `compile-failed` */
-  shared(name: string, source: string, ...flags: readonly string[]): string {
-    const output = join(this.folder, `${name}.so`);
-    const [command, ...words] = [...this.compiler, '-O2', '-g0', '-fPIC', '-shared', `-I${INCLUDE}`, ...flags, source, '-o', output, '-lpthread'];
+  /** A shared object. @throws Fault `compile-failed` */
+  shared(name: string, source: string): string {
+    return this.#compile(join(this.folder, `${name}.so`), ['-fPIC', '-shared', source, '-lpthread']);
+  }
+  /** A relocatable object. @throws Fault `compile-failed` */
+  object(name: string, source: string): string {
+    return this.#compile(join(this.folder, `${name}.o`), ['-fno-pic', '-c', source]);
+  }
+
+  #compile(output: string, what: readonly string[]): string {
+    const [command, ...words] = [...this.compiler, '-O2', '-g0', `-I${INCLUDE}`, ...what, '-o', output];
     const done = spawnSync(command!, words, { encoding: 'utf8', env: this.env });
     if (done.error || done.status !== 0) throw new Fault('compile-failed', `${command} ended with status ${done.status}\n${done.error?.message ?? done.stderr.trim()}`);
     return output;

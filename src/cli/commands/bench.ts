@@ -1,0 +1,83 @@
+// What static calls buy, measured on this machine: a table for each group, or the run as JSON, or as a page, or
+// held against an earlier run.
+
+import { runBench } from '../../bench/bench.js';
+import { compare, readStored, SCHEMA, type Verdict } from '../../bench/gate.js';
+import { page } from '../../bench/html.js';
+import type { BenchResult, GroupName, Table } from '../../bench/result.js';
+import { show } from '../../bench/show.js';
+import { EXIT } from '../../base/fault.js';
+import { replaceFile } from '../../base/file.js';
+import type { Context } from '../context.js';
+import { progress } from '../progress.js';
+import { table } from '../table.js';
+
+export interface Flags {
+  readonly only: readonly GroupName[];
+  readonly seconds?: number;
+  readonly quick: boolean;
+  readonly html?: string;
+  readonly gate?: string;
+  readonly json: boolean;
+}
+
+const right = (title: string) => ({ title, align: 'right' as const });
+
+function textOf({ title, about, noise, rows, missing }: Table, context: Context): string {
+  const names = new Map(rows.map((row) => [row.id, row.name]));
+  const counted = rows.some((row) => typeof row.interrupts === 'number');
+  const more = [...new Set(rows.flatMap((row) => Object.keys(row.more ?? {})))];
+  const body = table(
+    [{ title: '' }, right('median'), right('p99'), right('ratio'), right('+-'), ...(counted ? [right('interrupts')] : []), ...more.map(right)],
+    rows.map((row) => [
+      row.name,
+      show(row.median, row.unit),
+      show(row.p99, row.unit),
+      row.ratio ? row.ratio.value.toFixed(3) : '',
+      row.ratio ? `${(100 * row.ratio.spread).toFixed(1)} %` : '',
+      ...(counted ? [typeof row.interrupts === 'number' ? row.interrupts.toFixed(1) : ''] : []),
+      ...more.map((name) => (row.more?.[name] === undefined ? '' : row.more[name].toFixed(2))),
+    ]),
+  );
+  const references = [...new Set(rows.flatMap((row) => (row.ratio && names.has(row.ratio.to) && row.ratio.to !== row.id ? [names.get(row.ratio.to)!] : [])))];
+  return [
+    context.paint('bold', title),
+    ...[about, ...(references.length === 1 ? [`Ratio to: ${references[0]}.`] : []), ...(noise === null ? [] : [`Two copies of the same thing differ by ${(100 * noise).toFixed(1)} %: read nothing into less.`])].map((line) => `  ${line}`),
+    ...(rows.length === 0 ? [] : [body]),
+    ...missing.map((m) => `  not here: ${m.what}: ${m.why}`),
+  ].join('\n');
+}
+
+function gateText({ compared, regressions }: Verdict, file: string): string {
+  if (regressions.length === 0) return `${compared} ratios held against ${file}: none grew beyond the noise of both runs`;
+  return [
+    `${regressions.length} of ${compared} ratios grew beyond the noise of both runs, held against ${file}:`,
+    table([{ title: 'what' }, right('before'), right('now'), right('accepted')], regressions.map((r) => [`${r.row} (${r.table})`, r.before.toFixed(3), r.after.toFixed(3), `+${(100 * r.tolerance).toFixed(0)} %`])),
+  ].join('\n');
+}
+
+function text(result: BenchResult, context: Context): string {
+  const { machine } = result;
+  const head = `${machine.cpu}, ${machine.cpus} CPUs${machine.hypervisor ? ' of a virtual machine' : ''}, Linux ${machine.kernel}, Node ${machine.node}, ${machine.compiler}, load ${machine.load.toFixed(2)}, ${result.seconds} s`;
+  return [head, ...result.tables.map((t) => textOf(t, context))].join('\n\n');
+}
+
+export async function run(context: Context, flags: Flags): Promise<number> {
+  // Read first: a wrong file must not cost a minute.
+  const stored = flags.gate === undefined ? null : readStored(flags.gate);
+  using line = progress(context);
+  const result = await runBench({
+    only: flags.only,
+    seconds: flags.seconds ?? (flags.quick ? 3 : 60),
+    quick: flags.quick,
+    env: context.env,
+    signal: context.signal,
+    onProgress: (what) => line.show(() => `measuring: ${what}`),
+  });
+  line.end();
+  if (flags.html !== undefined) replaceFile(flags.html, Buffer.from(page(result)));
+  const verdict = stored && compare(stored, result);
+  if (flags.json) context.json(SCHEMA, verdict ? { ...result, gate: verdict } : result);
+  else context.print(verdict ? `${text(result, context)}\n\n${gateText(verdict, flags.gate!)}` : text(result, context));
+  return verdict && verdict.regressions.length > 0 ? EXIT.no : EXIT.good;
+}
