@@ -80,6 +80,7 @@ static void *pass(void *argument)
 				return 0;
 			park(self);
 			next = before = 0;
+			continue;
 		}
 		((void (*)(void))(first + next))();
 		next += stride;

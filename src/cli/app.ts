@@ -116,6 +116,27 @@ object gets its table when it is linked by this command.`,
       positional: { kind: 'array', parameter: { brief: "The compiler's command", parse: String, placeholder: 'word' }, minimum: 1 },
     },
   }),
+  bench: command(() => import('./commands/bench.js'), {
+    brief: 'Measure what static calls buy on this machine',
+    about: `Measures calls, updates, the pause and the trap, annotate and check, in one run, each beside what it is
+held against: by rounds, with a control and with threads that are seen to run. Peers that are not installed
+(XRay, objtool, SPIN) are named. With --gate, status 1 if a ratio grew beyond the noise of both runs.`,
+    examples: [
+      ['everything, in less than two minutes', 'static-call bench --html bench.html'],
+      ['calls and updates alone, in fifteen seconds', 'static-call bench --only call,update --seconds 15'],
+      ['keep a run, and hold a later one against it', 'static-call bench --json > before.json; static-call bench --gate before.json'],
+    ],
+    parameters: {
+      flags: {
+        only: { kind: 'enum', values: ['call', 'update', 'pause', 'trap', 'objects', 'check'], brief: 'These groups alone', variadic: ',', optional: true },
+        seconds: { kind: 'parsed', parse: positive, brief: 'How long to measure (default: 60; 3 with --quick)', optional: true, placeholder: 'S' },
+        quick: { kind: 'boolean', brief: 'At most 1,000 sites, and no XRay', default: false },
+        html: { kind: 'parsed', parse: String, brief: 'Write the run with its plots as one page', optional: true, placeholder: 'file' },
+        gate: { kind: 'parsed', parse: String, brief: 'Hold the ratios against those of an earlier --json', optional: true, placeholder: 'file' },
+        json,
+      },
+    },
+  }),
   demo: command(() => import('./commands/demo.js'), {
     brief: 'Retarget a program as fast as it goes while its threads run',
     about: `Builds the checksum example with the system's C compiler, starts its threads, retargets its three keys as fast

@@ -4,7 +4,7 @@
 import { runBench } from '../../bench/bench.js';
 import { compare, readStored, SCHEMA, type Verdict } from '../../bench/gate.js';
 import { page } from '../../bench/html.js';
-import type { BenchResult, GroupName, Table } from '../../bench/result.js';
+import { GROUPS, type BenchResult, type GroupName, type Table } from '../../bench/result.js';
 import { show } from '../../bench/show.js';
 import { EXIT } from '../../base/fault.js';
 import { replaceFile } from '../../base/file.js';
@@ -13,7 +13,7 @@ import { progress } from '../progress.js';
 import { table } from '../table.js';
 
 export interface Flags {
-  readonly only: readonly GroupName[];
+  readonly only?: readonly GroupName[];
   readonly seconds?: number;
   readonly quick: boolean;
   readonly html?: string;
@@ -67,7 +67,7 @@ export async function run(context: Context, flags: Flags): Promise<number> {
   const stored = flags.gate === undefined ? null : readStored(flags.gate);
   using line = progress(context);
   const result = await runBench({
-    only: flags.only,
+    only: flags.only ?? GROUPS,
     seconds: flags.seconds ?? (flags.quick ? 3 : 60),
     quick: flags.quick,
     env: context.env,

@@ -1,0 +1,49 @@
+// Measures updates of a small key: as it is, again, with a hot thread that never runs, and with a path made slow.
+// Prints for each which rows there are, and what the gate says of the second and the slow run.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadDriver } from '#bench/driver';
+import { compare } from '#bench/gate';
+import { Workshop } from '#bench/tools';
+import { measureUpdates } from '#bench/updates';
+import { openNative } from '#machine/process/native';
+
+const folders = [];
+const native = openNative();
+const groups = new Set(['update', 'pause']);
+async function measured(change = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'static-call-bench-'));
+  folders.push(folder);
+  const workshop = new Workshop(folder, process.env);
+  const driver = loadDriver(native, workshop);
+  const tables = await measureUpdates(
+    { native, through: change.through ?? native, driver: change.driver?.(driver) ?? driver, workshop, xray: null, cpus: cpus().length, sizes: [1], budget: 100, signal: new AbortController().signal },
+    groups,
+  );
+  return { machine: {}, seconds: 0, tables };
+}
+const rows = ({ tables }) => Object.fromEntries(tables.map((t) => [t.title, { rows: t.rows.length, missing: t.missing.map((m) => `${m.what}: ${m.why}`) }]));
+// Two milliseconds for every synchronisation, as if the machine had grown slow in that one place.
+const slow = {
+  ...native,
+  call(name, ...args) {
+    if (name === 'membarrier') for (const end = performance.now() + 2; performance.now() < end; );
+    return native.call(name, ...args);
+  },
+};
+try {
+  const runs = {
+    first: await measured(),
+    second: await measured(),
+    stopped: await measured({ driver: (driver) => ({ ...driver, run() {} }) }),
+    slowed: await measured({ through: slow }),
+  };
+  console.log(JSON.stringify({
+    rows: Object.fromEntries(Object.entries(runs).map(([name, run]) => [name, rows(run)])),
+    again: compare(runs.first, runs.second),
+    slowed: compare(runs.first, runs.slowed),
+  }));
+} finally {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+}
