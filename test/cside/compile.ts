@@ -56,10 +56,18 @@ export function compile(source: Source): Compiled {
   return { path: out, elf: readElf(readFileSync(out), out) };
 }
 
+/** Throws with the compiler's words where it refuses or warns; no code is made. */
+export function accepted(source: Source): void {
+  const { argv } = command({ as: 'object', ...source });
+  const done = spawnSync(source.cc, [...argv, '-fsyntax-only'], { encoding: 'utf8' });
+  if (done.status !== 0) throw new Error(`${source.cc} ${argv.join(' ')}\n${done.stderr}`);
+}
+
 /** What the compiler says of a wrong program; throws where it accepts it. */
 export function refusal(source: Source): string {
   const { argv } = command({ as: 'object', ...source });
-  const done = spawnSync(source.cc, argv, { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
+  // No wrong program gets as far as code.
+  const done = spawnSync(source.cc, [...argv, '-fsyntax-only'], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
   if (done.status === 0) throw new Error(`${source.cc} accepts:\n${source.text}`);
   return done.stderr;
 }
