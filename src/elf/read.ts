@@ -76,12 +76,13 @@ function inside(offset: number, size: number, length: number): boolean {
 }
 
 function readSections(view: DataView, at: number, count: number, names: number, where: { at?: string }): Section[] {
-  const raw = Array.from({ length: count }, (_, index) => {
+  const strings = namesTable(view, at, count, names, where);
+  const sections: Section[] = [];
+  for (let index = 0; index < count; index++) {
     const h = at + index * SHDR;
-    return {
+    const s: Section = {
       index,
-      name: '',
-      nameAt: view.getUint32(h, true),
+      name: stringAt(strings, view.getUint32(h, true)),
       type: view.getUint32(h + 4, true),
       flags: signed64(view, h + 8),
       address: signed64(view, h + 16),
@@ -92,23 +93,26 @@ function readSections(view: DataView, at: number, count: number, names: number, 
       align: signed64(view, h + 48),
       entrySize: signed64(view, h + 56),
     };
-  });
-  for (const s of raw) {
+    sections.push(s);
     // Section 0 holds the extended counts in its size and link, which describe no bytes.
-    if (s.index === 0 || s.type === N.SHT_NULL || s.type === N.SHT_NOBITS) continue;
+    if (index === 0 || s.type === N.SHT_NULL || s.type === N.SHT_NOBITS) continue;
     if (!inside(s.offset, s.size, view.byteLength)) {
-      throw new Fault('truncated-elf', `section ${s.index} (${hex(s.offset)}, ${s.size} bytes) ends beyond the file's ${view.byteLength} bytes`, where);
+      throw new Fault('truncated-elf', `section ${index} (${hex(s.offset)}, ${s.size} bytes) ends beyond the file's ${view.byteLength} bytes`, where);
     }
     const entry = s.type === N.SHT_SYMTAB || s.type === N.SHT_DYNSYM || s.type === N.SHT_RELA ? 24 : 0;
     if (entry && (s.entrySize !== entry || s.size % entry !== 0)) {
-      throw new Fault('bad-elf', `section ${s.index} is a table of ${s.size} bytes with entries of ${s.entrySize}, not ${entry}`, where);
+      throw new Fault('bad-elf', `section ${index} is a table of ${s.size} bytes with entries of ${s.entrySize}, not ${entry}`, where);
     }
   }
-  const strings = raw[names];
-  if (names !== 0) {
-    if (!strings || strings.type !== N.SHT_STRTAB) throw new Fault('bad-elf', `the section names are in section ${names}, which is no string table`, where);
-    const table = new Uint8Array(view.buffer, view.byteOffset + strings.offset, strings.size);
-    for (const s of raw) s.name = stringAt(table, s.nameAt);
-  }
-  return raw.map(({ nameAt: _, ...section }) => section);
+  return sections;
+}
+
+/** The bytes of the section names; none where the file has no such table, and every name is then empty. */
+function namesTable(view: DataView, at: number, count: number, names: number, where: { at?: string }): Uint8Array {
+  if (names === 0) return new Uint8Array(0);
+  const h = at + names * SHDR;
+  if (names >= count || view.getUint32(h + 4, true) !== N.SHT_STRTAB) throw new Fault('bad-elf', `the section names are in section ${names}, which is no string table`, where);
+  const [offset, size] = [signed64(view, h + 24), signed64(view, h + 32)];
+  if (!inside(offset, size, view.byteLength)) throw new Fault('truncated-elf', `the section names (${hex(offset)}, ${size} bytes) end beyond the file's ${view.byteLength} bytes`, where);
+  return new Uint8Array(view.buffer, view.byteOffset + offset, size);
 }
