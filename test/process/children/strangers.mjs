@@ -1,0 +1,34 @@
+// argv: what, library. What a process may hold that is not ours to understand.
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { Ground } from '#machine/process/ground';
+import { openNative } from '#machine/process/native';
+import { open } from '#index';
+
+const [what, library] = process.argv.slice(2);
+const told = (body) => {
+  try {
+    return { code: null, value: body() };
+  } catch (error) {
+    return { code: error.code, message: error.message, exit: error.exit };
+  }
+};
+
+const SCENES = {
+  'a ground of another version'() {
+    new Ground(openNative()).setWord('version', 99n);
+    return told(() => open(library));
+  },
+  'a thread with a shadow stack'() {
+    // No machine at hand has one: the kernel would say so in the thread's status.
+    const read = fs.readFileSync;
+    fs.readFileSync = (path, ...more) => (/^\/proc\/self\/task\/\d+\/status$/.test(path) ? `${read(path, ...more)}x86_Thread_features:\tshstk \n` : read(path, ...more));
+    syncBuiltinESMExports();
+    const refused = told(() => open(library));
+    // The other protocol plants no trap.
+    const app = open(library, { protocol: 'store', writer: 'alias' });
+    app.update({ blend: 'blend_avx2' });
+    return { ...refused, stored: app.keys.blend.target, drift: app.verify().length };
+  },
+};
+console.log(JSON.stringify(SCENES[what]()));
