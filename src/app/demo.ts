@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Fault } from '../base/fault.js';
-import { openNative, type Native } from '../machine/process/native.js';
+import { errorName, openNative, type Native } from '../machine/process/native.js';
 import { buildShared } from './build.js';
 import { openWith } from './open.js';
 import type { OpenOptions } from './types.js';
@@ -87,7 +87,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     const app = openWith(native, path, options);
     const after = example.callNs('checksum');
     const started = example.start(options.threads, options.file);
-    if (started !== 0) throw new Fault('unreadable-file', `it cannot be summed (error ${-started})`, { at: options.file });
+    if (started !== 0) throw new Fault(errorName(started) === 'ENOENT' ? 'no-such-file' : 'unreadable-file', `it cannot be summed: ${errorName(started)}`, { at: options.file });
     const choices = ROUND.checksum.filter((name) => example.can(name) === 1);
     let [updates, inline, trampoline] = [0, 0, 0];
     const beganMs = performance.now();

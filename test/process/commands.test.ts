@@ -1,0 +1,100 @@
+// `demo` and `doctor` as a user starts them: where everything is there, and where something is missing.
+
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Folder, gcc, must } from '../build.js';
+import { spawned, type Said } from '../cli/line.js';
+
+const MEMBARRIER = 324;
+const folder = new Folder();
+const without = folder.file('without');
+beforeAll(() => {
+  mkdirSync(folder.file('nothing'));
+  if (gcc) must('gcc', ['-O1', 'test/process/programs/without.c', '-o', without]);
+});
+afterAll(() => folder[Symbol.dispose]());
+
+/** The command line on a machine whose kernel does not know a system call. */
+function lacking(call: number, argv: readonly string[]): Said {
+  const done = spawnSync(without, [String(call), process.execPath, 'bin/static-call', ...argv], { encoding: 'utf8' });
+  return { status: done.status ?? -1, stdout: done.stdout, stderr: done.stderr };
+}
+
+interface Demo {
+  readonly schema: string;
+  readonly threads: number;
+  readonly seconds: number;
+  readonly calls: number;
+  readonly updates: number;
+  readonly traps: number;
+  readonly wrong: number;
+  readonly inline: number;
+  readonly trampoline: number;
+  readonly targets: Readonly<Record<string, number>>;
+}
+
+describe('demo', () => {
+  it.skipIf(!gcc).each([
+    ['int3', 'procmem', []],
+    ['int3', 'alias', ['--writer', 'alias']],
+    ['store', 'alias', ['--protocol', 'store']],
+  ])('by %s through %s: nothing is wrong, and every call is accounted for', (protocol, writer, flags) => {
+    const said = spawned(['demo', '--seconds', '1', '--json', ...flags]);
+    expect(said.status, said.stderr).toBe(0);
+    const told = JSON.parse(said.stdout) as Demo;
+    expect(told).toMatchObject({ schema: 'static-call/demo@1', protocol, writer, threads: 2, wrong: 0 });
+    expect(told.updates).toBeGreaterThan(0);
+    expect(told.inline).toBeGreaterThan(0);
+    const sum = (...names: string[]): number => names.reduce((all, name) => all + told.targets[name]!, 0);
+    const [summed, traced, filtered] = [sum('crc_table', 'crc_slice8', 'crc_hardware'), sum('trace_count', 'trace_ring', 'null'), sum('filter_third', 'filter_none', 'ret0')];
+    // Every block is filtered; one that is left out is neither summed nor traced.
+    expect(summed).toBe(traced);
+    expect(filtered).toBeGreaterThanOrEqual(summed);
+    expect(summed + traced + filtered).toBe(told.calls);
+  });
+
+  it.skipIf(!gcc)('refuses a file that is not there, and a compiler that refuses', () => {
+    expect(spawned(['demo', '--file', folder.file('gone')])).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[no-such-file\]/) });
+    expect(spawned(['demo'], { CC: 'false' })).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[compile-failed\]: false .* ended with status 1/) });
+  });
+
+  it.each([
+    ['no compiler is on the path', { CC: '', PATH: folder.file('nothing') }, /none of gcc, clang, cc is on the path/],
+    ['CC names none', { CC: 'nowhere-cc' }, /CC names nowhere-cc/],
+  ])('says in one line that %s, without a stack', (_what, env, words) => {
+    const said = spawned(['demo', '--seconds', '1'], env);
+    expect(said.status).toBe(4);
+    expect(said.stderr).toMatch(words);
+    expect(said.stderr).not.toMatch(/^ +at .*:\d+:\d+/m);
+  });
+
+  it.skipIf(!gcc)('says in one line that membarrier is missing, without a stack', ({ skip }) => {
+    const said = lacking(MEMBARRIER, ['demo', '--seconds', '1']);
+    skip(said.status === 125, 'no seccomp filter may be installed here');
+    expect(said.status).toBe(4);
+    expect(said.stderr).toMatch(/membarrier is refused: ENOSYS/);
+    expect(said.stderr).not.toMatch(/^ +at .*:\d+:\d+/m);
+  });
+});
+
+describe('doctor', () => {
+  const FINDINGS = ['node', 'system', 'cpu', 'koffi', 'iced-x86', 'process', 'membarrier', 'procmem', 'alias', 'trap', 'shadow stack', 'seccomp', 'compiler'];
+
+  it('says of each thing what it is', () => {
+    const said = spawned(['doctor']);
+    expect([0, 4]).toContain(said.status);
+    for (const name of FINDINGS) expect(said.stdout).toMatch(new RegExp(`^${name} `, 'm'));
+    expect(said.stdout).toContain(process.versions.node);
+  });
+
+  it.skipIf(!gcc)('finds out that membarrier is missing, and ends with status 4', ({ skip }) => {
+    const said = lacking(MEMBARRIER, ['doctor', '--json']);
+    skip(said.status === 125, 'no seccomp filter may be installed here');
+    expect(said.status).toBe(4);
+    const told = JSON.parse(said.stdout) as { findings: readonly { name: string; ok: boolean; detail: string }[] };
+    expect(told.findings.find(({ name }) => name === 'membarrier')).toMatchObject({ ok: false, detail: expect.stringContaining('ENOSYS') });
+    // It was tried, and nothing else was: the rest is as it was.
+    expect(told.findings.filter(({ ok }) => !ok).map(({ name }) => name)).toEqual(['membarrier']);
+  });
+});
