@@ -21,14 +21,15 @@ const modules = readdirSync(join(corpus, 'kernel'), { recursive: true, withFileT
 const work = mkdtempSync(join(tmpdir(), 'static-call-bench-'));
 process.on('exit', () => rmSync(work, { recursive: true, force: true }));
 
-/** Runs the command line of this project and tells its wall time and its peak of memory. */
+/** Runs the command line of this project and tells its wall time, its CPU time (what a busy machine does not stretch so much) and its peak of memory. */
 function ours(args) {
-  const tell = 'data:text/javascript,process.on("exit",()=>process.stderr.write("\\npeak "+process.resourceUsage().maxRSS))';
+  const tell = 'data:text/javascript,process.on("exit",()=>process.stderr.write("\\npeak "+process.resourceUsage().maxRSS+" cpu "+(process.cpuUsage().user+process.cpuUsage().system)))';
   const began = performance.now();
   const done = spawnSync(process.execPath, ['--import', tell, join(root, 'bin/static-call'), ...args], { encoding: 'utf8', maxBuffer: 1 << 30 });
   const ms = performance.now() - began;
   if (done.status !== 0) throw new Error(`static-call ${args[0]}: status ${done.status}\n${done.stderr}`);
-  return { ms, mib: Number(/peak (\d+)$/.exec(done.stderr)[1]) / 1024, stdout: done.stdout };
+  const [, peak, cpu] = /peak (\d+) cpu (\d+)$/.exec(done.stderr);
+  return { ms, mib: Number(peak) / 1024, cpuMs: Number(cpu) / 1000, stdout: done.stdout };
 }
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 let missed = 0;
@@ -89,7 +90,7 @@ for (const { what, target, limitS, beside } of rows) {
     readelf.push(performance.now() - began);
   }
   const ms = median(runs.map((r) => r.ms));
-  console.log(`inspect ${what}: ${ms.toFixed(0)} ms${beside ? `; readelf -S of the same: ${median(readelf).toFixed(0)} ms` : ''}`);
+  console.log(`inspect ${what}: ${ms.toFixed(0)} ms, of CPU ${median(runs.map((r) => r.cpuMs)).toFixed(0)}${beside ? `; readelf -S of the same: ${median(readelf).toFixed(0)} ms` : ''}`);
   console.log(`  ${runs[0].stdout.split('\n', 1)[0].replace(/^\S*\//, '')}`);
   gate('time', ms / 1000, limitS, ' s');
   gate('memory', Math.max(...runs.map((r) => r.mib)), 300, ' MiB');
