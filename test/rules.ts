@@ -245,3 +245,14 @@ export function commands(tree: Tree, known: readonly string[]): string[] {
   }
   return wrong;
 }
+
+/** Codes of faults that no source throws, and codes that no test names: what cannot be provoked is a promise. */
+export function unprovoked(tree: Tree, codes: readonly string[]): string[] {
+  const all = (part: (path: string) => boolean): string => [...tree].filter(([path]) => part(path)).map(([, text]) => text).join('\n');
+  const thrown = all((path) => isSource(path) && path !== 'src/base/fault.ts');
+  const tested = all((path) => path.startsWith('test/') && path !== 'test/tidy.test.ts');
+  return [
+    ...codes.filter((code) => !thrown.includes(`'${code}'`) && !thrown.includes(`error[${code}]`)).map((code) => `nothing throws ${code}`),
+    ...codes.filter((code) => !tested.includes(code)).map((code) => `no test provokes ${code}`),
+  ];
+}

@@ -5,8 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { faultsPage } from '../scripts/faults.mjs';
 import long from '../vitest.long.config.js';
 import short from '../vitest.config.js';
+import { FAULTS } from '#base/fault';
 import { line } from './cli/line.js';
-import { commands, cycles, dead, dependencies, floors, glob, importsOf, names, uncollected, words, type Collection, type Tree } from './rules.js';
+import { commands, cycles, dead, dependencies, floors, glob, importsOf, names, uncollected, unprovoked, words, type Collection, type Tree } from './rules.js';
 
 /** Everything that the repository holds or is about to hold: what .gitignore names is left out, and so is what is not text. */
 function readTree(): Tree {
@@ -134,6 +135,12 @@ describe('every file', () => {
 describe('what is told', () => {
   it('docs/faults.md is what scripts/faults.mjs writes', () => {
     expect(tree.get('docs/faults.md'), 'run node scripts/faults.mjs').toBe(faultsPage());
+  });
+
+  it('every fault is thrown by a source, and provoked by a test', () => {
+    const bad = files({ 'src/base/fault.ts': `'not-elf' 'no-key' 'closed'`, 'src/elf/read.ts': `throw new Fault('not-elf', ''); throw new Fault('no-key', '')`, 'test/elf/read.test.ts': `'not-elf' 'closed'` });
+    expect(unprovoked(bad, ['not-elf', 'no-key', 'closed'])).toEqual(['nothing throws closed', 'no test provokes no-key']);
+    expect(unprovoked(tree, Object.keys(FAULTS))).toEqual(none);
   });
 
   it('every command is one file, and every command that a text names is there', async () => {

@@ -66,7 +66,6 @@ const ROWS = {
   'busy': { exit: 4, hint: 'another update of this process is running on this very thread' },
   'no-compiler': { exit: 4, hint: 'install gcc or clang, or set CC' },
   'compile-failed': { exit: 3, hint: 'the compiler said why' },
-  'child-crashed': { exit: 1, hint: 'the report names the signal' },
 
   // kernel images and packed modules
   'unknown-packing': { exit: 3, hint: 'known: gzip, bzip2, lzma, xz, lz4, zstd' },

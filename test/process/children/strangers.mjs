@@ -1,6 +1,7 @@
 // argv: what, library. What a process may hold that is not ours to understand.
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import threads from 'node:worker_threads';
 import { Ground } from '#machine/process/ground';
 import { openNative } from '#machine/process/native';
 import { open } from '#index';
@@ -29,6 +30,14 @@ const SCENES = {
     const app = open(library, { protocol: 'store', writer: 'alias' });
     app.update({ blend: 'blend_avx2' });
     return { ...refused, stored: app.keys.blend.target, drift: app.verify().length };
+  },
+  'a thread that never starts'() {
+    threads.Worker = class {
+      unref() {}
+      async terminate() {}
+    };
+    syncBuiltinESMExports();
+    return told(() => open(library));
   },
 };
 console.log(JSON.stringify(SCENES[what]()));
