@@ -87,7 +87,7 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
       }
       if (wants('objects') && !signal.aborted) {
         onProgress('objects');
-        tables.push(measureObjects({ workshop, env, budget: budget('objects'), signal }));
+        tables.push(...measureObjects({ workshop, env, budget: budget('objects'), signal }));
       }
       if (wants('check') && !signal.aborted) {
         onProgress('checking');

@@ -1,4 +1,5 @@
-// Group 5: annotate and inspect beside the kernel's objtool, on one object that the system's compiler makes.
+// Group 5: annotate beside the kernel's objtool, on one object that the system's compiler makes; and starting, which
+// is in every command's time.
 
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, readdirSync } from 'node:fs';
@@ -23,7 +24,7 @@ function findObjtool(env: Environment): string | null {
   return path.at(-1) ?? null;
 }
 
-export function measureObjects({ workshop, env, budget, signal }: { readonly workshop: Workshop; readonly env: Environment; readonly budget: number; readonly signal: AbortSignal }): Table {
+export function measureObjects({ workshop, env, budget, signal }: { readonly workshop: Workshop; readonly env: Environment; readonly budget: number; readonly signal: AbortSignal }): Table[] {
   const built = workshop.object('object', workshop.write('object.c', objectSource(FUNCTIONS)));
   const bytes = readWhole(built);
   const objtool = findObjtool(env);
@@ -44,23 +45,35 @@ export function measureObjects({ workshop, env, budget, signal }: { readonly wor
     timed('annotate', () => void annotate(readElf(bytes, built)));
     const ours = copy('ours.o');
     timed('command', () => void spawnSync(process.execPath, [CLI, 'annotate', ours], { env, stdio: 'ignore' }));
+    timed('bare', () => void spawnSync(process.execPath, ['-e', '0'], { env, stdio: 'ignore' }));
+    timed('version', () => void spawnSync(process.execPath, [CLI, '--version'], { env, stdio: 'ignore' }));
     if (objtool) {
       const theirs = copy('theirs.o');
       timed('objtool', () => void spawnSync(objtool, ['--static-call', theirs], { env, stdio: 'ignore' }));
     }
   }
   const to = objtool ? { to: 'objtool' } : {};
-  return {
-    group: 'objects',
-    title: `An object of ${FUNCTIONS.toLocaleString('en-US')} functions with a static call each`,
-    about: 'The same file, copied for each sample. `npm run bench:objects` does the same with every module of a distribution.',
-    noise: null,
-    rows: present([
-      samples.row('objtool', 'objtool --static-call, a process'),
-      samples.row('command', 'static-call annotate, a process', { ...to, ours: true }),
-      samples.row('annotate', 'annotate, in this process', { ...to, ours: true }),
-      samples.row('find', 'only finding the sites, in this process', { ...to, ours: true }),
-    ]),
-    missing: objtool ? [] : [{ what: 'objtool', why: "the kernel's, for example of Debian's package linux-kbuild-6.1" }],
-  };
+  return [
+    {
+      group: 'objects',
+      title: `An object of ${FUNCTIONS.toLocaleString('en-US')} functions with a static call each`,
+      about: 'The same file, copied for each sample. `npm run bench:objects` does the same with every module of a distribution, and with inspect.',
+      noise: null,
+      rows: present([
+        samples.row('objtool', 'objtool --static-call, a process'),
+        samples.row('command', 'static-call annotate, a process', { ...to, ours: true }),
+        samples.row('annotate', 'annotate, in this process', { ...to, ours: true }),
+        samples.row('find', 'only finding the sites, in this process', { ...to, ours: true }),
+      ]),
+      missing: objtool ? [] : [{ what: 'objtool', why: "the kernel's, for example of Debian's package linux-kbuild-6.1" }],
+    },
+    {
+      group: 'objects',
+      title: 'Starting',
+      about: 'A process from its start to its end.',
+      noise: null,
+      rows: present([samples.row('bare', 'node -e 0'), samples.row('version', 'static-call --version', { to: 'bare', ours: true })]),
+      missing: [],
+    },
+  ];
 }
