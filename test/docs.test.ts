@@ -58,18 +58,20 @@ describe('the README', () => {
 describe('every page', () => {
   const pages = [...readdirSync('.'), ...readdirSync('docs').map((name) => `docs/${name}`)].filter((name) => name.endsWith('.md'));
 
+  const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
   /** Other folders are the kernel's. */
   const OURS = new Set([...readdirSync('src'), 'src', 'test', 'scripts', 'docs', 'examples']);
   /** Links, and files in code type, that lead nowhere: from the page, the root, or src/. */
   const broken = (page: string, text: string): string[] => {
     const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map((match) => join(dirname(page), match[1]!)).filter((path) => !existsSync(path));
     const files = [...text.matchAll(/`([\w-]+(?:\/[\w.-]+)+\.(?:ts|mjs|md|h|c))`/g)].map((match) => match[1]!).filter((path) => OURS.has(path.split('/')[0]!) && !['.', 'src', dirname(page)].some((from) => existsSync(join(from, path))));
-    return [...links, ...files];
+    const scripts = [...text.matchAll(/`npm (?:run )?([\w:-]+)[` ]/g)].map((match) => match[1]!).filter((name) => !['ci', 'install', 'pack'].includes(name) && !(name in manifest.scripts));
+    return [...links, ...files, ...scripts];
   };
 
   it('leads only to what is there', () => {
     expect(pages).toContain('README.md');
-    expect(broken('docs/x.md', 'see [a](../README.md#top), [b](gone.md), `base/fault.ts`, `base/gone.ts`, [c](https://kernel.org), `npm test`')).toEqual(['docs/gone.md', 'base/gone.ts']);
+    expect(broken('docs/x.md', 'see [a](../README.md#top), [b](gone.md), `base/fault.ts`, `base/gone.ts`, [c](https://kernel.org), `npm test`, `npm run gone`')).toEqual(['docs/gone.md', 'base/gone.ts', 'gone']);
     for (const page of pages) expect(broken(page, readFileSync(page, 'utf8')), page).toEqual([]);
   });
 
