@@ -59,7 +59,7 @@ export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions
           publication(origin);
           for (const site of scene.sites) for (const piece of pieces(site, step, update)) {
             const width = step.as === 'bytes' ? 1 : STORES[store];
-            for (const part of split(piece.at, piece.bytes, width)) ops.push({ ...origin, op: 'store', ...part, locked: step.as === 'exchange' });
+            for (const part of split(piece.at, piece.bytes, width)) ops.push({ ...origin, op: 'store', ...part, locked: exchanges(step, site, piece.at) });
           }
           break;
         case 'sync':
@@ -87,6 +87,11 @@ export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions
     ops.push({ ...origin, op: 'return', target });
   }
   return ops;
+}
+
+/** Where only the displacement changes, `exchange` is one plain store: there is no neighbour's byte to lose (machine/process/sweep.ts). */
+function exchanges(step: Step & { do: 'store' }, site: SceneSite, at: number): boolean {
+  return step.as === 'exchange' && at === site.at;
 }
 
 function pieces(site: SceneSite, step: Step & { do: 'store' }, update: number): { at: number; bytes: readonly number[] }[] {

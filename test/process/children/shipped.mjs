@@ -1,0 +1,146 @@
+// What a process does when it runs a protocol, written down one effect after the other: the classes that ship, over a
+// Native that interprets the machine code of the stores on the simulated CPU, over the process's own memory. So
+// every store instruction is seen, with its width and its lock. Prints the effects and the handler as it lies
+// in the process. argv: JSON {protocol, writer, offset, old, new, word}.
+import { Ground } from '#machine/process/ground';
+import { openNative, PROT, MAP } from '#machine/process/native';
+import { ProcessMachine } from '#machine/process/process';
+import { TrapWatch } from '#machine/process/signals';
+import { aliasText, openProcmem, ProcmemText } from '#machine/process/text';
+import { registerBarrier } from '#machine/process/barrier';
+import { newCpu } from '#machine/sim/cpu';
+import { execute } from '#machine/sim/execute';
+import { transact } from '#machine/transact';
+import { Batch } from '#plan/batch';
+import { isLocked } from '#x86/isa/form';
+import { decode } from '#x86/isa/decode';
+import { RECORD } from '#trap/registry';
+import { sigtrap } from '#trap/sigtrap';
+
+const asked = JSON.parse(process.argv[2]);
+const effects = [];
+const real = openNative();
+const bytesAt = (at, length) => new Uint8Array(real.view(at, length));
+
+const PAGE = 4096;
+const start = real.call('mmap', 0, PAGE, PROT.read | PROT.write, MAP.private | MAP.anonymous, -1, 0);
+const site = start + 1024 + asked.offset;
+bytesAt(start, PAGE).fill(0x90);
+bytesAt(site, 5).set(asked.old);
+real.call('mprotect', start, PAGE, PROT.read | PROT.exec);
+
+/** Addresses in the second mapping and where they run. */
+let alias = start;
+let record = null;
+let published = 0n;
+/** The word that the handler reads changes by a store of its own, which no Native sees: it is looked at before each effect. */
+const look = () => {
+  if (record === null) return;
+  const word = new BigUint64Array(real.view(record, RECORD.size))[RECORD.call / 8];
+  if (word !== published) effects.push({ write: word.toString(16) });
+  published = word;
+};
+const stored = (at, bytes, locked) => {
+  look();
+  const from = Math.max(at, site);
+  const to = Math.min(at + bytes.length, site + 5);
+  const now = bytesAt(start, PAGE);
+  for (let i = 0; i < bytes.length; i++) {
+    const inside = at + i >= from && at + i < to;
+    if (!inside && now[at + i - start] !== bytes[i]) throw new Error(`a neighbour of the site is changed at ${at + i - site}`);
+  }
+  // Bytes of the window that are stored as they were are no part of the store.
+  const values = [...bytes].slice(from - at, to - at);
+  effects.push({ store: from - site, bytes: values, locked });
+};
+
+/** Two instructions of the sweeps that convert a column's double; the instruction table has no floating point. */
+const CONVERT = [[[0xf2, 0x48, 0x0f, 0x2c, 0x04, 0xce], (r) => r[6] + 8n * r[1]], [[0xf2, 0x48, 0x0f, 0x2c, 0x06], (r) => r[6]]];
+
+function interpret(at, argument) {
+  const cpu = newCpu(true);
+  const stack = new Map();
+  const [TOP, RETURN] = [0x1000, 0x10];
+  const port = {
+    locked: false,
+    read(where, size) {
+      let value = 0n;
+      const bytes = where < 0x2000 ? Array.from({ length: size }, (_, i) => stack.get(where + i) ?? 0) : bytesAt(where, size);
+      for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]);
+      return value;
+    },
+    write(where, size, value) {
+      const bytes = Array.from({ length: size }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
+      if (where < 0x2000) return void bytes.forEach((byte, i) => stack.set(where + i, byte));
+      if (where >= alias && where < alias + PAGE) stored(where - alias + start, bytes, port.locked);
+      bytesAt(where, size).set(bytes);
+    },
+  };
+  cpu.r[4] = BigInt(TOP);
+  port.write(TOP, 8, BigInt(RETURN));
+  cpu.r[7] = BigInt(argument);
+  cpu.rip = at;
+  for (let steps = 0; steps < 10_000 && cpu.rip !== RETURN; steps++) {
+    const code = bytesAt(cpu.rip, 15);
+    const convert = CONVERT.find(([bytes]) => bytes.every((byte, i) => code[i] === byte));
+    if (convert) {
+      cpu.r[0] = BigInt(new Float64Array(real.view(Number(convert[1](cpu.r)), 8).slice(0))[0]);
+      cpu.rip += convert[0].length;
+      continue;
+    }
+    const insn = decode(code);
+    if (typeof insn === 'string') throw new Error(`no instruction at ${cpu.rip - at}`);
+    port.locked = isLocked(insn);
+    const outcome = execute(insn, cpu, port);
+    if (!['next', 'jump', 'return'].includes(outcome)) throw new Error(`the code of a store ended in ${outcome}`);
+  }
+  return Number(BigInt.asIntN(64, cpu.r[0]));
+}
+
+let file = -1;
+const native = {
+  ...real,
+  procedure: (at) => (argument) => interpret(at, argument),
+  call(name, ...args) {
+    if (name === 'membarrier' && args[0] === 32) {
+      look();
+      effects.push({ sync: true });
+    }
+    if (name === 'pwrite' && args[0] === file) stored(args[3], bytesAt(args[1], args[2]).slice(), false);
+    return real.call(name, ...args);
+  },
+};
+
+const ground = new Ground(native);
+new TrapWatch(ground).check();
+registerBarrier(native);
+const machine = new ProcessMachine(native);
+if (asked.writer === 'alias') {
+  const text = aliasText(ground, start, start + PAGE);
+  const words = new BigUint64Array(real.view(Number(ground.word('regions')), 32));
+  alias = Number([...words].find((word) => word !== 0n && Number(word) !== start && Number(word) !== start + PAGE));
+  machine.addText(text);
+} else {
+  file = openProcmem(native);
+  machine.addText(new ProcmemText(ground, file, start, start + PAGE));
+}
+
+record = ground.allocate(RECORD.size, 64);
+const batch = new Batch(1);
+batch.count = 1;
+batch.at[0] = site;
+batch.length[0] = 5;
+batch.old.set(asked.old);
+batch.new.set(asked.new);
+batch.keys = [{ record, words: { call: BigInt(asked.word), tail: 0n, jcc: 0n }, slot: null, func: 0 }];
+transact(asked.protocol, batch, [], machine, (whole, side) => machine.unlike(whole, side));
+look();
+
+const { bytes } = sigtrap();
+console.log(JSON.stringify({
+  effects,
+  text: [...bytesAt(site, 5)],
+  handler: [...bytesAt(ground.handler, bytes.length)],
+  data: ground.data,
+  installed: real.sigaction(5, null).handler === ground.handler,
+}));
