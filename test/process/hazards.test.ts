@@ -61,12 +61,12 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
     if (got.skipped) skip(got.skipped);
     expect(got).toMatchObject({ refused: { code: 'no-membarrier' }, after: ONE });
   });
-  it.each([
+  it.for([
     ['seccomp without membarrier, later', 'no-membarrier'],
     ['seccomp without pwrite, later', 'no-text-write'],
-  ])('%s: the update is taken back', (what, cause) => {
-    const got = told<{ skipped?: string; passed: number }>(what);
-    if (got.skipped) return;
+  ])('%s: the update is taken back', ([what, cause], { skip }) => {
+    const got = told<{ skipped?: string; passed: number }>(what!);
+    if (got.skipped) skip(got.skipped);
     expect(got).toMatchObject({ refused: { code: 'update-failed', cause }, after: ONE, target: 'act_one', drift: 0 });
     expect(got.passed).toBeGreaterThan(0);
   });

@@ -10,7 +10,7 @@ export const INCLUDE: string = here('../../include');
 export function compileProgram(folder: Folder, name: string, flags: readonly string[] = [], compiler?: string): string {
   const plusplus = name.endsWith('.cpp');
   const output = folder.file(`${name.replace(/\.[a-z]+$/, '')}-${sequence++}.so`);
-  must(compiler ?? (plusplus ? 'g++' : 'gcc'), ['-O2', '-g', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-pthread', `-I${INCLUDE}`, ...flags, here(`./programs/${name}`), '-o', output]);
+  must(compiler ?? (plusplus ? 'g++' : 'gcc'), ['-O2', '-g', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-pthread', ...(plusplus ? ['-std=c++17'] : []), `-I${INCLUDE}`, ...flags, here(`./programs/${name}`), '-o', output]);
   return output;
 }
 let sequence = 0;

@@ -26,6 +26,10 @@ function updateFor(ms) {
   } while (performance.now() < end);
 }
 
+/** How many sites there are of each kind and length: `call 5`. */
+const sites = {};
+for (const { kind, bytes } of app.sites()) sites[`${kind} ${bytes.length / 2}`] = (sites[`${kind} ${bytes.length / 2}`] ?? 0) + 1;
+
 const seen = { timer: 0, pool: 0, workers: [] };
 soaked.start(threads);
 const began = performance.now();
@@ -78,4 +82,5 @@ console.log(JSON.stringify({
   drift,
   differs: differsFromFile(native, readMaps, app.path),
   guests: seen,
+  sites,
 }));
