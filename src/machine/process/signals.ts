@@ -60,8 +60,7 @@ export class TrapWatch {
     const now = performance.now();
     if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
     let blocked = lookAtThreads();
-    // libc starts a thread with every signal blocked for a moment (since glibc 2.32), in which it runs no code of
-    // the program; whoever is still so after some milliseconds means it.
+    // A thread that starts a program blocks every signal for a moment; who is still so after some milliseconds means it.
     for (let looks = 1; blocked.length > 0 && looks < LOOKS; looks++) {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, looks);
       const still = new Set(lookAtThreads().map((t) => t.id));
@@ -84,9 +83,17 @@ function lookAtThreads(): ThreadState[] {
   return threads.filter((t) => t.trapBlocked && !waitsForInspector(t));
 }
 
+const bit = (signal: number): bigint => 1n << BigInt(signal - 1);
+/**
+ * Signals that libc keeps to itself (SIGCANCEL, SIGSETXID) and takes out of every mask that a program sets. Where they are
+ * blocked, libc is just creating, ending or forking the thread: nothing of the program runs before it has put the mask back.
+ */
+const LIBC_ONLY = bit(32) | bit(33);
+
 export interface ThreadState {
   readonly id: number;
   readonly name: string;
+  /** By the program, not by libc for a moment. */
   readonly trapBlocked: boolean;
   readonly shadowStack: boolean;
 }
@@ -101,7 +108,7 @@ export function readThreads(): ThreadState[] {
     threads.push({
       id: Number(id),
       name: field('Name'),
-      trapBlocked: (blocked & (1n << BigInt(SIGTRAP - 1))) !== 0n,
+      trapBlocked: (blocked & bit(SIGTRAP)) !== 0n && (blocked & LIBC_ONLY) !== LIBC_ONLY,
       shadowStack: /\bshstk\b/.test(field('x86_Thread_features')),
     });
   }

@@ -1,0 +1,18 @@
+// Very many sites in one key, in a child.
+
+import { expect } from 'vitest';
+import type { Folder } from '../build.js';
+import { answer, child } from './child.js';
+import { compileProgram } from './programs.js';
+
+export interface Many { sites: number; openMs: number; peakMB: number; best: number; median: number; right: boolean; passes: number; wrong: number; traps: number; drift: number; closed: boolean }
+
+export function many(folder: Folder, sites: number, options: object): Many {
+  const library = compileProgram(folder, 'many.c', [`-DSITES=${sites}`]);
+  return answer<Many>(child('many.mjs', [JSON.stringify({ library, updates: 12, options })], { timeoutMs: 120_000 }));
+}
+
+export function expectMany(got: Many, sites: number): void {
+  expect(got).toMatchObject({ sites, right: true, wrong: 0, drift: 0, closed: true });
+  expect(got.passes).toBeGreaterThan(0);
+}
