@@ -6,7 +6,9 @@
 // Reductions, each compared with the plain search in the tests:
 //   macro   steps run on through what nobody else can tell (core.ts)
 //   sym     equal CPUs are sorted, for only how many CPUs are in a state matters
-//   por     a move of one CPU that no other part of the state can observe is taken alone
+//   por     a move that nobody else can observe is taken alone; and where CPUs write nothing that another one reads, one
+//           CPU beside the patcher stands for all: CPUs meet only in the patcher, which waits for each of them
+//           by itself, so what one of them can do does not depend on the others
 
 import type { Bad } from '../machine/sim/context.js';
 import type { Model, Move, PatcherMove } from '../machine/sim/model.js';
@@ -48,11 +50,13 @@ const CPUS = 2;
 
 export interface Reductions {
   readonly symmetry: boolean;
+  readonly partial: boolean;
 }
 
-export function explore(model: Model, cpus: number, { symmetry }: Reductions, limits: Limits): Search {
+export function explore(model: Model, { cpus, waiting }: { readonly cpus: number; readonly waiting: number }, { symmetry, partial }: Reductions, limits: Limits): Search {
   const begun = performance.now();
-  const width = CPUS + cpus;
+  const all = cpus + waiting;
+  const width = CPUS + all;
   let arena = new Int32Array(width * (1 << 14));
   let parent = new Int32Array(1 << 14);
   let table = new Int32Array(1 << 16).fill(-1);
@@ -68,7 +72,8 @@ export function explore(model: Model, cpus: number, { symmetry }: Reductions, li
 
   const visit = (from: number): void => {
     transitions++;
-    if (symmetry && cpus > 1) sortCpus(next, cpus);
+    if (symmetry && cpus > 1) sort(next, CPUS, CPUS + cpus);
+    if (symmetry && waiting > 1) sort(next, CPUS + cpus, width);
     let hash = 0;
     for (let i = 0; i < width; i++) {
       hash = Math.imul(hash ^ (next[i] as number), 0x9e3779b1);
@@ -128,7 +133,7 @@ export function explore(model: Model, cpus: number, { symmetry }: Reductions, li
     }
   };
 
-  next.set(model.initial(cpus));
+  next.set(model.initial(cpus, waiting));
   visit(-1);
 
   for (let state = 0; state < count && stopped === null; state++) {
@@ -141,9 +146,21 @@ export function explore(model: Model, cpus: number, { symmetry }: Reductions, li
     const base = state * width;
     const environment = arena[base + ENVIRONMENT] as number;
     const patcher = arena[base + PATCHER] as number;
+    const patcherMoves = model.patcherMoves(patcher, environment);
+    const silent = partial ? patcherMoves.find((move) => move.silent) : undefined;
+    if (silent !== undefined) {
+      for (let j = 0; j < width; j++) next[j] = arena[base + j] as number;
+      next[PATCHER] = silent.patcher;
+      visit(state);
+      continue;
+    }
     let asked = false;
     let done = model.patcherDone(patcher);
-    for (let i = 0; i < cpus; i++) {
+    // A CPU about to touch what only its own interrupts can see: nothing that others do depends on when, so its
+    // moves alone are enough. No cycle consists of such states: every interrupt passes a site, which others can see.
+    let alone = -1;
+    if (partial) for (let i = 0; i < cpus && alone < 0; i++) if (model.isLocal(arena[base + CPUS + i] as number)) alone = i;
+    for (let i = alone < 0 ? 0 : alone; i < (alone < 0 ? cpus : alone + 1); i++) {
       const cpu = arena[base + CPUS + i] as number;
       if (model.requestOf(cpu) !== REQUEST.none) asked = true;
       if (!model.nodeOf(cpu).done) done = false;
@@ -162,13 +179,25 @@ export function explore(model: Model, cpus: number, { symmetry }: Reductions, li
         visit(state);
       }
     }
-    const patcherMoves = model.patcherMoves(patcher, environment);
+    if (alone >= 0) continue;
+    for (let w = 0; w < waiting; w++) {
+      const task = arena[base + CPUS + cpus + w] as number;
+      if (!model.nodeOf(task).done) done = false;
+      for (let i = 0; i < cpus; i++) {
+        const swapped = model.swap(arena[base + CPUS + i] as number, task);
+        if (swapped === null) continue;
+        for (let j = 0; j < width; j++) next[j] = arena[base + j] as number;
+        next[CPUS + i] = swapped.cpu;
+        next[CPUS + cpus + w] = swapped.task;
+        visit(state);
+      }
+    }
     for (let m = 0; m < patcherMoves.length; m++) {
       const move = patcherMoves[m] as PatcherMove;
       if (move.answered && asked) continue;
       next[PATCHER] = move.patcher;
       next[ENVIRONMENT] = move.environment;
-      for (let i = 0; i < cpus; i++) {
+      for (let i = 0; i < all; i++) {
         const cpu = arena[base + CPUS + i] as number;
         next[CPUS + i] = move.broadcast < 0 ? cpu : model.broadcast(move.broadcast, cpu);
       }
@@ -221,12 +250,13 @@ function firstStuck(count: number, ends: readonly number[], edges: { from: Int32
   return reached.indexOf(0);
 }
 
-function sortCpus(vector: Int32Array, cpus: number): void {
-  for (let i = 1; i < cpus; i++) {
-    const value = vector[CPUS + i] as number;
+/** In place, between two indices. */
+export function sort(vector: Int32Array, from: number, to: number): void {
+  for (let i = from + 1; i < to; i++) {
+    const value = vector[i] as number;
     let j = i - 1;
-    for (; j >= 0 && (vector[CPUS + j] as number) > value; j--) vector[CPUS + j + 1] = vector[CPUS + j] as number;
-    vector[CPUS + j + 1] = value;
+    for (; j >= from && (vector[j] as number) > value; j--) vector[j + 1] = vector[j] as number;
+    vector[j + 1] = value;
   }
 }
 

@@ -4,6 +4,7 @@ import type { Subject } from './subject.js';
 import { BOUNDS, type Configuration } from './configuration.js';
 import { explore, type Limits, type Search } from './explore.js';
 import { PROPERTIES, type PropertyName } from './properties.js';
+import type { Grain } from '../machine/sim/core.js';
 import { Model } from '../machine/sim/model.js';
 import { compile } from '../machine/sim/patcher.js';
 import { RULES, type Rules } from '../machine/sim/rules.js';
@@ -35,9 +36,12 @@ export interface Run {
   readonly parts: Model['parts'];
   readonly model: Model;
   readonly search: Search;
+  /** Where the strict promise was judged apart. */
+  readonly strict?: Run;
 }
 
-export function build({ protocol, kernelHandler, userHandler, tornDown, environment }: Subject, configuration: Configuration, plain: boolean, rules: Rules = RULES): Model {
+export function build(subject: Subject, configuration: Configuration, { plain, split }: Grain, rules: Rules = RULES): Model {
+  const { protocol, handler, environment } = subject;
   const has = (name: Configuration['contexts'][number]) => configuration.contexts.includes(name);
   const scene = new Scene({
     environment,
@@ -48,52 +52,85 @@ export function build({ protocol, kernelHandler, userHandler, tornDown, environm
     nmiRaw: has('nested-nmi'),
     tso: configuration.tso,
     shadowStacks: configuration.shadowStack,
-    tornDown,
-    kernelHandler: kernelHandler?.(configuration.entry) ?? null,
-    userHandler: userHandler?.() ?? null,
-    offset: configuration.offset,
+    handler: handler?.(configuration.entry) ?? null,
+    via: subject.via,
+    functions: subject.functions,
+    order: subject.order,
+    tornDown: subject.tornDown,
+    spin: subject.spin,
+    offset: subject.offset ?? configuration.offset,
     rules,
     program: null,
-    planted: [],
+    planted: protocol.steps.flatMap((step) => (step.do === 'plant' ? [step.bytes] : [])),
+    counted: protocol.steps.some((step) => step.do === 'count'),
   });
   const ops = compile(scene, { steps: protocol.steps, store: configuration.store, dropSync: configuration.dropSync });
   return new Model(scene, ops, {
     fetch: configuration.fetch,
     chunk: configuration.chunk,
-    // The strict promise is judged where control enters a target, so fetch and retirement must be two steps for it.
-    grain: { plain, split: true },
+    grain: { plain, split },
     nmis: scene.events.nmi ? BOUNDS.nmis : 0,
     mcs: scene.events.mc ? BOUNDS.machineChecks : 0,
     dbs: scene.events.db ? BOUNDS.debugExceptions : 0,
   });
 }
 
-/** `rules` other than the machine's own are for tests that take one away. */
+/** Contexts that cannot be masked multiply the states most. */
+const UNMASKABLE: readonly string[] = ['nmi', 'nested-nmi', 'mc', 'db'];
+
+/**
+ * The strict promise is judged where control enters a target, so fetch and retirement must be two steps for it, which
+ * costs a factor. It is broken by a delay, which any context can suffer; with `por` it is therefore
+ * judged beside maskable interrupts only, in a search of its own.
+ */
 export function run(subject: Subject, configuration: Configuration, limits: Limits, rules: Rules = RULES): Run {
+  const masked = configuration.contexts.filter((name) => !UNMASKABLE.includes(name));
+  if (configuration.reduce !== 'por' || masked.length === configuration.contexts.length) return runOnce(subject, configuration, true, limits, rules);
+  const whole = runOnce(subject, configuration, false, limits, rules);
+  const strict = runOnce(subject, { ...configuration, contexts: masked }, true, limits, rules);
+  const properties = new Map(whole.properties).set('after-update-strict', strict.properties.get('after-update-strict') as PropertyVerdict);
+  return {
+    ...whole,
+    properties,
+    strict,
+    states: whole.states + strict.states,
+    transitions: whole.transitions + strict.transitions,
+    seconds: whole.seconds + strict.seconds,
+    exhaustive: whole.exhaustive && strict.exhaustive,
+    stopped: whole.stopped ?? strict.stopped,
+  };
+}
+
+function runOnce(subject: Subject, configuration: Configuration, split: boolean, limits: Limits, rules: Rules): Run {
+  const { cpus, tasks } = configuration;
   let { reduce } = configuration;
-  let model = build(subject, configuration, reduce === 'none', rules);
-  const cpus = () => (reduce === 'por' ? 1 : configuration.cpus);
-  let search = explore(model, cpus(), { symmetry: reduce !== 'none' && reduce !== 'macro' }, limits);
-  if (reduce === 'por' && model.cpusWrite) {
+  let model = build(subject, configuration, { plain: reduce === 'none', split }, rules);
+  const preempted = configuration.contexts.includes('preempt');
+  // With more tasks than CPUs a task may migrate, and the per-CPU area then couples CPUs.
+  if (reduce === 'por' && preempted && model.scene.stash.size > 0 && cpus > 1) reduce = 'sym';
+  const waiting = preempted ? Math.max(1, tasks - cpus) : 0;
+  const search = (how: Configuration['reduce'], on: Model) => explore(on, { cpus: how === 'por' ? 1 : cpus, waiting }, { symmetry: how === 'sym' || how === 'por', partial: how === 'por' }, limits);
+  let result = search(reduce, model);
+  if (reduce === 'por' && model.cpusWrite && cpus > 1) {
     reduce = 'sym';
-    model = build(subject, configuration, false, rules);
-    search = explore(model, cpus(), { symmetry: true }, limits);
+    model = build(subject, configuration, { plain: false, split }, rules);
+    result = search(reduce, model);
   }
   const properties = new Map<PropertyName, PropertyVerdict>();
   for (const { name, applies } of PROPERTIES) {
-    const finding = search.findings.get(name);
+    const finding = result.findings.get(name);
     if (finding !== undefined) properties.set(name, { verdict: 'fails', steps: finding.depth, story: finding.text });
     else if (!applies(configuration)) properties.set(name, { verdict: 'not-applicable' });
-    else properties.set(name, { verdict: search.stopped === null ? 'holds' : 'unknown' });
+    else properties.set(name, { verdict: result.stopped === null ? 'holds' : 'unknown' });
   }
   return {
-    subject, configuration, properties, reduce, model, search,
-    states: search.states,
-    transitions: search.transitions,
-    seconds: search.seconds,
-    exhaustive: search.stopped === null,
-    stopped: search.stopped,
-    bytesPerState: search.bytes / search.states,
+    subject, configuration, properties, reduce, model, search: result,
+    states: result.states,
+    transitions: result.transitions,
+    seconds: result.seconds,
+    exhaustive: result.stopped === null,
+    stopped: result.stopped,
+    bytesPerState: result.bytes / result.states,
     parts: model.parts,
   };
 }

@@ -1,15 +1,28 @@
-// What is checked: a protocol with its trap handler, in one of the environments it is made for.
+// What is checked: each protocol with its trap handler, in the environment it is made for. A variant is the same idea with one
+// thing changed, mostly the thing that somebody on the list said about it.
 
-import type { Protocol } from '../plan/protocol.js';
+import { Fault } from '../base/fault.js';
+import { didYouMean } from '../base/nearest.js';
+import { pointer, trampoline } from '../plan/protocols/baselines.js';
+import { int3Kernel, int3KernelPermanent } from '../plan/protocols/int3-kernel.js';
+import { retirePlain, retirePublished, retireVersioned } from '../plan/protocols/int3-retire.js';
 import { int3 } from '../plan/protocols/int3.js';
 import { naive } from '../plan/protocols/naive.js';
+import { stopMachinePlain, stopMachineSerialising } from '../plan/protocols/stop-machine.js';
 import { store } from '../plan/protocols/store.js';
-import { int3Kernel, int3KernelPermanent } from '../plan/protocols/int3-kernel.js';
-import type { Code } from '../trap/assembler.js';
+import type { Protocol } from '../plan/protocol.js';
+import type { Environment, SceneHandler, SceneOptions } from '../machine/sim/scene.js';
 import { gap } from '../trap/gap.js';
 import type { Entry, KernelHandler } from '../trap/kernel.js';
-import { sigtrap } from '../trap/sigtrap.js';
-import type { Environment } from '../machine/sim/scene.js';
+import { levels } from '../trap/levels.js';
+import { percpuNmi, type PercpuNmiOptions } from '../trap/percpu-nmi.js';
+import { percpu } from '../trap/percpu.js';
+import { retire } from '../trap/retire.js';
+import { shift } from '../trap/shift.js';
+import { SIGTRAP_SHADOW_PROGRAM } from '../trap/sigtrap-shadow.js';
+import { SIGTRAP_PROGRAM } from '../trap/sigtrap.js';
+import { skip } from '../trap/skip.js';
+import { stub } from '../trap/stub.js';
 
 export interface Subject {
   readonly name: string;
@@ -17,21 +30,132 @@ export interface Subject {
   readonly variant: string;
   readonly environment: Environment;
   readonly protocol: Protocol;
-  readonly kernelHandler: ((entry: Entry) => KernelHandler) | null;
-  readonly userHandler: (() => Code) | null;
+  readonly handler: ((entry: Entry) => SceneHandler) | null;
+  readonly via: SceneOptions['via'];
+  /** Offset of the site in its line, where the protocol only takes some; null where the configuration says. */
+  readonly offset: number | null;
   /** Traps are claimed only between publish and retire. */
   readonly tornDown: boolean;
+  readonly order: SceneOptions['order'];
+  /** Sites in the batch. */
+  readonly functions: 1 | 2;
+  /** The task spins with IF clear on the updater's lock. */
+  readonly spin: boolean;
+  /** Only worth a row beside its fellows in the full matrix. */
+  readonly full: boolean;
 }
 
-const none = { kernelHandler: null, userHandler: null, tornDown: false };
+const kernelHandler = (make: (entry: Entry) => KernelHandler & { readonly globals?: SceneHandler['globals'] }, counts: SceneHandler['counts'] = null) => (entry: Entry): SceneHandler => {
+  const { program, stash, globals = [] } = make(entry);
+  return { program, stash, globals, tables: 'poke', counts };
+};
+const userHandler = (program: SceneHandler['program'], tables: SceneHandler['tables']) => (): SceneHandler => ({ program, tables, stash: [], globals: [], counts: null });
+
+const plain = { handler: null, via: 'site', offset: null, tornDown: false, order: 'sorted', functions: 1, spin: false, full: false } as const;
+
+/** A row for the kernel, or for a process. */
+const inKernel = (name: string, variant: string, protocol: Protocol, rest: Partial<Subject> = {}): Subject => ({ ...plain, name, variant, environment: 'kernel', protocol, ...rest });
+const inUser = (name: string, variant: string, protocol: Protocol, rest: Partial<Subject> = {}): Subject => ({ ...plain, name, variant, environment: 'user', protocol, ...rest });
+/** Trap byte and emulation in the kernel, with a table for each update. */
+const poke = (name: string, variant: string, make: (entry: Entry) => KernelHandler, rest: Partial<Subject> & { counts?: SceneHandler['counts'] } = {}): Subject => {
+  const { counts = null, ...row } = rest;
+  return inKernel(name, variant, { ...int3Kernel, name }, { handler: kernelHandler(make, counts), tornDown: true, ...row });
+};
+
+const nmi = (options: Omit<PercpuNmiOptions, 'entry'>) => (entry: Entry) => percpuNmi({ entry, ...options });
+const merged = (entry: Entry) => gap({ gap: 6, entry });
+const shipped = userHandler(SIGTRAP_PROGRAM, 'registry');
+const retiring = (retry: 'none' | 'reread' | 'versioned') => userHandler(retire({ retry }).program, 'poke');
+
+/** Handlers that a user's own protocol can name. */
+export const HANDLERS = {
+  gap: { environment: 'kernel', make: kernelHandler(merged) },
+  shift: { environment: 'kernel', make: kernelHandler((entry) => shift({ entry })) },
+  skip: { environment: 'kernel', make: kernelHandler((entry) => skip({ entry })) },
+  levels: { environment: 'kernel', make: kernelHandler((entry) => levels({ entry }), 'level') },
+  sigtrap: { environment: 'user', make: shipped },
+  retire: { environment: 'user', make: retiring('versioned') },
+} as const satisfies Record<string, { environment: Environment; make: (entry: Entry) => SceneHandler }>;
+export type HandlerName = keyof typeof HANDLERS;
+
+/** A site whose changed bytes lie inside one aligned quadword, and one where they lie in one line only. */
+const IN_QWORD = 8;
+const IN_LINE = 12;
 
 export const SUBJECTS: readonly Subject[] = [
-  { name: 'naive', variant: '', environment: 'kernel', protocol: naive, ...none },
-  { name: 'naive', variant: '', environment: 'user', protocol: naive, ...none },
-  { name: 'store', variant: '', environment: 'kernel', protocol: store, ...none },
-  { name: 'store', variant: '', environment: 'user', protocol: store, ...none },
-  { name: 'int3-gap', variant: '', environment: 'kernel', protocol: int3Kernel, kernelHandler: (entry) => gap({ gap: 6, entry }), userHandler: null, tornDown: true },
-  { name: 'int3-gap', variant: 'permanent', environment: 'kernel', protocol: int3KernelPermanent, kernelHandler: (entry) => gap({ gap: 6, entry }), userHandler: null, tornDown: false },
-  { name: 'int3-gap', variant: 'no-gap', environment: 'kernel', protocol: int3Kernel, kernelHandler: (entry) => gap({ gap: 0, entry }), userHandler: null, tornDown: true },
-  { name: 'int3', variant: '', environment: 'user', protocol: int3, kernelHandler: null, userHandler: sigtrap, tornDown: false },
+  inKernel('pointer', '', pointer, { via: 'pointer' }),
+  inKernel('pointer', 'retpoline', pointer, { via: 'retpoline' }),
+  inKernel('trampoline', '', trampoline, { via: 'trampoline' }),
+  inKernel('naive', '', naive),
+  inKernel('store', '', store, { offset: IN_QWORD }),
+  inKernel('store', 'in-line', store, { offset: IN_LINE }),
+  inKernel('store', 'refused', store, { via: 'trampoline' }),
+  inKernel('store', 'forced', store, { full: true }),
+  poke('int3-stub', '', (entry) => stub({ entry })),
+  poke('int3-stub', 'shadow', (entry) => stub({ entry, shadow: true }), { full: true }),
+  poke('int3-skip', '', (entry) => skip({ entry })),
+  poke('int3-gap', '', merged),
+  poke('int3-gap', 'no-gap', (entry) => gap({ gap: 0, entry })),
+  inKernel('int3-gap', 'permanent', int3KernelPermanent, { handler: kernelHandler(merged) }),
+  poke('int3-gap', 'two-sites', merged, { functions: 2, full: true }),
+  poke('int3-gap', 'unsorted', merged, { functions: 2, order: 'unsorted', full: true }),
+  poke('int3-gap', 'duplicate', merged, { functions: 2, order: 'duplicate', full: true }),
+  poke('int3-gap', 'spin', merged, { spin: true }),
+  poke('int3-shift', '', (entry) => shift({ entry })),
+  poke('int3-shift', 'shadow', (entry) => shift({ entry, shadow: true }), { full: true }),
+  poke('int3-percpu', '', (entry) => percpu({ entry, returns: 'posted', clearsIf: true })),
+  poke('int3-percpu', 'fixed', (entry) => percpu({ entry, returns: 'fixed', clearsIf: true })),
+  poke('int3-percpu', 'if-kept', (entry) => percpu({ entry, returns: 'fixed', clearsIf: false })),
+  poke('int3-percpu-nmi', '', nmi({ form: 'ret', tells: 'nowhere' }), { counts: 'nmi' }),
+  poke('int3-percpu-nmi', 'jmp', nmi({ form: 'jmp', tells: 'nowhere' }), { counts: 'nmi' }),
+  poke('int3-percpu-nmi', 'handler', nmi({ form: 'ret', tells: 'handler' }), { counts: 'nmi' }),
+  poke('int3-percpu-nmi', 'trampoline', nmi({ form: 'ret', tells: 'trampoline' }), { counts: 'nmi' }),
+  poke('int3-levels', '', (entry) => levels({ entry }), { counts: 'level' }),
+  poke('int3-levels', 'tells', (entry) => levels({ entry, tells: true }), { counts: 'level', full: true }),
+  inKernel('stop-machine', '', stopMachineSerialising),
+  inKernel('stop-machine', 'plain', stopMachinePlain),
+
+  inUser('naive', '', naive),
+  inUser('store', '', store, { offset: IN_QWORD }),
+  inUser('store', 'in-line', store, { offset: IN_LINE }),
+  inUser('store', 'refused', store, { via: 'trampoline' }),
+  inUser('int3', '', int3, { handler: shipped }),
+  inUser('int3', 'two-sites', int3, { handler: shipped, functions: 2, full: true }),
+  inUser('int3', 'unsorted', int3, { handler: shipped, functions: 2, order: 'unsorted', full: true }),
+  inUser('int3', 'shadow', int3, { handler: userHandler(SIGTRAP_SHADOW_PROGRAM, 'registry'), full: true }),
+  inUser('int3-retire', '', retirePlain, { handler: retiring('none'), tornDown: true }),
+  inUser('int3-retire', 'reread', retirePlain, { handler: retiring('reread'), tornDown: true }),
+  inUser('int3-retire', 'versioned', retirePublished, { handler: retiring('versioned'), tornDown: true }),
+  inUser('int3-retire', 'version-first', retireVersioned, { handler: retiring('versioned'), tornDown: true }),
 ];
+
+/** A user's own protocol: its handler says where it belongs, or `environment` does. */
+export function subjectOf(protocol: Protocol, environment: Environment | undefined): Subject {
+  const { handler, steps } = protocol;
+  if (handler !== null && !Object.hasOwn(HANDLERS, handler)) throw new Fault('bad-protocol', `handler is ${handler}, which is none of ours`, { at: 'handler', ...hintFor(handler, Object.keys(HANDLERS)) });
+  const known = handler === null ? null : HANDLERS[handler as HandlerName];
+  return {
+    ...plain,
+    name: protocol.name,
+    variant: '',
+    environment: known?.environment ?? environment ?? 'user',
+    protocol,
+    handler: known?.make ?? null,
+    tornDown: known !== null && steps.some((step) => step.do === 'retire'),
+  };
+}
+
+/** The subject of that name, or a refusal that names the nearest. */
+export function findSubject(name: string, variant: string, environment: Environment | undefined): Subject {
+  const named = SUBJECTS.filter((each) => each.name === name);
+  if (named.length === 0) throw new Fault('unknown-protocol', `there is no protocol ${name}`, hintFor(name, [...new Set(SUBJECTS.map((each) => each.name))]));
+  const there = named.filter((each) => environment === undefined || each.environment === environment);
+  if (there.length === 0) throw new Fault('bad-usage', `${name} is for the ${named[0]?.environment ?? 'other'} environment`, { hint: `leave out --env` });
+  const found = there.find((each) => each.variant === variant);
+  if (found === undefined) throw new Fault('unknown-protocol', `${name} has no variant ${variant}`, hintFor(variant, there.map((each) => each.variant).filter((each) => each !== '')));
+  return found;
+}
+
+function hintFor(word: string, known: readonly string[]): { hint: string } {
+  return { hint: didYouMean(word, known) ?? `one of ${known.join(', ')}` };
+}

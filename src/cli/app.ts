@@ -75,6 +75,11 @@ function positive(text: string): number {
   return value;
 }
 
+function extent(text: string): 'default' | 'full' {
+  if (text !== '' && text !== 'default' && text !== 'full') throw new SyntaxError(`${text} is neither default nor full`);
+  return text === 'full' ? 'full' : 'default';
+}
+
 const ROUTES = {
   annotate: command(() => import('./commands/annotate.js'), {
     brief: 'Write the table of static call sites into object files',
@@ -135,6 +140,47 @@ held against: by rounds, with a control and with threads that are seen to run. P
         gate: { kind: 'parsed', parse: String, brief: 'Hold the ratios against those of an earlier --json', optional: true, placeholder: 'file' },
         json,
       },
+    },
+  }),
+  check: command(() => import('./commands/check.js'), {
+    brief: 'Explore everything that a way of patching can do, on a simulated machine',
+    about: `Explores every interleaving of a protocol's steps with the CPUs of a simulated x86-64 machine, within the bounds
+that it names, and says for each property whether it holds; where one fails, the shortest way there is drawn.
+PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every asked property holds or does not apply.`,
+    examples: [
+      ['what was merged into Linux, and what a process runs', 'static-call check int3-gap int3'],
+      ['without its last synchronisation', 'static-call check int3-gap --drop-sync 3'],
+      ['with NMIs, drawn', 'static-call check int3-percpu/fixed --context task,irq,nmi --svg nmi.svg'],
+      ['every protocol against every property', 'static-call check --matrix'],
+    ],
+    parameters: {
+      flags: {
+        protocol: { kind: 'parsed', parse: String, brief: 'Same as the argument', optional: true, variadic: true, placeholder: 'name|file' },
+        env: { kind: 'enum', values: ['kernel', 'user'], brief: 'For a protocol that is made for both', optional: true },
+        fetch: { kind: 'enum', values: ['F0', 'F1', 'F1d', 'F1a', 'F2', 'F3', 'F4'], brief: 'What a CPU may fetch (default: F3, anything since it serialised)', optional: true },
+        chunk: { kind: 'enum', values: ['byte', 'qword', 'fetch16', 'line'], brief: 'What it fetches whole (default: byte)', optional: true },
+        store: { kind: 'enum', values: ['byte', 'qword', 'line'], brief: 'Widest atomic store (default: line)', optional: true },
+        context: { kind: 'parsed', parse: String, brief: 'Of task, irq, nmi, nested-nmi, mc, db, preempt, signal', optional: true, placeholder: 'list' },
+        cpus: { kind: 'parsed', parse: positive, brief: 'CPUs (default: 2)', optional: true, placeholder: 'N' },
+        tasks: { kind: 'parsed', parse: positive, brief: 'Tasks (default: one a CPU)', optional: true, placeholder: 'N' },
+        passes: { kind: 'parsed', parse: positive, brief: 'Passes of each task over its site (default: 2)', optional: true, placeholder: 'N' },
+        updates: { kind: 'parsed', parse: positive, brief: 'Updates (default: 2)', optional: true, placeholder: 'N' },
+        site: { kind: 'enum', values: ['call', 'jmp', 'null', 'ret0'], brief: 'Kind of site, or what it goes to and from (default: call)', optional: true },
+        dropSync: { kind: 'parsed', parse: positive, brief: 'Leave out the Kth synchronisation', optional: true, placeholder: 'K' },
+        tso: { kind: 'enum', values: ['on', 'off'], brief: 'Store buffers (default: on)', optional: true },
+        entry: { kind: 'enum', values: ['2019', 'today'], brief: 'Whether #BP entry tells lockdep (default: today, it does not)', optional: true },
+        shadowStack: { kind: 'boolean', brief: 'With shadow stacks', default: false },
+        property: { kind: 'parsed', parse: String, brief: 'Judge these alone', optional: true, variadic: true, placeholder: 'name' },
+        reduce: { kind: 'enum', values: ['none', 'macro', 'sym', 'por'], brief: 'Reductions of the search (default: por, all)', optional: true },
+        statesMax: { kind: 'parsed', parse: positive, brief: 'Give up beyond so many states', optional: true, placeholder: 'N' },
+        secondsMax: { kind: 'parsed', parse: positive, brief: 'Give up after so long', optional: true, placeholder: 'S' },
+        path: { kind: 'parsed', parse: String, brief: 'Replay and draw a path that was printed', optional: true, placeholder: 'token' },
+        svg: { kind: 'parsed', parse: String, brief: 'Draw the first failure there', optional: true, placeholder: 'file' },
+        matrix: { kind: 'parsed', parse: extent, inferEmpty: true, brief: 'Every protocol against every property; `full`: and every setting', optional: true, placeholder: 'full' },
+        stats: { kind: 'boolean', brief: 'Tell speed and memory of the search', default: false },
+        json,
+      },
+      positional: { kind: 'array', parameter: { brief: 'Protocols', parse: String, placeholder: 'protocol' } },
     },
   }),
   demo: command(() => import('./commands/demo.js'), {

@@ -27,6 +27,13 @@ export type Step = { readonly why: string } & (
       readonly do: 'sync';
     }
   | { /** Takes back what `publish` made known: a trap at the site is no longer claimed. */ readonly do: 'retire' }
+  | {
+      /** Stores an instruction of the protocol's own over the beginning of every site, as one store. */
+      readonly do: 'plant';
+      readonly bytes: readonly number[];
+    }
+  | { /** The new bytes behind what was planted, one after the other; then, with `unplant`, those in its place, as one store. */ readonly do: 'behind' | 'unplant' }
+  | { /** Adds one to a named word of the handler's shared data. */ readonly do: 'count'; readonly word: string }
   | { /** Every other CPU or thread is held outside the text that is written. */ readonly do: 'stop' }
   | { readonly do: 'release'; readonly serialise: boolean }
   | { /** Goes on when the named condition of the handler's shared data holds. */ readonly do: 'await'; readonly condition: string }

@@ -13,6 +13,8 @@ const flag: Check = { what: 'true or false', fits: (v) => typeof v === 'boolean'
 const count: Check = { what: 'a whole number from 0', fits: (v) => Number.isInteger(v) && (v as number) >= 0 };
 const oneOf = (...words: readonly (string | null)[]): Check => ({ what: `one of ${words.map(String).join(', ')}`, fits: (v) => words.includes(v as string | null) });
 
+const byteList: Check = { what: 'one to five bytes', fits: (v) => Array.isArray(v) && v.length > 0 && v.length <= 5 && v.every((byte) => Number.isInteger(byte) && byte >= 0 && byte <= 255) };
+
 const part = oneOf('first', 'rest', 'whole', 'changed');
 
 /** Fields beside `do` and `why`. */
@@ -21,6 +23,10 @@ const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
   store: { part, bytes: oneOf('trap', 'old', 'new'), as: oneOf('one', 'exchange', 'bytes') },
   sync: {},
   retire: {},
+  plant: { bytes: byteList },
+  behind: {},
+  unplant: {},
+  count: { word: oneOf('version') },
   stop: {},
   release: { serialise: flag },
   await: { condition: text },

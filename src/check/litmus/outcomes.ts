@@ -58,8 +58,12 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     tso,
     shadowStacks: false,
     tornDown: false,
-    kernelHandler: null,
-    userHandler: null,
+    handler: null,
+    via: 'site',
+    functions: 1,
+    order: 'sorted',
+    spin: false,
+    counted: false,
     offset: litmus.offset,
     rules,
     program: litmus.program,
@@ -84,7 +88,7 @@ function search(model: Model, { cpus = 1, read }: Litmus): string[] {
     seen.add(key);
     queue.push(state);
   };
-  visit(model.initial(cpus));
+  visit(model.initial(cpus, 0));
   for (let state = queue.pop(); state !== undefined; state = queue.pop()) {
     const [patcher, environment, ...running] = state as unknown as [number, number, ...number[]];
     for (const [i, cpu] of running.entries()) {

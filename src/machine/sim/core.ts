@@ -15,12 +15,13 @@ import { isLocked } from '../../x86/isa/form.js';
 import { PERCPU } from '../../trap/kernel.js';
 import { addrFromBits, hex } from '../../base/addr.js';
 import { WordTable } from './intern.js';
-import { BIT, CONTEXTS, Crash, RSP, Unknown, type Bad, type Context, type CoreBit, type Interrupted, type Note } from './context.js';
+import { BIT, CONTEXTS, Crash, RSP, Unknown, type Bad, type Context, type ContextKind, type CoreBit, type Interrupted, type Note } from './context.js';
 import { wordsOf, type Region, type Write } from './memory.js';
 import { execute } from './execute.js';
 import { FLAG, newCpu, type Bytes, type Cpu, type Port } from './cpu.js';
 import { deliver, deliverTrap, leave, systemCall, trap, type Event } from './events.js';
 import type { Scene } from './scene.js';
+import { SIGFRAME } from './sigframe.js';
 
 /** Why a macro-step ended where it did, that is, what the next one must do first. */
 export const STOPS = ['fetch', 'retire', 'load', 'text', 'store', 'local', 'enter', 'step', 'done', 'dead'] as const;
@@ -61,6 +62,7 @@ export interface Node {
   readonly buffered: number;
   readonly depth: number;
   readonly rip: Addr;
+  readonly context: ContextKind;
 }
 
 class Visible extends Error {
@@ -88,6 +90,8 @@ export interface Grain {
   readonly split: boolean;
 }
 
+/** In place of the identity of a call that is over. */
+const STALE = 0xfff;
 const HEADER = 42;
 const CONTEXT_WORDS = 4;
 /** Instructions without anything visible that a macro-step may run before it is called a runaway. */
@@ -134,6 +138,7 @@ export class Core implements Port, Interrupted {
     this.grain = grain;
     this.cpu = newCpu(scene.environment === 'user');
     this.cpu.gsBase = scene.gsBase;
+    this.cpu.wrss = scene.shadowStacks;
     this.#r32 = new Uint32Array(this.cpu.r.buffer);
     const words = wordsOf(scene.regions);
     this.mem = new BigUint64Array(words);
@@ -307,6 +312,7 @@ export class Core implements Port, Interrupted {
       buffered: this.buffer.length,
       depth: this.contexts.length,
       rip: this.rip,
+      context: CONTEXTS[this.top.kind] as ContextKind,
     };
   }
 
@@ -531,6 +537,43 @@ export class Core implements Port, Interrupted {
     if (believed !== this.on) this.fault('lockdep', `lockdep believes interrupts are ${believed ? 'on' : 'off'}, and they are ${this.on ? 'on' : 'off'}`);
   }
 
+  /** The chain of calls from here, by the rules that each code says of itself, to the end of the task or to entry code. */
+  #unwind(): void {
+    const { scene, cpu } = this;
+    let at = cpu.rip;
+    let sp = this.rsp;
+    const start = scene.rule(at);
+    if (start === 'exempt' || scene.isEntry(at)) return;
+    // A return address belongs to the call before it; an interrupted instruction is its own (B21: the rule is that of ip - 1).
+    for (let behind = 0, depth = 0; depth < 32; depth++) {
+      if (Number.isNaN(at) || Number.isNaN(sp)) {
+        this.fault('unwind', 'the chain of calls leaves the stack');
+        return;
+      }
+      if (scene.isBottom(at) || (behind === 0 && scene.isEntry(at))) return;
+      if (at === scene.restorer) {
+        [at, sp, behind] = [this.#peek(sp + SIGFRAME.rip), this.#peek(sp + SIGFRAME.rsp), 0];
+        continue;
+      }
+      const rule = depth === 0 ? start : scene.rule(at - behind);
+      if (rule === 'exempt') return;
+      if (rule === null || rule.kind === 'none') {
+        this.fault('unwind', `no rule finds the caller of ${scene.nameOf(at)}`);
+        return;
+      }
+      const base = depth === 0 ? Number(BigInt.asIntN(64, cpu.r[REGISTERS.indexOf(rule.base)] as bigint)) : sp;
+      if (rule.kind === 'call') [at, sp, behind] = [this.#peek(base + rule.offset - 8), base + rule.offset, 1];
+      else [at, sp, behind] = [this.#peek(base + rule.offset), this.#peek(base + rule.offset + 24), 0];
+    }
+    this.fault('unwind', 'the chain of calls does not end');
+  }
+
+  /** A word of private memory, or NaN. */
+  #peek(at: Addr): number {
+    const region = this.#region(at, 8);
+    return region === null ? NaN : Number(BigInt.asIntN(64, this.#get(region.first * 8 + (at - region.at), 8)));
+  }
+
   /** The instruction after the site is reached in the context that began the pass. */
   #close(): void {
     const { top } = this;
@@ -550,6 +593,13 @@ export class Core implements Port, Interrupted {
     if ((then[32] === 1) !== this.on) this.fault('flags', `interrupts are ${this.on ? 'on' : 'off'} after the pass, and were ${this.on ? 'off' : 'on'} before`);
     const rax = this.cpu.r[0] === 0n;
     this.notes.push({ note: 'close', level: this.contexts.length - 1, ran: top.entered > 0 ? 'target' : rax ? 'ret0' : 'null' });
+    // What was stashed for this call is dead now: whoever reads it still, reads what was another call's, whatever the value.
+    const owner = this.#owner() << 1;
+    for (const word of this.scene.stash) {
+      if (this.tag[word] !== owner) continue;
+      this.mem[word] = 0n;
+      this.tag[word] = STALE << 1;
+    }
     top.site = -1;
     top.entered = 0;
     top.snapshot = 0;
@@ -570,6 +620,42 @@ export class Core implements Port, Interrupted {
     const [oldest, ...rest] = this.buffer;
     this.buffer = rest;
     return { next: this.save(node.stop, node.at, node.length), notes: [], writes: oldest === undefined ? [] : [oldest], bad: [], unknown: null };
+  }
+
+  /**
+   * The task of `id` is switched for that of `other`, which waits off the CPU. Registers, stack and mask go with the task; the
+   * per-CPU area stays. Null where the scheduler cannot run: in the kernel only with IF set and in no handler.
+   */
+  swap(id: number, other: number): { readonly on: number; readonly off: number; readonly writes: readonly Write[] } | null {
+    const kernel = this.scene.environment === 'kernel';
+    this.load(id);
+    if (kernel && (!this.on || this.is('shadow') || this.is('stopped') || this.contexts.length > 1)) return null;
+    const area = this.scene.regions.find(({ kind }) => kind === 'percpu');
+    const from = area?.first ?? 0;
+    const to = area === undefined ? 0 : area.first + area.bytes / 8;
+    const own = { mem: this.mem.slice(from, to), tag: this.tag.slice(from, to) };
+    const writes = this.buffer;
+    this.buffer = [];
+    this.pending = null;
+    // lockdep's idea of IF belongs to the task (current->hardirqs_enabled); it runs with IF set on both sides.
+    const lockdep = this.scene.lockdepWord - from;
+    const settle = (mem: BigUint64Array | null, tag: Uint32Array | null): number => {
+      const believed = kernel ? this.mem[this.scene.lockdepWord] : 0n;
+      if (mem === null || tag === null) {
+        this.mem.fill(0n, from, to);
+        this.tag.fill(0, from, to);
+      } else {
+        this.mem.set(mem, from);
+        this.tag.set(tag, from);
+      }
+      if (kernel) this.mem[from + lockdep] = believed as bigint;
+      this.notes = [];
+      this.bad = [];
+      return this.#run({}, false);
+    };
+    const off = settle(null, null);
+    this.load(other);
+    return { on: settle(own.mem, own.tag), off, writes };
   }
 
   /** One macro-step. With a stop of kind `load`, `text` or `fetch`, `input` says what memory or the fetcher answered. */
@@ -795,6 +881,7 @@ export class Core implements Port, Interrupted {
     }
     if (this.top.site >= 0) this.#close();
     if (scene.isProbe(cpu.rip)) this.#probe();
+    if (!this.is('trapped')) this.#unwind();
     return null;
   }
   readonly #regs = new BigUint64Array(16);
@@ -805,6 +892,8 @@ export class Core implements Port, Interrupted {
 
 /** Violations after which the machine still does what the program says: the path goes on. */
 export const SOFT: ReadonlySet<string> = new Set(['lockdep', 'unwind', 'indirect-branch', 'indirect-branch-strict', 'after-update-strict']);
+
+const REGISTERS: readonly string[] = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
 
 const TRANSFERS: ReadonlySet<string> = new Set(['call', 'jmp', 'ret', 'iretq', 'j{cc}']);
 

@@ -39,6 +39,8 @@ export interface PatcherMove {
   readonly answered: boolean;
   readonly op: Op;
   readonly flush: boolean;
+  /** Into the store buffer: nobody sees it, it takes nothing away and forbids nothing. */
+  readonly silent: boolean;
 }
 
 interface Env {
@@ -53,7 +55,7 @@ interface Env {
 type Broadcast = { readonly kind: 'commit'; readonly op: number } | { readonly kind: 'request'; readonly what: number } | { readonly kind: 'barrier' } | { readonly kind: 'current'; readonly mask: number } | { readonly kind: 'release'; readonly serialise: boolean };
 
 /** What a CPU has been asked for and not answered. */
-export const REQUEST = { none: 0, ipi: 1, stop: 2 } as const;
+export const REQUEST = { none: 0, ipi: 1, stop: 2, /** A task that is on no CPU. */ off: 3 } as const;
 
 /** One pass's window, packed: targets current since its first fetch, those allowed, those replaced when its call began. */
 const WINDOW = { since: 0, allowed: 8, replaced: 16, begun: 1 << 24, live: 1 << 25 } as const;
@@ -110,7 +112,8 @@ export class Model {
 
   // ---------------------------------------------------------------------------------------------- states
 
-  initial(cpus: number): Int32Array {
+  /** `waiting` tasks more than CPUs; they come last. */
+  initial(cpus: number, waiting: number): Int32Array {
     const { core, scene } = this;
     const { start } = scene;
     core.mem.fill(0n);
@@ -137,7 +140,11 @@ export class Model {
       dbs: this.options.dbs,
     });
     const cpu = this.#cpu(node, this.text.initial(), REQUEST.none, 0, []);
-    return Int32Array.from([this.#patcher(0, []), env, ...Array.from({ length: cpus }, () => cpu)]);
+    const area = scene.regions.find(({ kind }) => kind === 'percpu');
+    core.load(node);
+    if (area !== undefined) for (let w = area.first; w < area.first + area.bytes / 8; w++) if (w !== scene.lockdepWord) core.mem[w] = 0n;
+    const task = this.#cpu(core.begin(), 0, REQUEST.off, 0, []);
+    return Int32Array.from([this.#patcher(0, []), env, ...Array.from({ length: cpus }, () => cpu), ...Array.from({ length: waiting }, () => task)]);
   }
 
   #cpu(node: number, view: number, request: number, partial: number, windows: readonly number[]): number {
@@ -163,6 +170,11 @@ export class Model {
   }
   requestOf(cpu: number): number {
     return this.#cpus.get(cpu)[REQ] as number;
+  }
+  /** The next step touches what only interrupts of this CPU can see, and no task can be switched in. */
+  isLocal(cpu: number): boolean {
+    const node = this.nodeOf(cpu);
+    return node.stop === 'local' && !node.waiting && !this.scene.events.preempt;
   }
   patcherDone(patcher: number): boolean {
     const [pc, ...buffer] = this.#patchers.get(patcher);
@@ -205,7 +217,7 @@ export class Model {
         }
         case 'text': {
           let value = 0n;
-          for (let i = node.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.#memory(view, node.at + i));
+          for (let i = node.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.memory(view, node.at + i));
           run({ value }, `v${value}`);
           break;
         }
@@ -221,7 +233,10 @@ export class Model {
     // What comes between a fetch and its retirement throws the fetch away and so might as well have come before
     // it; what comes before the last jump into a target might as well come after it.
     const between = !this.options.grain.plain && (node.stop === 'retire' || node.stop === 'enter');
-    if (!node.done && !between) {
+    // A look at the table does not depend on what an interrupt of the kernel leaves behind, nor the interrupt on it:
+    // it might as well have come at the last step before that the two share. (A signal shares the mask.)
+    const deaf = !this.options.grain.plain && this.scene.environment === 'kernel' && (node.stop === 'load' || node.stop === 'text');
+    if (!node.done && !between && !deaf) {
       const { events } = this.scene;
       const event = (name: Event, left: number) => {
         const outcome = this.#deliver(id, name);
@@ -264,7 +279,22 @@ export class Model {
     return id;
   }
 
-  #memory(view: number, at: number): number {
+  readonly #swaps = new Map<number, { readonly cpu: number; readonly task: number } | null>();
+  /** The task on a CPU gives way to one that waits; the switch serialises (a return to it is an IRET). */
+  swap(cpu: number, task: number): { readonly cpu: number; readonly task: number } | null {
+    const key = cpu * 0x1000000 + task;
+    let swapped = this.#swaps.get(key);
+    if (swapped !== undefined) return swapped;
+    const [node, view, request, , ...windows] = this.#cpus.get(cpu) as unknown as [number, number, number, number, ...number[]];
+    const [other, , , , ...others] = this.#cpus.get(task) as unknown as [number, number, number, number, ...number[]];
+    const nodes = this.core.node(node).buffered > 0 ? null : this.core.swap(node, other);
+    swapped = nodes === null ? null : { cpu: this.#cpu(nodes.on, this.text.serialise(view), request, 0, others), task: this.#cpu(nodes.off, 0, REQUEST.off, 0, windows) };
+    this.#swaps.set(key, swapped);
+    return swapped;
+  }
+
+  /** A byte of code as memory holds it. */
+  memory(view: number, at: number): number {
     return this.text.isPatchable(at) ? this.text.newest(view, at) : (this.scene.byte(at) as number);
   }
 
@@ -371,7 +401,7 @@ export class Model {
     // TSO: stores reach memory in order, each at any time (SDM volume 3, 9.2.2).
     for (const oldest of this.scene.rules.storesInOrder ? buffer.slice(0, 1) : buffer) {
       const op = this.ops[oldest] as Op;
-      moves.push({ patcher: this.#patcher(pc, buffer.filter((each) => each !== oldest)), ...this.#commit(op, oldest, env), answered: false, op, flush: true });
+      moves.push({ patcher: this.#patcher(pc, buffer.filter((each) => each !== oldest)), ...this.#commit(op, oldest, env), answered: false, op, flush: true, silent: false });
     }
     const op = this.ops[pc];
     if (op === undefined) return moves;
@@ -383,20 +413,21 @@ export class Model {
         answered: change.answered ?? false,
         op,
         flush: false,
+        silent: false,
       });
     switch (op.op) {
       case 'store':
       case 'write':
-        if (this.scene.tso && !(op.op === 'store' && op.locked)) moves.push({ patcher: this.#patcher(pc + 1, [...buffer, pc]), environment, broadcast: -1, answered: false, op, flush: false });
+        if (this.scene.tso && !(op.op === 'store' && op.locked)) moves.push({ patcher: this.#patcher(pc + 1, [...buffer, pc]), environment, broadcast: -1, answered: false, op, flush: false, silent: true });
         // A LOCKed store waits for the buffer to drain and reaches memory at once.
-        else if (first === undefined) moves.push({ patcher: this.#patcher(pc + 1, []), ...this.#commit(op, pc, env), answered: false, op, flush: false });
+        else if (first === undefined) moves.push({ patcher: this.#patcher(pc + 1, []), ...this.#commit(op, pc, env), answered: false, op, flush: false, silent: false });
         break;
       case 'current':
-        moves.push({ patcher: this.#patcher(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: env.current | (1 << op.target) }), broadcast: this.#broadcasts.intern({ kind: 'current', mask: 1 << op.target }), answered: false, op, flush: false });
+        moves.push({ patcher: this.#patcher(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: env.current | (1 << op.target) }), broadcast: this.#broadcasts.intern({ kind: 'current', mask: 1 << op.target }), answered: false, op, flush: false, silent: false });
         break;
       case 'return': {
         const now = 1 << op.target;
-        moves.push({ patcher: this.#patcher(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: now, replaced: (env.replaced | env.current) & ~now }), broadcast: -1, answered: false, op, flush: false });
+        moves.push({ patcher: this.#patcher(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: now, replaced: (env.replaced | env.current) & ~now }), broadcast: -1, answered: false, op, flush: false, silent: false });
         break;
       }
       default:
@@ -432,6 +463,8 @@ export class Model {
 
   #broadcast(what: Broadcast, cpu: number): number {
     const [node, view, request, partial, ...windows] = this.#cpus.get(cpu) as unknown as [number, number, number, number, ...number[]];
+    // A task on no CPU serialises at its switch-in; only the time that passes concerns it.
+    if (request === REQUEST.off && what.kind !== 'current') return cpu;
     switch (what.kind) {
       case 'commit': {
         const op = this.ops[what.op] as Op & { op: 'store' };

@@ -4,6 +4,7 @@
 
 import { invariant, unreachable } from '../../base/invariant.js';
 import type { Step } from '../../plan/protocol.js';
+import { POKE } from '../../trap/kernel.js';
 import { STORES, type StoreWidth } from './text.js';
 import type { Write } from './memory.js';
 import type { Scene, SceneSite } from './scene.js';
@@ -40,6 +41,10 @@ export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions
   for (let update = 1; update < scene.sequence.length; update++) {
     let syncs = 0;
     let published = false;
+    let planted: readonly number[] = [];
+    const text = (origin: Origin, at: number, bytes: readonly number[], locked: boolean) => {
+      for (const part of split(at, bytes, STORES[store])) ops.push({ ...origin, op: 'store', ...part, locked });
+    };
     const target = scene.sequence[update] as number;
     const publication = (origin: Origin) => {
       if (!published) ops.push({ ...origin, op: 'current', target });
@@ -58,8 +63,8 @@ export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions
         case 'store':
           publication(origin);
           for (const site of scene.sites) for (const piece of pieces(site, step, update)) {
-            const width = step.as === 'bytes' ? 1 : STORES[store];
-            for (const part of split(piece.at, piece.bytes, width)) ops.push({ ...origin, op: 'store', ...part, locked: exchanges(step, site, piece.at) });
+            if (step.as === 'bytes') for (const [i, byte] of piece.bytes.entries()) text(origin, piece.at + i, [byte], false);
+            else text(origin, piece.at, piece.bytes, exchanges(step, site, piece.at));
           }
           break;
         case 'sync':
@@ -72,6 +77,20 @@ export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions
           break;
         case 'release':
           ops.push({ ...origin, op: 'release', serialise: step.serialise });
+          break;
+        case 'plant':
+          publication(origin);
+          planted = step.bytes;
+          for (const { at } of scene.sites) text(origin, at, planted, false);
+          break;
+        case 'behind':
+          for (const { at, contents } of scene.sites) for (const [i, byte] of (contents[update] as readonly number[]).entries()) if (i >= planted.length) text(origin, at + i, [byte], false);
+          break;
+        case 'unplant':
+          for (const { at, contents } of scene.sites) text(origin, at, (contents[update] as readonly number[]).slice(0, planted.length), false);
+          break;
+        case 'count':
+          ops.push({ ...origin, op: 'write', write: scene.counted(step.word, update) });
           break;
         case 'await':
         case 'exchange':
@@ -86,6 +105,7 @@ export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions
     publication(origin);
     ops.push({ ...origin, op: 'return', target });
   }
+  if (scene.options.spin) ops.push({ step: -1, update: scene.sequence.length - 1, why: "the updater's lock is free again", op: 'write', write: { word: POKE.lock / 8, value: 0n } });
   return ops;
 }
 

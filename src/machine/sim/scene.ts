@@ -6,9 +6,11 @@
 import type { Addr } from '../../base/addr.js';
 import { bitsFromAddr } from '../../base/addr.js';
 import { invariant } from '../../base/invariant.js';
-import { assemble, cfa, gs, label, mem32, place, type Code, type Program } from '../../trap/assembler.js';
-import { ENTRY, IF, PERCPU, POKE, type KernelHandler } from '../../trap/kernel.js';
+import { assemble, cfa, gs, label, mem32, place, rip, type CfaRule, type Program } from '../../trap/assembler.js';
+import { ENTRY, IF, PERCPU, POKE } from '../../trap/kernel.js';
 import { DATA, RECORD, TABLE, SLOT, emulationWord, slotWord, type Emulation } from '../../trap/registry.js';
+import { VERSION } from '../../trap/retire.js';
+import { retpoline } from '../../trap/retpoline.js';
 import { SITE_FORMS, emit } from '../../x86/forms.js';
 import { decode } from '../../x86/isa/decode.js';
 import { FLAG } from './cpu.js';
@@ -41,9 +43,16 @@ export interface SceneOptions {
   readonly shadowStacks: boolean;
   /** The table of traps is claimed only while an update runs, by `publish` and `retire`; else for ever. */
   readonly tornDown: boolean;
-  readonly kernelHandler: KernelHandler | null;
-  /** The SIGTRAP handler with its one word `data`. */
-  readonly userHandler: Code | null;
+  /** The trap handler and what it must find; null for a protocol that plants no trap. */
+  readonly handler: SceneHandler | null;
+  /** What is patched: the site itself, the trampoline that it calls, or only the pointer that it calls through. */
+  readonly via: 'site' | 'trampoline' | 'pointer' | 'retpoline';
+  /** Functions with a site: one, or two where interrupts and signals pass the second. */
+  readonly functions: 1 | 2;
+  /** How the handler's table lists the sites. */
+  readonly order: 'sorted' | 'unsorted' | 'duplicate';
+  /** How the task treats IF: a spin with IF clear on the updater's lock is what B25 of the facts describes. */
+  readonly spin: boolean;
   /** Offset of the site in its cache line. */
   readonly offset: number;
   readonly rules: Rules;
@@ -51,6 +60,20 @@ export interface SceneOptions {
   readonly program: SceneProgram | null;
   /** Bytes other than old, new and int3 that the protocol stores as an instruction of its own. */
   readonly planted: readonly (readonly number[])[];
+  /** A version word moves with every update. */
+  readonly counted: boolean;
+}
+
+export interface SceneHandler {
+  /** Labels `entry` and `leave` as kernel.ts says; a SIGTRAP handler begins at its first byte. */
+  readonly program: Program;
+  readonly tables: 'poke' | 'registry';
+  /** GS offsets of its stashes. */
+  readonly stash: readonly number[];
+  /** Words of the POKE table that `publish` fills for the site. */
+  readonly globals: readonly { readonly offset: number; readonly holds: 'target' | 'end' }[];
+  /** What the entry code of every event counts for it. */
+  readonly counts: 'nmi' | 'level' | null;
 }
 
 /** A small program of its own, for a question about the machine and not about a protocol. */
@@ -75,6 +98,8 @@ export interface SceneSite {
   readonly at: Addr;
   readonly length: number;
   readonly kind: 'call' | 'jmp';
+  /** Whether some step may write it; where only a pointer changes, none does. */
+  readonly patched: boolean;
   /** Instructions that may be executed there, as joined bytes. */
   readonly meant: ReadonlySet<string>;
   /** Full contents of the site in each state of the sequence. */
@@ -113,10 +138,11 @@ export class Scene {
   readonly #labels = new Map<string, Addr>();
   readonly #probes = new Set<Addr>();
   readonly done: Addr;
+  readonly #bottom: readonly [Addr, Addr];
   readonly #unclaimed: Addr;
   #retpoline: readonly [Addr, Addr] = [0, 0];
   readonly #nmiTail: readonly [Addr, Addr];
-  readonly #emulated: readonly Write[];
+  readonly #tables: Tables;
   readonly #space: { readonly text: Addr; readonly data: Addr; readonly stack: Addr; readonly percpu: Addr; readonly ist: Addr; readonly shadow: Addr };
 
   constructor(options: SceneOptions) {
@@ -127,8 +153,17 @@ export class Scene {
     const { text } = this.#space;
     this.gsBase = this.#space.percpu;
 
-    const kind = options.site === 'jmp' ? 'jmp' : 'call';
-    const siteAt = text + 0x2000 + options.offset;
+    // The sites: one in f, which the task and its interrupts call; with two, one in g, which NMIs and signals call.
+    const { via } = options;
+    const kind = options.site === 'jmp' || via === 'trampoline' ? 'jmp' : 'call';
+    const names = options.functions === 2 ? ['f', 'g'] : ['f'];
+    const places = names.map((name, i) => {
+      const at = text + 0x2000 + i * 0x80 + options.offset;
+      this.#labels.set(name, at);
+      // A trampoline is aligned to 8: its jump is always inside one quadword.
+      return { name, at, patched: via === 'trampoline' ? text + 0x2800 + 8 * i : at };
+    });
+    const siteAt = (places[0] as { patched: Addr }).patched;
     for (const [name, distance] of Object.entries(DISTANCES)) {
       const at = siteAt + 5 + distance;
       this.#add(name, at, options.program?.target(name) ?? targetCode(name), {}, []);
@@ -136,8 +171,6 @@ export class Scene {
       this.#probes.add(at);
     }
     this.sequence = SEQUENCES[options.site].slice(0, options.updates + 1).map((name) => TARGETS.indexOf(name));
-    const contents = this.sequence.map((state) => this.#contents(kind, siteAt, state));
-    const length = 5;
     const own = (bytes: readonly number[]): string => {
       const insn = decode(bytes);
       invariant(typeof insn !== 'string', 'a site holds an instruction');
@@ -145,39 +178,52 @@ export class Scene {
     };
     const planted = options.planted.map((bytes) => own(bytes));
     this.transparent = new Set(planted);
-    this.sites = [{ at: siteAt, length, kind, contents, meant: new Set([...contents.map(own), '204', ...planted]) }];
-    this.#blob('f', siteAt, [...(contents[0] as number[]), ...(kind === 'call' ? [0xc3] : [])], [], [{ offset: 0, rule: { kind: 'call', base: 'rsp', offset: 8 } }]);
-    this.#labels.set('f', siteAt);
+    const caller: Blob['cfa'] = [{ offset: 0, rule: { kind: 'call', base: 'rsp', offset: 8 } }];
+    this.sites = places.map(({ name, at, patched }) => {
+      if (via === 'pointer' || via === 'retpoline') {
+        // The nop is where the pass begins; the pointer is read behind it. R11 may change at a call.
+        const call: Program = via === 'pointer' ? [['call', 'r11']] : [['call', 'thunk']];
+        const code = assemble([['nop'], ['mov', 'r11', rip('pointer')], ...call, label('end'), ['ret'], ...(via === 'pointer' ? [] : [label('thunk'), ...retpoline('r11')])], { at, symbols: { pointer: this.#space.data + POINTER } });
+        this.blobs.push({ name, at, bytes: code.bytes, cfa: [...caller, ...code.cfa], exempt: [] });
+        this.#retpoline = [at + (code.labels.get('retpoline') ?? 0), at + (code.labels.get('retpoline.end') ?? 0)];
+        return { at, length: code.labels.get('end') as number, kind, patched: false, contents: this.sequence.map(() => []), meant: new Set([own([0x90])]) };
+      }
+      const contents = this.sequence.map((state) => this.#contents(kind, patched, state));
+      const bytes = contents[0] as number[];
+      if (via === 'trampoline') {
+        const distance = patched - (at + 5);
+        this.#blob(name, at, [0xe8, distance & 0xff, (distance >> 8) & 0xff, (distance >> 16) & 0xff, (distance >> 24) & 0xff, 0xc3], [], caller);
+        this.#blob(`${name}.trampoline`, patched, bytes, [], caller);
+        this.#labels.set(`${name}.trampoline`, patched);
+      } else this.#blob(name, at, [...bytes, ...(kind === 'call' ? [0xc3] : [])], [], caller);
+      return { at: patched, length: 5, kind, patched: true, contents, meant: new Set([...contents.map(own), String(0xcc), ...planted]) };
+    });
 
-    const program = this.#add('program', text + 0x1000, options.program?.program ?? (kernel ? kernelProgram() : userProgram()), { f: siteAt, table: this.#space.data }, []);
+    const g = names.at(-1) as string;
+    const counts = options.handler?.counts ?? null;
+    const program = this.#add('program', text + 0x1000, options.program?.program ?? (kernel ? kernelProgram(counts, g, options.spin) : userProgram(g)), { ...Object.fromEntries(this.#labels), table: this.#space.data }, []);
     for (const name of ['probe', 'irq.probe']) if (program.has(name)) this.#probes.add(program.get(name) as Addr);
-    this.#unclaimed = this.#add('unclaimed', text + 0x5000, [label('unclaimed'), ['ud2']], {}, []).get('unclaimed') as Addr;
+    this.#unclaimed = this.#add('unclaimed', text + 0x5000, [label('unclaimed'), ['ud2']], {}, [{ from: 0, to: 2 }]).get('unclaimed') as Addr;
     this.#nmiTail = [program.get('nmi.tail') ?? 0, program.get('nmi.end') ?? 0];
     this.done = program.get('done') as Addr;
-    this.restorer = program.get('restorer') ?? 0;
+    this.#bottom = [program.get('task') as Addr, program.get('bottom') as Addr];
+    this.restorer = program.get('restorer') ?? NaN;
 
     // The protocol's handler and its tables.
-    let entry = 0;
     const stash = new Set<number>();
     const handlerAt = text + 0x6000;
-    if (kernel && options.kernelHandler !== null) {
-      const code = assemble(options.kernelHandler.program, { at: handlerAt, symbols: { unclaimed: this.#unclaimed } });
+    let entry = this.#unclaimed;
+    if (options.handler !== null) {
+      const code = assemble(options.handler.program, { at: handlerAt, symbols: { unclaimed: this.#unclaimed, table: this.#space.data } });
       const bytes = place(code, Object.fromEntries(code.words.map(({ name }) => [name, this.#wordValue(name)])));
       const from = code.labels.get('entry') ?? 0;
       const to = code.labels.get('leave') ?? bytes.length;
       this.blobs.push({ name: 'handler', at: handlerAt, bytes, cfa: code.cfa, exempt: [{ from, to }] });
-      entry = handlerAt + from;
-      const retpoline = code.labels.get('retpoline');
-      if (retpoline !== undefined) this.#retpoline = [handlerAt + retpoline, handlerAt + (code.labels.get('retpoline.end') ?? bytes.length)];
       for (const [name, offset] of code.labels) this.#labels.set(`handler.${name}`, handlerAt + offset);
-    } else if (options.userHandler !== null) {
-      const code = options.userHandler;
-      const bytes = place(code, Object.fromEntries(code.words.map(({ name }) => [name, this.#wordValue(name)])));
-      this.blobs.push({ name: 'handler', at: handlerAt, bytes, cfa: code.cfa, exempt: [{ from: 0, to: bytes.length }] });
-      entry = handlerAt;
+      entry = handlerAt + from;
     }
     const gate = (name: string): Addr => program.get(name) ?? 0;
-    this.gates = { trap: gate('trap') || entry || this.#unclaimed, irq: gate('irq'), nmi: gate('nmi'), mc: gate('mc'), db: gate('db'), signal: gate('signal') };
+    this.gates = { trap: gate('trap') || entry, irq: gate('irq'), nmi: gate('nmi'), mc: gate('mc'), db: gate('db'), signal: gate('signal') };
 
     const list: { name: string; kind: RegionKind; at: Addr; bytes: number }[] = [{ name: 'stack', kind: 'stack', at: this.#space.stack, bytes: STACK_BYTES[options.environment] }];
     if (kernel) {
@@ -190,16 +236,17 @@ export class Scene {
     this.regions = regions(list);
     const percpu = this.regions.find(({ name }) => name === 'percpu');
     this.lockdepWord = percpu === undefined ? 0 : percpu.first + PERCPU.lockdep / 8;
-    if (percpu !== undefined) for (const offset of options.kernelHandler?.stash ?? []) stash.add(percpu.first + offset / 8);
+    if (percpu !== undefined) for (const offset of options.handler?.stash ?? []) stash.add(percpu.first + offset / 8);
     this.stash = stash;
 
-    const { initial, sink, targetWords, emulated } = kernel ? this.#kernelTables(kind, siteAt) : this.#userTables(kind, siteAt);
-    this.#emulated = emulated;
+    this.#tables = via === 'pointer' || via === 'retpoline' ? this.#pointerTables() : options.handler?.tables === 'registry' ? this.#registryTables(kind) : this.#pokeTables(kind);
+    const { initial, sink, targets } = this.#tables;
     const mutable = new Set<number>();
-    for (let update = 1; update <= options.updates; update++) for (const { word } of this.publish(update, initial)) mutable.add(word);
-    if (options.tornDown) for (const { word } of this.retire()) mutable.add(word);
+    for (let update = 1; update <= options.updates; update++) for (const { word } of this.publish(update)) mutable.add(word);
+    for (const { word } of [...(options.tornDown ? this.retire() : []), ...(options.counted ? [this.counted('version', 1)] : [])]) mutable.add(word);
     for (const word of options.program?.words ?? []) mutable.add(word);
-    this.shared = { at: this.#space.data, initial, mutable, sink, targets: targetWords };
+    if (options.spin) mutable.add(POKE.lock / 8);
+    this.shared = { at: this.#space.data, initial, mutable, sink, targets };
 
     const stack = this.#space.stack + STACK_BYTES[options.environment];
     const registers = Array.from({ length: 16 }, (_, n) => BigInt(0x1111 * (n + 1)));
@@ -239,43 +286,73 @@ export class Scene {
     return emulationWord(form, this.#labels.get(name) ?? 0);
   }
 
-  #kernelTables(kind: 'call' | 'jmp', site: Addr): Tables {
+  /** POKE entries, one for each site, in the order of the configuration. */
+  #pokeTables(kind: 'call' | 'jmp'): Tables {
+    const { tornDown, handler, order, spin } = this.options;
     const initial = Array.from({ length: POKE.size / 8 }, () => 0n);
-    const word = (POKE.entries + ENTRY.word) / 8;
-    initial[POKE.count / 8] = this.options.tornDown ? 0n : 1n;
-    initial[(POKE.entries + ENTRY.site) / 8] = bitsFromAddr(site);
-    initial[word] = this.#emulation(kind, this.sequence[0] as number);
-    return { initial, sink: new Set(), targetWords: new Set([word]), emulated: this.sequence.map((state) => ({ word, value: this.#emulation(kind, state) })) };
+    const listed = listing(this.sites, order);
+    const words = listed.map((_, i) => (POKE.entries + i * ENTRY.size + ENTRY.word) / 8);
+    const globals = handler?.globals ?? [];
+    initial[POKE.count / 8] = tornDown ? 0n : BigInt(listed.length);
+    initial[POKE.lock / 8] = spin ? 1n : 0n;
+    listed.forEach(({ at }, i) => {
+      initial[(POKE.entries + i * ENTRY.size + ENTRY.site) / 8] = bitsFromAddr(at);
+      initial[words[i] as number] = this.#emulation(kind, this.sequence[0] as number);
+    });
+    const emulated = this.sequence.map((state) => [
+      ...words.map((word) => ({ word, value: this.#emulation(kind, state) })),
+      ...globals.map(({ offset, holds }) => ({ word: offset / 8, value: bitsFromAddr(holds === 'end' ? (this.sites[0] as SceneSite).at + 5 : (this.#labels.get(TARGETS[state] as string) ?? 0)) })),
+    ]);
+    for (const { word, value } of emulated[0] ?? []) initial[word] = value;
+    const destinations = globals.filter(({ holds }) => holds === 'target').map(({ offset }) => offset / 8);
+    return { initial, sink: new Set(), targets: new Set([...words, ...destinations]), emulated, count: listed.length };
   }
 
-  /** The data block, one table with one slot, and one record, laid out as registry.ts says. */
-  #userTables(kind: 'call' | 'jmp', site: Addr): Tables {
+  /** The data block, one table with a slot for each site, and one record, laid out as registry.ts says. */
+  #registryTables(kind: 'call' | 'jmp'): Tables {
     const { data } = this.#space;
+    const listed = listing(this.sites, this.options.order);
     const table = DATA.size;
-    const record = Math.ceil((table + TABLE.slots + SLOT.size) / RECORD.size) * RECORD.size;
+    const record = Math.ceil((table + TABLE.slots + listed.length * SLOT.size) / RECORD.size) * RECORD.size;
     const initial = Array.from({ length: (record + RECORD.size) / 8 }, () => 0n);
     const word = (record + (kind === 'call' ? RECORD.call : RECORD.tail)) / 8;
     initial[DATA.tables / 8] = BigInt(data + table);
     initial[DATA.previous / 8] = bitsFromAddr(this.#unclaimed);
-    initial[(table + TABLE.first) / 8] = BigInt(site);
-    initial[(table + TABLE.end) / 8] = BigInt(site + 1);
-    initial[(table + TABLE.count) / 8] = 1n;
-    initial[(table + TABLE.slots + SLOT.site) / 8] = BigInt(site);
-    initial[(table + TABLE.slots + SLOT.word) / 8] = slotWord(data + 8 * word, 5, 0);
+    // As the loader writes it: from the first slot to the last. An unsorted table is the mutant.
+    initial[(table + TABLE.first) / 8] = BigInt(Math.min(...listed.map(({ at }) => at)));
+    initial[(table + TABLE.end) / 8] = BigInt(Math.max(...listed.map(({ at }) => at)) + 1);
+    initial[(table + TABLE.count) / 8] = BigInt(listed.length);
+    listed.forEach(({ at }, i) => {
+      initial[(table + TABLE.slots + i * SLOT.size + SLOT.site) / 8] = BigInt(at);
+      initial[(table + TABLE.slots + i * SLOT.size + SLOT.word) / 8] = slotWord(data + 8 * word, 5, 0);
+    });
     initial[word] = this.#emulation(kind, this.sequence[0] as number);
     const sink = new Set([DATA.orphans / 8, DATA.foreign / 8, (record + RECORD.traps) / 8]);
-    return { initial, sink, targetWords: new Set([word]), emulated: this.sequence.map((state) => ({ word, value: this.#emulation(kind, state) })) };
+    return { initial, sink, targets: new Set([word]), emulated: this.sequence.map((state) => [{ word, value: this.#emulation(kind, state) }]), count: 0 };
+  }
+
+  #pointerTables(): Tables {
+    const word = POINTER / 8;
+    const values = this.sequence.map((state) => bitsFromAddr(this.#labels.get(TARGETS[state] as string) ?? 0));
+    const initial = Array.from({ length: POKE.size / 8 }, () => 0n);
+    initial[word] = values[0] as bigint;
+    return { initial, sink: new Set(), targets: new Set([word]), emulated: values.map((value) => [{ word, value }]), count: 0 };
   }
 
   /** The stores of `publish` for the nth update. Words that nothing reads are left out: nobody could tell. */
-  publish(update: number, initial: readonly bigint[] = this.shared.initial): readonly Write[] {
-    const writes = [this.#emulated[update] as Write];
-    if (this.options.tornDown) writes.push({ word: POKE.count / 8, value: 1n });
-    return writes.filter(({ word, value }) => this.options.tornDown || update > 1 || initial[word] !== value);
+  publish(update: number): readonly Write[] {
+    const { emulated, count } = this.#tables;
+    return [...(emulated[update] as readonly Write[]), ...(this.options.tornDown ? [{ word: POKE.count / 8, value: BigInt(count) }] : [])];
   }
 
   retire(): readonly Write[] {
     return [{ word: POKE.count / 8, value: 0n }];
+  }
+
+  /** A word that moves with every update. */
+  counted(name: string, update: number): Write {
+    invariant(name === 'version', `the shared data has no word ${name} to count`);
+    return { word: VERSION / 8, value: BigInt(update) };
   }
 
   // ---------------------------------------------------------------------------------------------- questions
@@ -297,7 +374,7 @@ export class Scene {
     return -1;
   }
   isPatchable(at: Addr, size: number): boolean {
-    return this.sites.some((site) => at < site.at + site.length && at + size > site.at);
+    return this.sites.some((site) => site.patched && at < site.at + site.length && at + size > site.at);
   }
   target(at: Addr): number {
     return this.#targets.get(at) ?? -1;
@@ -313,6 +390,23 @@ export class Scene {
   }
   isRetpoline(at: Addr): boolean {
     return at >= this.#retpoline[0] && at < this.#retpoline[1];
+  }
+  /** Entry code of the environment: its rules hold at its calls only. */
+  isEntry(at: Addr): boolean {
+    const blob = this.blobs.find(({ name }) => name === 'program') as Blob;
+    return at >= blob.at && at < blob.at + blob.bytes.length && !this.isBottom(at);
+  }
+  /** Code where the chain of calls ends. */
+  isBottom(at: Addr): boolean {
+    return at >= this.#bottom[0] && at <= this.#bottom[1];
+  }
+  /** How the caller's frame is found at an instruction: its rule, `exempt` in entry code, or null where nothing says. */
+  rule(at: Addr): CfaRule | 'exempt' | null {
+    const blob = this.blobs.find((each) => at >= each.at && at < each.at + each.bytes.length);
+    if (blob === undefined) return null;
+    const offset = at - blob.at;
+    if (blob.exempt.some(({ from, to }) => offset >= from && offset < to)) return 'exempt';
+    return blob.cfa.findLast((each) => each.offset <= offset)?.rule ?? null;
   }
   ist(kind: 'nmi' | 'mc' | 'db', level: number): Addr {
     return this.#space.ist + IST_NAMES.indexOf(`${kind}${level}`) * 0x1000 + IST_BYTES;
@@ -335,9 +429,19 @@ export class Scene {
 interface Tables {
   readonly initial: readonly bigint[];
   readonly sink: ReadonlySet<number>;
-  readonly targetWords: ReadonlySet<number>;
-  readonly emulated: readonly Write[];
+  readonly targets: ReadonlySet<number>;
+  /** What `publish` stores, for each state of the sequence. */
+  readonly emulated: readonly (readonly Write[])[];
+  /** Entries claimed by `publish`. */
+  readonly count: number;
 }
+
+function listing(sites: readonly SceneSite[], order: SceneOptions['order']): readonly SceneSite[] {
+  return order === 'unsorted' ? [...sites].reverse() : order === 'duplicate' ? sites.flatMap((site) => [site, site]) : sites;
+}
+
+/** Where the pointer lies that the baselines call through. */
+const POINTER = 0;
 
 const IST_NAMES = ['nmi0', 'nmi1', 'mc0', 'db0'];
 
@@ -346,49 +450,66 @@ const DISTANCES = { A: 0x01020304, B: 0x05060708, C: 0x090a0b0c } as const;
 
 const targetCode = (name: string): Program => [cfa({ kind: 'call', base: 'rsp', offset: 8 }), label(name), ['ret']];
 
-/** A task that passes the site in a loop, and the interrupts. Entry code saves what it changes, an even number of words. */
-function kernelProgram(): Program {
-  const pass: Program = [['mov', 'eax', SENTINEL], ['call', 'f']];
-  const nmiLike = (name: string, again: Program): Program => [
+const pass = (name: string): Program => [['mov', 'eax', SENTINEL], ['call', name]];
+
+/** A task that passes the site in a loop, and the interrupts. Entry code saves what it and a call
+ * may change, an even number of words. */
+function kernelProgram(counts: SceneHandler['counts'], g: string, spin: boolean): Program {
+  const level = (how: 'inc' | 'dec'): Program => (counts === 'level' ? [[how, gs(PERCPU.level)]] : []);
+  const inNmi = (how: 'inc' | 'dec'): Program => (counts === 'nmi' ? [[how, gs(PERCPU.nmi)]] : []);
+  const nmiLike = (name: 'nmi' | 'mc' | 'db', again: Program): Program => [
     label(name),
     cfa({ kind: 'frame', base: 'rsp', offset: 0 }),
     // lockdep is off in an NMI (nmi_enter): whatever the code inside tells it is undone.
     ['push', gs(PERCPU.lockdep)],
+    ['push', 'r11'],
     ['push', 'rax'],
-    ['inc', gs(PERCPU.nmi)],
+    ['push', 'rax'],
+    ...level('inc'),
+    ...(name === 'db' ? [] : inNmi('inc')),
     label(`${name}.again`),
-    ...pass,
+    cfa({ kind: 'frame', base: 'rsp', offset: 32 }),
+    ...pass(g),
     ...again,
-    ['dec', gs(PERCPU.nmi)],
+    ...(name === 'db' ? [] : inNmi('dec')),
+    ...level('dec'),
     ['pop', 'rax'],
+    ['pop', 'rax'],
+    ['pop', 'r11'],
     ['pop', gs(PERCPU.lockdep)],
     ['iretq'],
     label(`${name}.end`),
   ];
   return [
-    cfa({ kind: 'none' }),
     label('task'),
-    ...pass,
+    ...(spin ? ([['cli'], ['mov', gs(PERCPU.lockdep), 0], label('spin'), ['cmp', rip('table', POKE.lock), 0], ['jne', 'spin'], ['mov', gs(PERCPU.lockdep), 1], ['sti'], ['nop']] as const) : []),
+    label('loop'),
+    ...pass('f'),
     label('probe'),
     ['dec', 'ebx'],
-    ['jne', 'task'],
+    ['jne', 'loop'],
     label('done'),
     ['ud2'], // never executed: a task that gets here is done
+    label('bottom'),
 
     label('irq'),
     cfa({ kind: 'frame', base: 'rsp', offset: 0 }),
     ['mov', gs(PERCPU.lockdep), 0],
+    ['push', 'r11'],
     ['push', 'rax'],
-    ['push', 'rax'],
-    ...pass,
+    ...level('inc'),
+    cfa({ kind: 'frame', base: 'rsp', offset: 16 }),
+    ...pass('f'),
     label('irq.probe'),
+    ...level('dec'),
     ['pop', 'rax'],
-    ['pop', 'rax'],
+    ['pop', 'r11'],
     ['test', mem32('rsp', 16), IF],
     ['je', 'irq.out'],
     ['mov', gs(PERCPU.lockdep), 1],
     label('irq.out'),
     ['iretq'],
+    label('irq.end'),
 
     ...nmiLike('nmi', [['cmp', gs(PERCPU.repeat), 0], ['je', 'nmi.tail'], ['mov', gs(PERCPU.repeat), 0], ['jmp', 'nmi.again'], label('nmi.tail')]),
     ...nmiLike('mc', []),
@@ -396,21 +517,20 @@ function kernelProgram(): Program {
   ];
 }
 
-function userProgram(): Program {
-  const pass: Program = [['mov', 'eax', SENTINEL], ['call', 'f']];
+function userProgram(g: string): Program {
   return [
-    cfa({ kind: 'none' }),
     label('task'),
-    ...pass,
+    ...pass('f'),
     label('probe'),
     ['dec', 'ebx'],
     ['jne', 'task'],
     label('done'),
-    ['ud2'], // never executed: a task that gets here is done
+    ['ud2'],
+    label('bottom'),
 
     label('signal'),
     cfa({ kind: 'call', base: 'rsp', offset: 8 }),
-    ...pass,
+    ...pass(g),
     ['ret'],
     label('restorer'),
     ['mov', 'rax', 15],

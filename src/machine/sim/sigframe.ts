@@ -6,6 +6,7 @@ export const SIGFRAME = {
   siginfo: 8 + 304,
   size: 8 + 304 + 128,
   /** From the ucontext. */
+  rsp: 160,
   rip: 168,
   flags: 176,
   mask: 296,

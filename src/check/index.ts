@@ -1,0 +1,71 @@
+// The checker as a library: `import { check } from 'static-call/check'`. It patches nothing and needs no particular system.
+
+import { Fault } from '../base/fault.js';
+import { configure, type Configuration } from './configuration.js';
+import { loadProtocol } from './load.js';
+import { fullJobs, matrixJobs } from './matrix.js';
+import { runAll, type Job } from './pool.js';
+import type { RunReport } from './report.js';
+import { SUBJECTS, findSubject, subjectOf } from './subject.js';
+
+export { Fault, isFault } from '../base/fault.js';
+export { CONTEXT_NAMES, REDUCTIONS, BOUNDS, type Configuration, type ContextName, type Reduction } from './configuration.js';
+export { PROPERTIES, PROPERTY_NAMES, type PropertyName } from './properties.js';
+export { replayToken, type PathReport, type PropertyReport, type RunReport } from './report.js';
+export type { Acceptance, Protocol, Step } from '../plan/protocol.js';
+
+/** What to check; everything that is left out has the default that the report names. */
+export interface CheckOptions extends Partial<Configuration> {
+  /** Bounds of each search; one that exceeds them ends as `unknown`. */
+  readonly statesMax?: number;
+  readonly secondsMax?: number;
+  /** Ends the searches; what was not finished is missing from the report. */
+  readonly signal?: AbortSignal;
+  /** Called as each run ends. */
+  readonly onRun?: (run: RunReport, done: number, all: number) => void;
+}
+
+export interface CheckReport {
+  readonly runs: readonly RunReport[];
+  /** Not every run was made: the signal aborted, or memory ran out. */
+  readonly incomplete: boolean;
+}
+
+/** Protocols that can be named: `int3-gap`, `int3-gap/no-gap`. */
+export function protocols(): { readonly name: string; readonly environment: 'kernel' | 'user'; readonly about: string }[] {
+  return SUBJECTS.map(({ name, variant, environment, protocol }) => ({ name: variant === '' ? name : `${name}/${variant}`, environment, about: protocol.about }));
+}
+
+/**
+ * Explores everything that each protocol can do in one configuration. A name is one of `protocols()`, or the path of an `.mjs`
+ * file whose default export is a `Protocol`.
+ */
+export async function check(names: readonly string[], options: CheckOptions = {}): Promise<CheckReport> {
+  if (names.length === 0) throw new Fault('bad-usage', 'no protocol is named');
+  return perform(await Promise.all(names.map((name) => jobOf(name, options))), options);
+}
+
+/** Every protocol against every property; `full` adds every other thing that a verdict may depend on. */
+export async function checkMatrix(which: 'default' | 'full', options: Pick<CheckOptions, 'signal' | 'onRun'> = {}): Promise<CheckReport> {
+  return perform(which === 'full' ? fullJobs() : matrixJobs(), options);
+}
+
+async function perform(jobs: readonly Job[], { signal, onRun }: Pick<CheckOptions, 'signal' | 'onRun'>): Promise<CheckReport> {
+  let done = 0;
+  const runs = await runAll(jobs, signal, (run) => onRun?.(run, ++done, jobs.length));
+  return { runs: runs.filter((run) => run !== null), incomplete: runs.includes(null) };
+}
+
+async function jobOf(name: string, { statesMax = 20_000_000, secondsMax = 600, signal: _, onRun: __, ...given }: CheckOptions): Promise<Job> {
+  const isFile = /\.[cm]?[jt]s$/.test(name);
+  const [protocol = name, variant = ''] = isFile ? [name] : name.split('/');
+  const subject = isFile ? subjectOf(await loadProtocol(name), given.environment) : findSubject(protocol, variant, given.environment);
+  if (given.environment !== undefined && given.environment !== subject.environment) throw new Fault('bad-usage', `${name} is for --env ${subject.environment}`);
+  return {
+    file: isFile ? name : null,
+    protocol: subject.name,
+    variant: subject.variant,
+    configuration: configure({ ...given, environment: subject.environment }),
+    limits: { states: statesMax, seconds: secondsMax },
+  };
+}

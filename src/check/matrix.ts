@@ -1,0 +1,90 @@
+// Every protocol against every property: which configurations make up the table, and what is read off it.
+
+import { configure, type Configuration, type ContextName } from './configuration.js';
+import type { Job } from './pool.js';
+import { PROPERTIES } from './properties.js';
+import type { RunReport } from './report.js';
+import { SUBJECTS, type Subject } from './subject.js';
+import { CHUNKS, FETCH_LEVELS, type Chunk } from '../machine/sim/text.js';
+
+export const MATRIX_LIMITS = { states: 20_000_000, seconds: 600 } as const;
+
+const BLOCKS: Readonly<Record<Subject['environment'], readonly (readonly ContextName[])[]>> = {
+  kernel: [['task', 'irq'], ['task', 'irq', 'nmi'], ['task', 'irq', 'nmi', 'mc']],
+  user: [['task', 'signal']],
+};
+
+/**
+ * Least promised by the hardware first: whoever holds at one of these holds wherever more is promised. F1 and F2 with
+ * single bytes lie between; what tells protocols apart is whether stale bytes may be used and what is fetched whole.
+ */
+export const MODELS: readonly { readonly fetch: Configuration['fetch']; readonly chunk: Chunk }[] = [
+  { fetch: 'F4', chunk: 'byte' },
+  { fetch: 'F3', chunk: 'byte' },
+  { fetch: 'F3', chunk: 'qword' },
+  { fetch: 'F3', chunk: 'fetch16' },
+  { fetch: 'F3', chunk: 'line' },
+  { fetch: 'F1a', chunk: 'byte' },
+  { fetch: 'F1', chunk: 'line' },
+  { fetch: 'F0', chunk: 'byte' },
+];
+
+const job = (subject: Subject, given: Partial<Configuration>): Job => ({
+  file: null,
+  protocol: subject.name,
+  variant: subject.variant,
+  configuration: configure({ environment: subject.environment, ...given }),
+  limits: MATRIX_LIMITS,
+});
+
+/** The default table. A machine check multiplies the states by ten, so its block has one pass and one update. */
+export function matrixJobs(): Job[] {
+  const rows = SUBJECTS.filter(({ full }) => !full);
+  const blocks = rows.flatMap((subject) =>
+    BLOCKS[subject.environment].flatMap((contexts) =>
+      contexts.includes('mc') ? [job(subject, { contexts, passes: 1, updates: 1 })] : [1, 2].map((updates) => job(subject, { contexts, updates })),
+    ),
+  );
+  const weakest = rows.flatMap((subject) => MODELS.filter(({ fetch }) => fetch !== 'F3').map((model) => job(subject, { ...model, updates: 1 })));
+  const chunks = rows.flatMap((subject) => MODELS.filter(({ fetch, chunk }) => fetch === 'F3' && chunk !== 'byte').map((model) => job(subject, { ...model, updates: 1 })));
+  // The long ones first, so that none is left alone at the end.
+  return [...blocks, ...weakest, ...chunks].sort((a, b) => b.configuration.contexts.length - a.configuration.contexts.length);
+}
+
+/** Everything else that a verdict may depend on. */
+export function fullJobs(): Job[] {
+  const jobs = [...matrixJobs()];
+  for (const subject of SUBJECTS) {
+    const { environment } = subject;
+    const syncs = subject.protocol.steps.filter((step) => step.do === 'sync').length;
+    if (subject.full) for (const contexts of BLOCKS[environment].slice(0, 2)) jobs.push(job(subject, { contexts }));
+    for (const fetch of FETCH_LEVELS) for (const chunk of Object.keys(CHUNKS) as Chunk[]) jobs.push(job(subject, { fetch, chunk, updates: 1 }));
+    for (const site of ['call', 'jmp', 'null', 'ret0'] as const) {
+      if (subject.via !== 'site' && site !== 'call') continue;
+      for (const fetch of ['F1', 'F2', 'F3', 'F4'] as const) for (let dropSync = 0; dropSync <= syncs; dropSync++) jobs.push(job(subject, { site, fetch, dropSync: dropSync === 0 ? null : dropSync }));
+    }
+    jobs.push(job(subject, { shadowStack: true }), job(subject, { store: 'byte' }), job(subject, { store: 'qword' }), job(subject, { tso: false }));
+    if (environment === 'kernel') jobs.push(job(subject, { entry: '2019' }), job(subject, { contexts: ['task', 'irq', 'db'], passes: 1, updates: 1 }), job(subject, { contexts: ['task', 'irq', 'nested-nmi'], passes: 1, updates: 1 }));
+    jobs.push(job(subject, { contexts: ['task', 'preempt'], cpus: 1, tasks: 2, passes: 1, updates: 2 }));
+  }
+  const seen = new Set<string>();
+  return jobs.filter((each) => {
+    const key = JSON.stringify(each);
+    return seen.has(key) ? false : seen.add(key);
+  }).sort((a, b) => b.configuration.contexts.length - a.configuration.contexts.length);
+}
+
+/** Whether every property that counts holds or does not apply. */
+export function holds(run: RunReport): boolean {
+  return PROPERTIES.every(({ name, apart }) => apart || run.properties[name].verdict === 'holds' || run.properties[name].verdict === 'not-applicable');
+}
+
+/** The least that the hardware must promise for a protocol to hold, or null where nothing in the list is enough. */
+export function weakestModel(runs: readonly RunReport[], protocol: string, variant: string, environment: string): string | null {
+  const contexts = environment === 'kernel' ? 'task,irq' : 'task,signal';
+  for (const { fetch, chunk } of MODELS) {
+    const run = runs.find((each) => each.protocol === protocol && each.variant === variant && each.environment === environment && each.updates === 1 && each.fetch === fetch && each.chunk === chunk && each.site === 'call' && each.dropSync === null && each.contexts.join() === contexts && each.store === 'line' && each.tso && !each.shadowStack && each.entry === 'today');
+    if (run !== undefined && holds(run)) return `${fetch}/${chunk}`;
+  }
+  return null;
+}

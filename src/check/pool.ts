@@ -1,0 +1,73 @@
+// Searches side by side, one worker thread for each CPU of this machine: configurations are independent of each other, and
+// some take a thousand times as long as others, so each worker takes the next one when it is free.
+
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { Fault, type FaultCode } from '../base/fault.js';
+import type { Configuration } from './configuration.js';
+import type { RunReport } from './report.js';
+import type { Answer } from './worker.js';
+
+export interface Job {
+  /** A user's protocol, else null. */
+  readonly file: string | null;
+  readonly protocol: string;
+  readonly variant: string;
+  readonly configuration: Configuration;
+  readonly limits: { readonly states: number; readonly seconds: number };
+}
+
+/** Calls `each` as reports come in; what an abort leaves undone is null in the list. */
+export async function runAll(jobs: readonly Job[], signal: AbortSignal | undefined, each: (report: RunReport, index: number) => void): Promise<(RunReport | null)[]> {
+  const reports: (RunReport | null)[] = jobs.map(() => null);
+  let next = 0;
+  const workers = new Set<Worker>();
+  // The heap of the main thread is no guide for a thread that interns millions of parts.
+  const resourceLimits = { maxOldGenerationSizeMb: 3072 };
+
+  const serve = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const worker = new Worker(new URL('./worker.js', import.meta.url), { resourceLimits });
+      workers.add(worker);
+      let current = -1;
+      const give = () => {
+        if (next >= jobs.length || signal?.aborted === true) {
+          void worker.terminate();
+          return;
+        }
+        current = next++;
+        worker.postMessage({ job: current, work: jobs[current] });
+      };
+      worker.on('message', (answer: Answer) => {
+        if ('report' in answer) {
+          reports[answer.job] = answer.report;
+          each(answer.report, answer.job);
+          give();
+        } else if ('fault' in answer) reject(new Fault(answer.fault.code as FaultCode, answer.fault.message, { hint: answer.fault.hint, ...(answer.fault.at === undefined ? {} : { at: answer.fault.at }) }));
+        else reject(new Error(answer.error));
+      });
+      worker.on('error', (error: Error & { code?: string }) => {
+        // Out of memory is a bound like the others: that run stays unknown, the rest goes on with a fresh thread.
+        workers.delete(worker);
+        if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') resolve(serve());
+        else reject(error);
+      });
+      worker.on('exit', () => {
+        workers.delete(worker);
+        resolve();
+      });
+      give();
+    });
+
+  const stop = () => {
+    for (const worker of workers) void worker.terminate();
+  };
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    await Promise.all(Array.from({ length: Math.min(jobs.length, availableParallelism()) }, serve));
+  } finally {
+    stop();
+    signal?.removeEventListener('abort', stop);
+  }
+  return reports;
+}

@@ -1,0 +1,182 @@
+// A path as the list of its choices: who moved, and which of its moves. It replays without a search, and as a token it can be
+// pasted into a report. The token names the version of the model, for the same choices mean something
+// else in another one.
+
+import { Fault } from '../base/fault.js';
+import { invariant } from '../base/invariant.js';
+import type { Model, Move, PatcherMove } from '../machine/sim/model.js';
+import { REQUEST } from '../machine/sim/model.js';
+import { configure, type Configuration } from './configuration.js';
+import { sort, type Finding, type Search } from './explore.js';
+
+/** Changes with anything that gives choices another meaning. */
+const MODEL_VERSION = 1;
+
+/** `who`: -1 the patcher, else a CPU. `swap`: the waiting task that is switched in, or -1. */
+export interface Choice {
+  readonly who: number;
+  readonly move: number;
+  readonly swap: number;
+}
+
+export interface Shape {
+  readonly cpus: number;
+  readonly waiting: number;
+  readonly sorted: boolean;
+}
+
+export interface Replayed {
+  readonly before: Int32Array;
+  readonly after: Int32Array | null;
+  readonly choice: Choice;
+  readonly move: Move | null;
+  readonly patcher: PatcherMove | null;
+}
+
+const CPUS = 2;
+
+function normal(state: Int32Array, { cpus, sorted }: Shape): Int32Array {
+  if (sorted) {
+    sort(state, CPUS, CPUS + cpus);
+    sort(state, CPUS + cpus, state.length);
+  }
+  return state;
+}
+
+/** Every choice that can be made in a state, in the order of the search. */
+export function choices(model: Model, state: Int32Array, shape: Shape): Choice[] {
+  const list: Choice[] = [];
+  let asked = false;
+  for (let i = 0; i < shape.cpus; i++) {
+    const cpu = state[CPUS + i] as number;
+    if (model.requestOf(cpu) !== REQUEST.none) asked = true;
+    model.moves(cpu, state[1] as number).forEach((_, move) => list.push({ who: i, move, swap: -1 }));
+  }
+  for (let w = 0; w < shape.waiting; w++) {
+    for (let i = 0; i < shape.cpus; i++) if (model.swap(state[CPUS + i] as number, state[CPUS + shape.cpus + w] as number) !== null) list.push({ who: i, move: -1, swap: w });
+  }
+  model.patcherMoves(state[0] as number, state[1] as number).forEach(({ answered }, move) => {
+    if (!answered || !asked) list.push({ who: -1, move, swap: -1 });
+  });
+  return list;
+}
+
+/** One choice made; null where it cannot be. */
+export function step(model: Model, before: Int32Array, choice: Choice, shape: Shape): Replayed | null {
+  const after = before.slice();
+  if (choice.swap >= 0) {
+    const swapped = model.swap(before[CPUS + choice.who] as number, before[CPUS + shape.cpus + choice.swap] as number);
+    if (swapped === null) return null;
+    after[CPUS + choice.who] = swapped.cpu;
+    after[CPUS + shape.cpus + choice.swap] = swapped.task;
+    return { before, after: normal(after, shape), choice, move: null, patcher: null };
+  }
+  if (choice.who < 0) {
+    const patcher = model.patcherMoves(before[0] as number, before[1] as number)[choice.move];
+    if (patcher === undefined) return null;
+    if (patcher.answered) for (let i = 0; i < shape.cpus; i++) if (model.requestOf(before[CPUS + i] as number) !== REQUEST.none) return null;
+    after[0] = patcher.patcher;
+    after[1] = patcher.environment;
+    if (patcher.broadcast >= 0) for (let i = CPUS; i < after.length; i++) after[i] = model.broadcast(patcher.broadcast, before[i] as number);
+    return { before, after: normal(after, shape), choice, move: null, patcher };
+  }
+  const move = model.moves(before[CPUS + choice.who] as number, before[1] as number)[choice.move];
+  if (move === undefined) return null;
+  if (move.cpu < 0) return { before, after: null, choice, move, patcher: null };
+  after[CPUS + choice.who] = move.cpu;
+  after[1] = move.environment;
+  return { before, after: normal(after, shape), choice, move, patcher: null };
+}
+
+export function replay(model: Model, path: readonly Choice[], shape: Shape): Replayed[] {
+  const steps: Replayed[] = [];
+  let state: Int32Array | null = normal(model.initial(shape.cpus, shape.waiting), shape);
+  for (const choice of path) {
+    const done: Replayed | null = state === null ? null : step(model, state, choice, shape);
+    if (done === null) throw new Fault('bad-usage', 'the path cannot be followed: it belongs to another protocol or configuration');
+    steps.push(done);
+    state = done.after;
+  }
+  return steps;
+}
+
+/** The choices of the path that a search found. */
+export function pathOf(model: Model, search: Search, finding: Finding, shape: Shape): Choice[] {
+  const states = search.path(finding.state);
+  const path: Choice[] = [];
+  for (let i = 1; i < states.length; i++) {
+    const [from, to] = [states[i - 1] as Int32Array, states[i] as Int32Array];
+    const choice = choices(model, from, shape).find((each) => step(model, from, each, shape)?.after?.every((value, at) => value === to[at]) ?? false);
+    invariant(choice, 'a state of the search follows from its parent');
+    path.push(choice);
+  }
+  if (finding.cpu >= 0) path.push({ who: finding.cpu, move: finding.move, swap: -1 });
+  return path;
+}
+
+/**
+ * The same moves in an order with fewer changes of who moves: a step goes up to its own kind's last step wherever what lies
+ * between does not mind. It still ends in the same violation.
+ */
+export function readable(model: Model, path: readonly Choice[], property: string, shape: Shape): Choice[] {
+  let best = [...path];
+  const ends = (candidate: readonly Choice[]): boolean => {
+    let state: Int32Array | null = normal(model.initial(shape.cpus, shape.waiting), shape);
+    let last: Replayed | null = null;
+    for (const choice of candidate) {
+      if (state === null) return false;
+      last = step(model, state, choice, shape);
+      if (last === null) return false;
+      state = last.after;
+    }
+    return property === 'deadlock' ? state !== null : (last?.move?.bad.some((bad) => bad.property === property) ?? false);
+  };
+  if (property === 'deadlock' || shape.sorted && shape.cpus > 1) return best;
+  for (let i = 1; i < best.length - 1; i++) {
+    const { who } = best[i] as Choice;
+    if ((best[i - 1] as Choice).who === who) continue;
+    const home = best.findLastIndex((choice, at) => at < i && choice.who === who);
+    if (home < 0) continue;
+    // Moves are told by their index, which is the same where the CPU and its environment are; else the candidate fails to replay.
+    const candidate = [...best.slice(0, home + 1), best[i] as Choice, ...best.slice(home + 1, i), ...best.slice(i + 1)];
+    if (ends(candidate)) best = candidate;
+  }
+  return best;
+}
+
+interface Token {
+  readonly protocol: string;
+  readonly variant: string;
+  readonly property: string;
+  readonly configuration: Configuration;
+  /** Whether fetch and retirement are two steps. */
+  readonly split: boolean;
+  readonly path: readonly Choice[];
+}
+
+export function encodeToken({ path, ...rest }: Token): string {
+  const short = path.map(({ who, move, swap }) => (swap >= 0 ? `${who}s${swap}` : who < 0 ? `p${move}` : `${who}m${move}`)).join(' ');
+  return `path${MODEL_VERSION}.${Buffer.from(JSON.stringify({ ...rest, path: short })).toString('base64url')}`;
+}
+
+export function decodeToken(text: string): Token {
+  const match = /^path(\d+)\.([\w-]+)$/.exec(text);
+  if (match === null) throw new Fault('bad-usage', 'this is no path of check', { hint: 'paste the whole token that check printed' });
+  if (Number(match[1]) !== MODEL_VERSION) throw new Fault('bad-usage', `the path was made by version ${match[1]} of the model; this is version ${MODEL_VERSION}`, { hint: 'run the check again for a path of this version' });
+  try {
+    const { path, ...rest } = JSON.parse(Buffer.from(match[2] as string, 'base64url').toString()) as Omit<Token, 'path'> & { path: string };
+    return {
+      ...rest,
+      configuration: configure(rest.configuration),
+      path: path.split(' ').map((word) => {
+        const parts = /^(?:p(\d+)|(\d+)m(\d+)|(\d+)s(\d+))$/.exec(word);
+        if (parts === null) throw new Error(word);
+        if (parts[1] !== undefined) return { who: -1, move: Number(parts[1]), swap: -1 };
+        if (parts[2] !== undefined) return { who: Number(parts[2]), move: Number(parts[3]), swap: -1 };
+        return { who: Number(parts[4]), move: -1, swap: Number(parts[5]) };
+      }),
+    };
+  } catch (error) {
+    throw new Fault('bad-usage', 'the path is damaged', { hint: 'paste the whole token that check printed', cause: error });
+  }
+}
