@@ -17,10 +17,12 @@ describe('what the search decides', () => {
   });
 
   it('one store inside a line holds where a line is fetched whole, and is torn byte by byte', () => {
-    const inLine = { offset: 8, chunk: 'line', contexts: ['task'] } as const;
-    expect(verdicts('store', '', inLine).torn).toBe('holds');
-    expect(verdicts('store', '', { ...inLine, chunk: 'byte' }).torn).toBe('fails');
-    expect(verdicts('store', '', { ...inLine, offset: 61 }).torn).toBe('fails');
+    const byLine = { chunk: 'line', contexts: ['task'] } as const;
+    expect(verdicts('store', 'in-line', byLine).torn).toBe('holds');
+    expect(verdicts('store', 'in-line', { ...byLine, chunk: 'qword' }).torn).toBe('fails');
+    expect(verdicts('store', '', { ...byLine, chunk: 'qword' }).torn).toBe('holds');
+    expect(verdicts('store', '', { ...byLine, chunk: 'byte' }).torn).toBe('fails');
+    expect(verdicts('store', 'forced', byLine).torn).toBe('fails');
   });
 
   it('the merged way holds in task, interrupt and NMI', () => {
