@@ -30,8 +30,8 @@ const sources = [...tree.keys()].filter((path) => path.startsWith('src/'));
 const manifest = JSON.parse(tree.get('package.json')!) as Record<'dependencies' | 'optionalDependencies', Record<string, string>>;
 const declared = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
 const none: string[] = [];
-/** Until the checker has a door, its rooms and the handlers that only it runs lead nowhere. */
-const coming = tree.has('src/check/index.ts') ? /^$/ : /nothing imports src\/(trap|plan|machine\/sim|check|x86\/isa)\/|there is no command check/;
+/** The litmus search of the model is run by its tests alone, beside the machine that the checker uses. */
+const coming = /nothing imports src\/check\/litmus\//;
 const settled = (wrong: string[]): string[] => wrong.filter((line) => !coming.test(line));
 const files = (entries: Record<string, string>): Tree => new Map(Object.entries(entries));
 

@@ -3,6 +3,8 @@
 
 import type { Model } from '../machine/sim/model.js';
 import type { Op } from '../machine/sim/patcher.js';
+import { decode } from '../x86/isa/decode.js';
+import { printInsn } from '../x86/isa/print.js';
 import { TARGETS } from '../machine/sim/scene.js';
 import { replay, type Choice, type Replayed, type Shape } from './replay.js';
 
@@ -45,6 +47,12 @@ function siteBytes(model: Model, { before, after }: Replayed): number[] {
   return Array.from({ length: site.length }, (_, i) => model.memory(view, site.at + i));
 }
 
+/** What the bytes say, to somebody who does not read them. */
+function meaning(bytes: readonly number[]): string {
+  const insn = decode(bytes);
+  return typeof insn === 'string' ? 'no instruction' : printInsn(insn);
+}
+
 const EVENT_WORDS: Readonly<Record<string, string>> = {
   irq: 'an interrupt', nmi: 'an NMI', mc: 'a machine check', db: 'a #DB', signal: 'a signal', ipi: 'answers the IPI', stop: 'is stopped', release: 'is released', 'release-serialise': 'is released',
 };
@@ -64,7 +72,7 @@ function cpuStep(model: Model, step: Replayed, end: string | null): TraceStep {
   if (label.kind === 'flush') return { ...base, what: `${context}a store reaches memory${tail}` };
   switch (label.stop) {
     case 'fetch':
-      return { ...base, what: `${context}fetches ${spell(label.bytes ?? [])}${tail}`, fetched: label.bytes };
+      return { ...base, what: `${context}fetches ${spell(label.bytes ?? [])} (${meaning(label.bytes ?? [])})${tail}`, fetched: label.bytes };
     case 'piece':
       return { ...base, what: `${context}fetches a part of ${where}${tail}` };
     case 'load':
