@@ -113,6 +113,7 @@ function sitesByKey(sites: readonly Site[]): Map<string, Site[]> {
     if (list) list.push(site);
     else byKey.set(site.key, [site]);
   }
-  for (const list of byKey.values()) list.sort((a, b) => a.at - b.at);
+  // A table may list a site twice; patched twice in one batch, the second edit would find what the first one wrote.
+  for (const [key, list] of byKey) byKey.set(key, list.sort((a, b) => a.at - b.at).filter((site, i) => site.at !== list[i - 1]?.at));
   return byKey;
 }

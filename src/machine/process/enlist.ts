@@ -63,6 +63,7 @@ export function enlist(ground: Ground, loaded: Loaded, keys: readonly KeyDef[]):
     return { def, key: key === 0 ? null : key, trampoline, known, groups };
   });
 
+  const order = orderOf(found.flatMap(({ groups }) => groups.map(({ columns }) => columns)));
   const listed: { record: KeyRecord; columns: SiteColumns }[] = [];
   const enlisted = found.map(({ def, key, trampoline, known, groups }): EnlistedKey => {
     const record = known === null ? allocateRecord(ground) : new KeyRecord(ground, known);
@@ -74,39 +75,60 @@ export function enlist(ground: Ground, loaded: Loaded, keys: readonly KeyDef[]):
     }
     return { def, record, key, trampoline, fresh: record.word('call') === 0n };
   });
-  publishTable(ground, slotsOf(listed));
+  publishTable(ground, slotsOf(listed, order));
   return enlisted;
 }
 
-/** The slots of all groups, ascending by site. */
-function slotsOf(listed: readonly { record: KeyRecord; columns: SiteColumns }[]): SlotColumns {
-  const count = listed.reduce((sum, { columns }) => sum + columns.batch.count, 0);
-  const slots: SlotColumns = { site: new Float64Array(count), word: new Float64Array(count), shape: new Uint8Array(count) };
+/** The sites of several groups by address, each as the number of its group and of its row there. */
+interface Order {
+  readonly group: Uint32Array;
+  readonly row: Uint32Array;
+}
+
+/** @throws Fault `bad-site` where two sites overlap: whatever is written at the one would be read at the other. */
+function orderOf(groups: readonly SiteColumns[]): Order {
+  const count = groups.reduce((sum, { batch }) => sum + batch.count, 0);
   // One sort of plain numbers, address and place in one: a comparator would be called twenty million times for a
   // million sites. Addresses have 47 bits, so the place is counted from the lowest.
-  const lowest = listed.reduce((least, { columns }) => Math.min(least, columns.batch.at[0] ?? least), Infinity);
+  const lowest = groups.reduce((least, { batch }) => Math.min(least, batch.at[0] ?? least), Infinity);
   const spread = 2 ** Math.ceil(Math.log2(count + 1));
   const order = new Float64Array(count);
   let n = 0;
-  for (const { columns } of listed) for (let i = 0; i < columns.batch.count; i++) order[n] = (columns.batch.at[i]! - lowest) * spread + n++;
+  for (const { batch } of groups) for (let i = 0; i < batch.count; i++) order[n] = (batch.at[i]! - lowest) * spread + n++;
   invariant(order.every((place) => place <= Number.MAX_SAFE_INTEGER), 'the sites of one object lie within 4 GiB');
   order.sort();
   const starts: number[] = [];
   let total = 0;
-  for (const { columns } of listed) {
+  for (const { batch } of groups) {
     starts.push(total);
-    total += columns.batch.count;
+    total += batch.count;
   }
+  const found: Order = { group: new Uint32Array(count), row: new Uint32Array(count) };
+  let free = -Infinity;
   order.forEach((place, k) => {
     const index = place % spread;
     let g = starts.length - 1;
     while (starts[g]! > index) g--;
-    const { record, columns } = listed[g]!;
-    const i = index - starts[g]!;
+    const { at, length } = groups[g]!.batch;
+    const row = index - starts[g]!;
+    if (at[row]! < free) throw new Fault('bad-site', 'two sites overlap', { at: hex(at[row]!) });
+    free = at[row]! + length[row]!;
+    found.group[k] = g;
+    found.row[k] = row;
+  });
+  return found;
+}
+
+function slotsOf(listed: readonly { record: KeyRecord; columns: SiteColumns }[], { group, row }: Order): SlotColumns {
+  const count = group.length;
+  const slots: SlotColumns = { site: new Float64Array(count), word: new Float64Array(count), shape: new Uint8Array(count) };
+  for (let k = 0; k < count; k++) {
+    const { record, columns } = listed[group[k]!]!;
+    const i = row[k]!;
     slots.site[k] = columns.batch.at[i]!;
     slots.word[k] = record.at + WORD_OF[KINDS[columns.kind[i]!]!];
     slots.shape[k] = columns.batch.length[i]! | (columns.condition[i]! << 4);
-  });
+  }
   return slots;
 }
 
