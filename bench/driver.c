@@ -68,6 +68,16 @@ static void park(struct hot *self)
 	self->parked = 0;
 }
 
+__attribute__((noinline)) static void elsewhere(void)
+{
+	__asm__ volatile("");
+}
+
+int64_t bench_elsewhere(void)
+{
+	return (int64_t)elsewhere;
+}
+
 /* Each pass calls the next of the little functions that hold one site each. */
 static void *pass(void *argument)
 {

@@ -157,8 +157,13 @@ export class Engine {
         func: slot === null ? 0 : this.#func(slot),
       });
     }
-    const sums = { inline: drawn.reduce((n, d) => n + d.drawn.inline, 0), trampoline: drawn.reduce((n, d) => n + d.drawn.trampoline, 0) };
-    const batches = drawn.map((d) => d.drawn.batch).filter((b) => b.count > 0);
+    const sums = { inline: 0, trampoline: 0 };
+    const batches: Batch[] = [];
+    for (const { drawn: { batch, inline, trampoline } } of drawn) {
+      sums.inline += inline;
+      sums.trampoline += trampoline;
+      if (batch.count > 0) batches.push(batch);
+    }
     if (batches.length === 0 && keys.length === 0) return { changes, ...sums, traps: 0 };
     if (protocol.handler !== null) this.#watch.check();
     else this.#checkStore();

@@ -81,7 +81,7 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
       const groups = new Set(only.filter((group): group is UpdateGroup => group === 'update' || group === 'pause' || group === 'trap'));
       if (groups.size > 0 && !signal.aborted) {
         onProgress('updates');
-        const sections = groups.has('update') ? 3 : 1;
+        const sections = groups.has('update') ? 4 : 1;
         const sizes = SIZES[quick ? 'quick' : 'whole'];
         tables.push(...(await measureUpdates({ native, through: options.native ?? native, driver, workshop, xray: groups.has('update') ? xray : null, cpus: count, sizes, budget: budget('update') / sections, signal }, groups)));
       }

@@ -14,6 +14,8 @@ export interface Driver {
   /** Makes threads, asleep; more than one share the CPUs from 1 on. */
   start(threads: number, cpus: number): void;
   run(at: Addr, sites: number, apart: number): void;
+  /** A function of its own that a thread can call without end. */
+  elsewhere(): Addr;
   park(): void;
   end(): void;
   /** Whether every thread has just made a pass. */
@@ -45,11 +47,13 @@ export function loadDriver(native: Native, workshop: Workshop): Driver {
   };
   const [pin, start, run, park, end] = [f('int bench_pin(int, int)'), f('int bench_start(int, int, int)'), f('void bench_run(int64, int64, int64)'), f('void bench_park()'), f('void bench_end()')];
   const [moving, longest, ticks] = [f('int bench_moving(int64)'), f('int64 bench_longest()'), f('double bench_ticks()')()];
+  const elsewhere = f('int64 bench_elsewhere()')();
   const far = f('int64 bench_far()');
   return {
     pin: (cpu) => void checked(`running on CPU ${cpu} alone is refused`, pin(0, cpu)),
     start: (threads, cpus) => void checked('starting threads failed', start(threads, 1, cpus - 1)),
     run: (at, sites, apart) => void run(at, sites, apart),
+    elsewhere: () => elsewhere,
     park: () => void park(),
     end: () => void end(),
     moving: () => moving(PATIENCE) === 1,

@@ -96,7 +96,17 @@ export function functionCallInterrupts(): number | null {
   }
 }
 
-const THREADS = ['no thread running', 'one thread running', 'two threads running'] as const;
+/**
+ * What runs meanwhile. `beside`: a thread of the process that is on a CPU and elsewhere in the program. `through`: one that
+ * does nothing but call through the sites, so that it meets every trap there is. `two`: two of these.
+ */
+const LOADS = {
+  idle: { threads: 0, name: 'no thread running' },
+  beside: { threads: 1, name: 'one thread running, elsewhere in the program' },
+  through: { threads: 1, name: 'one thread calling through the sites all the time' },
+  two: { threads: 2, name: 'two threads calling through the sites all the time' },
+} as const;
+type Load = keyof typeof LOADS;
 /** A thread that another program keeps from its CPU is waited for, so many times the driver's patience. */
 const LOOKS = 5;
 /** Updates between two readings of /proc/interrupts. */
@@ -112,12 +122,13 @@ interface Section {
 
 const rowId = (s: Pick<Subject, 'sites' | 'writer'>, what: string): string => `${s.sites}/${s.writer}/${what}`;
 
-async function section(options: UpdatesOptions, subjects: readonly Subject[], threads: 0 | 1 | 2): Promise<Section> {
+async function section(options: UpdatesOptions, subjects: readonly Subject[], load: Load): Promise<Section> {
+  const { threads, name } = LOADS[load];
   const { driver, xray, cpus, budget, signal } = options;
   const samples = new Samples();
   const pauses = new Samples();
   const interrupts = new Map<string, number>();
-  const refused = (why: string): Section => ({ samples: new Samples(), pauses: new Samples(), interrupts: new Map(), missing: [{ what: `rows with ${THREADS[threads]}`, why }] });
+  const refused = (why: string): Section => ({ samples: new Samples(), pauses: new Samples(), interrupts: new Map(), missing: [{ what: `rows with ${name}`, why }] });
   if (threads > 0 && cpus < 2) return refused('needs a second CPU');
   let stalled = false;
   const sample = (id: string, body: () => number | void): void => {
@@ -138,8 +149,9 @@ async function section(options: UpdatesOptions, subjects: readonly Subject[], th
   };
   // Two threads on one CPU take turns, and to see both move takes some milliseconds: fewer programs then.
   const visited = threads === 2 ? subjects.filter((s) => s.sites === 1 || s.sites === 10_000) : subjects;
+  const runAt = ({ at, sites }: Subject): void => (load === 'beside' ? driver.run(driver.elsewhere(), 1, APART) : driver.run(at, sites, APART));
   const visit = (subject: Subject): void => {
-    driver.run(subject.at, subject.sites, APART);
+    runAt(subject);
     // A program that retargets one site has it in its caches; one that comes after a million sites has nothing.
     for (let k = 0; k < (subject.sites <= 1000 && threads < 2 ? 8 : 2); k++) {
       for (const protocol of subject.protocols) {
@@ -154,8 +166,7 @@ async function section(options: UpdatesOptions, subjects: readonly Subject[], th
     driver.park();
   };
   const peers = (): void => {
-    const one = subjects[0]!;
-    driver.run(one.at, one.sites, APART);
+    runAt(subjects[0]!);
     for (let k = 0; k < 2; k++) {
       sample('sync1', () => driver.barrier(1));
       sample('sync3', () => driver.barrier(3));
@@ -178,12 +189,12 @@ async function section(options: UpdatesOptions, subjects: readonly Subject[], th
       for (const subject of visited) if (round % subject.every === 0) visit(subject);
       peers();
       // XRay's own thread takes the CPU for its samples; ours sleep.
-      if (xray && threads < 2) for (const ns of await xray.patch(threads === 1)) samples.add('xray', ns);
+      if (xray && (load === 'idle' || load === 'through')) for (const ns of await xray.patch(load === 'through')) samples.add('xray', ns);
       if (stalled) return refused('a thread that should run was not on a CPU just before a sample');
     }
     for (const subject of visited) {
       if (subject.sites > 10_000) continue;
-      driver.run(subject.at, subject.sites, APART);
+      runAt(subject);
       for (const protocol of subject.protocols) {
         const before = functionCallInterrupts();
         for (let k = 0; k < COUNTED; k++) update(subject, protocol);
@@ -209,7 +220,7 @@ const PEERS = {
 } as const;
 
 /** One table: every key and protocol against the synchronisations it cannot do without. */
-function updateTable(threads: 0 | 1 | 2, { samples, interrupts, missing }: Section, subjects: readonly Subject[], xray: Xray | null): Table {
+function updateTable(load: Load, { samples, interrupts, missing }: Section, subjects: readonly Subject[], xray: Xray | null): Table {
   const rows: (Row | null)[] = [];
   let noise: number | null = null;
   for (const subject of subjects) {
@@ -232,7 +243,7 @@ function updateTable(threads: 0 | 1 | 2, { samples, interrupts, missing }: Secti
   }
   for (const [id, name] of Object.entries(PEERS)) rows.push(samples.row(id, name, { to: 'sync1' }));
   const [one] = subjects;
-  if (threads === 0 && one) {
+  if (load === 'idle' && one) {
     const first = new Samples();
     first.add('first', one.firstNs);
     rows.push(first.row('first', 'the very first update after opening, 1 site, once'));
@@ -240,11 +251,11 @@ function updateTable(threads: 0 | 1 | 2, { samples, interrupts, missing }: Secti
   if (xray) rows.push(samples.row('xray', `XRay, ${number(xray.functions)} functions of two sleds`, { to: 'sync1' }));
   return {
     group: 'update',
-    title: `An update: ${THREADS[threads]}`,
+    title: `An update: ${LOADS[load].name}`,
     about: `Sites ${APART} bytes apart. The ratio of ours is to the bare membarriers that the protocol needs (int3 three, store one), of the others to one; it is taken within a round. The look at every thread's signal mask, which int3 takes at most every 100 ms, is in p99.`,
     noise,
     rows: present(rows),
-    missing: [...missing, ...(xray || threads === 2 ? [] : [XRAY_MISSING])],
+    missing: [...missing, ...(xray || load === 'beside' || load === 'two' ? [] : [XRAY_MISSING])],
   };
 }
 
@@ -255,7 +266,7 @@ function xrayTable({ samples }: Section, subjects: readonly Subject[], xray: Xra
     samples.row('xray', `XRay, ${number(xray.functions)} functions of two sleds`),
     ...same.flatMap((s) => s.protocols.map((protocol) => samples.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, { to: 'xray', ours: true }))),
   ]);
-  return rows.length < 2 ? null : { group: 'update', title: 'Against XRay: one thread running', about: 'All functions patched or unpatched, all sites retargeted, in the same rounds.', noise: null, rows, missing: [] };
+  return rows.length < 2 ? null : { group: 'update', title: 'Against XRay: one thread calling through the sites, or through the instrumented functions', about: 'All functions patched or unpatched, all sites retargeted, in the same rounds.', noise: null, rows, missing: [] };
 }
 
 function pauseTable({ pauses, missing }: Section, subjects: readonly Subject[]): Table {
@@ -326,13 +337,13 @@ export type UpdateGroup = 'update' | 'pause' | 'trap';
 export async function measureUpdates(options: UpdatesOptions, only: ReadonlySet<UpdateGroup>): Promise<Table[]> {
   const subjects = openSubjects(options);
   try {
-    const running = await section(options, subjects, 1);
+    const running = await section(options, subjects, 'through');
     const tables: (Table | null)[] = [];
     if (only.has('update')) {
       const { xray } = options;
-      tables.push(updateTable(0, await section(options, subjects, 0), subjects, xray));
-      tables.push(updateTable(1, running, subjects, xray));
-      tables.push(updateTable(2, await section(options, subjects, 2), subjects, null));
+      for (const load of ['idle', 'beside'] as const) tables.push(updateTable(load, await section(options, subjects, load), subjects, load === 'idle' ? xray : null));
+      tables.push(updateTable('through', running, subjects, xray));
+      tables.push(updateTable('two', await section(options, subjects, 'two'), subjects, null));
       if (xray) tables.push(xrayTable(running, subjects, xray));
     }
     if (only.has('pause')) tables.push(pauseTable(running, subjects));

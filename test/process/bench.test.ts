@@ -7,7 +7,12 @@ interface Answer {
   again: { compared: number; regressions: unknown[] };
   slowed: { compared: number; regressions: { row: string }[] };
 }
-const RUNNING = ['An update: one thread running', 'An update: two threads running', 'The pause: the longest gap between two passes of the running thread, while'];
+const RUNNING = [
+  'An update: one thread running, elsewhere in the program',
+  'An update: one thread calling through the sites all the time',
+  'An update: two threads calling through the sites all the time',
+  'The pause: the longest gap between two passes of the running thread, while',
+];
 const WHY = 'a thread that should run was not on a CPU just before a sample';
 
 // Chance can lift a ratio on a machine that does much else; a build that is slower is slower every time.

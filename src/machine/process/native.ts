@@ -83,6 +83,8 @@ export function openNative(): Native {
   const koffi = require('koffi') as typeof koffiModule;
   const libc = koffi.load('libc.so.6');
   const syscall = libc.func('long syscall(long, int64, int64, int64, int64, int64, int64)') as (...args: number[]) => number;
+  // Every argument that is converted costs: a synchronisation has three of them.
+  const short = libc.func('long syscall(int, int64, int64, int64)') as (...args: number[]) => number;
   const dlopen = libc.func('int64 dlopen(str, int)') as (path: string | null, flags: number) => number;
   const dlsym = libc.func('int64 dlsym(int64, str)') as (handle: number, name: string) => number;
   const dlerror = libc.func('str dlerror()') as () => string | null;
@@ -95,8 +97,8 @@ export function openNative(): Native {
   const oldWords = new DataView(old.buffer);
 
   return {
-    call(name, a = 0, b = 0, c = 0, d = 0, e = 0, f = 0) {
-      const result = Number(syscall(SYS[name], a, b, c, d, e, f));
+    call(name, a = 0, b = 0, c = 0, d, e = 0, f = 0) {
+      const result = Number(d === undefined ? short(SYS[name], a, b, c) : syscall(SYS[name], a, b, c, d, e, f));
       return result === -1 ? -koffi.errno() : result;
     },
     view: (at, length) => koffi.view(BigInt(at), length),
