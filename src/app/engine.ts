@@ -4,6 +4,7 @@
 
 import type { Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
+import { invariant } from '../base/invariant.js';
 import type { Ground } from '../machine/process/ground.js';
 import { Near } from '../machine/process/near.js';
 import { ProcessMachine } from '../machine/process/process.js';
@@ -139,17 +140,18 @@ export class Engine {
     for (const { name, record, to } of wanted) {
       const target = to === ORIGINAL ? targetOf(record.word('initial')) : to;
       const from = targetOf(record.word('call'));
-      const groups = this.groups(record);
-      for (const group of groups) {
-        this.place(group);
-        drawn.push({ group, drawn: this.#ground.sweep.survey(name, group.columns, to === ORIGINAL ? null : this.destination(group, target), protocol.accepts, require) });
+      let reach: Destination | null = null;
+      for (const group of this.groups(record)) {
+        const destination = this.destination(group, target);
+        reach ??= destination;
+        drawn.push({ group, drawn: this.#ground.sweep.survey(name, group.columns, to === ORIGINAL ? null : destination, protocol.accepts, require) });
       }
       if (sameTarget(from, target)) continue;
       changes.push({ record, from, to: target });
-      const slot = record.word('key') === 0n ? null : Number(record.word('key'));
-      const first = groups[0]!;
-      const func = target.kind === 'ret0' ? this.place(first).near.return0 : target.address;
-      keys.push({ record: record.at, words: wordsOf(this.destination(first, target)), slot, func });
+      invariant(reach, 'a key has a trampoline');
+      const slot = Number(record.word('key')) || null;
+      const func = target.kind === 'ret0' ? reach.return0 : target.address;
+      keys.push({ record: record.at, words: wordsOf(reach), slot, func });
       previous.push({
         record: record.at,
         words: { call: record.word('call'), tail: record.word('tail'), jcc: record.word('jcc') },

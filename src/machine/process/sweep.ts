@@ -13,6 +13,7 @@ import { KINDS, type Destination, type Drawn, type SiteColumns, changedPart } fr
 import type { Acceptance } from '../../plan/protocol.js';
 import { formOf, TRANSFORM } from '../../plan/transform.js';
 import { assemble, bytes, label, mem, mem32, mem8, type Code, type Instruction, type Program } from '../../trap/assembler.js';
+import type { SiteForm } from '../../x86/forms.js';
 import type { Native } from './native.js';
 
 /** The block of a store: edits [from, to) of a batch's columns, and how far from the site it is written. */
@@ -254,6 +255,8 @@ export class Sweep {
   readonly #forms: Int32Array;
   readonly #formBytes: Uint8Array;
   readonly #formsAt: Addr;
+  /** What the rows were filled for last: mostly only where they lead changes. */
+  readonly #formed: (SiteForm | null)[] = ROWS.map(() => null);
   readonly #columns = new WeakMap<Batch, Columns>();
   readonly #prepared = new WeakMap<SiteColumns, Prepared>();
 
@@ -364,19 +367,22 @@ export class Sweep {
     const from = away - (displacement + 4);
     if (displacement >= 0) {
       // Between the first site and the last a distance only shrinks and grows, so the two ends tell for all.
-      for (const site of [at[0]!, at[count - 1]!]) {
-        if (from - site !== ((from - site) | 0)) throw new Fault('out-of-reach', `${hex(away)} is more than a 32-bit displacement away`, { at: hex(site) });
-      }
+      const [first, last] = [at[0]!, at[count - 1]!];
+      const far = from - first !== ((from - first) | 0) ? first : from - last !== ((from - last) | 0) ? last : null;
+      if (far !== null) throw new Fault('out-of-reach', `${hex(away)} is more than a 32-bit displacement away`, { at: hex(far) });
     }
     const base = row * FORM.size;
-    this.#formBytes.fill(0, base, base + FORM.size);
-    this.#formBytes.set(form.bytes, base + FORM.template);
-    if (displacement >= 0) {
-      this.#set(this.#forms, base + FORM.from, from);
-      this.#forms[(base + FORM.mask) / 4] = -1;
-      this.#formBytes[base + FORM.shift] = 8 * displacement;
+    if (this.#formed[row] !== form) {
+      this.#formed[row] = form;
+      this.#formBytes.fill(0, base, base + FORM.size);
+      this.#formBytes.set(form.bytes, base + FORM.template);
+      if (displacement >= 0) {
+        this.#forms[(base + FORM.mask) / 4] = -1;
+        this.#formBytes[base + FORM.shift] = 8 * displacement;
+      }
+      this.#formBytes[base + FORM.tail] = 8 * (length - 4);
     }
-    this.#formBytes[base + FORM.tail] = 8 * (length - 4);
+    if (displacement >= 0) this.#set(this.#forms, base + FORM.from, from);
   }
 
   #refusal(name: string, { batch, trampoline }: SiteColumns, i: number, rule: Acceptance, require?: 'inline'): Fault {
