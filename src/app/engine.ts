@@ -142,6 +142,8 @@ export class Engine {
       const from = targetOf(record.word('call'));
       let reach: Destination | null = null;
       for (const group of this.groups(record)) {
+        // Before the sites: that the writer cannot store at all is the better answer than that one site is refused.
+        if (protocol.handler === null) this.#checkStore(this.place(group).text);
         const destination = this.destination(group, target);
         reach ??= destination;
         drawn.push({ group, drawn: this.#ground.sweep.survey(name, group.columns, to === ORIGINAL ? null : destination, protocol.accepts, require) });
@@ -168,7 +170,6 @@ export class Engine {
     }
     if (batches.length === 0 && keys.length === 0) return { changes, ...sums, traps: 0 };
     if (protocol.handler !== null) this.#watch.check();
-    else this.#checkStore();
     const traps = (): number => wanted.reduce((n, { record }) => n + record.traps, 0);
     const before = traps();
     const batch = batches.length === 0 ? new Batch(0) : merge(batches);
@@ -196,8 +197,8 @@ export class Engine {
   }
 
   /** @throws Fault `store-refused` */
-  #checkStore(): void {
-    if (this.#options.trustProcmem || ![...this.#places.values()].some((p) => p.text.writer === 'procmem')) return;
+  #checkStore(text: Text): void {
+    if (this.#options.trustProcmem || text.writer !== 'procmem') return;
     throw new Fault('store-refused', "through /proc/self/mem the store is the kernel's memcpy, which promises no single store", {
       hint: "open with writer 'alias', or accept it by assume: 'procmem-stores-are-atomic'",
     });
