@@ -1,5 +1,6 @@
+import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { clang, Folder, gcc, tool } from '../build.js';
+import { clang, Folder, gcc, must, tool } from '../build.js';
 import { answer, child } from './child.js';
 import { compileProgram } from './programs.js';
 import { expectRight, soak } from './soaked.js';
@@ -60,6 +61,16 @@ describe.skipIf(!gcc)('C++', () => {
     expect(got.thrown).toBeGreaterThan(0);
     expect(got.passes).toBeGreaterThan(0);
     expect(got.traps).toBeGreaterThan(0);
+  });
+});
+
+const rustc = tool('rustc');
+describe.skipIf(!gcc || !rustc)('Rust', () => {
+  it('a static library holds a target, and a site that is found and retargeted', () => {
+    const archive = folder.file('librust.a');
+    must(rustc!, ['-O', '-C', 'panic=abort', fileURLToPath(new URL('./programs/rust.rs', import.meta.url)), '-o', archive]);
+    const got = languages(compileProgram(folder, 'rust.c', [archive]), 'rust');
+    expect(got).toEqual({ sites: 2, inline: 2, before: [106, 1006], after: [114, 1014], drift: 0, closed: [106, 1006] });
   });
 });
 

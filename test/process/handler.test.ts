@@ -43,7 +43,7 @@ describe('the SIGTRAP handler, called with made-up contexts', () => {
     expect(disagreements(cases).slice(0, 1)).toEqual([]);
   });
 
-  it.each(['no-reread', 'return-address-one-off', 'no-inverted-conditions'])('is seen to be wrong without a rule: %s', (mutant) => {
+  it.each(['no-reread', 'return-address-one-off', 'no-inverted-conditions', 'unsorted-table'])('is seen to be wrong without a rule: %s', (mutant) => {
     const cases = answer<Case[]>(child('handler.mjs', ['500', '7', mutant]));
     expect(disagreements(cases).length).toBeGreaterThan(0);
   });

@@ -14,7 +14,10 @@ const MUTANTS = {
   'return-address-one-off': (program) => program.map((item) => (item[0] === 'and' && item[1] === 'r10d' ? ['and', 'r10d', 14] : item)),
   'no-inverted-conditions': (program) => program.filter((item) => !(item[0] === 'xor' && item[1] === 'eax' && item[2] === 'ecx')),
 };
-const code = assemble(mutant ? MUTANTS[mutant](SIGTRAP_PROGRAM) : SIGTRAP_PROGRAM);
+const code = assemble(MUTANTS[mutant]?.(SIGTRAP_PROGRAM) ?? SIGTRAP_PROGRAM);
+/** A table whose ends are in place and whose middle is in the wrong order: a search by halves passes sites by. */
+const disordered = (slots) => (slots.length < 4 ? slots : [slots[0], ...slots.slice(1, -1).reverse(), slots.at(-1)]);
+const table = (slots, next) => encodeTable(mutant === 'unsorted-table' ? disordered(slots) : slots, next);
 
 let state = seed >>> 0 || 1;
 const random = (below) => {
@@ -48,9 +51,9 @@ for (let n = 0; n < count; n++) {
     return { site: s.site, word: at.records + RECORD.size * i, length: s.length, condition: s.condition };
   });
   const half = random(slots.length + 1);
-  const second = encodeTable(slots.slice(half), 0);
+  const second = table(slots.slice(half), 0);
   quads.set(second, (at.tables + 0x1000 - base) / 8);
-  const first = encodeTable(slots.slice(0, half), half < slots.length ? at.tables + 0x1000 : 0);
+  const first = table(slots.slice(0, half), half < slots.length ? at.tables + 0x1000 : 0);
   quads.set(first, (at.tables - base) / 8);
   put(at.data + DATA.tables, half > 0 ? at.tables : at.tables + 0x1000);
   put(at.data + DATA.previous, at.previous);

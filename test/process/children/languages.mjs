@@ -1,4 +1,4 @@
-// programs/cxx.cpp and programs/odd.c, retargeted. argv: JSON {library, what, options}.
+// programs/cxx.cpp, programs/rust.c and programs/odd.c, retargeted. argv: JSON {library, what, options}.
 import { open } from '#index';
 import { openWith } from '#app/open';
 import { openNative } from '#machine/process/native';
@@ -30,6 +30,16 @@ const WHAT = {
     const after = [Number(odd(5)), other(-5), app.keys.odd.target, app.keys.other.target, app.verify().length];
     app.close();
     return { before, after, closed: [Number(odd(5)), other(-5)] };
+  },
+  rust() {
+    const [c, rust] = [f('long c_pass(long)'), f('long through_rust(long)')];
+    const app = open(library);
+    const look = () => [Number(c(5)), Number(rust(5))];
+    const answer = { sites: app.keys.work.sites, inline: app.sites('work').filter((s) => s.inline).length, before: look() };
+    app.update({ work: 'rust_work' });
+    Object.assign(answer, { after: look(), drift: app.verify().length });
+    app.close();
+    return { ...answer, closed: look() };
   },
   redzone() {
     const kept = f('long leaf_kept()');
