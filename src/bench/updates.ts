@@ -50,8 +50,9 @@ interface Subject {
 
 /** Writers and protocols that are measured; store through /proc/self/mem is refused unless its assumption is accepted. */
 const WRITERS: Readonly<Record<WriterName, readonly ProtocolName[]>> = { alias: ['int3', 'store'], procmem: ['int3'] };
-/** Updates of each protocol before anything counts. */
+/** Updates of each protocol before anything counts, and how long they may take. */
 const WARM = 300;
+const WARM_MS = 50;
 /** Bare synchronisations that the protocol cannot do without. */
 const SYNCS: Readonly<Record<ProtocolName, number>> = { int3: 3, store: 1 };
 /** Beyond this the procmem writer is not measured: it copies the whole text three times. */
@@ -74,7 +75,8 @@ function openSubjects({ native, through, workshop, sizes }: UpdatesOptions): Sub
       const firstNs = (performance.now() - from) * 1e6;
       const subject: Subject = { sites, writer, app, at, protocols: WRITERS[writer], every: sites >= 1_000_000 ? 25 : sites >= 100_000 ? 5 : 1, next: 'many_a', firstNs };
       // The figures are those of a program that has been running: what is not compiled yet is a row of its own.
-      for (let k = 0; k < (sites <= 1000 ? WARM : 2); k++) for (const protocol of subject.protocols) update(subject, protocol);
+      const end = performance.now() + WARM_MS;
+      for (let k = 0; k < 2 || (k < WARM && performance.now() < end); k++) for (const protocol of subject.protocols) update(subject, protocol);
       return [subject];
     });
   });
@@ -185,7 +187,7 @@ async function section(options: UpdatesOptions, subjects: readonly Subject[], lo
   driver.start(threads, cpus);
   try {
     const end = performance.now() + budget;
-    for (let round = 0; round < 2 || (performance.now() < end && !signal.aborted); round++) {
+    for (let round = 0; round < 1 || (performance.now() < end && !signal.aborted); round++) {
       for (const subject of visited) if (round % subject.every === 0) visit(subject);
       peers();
       // XRay's own thread takes the CPU for its samples; ours sleep.
