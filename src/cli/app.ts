@@ -152,6 +152,7 @@ PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every aske
       ['without its last synchronisation', 'static-call check int3-gap --drop-sync 3'],
       ['with NMIs, drawn', 'static-call check int3-percpu/fixed --context task,irq,nmi --svg nmi.svg'],
       ['every protocol against every property', 'static-call check --matrix'],
+      ['whether this CPU does what the model forbids', 'static-call check --litmus'],
     ],
     parameters: {
       flags: {
@@ -177,6 +178,7 @@ PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every aske
         path: { kind: 'parsed', parse: String, brief: 'Replay and draw a path that was printed', optional: true, placeholder: 'token' },
         svg: { kind: 'parsed', parse: String, brief: 'Draw the first failure there', optional: true, placeholder: 'file' },
         matrix: { kind: 'parsed', parse: extent, inferEmpty: true, brief: 'Every protocol against every property; `full`: and every setting', optional: true, placeholder: 'full' },
+        litmus: { kind: 'boolean', brief: 'Run small programs on this CPU beside the model', default: false },
         stats: { kind: 'boolean', brief: 'Tell speed and memory of the search', default: false },
         json,
       },

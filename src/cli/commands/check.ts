@@ -11,6 +11,9 @@ import type { Context } from '../context.js';
 import { progress } from '../progress.js';
 import { table } from '../table.js';
 
+/** For each litmus program on the real CPU: millions of updates, or some ten thousand where each synchronises. */
+const LITMUS_MS = 1000;
+
 export interface Flags {
   readonly protocol?: readonly string[];
   readonly env?: 'kernel' | 'user';
@@ -34,15 +37,17 @@ export interface Flags {
   readonly path?: string;
   readonly svg?: string;
   readonly matrix?: 'default' | 'full';
+  readonly litmus: boolean;
   readonly stats: boolean;
   readonly json: boolean;
 }
 
 export async function run(context: Context, flags: Flags, ...names: string[]): Promise<number> {
   if (flags.path !== undefined) return showPath(context, flags, flags.path);
+  if (flags.litmus) return (await import('../litmus.js')).litmus(context, { json: flags.json, milliseconds: LITMUS_MS });
   const asked = propertiesOf(flags.property ?? []);
   const all = [...names, ...(flags.protocol ?? [])];
-  if (flags.matrix === undefined && all.length === 0) throw new Fault('bad-usage', 'name a protocol', { hint: `one of ${[...new Set(protocols().map(({ name }) => name))].join(', ')}; or --matrix` });
+  if (flags.matrix === undefined && all.length === 0) throw new Fault('bad-usage', 'name a protocol', { hint: `one of ${[...new Set(protocols().map(({ name }) => name))].join(', ')}; or --matrix, or --litmus` });
   const live = progress(context);
   const onRun: CheckOptions['onRun'] = (last, done, of) => live.show(() => `${done} of ${of}: ${titleOf(last)}, ${last.states.toLocaleString('en-US')} states`);
   let report: CheckReport;
