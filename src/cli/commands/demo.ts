@@ -1,7 +1,7 @@
 // The main job, live: builds the checksum example, retargets it while it runs, and says what came of it.
 
 import { runDemo, type DemoResult } from '../../app/demo.js';
-import { EXIT } from '../../base/fault.js';
+import { EXIT, isFault, type Fault } from '../../base/fault.js';
 import type { ProtocolName } from '../../app/types.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';
@@ -45,7 +45,32 @@ function text(result: DemoResult, context: Context): string {
   return `protocol ${result.protocol}, writer ${result.writer}, ${result.threads} threads, ${result.seconds.toFixed(1)} s\n\n${summary}\n\n${received}`;
 }
 
+/**
+ * Where no process can be patched the argument can still be had: one line says what is missing, then the checker
+ * shows the wrong way beside the one that runs in a process.
+ */
+async function explain(context: Context, fault: Fault): Promise<number> {
+  const { check, PROPERTIES } = await import('../../check/index.js');
+  context.note(`no process can be patched here: ${fault.message} (${fault.hint}). What would have run, checked instead:`);
+  const { runs } = await check(['naive', 'int3'], { environment: 'user', signal: context.signal });
+  for (const { protocol, properties, states } of runs) {
+    const failed = PROPERTIES.filter(({ name, apart }) => !apart && properties[name].verdict === 'fails').map(({ name }) => properties[name]);
+    const verdict = failed.map(({ story }) => story).join('; ') || `holds in all of its ${states.toLocaleString('en-US')} states`;
+    context.print([`${protocol}: ${verdict}`, ...failed.map(({ picture }) => `\n${picture}\n`)].join('\n'));
+  }
+  return EXIT.environment;
+}
+
 export async function run(context: Context, flags: Flags): Promise<number> {
+  try {
+    return await live(context, flags);
+  } catch (error) {
+    if (!isFault(error) || error.exit !== EXIT.environment || flags.json) throw error;
+    return explain(context, error);
+  }
+}
+
+async function live(context: Context, flags: Flags): Promise<number> {
   using line = progress(context);
   const { file, ...rest } = flags;
   const result = await runDemo({
