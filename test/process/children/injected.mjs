@@ -71,7 +71,7 @@ for (let k = 0; k < effects; k++) {
     mixed = error.code === 'update-mixed';
     ends[error.code] = (ends[error.code] ?? 0) + 1;
     steps.add(Number(/^step (\d+) failed/.exec(error.message)?.[1] ?? -1));
-    if (!isFault(error.cause)) problems.push({ k, what: ['no cause'] });
+    if (!isFault(error.cause)) problems.push({ k, what: ['no cause', error.code, error.message] });
   }
   from = Infinity;
   const keys = look(k, parked, mixed, bitsOf(state) | bitsOf(next));
