@@ -91,20 +91,26 @@ describe('the header', () => {
   });
 });
 
-describe('the examples of what is exported', () => {
+describe.each([
+  ['static-call', 'src/index.ts', 'open'],
+  ['static-call/check', 'src/check/index.ts', 'check'],
+])('the examples of what %s exports', (specifier, door, first) => {
   /** The names that a door exports, without types, with the file that defines each. */
-  const exported = (door: string): { name: string; file: string }[] =>
-    [...readFileSync(door, 'utf8').matchAll(/^export \{([^}]*)\} from '(.*)\.js';$/gm)].flatMap(([, names, from]) =>
+  const exported = (): { name: string; file: string }[] => {
+    const text = readFileSync(door, 'utf8');
+    const passed = [...text.matchAll(/^export \{([^}]*)\} from '(.*)\.js';$/gm)].flatMap(([, names, from]) =>
       names!.split(',').map((name) => name.trim()).filter((name) => name && !name.startsWith('type ')).map((name) => ({ name, file: join(door, '..', `${from}.ts`) })),
     );
+    return [...passed, ...[...text.matchAll(/^export (?:async )?(?:function|class|const) (\w+)/gm)].map((match) => ({ name: match[1]!, file: door }))];
+  };
   /** The docstring before a definition. */
   const docstring = (file: string, name: string): string =>
     new RegExp(`/\\*\\*((?:(?!\\*/)[\\s\\S])*)\\*/\\s*export (?:async )?(?:declare )?(?:function|class|const) ${name}\\b`).exec(readFileSync(file, 'utf8'))?.[1]?.replace(/^\s*\* ?/gm, '') ?? '';
   const example = (text: string): string | undefined => /^@example\s*([\s\S]*?)(?=^@|(?![\s\S]))/m.exec(text)?.[1];
 
   it('are there: each has a docstring, each function an example', () => {
-    const names = exported('src/index.ts');
-    expect(names.map(({ name }) => name)).toContain('open');
+    const names = exported();
+    expect(names.map(({ name }) => name)).toContain(first);
     for (const { name, file } of names) {
       expect(docstring(file, name), `${name} in ${file}`).not.toBe('');
       if (new RegExp(`export (async )?function ${name}\\b`).test(readFileSync(file, 'utf8')) && !name.startsWith('is')) expect(example(docstring(file, name)), name).toBeDefined();
@@ -112,16 +118,22 @@ describe('the examples of what is exported', () => {
   });
 
   it('run', ({ skip }) => {
-    skip(!gcc, 'gcc is not installed');
+    skip(specifier === 'static-call' && !gcc, 'gcc is not installed');
     using folder = project();
-    for (const file of ['filters.c', 'filters.keys.ts']) folder.write(file, readFileSync(`test/types/${file}`));
-    expect(shell(folder, 'gcc -O2 -shared -fPIC -I"$(static-call include)" filters.c -o libfilters.so')).toMatchObject({ status: 0, stderr: '' });
-    const bodies = exported('src/index.ts').flatMap(({ name, file }) => example(docstring(file, name)) ?? []);
+    const names = exported();
+    const bodies = names.flatMap(({ name, file }) => example(docstring(file, name)) ?? []);
     expect(bodies.length).toBeGreaterThan(1);
+    const program = [`import { ${names.map(({ name }) => name).join(', ')} } from '${specifier}';`, `void [${names.map(({ name }) => name).join(', ')}];`];
     // Each in a block of its own; `app` is the open library where an example does not open it itself.
-    const names = exported('src/index.ts').map(({ name }) => name).join(', ');
-    const program = [`import { ${names} } from 'static-call';`, "import type { Filters } from './filters.keys.js';", `void [${names}];`,
-      ...bodies.map((body) => `{\n${/\bapp = /.test(body) ? '' : "const app = open<Filters>('./libfilters.so');\n"}${body.trim()}\napp.close();\nconsole.log('done');\n}`)];
+    const around = { before: (_body: string): string => '', after: '' };
+    if (specifier === 'static-call') {
+      for (const file of ['filters.c', 'filters.keys.ts']) folder.write(file, readFileSync(`test/types/${file}`));
+      expect(shell(folder, 'gcc -O2 -shared -fPIC -I"$(static-call include)" filters.c -o libfilters.so')).toMatchObject({ status: 0, stderr: '' });
+      program.unshift("import type { Filters } from './filters.keys.js';");
+      around.before = (body) => (/\bapp = /.test(body) ? '' : "const app = open<Filters>('./libfilters.so');\n");
+      around.after = 'app.close();\n';
+    }
+    for (const body of bodies) program.push(`{\n${around.before(body)}${body.trim()}\n${around.after}console.log('done');\n}`);
     folder.write('examples.ts', program.join('\n'));
     expect(runTypeScript(folder, 'examples.ts').match(/^done$/gm)).toHaveLength(bodies.length);
   });

@@ -1,5 +1,5 @@
-// The public surface, held still by the compiler: test/types/surface.ts compiles as it stands, and every line in it
-// that must not compile is an error that it expects.
+// The public surface, held still by the compiler: test/types/surface.ts and test/types/check.ts compile as they stand, and
+// every line in them that must not compile is an error that it expects.
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
@@ -9,11 +9,13 @@ import { line } from './cli/line.js';
 
 const tsc = (folder: string): string => spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', folder], { encoding: 'utf8' }).stdout;
 const surface = readFileSync('test/types/surface.ts', 'utf8');
+const checker = readFileSync('test/types/check.ts', 'utf8');
 const keys = readFileSync('test/types/filters.keys.ts', 'utf8');
 
 describe('the types of the surface', () => {
   it('accept what is right and refuse what is wrong', () => {
     expect(surface.match(/@ts-expect-error/g)!.length).toBeGreaterThan(15);
+    expect(checker.match(/@ts-expect-error/g)!.length).toBeGreaterThan(5);
     expect(tsc('test/types')).toBe('');
   });
 
@@ -26,10 +28,12 @@ describe('the types of the surface', () => {
     folder.write('tsconfig.json', readFileSync('test/types/tsconfig.json', 'utf8').replace(/"\.\.\/\.\.(?=["/])/g, `"${process.cwd()}`).replace(/"rootDir": "[^"]*"/, '"rootDir": "/"'));
     // A key that becomes empty, a target that goes, and a type that is not what is said.
     folder.write('surface.ts', `${surface}\nsame<typeof app.path, number>();\n`);
+    folder.write('check.ts', checker.replace("{ fetch: 'F9' }", "{ fetch: 'F4' }"));
     folder.write('filters.keys.ts', keys.replace(`'blend_avx2' | 'blend_scalar'`, `'blend_scalar' | null`));
     const told = tsc(folder.path);
     const last = surface.split('\n').length + 1;
-    expect(told).toMatch(/TS2578: Unused '@ts-expect-error' directive/);
+    expect(told).toMatch(/check\.ts\(\d+,1\): error TS2578: Unused/);
+    expect(told).toMatch(/surface\.ts\(\d+,1\): error TS2578: Unused '@ts-expect-error' directive/);
     expect(told).toMatch(/TS2322: Type '"blend_avx2"' is not assignable/);
     expect(told).toMatch(new RegExp(`surface\\.ts\\(${last},1\\): error TS2554`));
   });

@@ -6,6 +6,7 @@ import { CHUNKS, FETCH_LEVELS, STORES, type Chunk, type FetchLevel, type StoreWi
 import type { Environment, SiteShape } from '../machine/sim/scene.js';
 import type { Entry } from '../trap/kernel.js';
 
+/** Who runs code: the task, and what may interrupt it; each in its environment (`configure` refuses the others). */
 export const CONTEXT_NAMES = ['task', 'irq', 'nmi', 'nested-nmi', 'mc', 'db', 'preempt', 'signal'] as const;
 export type ContextName = (typeof CONTEXT_NAMES)[number];
 

@@ -31,7 +31,11 @@ export interface CheckReport {
   readonly incomplete: boolean;
 }
 
-/** Protocols that can be named: `int3-gap`, `int3-gap/no-gap`. */
+/**
+ * Protocols that can be named: `int3-gap`, `int3-gap/no-gap`.
+ * @example
+ * const forProcesses = protocols().filter(({ environment }) => environment === 'user');
+ */
 export function protocols(): { readonly name: string; readonly environment: 'kernel' | 'user'; readonly about: string }[] {
   return SUBJECTS.map(({ name, variant, environment, protocol }) => ({ name: variant === '' ? name : `${name}/${variant}`, environment, about: protocol.about }));
 }
@@ -39,13 +43,22 @@ export function protocols(): { readonly name: string; readonly environment: 'ker
 /**
  * Explores everything that each protocol can do in one configuration. A name is one of `protocols()`, or the path of an `.mjs`
  * file whose default export is a `Protocol`.
+ * @throws Fault `unknown-protocol`, `bad-protocol`, `bad-usage`
+ * @example
+ * const { runs } = await check(['naive'], { environment: 'user', updates: 1 });
+ * if (runs[0]!.properties.torn.verdict !== 'fails') throw new Error('it cannot be right');
  */
 export async function check(names: readonly string[], options: CheckOptions = {}): Promise<CheckReport> {
   if (names.length === 0) throw new Fault('bad-usage', 'no protocol is named');
   return perform(await Promise.all(names.map((name) => jobOf(name, options))), options);
 }
 
-/** Every protocol against every property; `full` adds every other thing that a verdict may depend on. */
+/**
+ * Every protocol against every property; `full` adds every other thing that a verdict may depend on.
+ * @example
+ * const { incomplete } = await checkMatrix('default', { signal: AbortSignal.timeout(1) });
+ * if (!incomplete) throw new Error('in a millisecond?');
+ */
 export async function checkMatrix(which: 'default' | 'full', options: Pick<CheckOptions, 'signal' | 'onRun'> = {}): Promise<CheckReport> {
   return perform(which === 'full' ? fullJobs() : matrixJobs(), options);
 }

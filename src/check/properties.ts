@@ -12,6 +12,7 @@ export interface Property {
   readonly apart: boolean;
 }
 
+/** In the order in which reports list them. */
 export const PROPERTY_NAMES = [
   'torn', 'target', 'after-update', 'after-update-strict', 'stack', 'flags', 'slot', 'lockdep', 'shadow-stack', 'deadlock',
   'indirect-branch', 'indirect-branch-strict', 'stray-trap', 'unwind',
@@ -21,6 +22,7 @@ export type PropertyName = (typeof PROPERTY_NAMES)[number];
 const always = () => true;
 const inKernel = ({ environment }: Configuration) => environment === 'kernel';
 
+/** What each property promises, and where it applies. */
 export const PROPERTIES: readonly Property[] = [
   { name: 'torn', holds: 'every instruction executed at a site is one that the protocol meant to be there', applies: always, apart: false },
   { name: 'target', holds: 'a pass runs exactly one of the targets that were current between its first fetch and the begin of its call', applies: always, apart: false },

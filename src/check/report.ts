@@ -86,7 +86,14 @@ export interface PathReport {
   readonly svg: string;
 }
 
-/** What a token says happened. */
+/**
+ * What a token says happened.
+ * @throws Fault `bad-usage` where it is damaged, or of another version of the model
+ * @example
+ * const { runs } = await check(['naive'], { updates: 1 });
+ * const { picture } = replayToken(runs[0]!.properties.torn.path!);
+ * if (!picture.includes('CPU 0')) throw new Error('nobody is in the picture');
+ */
 export function replayToken(text: string): PathReport {
   const { protocol, variant, property, configuration, split, path } = decodeToken(text);
   const subject = findSubject(protocol, variant, configuration.environment);
