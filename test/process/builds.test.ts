@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { clang, Folder, gcc, must, tool } from '../build.js';
+import { Folder, gcc, must, tool } from '../build.js';
+import { BUILDS, EXPORTED, expectBuilt } from './builds.js';
 import { answer, child } from './child.js';
 import { compileProgram } from './programs.js';
 import { expectRight, soak } from './soaked.js';
@@ -9,36 +10,10 @@ import { WAYS } from './ways.js';
 const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());
 
-/** Keys that other objects may use: default visibility, so the calls go where the dynamic linker says. */
-const EXPORTED = ['work', 'hook', 'filter'].map((key) => `-DSTATIC_CALL_EXPORTED_${key}=1`);
-
-interface Build { name: string; compiler: string | null; flags: readonly string[]; has?: Readonly<Record<string, number>> }
-const BUILDS: readonly Build[] = [
-  { name: 'gcc -O0', compiler: gcc, flags: ['-O0'], has: { 'call 5': 10 } },
-  { name: 'gcc -Os', compiler: gcc, flags: ['-Os'] },
-  { name: 'gcc -O3 -ffunction-sections, sections collected', compiler: gcc, flags: ['-O3', '-ffunction-sections', '-Wl,--gc-sections'] },
-  { name: 'gcc -flto', compiler: gcc, flags: ['-flto'] },
-  { name: 'gcc -fcf-protection=full', compiler: gcc, flags: ['-fcf-protection=full'] },
-  { name: 'gcc, sites kept inside cache lines', compiler: gcc, flags: ['-Wa,-malign-branch-boundary=64', '-Wa,-malign-branch=call+jmp'] },
-  { name: 'gcc, stripped', compiler: gcc, flags: ['-s'] },
-  { name: 'gcc, exported keys, through the PLT', compiler: gcc, flags: EXPORTED },
-  { name: 'gcc, exported keys, bound at once, with landing pads', compiler: gcc, flags: [...EXPORTED, '-Wl,-z,now', '-fcf-protection=full'] },
-  { name: 'gcc, exported keys, -fno-plt: six-byte sites', compiler: gcc, flags: [...EXPORTED, '-fno-plt'], has: { 'call 6': 4 } },
-  { name: 'gcc, exported keys, -fno-plt -Bsymbolic: relaxed by the linker', compiler: gcc, flags: [...EXPORTED, '-fno-plt', '-Wl,-Bsymbolic'], has: { 'call 6': 4 } },
-  { name: 'clang -O2', compiler: clang, flags: [] },
-  { name: 'clang -Os, exported keys, -fno-plt', compiler: clang, flags: [...EXPORTED, '-Os', '-fno-plt'] },
-];
-
 describe('programs as compilers and linkers make them, retargeted while they run', () => {
-  it.for(BUILDS)('$name', ({ name, compiler, flags, has = {} }, { skip }) => {
-    if (!compiler) skip(`without ${name.split(' ')[0]}`);
-    const got = soak(compileProgram(folder, 'soak.c', flags, compiler!), WAYS[0], 0.3);
-    expectRight(got);
-    expect(got.trampoline).toBe(0);
-    expect(got.sites['jcc 6']).toBe(1);
-    expect(got.sites).toMatchObject(has);
-    // Every form is there, and every call site of the source: it has eleven, some of them inlined twice.
-    expect(Object.values(got.sites).reduce((a, b) => a + b)).toBeGreaterThanOrEqual(11 + 3);
+  it.for(BUILDS)('$name', (build, { skip }) => {
+    if (!build.compiler) skip(`without ${build.name.split(' ')[0]}`);
+    expectBuilt(folder, build, 0.2);
   });
 
   it.skipIf(!gcc)('six-byte sites are retargeted by single stores too', () => {

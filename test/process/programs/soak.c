@@ -48,10 +48,14 @@ static NOINLINE void tail_hook(struct mark *m) { static_call_cond(hook)(m); }
 static NOINLINE int tail_filter(int x) { return static_call(filter)(x); }
 __attribute__((cold, noinline)) static int cold_filter(int x) { return static_call(filter)(x) + 0 * x; }
 
-/* Conditional tail calls, as clang emits them: the condition is whether x is negative. */
+/*
+ * Conditional tail calls, as clang emits them: the condition is whether x is negative. This one crosses a cache line, so
+ * that `store` leaves it on its trampoline.
+ */
 __attribute__((naked, noinline)) static long jcc_work(long x __attribute__((unused)))
 {
-	__asm__("test %rdi, %rdi\n\t"
+	__asm__("jmp 1f\n\t.p2align 6\n\t.skip 58, 0x90\n1:\t"
+		"test %rdi, %rdi\n\t"
 		"js __SCT__work\n\t"
 		"lea 100(%rdi), %rax\n\t"
 		"ret");
