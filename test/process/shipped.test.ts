@@ -17,7 +17,7 @@ const here = process.platform === 'linux' && process.arch === 'x64';
 
 function explored(name: string, site: SiteShape, offset: number): Model {
   const subject = SUBJECTS.find((each) => each.name === name && each.variant === '' && each.environment === 'user')!;
-  return build(subject, configure({ environment: 'user', site, offset, updates: 1, store: 'line' }), false);
+  return build(subject, configure({ environment: 'user', site, offset, updates: 1, store: 'line' }), { plain: false, split: false });
 }
 
 /** What the checker's patcher does, in the words of the child. */
@@ -51,7 +51,7 @@ describe.skipIf(!here)('what ships is what was checked', () => {
   it('int3 through /proc/self/mem: the same, but that the kernel copies the rest in one call', () => {
     const model = explored('int3', 'call', 61);
     const { effects } = performed(int3, model, 61, 'procmem');
-    const byByte = effects.flatMap((effect) => ('store' in effect ? effect.bytes.map((byte, i) => ({ store: effect.store + i, bytes: [byte], locked: false })) : [effect]));
+    const byByte = effects.flatMap((effect): Effect[] => ('store' in effect ? effect.bytes.map((byte, i) => ({ store: effect.store + i, bytes: [byte], locked: false })) : [effect]));
     expect(byByte).toEqual(operations(model));
   });
 
@@ -61,7 +61,7 @@ describe.skipIf(!here)('what ships is what was checked', () => {
     const simulated = model.scene.blobs.find(({ name }) => name === 'handler')!.bytes;
     const { words } = sigtrap();
     expect(words.map(({ name }) => name)).toEqual(['data']);
-    const [{ offset }] = words as [{ offset: number }];
+    const { offset } = words[0]!;
     const inProcess = Uint8Array.from(handler);
     expect(Number(new DataView(inProcess.buffer).getBigUint64(offset, true))).toBe(data);
     inProcess.set(simulated.subarray(offset, offset + 8), offset);
