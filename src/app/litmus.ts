@@ -15,6 +15,8 @@ export interface Seen {
   readonly calls: number;
   /** Outcomes that were seen at all, with how often. */
   readonly seen: Readonly<Partial<Record<LitmusOutcome, number>>>;
+  /** Torn calls by which bytes of the displacement were the new ones, the lowest first: `0011` is old, old, new, new. */
+  readonly mixtures: Readonly<Record<string, number>>;
   /** The signal that ended the process: something was executed that is no landing. */
   readonly crash: string | null;
   /** Why it was not asked. */
@@ -54,14 +56,14 @@ export async function ask(program: LitmusProgram, { milliseconds, signal }: AskO
     child.on('error', reject);
     child.on('close', (...ended) => resolve(ended));
   });
-  const nothing = { program, updates: 0, calls: 0, seen: {}, crash: null, skipped: null };
+  const nothing = { program, updates: 0, calls: 0, seen: {}, mixtures: {}, crash: null, skipped: null };
   if (killed === 'SIGKILL') return { ...nothing, skipped: 'it did not end in time' };
   // Executed was something that is neither instruction, and no landing either.
   if (killed !== null) return { ...nothing, seen: { mixed: 1 }, crash: killed };
   if (status !== 0) throw new InvariantError(`asking the CPU ${program.name} ended with status ${status}: ${said.trim()}`);
   const { updates, calls, traps, counts, skipped } = JSON.parse(answer) as SiliconCounts;
   if (skipped !== undefined) return { ...nothing, skipped };
-  return { program, updates, calls, seen: classify(program, counts, traps), crash: null, skipped: null };
+  return { program, updates, calls, seen: classify(program, counts, traps), mixtures: mixturesOf(program, counts), crash: null, skipped: null };
 }
 
 /** Landings 0 and 15 are the two calls; 16 is the nop, which leaves nothing of the old call. */
@@ -73,4 +75,10 @@ function classify({ watch, from }: LitmusProgram, counts: readonly number[], tra
     ? [[LANDINGS[0], whole], [LANDINGS[1], all - whole], [LANDINGS[2], traps]]
     : ORDERS.map((outcome, i) => [outcome, at(i)]);
   return Object.fromEntries(rows.filter(([, n]) => n > 0));
+}
+
+function mixturesOf({ watch, from }: LitmusProgram, counts: readonly number[]): Seen['mixtures'] {
+  if (watch === 'order') return {};
+  const torn = counts.map((n, mask) => [[0, 1, 2, 3].map((i) => (mask >> i) & 1).join(''), n, mask] as const).filter(([, n, mask]) => n > 0 && mask < 15 && (mask > 0 || from === 'nop'));
+  return Object.fromEntries(torn);
 }
