@@ -75,6 +75,12 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
     expect(told('the process ends in the middle of an update')).toEqual({ ended: true });
   });
 
+  it('a worker that is terminated in the middle of an update leaves the lock to the next, who mends what it left', () => {
+    const got = told<{ passed: number }>('a worker is terminated in the middle of an update');
+    expect(got).toMatchObject({ during: TWO, after: [ONE, 0], then: [TWO, 0] });
+    expect(got.passed).toBeGreaterThan(0);
+  });
+
   it('an object that is opened twice has one state, and is put back when the last one closes', () => {
     expect(told('the same object opened twice')).toEqual({ seen: ['act_two', TWO], back: ['act_one', ONE, 0, 0], open: ['act_two', TWO], closed: ONE });
   });

@@ -6,6 +6,7 @@
 // targets of that moment and not to those that the parent chooses later. Code is written before it is made
 // executable and never after.
 
+import { existsSync } from 'node:fs';
 import { hex, LINE, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
@@ -16,12 +17,15 @@ import { sigtrap } from '../../trap/sigtrap.js';
 import { updater } from '../../trap/updater.js';
 import { readMaps } from './maps.js';
 import { errorName, MAP, PROT, type Native } from './native.js';
+import { mirrorTexts } from './records.js';
 import { Sweep, sweeps } from './sweep.js';
 
 const NAME = 'static-call';
 const CHUNK = 1 << 20;
 const FUTEX_WAIT_PRIVATE = 128;
 const FUTEX_WAKE_PRIVATE = 129;
+/** struct timespec: how long somebody waits before he looks whether the owner of the lock is still there. */
+const LOOK_FOR_OWNER: BigInt64Array = BigInt64Array.of(0n, 100_000_000n);
 
 interface Piece {
   readonly name: 'handler' | 'updater' | 'fork' | 'sweeps';
@@ -96,7 +100,11 @@ export class Ground {
     return Number(Atomics.exchange(this.#words, DATA[name] / 8, 0n));
   }
 
-  /** Runs `body` while no other thread of the process updates. @throws Fault `busy` when nested. */
+  /**
+   * Runs `body` while no other thread of the process updates. A worker that is terminated in the middle of an update never
+   * gives the lock back: whoever waits takes it over once that thread is gone, and reads back what it left in the texts.
+   * @throws Fault `busy` when nested.
+   */
   locked<T>(body: () => T): T {
     const halves = this.#halves;
     const [lock, waiters] = [DATA.lock / 4, DATA.waiters / 4];
@@ -106,8 +114,12 @@ export class Ground {
       if (owner === this.#thread) throw new Fault('busy', 'an update was begun from within an update');
       Atomics.add(halves, waiters, 1);
       // The kernel compares the word again under its own lock, so no wake-up is lost in between.
-      this.native.call('futex', this.data + DATA.lock, FUTEX_WAIT_PRIVATE, owner, 0);
+      this.native.call('futex', this.data + DATA.lock, FUTEX_WAIT_PRIVATE, owner, this.native.addressOf(LOOK_FOR_OWNER));
       Atomics.sub(halves, waiters, 1);
+      if (!existsSync(`/proc/self/task/${owner}`) && Atomics.compareExchange(halves, lock, owner, this.#thread) === owner) {
+        mirrorTexts(this);
+        break;
+      }
     }
     try {
       return body();

@@ -116,6 +116,17 @@ export function* allRecords(ground: Ground): Generator<KeyRecord> {
   }
 }
 
+/** Reads back what stands at every site: what an update left that never came to its end. Call it with the lock held. */
+export function mirrorTexts(ground: Ground): void {
+  for (const record of allRecords(ground)) {
+    for (const { start, end, columns } of record.groups()) {
+      const { at, length, old, count } = columns.batch;
+      const bytes = new Uint8Array(ground.native.view(start, end - start));
+      for (let i = 0; i < count; i++) for (let b = 0; b < length[i]!; b++) old[8 * i + b] = bytes[at[i]! - start + b]!;
+    }
+  }
+}
+
 /** Counters of the whole process: traps sent back to run again, and traps that were not ours. */
 export function strayTraps(ground: Ground): { readonly orphans: number; readonly foreign: number } {
   return { orphans: Number(ground.word('orphans')), foreign: Number(ground.word('foreign')) };

@@ -144,6 +144,27 @@ const HAZARDS = {
     hold.arm();
     app.update({ act: 'act_two' });
   },
+  async 'a worker is terminated in the middle of an update'() {
+    const app = open(library);
+    c.thread_start(PLAIN);
+    const code = `
+      import { parentPort, workerData } from 'node:worker_threads';
+      const [{ openWith }, { openNative }, { holdAtSync }] = await Promise.all(workerData.modules.map((m) => import(m)));
+      const hold = holdAtSync(openNative(), 1, () => { parentPort.postMessage('held'); for (;;); });
+      const app = openWith(hold.native, workerData.library, {});
+      hold.arm();
+      app.update({ act: 'act_two' });`;
+    const modules = ['#app/open', '#machine/process/native', '../inject.mjs'].map((m) => import.meta.resolve(m));
+    const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), { workerData: { modules, library } });
+    await new Promise((resolve, reject) => worker.on('message', resolve).on('error', reject));
+    await worker.terminate();
+    // The trap stands and the lock is held; calls are emulated to what the worker wanted.
+    const during = passes();
+    app.update({ act: 'act_one' });
+    const after = [passes(), app.verify().length];
+    app.update({ act: 'act_two' });
+    done({ during, after, then: [passes(), app.verify().length], passed: Number(c.thread_stop()) });
+  },
   'the same object opened twice'() {
     const [a, b] = [open(library), open(library)];
     a.update({ act: 'act_two' });
