@@ -2,6 +2,7 @@
 
 import { Fault } from '../base/fault.js';
 import { configure, type Configuration } from './configuration.js';
+import { document, documentJobs } from './document.js';
 import { loadProtocol } from './load.js';
 import { fullJobs, matrixJobs } from './matrix.js';
 import { runAll, type Job } from './pool.js';
@@ -61,6 +62,13 @@ export async function check(names: readonly string[], options: CheckOptions = {}
  */
 export async function checkMatrix(which: 'default' | 'full', options: Pick<CheckOptions, 'signal' | 'onRun'> = {}): Promise<CheckReport> {
   return perform(which === 'full' ? fullJobs() : matrixJobs(), options);
+}
+
+/** docs/verdicts.md, from runs made now. */
+export async function checkDocument(options: Pick<CheckOptions, 'signal' | 'onRun'> = {}): Promise<string> {
+  const { runs, incomplete } = await perform(documentJobs(), options);
+  if (incomplete) throw new Fault('bad-usage', 'not every run was finished, so there is no page');
+  return document(runs);
 }
 
 async function perform(jobs: readonly Job[], { signal, onRun }: Pick<CheckOptions, 'signal' | 'onRun'>): Promise<CheckReport> {

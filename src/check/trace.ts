@@ -115,10 +115,11 @@ export function story(steps: readonly TraceStep[], text: string): string {
   const patcher = steps.findLast(({ who, minor }) => who < 0 && !minor);
   const event = steps.findLast(({ who, what }) => who >= 0 && /^(?:\w+: )?(?:an interrupt|an NMI|a machine check|a #DB|a signal|another task)/.test(what));
   const fetched = steps.findLast((step) => step.fetched !== null);
-  const where = patcher === undefined ? 'before the first step' : `after the patcher ${patcher.what}`;
+  const where = patcher === undefined ? 'before the first step' : `after the patcher's step «${patcher.what}»`;
   const middle = [
     ...(fetched !== undefined && fetched !== last ? [`CPU ${fetched.who} has fetched ${spell(fetched.fetched ?? [])}`] : []),
-    ...(event !== undefined ? [`it meets ${event.what}`] : []),
+    ...(event !== undefined ? [event.what.replace(/: (?=from here).*/, '')] : []),
   ];
-  return [where[0]?.toUpperCase() + where.slice(1), ...middle, text].join(', ');
+  const said = [where[0]?.toUpperCase() + where.slice(1), ...middle].filter((part) => !part.includes(text));
+  return [...said, text].join(', ');
 }

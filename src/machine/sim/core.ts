@@ -610,6 +610,8 @@ export class Core implements Port, Interrupted {
   /** From registers and memory as they were just set up by hand, to the first visible action. */
   begin(): number {
     this.notes = [];
+    this.writes = [];
+    this.bad = [];
     return this.#run({}, false);
   }
 

@@ -423,7 +423,7 @@ export class Model {
         else if (first === undefined) moves.push({ patcher: this.#patcher(pc + 1, []), ...this.#commit(op, pc, env), answered: false, op, flush: false, silent: false });
         break;
       case 'current':
-        moves.push({ patcher: this.#patcher(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: env.current | (1 << op.target) }), broadcast: this.#broadcasts.intern({ kind: 'current', mask: 1 << op.target }), answered: false, op, flush: false, silent: false });
+        moves.push({ patcher: this.#patcher(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: env.current | (1 << op.target), replaced: env.replaced & ~(1 << op.target) }), broadcast: this.#broadcasts.intern({ kind: 'current', mask: 1 << op.target }), answered: false, op, flush: false, silent: false });
         break;
       case 'return': {
         const now = 1 << op.target;

@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { check, protocols, replayToken } from '#check/index';
+import { draw } from '#check/lanes';
+import { isFault } from '#base/fault';
+
+const FILE = 'examples/protocols/jmp-self.mjs';
+const failing = async (options: Parameters<typeof check>[1]) => {
+  const { runs } = await check([FILE], options);
+  return Object.entries(runs[0]!.properties).filter(([, { verdict }]) => verdict === 'fails').map(([name]) => name);
+};
+const fault = async (doing: () => unknown) => {
+  try {
+    await doing();
+  } catch (error) {
+    if (isFault(error)) return `${error.code}: ${error.message} (${error.hint})`;
+    throw error;
+  }
+  return 'no fault';
+};
+
+describe('the worked example of docs/protocols.md', () => {
+  it('is the file that the page shows', () => {
+    const shown = /```js\n([\s\S]*?)```/.exec(readFileSync('docs/protocols.md', 'utf8'))?.[1];
+    expect(readFileSync(FILE, 'utf8')).toContain(shown!);
+  });
+  it('says what the page says', async () => {
+    expect(await failing({})).toEqual(['torn']);
+    expect(await failing({ chunk: 'qword' })).toEqual([]);
+    expect(await failing({ chunk: 'qword', dropSync: 1 })).toContain('torn');
+    expect(await failing({ chunk: 'qword', dropSync: 2 })).toContain('torn');
+    expect(await failing({ chunk: 'qword', dropSync: 3 })).toEqual([]);
+    expect(await failing({ chunk: 'qword', environment: 'kernel' })).toEqual(['deadlock']);
+  });
+});
+
+describe('the library', () => {
+  it('names every protocol once for each environment', () => {
+    const names = protocols().map(({ name, environment }) => `${name} ${environment}`);
+    expect(new Set(names).size).toBe(names.length);
+  });
+  it('suggests the nearest name', async () => {
+    expect(await fault(() => check(['int3-gab']))).toBe('unknown-protocol: there is no protocol int3-gab (did you mean int3-gap?)');
+    expect(await fault(() => check(['int3-gap/no-gab']))).toBe('unknown-protocol: int3-gap has no variant no-gab (did you mean no-gap?)');
+    expect(await fault(() => check(['int3-gap'], { contexts: ['task', 'nmii' as 'nmi'] }))).toMatch(/unknown context nmii \(did you mean nmi\?\)/);
+  });
+  it('says unknown, and never holds, when a bound is met', async () => {
+    const { runs } = await check(['int3'], { statesMax: 100 });
+    expect(runs[0]!.exhaustive).toBe(false);
+    expect(Object.values(runs[0]!.properties).map(({ verdict }) => verdict)).not.toContain('holds');
+  });
+  it('stops when it is told to', async () => {
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(), 300);
+    const { runs, incomplete } = await check(['int3-levels'], { contexts: ['task', 'irq', 'nmi', 'mc'], signal: stop.signal });
+    expect([runs, incomplete]).toEqual([[], true]);
+  });
+});
+
+describe('a path', () => {
+  it('replays to the same violation, within fifteen lines of a hundred columns', async () => {
+    const { runs } = await check(['naive', 'int3-stub', 'int3-percpu/fixed'], { environment: 'kernel', contexts: ['task', 'irq', 'nmi'], passes: 1, updates: 1 });
+    for (const run of runs) for (const [name, { path, picture, steps }] of Object.entries(run.properties)) {
+      if (path === undefined) continue;
+      const again = replayToken(path);
+      expect(again.property).toBe(name);
+      expect(again.picture).toBe(picture);
+      expect(again.steps).toHaveLength(steps!);
+      const lines = picture!.split('\n');
+      expect(lines.length).toBeLessThanOrEqual(15);
+      expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100);
+      expect(again.svg).toMatch(/^<svg .*<\/svg>\n$/s);
+    }
+    expect(draw([], 1)).toMatch(/^site/);
+  });
+  it('of another version is refused by name', async () => {
+    expect(await fault(() => replayToken('path99.e30'))).toMatch(/version 99 of the model; this is version 1/);
+    expect(await fault(() => replayToken('nonsense'))).toMatch(/no path of check/);
+    expect(await fault(() => replayToken('path1.e30'))).toMatch(/damaged/);
+  });
+});
