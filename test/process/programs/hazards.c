@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -46,6 +47,10 @@ int jumps(int times)
 }
 
 /* A thread that passes the site until it is told to stop, set up in one of several ways. */
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
+
 enum { PLAIN, BLOCKED, SMALL_STACK };
 static pthread_t thread;
 static _Atomic int ready, stop;
@@ -60,8 +65,8 @@ static void *loop(void *how)
 		pthread_sigmask(SIG_BLOCK, &set, 0);
 	}
 	if ((intptr_t)how == SMALL_STACK) {
-		/* Room for one frame of the kernel and little else, with a page behind it that may not be touched. */
-		long room = 8192;
+		/* Room for one frame of the kernel and little else, between pages that may not be touched; with AMX a frame has 11 KiB. */
+		long room = (long)(getauxval(AT_MINSIGSTKSZ) + 2048 + 4095) / 4096 * 4096;
 		char *pages = mmap(0, room + 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		mprotect(pages + 4096, room, PROT_READ | PROT_WRITE);
 		stack_t small = {.ss_sp = pages + 4096, .ss_size = room};
