@@ -8,7 +8,7 @@ import { Model, REQUEST, type ModelOptions } from '../../machine/sim/model.js';
 import { compile, type Op } from '../../machine/sim/patcher.js';
 import type { Write } from '../../machine/sim/memory.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
-import { Scene, type Environment, type Events, type SceneProgram, type SiteShape } from '../../machine/sim/scene.js';
+import { Scene, type Environment, type Events, type SceneHandler, type SceneProgram, type SiteShape } from '../../machine/sim/scene.js';
 import type { Chunk, FetchLevel, StoreWidth } from '../../machine/sim/text.js';
 import type { Step } from '../../plan/protocol.js';
 
@@ -23,6 +23,8 @@ export interface Litmus {
   /** Words of the shared data that the patcher writes after that. */
   readonly writes?: readonly Write[];
   readonly program: SceneProgram;
+  /** Of its traps, where the program brings none. */
+  readonly handler?: SceneHandler;
   readonly events?: readonly (keyof Events)[];
   /** NMIs nest on stacks of their own instead of being marked. */
   readonly nmiRaw?: boolean;
@@ -58,7 +60,7 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     tso,
     shadowStacks: false,
     tornDown: false,
-    handler: null,
+    handler: litmus.handler ?? null,
     via: 'site',
     functions: 1,
     order: 'sorted',

@@ -78,7 +78,7 @@ export interface SceneHandler {
 
 /** A small program of its own, for a question about the machine and not about a protocol. */
 export interface SceneProgram {
-  /** Labels: `task` and `done`; `irq`, `nmi`, `trap`, `signal`, `restorer` where there are such events. Outside: `f`, `table`. */
+  /** Labels: `task` and `done`; `irq`, `nmi`, `trap`, `signal`, `restorer` where there are such events; `previous`, a handler of SIGTRAP before the protocol's. Outside: `f`, `table`. */
   readonly program: Program;
   readonly target: (name: string) => Program;
   /** Words behind `table` that it writes. */
@@ -317,7 +317,7 @@ export class Scene {
     const initial = Array.from({ length: (record + RECORD.size) / 8 }, () => 0n);
     const word = (record + (kind === 'call' ? RECORD.call : RECORD.tail)) / 8;
     initial[DATA.tables / 8] = BigInt(data + table);
-    initial[DATA.previous / 8] = bitsFromAddr(this.#unclaimed);
+    initial[DATA.previous / 8] = bitsFromAddr(this.#labels.get('previous') ?? this.#unclaimed);
     // As the loader writes it: from the first slot to the last. An unsorted table is the mutant.
     initial[(table + TABLE.first) / 8] = BigInt(Math.min(...listed.map(({ at }) => at)));
     initial[(table + TABLE.end) / 8] = BigInt(Math.max(...listed.map(({ at }) => at)) + 1);
