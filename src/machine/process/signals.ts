@@ -44,6 +44,8 @@ export class TrapWatch {
   readonly #ground: Ground;
   readonly #flags: number;
   #lookedAt: number = -Infinity;
+  /** Found at the first look: reading the maps costs more than the rest of it, and a program's own data never move. */
+  #own: readonly Range[] | null = null;
 
   /** @param flags of the handler; another value is for tests that show why these are needed */
   constructor(ground: Ground, flags: number = HANDLER_FLAGS) {
@@ -59,11 +61,12 @@ export class TrapWatch {
     claimTrap(this.#ground, this.#flags);
     const now = performance.now();
     if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
-    let blocked = lookAtThreads();
+    const own = (this.#own ??= ownData());
+    let blocked = lookAtThreads(own);
     // A thread that starts a program blocks every signal for a moment; who is still so after some milliseconds means it.
     for (let looks = 1; blocked.length > 0 && looks < LOOKS; looks++) {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, looks);
-      const still = new Set(lookAtThreads().map((t) => t.id));
+      const still = new Set(lookAtThreads(own).map((t) => t.id));
       blocked = blocked.filter((t) => still.has(t.id));
     }
     const [thread] = blocked;
@@ -76,11 +79,11 @@ export class TrapWatch {
 const LOOKS = 7;
 
 /** Threads that would be killed by a trap. @throws Fault `shadow-stack` */
-function lookAtThreads(): ThreadState[] {
+function lookAtThreads(own: readonly Range[]): ThreadState[] {
   const threads = readThreads();
   const shadowed = threads.find((t) => t.shadowStack);
   if (shadowed) throw new Fault('shadow-stack', `thread ${shadowed.id} (${shadowed.name}) has a shadow stack, which an emulated call would not match`);
-  return threads.filter((t) => t.trapBlocked && !waitsForInspector(t));
+  return threads.filter((t) => t.trapBlocked && !waitsForInspector(t, own));
 }
 
 const bit = (signal: number): bigint => 1n << BigInt(signal - 1);
@@ -127,16 +130,21 @@ function readOrNone(path: string): string {
  * Node has one thread with every signal blocked, which waits for SIGUSR1 to start the inspector and never runs
  * user code. Later versions name it; before, it is known by what it waits for: a semaphore in Node's own data.
  */
-function waitsForInspector(thread: ThreadState): boolean {
+function waitsForInspector(thread: ThreadState, own: readonly Range[]): boolean {
   if (thread.name === 'SignalInspector') return true;
   const [call, word] = readOrNone(`/proc/self/task/${thread.id}/syscall`).split(' ');
   if (call !== String(SYS.futex) || word === undefined) return false;
   const at = Number(word);
+  return own.some(({ start, end }) => at >= start && at < end);
+}
+
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Where the executable of Node lies, its .bss too: that is the anonymous mapping right behind its own. */
+function ownData(): Range[] {
   const maps = readMaps();
-  const inside = maps.findIndex((m) => at >= m.start && at < m.end);
-  if (inside < 0) return false;
-  // The semaphore is in .bss: the anonymous mapping right behind the executable's own.
-  const map = maps[inside]!;
-  const owner = map.path === '' ? maps[inside - 1] : map;
-  return owner !== undefined && owner.path === process.execPath;
+  return maps.filter((map, i) => (map.path === '' ? maps[i - 1] : map)?.path === process.execPath);
 }
