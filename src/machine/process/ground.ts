@@ -116,7 +116,7 @@ export class Ground {
       // The kernel compares the word again under its own lock, so no wake-up is lost in between.
       this.native.call('futex', this.data + DATA.lock, FUTEX_WAIT_PRIVATE, owner, this.native.addressOf(LOOK_FOR_OWNER));
       Atomics.sub(halves, waiters, 1);
-      if (!existsSync(`/proc/self/task/${owner}`) && Atomics.compareExchange(halves, lock, owner, this.#thread) === owner) {
+      if (this.#isGone(owner) && Atomics.compareExchange(halves, lock, owner, this.#thread) === owner) {
         mirrorTexts(this);
         break;
       }
@@ -127,6 +127,11 @@ export class Ground {
       Atomics.store(halves, lock, 0);
       if (Atomics.load(halves, waiters) > 0) this.native.call('futex', this.data + DATA.lock, FUTEX_WAKE_PRIVATE, 1);
     }
+  }
+
+  /** Where /proc shows other numbers than gettid says (that of another namespace), nobody is taken for gone. */
+  #isGone(thread: number): boolean {
+    return !existsSync(`/proc/self/task/${thread}`) && existsSync(`/proc/self/task/${this.#thread}`);
   }
 
   /** Memory for good, zeroed, writable. Call it while holding the lock. @throws Fault `no-memory` */
