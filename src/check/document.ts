@@ -20,19 +20,23 @@ const SITES = [['call', 'call to call'], ['null', 'nop to call']] as const;
 const TRAPPING = ['int3-stub', 'int3-gap', 'int3-shift', 'int3-percpu/fixed', 'int3-percpu-nmi', 'int3-percpu-nmi/jmp', 'int3-percpu-nmi/handler', 'int3-percpu-nmi/trampoline', 'int3-levels', 'int3-levels/tells'] as const;
 const SHADOWED = ['store', 'int3-gap', 'int3-shift', 'int3-shift/shadow', 'int3-percpu/fixed', 'int3-stub', 'int3-stub/shadow', 'stop-machine'] as const;
 
+const SLOTTED = ['int3-percpu', 'int3-percpu/fixed', 'int3-percpu/if-kept', 'int3-percpu-nmi', 'int3-percpu-nmi/jmp', 'int3-levels', 'int3-gap'] as const;
+/** Two CPUs and three tasks, so that a task can go on where another one was. */
+const migrationJob = (name: string): Job => job(name, { contexts: ['task', 'preempt'], cpus: 2, tasks: 3, passes: 1, updates: 1 });
+
 const lockdepJobs = (): Job[] => TRAPPING.flatMap((name) => (['2019', 'today'] as const).map((entry) => job(name, { entry })));
 const shadowJobs = (): Job[] => [...SHADOWED.map((name) => job(name, { shadowStack: true, chunk: 'line' })), ...['int3', 'int3/shadow'].map((name) => job(name, { shadowStack: true }))];
 const syncJobs = (): Job[] => DROPPED.flatMap(([name]) => SITES.flatMap(([site]) => [1, 2, 3].flatMap((dropSync) => FETCHES.map((fetch) => job(name, { site, dropSync, fetch })))));
 
 export function documentJobs(): Job[] {
-  return [...matrixJobs(), ...lockdepJobs(), ...shadowJobs(), ...syncJobs()];
+  return [...matrixJobs(), ...SLOTTED.map(migrationJob), ...lockdepJobs(), ...shadowJobs(), ...syncJobs()];
 }
 
 const titleOf = ({ protocol, variant }: { protocol: string; variant: string }): string => (variant === '' ? protocol : `${protocol}/${variant}`);
 const key = (each: Job | RunReport): string => {
   const configuration = 'configuration' in each ? each.configuration : each;
   const { environment, fetch, chunk, store, contexts, passes, updates, site, dropSync, tso, entry, shadowStack } = configuration;
-  return JSON.stringify([each.protocol, each.variant, environment, fetch, chunk, store, contexts, passes, updates, site, dropSync, tso, entry, shadowStack]);
+  return JSON.stringify([each.protocol, each.variant, environment, fetch, chunk, store, contexts, configuration.cpus, configuration.tasks, passes, updates, site, dropSync, tso, entry, shadowStack]);
 };
 
 const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
@@ -48,7 +52,7 @@ export function document(runs: readonly RunReport[]): string {
     if (run === undefined) throw new Error(`no run of ${titleOf(each)}`);
     return run;
   };
-  const main = runs.filter((run) => run.fetch === 'F3' && run.chunk === 'byte' && run.site === 'call' && run.dropSync === null && !run.shadowStack && run.entry === 'today');
+  const main = runs.filter((run) => run.fetch === 'F3' && run.chunk === 'byte' && run.site === 'call' && run.dropSync === null && !run.shadowStack && run.entry === 'today' && !run.contexts.includes('preempt'));
   const unique = [...new Map(main.map((run) => [key(run), run])).values()].sort((a, b) => order(a).localeCompare(order(b)));
   const subjects = [...new Map(unique.map((run) => [`${titleOf(run)} ${run.environment}`, run])).values()];
   const pictures = new Map<string, RunReport & { shown: PropertyName }>();
@@ -88,7 +92,7 @@ ${grid(['way', 'verdict', 'what happens'], ['int3-gap/no-gap', 'int3-gap', 'int3
 
 ### The trampoline with per-CPU variables: NMI and machine checks
 
-${grid(['way', 'interrupts', 'and NMI', 'and machine check'], ['int3-percpu', 'int3-percpu/fixed', 'int3-percpu/if-kept', 'int3-percpu-nmi', 'int3-percpu-nmi/jmp', 'int3-levels', 'int3-gap'].map((name) => [name, ...[['task', 'irq'], ['task', 'irq', 'nmi'], ['task', 'irq', 'nmi', 'mc']].map((contexts) => answer(of(job(name, { contexts: contexts as Configuration['contexts'], ...(contexts.includes('mc') ? { passes: 1, updates: 1 } : {}) }))))]))}
+${grid(['way', 'interrupts', 'and NMI', 'and machine check', 'preempted and moved to another CPU'], SLOTTED.map((name) => [name, ...[['task', 'irq'], ['task', 'irq', 'nmi'], ['task', 'irq', 'nmi', 'mc']].map((contexts) => answer(of(job(name, { contexts: contexts as Configuration['contexts'], ...(contexts.includes('mc') ? { passes: 1, updates: 1 } : {}) })))), answer(of(migrationJob(name)))]))}
 
 ### Who tells lockdep: the entry code of 2019, and of today
 

@@ -58,10 +58,10 @@ export function fullJobs(): Job[] {
     const { environment } = subject;
     const syncs = subject.protocol.steps.filter((step) => step.do === 'sync').length;
     if (subject.full) for (const contexts of BLOCKS[environment].slice(0, 2)) jobs.push(job(subject, { contexts }));
-    for (const fetch of FETCH_LEVELS) for (const chunk of Object.keys(CHUNKS) as Chunk[]) jobs.push(job(subject, { fetch, chunk, updates: 1 }));
+    if (!subject.full) for (const fetch of FETCH_LEVELS) for (const chunk of Object.keys(CHUNKS) as Chunk[]) jobs.push(job(subject, { fetch, chunk, updates: 1 }));
     for (const site of ['call', 'jmp', 'null', 'ret0'] as const) {
       if (subject.via !== 'site' && site !== 'call') continue;
-      for (const fetch of ['F1', 'F2', 'F3', 'F4'] as const) for (let dropSync = 0; dropSync <= syncs; dropSync++) jobs.push(job(subject, { site, fetch, dropSync: dropSync === 0 ? null : dropSync }));
+      for (const fetch of ['F1', 'F3'] as const) for (let dropSync = 0; dropSync <= syncs; dropSync++) jobs.push(job(subject, { site, fetch, dropSync: dropSync === 0 ? null : dropSync }));
     }
     jobs.push(job(subject, { shadowStack: true }), job(subject, { store: 'byte' }), job(subject, { store: 'qword' }), job(subject, { tso: false }));
     if (environment === 'kernel') jobs.push(job(subject, { entry: '2019' }), job(subject, { contexts: ['task', 'irq', 'db'], passes: 1, updates: 1 }), job(subject, { contexts: ['task', 'irq', 'nested-nmi'], passes: 1, updates: 1 }));

@@ -58,6 +58,7 @@ export function build(subject: Subject, configuration: Configuration, { plain, s
     order: subject.order,
     tornDown: subject.tornDown,
     spin: subject.spin,
+    foreign: subject.foreign,
     offset: subject.offset ?? configuration.offset,
     rules,
     program: null,

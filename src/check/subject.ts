@@ -41,6 +41,8 @@ export interface Subject {
   readonly functions: 1 | 2;
   /** The task spins with IF clear on the updater's lock. */
   readonly spin: boolean;
+  /** The program under test has an int3 of its own. */
+  readonly foreign: boolean;
   /** Only worth a row beside its fellows in the full matrix. */
   readonly full: boolean;
 }
@@ -51,7 +53,7 @@ const kernelHandler = (make: (entry: Entry) => KernelHandler & { readonly global
 };
 const userHandler = (program: SceneHandler['program'], tables: SceneHandler['tables']) => (): SceneHandler => ({ program, tables, stash: [], globals: [], counts: null });
 
-const plain = { handler: null, via: 'site', offset: null, tornDown: false, order: 'sorted', functions: 1, spin: false, full: false } as const;
+const plain = { handler: null, via: 'site', offset: null, tornDown: false, order: 'sorted', functions: 1, spin: false, foreign: false, full: false } as const;
 
 /** A row for the kernel, or for a process. */
 const inKernel = (name: string, variant: string, protocol: Protocol, rest: Partial<Subject> = {}): Subject => ({ ...plain, name, variant, environment: 'kernel', protocol, ...rest });
@@ -120,6 +122,7 @@ export const SUBJECTS: readonly Subject[] = [
   inUser('store', 'in-line', store, { offset: IN_LINE }),
   inUser('store', 'refused', store, { via: 'trampoline' }),
   inUser('int3', '', int3, { handler: shipped }),
+  inUser('int3', 'foreign', int3, { handler: shipped, foreign: true, full: true }),
   inUser('int3', 'two-sites', int3, { handler: shipped, functions: 2, full: true }),
   inUser('int3', 'unsorted', int3, { handler: shipped, functions: 2, order: 'unsorted', full: true }),
   inUser('int3', 'shadow', int3, { handler: userHandler(SIGTRAP_SHADOW_PROGRAM, 'registry'), full: true }),

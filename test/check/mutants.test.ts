@@ -53,6 +53,7 @@ const CASES: readonly Case[] = [
   ['stray-trap', [subject('int3-retire/reread', 'user'), { updates: 2 }], [subject('int3-retire/versioned', 'user'), { updates: 2 }]],
   ['stray-trap', [subject('int3-retire/version-first', 'user'), {}], [subject('int3-retire/versioned', 'user'), {}]],
   ['stray-trap', [subject('int3/unsorted', 'user'), { updates: 1 }], [subject('int3/two-sites', 'user'), { updates: 1 }]],
+  ['slot', [subject('int3-percpu/if-kept'), { contexts: ['task', 'preempt'], cpus: 2, tasks: 3, passes: 1, updates: 1 }], [subject('int3-percpu/fixed'), { contexts: ['task', 'preempt'], cpus: 1, tasks: 2, passes: 1, updates: 1 }]],
   ['unwind', [subject('int3-stub'), {}], [gap, {}]],
 ];
 

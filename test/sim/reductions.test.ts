@@ -9,6 +9,7 @@ const TWO = { contexts: ['task'], cpus: 2, passes: 1, updates: 1, tso: false } a
 const CASES: readonly [name: string, variant: string, size: Partial<Configuration>][] = [
   ['int3-gap', '', NMI],
   ['int3-gap', 'no-gap', NMI],
+  ['int3-stub', '', NMI],
   ['store', '', NMI],
   ['int3-gap', '', TWO],
   ['int3-gap', '', { ...TWO, dropSync: 1 }],

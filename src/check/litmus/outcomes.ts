@@ -65,6 +65,7 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     functions: 1,
     order: 'sorted',
     spin: false,
+    foreign: false,
     counted: false,
     offset: litmus.offset,
     rules,

@@ -6,7 +6,7 @@
 import type { Addr } from '../../base/addr.js';
 import { bitsFromAddr } from '../../base/addr.js';
 import { invariant } from '../../base/invariant.js';
-import { assemble, cfa, gs, label, mem32, place, rip, type CfaRule, type Program } from '../../trap/assembler.js';
+import { assemble, bytes, cfa, gs, label, mem, mem32, place, rip, type CfaRule, type Program } from '../../trap/assembler.js';
 import { ENTRY, IF, PERCPU, POKE } from '../../trap/kernel.js';
 import { DATA, RECORD, TABLE, SLOT, emulationWord, slotWord, type Emulation } from '../../trap/registry.js';
 import { VERSION } from '../../trap/retire.js';
@@ -14,6 +14,7 @@ import { retpoline } from '../../trap/retpoline.js';
 import { SITE_FORMS, emit } from '../../x86/forms.js';
 import { decode } from '../../x86/isa/decode.js';
 import { FLAG } from './cpu.js';
+import { UCONTEXT_REGS } from './sigframe.js';
 import type { Rules } from './rules.js';
 import { regions, type Blob, type Region, type RegionKind, type Shared, type Write } from './memory.js';
 
@@ -53,6 +54,8 @@ export interface SceneOptions {
   readonly order: 'sorted' | 'unsorted' | 'duplicate';
   /** How the task treats IF: a spin with IF clear on the updater's lock is what B25 of the facts describes. */
   readonly spin: boolean;
+  /** The program has an int3 of its own, which belongs to the handler before ours (a process only). */
+  readonly foreign: boolean;
   /** Offset of the site in its cache line. */
   readonly offset: number;
   readonly rules: Rules;
@@ -111,6 +114,8 @@ const KERNEL = { text: -0x7f000000, data: -0x7e000000, stack: -0x36ffffff8000, p
 const USER = { text: 0x401000, data: 0x600000, stack: 0x7ffc00000000, percpu: 0, ist: 0, shadow: 0x7ff700000000 } as const;
 const STACK_BYTES = { kernel: 1024, user: 4096 } as const;
 const IST_BYTES = 512;
+/** Where a trap goes that nobody claims, from the start of the text. */
+const UNCLAIMED = 0x5000;
 const SHADOW_BYTES = 256;
 
 export class Scene {
@@ -201,9 +206,9 @@ export class Scene {
 
     const g = names.at(-1) as string;
     const counts = options.handler?.counts ?? null;
-    const program = this.#add('program', text + 0x1000, options.program?.program ?? (kernel ? kernelProgram(counts, g, options.spin) : userProgram(g)), { ...Object.fromEntries(this.#labels), table: this.#space.data }, []);
+    const program = this.#add('program', text + 0x1000, options.program?.program ?? (kernel ? kernelProgram(counts, g, options.spin) : userProgram(g, options.foreign)), { ...Object.fromEntries(this.#labels), table: this.#space.data, unclaimed: text + UNCLAIMED }, []);
     for (const name of ['probe', 'irq.probe']) if (program.has(name)) this.#probes.add(program.get(name) as Addr);
-    this.#unclaimed = this.#add('unclaimed', text + 0x5000, [label('unclaimed'), ['ud2']], {}, [{ from: 0, to: 2 }]).get('unclaimed') as Addr;
+    this.#unclaimed = this.#add('unclaimed', text + UNCLAIMED, [label('unclaimed'), ['ud2']], {}, [{ from: 0, to: 2 }]).get('unclaimed') as Addr;
     this.#nmiTail = [program.get('nmi.tail') ?? 0, program.get('nmi.end') ?? 0];
     this.done = program.get('done') as Addr;
     this.#bottom = [program.get('task') as Addr, program.get('bottom') as Addr];
@@ -517,16 +522,21 @@ function kernelProgram(counts: SceneHandler['counts'], g: string, spin: boolean)
   ];
 }
 
-function userProgram(g: string): Program {
+function userProgram(g: string, foreign: boolean): Program {
+  // The previous handler counts in the interrupted RBP, which the program then holds against what it must be: once each time.
+  const own: Program = foreign ? [['mov', 'ebp', 0], bytes(0xcc), ['cmp', 'ebp', 1], ['jne', 'unclaimed']] : [];
+  const previous: Program = foreign ? [label('previous'), ['inc', mem('rdx', UCONTEXT_REGS[5])], ['ret']] : [];
   return [
     label('task'),
     ...pass('f'),
     label('probe'),
+    ...own,
     ['dec', 'ebx'],
     ['jne', 'task'],
     label('done'),
     ['ud2'],
     label('bottom'),
+    ...previous,
 
     label('signal'),
     cfa({ kind: 'call', base: 'rsp', offset: 8 }),
