@@ -17,7 +17,7 @@ describe.skipIf(!gcc)('two threads pass call, tail, conditional and cold sites w
   });
 
   it('a timer of JavaScript, workers and the pool of libuv pass them too', () => {
-    const got = soak(library, WAYS[0], 3, { guests: true });
+    const got = soak(library, WAYS[0], 1.5, { guests: true });
     expectSound(got, 'int3');
     expect(got.guests.timer).toBeGreaterThan(0);
     expect(got.guests.pool).toBeGreaterThan(0);
