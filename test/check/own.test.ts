@@ -1,10 +1,14 @@
-import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
 import { check, protocols, replayToken } from '#check/index';
 import { draw } from '#check/lanes';
 import { isFault } from '#base/fault';
+import { int3 } from '#plan/protocols/int3';
 
 const FILE = 'examples/protocols/jmp-self.mjs';
+const failingOf = async (file: string) => Object.entries((await check([file])).runs[0]!.properties).filter(([, { verdict }]) => verdict === 'fails').map(([name]) => name);
 const failing = async (options: Parameters<typeof check>[1]) => {
   const { runs } = await check([FILE], options);
   return Object.entries(runs[0]!.properties).filter(([, { verdict }]) => verdict === 'fails').map(([name]) => name);
@@ -31,6 +35,27 @@ describe('the worked example of docs/protocols.md', () => {
     expect(await failing({ chunk: 'qword', dropSync: 2 })).toContain('torn');
     expect(await failing({ chunk: 'qword', dropSync: 3 })).toEqual([]);
     expect(await failing({ chunk: 'qword', environment: 'kernel' })).toEqual(['deadlock']);
+  });
+});
+
+describe('a protocol of one\'s own', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'own-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const own = (name: string, protocol: object): string => {
+    const file = join(folder, `${name}.mjs`);
+    writeFileSync(file, `export default ${JSON.stringify({ name, about: 'a test', accepts: { bytes: 'whole', within: null }, handler: null, ...protocol })};`);
+    return file;
+  };
+  it('may tear down the table of the handler that ships, and then meets orphans', async () => {
+    const steps = [...int3.steps, { do: 'retire', why: 'to see what happens' }];
+    const { runs } = await check([own('torn-down', { handler: 'sigtrap', steps })], { updates: 1 });
+    expect(runs[0]!.environment).toBe('user');
+    expect(runs[0]!.properties['target'].verdict).toBe('holds');
+    expect(await failingOf(own('kept', { handler: 'sigtrap', steps: int3.steps }))).toEqual(['after-update-strict', 'indirect-branch-strict']);
+  });
+  it('is refused by name where the simulated patcher cannot follow it', async () => {
+    expect(await fault(() => check([own('waits', { steps: [{ do: 'await', condition: 'x', why: 'y' }] })]))).toMatch(/^bad-protocol: the simulated patcher cannot perform the step await/);
+    expect(await fault(() => check([own('whose', { handler: 'sigtramp', steps: int3.steps })]))).toMatch(/handler is sigtramp.*did you mean sigtrap\?/);
   });
 });
 

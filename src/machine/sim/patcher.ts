@@ -2,7 +2,8 @@
 // step of a real process is one to several operations here: a store of several bytes is as many stores as
 // the width of the configuration makes of it, a synchronisation is a request and a wait.
 
-import { invariant, unreachable } from '../../base/invariant.js';
+import { Fault } from '../../base/fault.js';
+import { unreachable } from '../../base/invariant.js';
 import type { Step } from '../../plan/protocol.js';
 import { POKE } from '../../trap/kernel.js';
 import { STORES, type StoreWidth } from './text.js';
@@ -95,8 +96,7 @@ export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions
         case 'await':
         case 'exchange':
         case 'retry':
-          invariant(false, `the simulated patcher does not know the step ${step.do}`);
-          break;
+          throw new Fault('bad-protocol', `the simulated patcher cannot perform the step ${step.do}`, { at: `steps[${index}].do`, hint: 'it can publish, retire, store, plant, behind, unplant, count, sync, stop and release' });
         default:
           unreachable(step);
       }

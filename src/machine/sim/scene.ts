@@ -310,7 +310,7 @@ export class Scene {
     ]);
     for (const { word, value } of emulated[0] ?? []) initial[word] = value;
     const destinations = globals.filter(({ holds }) => holds === 'target').map(({ offset }) => offset / 8);
-    return { initial, sink: new Set(), targets: new Set([...words, ...destinations]), emulated, count: listed.length };
+    return { initial, sink: new Set(), targets: new Set([...words, ...destinations]), emulated, claim: BigInt(listed.length) };
   }
 
   /** The data block, one table with a slot for each site, and one record, laid out as registry.ts says. */
@@ -321,7 +321,7 @@ export class Scene {
     const record = Math.ceil((table + TABLE.slots + listed.length * SLOT.size) / RECORD.size) * RECORD.size;
     const initial = Array.from({ length: (record + RECORD.size) / 8 }, () => 0n);
     const word = (record + (kind === 'call' ? RECORD.call : RECORD.tail)) / 8;
-    initial[DATA.tables / 8] = BigInt(data + table);
+    initial[DATA.tables / 8] = this.options.tornDown ? 0n : BigInt(data + table);
     initial[DATA.previous / 8] = bitsFromAddr(this.#labels.get('previous') ?? this.#unclaimed);
     // As the loader writes it: from the first slot to the last. An unsorted table is the mutant.
     initial[(table + TABLE.first) / 8] = BigInt(Math.min(...listed.map(({ at }) => at)));
@@ -333,7 +333,7 @@ export class Scene {
     });
     initial[word] = this.#emulation(kind, this.sequence[0] as number);
     const sink = new Set([DATA.orphans / 8, DATA.foreign / 8, (record + RECORD.traps) / 8]);
-    return { initial, sink, targets: new Set([word]), emulated: this.sequence.map((state) => [{ word, value: this.#emulation(kind, state) }]), count: 0 };
+    return { initial, sink, targets: new Set([word]), emulated: this.sequence.map((state) => [{ word, value: this.#emulation(kind, state) }]), claim: BigInt(data + table) };
   }
 
   #pointerTables(): Tables {
@@ -341,17 +341,17 @@ export class Scene {
     const values = this.sequence.map((state) => bitsFromAddr(this.#labels.get(TARGETS[state] as string) ?? 0));
     const initial = Array.from({ length: POKE.size / 8 }, () => 0n);
     initial[word] = values[0] as bigint;
-    return { initial, sink: new Set(), targets: new Set([word]), emulated: values.map((value) => [{ word, value }]), count: 0 };
+    return { initial, sink: new Set(), targets: new Set([word]), emulated: values.map((value) => [{ word, value }]), claim: 0n };
   }
 
   /** The stores of `publish` for the nth update. Words that nothing reads are left out: nobody could tell. */
   publish(update: number): readonly Write[] {
-    const { emulated, count } = this.#tables;
-    return [...(emulated[update] as readonly Write[]), ...(this.options.tornDown ? [{ word: POKE.count / 8, value: BigInt(count) }] : [])];
+    const { emulated, claim } = this.#tables;
+    return [...(emulated[update] as readonly Write[]), ...(this.options.tornDown ? [{ word: CLAIM, value: claim }] : [])];
   }
 
   retire(): readonly Write[] {
-    return [{ word: POKE.count / 8, value: 0n }];
+    return [{ word: CLAIM, value: 0n }];
   }
 
   /** A word that moves with every update. */
@@ -437,13 +437,16 @@ interface Tables {
   readonly targets: ReadonlySet<number>;
   /** What `publish` stores, for each state of the sequence. */
   readonly emulated: readonly (readonly Write[])[];
-  /** Entries claimed by `publish`. */
-  readonly count: number;
+  /** What `publish` stores in the first word, so that traps are claimed: how many entries, or where the list of tables begins. */
+  readonly claim: bigint;
 }
 
 function listing(sites: readonly SceneSite[], order: SceneOptions['order']): readonly SceneSite[] {
   return order === 'unsorted' ? [...sites].reverse() : order === 'duplicate' ? sites.flatMap((site) => [site, site]) : sites;
 }
+
+/** The word that claims traps, in either layout: zero claims none. */
+const CLAIM = POKE.count / 8;
 
 /** Where the pointer lies that the baselines call through. */
 const POINTER = 0;
