@@ -65,11 +65,12 @@ export function build(subject: Subject, configuration: Configuration, { plain, s
     planted: protocol.steps.flatMap((step) => (step.do === 'plant' ? [step.bytes] : [])),
     counted: protocol.steps.some((step) => step.do === 'count'),
   });
-  const ops = compile(scene, { steps: protocol.steps, store: configuration.store, dropSync: configuration.dropSync });
+  const ops = compile(scene, { steps: protocol.steps, store: configuration.store, dropSync: configuration.dropSync, lock: subject.updaters === 'locked' });
   return new Model(scene, ops, {
     fetch: configuration.fetch,
     chunk: configuration.chunk,
     grain: { plain, split },
+    together: subject.updaters !== 'one',
     nmis: scene.events.nmi ? BOUNDS.nmis : 0,
     mcs: scene.events.mc ? BOUNDS.machineChecks : 0,
     dbs: scene.events.db ? BOUNDS.debugExceptions : 0,

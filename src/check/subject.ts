@@ -43,6 +43,8 @@ export interface Subject {
   readonly spin: boolean;
   /** The program under test has an int3 of its own. */
   readonly foreign: boolean;
+  /** Updates one after the other, or by two updaters at the same time, with or without a lock between them. */
+  readonly updaters: 'one' | 'locked' | 'unlocked';
   /** Only worth a row beside its fellows in the full matrix. */
   readonly full: boolean;
 }
@@ -53,7 +55,7 @@ const kernelHandler = (make: (entry: Entry) => KernelHandler & { readonly global
 };
 const userHandler = (program: SceneHandler['program'], tables: SceneHandler['tables']) => (): SceneHandler => ({ program, tables, stash: [], globals: [], counts: null });
 
-const plain = { handler: null, via: 'site', offset: null, tornDown: false, order: 'sorted', functions: 1, spin: false, foreign: false, full: false } as const;
+const plain = { handler: null, via: 'site', offset: null, tornDown: false, order: 'sorted', functions: 1, spin: false, foreign: false, updaters: 'one', full: false } as const;
 
 /** A row for the kernel, or for a process. */
 const inKernel = (name: string, variant: string, protocol: Protocol, rest: Partial<Subject> = {}): Subject => ({ ...plain, name, variant, environment: 'kernel', protocol, ...rest });
@@ -102,6 +104,8 @@ export const SUBJECTS: readonly Subject[] = [
   poke('int3-gap', 'two-sites', merged, { functions: 2, full: true }),
   poke('int3-gap', 'unsorted', merged, { functions: 2, order: 'unsorted', full: true }),
   poke('int3-gap', 'duplicate', merged, { functions: 2, order: 'duplicate', full: true }),
+  poke('int3-gap', 'two-updaters', merged, { updaters: 'locked', full: true }),
+  poke('int3-gap', 'no-lock', merged, { updaters: 'unlocked', full: true }),
   poke('int3-gap', 'spin', merged, { spin: true }),
   poke('int3-shift', '', (entry) => shift({ entry })),
   poke('int3-shift', 'shadow', (entry) => shift({ entry, shadow: true }), { full: true }),
@@ -123,6 +127,8 @@ export const SUBJECTS: readonly Subject[] = [
   inUser('store', 'refused', store, { via: 'trampoline' }),
   inUser('int3', '', int3, { handler: shipped }),
   inUser('int3', 'foreign', int3, { handler: shipped, foreign: true, full: true }),
+  inUser('int3', 'two-updaters', int3, { handler: shipped, updaters: 'locked', full: true }),
+  inUser('int3', 'no-lock', int3, { handler: shipped, updaters: 'unlocked', full: true }),
   inUser('int3', 'two-sites', int3, { handler: shipped, functions: 2, full: true }),
   inUser('int3', 'unsorted', int3, { handler: shipped, functions: 2, order: 'unsorted', full: true }),
   inUser('int3', 'shadow', int3, { handler: userHandler(SIGTRAP_SHADOW_PROGRAM, 'registry'), full: true }),

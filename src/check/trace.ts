@@ -94,6 +94,10 @@ export function describe(model: Model, op: Op, silent = false): string {
       return `${TARGETS[op.target]} may be called from here`;
     case 'return':
       return `update ${op.update} returns`;
+    case 'lock':
+      return 'takes the lock';
+    case 'unlock':
+      return 'gives the lock back';
     case 'send':
       return 'sync: asks every CPU';
     case 'wait':

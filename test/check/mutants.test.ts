@@ -34,6 +34,7 @@ const NMI = { contexts: ['task', 'nmi'], passes: 1, updates: 1 } as const satisf
 const CASES: readonly Case[] = [
   ['torn', [subject('naive'), {}], [gap, {}]],
   ['torn', [gap, { dropSync: 2 }], [gap, { dropSync: 2, fetch: 'F0' }]],
+  ['torn', [subject('int3-gap/no-lock'), { contexts: ['task'], passes: 1 }], [subject('int3-gap/two-updaters'), { contexts: ['task'], passes: 1 }]],
   ['target', [subject('int3-skip'), {}], [gap, {}]],
   ['after-update', [subject('stop-machine/plain'), { chunk: 'line' }], [subject('stop-machine'), { chunk: 'line' }]],
   ['after-update-strict', [subject('int3', 'user'), { updates: 2 }], [subject('int3', 'user'), { updates: 1 }]],

@@ -47,6 +47,10 @@ interface Env {
   readonly data: readonly string[];
   readonly current: number;
   readonly replaced: number;
+  /** Published by an update that has not returned. */
+  readonly underway: number;
+  /** The updaters' own lock. */
+  readonly locked: boolean;
   readonly nmis: number;
   readonly mcs: number;
   readonly dbs: number;
@@ -61,6 +65,8 @@ export const REQUEST = { none: 0, ipi: 1, stop: 2, /** A task that is on no CPU.
 const WINDOW = { since: 0, allowed: 8, replaced: 16, begun: 1 << 24, live: 1 << 25 } as const;
 
 export interface ModelOptions {
+  /** The updates are made by updaters of their own, at the same time. */
+  readonly together?: boolean;
   readonly fetch: FetchLevel;
   readonly chunk: Chunk;
   readonly grain: Grain;
@@ -85,6 +91,10 @@ export class Model {
   cpusWrite = false;
   readonly #cpus = new WordTable();
   readonly #patchers = new WordTable();
+  /** Program counter and store buffer of one updater. */
+  readonly #updaters = new WordTable();
+  /** Which operations are whose. */
+  readonly #ranges: readonly { readonly from: number; readonly to: number }[];
   readonly #envs = new ValueTable<Env>();
   readonly #partials = new ValueTable<Partial>();
   readonly #broadcasts = new ValueTable<Broadcast>();
@@ -99,6 +109,9 @@ export class Model {
     this.scene = scene;
     this.ops = ops;
     this.options = options;
+    // One updater after the other, or both at once: each update is then an updater's own.
+    const second = ops.findIndex(({ update }) => update === 2);
+    this.#ranges = options.together && second > 0 ? [{ from: 0, to: second }, { from: second, to: ops.length }] : [{ from: 0, to: ops.length }];
     this.core = new Core(scene, options.grain);
     const bytes = scene.sites.flatMap((site) => (site.contents[0] as readonly number[]).map((value, i) => ({ at: site.at + i, value })));
     const written = new Set(ops.flatMap((op) => (op.op === 'store' ? op.bytes.map((_, i) => op.at + i) : [])));
@@ -135,6 +148,8 @@ export class Model {
       data: scene.shared.initial.map(String),
       current: 1 << (scene.sequence[0] as number),
       replaced: 0,
+      underway: 0,
+      locked: false,
       nmis: this.options.nmis,
       mcs: this.options.mcs,
       dbs: this.options.dbs,
@@ -144,7 +159,8 @@ export class Model {
     core.load(node);
     if (area !== undefined) for (let w = area.first; w < area.first + area.bytes / 8; w++) if (w !== scene.lockdepWord) core.mem[w] = 0n;
     const task = this.#cpu(core.begin(), 0, REQUEST.off, 0, []);
-    return Int32Array.from([this.#patcher(0, []), env, ...Array.from({ length: cpus }, () => cpu), ...Array.from({ length: waiting }, () => task)]);
+    const patcher = this.#patchers.intern(Uint32Array.from(this.#ranges, ({ from }) => this.#updaters.intern(Uint32Array.from([from]))));
+    return Int32Array.from([patcher, env, ...Array.from({ length: cpus }, () => cpu), ...Array.from({ length: waiting }, () => task)]);
   }
 
   #cpu(node: number, view: number, request: number, partial: number, windows: readonly number[]): number {
@@ -157,9 +173,6 @@ export class Model {
     words[PARTIAL] = partial;
     for (let i = 0; i < length; i++) words[WINDOWS + i] = windows[i] as number;
     return this.#cpus.intern(words, WINDOWS + length);
-  }
-  #patcher(pc: number, buffer: readonly number[]): number {
-    return this.#patchers.intern(Uint32Array.from([pc, ...buffer]));
   }
 
   nodeOf(cpu: number): Node {
@@ -177,8 +190,10 @@ export class Model {
     return node.stop === 'local' && !node.waiting && !this.scene.events.preempt;
   }
   patcherDone(patcher: number): boolean {
-    const [pc, ...buffer] = this.#patchers.get(patcher);
-    return pc === this.ops.length && buffer.length === 0;
+    return [...this.#patchers.get(patcher)].every((updater, k) => {
+      const [pc, ...buffer] = this.#updaters.get(updater);
+      return pc === this.#ranges[k]?.to && buffer.length === 0;
+    });
   }
 
   // ---------------------------------------------------------------------------------------------- a CPU
@@ -394,20 +409,26 @@ export class Model {
   }
 
   #patcherCompute(patcher: number, environment: number): readonly PatcherMove[] {
-    const [pc, ...buffer] = this.#patchers.get(patcher) as unknown as [number, ...number[]];
+    return [...this.#patchers.get(patcher)].flatMap((updater, k) => this.#updaterMoves(updater, k, patcher, environment));
+  }
+
+  /** The moves of the kth updater; the others stay where they are. */
+  #updaterMoves(updater: number, k: number, patcher: number, environment: number): readonly PatcherMove[] {
+    const [pc, ...buffer] = this.#updaters.get(updater) as unknown as [number, ...number[]];
+    const at = (next: number, left: readonly number[]): number => this.#patchers.intern(this.#patchers.get(patcher).with(k, this.#updaters.intern(Uint32Array.from([next, ...left]))));
     const env = this.#envs.get(environment);
     const moves: PatcherMove[] = [];
     const first = buffer[0];
     // TSO: stores reach memory in order, each at any time (SDM volume 3, 9.2.2).
     for (const oldest of this.scene.rules.storesInOrder ? buffer.slice(0, 1) : buffer) {
       const op = this.ops[oldest] as Op;
-      moves.push({ patcher: this.#patcher(pc, buffer.filter((each) => each !== oldest)), ...this.#commit(op, oldest, env), answered: false, op, flush: true, silent: false });
+      moves.push({ patcher: at(pc, buffer.filter((each) => each !== oldest)), ...this.#commit(op, oldest, env), answered: false, op, flush: true, silent: false });
     }
-    const op = this.ops[pc];
+    const op = pc === this.#ranges[k]?.to ? undefined : this.ops[pc];
     if (op === undefined) return moves;
     const go = (change: { env?: Env; broadcast?: Broadcast; answered?: boolean } = {}) =>
       moves.push({
-        patcher: this.#patcher(pc + 1, buffer),
+        patcher: at(pc + 1, buffer),
         environment: change.env === undefined ? environment : this.#envs.intern(change.env),
         broadcast: change.broadcast === undefined ? -1 : this.#broadcasts.intern(change.broadcast),
         answered: change.answered ?? false,
@@ -418,22 +439,27 @@ export class Model {
     switch (op.op) {
       case 'store':
       case 'write':
-        if (this.scene.tso && !(op.op === 'store' && op.locked)) moves.push({ patcher: this.#patcher(pc + 1, [...buffer, pc]), environment, broadcast: -1, answered: false, op, flush: false, silent: true });
+        if (this.scene.tso && !(op.op === 'store' && op.locked)) moves.push({ patcher: at(pc + 1, [...buffer, pc]), environment, broadcast: -1, answered: false, op, flush: false, silent: true });
         // A LOCKed store waits for the buffer to drain and reaches memory at once.
-        else if (first === undefined) moves.push({ patcher: this.#patcher(pc + 1, []), ...this.#commit(op, pc, env), answered: false, op, flush: false, silent: false });
+        else if (first === undefined) moves.push({ patcher: at(pc + 1, []), ...this.#commit(op, pc, env), answered: false, op, flush: false, silent: false });
         break;
       case 'current':
-        moves.push({ patcher: this.#patcher(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: env.current | (1 << op.target), replaced: env.replaced & ~(1 << op.target) }), broadcast: this.#broadcasts.intern({ kind: 'current', mask: 1 << op.target }), answered: false, op, flush: false, silent: false });
+        moves.push({ patcher: at(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: env.current | (1 << op.target), replaced: env.replaced & ~(1 << op.target), underway: env.underway | (1 << op.target) }), broadcast: this.#broadcasts.intern({ kind: 'current', mask: 1 << op.target }), answered: false, op, flush: false, silent: false });
         break;
       case 'return': {
-        const now = 1 << op.target;
-        moves.push({ patcher: this.#patcher(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: now, replaced: (env.replaced | env.current) & ~now }), broadcast: -1, answered: false, op, flush: false, silent: false });
+        // What another updater has published and not finished stays current.
+        const underway = env.underway & ~(1 << op.target);
+        const now = (1 << op.target) | underway;
+        moves.push({ patcher: at(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: now, replaced: (env.replaced | env.current) & ~now, underway }), broadcast: -1, answered: false, op, flush: false, silent: false });
         break;
       }
       default:
         // Every way of reaching other CPUs goes through the kernel, and drains the sender's stores first.
         if (first !== undefined && this.scene.rules.draining.has('sync')) break;
-        if (op.op === 'send') go({ broadcast: { kind: 'request', what: REQUEST.ipi } });
+        if (op.op === 'lock') {
+          if (!env.locked) go({ env: { ...env, locked: true } });
+        } else if (op.op === 'unlock') go({ env: { ...env, locked: false } });
+        else if (op.op === 'send') go({ broadcast: { kind: 'request', what: REQUEST.ipi } });
         else if (op.op === 'stop') go({ broadcast: { kind: 'request', what: REQUEST.stop } });
         else if (op.op === 'wait' || op.op === 'stopped') go({ answered: true });
         else if (op.op === 'barrier') go({ broadcast: { kind: 'barrier' } });

@@ -26,7 +26,7 @@ export type Op = Origin &
     | { readonly op: 'current'; readonly target: number }
     /** The update returns: the old target may not be called any more. */
     | { readonly op: 'return'; readonly target: number }
-    | { readonly op: 'send' | 'wait' | 'barrier' | 'stop' | 'stopped' }
+    | { readonly op: 'lock' | 'unlock' | 'send' | 'wait' | 'barrier' | 'stop' | 'stopped' }
     | { readonly op: 'release'; readonly serialise: boolean }
   );
 
@@ -35,9 +35,11 @@ export interface PatcherOptions {
   readonly store: StoreWidth;
   /** Number, from 1, of the synchronisation to leave out in every update. */
   readonly dropSync: number | null;
+  /** Each update takes the updaters' lock (text_mutex) first. */
+  readonly lock?: boolean;
 }
 
-export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions): Op[] {
+export function compile(scene: Scene, { steps, store, dropSync, lock = false }: PatcherOptions): Op[] {
   const ops: Op[] = [];
   for (let update = 1; update < scene.sequence.length; update++) {
     let syncs = 0;
@@ -47,6 +49,7 @@ export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions
       for (const part of split(at, bytes, STORES[store])) ops.push({ ...origin, op: 'store', ...part, locked });
     };
     const target = scene.sequence[update] as number;
+    if (lock) ops.push({ step: -1, update, why: 'one updater at a time', op: 'lock' });
     const publication = (origin: Origin) => {
       if (!published) ops.push({ ...origin, op: 'current', target });
       published = true;
@@ -104,6 +107,7 @@ export function compile(scene: Scene, { steps, store, dropSync }: PatcherOptions
     const origin: Origin = { step: -1, update, why: 'the update returns' };
     publication(origin);
     ops.push({ ...origin, op: 'return', target });
+    if (lock) ops.push({ ...origin, op: 'unlock' });
   }
   if (scene.options.spin) ops.push({ step: -1, update: scene.sequence.length - 1, why: "the updater's lock is free again", op: 'write', write: { word: POKE.lock / 8, value: 0n } });
   return ops;
