@@ -6,7 +6,7 @@ import { MATRIX_LIMITS, holds, matrixJobs, weakestModel } from './matrix.js';
 import type { Job } from './pool.js';
 import { PROPERTIES, type PropertyName } from './properties.js';
 import type { RunReport } from './report.js';
-import { findSubject } from './subject.js';
+import { SUBJECTS, findSubject } from './subject.js';
 
 const job = (name: string, given: Partial<Configuration>): Job => {
   const [protocol = name, variant = ''] = name.split('/');
@@ -28,9 +28,14 @@ const lockdepJobs = (): Job[] => TRAPPING.flatMap((name) => (['2019', 'today'] a
 const shadowJobs = (): Job[] => [...SHADOWED.map((name) => job(name, { shadowStack: true, chunk: 'line' })), ...['int3', 'int3/shadow'].map((name) => job(name, { shadowStack: true }))];
 const syncJobs = (): Job[] => DROPPED.flatMap(([name]) => SITES.flatMap(([site]) => [1, 2, 3].flatMap((dropSync) => FETCHES.map((fetch) => job(name, { site, dropSync, fetch })))));
 
+const BATCHED = ['int3-gap/two-sites', 'int3-gap/unsorted', 'int3-gap/duplicate', 'int3-gap/two-updaters', 'int3-gap/no-lock', 'int3-gap/spin', 'int3/two-sites', 'int3/unsorted', 'int3/two-updaters', 'int3/no-lock', 'int3/foreign'] as const;
+
 export function documentJobs(): Job[] {
-  return [...matrixJobs(), ...SLOTTED.map(migrationJob), ...lockdepJobs(), ...shadowJobs(), ...syncJobs()];
+  return [...matrixJobs(), ...SLOTTED.map(migrationJob), ...BATCHED.map((name) => job(name, {})), ...lockdepJobs(), ...shadowJobs(), ...syncJobs()];
 }
+
+/** Told in a section of their own. */
+const FULL: ReadonlySet<string> = new Set(SUBJECTS.filter(({ full }) => full).map(({ name, variant }) => `${name}/${variant}`));
 
 const titleOf = ({ protocol, variant }: { protocol: string; variant: string }): string => (variant === '' ? protocol : `${protocol}/${variant}`);
 const key = (each: Job | RunReport): string => {
@@ -52,7 +57,7 @@ export function document(runs: readonly RunReport[]): string {
     if (run === undefined) throw new Error(`no run of ${titleOf(each)}`);
     return run;
   };
-  const main = runs.filter((run) => run.fetch === 'F3' && run.chunk === 'byte' && run.site === 'call' && run.dropSync === null && !run.shadowStack && run.entry === 'today' && !run.contexts.includes('preempt'));
+  const main = runs.filter((run) => run.fetch === 'F3' && run.chunk === 'byte' && run.site === 'call' && run.dropSync === null && !run.shadowStack && run.entry === 'today' && !run.contexts.includes('preempt') && !FULL.has(titleOf(run)));
   const unique = [...new Map(main.map((run) => [key(run), run])).values()].sort((a, b) => order(a).localeCompare(order(b)));
   const subjects = [...new Map(unique.map((run) => [`${titleOf(run)} ${run.environment}`, run])).values()];
   const pictures = new Map<string, RunReport & { shown: PropertyName }>();
@@ -105,6 +110,14 @@ ${grid(['way', '2019', 'today'], TRAPPING.map((name) => [name, ...(['2019', 'tod
 Only the property \`shadow-stack\`, fetched by line, so that \`store\` is itself sound.
 
 ${grid(['way', 'verdict', 'what happens'], shadowJobs().map((each) => { const run = of(each); const { verdict, story = '' } = run.properties['shadow-stack']; return [`${titleOf(each)} (${run.environment})`, verdict, story]; }))}
+
+### Batches, updaters, and a trap of the program's own
+
+\`two-sites\`: one batch over two sites. \`unsorted\`, \`duplicate\`: its table out of order (the kernel's handler here searches every entry, the one that ships searches
+by halves), or with entries twice. \`two-updaters\`, \`no-lock\`: two updates at the same time, with the updaters' lock and without. \`spin\`: the task waits for that lock
+with interrupts off. \`foreign\`: the program has an int3 of its own, for which the handler jumps to the one before it.
+
+${grid(['way', 'verdict', 'what happens'], BATCHED.map((name) => { const run = of(job(name, {})); return [name, answer(run), storyOf(run)]; }))}
 
 ### Which synchronisation may be left out?
 
