@@ -64,7 +64,13 @@ export async function checkMatrix(which: 'default' | 'full', options: Pick<Check
   return perform(which === 'full' ? fullJobs() : matrixJobs(), options);
 }
 
-/** docs/verdicts.md, from runs made now. */
+/**
+ * The page docs/verdicts.md, from runs made now. It is whole or not at all.
+ * @throws Fault `bad-usage` when the signal ended the runs before the last one
+ * @example
+ * const page = await checkDocument({ signal: AbortSignal.timeout(1) }).catch((fault) => fault);
+ * if (typeof page === 'string') throw new Error('in a millisecond?');
+ */
 export async function checkDocument(options: Pick<CheckOptions, 'signal' | 'onRun'> = {}): Promise<string> {
   const { runs, incomplete } = await perform(documentJobs(), options);
   if (incomplete) throw new Fault('bad-usage', 'not every run was finished, so there is no page');
