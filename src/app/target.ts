@@ -34,8 +34,8 @@ export class Targets {
   readonly #native: Native;
   readonly #loaded: Loaded;
   readonly #local = new Map<string, Addr>();
-  /** Views of the declared targets' slots: making one costs more than the rest of a small update. */
-  readonly #slots = new Map<DeclaredTarget, BigUint64Array>();
+  /** What was found in the declared targets' slots, which the dynamic linker fills once; looking costs a microsecond. */
+  readonly #addresses = new Map<DeclaredTarget, Addr>();
   readonly #pinned = new Set<string>();
 
   constructor(native: Native, loaded: Loaded) {
@@ -63,10 +63,11 @@ export class Targets {
 
   /** What the dynamic linker put there: preemption, IFUNC and other objects are its business. */
   #address(target: DeclaredTarget): Addr {
-    let word = this.#slots.get(target);
-    if (!word) this.#slots.set(target, (word = new BigUint64Array(this.#native.view(this.#loaded.bias + target.slot, 8))));
-    const address = Number(word[0]);
+    const known = this.#addresses.get(target);
+    if (known !== undefined) return known;
+    const address = Number(new BigUint64Array(this.#native.view(this.#loaded.bias + target.slot, 8))[0]);
     if (address === 0) throw new Fault('unknown-target', `no loaded object defines ${target.name}`, { at: this.#loaded.path });
+    this.#addresses.set(target, address);
     return address;
   }
 

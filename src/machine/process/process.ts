@@ -61,8 +61,7 @@ export class ProcessMachine implements Machine {
       case 'store':
         for (let from = 0; from < batch.count; ) {
           const text = this.#textAt(batch.at[from]!);
-          let to = from + 1;
-          while (to < batch.count && batch.at[to]! < text.end) to++;
+          const to = firstFrom(batch, from + 1, text.end);
           text.store(step, batch, from, to);
           from = to;
         }
@@ -93,4 +92,16 @@ export class ProcessMachine implements Machine {
     for (const text of this.#texts) if (at >= text.start && at < text.end) return text;
     throw new Fault('bad-site', 'the site is in no text that was opened');
   }
+}
+
+/** The first edit from `low` on that lies at `end` or behind it. Walking there would cost as much as the stores. */
+function firstFrom({ at, count }: Batch, low: number, end: Addr): number {
+  let high = count;
+  if (at[count - 1]! < end) return count;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (at[middle]! < end) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
