@@ -184,10 +184,13 @@ export class Model {
   requestOf(cpu: number): number {
     return this.#cpus.get(cpu)[REQ] as number;
   }
-  /** The next step touches what only interrupts of this CPU can see, and no task can be switched in. */
+  /**
+   * The next step touches what only interrupts of this CPU can see, no task can be switched in, and it answers no request
+   * before or after: with IF set, whether the patcher's request comes before an interrupt or a CLI can be told.
+   */
   isLocal(cpu: number): boolean {
     const node = this.nodeOf(cpu);
-    return node.stop === 'local' && !node.waiting && !this.scene.events.preempt;
+    return node.stop === 'local' && !node.waiting && !node.interruptible && !this.scene.events.preempt;
   }
   patcherDone(patcher: number): boolean {
     return [...this.#patchers.get(patcher)].every((updater, k) => {
