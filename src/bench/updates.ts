@@ -224,13 +224,13 @@ const PEERS = {
 /** One table: every key and protocol against the synchronisations it cannot do without. */
 function updateTable(load: Load, { samples, interrupts, missing }: Section, subjects: readonly Subject[], xray: Xray | null): Table {
   const rows: (Row | null)[] = [];
-  let noise: number | null = null;
+  const controls: number[] = [];
   for (const subject of subjects) {
     for (const protocol of subject.protocols) {
       const floor = rowId(subject, `sync${SYNCS[protocol]}`);
       const id = rowId(subject, protocol);
       const control = samples.row(`${floor}copy`, '', { to: floor });
-      if (control?.ratio) noise = Math.max(noise ?? 0, Math.abs(control.ratio.value - 1) + control.ratio.spread);
+      if (control?.ratio) controls.push(Math.abs(control.ratio.value - 1) + control.ratio.spread);
       const counted = interrupts.get(id);
       const [own, bare] = [samples.of(id), samples.of(floor)];
       rows.push(
@@ -255,7 +255,7 @@ function updateTable(load: Load, { samples, interrupts, missing }: Section, subj
     group: 'update',
     title: `An update: ${LOADS[load].name}`,
     about: `Sites ${APART} bytes apart. The ratio of ours is to the bare membarriers that the protocol needs (int3 three, store one), of the others to one; it is taken within a round. The look at every thread's signal mask, which int3 takes at most every 100 ms, is in p99.`,
-    noise,
+    noise: controls.length === 0 ? null : median(controls),
     rows: present(rows),
     missing: [...missing, ...(xray || load === 'beside' || load === 'two' ? [] : [XRAY_MISSING])],
   };
