@@ -1,4 +1,4 @@
-import { afterAll, expect, it } from 'vitest';
+import { afterAll, it } from 'vitest';
 import { Folder, gcc } from '../build.js';
 import { expectMany, many } from './many.js';
 
@@ -6,7 +6,6 @@ const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());
 
 it.skipIf(!gcc)('a hundred thousand sites of one key are retargeted in one batch, again and again, with a thread passing them', () => {
-  const got = many(folder, 100_000, { protocol: 'int3', writer: 'alias' });
-  expectMany(got, 100_000);
-  expect(got.traps).toBeGreaterThan(0);
+  // Whether the thread was on a CPU just in one of these few batches, and met a trap, is the scheduler's affair.
+  expectMany(many(folder, 100_000, { protocol: 'int3', writer: 'alias' }), 100_000);
 });
