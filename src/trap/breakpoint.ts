@@ -65,6 +65,20 @@ export function lookUp(missing: string): Program {
   ];
 }
 
+/** To the labels that emulate each form; falls through for a return, which is the last. */
+export const dispatch = (missing: string): Program => [
+  ['cmp', 'edx', EMULATE.call],
+  ['je', 'call'],
+  ['cmp', 'edx', EMULATE.jmp],
+  ['je', 'jump'],
+  ['cmp', 'edx', EMULATE.nop],
+  ['je', 'skip'],
+  ['cmp', 'edx', EMULATE.ret0],
+  ['je', 'ret0'],
+  ['cmp', 'edx', EMULATE.ret],
+  ['jne', missing],
+];
+
 /** The saved RIP becomes that register's value. */
 export const resumeAt = (register: 'rsi' | 'rdi'): Program => [['mov', mem('rsp', FRAME.rip), register]];
 
@@ -101,16 +115,7 @@ export function breakpoint(body: Body): BreakpointHandler {
     ['mov', 'rax', mem('rsp', FRAME.rip)],
     ['dec', 'rax'], // the saved address is behind the int3; rax: the site
     ...lookUp('unclaimed'),
-    ['cmp', 'edx', EMULATE.call],
-    ['je', 'call'],
-    ['cmp', 'edx', EMULATE.jmp],
-    ['je', 'jump'],
-    ['cmp', 'edx', EMULATE.nop],
-    ['je', 'skip'],
-    ['cmp', 'edx', EMULATE.ret0],
-    ['je', 'ret0'],
-    ['cmp', 'edx', EMULATE.ret],
-    ['jne', 'unclaimed'],
+    ...dispatch('unclaimed'),
     ['mov', 'rcx', mem('rsp', FRAME.rsp)],
     ['mov', 'rsi', mem('rcx')],
     ['add', 'rcx', 8],

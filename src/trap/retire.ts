@@ -11,8 +11,7 @@
 //              which, the handler is the same
 
 import { cfa, label, mem, mem8, word, type Program } from './assembler.js';
-import { lookUp } from './breakpoint.js';
-import { EMULATE } from './registry.js';
+import { dispatch, lookUp } from './breakpoint.js';
 import { UCONTEXT } from './sigtrap.js';
 
 /** Of the POKE table: moves with every update. */
@@ -47,16 +46,7 @@ export function retire({ retry }: { readonly retry: Retry }): { readonly program
     label('look'),
     ...(retry === 'versioned' ? ([['movabs', 'rcx', word('table')], ['mov', 'r10', mem('rcx', VERSION)]] as const) : []),
     ...lookUp('missing'),
-    ['cmp', 'edx', EMULATE.call],
-    ['je', 'call'],
-    ['cmp', 'edx', EMULATE.jmp],
-    ['je', 'jump'],
-    ['cmp', 'edx', EMULATE.nop],
-    ['je', 'skip'],
-    ['cmp', 'edx', EMULATE.ret0],
-    ['je', 'ret0'],
-    ['cmp', 'edx', EMULATE.ret],
-    ['jne', 'missing'],
+    ...dispatch('missing'),
     ['mov', 'rcx', mem('r8', UCONTEXT.rsp)],
     ['mov', 'rsi', mem('rcx')],
     ['add', 'rcx', 8],

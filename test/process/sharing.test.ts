@@ -15,7 +15,7 @@ const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());
 
 describe.skipIf(!gcc)('a key that several objects call', () => {
-  it('is one key for all of them, whoever updates it, opened in any order', () => {
+  it('is one key for all of them, whoever updates it', () => {
     const provider = compileProgram(folder, 'provider.c');
     const consumer = compileProgram(folder, 'consumer.c', ['-Wl,--no-as-needed', provider]);
     const said = answer<Shared>(child('sharing.mjs', [provider, consumer]));
@@ -32,6 +32,19 @@ describe.skipIf(!gcc)('a key that several objects call', () => {
     expect(said.inline).toBeGreaterThanOrEqual(2);
     expect(said.drift).toEqual([0, 0]);
     expect(said.refused).toBe('unknown-target');
+  });
+
+  it('also where it is called before it is defined: the pointer that C queries follows too', () => {
+    const provider = compileProgram(folder, 'provider.c');
+    const consumer = compileProgram(folder, 'consumer.c', ['-Wl,--no-as-needed', provider]);
+    const said = answer<{ results: number[][]; drift: number[] }>(child('late.mjs', [provider, consumer]));
+    expect(said.results).toEqual([
+      [2, 2, 1, 1, 1],
+      [2, 2, 1, 1, 1],
+      [101, 101, -1, -1, -1],
+      [2, 2, 1, 1, 1],
+    ]);
+    expect(said.drift).toEqual([0, 0]);
   });
 
   it('and any copy of the return-0 function means "return 0"', () => {

@@ -67,7 +67,8 @@ export function enlist(ground: Ground, loaded: Loaded, keys: readonly KeyDef[]):
   const listed: { record: KeyRecord; columns: SiteColumns }[] = [];
   const enlisted = found.map(({ def, key, trampoline, known, groups }): EnlistedKey => {
     const record = known === null ? allocateRecord(ground) : new KeyRecord(ground, known);
-    if (known === null && key !== null) record.setWord('key', BigInt(key));
+    // Whoever made the record may have seen no more of the key than its trampoline.
+    if (key !== null && record.word('key') === 0n) record.setWord('key', BigInt(key));
     if (def.returns !== null) record.setWord('returns', BigInt(RETURNS.indexOf(def.returns)));
     for (const { text, memory, columns } of groups) {
       record.addGroup(columns, memory, text.start, text.end);

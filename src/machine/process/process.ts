@@ -29,7 +29,8 @@ export function checkPerformable(protocol: Protocol): void {
 export class ProcessMachine implements Machine {
   readonly #native: Native;
   readonly #texts: Text[] = [];
-  readonly #records = new Map<Addr, { words: BigUint64Array; slot: BigUint64Array | null }>();
+  /** Views of records and of keys' pointers, by address. */
+  readonly #words = new Map<Addr, BigUint64Array>();
 
   constructor(native: Native) {
     this.#native = native;
@@ -47,15 +48,11 @@ export class ProcessMachine implements Machine {
     switch (step.do) {
       case 'publish':
         for (const change of batch.keys) {
-          let key = this.#records.get(change.record);
-          if (!key) {
-            key = { words: new BigUint64Array(this.#native.view(change.record, RECORD.size)), slot: change.slot === null ? null : new BigUint64Array(this.#native.view(change.slot, 8)) };
-            this.#records.set(change.record, key);
-          }
-          if (key.slot) Atomics.store(key.slot, 0, BigInt(change.func));
-          Atomics.store(key.words, RECORD.call / 8, change.words.call);
-          Atomics.store(key.words, RECORD.tail / 8, change.words.tail);
-          Atomics.store(key.words, RECORD.jcc / 8, change.words.jcc);
+          if (change.slot !== null) Atomics.store(this.#view(change.slot, 8), 0, BigInt(change.func));
+          const record = this.#view(change.record, RECORD.size);
+          Atomics.store(record, RECORD.call / 8, change.words.call);
+          Atomics.store(record, RECORD.tail / 8, change.words.tail);
+          Atomics.store(record, RECORD.jcc / 8, change.words.jcc);
         }
         return;
       case 'store':
@@ -86,6 +83,12 @@ export class ProcessMachine implements Machine {
       if (!same) found.append(batch, i);
     }
     return found;
+  }
+
+  #view(at: Addr, size: number): BigUint64Array {
+    let words = this.#words.get(at);
+    if (!words) this.#words.set(at, (words = new BigUint64Array(this.#native.view(at, size))));
+    return words;
   }
 
   #textAt(at: Addr): Text {

@@ -15,3 +15,6 @@ EXPORT_STATIC_CALL_TRAMP(sealed);
 
 long provider_level(long x) { return static_call(level)(x); }
 long provider_sealed(long x) { return static_call(sealed)(x); }
+
+/* Through the pointer that C code queries, and not through a site. */
+long provider_queried(long x) { return static_call_query(sealed)(x); }
