@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 // Two groups. `process` starts native threads and measures nothing, but a crash or a starved thread
 // there must not be blamed on a neighbour, so its files run one at a time, after the others.
+// The number of workers is stated because vitest would leave a CPU to itself, and on two CPUs that is half of the machine.
 export default defineConfig({
   test: {
     globalSetup: ['test/setup.ts'],
@@ -9,6 +10,7 @@ export default defineConfig({
     includeTaskLocation: true,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    maxWorkers: 2,
     projects: [
       {
         extends: true,

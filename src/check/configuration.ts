@@ -30,13 +30,15 @@ export interface Configuration {
   readonly dropSync: number | null;
   readonly tso: boolean;
   readonly entry: Entry;
+  /** The patcher is beside the CPUs, or a task on one of them that is interrupted, preempted, and passes the site itself. */
+  readonly patcher: 'beside' | 'task';
   readonly shadowStack: boolean;
   readonly reduce: Reduction;
 }
 
 export const DEFAULTS: Omit<Configuration, 'environment' | 'contexts'> = {
   fetch: 'F3', chunk: 'byte', store: 'line', cpus: 2, tasks: 2, passes: 2, updates: 2, site: 'call', offset: 61,
-  dropSync: null, tso: true, entry: 'today', shadowStack: false, reduce: 'por',
+  dropSync: null, tso: true, entry: 'today', patcher: 'beside', shadowStack: false, reduce: 'por',
 };
 
 /** Bounds that hold whatever the configuration, named beside every verdict. */
@@ -51,6 +53,7 @@ const WORDS = {
   store: Object.keys(STORES),
   site: SITE_SHAPES,
   entry: ['2019', 'today'],
+  patcher: ['beside', 'task'],
   reduce: REDUCTIONS,
 } as const;
 

@@ -1,8 +1,8 @@
 // docs/verdicts.md out of a run: the table, the questions that the list argued about with what the search says to
 // each, and a picture for every way to fail. No verdict is written here; the text only says what is asked.
 
-import { configure, type Configuration } from './configuration.js';
-import { MATRIX_LIMITS, holds, matrixJobs, weakestModel } from './matrix.js';
+import type { Configuration } from './configuration.js';
+import { holds, hostedConfigurations, job as jobOf, matrixJobs, weakestModel } from './matrix.js';
 import type { Job } from './pool.js';
 import { PROPERTIES, type PropertyName } from './properties.js';
 import type { RunReport } from './report.js';
@@ -10,12 +10,11 @@ import { SUBJECTS, findSubject } from './subject.js';
 
 const job = (name: string, given: Partial<Configuration>): Job => {
   const [protocol = name, variant = ''] = name.split('/');
-  const { environment } = findSubject(protocol, variant, given.environment);
-  return { file: null, protocol, variant, configuration: configure({ ...given, environment }), limits: MATRIX_LIMITS };
+  return jobOf(findSubject(protocol, variant, given.environment), given);
 };
 
 const FETCHES = ['F0', 'F1', 'F2', 'F3', 'F4'] as const;
-const DROPPED = [['int3-gap', 'torn down'], ['int3-gap/permanent', 'permanent'], ['int3', 'permanent (process)']] as const;
+const DROPPED = [['int3-gap', 'torn down'], ['int3-gap/counted', 'torn down when no handler is in it'], ['int3-gap/permanent', 'permanent'], ['int3', 'permanent (process)']] as const;
 const SITES = [['call', 'call to call'], ['null', 'nop to call']] as const;
 const TRAPPING = ['int3-stub', 'int3-gap', 'int3-shift', 'int3-percpu/fixed', 'int3-percpu-nmi', 'int3-percpu-nmi/jmp', 'int3-percpu-nmi/handler', 'int3-percpu-nmi/trampoline', 'int3-levels', 'int3-levels/tells'] as const;
 const SHADOWED = ['store', 'int3-gap', 'int3-shift', 'int3-shift/shadow', 'int3-percpu/fixed', 'int3-stub', 'int3-stub/shadow', 'stop-machine'] as const;
@@ -28,10 +27,19 @@ const lockdepJobs = (): Job[] => TRAPPING.flatMap((name) => (['2019', 'today'] a
 const shadowJobs = (): Job[] => [...SHADOWED.map((name) => job(name, { shadowStack: true, chunk: 'line' })), ...['int3', 'int3/shadow'].map((name) => job(name, { shadowStack: true }))];
 const syncJobs = (): Job[] => DROPPED.flatMap(([name]) => SITES.flatMap(([site]) => [1, 2, 3].flatMap((dropSync) => FETCHES.map((fetch) => job(name, { site, dropSync, fetch })))));
 
-const BATCHED = ['int3-gap/two-sites', 'int3-gap/unsorted', 'int3-gap/duplicate', 'int3-gap/two-updaters', 'int3-gap/no-lock', 'int3-gap/spin', 'int3/two-sites', 'int3/unsorted', 'int3/two-updaters', 'int3/no-lock', 'int3/foreign'] as const;
+/** What else than interrupts may come where the patcher is a task. */
+const HOSTED = ['naive', 'store', 'int3-gap', 'int3-gap/permanent', 'int3-percpu/fixed', 'stop-machine', 'int3', 'int3-retire/versioned'] as const;
+const hostedJobs = (name: string): Job[] => hostedConfigurations(job(name, {}).configuration.environment).map((given) => job(name, given));
+
+/** Ways to do without emulation, or with a table that counts who is in it. */
+const HELPED = ['int3-abort', 'int3-abort/synced', 'int3-abort/waiting'] as const;
+const helpedJobs = (name: string): Job[] => (['F3', 'F0'] as const).flatMap((fetch) => [job(name, { fetch }), job(name, { fetch, contexts: ['task'] })]);
+const COUNTED = ['int3-gap/counted', 'int3-retire', 'int3-retire/reread', 'int3-retire/versioned', 'int3-retire/version-first', 'int3-retire/counted'] as const;
+
+const BATCHED = ['int3-gap/two-sites', 'int3-gap/unsorted', 'int3-gap/duplicate', 'int3-gap/two-updaters', 'int3-gap/no-lock', 'int3-gap/spin', 'int3-gap/foreign', 'int3/two-sites', 'int3/unsorted', 'int3/two-updaters', 'int3/no-lock', 'int3/foreign'] as const;
 
 export function documentJobs(): Job[] {
-  return [...matrixJobs(), ...SLOTTED.map(migrationJob), ...BATCHED.map((name) => job(name, {})), ...lockdepJobs(), ...shadowJobs(), ...syncJobs()];
+  return [...matrixJobs(), ...SLOTTED.map(migrationJob), ...HOSTED.flatMap(hostedJobs), ...HELPED.flatMap(helpedJobs), ...[...COUNTED, ...BATCHED].map((name) => job(name, {})), ...lockdepJobs(), ...shadowJobs(), ...syncJobs()];
 }
 
 /** Told in a section of their own. */
@@ -40,8 +48,8 @@ const FULL: ReadonlySet<string> = new Set(SUBJECTS.filter(({ full }) => full).ma
 const titleOf = ({ protocol, variant }: { protocol: string; variant: string }): string => (variant === '' ? protocol : `${protocol}/${variant}`);
 const key = (each: Job | RunReport): string => {
   const configuration = 'configuration' in each ? each.configuration : each;
-  const { environment, fetch, chunk, store, contexts, passes, updates, site, dropSync, tso, entry, shadowStack } = configuration;
-  return JSON.stringify([each.protocol, each.variant, environment, fetch, chunk, store, contexts, configuration.cpus, configuration.tasks, passes, updates, site, dropSync, tso, entry, shadowStack]);
+  const { environment, fetch, chunk, store, contexts, passes, updates, site, dropSync, tso, entry, patcher, shadowStack } = configuration;
+  return JSON.stringify([each.protocol, each.variant, environment, fetch, chunk, store, contexts, configuration.cpus, configuration.tasks, passes, updates, site, dropSync, tso, entry, patcher, shadowStack]);
 };
 
 const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
@@ -57,7 +65,7 @@ export function document(runs: readonly RunReport[]): string {
     if (run === undefined) throw new Error(`no run of ${titleOf(each)}`);
     return run;
   };
-  const main = runs.filter((run) => run.fetch === 'F3' && run.chunk === 'byte' && run.site === 'call' && run.dropSync === null && !run.shadowStack && run.entry === 'today' && !run.contexts.includes('preempt') && !FULL.has(titleOf(run)));
+  const main = runs.filter((run) => run.fetch === 'F3' && run.chunk === 'byte' && run.site === 'call' && run.dropSync === null && !run.shadowStack && run.entry === 'today' && run.patcher === 'beside' && !run.contexts.includes('preempt') && !FULL.has(titleOf(run)));
   const unique = [...new Map(main.map((run) => [key(run), run])).values()].sort((a, b) => order(a).localeCompare(order(b)));
   const subjects = [...new Map(unique.map((run) => [`${titleOf(run)} ${run.environment}`, run])).values()];
   const pictures = new Map<string, RunReport & { shown: PropertyName }>();
@@ -71,7 +79,7 @@ export function document(runs: readonly RunReport[]): string {
   return `# Verdicts
 
 Generated by \`node scripts/verdicts.mjs\` from the search that \`static-call check\` runs; a test makes it again and compares. Every line is
-*checked* within its bounds: two CPUs, the passes and updates in the table, at most 2 NMIs and 1 machine check, one
+*checked* within its bounds: two CPUs (one where the table says so), the passes and updates in the table, at most 2 NMIs and 1 machine check, one
 interrupt at a time on each CPU. Where nothing else is said: fetch level F3 (a CPU may use any version of a byte that was there since it last
 serialised), single bytes, stores atomic within a line, TSO store buffers, sites that call. A verdict names the
 properties that fail; \`after-update-strict\` and \`indirect-branch-strict\` are reported apart, in the last column.
@@ -80,7 +88,7 @@ No protocol but \`stop-machine\` promises that all CPUs switch at one instant, a
 
 ## Every protocol
 
-${grid(['protocol', 'in', 'beside the task', 'passes, updates', 'verdict', 'apart', 'states'], unique.map((run) => [titleOf(run), run.environment, run.contexts.filter((name) => name !== 'task').join(', '), `${run.passes}, ${run.updates}`, answer(run), failed(run, true).filter((name) => !failed(run).includes(name)).join(', ') || '-', run.states.toLocaleString('en-US')]))}
+${grid(['protocol', 'in', 'beside the task', 'passes, updates', 'verdict', 'apart', 'states'], unique.map((run) => [titleOf(run), run.environment, run.contexts.filter((name) => name !== 'task').join(', '), `${run.passes}, ${run.updates}${run.cpus === 2 ? '' : ', 1 CPU'}`, answer(run), failed(run, true).filter((name) => !failed(run).includes(name)).join(', ') || '-', run.states.toLocaleString('en-US')]))}
 
 ## The least that the hardware must promise
 
@@ -115,9 +123,29 @@ ${grid(['way', 'verdict', 'what happens'], shadowJobs().map((each) => { const ru
 
 \`two-sites\`: one batch over two sites. \`unsorted\`, \`duplicate\`: its table out of order (the kernel's handler here searches every entry, the one that ships searches
 by halves), or with entries twice. \`two-updaters\`, \`no-lock\`: two updates at the same time, with the updaters' lock and without. \`spin\`: the task waits for that lock
-with interrupts off. \`foreign\`: the program has an int3 of its own, for which the handler jumps to the one before it.
+with interrupts off. \`foreign\`: the program has an int3 of its own, which must reach whoever it belongs to exactly once.
 
 ${grid(['way', 'verdict', 'what happens'], BATCHED.map((name) => { const run = of(job(name, {})); return [name, answer(run), storyOf(run)]; }))}
+
+### Can the handler help instead of emulating?
+
+H. Peter Anvin's state machine: who traps gives the update up or finishes it, and runs the site again. \`synced\` has the synchronisation between rest and first byte
+that he left out, \`waiting\` begins each attempt afresh: the old byte back and everybody asked, for a handler that gave the last one up may be late. At F0 a CPU fetches whole instructions of the newest bytes: what fails there is the machine's own.
+
+${grid(['way', 'CPUs', 'fetch', 'verdict', 'what happens'], HELPED.flatMap((name) => helpedJobs(name).map((each) => { const run = of(each); return [name, String(run.cpus), run.fetch, answer(run), storyOf(run)]; })))}
+
+### May the table of traps be torn down, if handlers count themselves in, or look again?
+
+In the kernel a CPU that has trapped answers no synchronisation before its handler is done; in a process membarrier does not wait for it.
+
+${grid(['way', 'verdict', 'what happens'], COUNTED.map((name) => { const run = of(job(name, {})); return [name, answer(run), storyOf(run)]; }))}
+
+### And if the patcher is interrupted itself?
+
+The patcher is a task on one of two CPUs: interrupts, NMIs and signals come on top of it and pass the site, it passes the site itself when its update has returned, and in the last
+column it shares a single CPU with another task.
+
+${grid(['way', 'interrupts, or signals', 'and NMI', 'preempted'], HOSTED.map((name) => { const [first, ...rest] = hostedJobs(name).map((each) => answer(of(each))); return [name, first ?? '', rest.length > 1 ? (rest[0] ?? '') : '-', rest.at(-1) ?? '']; }))}
 
 ### Which synchronisation may be left out?
 

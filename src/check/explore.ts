@@ -11,8 +11,8 @@
 //           by itself, so what one of them can do does not depend on the others
 
 import type { Bad } from '../machine/sim/context.js';
-import type { Model, Move, PatcherMove } from '../machine/sim/model.js';
-import { REQUEST } from '../machine/sim/model.js';
+import type { Model } from '../machine/sim/model.js';
+import { CPUS, expand, normalise, type Moves, type Shape } from './expand.js';
 
 export interface Limits {
   readonly states: number;
@@ -44,19 +44,10 @@ export interface Search {
   path(state: number): Int32Array[];
 }
 
-const PATCHER = 0;
-const ENVIRONMENT = 1;
-const CPUS = 2;
-
-export interface Reductions {
-  readonly symmetry: boolean;
-  readonly partial: boolean;
-}
-
-export function explore(model: Model, { cpus, waiting }: { readonly cpus: number; readonly waiting: number }, { symmetry, partial }: Reductions, limits: Limits): Search {
+/** @param partial whether of moves that nobody else can observe one is taken alone */
+export function explore(model: Model, shape: Shape, partial: boolean, limits: Limits): Search {
   const begun = performance.now();
-  const all = cpus + waiting;
-  const width = CPUS + all;
+  const width = CPUS + shape.cpus + shape.waiting;
   let arena = new Int32Array(width * (1 << 14));
   let parent = new Int32Array(1 << 14);
   let table = new Int32Array(1 << 16).fill(-1);
@@ -72,8 +63,7 @@ export function explore(model: Model, { cpus, waiting }: { readonly cpus: number
 
   const visit = (from: number): void => {
     transitions++;
-    if (symmetry && cpus > 1) sort(next, CPUS, CPUS + cpus);
-    if (symmetry && waiting > 1) sort(next, CPUS + cpus, width);
+    normalise(next, shape);
     let hash = 0;
     for (let i = 0; i < width; i++) {
       hash = Math.imul(hash ^ (next[i] as number), 0x9e3779b1);
@@ -133,77 +123,28 @@ export function explore(model: Model, { cpus, waiting }: { readonly cpus: number
     }
   };
 
-  next.set(model.initial(cpus, waiting));
-  visit(-1);
+  let state = -1;
+  const moves: Moves = {
+    moved: () => visit(state),
+    broken(bad, who, move, over) {
+      report(bad, state, who, move);
+      if (over) ends.push(state); // a violation ends its path: that is no deadlock
+    },
+    unknown(text) {
+      stopped ??= text;
+    },
+  };
+  next.set(model.initial(shape.cpus, shape.waiting));
+  visit(state);
 
-  for (let state = 0; state < count && stopped === null; state++) {
+  for (state = 0; state < count && stopped === null; state++) {
     if ((state & 0xfff) === 0) {
       if (count > limits.states) stopped = `more than ${limits.states} states`;
       else if (performance.now() - begun > limits.seconds * 1000) stopped = `more than ${limits.seconds} s`;
       else if (limits.signal?.aborted === true) stopped = 'interrupted';
       if (stopped !== null) break;
     }
-    const base = state * width;
-    const environment = arena[base + ENVIRONMENT] as number;
-    const patcher = arena[base + PATCHER] as number;
-    const patcherMoves = model.patcherMoves(patcher, environment);
-    const silent = partial ? patcherMoves.find((move) => move.silent) : undefined;
-    if (silent !== undefined) {
-      for (let j = 0; j < width; j++) next[j] = arena[base + j] as number;
-      next[PATCHER] = silent.patcher;
-      visit(state);
-      continue;
-    }
-    let asked = false;
-    let done = model.patcherDone(patcher);
-    // A CPU about to touch what only its own interrupts can see: nothing that others do depends on when, so its
-    // moves alone are enough. No cycle consists of such states: every interrupt passes a site, which others can see.
-    let alone = -1;
-    if (partial) for (let i = 0; i < cpus && alone < 0; i++) if (model.isLocal(arena[base + CPUS + i] as number)) alone = i;
-    for (let i = alone < 0 ? 0 : alone; i < (alone < 0 ? cpus : alone + 1); i++) {
-      const cpu = arena[base + CPUS + i] as number;
-      if (model.requestOf(cpu) !== REQUEST.none) asked = true;
-      if (!model.nodeOf(cpu).done) done = false;
-      const moves = model.moves(cpu, environment);
-      for (let m = 0; m < moves.length; m++) {
-        const move = moves[m] as Move;
-        if (move.unknown !== null) stopped ??= move.unknown;
-        if (move.bad.length > 0) report(move.bad, state, i, m);
-        if (move.cpu < 0) {
-          ends.push(state); // a violation ends its path: that is no deadlock
-          continue;
-        }
-        for (let j = 0; j < width; j++) next[j] = arena[base + j] as number;
-        next[CPUS + i] = move.cpu;
-        next[ENVIRONMENT] = move.environment;
-        visit(state);
-      }
-    }
-    if (alone >= 0) continue;
-    for (let w = 0; w < waiting; w++) {
-      const task = arena[base + CPUS + cpus + w] as number;
-      if (!model.nodeOf(task).done) done = false;
-      for (let i = 0; i < cpus; i++) {
-        const swapped = model.swap(arena[base + CPUS + i] as number, task);
-        if (swapped === null) continue;
-        for (let j = 0; j < width; j++) next[j] = arena[base + j] as number;
-        next[CPUS + i] = swapped.cpu;
-        next[CPUS + cpus + w] = swapped.task;
-        visit(state);
-      }
-    }
-    for (let m = 0; m < patcherMoves.length; m++) {
-      const move = patcherMoves[m] as PatcherMove;
-      if (move.answered && asked) continue;
-      next[PATCHER] = move.patcher;
-      next[ENVIRONMENT] = move.environment;
-      for (let i = 0; i < all; i++) {
-        const cpu = arena[base + CPUS + i] as number;
-        next[CPUS + i] = move.broadcast < 0 ? cpu : model.broadcast(move.broadcast, cpu);
-      }
-      visit(state);
-    }
-    if (done) ends.push(state);
+    if (expand(model, shape, partial, arena, state * width, next, moves)) ends.push(state);
   }
 
   if (stopped === null) {
@@ -248,16 +189,6 @@ function firstStuck(count: number, ends: readonly number[], edges: { from: Int32
     }
   }
   return reached.indexOf(0);
-}
-
-/** In place, between two indices. */
-export function sort(vector: Int32Array, from: number, to: number): void {
-  for (let i = from + 1; i < to; i++) {
-    const value = vector[i] as number;
-    let j = i - 1;
-    for (; j >= from && (vector[j] as number) > value; j--) vector[j + 1] = vector[j] as number;
-    vector[j + 1] = value;
-  }
 }
 
 function enlarge(array: Int32Array, length: number): Int32Array<ArrayBuffer> {

@@ -29,26 +29,49 @@ export const MODELS: readonly { readonly fetch: Configuration['fetch']; readonly
   { fetch: 'F0', chunk: 'byte' },
 ];
 
-const job = (subject: Subject, given: Partial<Configuration>): Job => ({
-  file: null,
-  protocol: subject.name,
-  variant: subject.variant,
-  configuration: configure({ environment: subject.environment, ...given }),
-  limits: MATRIX_LIMITS,
-});
+/**
+ * One row. Where CPUs are coupled one does not stand for all, and two are within reach for a single pass beside nothing else;
+ * what comes on top of a task is tried on one.
+ */
+export function job(subject: Subject, given: Partial<Configuration>): Job {
+  const { contexts = BLOCKS[subject.environment][0] as readonly ContextName[], patcher } = given;
+  const less: Partial<Configuration> = !subject.coupled || patcher === 'task' ? {} : contexts.length > 1 ? { cpus: 1 } : { passes: 1, updates: 1 };
+  return {
+    file: null,
+    protocol: subject.name,
+    variant: subject.variant,
+    configuration: configure({ environment: subject.environment, ...given, ...less }),
+    limits: MATRIX_LIMITS,
+  };
+}
+
+/** Each once, and the long ones first, so that none is left alone at the end. */
+function ordered(jobs: readonly Job[]): Job[] {
+  const distinct = new Map(jobs.map((each) => [JSON.stringify(each), each]));
+  return [...distinct.values()].sort((a, b) => b.configuration.contexts.length - a.configuration.contexts.length);
+}
 
 /** The default table. A machine check multiplies the states by ten, so its block has one pass and one update. */
 export function matrixJobs(): Job[] {
   const rows = SUBJECTS.filter(({ full }) => !full);
   const blocks = rows.flatMap((subject) =>
-    BLOCKS[subject.environment].flatMap((contexts) =>
+    [...(subject.coupled ? [['task'] as const] : []), ...BLOCKS[subject.environment]].flatMap((contexts: readonly ContextName[]) =>
       contexts.includes('mc') ? [job(subject, { contexts, passes: 1, updates: 1 })] : [1, 2].map((updates) => job(subject, { contexts, updates })),
     ),
   );
   const weakest = rows.flatMap((subject) => MODELS.filter(({ fetch }) => fetch !== 'F3').map((model) => job(subject, { ...model, updates: 1 })));
   const chunks = rows.flatMap((subject) => MODELS.filter(({ fetch, chunk }) => fetch === 'F3' && chunk !== 'byte').map((model) => job(subject, { ...model, updates: 1 })));
-  // The long ones first, so that none is left alone at the end.
-  return [...blocks, ...weakest, ...chunks].sort((a, b) => b.configuration.contexts.length - a.configuration.contexts.length);
+  return ordered([...blocks, ...weakest, ...chunks]);
+}
+
+/**
+ * The patcher as a task on one of two CPUs: beside what interrupts it, and preempted by a second task on its CPU. What it shares its CPU
+ * with multiplies the states, so there is one pass and one update.
+ */
+export function hostedConfigurations(environment: Subject['environment']): Partial<Configuration>[] {
+  const hosted = { patcher: 'task', passes: 1, updates: 1 } as const;
+  const beside: readonly (readonly ContextName[])[] = environment === 'kernel' ? [['task', 'irq'], ['task', 'irq', 'nmi']] : [['task', 'signal']];
+  return [...beside.map((contexts) => ({ ...hosted, contexts })), { ...hosted, contexts: ['task', 'preempt'], cpus: 1, tasks: 1 }];
 }
 
 /** Everything else that a verdict may depend on. */
@@ -66,12 +89,9 @@ export function fullJobs(): Job[] {
     jobs.push(job(subject, { shadowStack: true }), job(subject, { store: 'byte' }), job(subject, { store: 'qword' }), job(subject, { tso: false }));
     if (environment === 'kernel') jobs.push(job(subject, { entry: '2019' }), job(subject, { contexts: ['task', 'irq', 'db'], passes: 1, updates: 1 }), job(subject, { contexts: ['task', 'irq', 'nested-nmi'], passes: 1, updates: 1 }));
     jobs.push(job(subject, { contexts: ['task', 'preempt'], cpus: 1, tasks: 2, passes: 1, updates: 2 }));
+    if (subject.updaters === 'one') jobs.push(...hostedConfigurations(environment).map((given) => job(subject, given)));
   }
-  const seen = new Set<string>();
-  return jobs.filter((each) => {
-    const key = JSON.stringify(each);
-    return seen.has(key) ? false : seen.add(key);
-  }).sort((a, b) => b.configuration.contexts.length - a.configuration.contexts.length);
+  return ordered(jobs);
 }
 
 /** Whether every property that counts holds or does not apply. */
@@ -83,7 +103,7 @@ export function holds(run: RunReport): boolean {
 export function weakestModel(runs: readonly RunReport[], protocol: string, variant: string, environment: string): string | null {
   const contexts = environment === 'kernel' ? 'task,irq' : 'task,signal';
   for (const { fetch, chunk } of MODELS) {
-    const run = runs.find((each) => each.protocol === protocol && each.variant === variant && each.environment === environment && each.updates === 1 && each.fetch === fetch && each.chunk === chunk && each.site === 'call' && each.dropSync === null && each.contexts.join() === contexts && each.store === 'line' && each.tso && !each.shadowStack && each.entry === 'today');
+    const run = runs.find((each) => each.protocol === protocol && each.variant === variant && each.environment === environment && each.updates === 1 && each.fetch === fetch && each.chunk === chunk && each.site === 'call' && each.dropSync === null && each.contexts.join() === contexts && each.store === 'line' && each.tso && !each.shadowStack && each.entry === 'today' && each.patcher === 'beside');
     if (run !== undefined && holds(run)) return `${fetch}/${chunk}`;
   }
   return null;

@@ -5,25 +5,12 @@
 import { Fault } from '../base/fault.js';
 import { invariant } from '../base/invariant.js';
 import type { Model, Move, PatcherMove } from '../machine/sim/model.js';
-import { REQUEST } from '../machine/sim/model.js';
 import { configure, type Configuration } from './configuration.js';
-import { sort, type Finding, type Search } from './explore.js';
+import { CPUS, ENVIRONMENT, PATCHER, expand, normalise, type Choice, type Shape } from './expand.js';
+import type { Finding, Search } from './explore.js';
 
 /** Changes with anything that gives choices another meaning. */
 const MODEL_VERSION = 1;
-
-/** `who`: -1 the patcher, else a CPU. `swap`: the waiting task that is switched in, or -1. */
-export interface Choice {
-  readonly who: number;
-  readonly move: number;
-  readonly swap: number;
-}
-
-export interface Shape {
-  readonly cpus: number;
-  readonly waiting: number;
-  readonly sorted: boolean;
-}
 
 export interface Replayed {
   readonly before: Int32Array;
@@ -33,64 +20,40 @@ export interface Replayed {
   readonly patcher: PatcherMove | null;
 }
 
-const CPUS = 2;
-
-function normal(state: Int32Array, { cpus, sorted }: Shape): Int32Array {
-  if (sorted) {
-    sort(state, CPUS, CPUS + cpus);
-    sort(state, CPUS + cpus, state.length);
-  }
-  return state;
-}
-
-/** Every choice that can be made in a state, in the order of the search. */
-export function choices(model: Model, state: Int32Array, shape: Shape): Choice[] {
-  const list: Choice[] = [];
-  let asked = false;
-  for (let i = 0; i < shape.cpus; i++) {
-    const cpu = state[CPUS + i] as number;
-    if (model.requestOf(cpu) !== REQUEST.none) asked = true;
-    model.moves(cpu, state[1] as number).forEach((_, move) => list.push({ who: i, move, swap: -1 }));
-  }
-  for (let w = 0; w < shape.waiting; w++) {
-    for (let i = 0; i < shape.cpus; i++) if (model.swap(state[CPUS + i] as number, state[CPUS + shape.cpus + w] as number) !== null) list.push({ who: i, move: -1, swap: w });
-  }
-  model.patcherMoves(state[0] as number, state[1] as number).forEach(({ answered }, move) => {
-    if (!answered || !asked) list.push({ who: -1, move, swap: -1 });
+/** Every choice that can be made in a state, with what it leads to, in the order of the search. */
+export function choices(model: Model, before: Int32Array, shape: Shape): Replayed[] {
+  const list: Replayed[] = [];
+  const next = new Int32Array(before.length);
+  const add = (who: number, move: number, swap: number, after: Int32Array | null) => {
+    if (after !== null) normalise(after, shape);
+    list.push({
+      before, after, choice: { who, move, swap },
+      move: who < 0 || swap >= 0 ? null : (model.moves(before[CPUS + who] as number, before[ENVIRONMENT] as number)[move] as Move),
+      patcher: who < 0 ? (model.patcherMoves(before[PATCHER] as number, before[ENVIRONMENT] as number)[move] as PatcherMove) : null,
+    });
+  };
+  expand(model, shape, false, before, 0, next, {
+    moved: (who, move, swap) => add(who, move, swap, next.slice()),
+    broken: (_, who, move, over) => over && add(who, move, -1, null),
+    unknown: () => {},
   });
   return list;
 }
 
 /** One choice made; null where it cannot be. */
-export function step(model: Model, before: Int32Array, choice: Choice, shape: Shape): Replayed | null {
-  const after = before.slice();
-  if (choice.swap >= 0) {
-    const swapped = model.swap(before[CPUS + choice.who] as number, before[CPUS + shape.cpus + choice.swap] as number);
-    if (swapped === null) return null;
-    after[CPUS + choice.who] = swapped.cpu;
-    after[CPUS + shape.cpus + choice.swap] = swapped.task;
-    return { before, after: normal(after, shape), choice, move: null, patcher: null };
-  }
-  if (choice.who < 0) {
-    const patcher = model.patcherMoves(before[0] as number, before[1] as number)[choice.move];
-    if (patcher === undefined) return null;
-    if (patcher.answered) for (let i = 0; i < shape.cpus; i++) if (model.requestOf(before[CPUS + i] as number) !== REQUEST.none) return null;
-    after[0] = patcher.patcher;
-    after[1] = patcher.environment;
-    if (patcher.broadcast >= 0) for (let i = CPUS; i < after.length; i++) after[i] = model.broadcast(patcher.broadcast, before[i] as number);
-    return { before, after: normal(after, shape), choice, move: null, patcher };
-  }
-  const move = model.moves(before[CPUS + choice.who] as number, before[1] as number)[choice.move];
-  if (move === undefined) return null;
-  if (move.cpu < 0) return { before, after: null, choice, move, patcher: null };
-  after[CPUS + choice.who] = move.cpu;
-  after[1] = move.environment;
-  return { before, after: normal(after, shape), choice, move, patcher: null };
+export function step(model: Model, before: Int32Array, { who, move, swap }: Choice, shape: Shape): Replayed | null {
+  return choices(model, before, shape).find(({ choice }) => choice.who === who && choice.move === move && choice.swap === swap) ?? null;
+}
+
+export function initial(model: Model, shape: Shape): Int32Array {
+  const state = model.initial(shape.cpus, shape.waiting);
+  normalise(state, shape);
+  return state;
 }
 
 export function replay(model: Model, path: readonly Choice[], shape: Shape): Replayed[] {
   const steps: Replayed[] = [];
-  let state: Int32Array | null = normal(model.initial(shape.cpus, shape.waiting), shape);
+  let state: Int32Array | null = initial(model, shape);
   for (const choice of path) {
     const done: Replayed | null = state === null ? null : step(model, state, choice, shape);
     if (done === null) throw new Fault('bad-usage', 'the path cannot be followed: it belongs to another protocol or configuration');
@@ -106,9 +69,9 @@ export function pathOf(model: Model, search: Search, finding: Finding, shape: Sh
   const path: Choice[] = [];
   for (let i = 1; i < states.length; i++) {
     const [from, to] = [states[i - 1] as Int32Array, states[i] as Int32Array];
-    const choice = choices(model, from, shape).find((each) => step(model, from, each, shape)?.after?.every((value, at) => value === to[at]) ?? false);
-    invariant(choice, 'a state of the search follows from its parent');
-    path.push(choice);
+    const found = choices(model, from, shape).find(({ after }) => after?.every((value, at) => value === to[at]) ?? false);
+    invariant(found, 'a state of the search follows from its parent');
+    path.push(found.choice);
   }
   if (finding.cpu >= 0) path.push({ who: finding.cpu, move: finding.move, swap: -1 });
   return path;
@@ -121,7 +84,7 @@ export function pathOf(model: Model, search: Search, finding: Finding, shape: Sh
 export function readable(model: Model, path: readonly Choice[], property: string, shape: Shape): Choice[] {
   let best = [...path];
   const ends = (candidate: readonly Choice[]): boolean => {
-    let state: Int32Array | null = normal(model.initial(shape.cpus, shape.waiting), shape);
+    let state: Int32Array | null = initial(model, shape);
     let last: Replayed | null = null;
     for (const choice of candidate) {
       if (state === null) return false;

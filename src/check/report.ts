@@ -2,8 +2,9 @@
 
 import { story, trace, type TraceStep } from './trace.js';
 import { draw, drawSvg } from './lanes.js';
-import { decodeToken, encodeToken, pathOf, readable, replay, type Choice, type Shape } from './replay.js';
-import { build, run, type Run, type VerdictWord } from './run.js';
+import type { Choice, Shape } from './expand.js';
+import { decodeToken, encodeToken, pathOf, readable, replay } from './replay.js';
+import { build, run, shapeOf, type Run, type VerdictWord } from './run.js';
 import { findSubject, type Subject } from './subject.js';
 import { BOUNDS, type Configuration } from './configuration.js';
 import type { Limits } from './explore.js';
@@ -36,12 +37,6 @@ export interface RunReport extends Omit<Configuration, 'reduce' | 'offset'> {
   readonly parts: Run['parts'];
 }
 
-const shapeOf = ({ reduce, configuration: { cpus, tasks, contexts } }: Run): Shape => ({
-  cpus: reduce === 'por' ? 1 : cpus,
-  waiting: contexts.includes('preempt') ? Math.max(1, tasks - cpus) : 0,
-  sorted: reduce === 'sym' || reduce === 'por',
-});
-
 export function report(subject: Subject, configuration: Configuration, limits: Limits): RunReport {
   const done = run(subject, configuration, limits);
   const properties = Object.fromEntries(
@@ -51,7 +46,7 @@ export function report(subject: Subject, configuration: Configuration, limits: L
       const of = name === 'after-update-strict' && done.strict !== undefined ? done.strict : done;
       const finding = of.search.findings.get(name);
       if (finding === undefined) return [name, { verdict: 'unknown' }];
-      const shape = shapeOf(of);
+      const shape = shapeOf(of.configuration, of.reduce);
       const path = readable(of.model, pathOf(of.model, of.search, finding, shape), name, shape);
       const steps = trace(of.model, path, shape, finding.text);
       const split = of.model.options.grain.split;
@@ -98,8 +93,7 @@ export function replayToken(text: string): PathReport {
   const { protocol, variant, property, configuration, split, path } = decodeToken(text);
   const subject = findSubject(protocol, variant, configuration.environment);
   const model = build(subject, configuration, { plain: configuration.reduce === 'none', split });
-  const { reduce, cpus, tasks, contexts } = configuration;
-  const shape: Shape = { cpus: reduce === 'por' ? 1 : cpus, waiting: contexts.includes('preempt') ? Math.max(1, tasks - cpus) : 0, sorted: reduce === 'sym' || reduce === 'por' };
+  const shape = shapeOf(configuration, configuration.reduce);
   const end = endOf(model, path, shape, property);
   const steps = trace(model, path, shape, end);
   return { protocol, variant, property, steps, picture: draw(steps, shape.cpus), svg: drawSvg(steps, shape.cpus) };

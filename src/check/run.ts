@@ -1,7 +1,9 @@
 // One configuration of one subject, searched to the end and judged.
 
+import { Fault } from '../base/fault.js';
 import type { Subject } from './subject.js';
 import { BOUNDS, type Configuration } from './configuration.js';
+import type { Shape } from './expand.js';
 import { explore, type Limits, type Search } from './explore.js';
 import { PROPERTIES, type PropertyName } from './properties.js';
 import type { Grain } from '../machine/sim/core.js';
@@ -63,18 +65,30 @@ export function build(subject: Subject, configuration: Configuration, { plain, s
     rules,
     program: null,
     planted: protocol.steps.flatMap((step) => (step.do === 'plant' ? [step.bytes] : [])),
-    counted: protocol.steps.some((step) => step.do === 'count'),
   });
-  const ops = compile(scene, { steps: protocol.steps, store: configuration.store, dropSync: configuration.dropSync, lock: subject.updaters === 'locked' });
+  const hosted = configuration.patcher === 'task';
+  if (hosted && subject.updaters !== 'one') throw new Fault('bad-usage', `${subject.name}/${subject.variant} has two updaters, which stand beside the CPUs`, { hint: 'leave out --patcher task' });
+  const ops = compile(scene, { steps: protocol.steps, store: configuration.store, dropSync: configuration.dropSync, lock: subject.updaters === 'locked', hosted });
   return new Model(scene, ops, {
     fetch: configuration.fetch,
     chunk: configuration.chunk,
     grain: { plain, split },
     together: subject.updaters !== 'one',
+    hosted,
     nmis: scene.events.nmi ? BOUNDS.nmis : 0,
     mcs: scene.events.mc ? BOUNDS.machineChecks : 0,
     dbs: scene.events.db ? BOUNDS.debugExceptions : 0,
   });
+}
+
+/** How many CPUs and waiting tasks a state has. A patcher that is a task has one of the CPUs to itself, unless tasks are switched. */
+export function shapeOf({ cpus, tasks, contexts, patcher }: Configuration, reduce: Configuration['reduce']): Shape {
+  const hosts = patcher === 'task' ? 1 : 0;
+  return {
+    cpus: reduce === 'por' ? Math.min(cpus, 1 + hosts) : cpus,
+    waiting: contexts.includes('preempt') ? Math.max(1, tasks - (cpus - hosts)) : 0,
+    sorted: reduce === 'sym' || reduce === 'por',
+  };
 }
 
 /** Contexts that cannot be masked multiply the states most. */
@@ -104,14 +118,13 @@ export function run(subject: Subject, configuration: Configuration, limits: Limi
 }
 
 function runOnce(subject: Subject, configuration: Configuration, split: boolean, limits: Limits, rules: Rules): Run {
-  const { cpus, tasks } = configuration;
+  const { cpus, patcher } = configuration;
   let { reduce } = configuration;
   let model = build(subject, configuration, { plain: reduce === 'none', split }, rules);
   const preempted = configuration.contexts.includes('preempt');
-  // With more tasks than CPUs a task may migrate, and the per-CPU area then couples CPUs.
-  if (reduce === 'por' && preempted && model.scene.stash.size > 0 && cpus > 1) reduce = 'sym';
-  const waiting = preempted ? Math.max(1, tasks - cpus) : 0;
-  const search = (how: Configuration['reduce'], on: Model) => explore(on, { cpus: how === 'por' ? 1 : cpus, waiting }, { symmetry: how === 'sym' || how === 'por', partial: how === 'por' }, limits);
+  // With more tasks than CPUs a task may migrate, and the per-CPU area, or the patcher, then couples CPUs.
+  if (reduce === 'por' && preempted && (model.scene.stash.size > 0 || patcher === 'task') && cpus > 1) reduce = 'sym';
+  const search = (how: Configuration['reduce'], on: Model) => explore(on, shapeOf(configuration, how), how === 'por', limits);
   let result = search(reduce, model);
   if (reduce === 'por' && model.cpusWrite && cpus > 1) {
     reduce = 'sym';

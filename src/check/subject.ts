@@ -4,20 +4,23 @@
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import { pointer, trampoline } from '../plan/protocols/baselines.js';
-import { int3Kernel, int3KernelPermanent } from '../plan/protocols/int3-kernel.js';
-import { retirePlain, retirePublished, retireVersioned } from '../plan/protocols/int3-retire.js';
+import { int3Abort, int3AbortSynced, int3AbortWaiting } from '../plan/protocols/int3-abort.js';
+import { int3Kernel, int3KernelCounted, int3KernelPermanent } from '../plan/protocols/int3-kernel.js';
+import { retireCounted, retirePlain, retirePublished, retireVersioned } from '../plan/protocols/int3-retire.js';
 import { int3 } from '../plan/protocols/int3.js';
 import { naive } from '../plan/protocols/naive.js';
 import { stopMachinePlain, stopMachineSerialising } from '../plan/protocols/stop-machine.js';
 import { store } from '../plan/protocols/store.js';
 import type { Protocol } from '../plan/protocol.js';
 import type { Environment, SceneHandler, SceneOptions } from '../machine/sim/scene.js';
+import { abort } from '../trap/abort.js';
+import type { BreakpointHandler } from '../trap/breakpoint.js';
 import { gap } from '../trap/gap.js';
-import type { Entry, KernelHandler } from '../trap/kernel.js';
+import type { Entry } from '../trap/kernel.js';
 import { levels } from '../trap/levels.js';
 import { percpuNmi, type PercpuNmiOptions } from '../trap/percpu-nmi.js';
 import { percpu } from '../trap/percpu.js';
-import { retire } from '../trap/retire.js';
+import { retire, type Retry } from '../trap/retire.js';
 import { shift } from '../trap/shift.js';
 import { SIGTRAP_SHADOW_PROGRAM } from '../trap/sigtrap-shadow.js';
 import { SIGTRAP_PROGRAM } from '../trap/sigtrap.js';
@@ -45,23 +48,24 @@ export interface Subject {
   readonly foreign: boolean;
   /** Updates one after the other, or by two updaters at the same time, with or without a lock between them. */
   readonly updaters: 'one' | 'locked' | 'unlocked';
+  /** Its handler writes what other CPUs read: one CPU does not stand for all (matrix.ts). */
+  readonly coupled: boolean;
   /** Only worth a row beside its fellows in the full matrix. */
   readonly full: boolean;
 }
 
-const kernelHandler = (make: (entry: Entry) => KernelHandler & { readonly globals?: SceneHandler['globals'] }, counts: SceneHandler['counts'] = null) => (entry: Entry): SceneHandler => {
-  const { program, stash, globals = [] } = make(entry);
-  return { program, stash, globals, tables: 'poke', counts };
+const kernelHandler = (make: (entry: Entry) => BreakpointHandler, counts: SceneHandler['counts'] = null) => (entry: Entry): SceneHandler => {
+  return { ...make(entry), tables: 'poke', counts };
 };
-const userHandler = (program: SceneHandler['program'], tables: SceneHandler['tables']) => (): SceneHandler => ({ program, tables, stash: [], globals: [], counts: null });
+const userHandler = (program: SceneHandler['program'], tables: SceneHandler['tables'], words: SceneHandler['words'] = {}) => (): SceneHandler => ({ program, resume: null, tables, stash: [], globals: [], words, counts: null });
 
-const plain = { handler: null, via: 'site', offset: null, tornDown: false, order: 'sorted', functions: 1, spin: false, foreign: false, updaters: 'one', full: false } as const;
+const plain = { handler: null, via: 'site', offset: null, tornDown: false, order: 'sorted', functions: 1, spin: false, foreign: false, updaters: 'one', coupled: false, full: false } as const;
 
 /** A row for the kernel, or for a process. */
 const inKernel = (name: string, variant: string, protocol: Protocol, rest: Partial<Subject> = {}): Subject => ({ ...plain, name, variant, environment: 'kernel', protocol, ...rest });
 const inUser = (name: string, variant: string, protocol: Protocol, rest: Partial<Subject> = {}): Subject => ({ ...plain, name, variant, environment: 'user', protocol, ...rest });
 /** Trap byte and emulation in the kernel, with a table for each update. */
-const poke = (name: string, variant: string, make: (entry: Entry) => KernelHandler, rest: Partial<Subject> & { counts?: SceneHandler['counts'] } = {}): Subject => {
+const poke = (name: string, variant: string, make: (entry: Entry) => BreakpointHandler, rest: Partial<Subject> & { counts?: SceneHandler['counts'] } = {}): Subject => {
   const { counts = null, ...row } = rest;
   return inKernel(name, variant, { ...int3Kernel, name }, { handler: kernelHandler(make, counts), tornDown: true, ...row });
 };
@@ -69,11 +73,17 @@ const poke = (name: string, variant: string, make: (entry: Entry) => KernelHandl
 const nmi = (options: Omit<PercpuNmiOptions, 'entry'>) => (entry: Entry) => percpuNmi({ entry, ...options });
 const merged = (entry: Entry) => gap({ gap: 6, entry });
 const shipped = userHandler(SIGTRAP_PROGRAM, 'registry');
-const retiring = (retry: 'none' | 'reread' | 'versioned') => userHandler(retire({ retry }).program, 'poke');
+const counted = (entry: Entry) => gap({ gap: 6, entry, counted: true });
+const retiring = (retry: Retry) => {
+  const { program, words } = retire({ retry });
+  return userHandler(program, 'poke', words);
+};
 
 /** Handlers that a user's own protocol can name. */
 export const HANDLERS = {
   gap: { environment: 'kernel', make: kernelHandler(merged) },
+  counted: { environment: 'kernel', make: kernelHandler(counted) },
+  abort: { environment: 'kernel', make: kernelHandler((entry) => abort({ entry })) },
   shift: { environment: 'kernel', make: kernelHandler((entry) => shift({ entry })) },
   skip: { environment: 'kernel', make: kernelHandler((entry) => skip({ entry })) },
   levels: { environment: 'kernel', make: kernelHandler((entry) => levels({ entry }), 'level') },
@@ -101,11 +111,13 @@ export const SUBJECTS: readonly Subject[] = [
   poke('int3-gap', '', merged),
   poke('int3-gap', 'no-gap', (entry) => gap({ gap: 0, entry })),
   inKernel('int3-gap', 'permanent', int3KernelPermanent, { handler: kernelHandler(merged) }),
+  inKernel('int3-gap', 'counted', int3KernelCounted, { handler: kernelHandler(counted), tornDown: true, coupled: true }),
   poke('int3-gap', 'two-sites', merged, { functions: 2, full: true }),
   poke('int3-gap', 'unsorted', merged, { functions: 2, order: 'unsorted', full: true }),
   poke('int3-gap', 'duplicate', merged, { functions: 2, order: 'duplicate', full: true }),
   poke('int3-gap', 'two-updaters', merged, { updaters: 'locked', full: true }),
   poke('int3-gap', 'no-lock', merged, { updaters: 'unlocked', full: true }),
+  poke('int3-gap', 'foreign', merged, { foreign: true, full: true }),
   poke('int3-gap', 'spin', merged, { spin: true }),
   poke('int3-shift', '', (entry) => shift({ entry })),
   poke('int3-shift', 'shadow', (entry) => shift({ entry, shadow: true }), { full: true }),
@@ -118,6 +130,9 @@ export const SUBJECTS: readonly Subject[] = [
   poke('int3-percpu-nmi', 'trampoline', nmi({ form: 'ret', tells: 'trampoline' }), { counts: 'nmi' }),
   poke('int3-levels', '', (entry) => levels({ entry }), { counts: 'level' }),
   poke('int3-levels', 'tells', (entry) => levels({ entry, tells: true }), { counts: 'level', full: true }),
+  inKernel('int3-abort', '', int3Abort, { handler: kernelHandler((entry) => abort({ entry })), tornDown: true, coupled: true }),
+  inKernel('int3-abort', 'synced', int3AbortSynced, { handler: kernelHandler((entry) => abort({ entry })), tornDown: true, coupled: true }),
+  inKernel('int3-abort', 'waiting', int3AbortWaiting, { handler: kernelHandler((entry) => abort({ entry })), tornDown: true, coupled: true }),
   inKernel('stop-machine', '', stopMachineSerialising),
   inKernel('stop-machine', 'plain', stopMachinePlain),
 
@@ -134,6 +149,7 @@ export const SUBJECTS: readonly Subject[] = [
   inUser('int3', 'shadow', int3, { handler: userHandler(SIGTRAP_SHADOW_PROGRAM, 'registry'), full: true }),
   inUser('int3-retire', '', retirePlain, { handler: retiring('none'), tornDown: true }),
   inUser('int3-retire', 'reread', retirePlain, { handler: retiring('reread'), tornDown: true }),
+  inUser('int3-retire', 'counted', retireCounted, { handler: retiring('counted'), tornDown: true, coupled: true }),
   inUser('int3-retire', 'versioned', retirePublished, { handler: retiring('versioned'), tornDown: true }),
   inUser('int3-retire', 'version-first', retireVersioned, { handler: retiring('versioned'), tornDown: true }),
 ];

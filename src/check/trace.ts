@@ -6,7 +6,8 @@ import type { Op } from '../machine/sim/patcher.js';
 import { decode } from '../x86/isa/decode.js';
 import { printInsn } from '../x86/isa/print.js';
 import { TARGETS } from '../machine/sim/scene.js';
-import { replay, type Choice, type Replayed, type Shape } from './replay.js';
+import type { Choice, Shape } from './expand.js';
+import { replay, type Replayed } from './replay.js';
 
 export interface TraceStep {
   /** -1 the patcher, else the CPU's number. */
@@ -90,6 +91,13 @@ export function describe(model: Model, op: Op, silent = false): string {
       return `${silent ? 'issues' : 'stores'} ${spell(op.bytes)} at ${model.scene.nameOf(op.at)}`;
     case 'write':
       return `${silent ? 'issues' : 'writes'} the table`;
+    case 'count':
+    case 'exchange':
+      return 'changes a word of the table';
+    case 'await':
+      return 'finds the word that it waits for';
+    case 'retry':
+      return 'tries again, or goes on';
     case 'current':
       return `${TARGETS[op.target]} may be called from here`;
     case 'return':
@@ -102,8 +110,12 @@ export function describe(model: Model, op: Op, silent = false): string {
       return 'sync: asks every CPU';
     case 'wait':
       return 'sync: all have answered';
+    case 'self':
+      return 'sync: serialises itself';
     case 'barrier':
       return 'sync (membarrier)';
+    case 'pass':
+      return 'passes the site itself';
     case 'stop':
       return 'asks every CPU to stop';
     case 'stopped':

@@ -170,6 +170,7 @@ PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every aske
         dropSync: { kind: 'parsed', parse: positive, brief: 'Leave out the Kth synchronisation', optional: true, placeholder: 'K' },
         tso: { kind: 'enum', values: ['on', 'off'], brief: 'Store buffers (default: on)', optional: true },
         entry: { kind: 'enum', values: ['2019', 'today'], brief: 'Whether #BP entry tells lockdep (default: today, it does not)', optional: true },
+        patcher: { kind: 'enum', values: ['beside', 'task'], brief: 'Beside the CPUs, or a task on one of them (default: beside)', optional: true },
         shadowStack: { kind: 'boolean', brief: 'With shadow stacks', default: false },
         property: { kind: 'parsed', parse: String, brief: 'Judge these alone', optional: true, variadic: true, placeholder: 'name' },
         reduce: { kind: 'enum', values: ['none', 'macro', 'sym', 'por'], brief: 'Reductions of the search (default: por, all)', optional: true },

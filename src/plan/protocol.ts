@@ -33,12 +33,23 @@ export type Step = { readonly why: string } & (
       readonly bytes: readonly number[];
     }
   | { /** The new bytes behind what was planted, one after the other; then, with `unplant`, those in its place, as one store. */ readonly do: 'behind' | 'unplant' }
-  | { /** Adds one to a named word of the handler's shared data. */ readonly do: 'count'; readonly word: string }
+  | { /** Adds to a named word of the handler's shared data, as one LOCKed instruction. */ readonly do: 'count'; readonly word: string; readonly by: 1 | -1 }
   | { /** Every other CPU or thread is held outside the text that is written. */ readonly do: 'stop' }
   | { readonly do: 'release'; readonly serialise: boolean }
-  | { /** Goes on when the named condition of the handler's shared data holds. */ readonly do: 'await'; readonly condition: string }
-  | { readonly do: 'exchange'; readonly word: string; readonly from: number; readonly to: number }
-  | { /** Back to step `to`, at most `times` times, while the named condition holds. */ readonly do: 'retry'; readonly to: number; readonly while: string; readonly times: number }
+  | { /** Goes on when the word has that value. */ readonly do: 'await'; readonly word: string; readonly is: number }
+  | { /** Compare-and-exchange: where the word is not `from` nothing changes, and the next step comes all the same. */ readonly do: 'exchange'; readonly word: string; readonly from: number; readonly to: number }
+  | {
+      /**
+       * Back to an earlier step unless the word has that value, at most `times` times (below 16) in an update. Past that the
+       * update is given up where it stands and never returns; what runs meanwhile is judged all the same.
+       */
+      readonly do: 'retry';
+      /** Index of the step. */
+      readonly to: number;
+      readonly word: string;
+      readonly is: number;
+      readonly times: number;
+    }
 );
 
 /** Which sites a protocol patches in place; the others keep calling their trampoline, which is patched. */

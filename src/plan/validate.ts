@@ -26,12 +26,12 @@ const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
   plant: { bytes: byteList },
   behind: {},
   unplant: {},
-  count: { word: oneOf('version') },
+  count: { word: text, by: { what: '1 or -1', fits: (v) => v === 1 || v === -1 } },
   stop: {},
   release: { serialise: flag },
-  await: { condition: text },
+  await: { word: text, is: count },
   exchange: { word: text, from: count, to: count },
-  retry: { to: count, while: text, times: count },
+  retry: { to: count, word: text, is: count, times: { what: 'a whole number from 1 to 15', fits: (v) => count.fits(v) && (v as number) >= 1 && (v as number) <= 15 } },
 };
 
 function show(value: unknown): string {
@@ -68,6 +68,8 @@ export function validateProtocol(value: unknown): Protocol {
       throw new Fault('bad-protocol', `${where}.do is ${show(kind)}, not one of ${Object.keys(STEPS).join(', ')}`, { at: `${where}.do`, ...(hint ? { hint } : {}) });
     }
     fields(step, where, { do: text, why: { what: 'a text: every step says why', fits: text.fits }, ...STEPS[kind as Step['do']] });
+    const { to } = step as { to?: number };
+    if (kind === 'retry' && to !== undefined && to >= i) throw new Fault('bad-protocol', `${where}.to is ${to}, not an earlier step`, { at: `${where}.to` });
   });
   return protocol;
 }

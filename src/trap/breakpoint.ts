@@ -8,31 +8,42 @@ import { ENTRY, FRAME, IF, PERCPU, POKE, type Entry, type KernelHandler } from '
 import { EMULATE } from './registry.js';
 import { SHADOW } from './shadow.js';
 
-export interface Body {
+/** What is done with a trap whose site was found. RSP: pt_regs, every register free; falls through to the exit. */
+type Answer =
+  | {
+      /** Emulates a CALL. rdi: end of the site, rsi: target. */
+      readonly call: Program;
+      /** Emulates a JMP, likewise; sets the saved RIP unless told otherwise. */
+      readonly jump?: Program;
+    }
+  | { /** Emulates nothing. rax: the site. */ readonly answer: Program };
+
+export type Body = Answer & {
   readonly entry: Entry;
   /** Runs directly after the error code's place was pushed, before any register is saved. */
   readonly room?: Program;
-  /** Emulates a CALL. rdi: end of the site, rsi: target, RSP: pt_regs, every register free. Falls through to the exit. */
-  readonly call: Program;
-  /** Emulates a JMP, likewise; sets the saved RIP unless told otherwise. */
-  readonly jump?: Program;
+  /** Holds a reference to the table while it runs. */
+  readonly counted?: boolean;
   /** Keeps the supervisor shadow stack in step with the edited frame. */
   readonly shadow?: boolean;
   /** Trampolines and stubs, which no longer count as entry code. */
   readonly after?: Program;
   readonly stash?: readonly number[];
   readonly globals?: readonly Global[];
-}
+  readonly words?: Readonly<Record<string, number>>;
+};
 
 /** A word of the POKE table that `publish` writes for the site that it publishes. */
 export interface Global {
   readonly offset: number;
-  readonly holds: 'target' | 'end';
+  readonly holds: 'target' | 'end' | 'bytes';
 }
 
 export interface BreakpointHandler extends KernelHandler {
-  /** Empty but for the way of the first series, which has one pair for all. */
+  /** Empty but for the ways that describe one site at a time. */
   readonly globals: readonly Global[];
+  /** Words of the POKE table that the protocol's steps name. */
+  readonly words: Readonly<Record<string, number>>;
 }
 
 const GENERAL = ['rdi', 'rsi', 'rdx', 'rcx', 'rax', 'r8', 'r9', 'r10', 'r11', 'rbx', 'rbp', 'r12', 'r13', 'r14', 'r15'] as const;
@@ -102,9 +113,51 @@ const traceExit: Program = [
   label('told'),
 ];
 
+/**
+ * A reference to the table, or to `missing` where nobody has published one: the counter of the kernel's handler since v5.5
+ * (285a54efe386 ("x86/alternatives: Sync bp_patching update for avoiding NULL pointer exception") came before it). Keeps rax, the site.
+ */
+export const takeReference = (missing: string): Program => [
+  ['movabs', 'rcx', word('table')],
+  ['mov', 'rdi', 'rax'],
+  label('take'),
+  ['mov', 'rax', mem('rcx', POKE.refs)],
+  ['test', 'rax', 'rax'],
+  ['je', missing],
+  ['lea', 'rdx', mem('rax', 1)],
+  ['lock', 'cmpxchg', mem('rcx', POKE.refs), 'rdx'],
+  ['jne', 'take'],
+  ['mov', 'rax', 'rdi'],
+];
+export const dropReference: Program = [['movabs', 'rcx', word('table')], ['lock', 'dec', mem('rcx', POKE.refs)]];
+
+/** The emulations that need no push, around the one that does. */
+const emulate = (call: Program, jump: Program, shadow: boolean, missing: string): Program => [
+  ...dispatch(missing),
+  ['mov', 'rcx', mem('rsp', FRAME.rsp)],
+  ['mov', 'rsi', mem('rcx')],
+  ['add', 'rcx', 8],
+  ['mov', mem('rsp', FRAME.rsp), 'rcx'],
+  ...(shadow ? SHADOW.pop : []),
+  ...resumeAt('rsi'),
+  ['jmp', 'exit'],
+  label('ret0'),
+  ['mov', mem('rsp', FRAME.rax), 0],
+  label('skip'),
+  ...resumeAt('rdi'),
+  ['jmp', 'exit'],
+  label('jump'),
+  ...jump,
+  ['jmp', 'exit'],
+  label('call'),
+  ...call,
+];
+
 export function breakpoint(body: Body): BreakpointHandler {
-  const { entry, room = [], call, jump = resumeAt('rsi'), shadow = false, after = [], stash = [], globals = [] } = body;
+  const { entry, room = [], counted = false, shadow = false, after = [], stash = [], globals = [], words = {} } = body;
   const traced = entry === '2019';
+  const missing = counted ? 'release' : 'unclaimed';
+  const out: Program = [...(shadow ? SHADOW.resume : []), ...(traced ? traceExit : []), ...restoreRegisters, ['add', 'rsp', 8], ['iretq']];
   const program: Program = [
     label('entry'),
     cfa({ kind: 'frame', base: 'rsp', offset: 0 }),
@@ -114,33 +167,15 @@ export function breakpoint(body: Body): BreakpointHandler {
     ...(traced ? [['mov', gs(PERCPU.lockdep), 0] as const] : []),
     ['mov', 'rax', mem('rsp', FRAME.rip)],
     ['dec', 'rax'], // the saved address is behind the int3; rax: the site
-    ...lookUp('unclaimed'),
-    ...dispatch('unclaimed'),
-    ['mov', 'rcx', mem('rsp', FRAME.rsp)],
-    ['mov', 'rsi', mem('rcx')],
-    ['add', 'rcx', 8],
-    ['mov', mem('rsp', FRAME.rsp), 'rcx'],
-    ...(shadow ? SHADOW.pop : []),
-    ...resumeAt('rsi'),
-    ['jmp', 'exit'],
-    label('ret0'),
-    ['mov', mem('rsp', FRAME.rax), 0],
-    label('skip'),
-    ...resumeAt('rdi'),
-    ['jmp', 'exit'],
-    label('jump'),
-    ...jump,
-    ['jmp', 'exit'],
-    label('call'),
-    ...call,
+    ...(counted ? takeReference('unclaimed') : []),
+    ...lookUp(missing),
+    ...('answer' in body ? body.answer : emulate(body.call, body.jump ?? resumeAt('rsi'), shadow, missing)),
     label('exit'),
-    ...(shadow ? SHADOW.resume : []),
-    ...(traced ? traceExit : []),
-    ...restoreRegisters,
-    ['add', 'rsp', 8],
-    ['iretq'],
+    ...(counted ? dropReference : []),
+    ...out,
+    ...(counted ? ([label('release'), ...dropReference, ['jmp', 'unclaimed']] as const) : []),
     label('leave'),
     ...after,
   ];
-  return { program, stash, globals };
+  return { program, resume: out, stash, globals, words };
 }

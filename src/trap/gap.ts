@@ -8,11 +8,12 @@
 // frame's saved SS, as on Xen PV before its entry was changed.
 //
 // With `shadow` the same is done once more on the supervisor shadow stack, where the exception frame lies just as much in
-// the way: see shadow.ts.
+// the way: see shadow.ts. With `counted` the handler holds a reference to the table of traps while it runs, as the kernel's has
+// since v5.5: the updater drops its own after the last synchronisation, waits until there is none, and only then takes the table down.
 
 import { mem } from './assembler.js';
 import { breakpoint, pushReturn, resumeAt, type BreakpointHandler } from './breakpoint.js';
-import type { Entry } from './kernel.js';
+import { POKE, type Entry } from './kernel.js';
 import { SHADOW } from './shadow.js';
 
 /** Frame words that the entry copies: RIP, CS, RFLAGS, RSP, SS and the error code's place. */
@@ -22,12 +23,15 @@ export interface GapOptions {
   readonly gap: 0 | typeof FRAME_WORDS;
   readonly entry: Entry;
   readonly shadow?: boolean;
+  readonly counted?: boolean;
 }
 
-export function gap({ gap: words, entry, shadow = false }: GapOptions): BreakpointHandler {
+export function gap({ gap: words, entry, shadow = false, counted = false }: GapOptions): BreakpointHandler {
   return breakpoint({
     entry,
     shadow,
+    counted,
+    ...(counted ? { words: { refs: POKE.refs } } : {}),
     // Each push lowers RSP by one word, so the same displacement copies the next one. Every prefix of the
     // copy leaves the original intact above RSP: an NMI in between does no harm.
     room: Array.from({ length: words }, () => ['push', mem('rsp', 8 * (FRAME_WORDS - 1))] as const),

@@ -43,6 +43,8 @@ export interface KernelHandler {
    * between `retpoline` and `retpoline.end`, if there is one. Named word: `table`, the address of the POKE table.
    */
   readonly program: Program;
+  /** From `unclaimed`, with RSP at a pt_regs, back behind an int3 that was another's: what do_int3 does when a notifier has claimed it. */
+  readonly resume: Program;
   /** GS offsets of the eight-byte words in which it leaves data for one emulated call. */
   readonly stash: readonly number[];
 }

@@ -9,25 +9,32 @@
 //   versioned  as reread, but where the byte is an int3 and the version has moved since before the look-up, look
 //              again. It is sound only if the table is published before the version moves: the protocol says
 //              which, the handler is the same
+//   counted    as none, but the handler holds a reference to the table while it runs, and the updater waits for those. It
+//              comes too late: who has trapped and not yet begun the handler holds none
 
 import { cfa, label, mem, mem8, word, type Program } from './assembler.js';
-import { dispatch, lookUp } from './breakpoint.js';
+import { dispatch, dropReference, lookUp, takeReference } from './breakpoint.js';
+import { POKE } from './kernel.js';
 import { UCONTEXT } from './sigtrap.js';
 
 /** Of the POKE table: moves with every update. */
 export const VERSION = 40;
 
-export type Retry = 'none' | 'reread' | 'versioned';
+export type Retry = 'none' | 'reread' | 'versioned' | 'counted';
 
 const INT3 = 0xcc;
 const SIGTRAP = 5;
 const SYS_RT_SIGACTION = 13;
 
+const WORDS: Readonly<Record<Retry, Readonly<Record<string, number>>>> = { none: {}, reread: {}, versioned: { version: VERSION }, counted: { refs: POKE.refs } };
+
 /** A signal handler: rdx ucontext, RSP at the restorer's address. Its one named word is `table`, a POKE table. */
-export function retire({ retry }: { readonly retry: Retry }): { readonly program: Program } {
+export function retire({ retry }: { readonly retry: Retry }): { readonly program: Program; readonly words: Readonly<Record<string, number>> } {
+  const counted = retry === 'counted';
+  const leave: Program = [...(counted ? dropReference : []), ['ret']];
   const missing: Program =
-    retry === 'none'
-      ? []
+    retry === 'none' || counted
+      ? (counted ? dropReference : [])
       : [
           ['cmp', mem8('rax'), INT3],
           ['jne', 'again'],
@@ -45,6 +52,7 @@ export function retire({ retry }: { readonly retry: Retry }): { readonly program
     ['dec', 'rax'], // the saved address is behind the int3; rax: the site
     label('look'),
     ...(retry === 'versioned' ? ([['movabs', 'rcx', word('table')], ['mov', 'r10', mem('rcx', VERSION)]] as const) : []),
+    ...(counted ? takeReference('unclaimed') : []),
     ...lookUp('missing'),
     ...dispatch('missing'),
     ['mov', 'rcx', mem('r8', UCONTEXT.rsp)],
@@ -56,7 +64,7 @@ export function retire({ retry }: { readonly retry: Retry }): { readonly program
     ['mov', mem('r8', UCONTEXT.rax), 0],
     label('skip'),
     ['mov', mem('r8', UCONTEXT.rip), 'rdi'],
-    ['ret'],
+    ...leave,
     label('call'),
     ['mov', 'rcx', mem('r8', UCONTEXT.rsp)],
     ['sub', 'rcx', 8],
@@ -64,7 +72,7 @@ export function retire({ retry }: { readonly retry: Retry }): { readonly program
     ['mov', mem('r8', UCONTEXT.rsp), 'rcx'],
     label('jump'),
     ['mov', mem('r8', UCONTEXT.rip), 'rsi'],
-    ['ret'],
+    ...leave,
     label('missing'),
     ...missing,
     label('unclaimed'),
@@ -79,5 +87,5 @@ export function retire({ retry }: { readonly retry: Retry }): { readonly program
     ['dec', mem('r8', UCONTEXT.rip)],
     ['ret'],
   ];
-  return { program };
+  return { program, words: WORDS[retry] };
 }

@@ -53,9 +53,26 @@ describe('a protocol of one\'s own', () => {
     expect(runs[0]!.properties['target'].verdict).toBe('holds');
     expect(await failingOf(own('kept', { handler: 'sigtrap', steps: int3.steps }))).toEqual(['after-update-strict', 'indirect-branch-strict']);
   });
-  it('is refused by name where the simulated patcher cannot follow it', async () => {
-    expect(await fault(() => check([own('waits', { steps: [{ do: 'await', condition: 'x', why: 'y' }] })]))).toMatch(/^bad-protocol: the simulated patcher cannot perform the step await/);
+  it('may name the words that its handler shares, and no others', async () => {
+    const waits = (word: string) => own(`waits-${word}`, { handler: 'counted', steps: [{ do: 'await', word, is: 0, why: 'nobody is in the table' }, ...int3.steps] });
+    expect(await fault(() => check([waits('refz')]))).toBe('bad-protocol: its handler shares no word refz (did you mean refs?)');
+    expect(await fault(() => check([own('no-words', { steps: [{ do: 'await', word: 'refs', is: 0, why: 'y' }] })]))).toBe('bad-protocol: its handler shares no word refs (it shares none)');
     expect(await fault(() => check([own('whose', { handler: 'sigtramp', steps: int3.steps })]))).toMatch(/handler is sigtramp.*did you mean sigtrap\?/);
+  });
+  it('waits, exchanges and tries again as its steps say', async () => {
+    const ends = async (name: string, ...steps: object[]) => {
+      const { runs } = await check([own(name, { handler: 'counted', steps: steps.map((step) => ({ why: 'to see what happens', ...step })) })], { contexts: ['task'], cpus: 1, passes: 1, updates: 1 });
+      return runs[0]!.properties['deadlock'].verdict;
+    };
+    const store = { do: 'exchange', word: 'refs', from: 0, to: 3 };
+    expect(await ends('never', { do: 'await', word: 'refs', is: 3 })).toBe('fails');
+    expect(await ends('at-once', store, { do: 'await', word: 'refs', is: 3 })).toBe('holds');
+    expect(await ends('not-from', { ...store, from: 1 }, { do: 'await', word: 'refs', is: 3 })).toBe('fails');
+    // Twice down from three, by going back once; a third time would need another try.
+    const down = { do: 'count', word: 'refs', by: -1 };
+    expect(await ends('again', store, down, { do: 'retry', to: 1, word: 'refs', is: 1, times: 1 }, { do: 'await', word: 'refs', is: 1 })).toBe('holds');
+    expect(await ends('enough', store, down, { do: 'retry', to: 1, word: 'refs', is: 0, times: 1 }, { do: 'await', word: 'refs', is: 7 })).toBe('holds');
+    expect(await ends('too-far', store, down, { do: 'retry', to: 1, word: 'refs', is: 0, times: 2 }, { do: 'await', word: 'refs', is: 7 })).toBe('fails');
   });
 });
 

@@ -44,6 +44,16 @@ describe('a protocol that is handed in', () => {
     expect(fault(changed(path, value))).toMatchObject({ code: 'bad-protocol', at });
   });
 
+  it.each([
+    [{ do: 'retry', to: 1, word: 'state', is: 1, times: 1 }, 'steps[0].to'],
+    [{ do: 'retry', to: 0, word: 'state', is: 1, times: 16 }, 'steps[0].times'],
+    [{ do: 'count', word: 'refs', by: 2 }, 'steps[0].by'],
+    [{ do: 'await', word: '', is: 0 }, 'steps[0].word'],
+    [{ do: 'exchange', word: 'state', from: -1, to: 0 }, 'steps[0].from'],
+  ])('is refused where a step asks for what cannot be: %j', (step, at) => {
+    expect(fault({ ...int3, steps: [{ ...step, why: 'to see' }, ...int3.steps] })).toMatchObject({ code: 'bad-protocol', at });
+  });
+
   it('is told the nearest word for a misspelt one', () => {
     expect(fault(changed('steps.1.do', 'stroe')).hint).toBe('did you mean store?');
     expect(fault(changed('steps.2.wyh', 'because')).hint).toBe('did you mean why?');

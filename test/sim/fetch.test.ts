@@ -219,6 +219,32 @@ describe('what serialises', () => {
     expect(order(alsoSerialising('sigreturn'))[1]).toBe(false);
   });
 
+  it('a switch to another task does, for the one that comes', () => {
+    // Two tasks and one CPU. Who finds X set comes after the other's call of the new target, on the same CPU.
+    const late = (rules: Rules) => ends({
+      environment: 'user',
+      events: ['preempt'],
+      cpus: 1,
+      waiting: 1,
+      words: Object.values(WORD),
+      body: [
+        ['mov', 'eax', 1], ['lock', 'xadd', shared('turn'), 'rax'], ['test', 'rax', 'rax'], ['jne', 'second'],
+        ...pass, ['mov', 'eax', 'r8d'], ['lock', 'xadd', shared('x'), 'rax'], ['jmp', 'done'],
+        label('second'), ['mov', 'r11', shared('x')], ...pass, ['cmp', 'r11', 2], ['je', 'done'], ['xor', 'r9d', 'r9d'],
+      ],
+    }, { chunk: 'line', rules }).some((outcome) => outcome.split(' | ').includes('1') && outcome.includes('2'));
+    expect([late(RULES), late(notSerialising('switch'))]).toEqual([false, true]);
+  });
+
+  it('whoever synchronises the others serialises itself: membarrier since Linux 5.11, and who sends IPIs', () => {
+    const alone = { cpus: 1, patcher: 'task', chunk: 'qword', offset: 8 } as const;
+    expect(verdict('store', 'after-update', { environment: 'user', ...alone })).toBe('holds');
+    expect(verdict('store', 'after-update', { environment: 'user', ...alone }, notSerialising('caller'))).toBe('fails');
+    // A signal's handler begins serialised; an interrupt's does not.
+    expect(verdict('store', 'after-update', { contexts: ['task', 'irq'], ...alone })).toBe('holds');
+    expect(verdict('store', 'after-update', { contexts: ['task', 'irq'], ...alone }, notSerialising('caller'))).toBe('fails');
+  });
+
   it('an IPI and membarrier do', () => {
     expect(verdict('int3-gap', 'torn', {})).toBe('holds');
     expect(verdict('int3-gap', 'torn', {}, notSerialising('ipi'))).toBe('fails');

@@ -4,13 +4,14 @@
 
 import { invariant } from '../../base/invariant.js';
 import type { Core } from '../../machine/sim/core.js';
-import { Model, REQUEST, type ModelOptions } from '../../machine/sim/model.js';
+import { Model, type ModelOptions } from '../../machine/sim/model.js';
 import { compile, type Op } from '../../machine/sim/patcher.js';
 import type { Write } from '../../machine/sim/memory.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
 import { Scene, type Environment, type Events, type SceneHandler, type SceneProgram, type SiteShape } from '../../machine/sim/scene.js';
 import type { Chunk, FetchLevel, StoreWidth } from '../../machine/sim/text.js';
 import type { Step } from '../../plan/protocol.js';
+import { CPUS, expand } from '../expand.js';
 
 /** A program that CPUs run while the patcher takes some steps. */
 export interface Litmus {
@@ -29,6 +30,8 @@ export interface Litmus {
   /** NMIs nest on stacks of their own instead of being marked. */
   readonly nmiRaw?: boolean;
   readonly cpus?: number;
+  /** Tasks more than CPUs; they are preempted for each other. */
+  readonly waiting?: number;
   /** The outcome in a core that is done. */
   readonly read: (core: Core) => string;
 }
@@ -66,7 +69,6 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     order: 'sorted',
     spin: false,
     foreign: false,
-    counted: false,
     offset: litmus.offset,
     rules,
     program: litmus.program,
@@ -80,7 +82,7 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
   return search(new Model(scene, ops, options), litmus);
 }
 
-function search(model: Model, { cpus = 1, read }: Litmus): string[] {
+function search(model: Model, { cpus = 1, waiting = 0, read }: Litmus): string[] {
   const found = new Set<string>();
   const seen = new Set<string>();
   const queue: Int32Array[] = [];
@@ -91,31 +93,20 @@ function search(model: Model, { cpus = 1, read }: Litmus): string[] {
     seen.add(key);
     queue.push(state);
   };
-  visit(model.initial(cpus, 0));
+  const next = new Int32Array(CPUS + cpus + waiting);
+  visit(model.initial(cpus, waiting));
   for (let state = queue.pop(); state !== undefined; state = queue.pop()) {
-    const [patcher, environment, ...running] = state as unknown as [number, number, ...number[]];
-    for (const [i, cpu] of running.entries()) {
-      for (const move of model.moves(cpu, environment)) {
-        invariant(move.unknown === null, `a litmus program keeps to what the simulator knows: ${move.unknown}`);
-        const [bad] = move.bad;
-        if (bad !== undefined && move.cpu < 0) {
-          found.add(`${bad.property}: ${bad.text}`);
-          continue;
-        }
-        visit(state.map((id, at) => (at === 1 ? move.environment : at === 2 + i ? move.cpu : id)));
-      }
-    }
-    const asked = running.some((cpu) => model.requestOf(cpu) !== REQUEST.none);
-    for (const move of model.patcherMoves(patcher, environment)) {
-      if (move.answered && asked) continue;
-      visit(Int32Array.from([move.patcher, move.environment, ...running.map((cpu) => (move.broadcast < 0 ? cpu : model.broadcast(move.broadcast, cpu)))]));
-    }
-    if (running.every((cpu) => model.nodeOf(cpu).done)) {
-      found.add(running.map((cpu) => {
-        model.core.load(model.nodeOf(cpu).id);
-        return read(model.core);
-      }).join(' | '));
-    }
+    expand(model, { cpus, waiting, sorted: false }, false, state, 0, next, {
+      moved: () => visit(next.slice()),
+      broken: ([bad], _, __, over) => over && bad !== undefined && found.add(`${bad.property}: ${bad.text}`),
+      unknown: (text) => invariant(false, `a litmus program keeps to what the simulator knows: ${text}`),
+    });
+    const tasks = [...state.subarray(CPUS)];
+    if (!tasks.every((task) => model.isDone(task))) continue;
+    found.add(tasks.map((task) => {
+      model.core.load(model.nodeOf(task).id);
+      return read(model.core);
+    }).join(' | '));
   }
   return [...found].sort();
 }

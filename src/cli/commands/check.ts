@@ -29,6 +29,7 @@ export interface Flags {
   readonly dropSync?: number;
   readonly tso?: 'on' | 'off';
   readonly entry?: RunReport['entry'];
+  readonly patcher?: RunReport['patcher'];
   readonly shadowStack: boolean;
   readonly property?: readonly string[];
   readonly reduce?: RunReport['reduce'];
@@ -76,12 +77,12 @@ function propertiesOf(words: readonly string[]): PropertyName[] {
 }
 
 function optionsOf(flags: Flags): CheckOptions {
-  const { env, context, dropSync, tso, shadowStack, fetch, chunk, store, cpus, tasks, passes, updates, site, entry, reduce, statesMax, secondsMax } = flags;
+  const { env, context, dropSync, tso, shadowStack, fetch, chunk, store, cpus, tasks, passes, updates, site, entry, patcher, reduce, statesMax, secondsMax } = flags;
   const contexts = context?.split(',').map((word) => {
     if (!(CONTEXT_NAMES as readonly string[]).includes(word)) throw new Fault('bad-usage', `unknown context ${word}`, { hint: didYouMean(word, CONTEXT_NAMES) ?? `one of ${CONTEXT_NAMES.join(', ')}` });
     return word as ContextName;
   });
-  const given = { environment: env, contexts, dropSync, tso: tso === undefined ? undefined : tso === 'on', fetch, chunk, store, cpus, tasks, passes, updates, site, entry, reduce, statesMax, secondsMax };
+  const given = { environment: env, contexts, dropSync, tso: tso === undefined ? undefined : tso === 'on', fetch, chunk, store, cpus, tasks, passes, updates, site, entry, patcher, reduce, statesMax, secondsMax };
   return { ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as CheckOptions), shadowStack };
 }
 
@@ -92,6 +93,7 @@ function settings(run: RunReport): string {
     run.environment, `contexts ${run.contexts.join(',')}`, `fetch ${run.fetch} by ${run.chunk}`, `stores by ${run.store}`, `TSO ${run.tso ? 'on' : 'off'}`, `site ${run.site}`,
     `${run.cpus} CPUs`, `${run.passes} passes`, `${run.updates} update${run.updates === 1 ? '' : 's'}`,
     ...(run.dropSync === null ? [] : [`without sync ${run.dropSync}`]), ...(run.shadowStack ? ['shadow stacks'] : []), ...(run.environment === 'kernel' ? [`entry ${run.entry}`] : []),
+    ...(run.patcher === 'task' ? ['the patcher a task on one of them'] : []),
   ].join(', ');
 }
 
@@ -148,7 +150,7 @@ function printMatrix(context: Context, { runs }: CheckReport): void {
 
 const order = (run: RunReport): string => `${run.environment} ${titleOf(run)} ${run.contexts.length} ${run.fetch} ${run.chunk} ${run.updates}`;
 const extras = (run: RunReport): string =>
-  [run.site === 'call' ? '' : run.site, run.dropSync === null ? '' : `-sync${run.dropSync}`, run.shadowStack ? 'shstk' : '', run.entry === '2019' ? '2019' : '', run.store === 'line' ? '' : run.store, run.tso ? '' : 'no-tso'].filter((word) => word !== '').join(' ');
+  [run.site === 'call' ? '' : run.site, run.dropSync === null ? '' : `-sync${run.dropSync}`, run.shadowStack ? 'shstk' : '', run.entry === '2019' ? '2019' : '', run.store === 'line' ? '' : run.store, run.tso ? '' : 'no-tso', run.patcher === 'task' ? 'task' : ''].filter((word) => word !== '').join(' ');
 
 function showPath(context: Context, flags: Flags, token: string): number {
   const path = replayToken(token);

@@ -30,8 +30,7 @@ export interface Context {
 export type Note =
   | { readonly note: 'open' | 'begin' | 'serialise'; readonly level: number }
   | { readonly note: 'enter'; readonly level: number; readonly target: number }
-  | { readonly note: 'close'; readonly level: number; readonly ran: 'null' | 'ret0' | 'target' }
-  | { readonly note: 'drop'; readonly level: number };
+  | { readonly note: 'close'; readonly level: number; readonly ran: 'null' | 'ret0' | 'target' };
 
 export interface Bad {
   readonly property: string;
@@ -49,7 +48,7 @@ export class Crash extends Error {
 /** The simulator does not know what a real CPU would do: ends the run. */
 export class Unknown extends Error {}
 
-export const BIT = { nmiBlocked: 1, shadow: 2, repeat: 4, stopped: 8, done: 16, trapped: 32, asyncBlocked: 64, trapBlocked: 128, unserialised: 256, held: 512 } as const;
+export const BIT = { nmiBlocked: 1, shadow: 2, repeat: 4, stopped: 8, done: 16, trapped: 32, asyncBlocked: 64, trapBlocked: 128, unserialised: 256, held: 512, patching: 1024 } as const;
 export type CoreBit = keyof typeof BIT;
 
 /** What an event may do to the core that it interrupts. */

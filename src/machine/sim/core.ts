@@ -24,7 +24,7 @@ import type { Scene } from './scene.js';
 import { SIGFRAME } from './sigframe.js';
 
 /** Why a macro-step ended where it did, that is, what the next one must do first. */
-export const STOPS = ['fetch', 'retire', 'load', 'text', 'store', 'local', 'enter', 'step', 'done', 'dead'] as const;
+export const STOPS = ['fetch', 'retire', 'load', 'text', 'store', 'local', 'enter', 'step', 'patcher', 'done', 'dead'] as const;
 export type Stop = (typeof STOPS)[number];
 
 /** What the first action of a macro-step needs from outside. */
@@ -37,6 +37,8 @@ export interface Outcome {
   readonly next: number;
   readonly notes: readonly Note[];
   readonly writes: readonly Write[];
+  /** Stores to text that is patched, each at one instant. */
+  readonly stores: readonly TextStore[];
   readonly bad: readonly Bad[];
   /** Set when the simulator met what it does not know: the run ends without a verdict. */
   readonly unknown: string | null;
@@ -53,6 +55,8 @@ export interface Node {
   /** Has acknowledged and has yet to serialise. */
   readonly unserialised: boolean;
   readonly done: boolean;
+  /** The task is the patcher, whatever interrupts it; its steps are taken while it stands at `patcher`. */
+  readonly patching: boolean;
   /** Held by a stop request: only an event that cannot be masked runs here. */
   readonly waiting: boolean;
   /** In a context of its own kind: bounds on nesting. */
@@ -63,6 +67,11 @@ export interface Node {
   readonly depth: number;
   readonly rip: Addr;
   readonly context: ContextKind;
+}
+
+export interface TextStore {
+  readonly at: Addr;
+  readonly bytes: readonly number[];
 }
 
 class Visible extends Error {
@@ -120,6 +129,7 @@ export class Core implements Port, Interrupted {
   buffer: Write[] = [];
   notes: Note[] = [];
   writes: Write[] = [];
+  stores: TextStore[] = [];
   bad: Bad[] = [];
 
   readonly images = new WordTable();
@@ -304,6 +314,7 @@ export class Core implements Port, Interrupted {
       length,
       interruptible: kernel ? this.on && !this.is('shadow') && !this.is('stopped') : this.scene.rules.barrierPassesHandlers || !(this.is('trapped') || this.contexts.some(({ kind }) => CONTEXTS[kind] === 'trap')),
       unserialised: this.is('unserialised'),
+      patching: this.is('patching'),
       waiting: this.is('stopped') && this.contexts.length === 1,
       done: this.is('done'),
       inside: new Set(this.contexts.map(({ kind }) => CONTEXTS[kind] as string)),
@@ -396,6 +407,14 @@ export class Core implements Port, Interrupted {
         this.drain();
         this.writes.push({ word, value });
       }
+      return;
+    }
+    if (this.scene.isPatchable(at, size)) {
+      // A handler writes text through an alias, as the patcher does; a buffered store is of no use to it.
+      if (!this.#locked) throw new Unknown(`a plain store to patched text at ${hex(at)}`);
+      this.#see('store', 0, size);
+      this.drain();
+      this.stores.push({ at, bytes: Array.from({ length: size }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn)) });
       return;
     }
     throw new Crash('stack', `a store to ${at.toString(16)}, where nothing may be stored`);
@@ -621,7 +640,7 @@ export class Core implements Port, Interrupted {
     const node = this.node(id);
     const [oldest, ...rest] = this.buffer;
     this.buffer = rest;
-    return { next: this.save(node.stop, node.at, node.length), notes: [], writes: oldest === undefined ? [] : [oldest], bad: [], unknown: null };
+    return { next: this.save(node.stop, node.at, node.length), notes: [], writes: oldest === undefined ? [] : [oldest], stores: [], bad: [], unknown: null };
   }
 
   /**
@@ -686,6 +705,7 @@ export class Core implements Port, Interrupted {
   #outcome(run: () => number): Outcome {
     this.notes = [];
     this.writes = [];
+    this.stores = [];
     this.bad = [];
     let next = -1;
     let unknown: string | null = null;
@@ -696,7 +716,7 @@ export class Core implements Port, Interrupted {
       else if (error instanceof Unknown) unknown = error.message;
       else throw error;
     }
-    return { next, notes: this.notes, writes: this.writes, bad: this.bad, unknown };
+    return { next, notes: this.notes, writes: this.writes, stores: this.stores, bad: this.bad, unknown };
   }
 
   /** Until the next visible action; `first` tells that the next action is allowed to be visible. */
@@ -709,6 +729,7 @@ export class Core implements Port, Interrupted {
       if (this.bad.some(({ property }) => !SOFT.has(property))) return this.save('dead', 0, 0);
       if (cpu.rip === scene.done) this.put('done', true);
       if (this.is('done')) return this.save('done', 0, 0);
+      if (cpu.rip === scene.patcher) return this.save('patcher', 0, 0);
       if (this.is('stopped') && this.contexts.length === 1) return this.save('local', 0, 0);
       if (this.is('trapped')) {
         if (!first && this.grain.plain) return this.save('step', 0, 0);

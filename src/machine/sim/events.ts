@@ -9,7 +9,7 @@ import { FLAG, SELECTOR } from './cpu.js';
 import { CONTEXTS, Crash, Unknown, type ContextKind, type Interrupted } from './context.js';
 import { PERCPU } from '../../trap/kernel.js';
 
-export const EVENTS = ['irq', 'nmi', 'mc', 'db', 'signal', 'ipi', 'serialise', 'stop', 'release', 'release-serialise'] as const;
+export const EVENTS = ['irq', 'nmi', 'mc', 'db', 'signal', 'ipi', 'serialise', 'stop', 'release', 'release-serialise', 'pass'] as const;
 export type Event = (typeof EVENTS)[number];
 
 const kindOf = (kind: ContextKind): number => CONTEXTS.indexOf(kind);
@@ -33,12 +33,18 @@ export function deliver(core: Interrupted, event: Event): boolean {
       core.notes.push({ note: 'serialise', level: 0 });
       return true;
     case 'stop':
-      core.put('stopped', true);
+      // Whoever stops the others has interrupts off like them (stop_machine.c, multi_cpu_stop).
+      if (core.is('patching')) maskInterrupts(core, true);
+      else core.put('stopped', true);
       return true;
     case 'release':
     case 'release-serialise':
-      core.put('stopped', false);
+      if (core.is('patching')) maskInterrupts(core, false);
+      else core.put('stopped', false);
       if (event === 'release-serialise') core.notes.push({ note: 'serialise', level: 0 });
+      return true;
+    case 'pass':
+      core.rip = scene.ownPass;
       return true;
     case 'irq':
       if (!core.on || core.is('stopped')) return false;
@@ -56,6 +62,11 @@ export function deliver(core: Interrupted, event: Event): boolean {
       signal(core, 'signal', scene.gates.signal);
       return true;
   }
+}
+
+function maskInterrupts(core: Interrupted, off: boolean): void {
+  core.cpu.flags = off ? core.cpu.flags & ~FLAG.if : core.cpu.flags | FLAG.if;
+  core.write(core.scene.gsBase + PERCPU.lockdep, 8, off ? 0n : 1n);
 }
 
 /**

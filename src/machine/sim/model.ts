@@ -9,7 +9,7 @@
 
 import { invariant } from '../../base/invariant.js';
 import type { Bad, Note } from './context.js';
-import { Core, SOFT, type Grain, type Input, type Node, type Outcome } from './core.js';
+import { Core, SOFT, type Grain, type Input, type Node, type Outcome, type TextStore } from './core.js';
 import type { Event } from './events.js';
 import type { Write } from './memory.js';
 import { ValueTable, WordTable } from './intern.js';
@@ -21,6 +21,8 @@ import { Text, type Chunk, type FetchLevel, type Partial } from './text.js';
 export interface Move {
   readonly cpu: number;
   readonly environment: number;
+  /** What its store to text is for every CPU, itself included; -1 for none. */
+  readonly broadcast: number;
   readonly bad: readonly Bad[];
   readonly unknown: string | null;
   readonly label: MoveLabel;
@@ -56,7 +58,8 @@ interface Env {
   readonly dbs: number;
 }
 
-type Broadcast = { readonly kind: 'commit'; readonly op: number } | { readonly kind: 'request'; readonly what: number } | { readonly kind: 'barrier' } | { readonly kind: 'current'; readonly mask: number } | { readonly kind: 'release'; readonly serialise: boolean };
+/** What the patcher does to all CPUs, its own among them where it has one. */
+type Broadcast = { readonly kind: 'commit'; readonly store: TextStore } | { readonly kind: 'request'; readonly what: number } | { readonly kind: 'barrier' | 'self' | 'pass' } | { readonly kind: 'current'; readonly mask: number } | { readonly kind: 'release'; readonly serialise: boolean };
 
 /** What a CPU has been asked for and not answered. */
 export const REQUEST = { none: 0, ipi: 1, stop: 2, /** A task that is on no CPU. */ off: 3 } as const;
@@ -70,6 +73,8 @@ export interface ModelOptions {
   readonly fetch: FetchLevel;
   readonly chunk: Chunk;
   readonly grain: Grain;
+  /** The patcher is a task on one of the CPUs, where what interrupts that CPU interrupts it; else it is beside them. */
+  readonly hosted?: boolean;
   readonly nmis: number;
   readonly mcs: number;
   readonly dbs: number;
@@ -91,7 +96,7 @@ export class Model {
   cpusWrite = false;
   readonly #cpus = new WordTable();
   readonly #patchers = new WordTable();
-  /** Program counter and store buffer of one updater. */
+  /** Program counter, retries and store buffer of one updater. */
   readonly #updaters = new WordTable();
   /** Which operations are whose. */
   readonly #ranges: readonly { readonly from: number; readonly to: number }[];
@@ -117,6 +122,10 @@ export class Model {
     const written = new Set(ops.flatMap((op) => (op.op === 'store' ? op.bytes.map((_, i) => op.at + i) : [])));
     this.text = new Text(options.fetch, options.chunk, bytes.filter(({ at }) => written.has(at)), scene.rules);
     this.#partials.intern([]);
+  }
+
+  get hosted(): boolean {
+    return this.options.hosted ?? false;
   }
 
   get parts(): { readonly images: number; readonly cpus: number; readonly environments: number; readonly instructions: number } {
@@ -156,11 +165,24 @@ export class Model {
     });
     const cpu = this.#cpu(node, this.text.initial(), REQUEST.none, 0, []);
     const area = scene.regions.find(({ kind }) => kind === 'percpu');
+    const host = this.options.hosted ? this.#host(node) : null;
     core.load(node);
     if (area !== undefined) for (let w = area.first; w < area.first + area.bytes / 8; w++) if (w !== scene.lockdepWord) core.mem[w] = 0n;
     const task = this.#cpu(core.begin(), 0, REQUEST.off, 0, []);
-    const patcher = this.#patchers.intern(Uint32Array.from(this.#ranges, ({ from }) => this.#updaters.intern(Uint32Array.from([from]))));
-    return Int32Array.from([patcher, env, ...Array.from({ length: cpus }, () => cpu), ...Array.from({ length: waiting }, () => task)]);
+    const patcher = this.#patchers.intern(Uint32Array.from(this.#ranges, ({ from }) => this.#updaters.intern(Uint32Array.from([from, 0]))));
+    const running = Array.from({ length: cpus }, () => cpu);
+    if (host !== null) running[0] = host;
+    return Int32Array.from([patcher, env, ...running, ...Array.from({ length: waiting }, () => task)]);
+  }
+
+  /** A CPU whose task is the patcher. */
+  #host(node: number): number {
+    const { core, scene } = this;
+    invariant(!Number.isNaN(scene.patcher), 'the program has a task that patches');
+    core.load(node);
+    core.rip = scene.patcher;
+    core.put('patching', true);
+    return this.#cpu(core.begin(), this.text.initial(), REQUEST.none, 0, []);
   }
 
   #cpu(node: number, view: number, request: number, partial: number, windows: readonly number[]): number {
@@ -192,9 +214,18 @@ export class Model {
     const node = this.nodeOf(cpu);
     return node.stop === 'local' && !node.waiting && !node.interruptible && !this.scene.events.preempt;
   }
+  /** Nothing is left to do there but to be interrupted. */
+  isDone(cpu: number): boolean {
+    const { done, stop } = this.nodeOf(cpu);
+    return done || stop === 'patcher';
+  }
+  /** Stores that no other CPU sees yet. */
+  patcherBuffers(patcher: number): boolean {
+    return [...this.#patchers.get(patcher)].some((updater) => this.#updaters.get(updater).length > 2);
+  }
   patcherDone(patcher: number): boolean {
     return [...this.#patchers.get(patcher)].every((updater, k) => {
-      const [pc, ...buffer] = this.#updaters.get(updater);
+      const [pc, , ...buffer] = this.#updaters.get(updater);
       return pc === this.#ranges[k]?.to && buffer.length === 0;
     });
   }
@@ -225,7 +256,7 @@ export class Model {
       switch (node.stop) {
         case 'fetch':
           this.#fetch(node, view, partial, run, (next) => {
-            moves.push({ cpu: this.#cpu(id, view, request, next, windows), environment, bad: [], unknown: null, label: { kind: 'run', stop: 'piece', at: node.rip, bytes: null, value: null } });
+            moves.push({ cpu: this.#cpu(id, view, request, next, windows), environment, broadcast: -1, bad: [], unknown: null, label: { kind: 'run', stop: 'piece', at: node.rip, bytes: null, value: null } });
           });
           break;
         case 'load': {
@@ -239,6 +270,8 @@ export class Model {
           run({ value }, `v${value}`);
           break;
         }
+        case 'patcher':
+          break;
         default: {
           // Cut at every instruction, a stop does not yet know what its instruction will ask for.
           const next = this.#advance(id, {}, '').next;
@@ -306,7 +339,7 @@ export class Model {
     const [node, view, request, , ...windows] = this.#cpus.get(cpu) as unknown as [number, number, number, number, ...number[]];
     const [other, , , , ...others] = this.#cpus.get(task) as unknown as [number, number, number, number, ...number[]];
     const nodes = this.core.node(node).buffered > 0 ? null : this.core.swap(node, other);
-    swapped = nodes === null ? null : { cpu: this.#cpu(nodes.on, this.text.serialise(view), request, 0, others), task: this.#cpu(nodes.off, 0, REQUEST.off, 0, windows) };
+    swapped = nodes === null ? null : { cpu: this.#cpu(nodes.on, this.scene.rules.serialising.has('switch') ? this.text.serialise(view) : view, request, 0, others), task: this.#cpu(nodes.off, 0, REQUEST.off, 0, windows) };
     this.#swaps.set(key, swapped);
     return swapped;
   }
@@ -354,12 +387,15 @@ export class Model {
     const bad = [...outcome.bad];
     if (before.strict) bad.push({ property: 'torn', text: 'bytes that changed since this CPU serialised are executed' });
     for (const note of outcome.notes) view = this.#note(note, view, windows, env, bad);
-    if (outcome.writes.length > 0) this.cpusWrite = true;
+    if (outcome.writes.length + outcome.stores.length > 0) this.cpusWrite = true;
+    invariant(outcome.stores.length <= 1, 'an instruction stores to text once');
+    const [store] = outcome.stores;
     if (outcome.writes.length > 0) env = { ...env, data: written(env.data, outcome.writes) };
     const dead = outcome.next < 0 || bad.some(({ property }) => !SOFT.has(property));
     return {
       cpu: dead ? -1 : this.#cpu(outcome.next, view, before.cpu.request, before.cpu.partial, windows),
       environment: env === before.env ? before.environment : this.#envs.intern(env),
+      broadcast: store === undefined ? -1 : this.#broadcasts.intern({ kind: 'commit', store }),
       bad,
       unknown: outcome.unknown,
       label,
@@ -417,15 +453,15 @@ export class Model {
 
   /** The moves of the kth updater; the others stay where they are. */
   #updaterMoves(updater: number, k: number, patcher: number, environment: number): readonly PatcherMove[] {
-    const [pc, ...buffer] = this.#updaters.get(updater) as unknown as [number, ...number[]];
-    const at = (next: number, left: readonly number[]): number => this.#patchers.intern(this.#patchers.get(patcher).with(k, this.#updaters.intern(Uint32Array.from([next, ...left]))));
+    const [pc, retries, ...buffer] = this.#updaters.get(updater) as unknown as [number, number, ...number[]];
+    const at = (next: number, left: readonly number[], again: number = retries): number => this.#patchers.intern(this.#patchers.get(patcher).with(k, this.#updaters.intern(Uint32Array.from([next, again, ...left]))));
     const env = this.#envs.get(environment);
     const moves: PatcherMove[] = [];
     const first = buffer[0];
     // TSO: stores reach memory in order, each at any time (SDM volume 3, 9.2.2).
     for (const oldest of this.scene.rules.storesInOrder ? buffer.slice(0, 1) : buffer) {
-      const op = this.ops[oldest] as Op;
-      moves.push({ patcher: at(pc, buffer.filter((each) => each !== oldest)), ...this.#commit(op, oldest, env), answered: false, op, flush: true, silent: false });
+      const op = this.ops[oldest] as Op & { op: 'store' | 'write' };
+      moves.push({ patcher: at(pc, buffer.filter((each) => each !== oldest)), ...this.#commit(op, env), answered: false, op, flush: true, silent: false });
     }
     const op = pc === this.#ranges[k]?.to ? undefined : this.ops[pc];
     if (op === undefined) return moves;
@@ -444,7 +480,7 @@ export class Model {
       case 'write':
         if (this.scene.tso && !(op.op === 'store' && op.locked)) moves.push({ patcher: at(pc + 1, [...buffer, pc]), environment, broadcast: -1, answered: false, op, flush: false, silent: true });
         // A LOCKed store waits for the buffer to drain and reaches memory at once.
-        else if (first === undefined) moves.push({ patcher: at(pc + 1, []), ...this.#commit(op, pc, env), answered: false, op, flush: false, silent: false });
+        else if (first === undefined) moves.push({ patcher: at(pc + 1, []), ...this.#commit(op, env), answered: false, op, flush: false, silent: false });
         break;
       case 'current':
         moves.push({ patcher: at(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: env.current | (1 << op.target), replaced: env.replaced & ~(1 << op.target), underway: env.underway | (1 << op.target) }), broadcast: this.#broadcasts.intern({ kind: 'current', mask: 1 << op.target }), answered: false, op, flush: false, silent: false });
@@ -453,7 +489,27 @@ export class Model {
         // What another updater has published and not finished stays current.
         const underway = env.underway & ~(1 << op.target);
         const now = (1 << op.target) | underway;
-        moves.push({ patcher: at(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: now, replaced: (env.replaced | env.current) & ~now, underway }), broadcast: -1, answered: false, op, flush: false, silent: false });
+        moves.push({ patcher: at(pc + 1, buffer, 0), environment: this.#envs.intern({ ...env, current: now, replaced: (env.replaced | env.current) & ~now, underway }), broadcast: -1, answered: false, op, flush: false, silent: false });
+        break;
+      }
+      case 'await':
+        if (this.#word(op.word, env, buffer) === BigInt(op.is)) go();
+        break;
+      case 'retry': {
+        // Four bits count for each retry of an update; a new update begins without any.
+        const tried = (retries >>> (4 * op.slot)) & 15;
+        const next = this.#word(op.word, env, buffer) === BigInt(op.is) ? pc + 1 : tried < op.times ? op.to : (this.#ranges[k] as { to: number }).to;
+        const again = next === op.to ? retries + (1 << (4 * op.slot)) : retries;
+        moves.push({ patcher: at(next, buffer, again), environment, broadcast: -1, answered: false, op, flush: false, silent: false });
+        break;
+      }
+      case 'count':
+      case 'exchange': {
+        // LOCKed, so the buffer is empty first.
+        if (first !== undefined) break;
+        const value = BigInt(env.data[op.word] as string);
+        const changed = op.op === 'count' ? value + BigInt(op.by) : value === BigInt(op.from) ? BigInt(op.to) : value;
+        go({ env: { ...env, data: written(env.data, [{ word: op.word, value: BigInt.asUintN(64, changed) }]) } });
         break;
       }
       default:
@@ -465,15 +521,24 @@ export class Model {
         else if (op.op === 'send') go({ broadcast: { kind: 'request', what: REQUEST.ipi } });
         else if (op.op === 'stop') go({ broadcast: { kind: 'request', what: REQUEST.stop } });
         else if (op.op === 'wait' || op.op === 'stopped') go({ answered: true });
-        else if (op.op === 'barrier') go({ broadcast: { kind: 'barrier' } });
+        else if (op.op === 'barrier' || op.op === 'self' || op.op === 'pass') go({ broadcast: { kind: op.op } });
         else if (op.op === 'release') go({ broadcast: { kind: 'release', serialise: op.serialise } });
     }
     return moves;
   }
 
-  #commit(op: Op, number: number, env: Env): { environment: number; broadcast: number } {
+  /** A word of the shared data as its updater sees it, through the store buffer. */
+  #word(word: number, env: Env, buffer: readonly number[]): bigint {
+    for (const number of buffer.toReversed()) {
+      const op = this.ops[number] as Op;
+      if (op.op === 'write' && op.write.word === word) return op.write.value;
+    }
+    return BigInt(env.data[word] as string);
+  }
+
+  #commit(op: Op & { op: 'store' | 'write' }, env: Env): { environment: number; broadcast: number } {
     if (op.op === 'write') return { environment: this.#envs.intern({ ...env, data: written(env.data, [op.write]) }), broadcast: -1 };
-    return { environment: this.#envs.intern(env), broadcast: this.#broadcasts.intern({ kind: 'commit', op: number }) };
+    return { environment: this.#envs.intern(env), broadcast: this.#broadcasts.intern({ kind: 'commit', store: { at: op.at, bytes: op.bytes } }) };
   }
 
   /** A CPU after what the patcher did to all of them. */
@@ -486,33 +551,39 @@ export class Model {
     }
     const known = row[cpu] as number;
     if (known >= 0) return known;
-    const after = this.#broadcast(this.#broadcasts.get(id), cpu);
+    const after = this.#broadcast(id, cpu);
     return (row[cpu] = after);
   }
 
-  #broadcast(what: Broadcast, cpu: number): number {
+  #broadcast(id: number, cpu: number): number {
+    const what = this.#broadcasts.get(id);
     const [node, view, request, partial, ...windows] = this.#cpus.get(cpu) as unknown as [number, number, number, number, ...number[]];
     // A task on no CPU serialises at its switch-in; only the time that passes concerns it.
     if (request === REQUEST.off && what.kind !== 'current') return cpu;
+    const own = this.core.node(node).patching;
+    const { serialising } = this.scene.rules;
+    const delivered = (event: Event, serialises: boolean): number => {
+      const outcome = this.#deliver(node, event);
+      invariant(outcome !== null, `a CPU takes ${event} wherever it is`);
+      return this.#cpu(outcome.next, serialises ? this.text.serialise(view) : view, request, 0, windows);
+    };
     switch (what.kind) {
-      case 'commit': {
-        const op = this.ops[what.op] as Op & { op: 'store' };
-        return this.#cpu(node, this.text.commit(view, what.op, op.bytes.map((value, i) => ({ at: op.at + i, value }))), request, partial, windows);
-      }
+      case 'commit':
+        return this.#cpu(node, this.text.commit(view, id, what.store.bytes.map((value, i) => ({ at: what.store.at + i, value }))), request, partial, windows);
       case 'request':
-        return this.#cpu(node, view, what.what, partial, windows);
-      case 'barrier': {
-        const outcome = this.#deliver(node, 'ipi');
-        invariant(outcome !== null, 'a thread answers membarrier wherever it is');
-        return this.#cpu(outcome.next, this.scene.rules.serialising.has('barrier') ? this.text.serialise(view) : view, request, 0, windows);
-      }
+        // Nobody asks himself: the sender serialises by a step of its own, and stops by turning interrupts off.
+        if (!own) return this.#cpu(node, view, what.what, partial, windows);
+        return what.what === REQUEST.stop ? delivered('stop', false) : cpu;
+      case 'barrier':
+        return delivered('ipi', serialising.has(own ? 'caller' : 'barrier'));
+      case 'self':
+        return own ? delivered('ipi', serialising.has('caller')) : cpu;
+      case 'pass':
+        return own ? delivered('pass', false) : cpu;
       case 'current':
         return this.#cpu(node, view, request, partial, windows.map((window) => ((window & WINDOW.live) !== 0 ? window | (what.mask << WINDOW.since) : window)));
-      case 'release': {
-        const outcome = this.#deliver(node, what.serialise ? 'release-serialise' : 'release');
-        invariant(outcome !== null, 'a stopped CPU can be released');
-        return this.#cpu(outcome.next, what.serialise ? this.text.serialise(view) : view, request, 0, windows);
-      }
+      case 'release':
+        return delivered(what.serialise ? 'release-serialise' : 'release', what.serialise);
     }
   }
 }

@@ -3,6 +3,7 @@
 // the width of the configuration makes of it, a synchronisation is a request and a wait.
 
 import { Fault } from '../../base/fault.js';
+import { didYouMean } from '../../base/nearest.js';
 import { unreachable } from '../../base/invariant.js';
 import type { Step } from '../../plan/protocol.js';
 import { POKE } from '../../trap/kernel.js';
@@ -22,11 +23,19 @@ export type Op = Origin &
   (
     | { readonly op: 'store'; readonly at: number; readonly bytes: readonly number[]; readonly locked: boolean }
     | { readonly op: 'write'; readonly write: Write }
+    /** LOCKed, on a word of the shared data. */
+    | { readonly op: 'count'; readonly word: number; readonly by: number }
+    | { readonly op: 'exchange'; readonly word: number; readonly from: number; readonly to: number }
+    /** `retry` goes to another operation unless the word is that; it is the `slot`th of its update that does. */
+    | { readonly op: 'await'; readonly word: number; readonly is: number }
+    | { readonly op: 'retry'; readonly word: number; readonly is: number; readonly to: number; readonly times: number; readonly slot: number }
     /** The new target may be called from here. */
     | { readonly op: 'current'; readonly target: number }
     /** The update returns: the old target may not be called any more. */
     | { readonly op: 'return'; readonly target: number }
     | { readonly op: 'lock' | 'unlock' | 'send' | 'wait' | 'barrier' | 'stop' | 'stopped' }
+    /** Where the patcher is a task: it serialises its own CPU; it passes the site itself. */
+    | { readonly op: 'self' | 'pass' }
     | { readonly op: 'release'; readonly serialise: boolean }
   );
 
@@ -37,14 +46,18 @@ export interface PatcherOptions {
   readonly dropSync: number | null;
   /** Each update takes the updaters' lock (text_mutex) first. */
   readonly lock?: boolean;
+  /** The patcher is a task on a CPU. */
+  readonly hosted?: boolean;
 }
 
-export function compile(scene: Scene, { steps, store, dropSync, lock = false }: PatcherOptions): Op[] {
+export function compile(scene: Scene, { steps, store, dropSync, lock = false, hosted = false }: PatcherOptions): Op[] {
   const ops: Op[] = [];
   for (let update = 1; update < scene.sequence.length; update++) {
     let syncs = 0;
     let published = false;
     let planted: readonly number[] = [];
+    let retries = 0;
+    const begins: number[] = [];
     const text = (origin: Origin, at: number, bytes: readonly number[], locked: boolean) => {
       for (const part of split(at, bytes, STORES[store])) ops.push({ ...origin, op: 'store', ...part, locked });
     };
@@ -56,6 +69,7 @@ export function compile(scene: Scene, { steps, store, dropSync, lock = false }: 
     };
     steps.forEach((step, index) => {
       const origin: Origin = { step: index, update, why: step.why };
+      begins.push(ops.length);
       switch (step.do) {
         case 'publish':
           publication(origin);
@@ -74,7 +88,7 @@ export function compile(scene: Scene, { steps, store, dropSync, lock = false }: 
         case 'sync':
           if (++syncs === dropSync) break;
           if (scene.environment === 'user' && scene.rules.barrierPassesHandlers) ops.push({ ...origin, op: 'barrier' });
-          else ops.push({ ...origin, op: 'send' }, { ...origin, op: 'wait' });
+          else ops.push({ ...origin, op: 'send' }, ...(hosted ? [{ ...origin, op: 'self' } as const] : []), { ...origin, op: 'wait' });
           break;
         case 'stop':
           ops.push({ ...origin, op: 'stop' }, { ...origin, op: 'stopped' });
@@ -94,12 +108,17 @@ export function compile(scene: Scene, { steps, store, dropSync, lock = false }: 
           for (const { at, contents } of scene.sites) text(origin, at, (contents[update] as readonly number[]).slice(0, planted.length), false);
           break;
         case 'count':
-          ops.push({ ...origin, op: 'write', write: scene.counted(step.word, update) });
+          ops.push({ ...origin, op: 'count', word: word(scene, step.word, index), by: step.by });
           break;
         case 'await':
+          ops.push({ ...origin, op: 'await', word: word(scene, step.word, index), is: step.is });
+          break;
         case 'exchange':
+          ops.push({ ...origin, op: 'exchange', word: word(scene, step.word, index), from: step.from, to: step.to });
+          break;
         case 'retry':
-          throw new Fault('bad-protocol', `the simulated patcher cannot perform the step ${step.do}`, { at: `steps[${index}].do`, hint: 'it can publish, retire, store, plant, behind, unplant, count, sync, stop and release' });
+          ops.push({ ...origin, op: 'retry', word: word(scene, step.word, index), is: step.is, to: begins[step.to] as number, times: step.times, slot: retries++ });
+          break;
         default:
           unreachable(step);
       }
@@ -108,9 +127,17 @@ export function compile(scene: Scene, { steps, store, dropSync, lock = false }: 
     publication(origin);
     ops.push({ ...origin, op: 'return', target });
     if (lock) ops.push({ ...origin, op: 'unlock' });
+    if (hosted) ops.push({ step: -1, update, why: 'who has updated calls too', op: 'pass' });
   }
   if (scene.options.spin) ops.push({ step: -1, update: scene.sequence.length - 1, why: "the updater's lock is free again", op: 'write', write: { word: POKE.lock / 8, value: 0n } });
   return ops;
+}
+
+function word(scene: Scene, name: string, index: number): number {
+  const found = scene.word(name);
+  if (found !== null) return found;
+  const known = Object.keys(scene.options.handler?.words ?? {});
+  throw new Fault('bad-protocol', `its handler shares no word ${name}`, { at: `steps[${index}].word`, hint: known.length === 0 ? 'it shares none' : (didYouMean(name, known) ?? `one of ${known.join(', ')}`) });
 }
 
 /** Where only the displacement changes, `exchange` is one plain store: there is no neighbour's byte to lose (machine/process/sweep.ts). */

@@ -3,14 +3,15 @@
 // changes, which shows that the rule is in force. Verdicts are given under `RULES`.
 
 /** What moves all marks of a CPU to the newest. */
-export type Serialising = 'instruction' | 'iret' | 'delivery' | 'interrupt' | 'sigreturn' | 'ipi' | 'barrier';
+export type Serialising = 'instruction' | 'iret' | 'delivery' | 'interrupt' | 'sigreturn' | 'ipi' | 'barrier' | 'caller' | 'switch';
 /** What empties a store buffer. `sync` is the patcher's. */
 export type Draining = 'event' | 'fence' | 'locked' | 'serialise' | 'sync';
 
 export interface Rules {
   /**
    * `instruction`: CPUID, SERIALIZE, MOV to CR; `iret`: the way out of an event (SDM volume 3, 9.3 for both). `delivery`: the
-   * kernel leaves for a signal handler by IRET. Not among them: `interrupt`, the way into an event;
+   * kernel leaves for a signal handler by IRET. `caller`: whoever synchronises the others serialises itself too (membarrier since Linux
+   * 5.11). `switch`: a task that was on no CPU does when it is switched in. Not among them: `interrupt`, the way into an event;
    * `sigreturn`, which may leave by SYSRET.
    */
   readonly serialising: ReadonlySet<Serialising>;
@@ -42,7 +43,7 @@ export interface Rules {
 }
 
 export const RULES: Rules = {
-  serialising: new Set<Serialising>(['instruction', 'iret', 'delivery', 'ipi', 'barrier']),
+  serialising: new Set<Serialising>(['instruction', 'iret', 'delivery', 'ipi', 'barrier', 'caller', 'switch']),
   draining: new Set<Draining>(['event', 'fence', 'locked', 'serialise', 'sync']),
   storesInOrder: true,
   discard: true,

@@ -7,9 +7,8 @@ import type { Addr } from '../../base/addr.js';
 import { bitsFromAddr } from '../../base/addr.js';
 import { invariant } from '../../base/invariant.js';
 import { assemble, bytes, cfa, gs, label, mem, mem32, place, rip, type CfaRule, type Program } from '../../trap/assembler.js';
-import { ENTRY, IF, PERCPU, POKE } from '../../trap/kernel.js';
+import { ENTRY, FRAME, IF, PERCPU, POKE } from '../../trap/kernel.js';
 import { DATA, RECORD, TABLE, SLOT, emulationWord, slotWord, type Emulation } from '../../trap/registry.js';
-import { VERSION } from '../../trap/retire.js';
 import { retpoline } from '../../trap/retpoline.js';
 import { SITE_FORMS, emit } from '../../x86/forms.js';
 import { decode } from '../../x86/isa/decode.js';
@@ -54,7 +53,7 @@ export interface SceneOptions {
   readonly order: 'sorted' | 'unsorted' | 'duplicate';
   /** How the task treats IF: a spin with IF clear on the updater's lock is what B25 of the facts describes. */
   readonly spin: boolean;
-  /** The program has an int3 of its own, which belongs to the handler before ours (a process only). */
+  /** The program has an int3 of its own, which belongs to the handler before ours, or to the kernel's notifiers behind it. */
   readonly foreign: boolean;
   /** Offset of the site in its cache line. */
   readonly offset: number;
@@ -63,18 +62,20 @@ export interface SceneOptions {
   readonly program: SceneProgram | null;
   /** Bytes other than old, new and int3 that the protocol stores as an instruction of its own. */
   readonly planted: readonly (readonly number[])[];
-  /** A version word moves with every update. */
-  readonly counted: boolean;
 }
 
 export interface SceneHandler {
   /** Labels `entry` and `leave` as kernel.ts says; a SIGTRAP handler begins at its first byte. */
   readonly program: Program;
+  /** In the kernel: how a trap ends that was another's (kernel.ts). */
+  readonly resume: Program | null;
   readonly tables: 'poke' | 'registry';
   /** GS offsets of its stashes. */
   readonly stash: readonly number[];
-  /** Words of the POKE table that `publish` fills for the site. */
-  readonly globals: readonly { readonly offset: number; readonly holds: 'target' | 'end' }[];
+  /** Words of the POKE table that `publish` fills for the first site: `bytes` are its new ones, with the first old one above them. */
+  readonly globals: readonly { readonly offset: number; readonly holds: 'target' | 'end' | 'bytes' }[];
+  /** Offsets of words that it shares with the steps of a protocol, by the names that those use. Zero at first. */
+  readonly words: Readonly<Record<string, number>>;
   /** What the entry code of every event counts for it. */
   readonly counts: 'nmi' | 'level' | null;
 }
@@ -143,8 +144,13 @@ export class Scene {
   readonly #labels = new Map<string, Addr>();
   readonly #probes = new Set<Addr>();
   readonly done: Addr;
+  /** Where the task that patches stands between its steps, and where its own pass begins. */
+  readonly patcher: Addr;
+  readonly ownPass: Addr;
   readonly #bottom: readonly [Addr, Addr];
+  /** Where traps go that the handler does not claim; where those end that nobody claims. */
   readonly #unclaimed: Addr;
+  readonly #stray: Addr;
   #retpoline: readonly [Addr, Addr] = [0, 0];
   readonly #nmiTail: readonly [Addr, Addr];
   readonly #tables: Tables;
@@ -206,11 +212,16 @@ export class Scene {
 
     const g = names.at(-1) as string;
     const counts = options.handler?.counts ?? null;
-    const program = this.#add('program', text + 0x1000, options.program?.program ?? (kernel ? kernelProgram(counts, g, options.spin) : userProgram(g, options.foreign)), { ...Object.fromEntries(this.#labels), table: this.#space.data, unclaimed: text + UNCLAIMED }, []);
+    const program = this.#add('program', text + 0x1000, options.program?.program ?? (kernel ? kernelProgram(counts, g, options) : userProgram(g, options)), { ...Object.fromEntries(this.#labels), table: this.#space.data, stray: text + UNCLAIMED }, []);
     for (const name of ['probe', 'irq.probe']) if (program.has(name)) this.#probes.add(program.get(name) as Addr);
-    this.#unclaimed = this.#add('unclaimed', text + UNCLAIMED, [label('unclaimed'), ['ud2']], {}, [{ from: 0, to: 2 }]).get('unclaimed') as Addr;
+    const foreign = program.get('foreign') ?? null;
+    const unclaimed = this.#add('unclaimed', text + UNCLAIMED, unclaimedCode(foreign === null ? null : (options.handler?.resume ?? null)), { foreign: foreign ?? 0 }, [{ from: 0, to: 0x100 }]);
+    this.#stray = unclaimed.get('stray') as Addr;
+    this.#unclaimed = unclaimed.get('unclaimed') as Addr;
     this.#nmiTail = [program.get('nmi.tail') ?? 0, program.get('nmi.end') ?? 0];
     this.done = program.get('done') as Addr;
+    this.patcher = program.get('patcher') ?? NaN;
+    this.ownPass = program.get('patcher.pass') ?? NaN;
     this.#bottom = [program.get('task') as Addr, program.get('bottom') as Addr];
     this.restorer = program.get('restorer') ?? NaN;
 
@@ -248,7 +259,8 @@ export class Scene {
     const { initial, sink, targets } = this.#tables;
     const mutable = new Set<number>();
     for (let update = 1; update <= options.updates; update++) for (const { word } of this.publish(update)) mutable.add(word);
-    for (const { word } of [...(options.tornDown ? this.retire() : []), ...(options.counted ? [this.counted('version', 1)] : [])]) mutable.add(word);
+    for (const { word } of options.tornDown ? this.retire() : []) mutable.add(word);
+    for (const offset of Object.values(options.handler?.words ?? {})) mutable.add(offset / 8);
     for (const word of options.program?.words ?? []) mutable.add(word);
     if (options.spin) mutable.add(POKE.lock / 8);
     this.shared = { at: this.#space.data, initial, mutable, sink, targets };
@@ -304,13 +316,21 @@ export class Scene {
       initial[(POKE.entries + i * ENTRY.size + ENTRY.site) / 8] = bitsFromAddr(at);
       initial[words[i] as number] = this.#emulation(kind, this.sequence[0] as number);
     });
-    const emulated = this.sequence.map((state) => [
+    const emulated = this.sequence.map((state, update) => [
       ...words.map((word) => ({ word, value: this.#emulation(kind, state) })),
-      ...globals.map(({ offset, holds }) => ({ word: offset / 8, value: bitsFromAddr(holds === 'end' ? (this.sites[0] as SceneSite).at + 5 : (this.#labels.get(TARGETS[state] as string) ?? 0)) })),
+      ...globals.map(({ offset, holds }) => ({ word: offset / 8, value: this.#global(holds, update) })),
     ]);
     for (const { word, value } of emulated[0] ?? []) initial[word] = value;
     const destinations = globals.filter(({ holds }) => holds === 'target').map(({ offset }) => offset / 8);
     return { initial, sink: new Set(), targets: new Set([...words, ...destinations]), emulated, claim: BigInt(listed.length) };
+  }
+
+  #global(holds: SceneHandler['globals'][number]['holds'], update: number): bigint {
+    const { at, contents } = this.sites[0] as SceneSite;
+    if (holds === 'target') return bitsFromAddr(this.#labels.get(TARGETS[this.sequence[update] as number] as string) ?? 0);
+    if (holds === 'end') return bitsFromAddr(at + 5);
+    const [old] = contents[Math.max(0, update - 1)] as readonly number[];
+    return [...(contents[update] as readonly number[]), old as number].reduceRight((word, byte) => (word << 8n) | BigInt(byte), 0n);
   }
 
   /** The data block, one table with a slot for each site, and one record, laid out as registry.ts says. */
@@ -354,10 +374,10 @@ export class Scene {
     return [{ word: CLAIM, value: 0n }];
   }
 
-  /** A word that moves with every update. */
-  counted(name: string, update: number): Write {
-    invariant(name === 'version', `the shared data has no word ${name} to count`);
-    return { word: VERSION / 8, value: BigInt(update) };
+  /** The number of a word that the handler shares by name; null where it has none. */
+  word(name: string): number | null {
+    const offset = this.options.handler?.words[name];
+    return offset === undefined ? null : offset / 8;
   }
 
   // ---------------------------------------------------------------------------------------------- questions
@@ -388,7 +408,7 @@ export class Scene {
     return this.#probes.has(at);
   }
   isUnclaimed(at: Addr): boolean {
-    return at === this.#unclaimed;
+    return at === this.#stray;
   }
   isNmiTail(at: Addr): boolean {
     return at >= this.#nmiTail[0] && at < this.#nmiTail[1];
@@ -460,9 +480,24 @@ const targetCode = (name: string): Program => [cfa({ kind: 'call', base: 'rsp', 
 
 const pass = (name: string): Program => [['mov', 'eax', SENTINEL], ['call', name]];
 
+/** The task that patches: its steps are taken while it stands at `patcher`, and when an update has returned it passes the site itself. */
+const patcherTask: Program = [label('patcher'), ['ud2'], label('patcher.pass'), ...pass('f'), ['jmp', 'patcher']];
+
+/**
+ * An int3 of the program's own, which is held against what it must be: whoever it belongs to counts in the interrupted
+ * RBP, and does so exactly once each time.
+ */
+const foreignTrap = (foreign: boolean): Program => (foreign ? [['mov', 'ebp', 0], bytes(0xcc), label('foreign'), ['cmp', 'ebp', 1], ['jne', 'stray']] : []);
+
+/** In the kernel, what comes after the handler for a trap that it does not claim: the notifiers, then die("int3"). */
+const unclaimedCode = (resume: Program | null): Program =>
+  resume === null
+    ? [label('unclaimed'), label('stray'), ['ud2']]
+    : [label('stray'), ['ud2'], label('unclaimed'), ['lea', 'rcx', rip('foreign')], ['cmp', 'rcx', mem('rsp', FRAME.rip)], ['jne', 'stray'], ['inc', mem('rsp', FRAME.rbp)], ...resume];
+
 /** A task that passes the site in a loop, and the interrupts. Entry code saves what it and a call
  * may change, an even number of words. */
-function kernelProgram(counts: SceneHandler['counts'], g: string, spin: boolean): Program {
+function kernelProgram(counts: SceneHandler['counts'], g: string, { spin, foreign }: Pick<SceneOptions, 'spin' | 'foreign'>): Program {
   const level = (how: 'inc' | 'dec'): Program => (counts === 'level' ? [[how, gs(PERCPU.level)]] : []);
   const inNmi = (how: 'inc' | 'dec'): Program => (counts === 'nmi' ? [[how, gs(PERCPU.nmi)]] : []);
   const nmiLike = (name: 'nmi' | 'mc' | 'db', again: Program): Program => [
@@ -494,10 +529,12 @@ function kernelProgram(counts: SceneHandler['counts'], g: string, spin: boolean)
     label('loop'),
     ...pass('f'),
     label('probe'),
+    ...foreignTrap(foreign),
     ['dec', 'ebx'],
     ['jne', 'loop'],
     label('done'),
     ['ud2'], // never executed: a task that gets here is done
+    ...patcherTask,
     label('bottom'),
 
     label('irq'),
@@ -525,19 +562,18 @@ function kernelProgram(counts: SceneHandler['counts'], g: string, spin: boolean)
   ];
 }
 
-function userProgram(g: string, foreign: boolean): Program {
-  // The previous handler counts in the interrupted RBP, which the program then holds against what it must be: once each time.
-  const own: Program = foreign ? [['mov', 'ebp', 0], bytes(0xcc), ['cmp', 'ebp', 1], ['jne', 'unclaimed']] : [];
+function userProgram(g: string, { foreign }: Pick<SceneOptions, 'foreign'>): Program {
   const previous: Program = foreign ? [label('previous'), ['inc', mem('rdx', UCONTEXT_REGS[5])], ['ret']] : [];
   return [
     label('task'),
     ...pass('f'),
     label('probe'),
-    ...own,
+    ...foreignTrap(foreign),
     ['dec', 'ebx'],
     ['jne', 'task'],
     label('done'),
     ['ud2'],
+    ...patcherTask,
     label('bottom'),
     ...previous,
 
