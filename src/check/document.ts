@@ -17,14 +17,16 @@ const FETCHES = ['F0', 'F1', 'F2', 'F3', 'F4'] as const;
 const DROPPED = [['int3-gap', 'torn down'], ['int3-gap/counted', 'torn down when no handler is in it'], ['int3-gap/permanent', 'permanent'], ['int3', 'permanent (process)']] as const;
 const SITES = [['call', 'call to call'], ['null', 'nop to call']] as const;
 const TRAPPING = ['int3-stub', 'int3-gap', 'int3-shift', 'int3-percpu/fixed', 'int3-percpu-nmi', 'int3-percpu-nmi/jmp', 'int3-percpu-nmi/handler', 'int3-percpu-nmi/trampoline', 'int3-levels', 'int3-levels/tells'] as const;
-const SHADOWED = ['store', 'int3-gap', 'int3-shift', 'int3-shift/shadow', 'int3-percpu/fixed', 'int3-stub', 'int3-stub/shadow', 'stop-machine'] as const;
+const SHADOWED = ['store', 'int3-gap', 'int3-gap/shadow', 'int3-shift', 'int3-shift/shadow', 'int3-percpu/fixed', 'int3-stub', 'int3-stub/shadow', 'stop-machine'] as const;
 
 const SLOTTED = ['int3-percpu', 'int3-percpu/fixed', 'int3-percpu/if-kept', 'int3-percpu-nmi', 'int3-percpu-nmi/jmp', 'int3-levels', 'int3-gap'] as const;
 /** Two CPUs and three tasks, so that a task can go on where another one was. */
 const migrationJob = (name: string): Job => job(name, { contexts: ['task', 'preempt'], cpus: 2, tasks: 3, passes: 1, updates: 1 });
 
 const lockdepJobs = (): Job[] => TRAPPING.flatMap((name) => (['2019', 'today'] as const).map((entry) => job(name, { entry })));
-const shadowJobs = (): Job[] => [...SHADOWED.map((name) => job(name, { shadowStack: true, chunk: 'line' })), ...['int3', 'int3/shadow'].map((name) => job(name, { shadowStack: true }))];
+/** Events that have a shadow stack of their own. */
+const nested = { contexts: ['task', 'irq', 'nmi', 'mc'], passes: 1, updates: 1 } as const satisfies Partial<Configuration>;
+const shadowJobs = (): Job[] => [...SHADOWED.map((name) => job(name, { shadowStack: true, chunk: 'line' })), ...['int3-gap/shadow', 'int3-shift/shadow'].map((name) => job(name, { shadowStack: true, chunk: 'line', ...nested })), ...['int3', 'int3/shadow'].map((name) => job(name, { shadowStack: true }))];
 const syncJobs = (): Job[] => DROPPED.flatMap(([name]) => SITES.flatMap(([site]) => [1, 2, 3].flatMap((dropSync) => FETCHES.map((fetch) => job(name, { site, dropSync, fetch })))));
 
 /** What else than interrupts may come where the patcher is a task. */
@@ -36,10 +38,13 @@ const HELPED = ['int3-abort', 'int3-abort/synced', 'int3-abort/waiting'] as cons
 const helpedJobs = (name: string): Job[] => (['F3', 'F0'] as const).flatMap((fetch) => [job(name, { fetch }), job(name, { fetch, contexts: ['task'] })]);
 const COUNTED = ['int3-gap/counted', 'int3-retire', 'int3-retire/reread', 'int3-retire/versioned', 'int3-retire/version-first', 'int3-retire/counted'] as const;
 
-const BATCHED = ['int3-gap/two-sites', 'int3-gap/unsorted', 'int3-gap/duplicate', 'int3-gap/two-updaters', 'int3-gap/no-lock', 'int3-gap/spin', 'int3-gap/foreign', 'int3/two-sites', 'int3/unsorted', 'int3/two-updaters', 'int3/no-lock', 'int3/foreign'] as const;
+const BATCHED: readonly (readonly [string, Partial<Configuration>])[] = [
+  ['int3-gap/two-sites', {}], ['int3-gap/unsorted', {}], ['int3-gap/duplicate', {}], ['int3-gap/two-updaters', {}], ['int3-gap/no-lock', {}], ['int3-gap/spin', {}], ['int3-gap/foreign', {}], ['int3/two-sites', {}], ['int3/unsorted', {}], ['int3/two-updaters', {}], ['int3/no-lock', {}], ['int3/foreign', {}],
+  ['int3-gap/lost-tail', { site: 'jmp' }], ['int3/lost-tail', { site: 'jmp' }],
+];
 
 export function documentJobs(): Job[] {
-  return [...matrixJobs(), ...SLOTTED.map(migrationJob), ...HOSTED.flatMap(hostedJobs), ...HELPED.flatMap(helpedJobs), ...[...COUNTED, ...BATCHED].map((name) => job(name, {})), ...lockdepJobs(), ...shadowJobs(), ...syncJobs()];
+  return [...matrixJobs(), ...SLOTTED.map(migrationJob), ...HOSTED.flatMap(hostedJobs), ...HELPED.flatMap(helpedJobs), ...COUNTED.map((name) => job(name, {})), ...BATCHED.map(([name, given]) => job(name, given)), ...lockdepJobs(), ...shadowJobs(), ...syncJobs()];
 }
 
 /** Told in a section of their own. */
@@ -54,6 +59,7 @@ const key = (each: Job | RunReport): string => {
 
 const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 const grid = (head: readonly string[], rows: readonly (readonly string[])[]): string => [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
+const beside = (run: RunReport): string => run.contexts.filter((name) => name !== 'task').join(', ') || 'nothing';
 const failed = (run: RunReport, apart = false): PropertyName[] => PROPERTIES.filter((each) => (apart || !each.apart) && run.properties[each.name].verdict === 'fails').map(({ name }) => name);
 const answer = (run: RunReport): string => (!run.exhaustive ? 'unknown' : holds(run) ? 'holds' : failed(run).join(', '));
 
@@ -88,7 +94,7 @@ No protocol but \`stop-machine\` promises that all CPUs switch at one instant, a
 
 ## Every protocol
 
-${grid(['protocol', 'in', 'beside the task', 'passes, updates', 'verdict', 'apart', 'states'], unique.map((run) => [titleOf(run), run.environment, run.contexts.filter((name) => name !== 'task').join(', '), `${run.passes}, ${run.updates}${run.cpus === 2 ? '' : ', 1 CPU'}`, answer(run), failed(run, true).filter((name) => !failed(run).includes(name)).join(', ') || '-', run.states.toLocaleString('en-US')]))}
+${grid(['protocol', 'in', 'beside the task', 'passes, updates', 'verdict', 'apart', 'states'], unique.map((run) => [titleOf(run), run.environment, beside(run), `${run.passes}, ${run.updates}${run.cpus === 2 ? '' : ', 1 CPU'}`, answer(run), failed(run, true).filter((name) => !failed(run).includes(name)).join(', ') || '-', run.states.toLocaleString('en-US')]))}
 
 ## The least that the hardware must promise
 
@@ -117,15 +123,16 @@ ${grid(['way', '2019', 'today'], TRAPPING.map((name) => [name, ...(['2019', 'tod
 
 Only the property \`shadow-stack\`, fetched by line, so that \`store\` is itself sound.
 
-${grid(['way', 'verdict', 'what happens'], shadowJobs().map((each) => { const run = of(each); const { verdict, story = '' } = run.properties['shadow-stack']; return [`${titleOf(each)} (${run.environment})`, verdict, story]; }))}
+${grid(['way', 'in', 'beside the task', 'verdict', 'what happens'], shadowJobs().map((each) => { const run = of(each); const { verdict, story = '-' } = run.properties['shadow-stack']; return [titleOf(each), run.environment, beside(run), verdict, story]; }))}
 
 ### Batches, updaters, and a trap of the program's own
 
 \`two-sites\`: one batch over two sites. \`unsorted\`, \`duplicate\`: its table out of order (the kernel's handler here searches every entry, the one that ships searches
 by halves), or with entries twice. \`two-updaters\`, \`no-lock\`: two updates at the same time, with the updaters' lock and without. \`spin\`: the task waits for that lock
 with interrupts off. \`foreign\`: the program has an int3 of its own, which must reach whoever it belongs to exactly once.
+\`lost-tail\`: the table says of a tail site that it calls.
 
-${grid(['way', 'verdict', 'what happens'], BATCHED.map((name) => { const run = of(job(name, {})); return [name, answer(run), storyOf(run)]; }))}
+${grid(['way', 'verdict', 'what happens'], BATCHED.map(([name, given]) => { const run = of(job(name, given)); return [name, answer(run), storyOf(run)]; }))}
 
 ### Can the handler help instead of emulating?
 

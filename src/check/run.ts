@@ -59,6 +59,7 @@ export function build(subject: Subject, configuration: Configuration, { plain, s
     functions: subject.functions,
     order: subject.order,
     tornDown: subject.tornDown,
+    lostTail: subject.lostTail,
     spin: subject.spin,
     foreign: subject.foreign,
     offset: subject.offset ?? configuration.offset,

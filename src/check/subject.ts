@@ -42,6 +42,7 @@ export interface Subject {
   readonly order: SceneOptions['order'];
   /** Sites in the batch. */
   readonly functions: 1 | 2;
+  readonly lostTail: boolean;
   /** The task spins with IF clear on the updater's lock. */
   readonly spin: boolean;
   /** The program under test has an int3 of its own. */
@@ -59,7 +60,7 @@ const kernelHandler = (make: (entry: Entry) => BreakpointHandler, counts: SceneH
 };
 const userHandler = (program: SceneHandler['program'], tables: SceneHandler['tables'], words: SceneHandler['words'] = {}) => (): SceneHandler => ({ program, resume: null, tables, stash: [], globals: [], words, counts: null });
 
-const plain = { handler: null, via: 'site', offset: null, tornDown: false, order: 'sorted', functions: 1, spin: false, foreign: false, updaters: 'one', coupled: false, full: false } as const;
+const plain = { handler: null, via: 'site', offset: null, tornDown: false, order: 'sorted', functions: 1, lostTail: false, spin: false, foreign: false, updaters: 'one', coupled: false, full: false } as const;
 
 /** A row for the kernel, or for a process. */
 const inKernel = (name: string, variant: string, protocol: Protocol, rest: Partial<Subject> = {}): Subject => ({ ...plain, name, variant, environment: 'kernel', protocol, ...rest });
@@ -111,6 +112,8 @@ export const SUBJECTS: readonly Subject[] = [
   poke('int3-gap', '', merged),
   poke('int3-gap', 'no-gap', (entry) => gap({ gap: 0, entry })),
   inKernel('int3-gap', 'permanent', int3KernelPermanent, { handler: kernelHandler(merged) }),
+  poke('int3-gap', 'shadow', (entry) => gap({ gap: 6, entry, shadow: true }), { full: true }),
+  poke('int3-gap', 'lost-tail', merged, { lostTail: true, full: true }),
   inKernel('int3-gap', 'counted', int3KernelCounted, { handler: kernelHandler(counted), tornDown: true, coupled: true }),
   poke('int3-gap', 'two-sites', merged, { functions: 2, full: true }),
   poke('int3-gap', 'unsorted', merged, { functions: 2, order: 'unsorted', full: true }),
@@ -142,6 +145,7 @@ export const SUBJECTS: readonly Subject[] = [
   inUser('store', 'refused', store, { via: 'trampoline' }),
   inUser('int3', '', int3, { handler: shipped }),
   inUser('int3', 'foreign', int3, { handler: shipped, foreign: true, full: true }),
+  inUser('int3', 'lost-tail', int3, { handler: shipped, lostTail: true, full: true }),
   inUser('int3', 'two-updaters', int3, { handler: shipped, updaters: 'locked', full: true }),
   inUser('int3', 'no-lock', int3, { handler: shipped, updaters: 'unlocked', full: true }),
   inUser('int3', 'two-sites', int3, { handler: shipped, functions: 2, full: true }),

@@ -85,6 +85,8 @@ const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
   ['after-update-strict', 'membarrier passes handlers, an IPI does not', { subject: shipped, given: { updates: 2 } }, { subject: of('int3-gap', 'permanent'), given: { updates: 2 } }],
 
   ['stack', 'there is no gap to push into', { subject: of('int3-gap', 'no-gap') }, { subject: merged }],
+  ['stack', 'a tail site is sent down the way of a call', { subject: of('int3-gap', 'lost-tail'), given: { site: 'jmp' } }, { subject: merged, given: { site: 'jmp' } }],
+  ['stack', 'the same in a process', { subject: of('int3', 'lost-tail'), given: { site: 'jmp' } }, { subject: shipped, given: { site: 'jmp' } }],
   ['stack', 'the return address is one too high', { subject: of('int3-percpu') }, { subject: of('int3-percpu', 'fixed') }],
   ['stack', 'the stack pointer is not lowered', { subject: instead(merged, ['sub', 'rcx', 8], []) }, { subject: merged }],
 
@@ -104,6 +106,7 @@ const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
   ['lockdep', 'nobody tells of the STI', { subject: of('int3-percpu-nmi'), given: { entry: '2019' } }, { subject: of('int3-percpu-nmi', 'trampoline'), given: { entry: '2019' } }],
 
   ['shadow-stack', 'RIP is changed under a shadow stack', { subject: merged, given: { shadowStack: true } }, { subject: of('int3-shift', 'shadow'), given: { shadowStack: true } }],
+  ['shadow-stack', 'RIP is changed in an NMI, which has a shadow stack of its own', { subject: merged, given: { shadowStack: true, contexts: ['task', 'nmi', 'mc'] } }, { subject: of('int3-gap', 'shadow'), given: { shadowStack: true, contexts: ['task', 'nmi', 'mc'] } }],
   ['shadow-stack', 'a call is emulated on one of the two stacks, in a process', { subject: shipped, given: { shadowStack: true } }, { subject: of('int3', 'shadow'), given: { shadowStack: true } }],
 
   ['deadlock', 'the handler waits with interrupts off until the trap is gone', { subject: instead(merged, ['dec', 'rax'], spin) }, { subject: instead(shipped, ['dec', 'rax'], spin) }],

@@ -67,6 +67,7 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     via: 'site',
     functions: 1,
     order: 'sorted',
+    lostTail: false,
     spin: false,
     foreign: false,
     offset: litmus.offset,

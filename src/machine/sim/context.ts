@@ -22,8 +22,9 @@ export interface Context {
   passes: number;
   /** Registers and stack when the pass began. */
   snapshot: number;
-  /** Stack pointer of what this context interrupted. */
+  /** Stack pointer and shadow stack pointer of what this context interrupted. */
   rsp: Addr;
+  ssp: Addr;
 }
 
 /** What happened that the passage of time judges. */

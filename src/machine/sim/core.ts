@@ -102,7 +102,7 @@ export interface Grain {
 /** In place of the identity of a call that is over. */
 const STALE = 0xfff;
 const HEADER = 42;
-const CONTEXT_WORDS = 4;
+const CONTEXT_WORDS = 6;
 /** Instructions without anything visible that a macro-step may run before it is called a runaway. */
 const RUNAWAY = 20_000;
 
@@ -229,6 +229,7 @@ export class Core implements Port, Interrupted {
         passes: head >>> 10,
         snapshot: image[p + 1] as number,
         rsp: join(image[p + 2] as number, image[p + 3] as number),
+        ssp: join(image[p + 4] as number, image[p + 5] as number),
       });
     }
     this.buffer = [];
@@ -268,6 +269,8 @@ export class Core implements Port, Interrupted {
       out[p + 1] = c.snapshot;
       out[p + 2] = low(c.rsp);
       out[p + 3] = high(c.rsp);
+      out[p + 4] = low(c.ssp);
+      out[p + 5] = high(c.ssp);
       p += CONTEXT_WORDS;
     }
     for (const { word, value } of this.buffer) {
@@ -298,10 +301,14 @@ export class Core implements Port, Interrupted {
     const see = (sp: Addr, below: number) => {
       if (sp >= region.at && sp <= top) low = Math.min(low, Math.max(region.at, sp - below));
     };
-    if (region.kind === 'shadow') see(this.cpu.ssp ?? top, 0);
-    const below = this.scene.environment === 'user' ? 128 : 0;
-    see(this.rsp, below);
-    for (const c of this.contexts) see(c.rsp, below);
+    if (region.kind === 'shadow') {
+      see(this.cpu.ssp ?? top, 0);
+      for (const c of this.contexts) see(c.ssp, 0);
+    } else {
+      const below = this.scene.environment === 'user' ? 128 : 0;
+      see(this.rsp, below);
+      for (const c of this.contexts) see(c.rsp, below);
+    }
     return Math.floor((low - region.at) / 8);
   }
 

@@ -14,8 +14,8 @@ export type Event = (typeof EVENTS)[number];
 
 const kindOf = (kind: ContextKind): number => CONTEXTS.indexOf(kind);
 
-function enter(core: Interrupted, kind: ContextKind, rsp: Addr): void {
-  core.contexts.push({ kind: kindOf(kind), site: -1, entered: 0, passes: 0, snapshot: 0, rsp });
+function enter(core: Interrupted, kind: ContextKind, rsp: Addr, ssp: Addr | null): void {
+  core.contexts.push({ kind: kindOf(kind), site: -1, entered: 0, passes: 0, snapshot: 0, rsp, ssp: ssp ?? 0 });
 }
 
 /** False where the CPU cannot take it now. */
@@ -106,11 +106,11 @@ function interrupt(core: Interrupted, kind: ContextKind, gate: Addr, stack: Addr
   core.push(BigInt.asUintN(64, BigInt(core.rip)));
   if (shadow !== null) {
     // SDM volume 3, 17.2.5: an IST event goes to a shadow stack of its own; the frame there is CS, LIP, SSP.
-    const ssp = stack === null ? shadow : scene.shadowIst(kind, core.nmiLevel);
+    const ssp = stack === null ? shadow : scene.shadowIst(kind, kind === 'nmi' ? core.nmiLevel : 0);
     [BigInt(SELECTOR.kernelCode), BigInt.asUintN(64, BigInt(core.rip)), BigInt.asUintN(64, BigInt(shadow))].forEach((value, i) => core.write(ssp - 8 * (i + 1), 8, value));
     cpu.ssp = ssp - 24;
   }
-  enter(core, kind, old);
+  enter(core, kind, old, shadow);
   cpu.flags &= ~(FLAG.if | FLAG.tf | FLAG.nt | FLAG.rf);
   core.rip = gate;
   if (scene.rules.serialising.has('interrupt')) core.notes.push({ note: 'serialise', level: 0 });
@@ -160,7 +160,7 @@ function signal(core: Interrupted, kind: 'trap' | 'signal', handler: Addr): void
   core.write(uc + SIGFRAME.mask, 8, mask);
   core.write(info, 4, kind === 'trap' ? 5n : 10n);
   core.write(info + 8, 4, kind === 'trap' ? 0x80n : 0n);
-  enter(core, kind, old);
+  enter(core, kind, old, cpu.ssp);
   core.called(frame); // the return into the restorer is the system's, and no protocol's doing
   core.rsp = frame;
   cpu.r[7] = kind === 'trap' ? 5n : 10n;

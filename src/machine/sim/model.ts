@@ -147,7 +147,7 @@ export class Model {
     core.cpu.user = scene.environment === 'user';
     const shadow = scene.regions.find(({ name }) => name === 'shadow');
     core.cpu.ssp = shadow === undefined ? null : shadow.at + shadow.bytes;
-    core.contexts = [{ kind: 0, site: -1, entered: 0, passes: 0, snapshot: 0, rsp: start.rsp }];
+    core.contexts = [{ kind: 0, site: -1, entered: 0, passes: 0, snapshot: 0, rsp: start.rsp, ssp: core.cpu.ssp ?? 0 }];
     core.bits = core.nmiLevel = 0;
     core.buffer = [];
     core.pending = null;

@@ -51,6 +51,8 @@ export interface SceneOptions {
   readonly functions: 1 | 2;
   /** How the handler's table lists the sites. */
   readonly order: 'sorted' | 'unsorted' | 'duplicate';
+  /** The table says of a tail site that it calls: the flag was lost on the way (68b1eddd421d ("static_call: Fix static_call_set_init()")). */
+  readonly lostTail: boolean;
   /** How the task treats IF: a spin with IF clear on the updater's lock is what B25 of the facts describes. */
   readonly spin: boolean;
   /** The program has an int3 of its own, which belongs to the handler before ours, or to the kernel's notifiers behind it. */
@@ -297,7 +299,8 @@ export class Scene {
     return [...emit(form, { at, target: this.#labels.get(name) ?? null })];
   }
 
-  #emulation(kind: 'call' | 'jmp', state: number): bigint {
+  #emulation(said: 'call' | 'jmp', state: number): bigint {
+    const kind = this.options.lostTail ? 'call' : said;
     const name = TARGETS[state] as TargetName;
     const form: Emulation = name === 'ret0' ? 'ret0' : name === 'null' ? (kind === 'call' ? 'nop' : 'ret') : kind;
     return emulationWord(form, this.#labels.get(name) ?? 0);
@@ -434,10 +437,10 @@ export class Scene {
     return blob.cfa.findLast((each) => each.offset <= offset)?.rule ?? null;
   }
   ist(kind: 'nmi' | 'mc' | 'db', level: number): Addr {
-    return this.#space.ist + IST_NAMES.indexOf(`${kind}${level}`) * 0x1000 + IST_BYTES;
+    return this.#space.ist + istNumber(kind, level) * 0x1000 + IST_BYTES;
   }
   shadowIst(kind: string, level: number): Addr {
-    return this.#space.shadow + (1 + IST_NAMES.indexOf(`${kind}${level}`)) * 0x1000 + SHADOW_BYTES;
+    return this.#space.shadow + (1 + istNumber(kind, level)) * 0x1000 + SHADOW_BYTES;
   }
 
   /** For people: a label and an offset. */
@@ -472,6 +475,12 @@ const CLAIM = POKE.count / 8;
 const POINTER = 0;
 
 const IST_NAMES = ['nmi0', 'nmi1', 'mc0', 'db0'];
+
+function istNumber(kind: string, level: number): number {
+  const number = IST_NAMES.indexOf(`${kind}${level}`);
+  invariant(number >= 0, `${kind} has no stack for level ${level}`);
+  return number;
+}
 
 /** Every byte of one displacement differs from its fellow in the others, so that any mixture shows. */
 const DISTANCES = { A: 0x01020304, B: 0x05060708, C: 0x090a0b0c } as const;
