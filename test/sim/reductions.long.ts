@@ -11,6 +11,11 @@ describe('every reduction agrees with the plain search, for every protocol', () 
     it(`${title} beside ${beside}`, () => {
       expect(disagreements(subject, { ...SMALL, contexts: ['task', beside], cpus: 1 })).toEqual([]);
     });
+    if (subject.updaters === 'one') {
+      it(`${title} beside ${beside}, the patcher a task on the same CPU`, () => {
+        expect(disagreements(subject, { ...SMALL, contexts: ['task', beside], cpus: 1, patcher: 'task' })).toEqual([]);
+      });
+    }
     if (subject.functions === 2) continue; // two sites on two CPUs are beyond the plain search
     const syncs = subject.protocol.steps.filter((step) => step.do === 'sync').length;
     for (const dropSync of [null, ...Array.from({ length: syncs }, (_, i) => i + 1)]) {

@@ -817,6 +817,8 @@ export class Core implements Port, Interrupted {
     const { cpu, scene } = this;
     const wasOn = this.on;
     this.#locked = locked;
+    // What a handler has written to text may be fetched stale by an NMI until the IRET serialises.
+    if (!first && scene.handlersWrite && key === 'iretq') return new Visible('step', 0, 0);
     if (!first && wasOn && (key === 'cli' || key === 'popfq') && scene.environment === 'kernel') return new Visible('local', 0, 0);
     // Back from an interrupt that came just before a target's first instruction is no new entry; back from a trap is.
     const resumes = key === 'iretq' && CONTEXTS[this.top.kind] !== 'trap';

@@ -285,8 +285,9 @@ export class Model {
     // it; what comes before the last jump into a target might as well come after it.
     const between = !this.options.grain.plain && (node.stop === 'retire' || node.stop === 'enter');
     // A look at the table does not depend on what an interrupt of the kernel leaves behind, nor the interrupt on it:
-    // it might as well have come at the last step before that the two share. (A signal shares the mask.)
-    const deaf = !this.options.grain.plain && this.scene.environment === 'kernel' && (node.stop === 'load' || node.stop === 'text');
+    // it might as well have come at the last step before that the two share. (A signal shares the mask; and a handler that
+    // writes may write what the interrupted one is about to look at.)
+    const deaf = !this.options.grain.plain && this.scene.environment === 'kernel' && !this.scene.handlersWrite && (node.stop === 'load' || node.stop === 'text');
     if (!node.done && !between && !deaf) {
       const { events } = this.scene;
       const event = (name: Event, left: number) => {

@@ -136,6 +136,8 @@ export class Scene {
   readonly gsBase: Addr;
   readonly lockdepWord: number;
   readonly stash: ReadonlySet<number>;
+  /** Handlers may write shared data or text: those that share words with the steps. */
+  readonly handlersWrite: boolean;
   readonly gates: { readonly trap: Addr; readonly irq: Addr; readonly nmi: Addr; readonly mc: Addr; readonly db: Addr; readonly signal: Addr };
   readonly restorer: Addr;
   readonly transparent: ReadonlySet<string>;
@@ -163,6 +165,7 @@ export class Scene {
     ({ environment: this.environment, events: this.events, nmiRaw: this.nmiRaw, tso: this.tso, shadowStacks: this.shadowStacks, rules: this.rules } = options);
     const kernel = options.environment === 'kernel';
     this.#space = kernel ? KERNEL : USER;
+    this.handlersWrite = Object.keys(options.handler?.words ?? {}).length > 0;
     const { text } = this.#space;
     this.gsBase = this.#space.percpu;
 
