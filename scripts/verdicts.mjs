@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Writes docs/verdicts.md from runs made now. Takes a few minutes.
+// Writes docs/verdicts.md from runs made now, which takes two to three minutes on two cores. A long test makes the page again and
+// compares. The README's pictures are made by readme.mjs.
 import { writeFileSync } from 'node:fs';
 import { checkDocument } from '../dist/check/index.js';
 

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { withPictures } from '../scripts/readme.mjs';
 import { Folder, gcc, must } from './build.js';
 
 /** A folder in which `static-call` and what it needs are installed, and can be typed on a command line. */
@@ -33,8 +34,19 @@ describe('the README', () => {
   const [c, ts] = ['c', 'ts'].map((lang) => fences(readme).filter((fence) => fence.lang === lang));
   const commands = fences(readme).filter(({ lang }) => lang === 'sh').flatMap(({ body }) => body.trim().split('\n'));
 
-  it('is one screen: eight lines of C, one compile command, eight lines of TypeScript', () => {
-    expect(readme.split('\n').length).toBeLessThan(100);
+  it('opens with naive, and with the same schedule under int3, as the checker prints them now (node scripts/readme.mjs writes them)', async () => {
+    expect(fences(readme).slice(0, 2).map(({ lang, name }) => `${lang} ${name}`)).toEqual(['text naive', 'text int3']);
+    expect(await withPictures(readme)).toBe(readme);
+    const damaged = readme.replaceAll('●', '○');
+    expect(await withPictures(damaged)).toBe(readme);
+    for (const { body } of fences(readme).slice(0, 2)) {
+      expect(body.trimEnd().split('\n').length).toBeLessThanOrEqual(15);
+      expect(Math.max(...body.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100);
+    }
+  });
+
+  it('is one screen below its pictures: eight lines of C, one compile command, eight lines of TypeScript', () => {
+    expect(readme.replaceAll(/^```text[^]*?^```$/gm, '').split('\n').length).toBeLessThan(80);
     expect([c!.length, ts!.length]).toEqual([1, 1]);
     expect([c![0]!.body, ts![0]!.body].map((body) => body.trimEnd().split('\n').length)).toEqual([8, 8]);
     expect(commands.filter((command) => command.startsWith('gcc'))).toHaveLength(1);

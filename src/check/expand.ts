@@ -18,6 +18,9 @@ export interface Shape {
   readonly sorted: boolean;
 }
 
+/** With every CPU and task under its own number. */
+export const unsorted = (shape: Shape): Shape => ({ ...shape, sorted: false });
+
 /** `who`: -1 the patcher, else a CPU. `swap`: the waiting task that is switched in, or -1. */
 export interface Choice {
   readonly who: number;

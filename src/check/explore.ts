@@ -1,7 +1,8 @@
 // Breadth-first search of everything a model can do. A state is a few 32-bit words in one array whose index is the
 // state's id; the array in id order is the queue, so the first path found to anything is a shortest one. The visited set
-// is open addressing over [tag, id] pairs, at most half full; only the parent of a state is kept, and the
-// steps of a path are found again by expanding its states.
+// is open addressing over [tag, id] pairs, at most half full; of how a state is reached only the parent is kept, and the
+// steps of a path are found again by expanding its states. What a finished search says about going on for ever is read off
+// its edges (graph.ts).
 //
 // Reductions, each compared with the plain search in the tests:
 //   macro   steps run on through what nobody else can tell (core.ts)
@@ -11,13 +12,15 @@
 //           by itself, so what one of them can do does not depend on the others
 
 import type { Bad } from '../machine/sim/context.js';
-import type { Model } from '../machine/sim/model.js';
-import { CPUS, expand, normalise, type Moves, type Shape } from './expand.js';
+import type { Model, Move, PatcherMove } from '../machine/sim/model.js';
+import { CPUS, ENVIRONMENT, PATCHER, expand, normalise, type Moves, type Shape } from './expand.js';
+import { earliest, fairRounds, lowest, reaching, standstill, type Graph } from './graph.js';
+import { ALL_LANES, LANES, PATCHER_LANES, cpuLane, patcherLane, walkRounds } from './rounds.js';
 
 export interface Limits {
   readonly states: number;
   readonly seconds: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: Pick<AbortSignal, 'aborted'>;
 }
 
 /** How a path comes from its last state to a violation, or what its last state is. */
@@ -30,6 +33,8 @@ export interface Finding {
   readonly cpu: number;
   readonly move: number;
   readonly depth: number;
+  /** Where a state is the violation: the states that are the same one. */
+  readonly among: ReadonlySet<number> | null;
 }
 
 export interface Search {
@@ -39,15 +44,25 @@ export interface Search {
   readonly seconds: number;
   /** Why it ended before everything was seen; null when it did not. */
   readonly stopped: string | null;
+  /** Everything was seen, but whether this property holds was not decided. */
+  readonly undecided: ReadonlySet<string>;
+  /** Of the states with their parents and the set of visited ones; of the edges between them. */
   readonly bytes: number;
+  readonly edgeBytes: number;
   /** The states from the initial one to a state. */
   path(state: number): Int32Array[];
+  /** A state's id, whatever the order of its CPUs; -1 for one that was not visited. */
+  find(state: Int32Array): number;
 }
+
+/** Why an aborted search stopped. */
+export const INTERRUPTED = 'interrupted';
 
 /** @param partial whether of moves that nobody else can observe one is taken alone */
 export function explore(model: Model, shape: Shape, partial: boolean, limits: Limits): Search {
   const begun = performance.now();
-  const width = CPUS + shape.cpus + shape.waiting;
+  const { cpus, waiting } = shape;
+  const width = CPUS + cpus + waiting;
   let arena = new Int32Array(width * (1 << 14));
   let parent = new Int32Array(1 << 14);
   let table = new Int32Array(1 << 16).fill(-1);
@@ -57,33 +72,53 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
   let stopped: string | null = null;
   const findings = new Map<string, Finding>();
   const next = new Int32Array(width);
-  /** Predecessors, to tell afterwards from which states the end can be reached. */
-  const edges: { from: Int32Array; to: Int32Array; count: number } = { from: new Int32Array(1 << 16), to: new Int32Array(1 << 16), count: 0 };
+  /** Successors: the edges of a state lie beside each other, for states are expanded in the order of their ids. */
+  let first = new Int32Array(1 << 14);
+  let to = new Int32Array(1 << 15);
+  let kinds = new Uint8Array(1 << 15);
+  let edges = 0;
   const ends: number[] = [];
 
-  const visit = (from: number): void => {
-    transitions++;
-    normalise(next, shape);
-    let hash = 0;
+  const link = (target: number, kind: number): void => {
+    if (edges === to.length) {
+      to = enlarge(to, more(edges));
+      const larger = new Uint8Array(to.length);
+      larger.set(kinds);
+      kinds = larger;
+    }
+    to[edges] = target;
+    kinds[edges++] = kind;
+  };
+  /** The slot of a state in the table, or the free one where it belongs. */
+  let hash = 0;
+  const slotOf = (state: Int32Array): number => {
+    hash = 0;
     for (let i = 0; i < width; i++) {
-      hash = Math.imul(hash ^ (next[i] as number), 0x9e3779b1);
+      hash = Math.imul(hash ^ (state[i] as number), 0x9e3779b1);
       hash ^= hash >>> 15;
     }
     let slot = hash & mask;
-    let id = -1;
     search: for (; ; slot = (slot + 1) & mask) {
-      id = table[2 * slot + 1] as number;
-      if (id < 0) break;
+      const id = table[2 * slot + 1] as number;
+      if (id < 0) return slot;
       if (table[2 * slot] !== hash) continue;
       const base = id * width;
-      for (let i = 0; i < width; i++) if (arena[base + i] !== next[i]) continue search;
-      break;
+      for (let i = 0; i < width; i++) if (arena[base + i] !== state[i]) continue search;
+      return slot;
     }
+  };
+  const visit = (from: number, kind: number): void => {
+    transitions++;
+    normalise(next, shape);
+    const slot = slotOf(next);
+    let id = table[2 * slot + 1] as number;
     if (id < 0) {
       id = count++;
-      if (count > parent.length) {
-        parent = enlarge(parent, 2 * parent.length);
-        arena = enlarge(arena, 2 * arena.length);
+      if (count >= parent.length) {
+        const room = more(parent.length);
+        parent = enlarge(parent, room);
+        first = enlarge(first, room);
+        arena = enlarge(arena, width * room);
       }
       arena.set(next, id * width);
       parent[id] = from;
@@ -102,14 +137,7 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
         table = larger;
       }
     }
-    if (from >= 0) {
-      if (edges.count === edges.from.length) {
-        edges.from = enlarge(edges.from, 2 * edges.count);
-        edges.to = enlarge(edges.to, 2 * edges.count);
-      }
-      edges.from[edges.count] = from;
-      edges.to[edges.count++] = id;
-    }
+    if (from >= 0) link(id, kind);
   };
 
   const depthOf = (state: number): number => {
@@ -119,37 +147,82 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
   };
   const report = (bad: readonly Bad[], state: number, cpu: number, move: number): void => {
     for (const { property, text } of bad) {
-      if (!findings.has(property)) findings.set(property, { property, text, state, cpu, move, depth: depthOf(state) + 1 });
+      if (!findings.has(property)) findings.set(property, { property, text, state, cpu, move, depth: depthOf(state) + 1, among: null });
     }
   };
 
+  const find = (state: Int32Array): number => {
+    const sorted = state.slice();
+    normalise(sorted, shape);
+    return table[2 * slotOf(sorted) + 1] as number;
+  };
+  const inside = (states: readonly number[]): ((state: Int32Array) => boolean) => {
+    const set = new Set(states);
+    return (state) => set.has(find(state));
+  };
+
+  /** Who makes the edge, and whether something ends with it. */
+  const kindOf = (who: number, move: number, swap: number): number => {
+    const base = state * width;
+    if (swap >= 0) return LANES.switch + swap;
+    const environment = arena[base + ENVIRONMENT] as number;
+    if (who < 0) return patcherLane(model.patcherMoves(arena[base + PATCHER] as number, environment)[move] as PatcherMove);
+    return cpuLane(model.moves(arena[base + CPUS + who] as number, environment)[move] as Move, who);
+  };
   let state = -1;
   const moves: Moves = {
-    moved: () => visit(state),
+    moved: (who, move, swap) => visit(state, kindOf(who, move, swap)),
     broken(bad, who, move, over) {
       report(bad, state, who, move);
-      if (over) ends.push(state); // a violation ends its path: that is no deadlock
+      if (!over) return;
+      ends.push(state); // a violation ends its path: that is no deadlock
+      link(-1, kindOf(who, move, -1));
     },
     unknown(text) {
       stopped ??= text;
     },
   };
-  next.set(model.initial(shape.cpus, shape.waiting));
-  visit(state);
+  next.set(model.initial(cpus, waiting));
+  visit(state, 0);
 
-  for (state = 0; state < count && stopped === null; state++) {
-    if ((state & 0xfff) === 0) {
-      if (count > limits.states) stopped = `more than ${limits.states} states`;
-      else if (performance.now() - begun > limits.seconds * 1000) stopped = `more than ${limits.seconds} s`;
-      else if (limits.signal?.aborted === true) stopped = 'interrupted';
-      if (stopped !== null) break;
+  const search = (): void => {
+    for (state = 0; state < count && stopped === null; state++) {
+      if ((state & 0xfff) === 0) {
+        if (count > limits.states) stopped = `more than ${limits.states} states`;
+        else if (performance.now() - begun > limits.seconds * 1000) stopped = `more than ${limits.seconds} s`;
+        else if (limits.signal?.aborted === true) stopped = INTERRUPTED;
+        if (stopped !== null) break;
+      }
+      first[state] = edges;
+      if (expand(model, shape, partial, arena, state * width, next, moves)) ends.push(state);
     }
-    if (expand(model, shape, partial, arena, state * width, next, moves)) ends.push(state);
+  };
+  try {
+    search();
+  } catch (error) {
+    // What was found before stays found.
+    if (!(error instanceof RangeError && /allocation failed|typed array length/.test(error.message))) throw error;
+    stopped = 'out of memory';
   }
 
+  const undecided = new Set<string>();
   if (stopped === null) {
-    const stuck = firstStuck(count, ends, edges);
-    if (stuck >= 0) findings.set('deadlock', { property: 'deadlock', text: 'from here the program can never end', state: stuck, cpu: -1, move: -1, depth: depthOf(stuck) });
+    first[count] = edges;
+    const graph: Graph = { count, first, to, kind: kinds };
+    const vectorOf = (id: number): Int32Array => arena.slice(id * width, (id + 1) * width);
+    const found = (property: string, text: string, states: readonly number[]) => findings.set(property, { property, text, state: lowest(states), cpu: -1, move: -1, depth: depthOf(lowest(states)), among: new Set(states) });
+    const reached = reaching(graph, ends);
+    const stuck = standstill(graph, reached);
+    if (stuck !== null) found('deadlock', 'nobody gets any further', stuck);
+    const named = cpus === 1 && waiting === 0;
+    const rounds = fairRounds(graph, reached, named ? ALL_LANES : PATCHER_LANES);
+    const proper = named ? rounds : rounds.filter((states) => {
+      const walked = walkRounds(model, shape, vectorOf(lowest(states)), inside(states));
+      if (walked === 'too many') undecided.add('livelock');
+      return walked !== null && walked !== 'too many';
+    });
+    const round = earliest(proper);
+    if (round !== null) found('livelock', 'for ever and to no end, though the end stays in reach', round);
   }
 
   return {
@@ -158,7 +231,10 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
     transitions,
     seconds: (performance.now() - begun) / 1000,
     stopped,
+    undecided,
     bytes: arena.byteLength + parent.byteLength + table.byteLength,
+    edgeBytes: first.byteLength + to.byteLength + kinds.byteLength,
+    find,
     path(state) {
       const ids: number[] = [];
       for (let at = state; at >= 0; at = parent[at] as number) ids.push(at);
@@ -167,29 +243,8 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
   };
 }
 
-/** The first state from which no end is reachable, or -1: backwards over the edges from the ends. */
-function firstStuck(count: number, ends: readonly number[], edges: { from: Int32Array; to: Int32Array; count: number }): number {
-  const start = new Int32Array(count + 1);
-  for (let e = 0; e < edges.count; e++) start[(edges.to[e] as number) + 1]!++;
-  for (let i = 0; i < count; i++) start[i + 1]! += start[i] as number;
-  const sources = new Int32Array(edges.count);
-  const fill = start.slice();
-  for (let e = 0; e < edges.count; e++) sources[fill[edges.to[e] as number]!++] = edges.from[e] as number;
-  const reached = new Uint8Array(count);
-  const stack = [...ends];
-  for (const end of ends) reached[end] = 1;
-  while (stack.length > 0) {
-    const at = stack.pop() as number;
-    for (let s = start[at] as number; s < (start[at + 1] as number); s++) {
-      const from = sources[s] as number;
-      if (reached[from] === 0) {
-        reached[from] = 1;
-        stack.push(from);
-      }
-    }
-  }
-  return reached.indexOf(0);
-}
+/** Doubling would leave up to half of a large array unused, and the memory is what bounds a search. */
+const more = (length: number): number => (length < 1 << 16 ? 2 * length : length + (length >> 3));
 
 function enlarge(array: Int32Array, length: number): Int32Array<ArrayBuffer> {
   const larger = new Int32Array(length);

@@ -3,6 +3,7 @@
 import { Fault } from '../base/fault.js';
 import { configure, type Configuration } from './configuration.js';
 import { document, documentJobs } from './document.js';
+import { INTERRUPTED } from './explore.js';
 import { loadProtocol } from './load.js';
 import { fullJobs, matrixJobs } from './matrix.js';
 import { runAll, type Job } from './pool.js';
@@ -12,7 +13,7 @@ import { SUBJECTS, findSubject, subjectOf } from './subject.js';
 export { Fault, isFault } from '../base/fault.js';
 export { CONTEXT_NAMES, REDUCTIONS, BOUNDS, type Configuration, type ContextName, type Reduction } from './configuration.js';
 export { PROPERTIES, PROPERTY_NAMES, type PropertyName } from './properties.js';
-export { replayToken, type PathReport, type PropertyReport, type RunReport } from './report.js';
+export { replayToken, replayUnder, type PathReport, type PropertyReport, type RunReport } from './report.js';
 export type { Acceptance, Protocol, Step } from '../plan/protocol.js';
 
 /** What to check; everything that is left out has the default that the report names. */
@@ -20,7 +21,7 @@ export interface CheckOptions extends Partial<Configuration> {
   /** Bounds of each search; one that exceeds them ends as `unknown`. */
   readonly statesMax?: number;
   readonly secondsMax?: number;
-  /** Ends the searches; what was not finished is missing from the report. */
+  /** Ends the searches with what they know by then; those that were not begun are missing from the report. */
   readonly signal?: AbortSignal;
   /** Called as each run ends. */
   readonly onRun?: (run: RunReport, done: number, all: number) => void;
@@ -28,7 +29,7 @@ export interface CheckOptions extends Partial<Configuration> {
 
 export interface CheckReport {
   readonly runs: readonly RunReport[];
-  /** Not every run was made: the signal aborted, or memory ran out. */
+  /** The signal aborted: not every run was made to its end. */
   readonly incomplete: boolean;
 }
 
@@ -80,7 +81,7 @@ export async function checkDocument(options: Pick<CheckOptions, 'signal' | 'onRu
 async function perform(jobs: readonly Job[], { signal, onRun }: Pick<CheckOptions, 'signal' | 'onRun'>): Promise<CheckReport> {
   let done = 0;
   const runs = await runAll(jobs, signal, (run) => onRun?.(run, ++done, jobs.length));
-  return { runs: runs.filter((run) => run !== null), incomplete: runs.includes(null) };
+  return { runs: runs.filter((run) => run !== null), incomplete: runs.some((run) => run === null || run.stopped === INTERRUPTED) };
 }
 
 async function jobOf(name: string, { statesMax = 20_000_000, secondsMax = 600, signal: _, onRun: __, ...given }: CheckOptions): Promise<Job> {

@@ -1,11 +1,12 @@
 // Searches side by side, one worker thread for each CPU of this machine: configurations are independent of each other, and
-// some take a thousand times as long as others, so each worker takes the next one when it is free.
+// some take a thousand times as long as others, so each worker takes the next one when it is free. An abort is a word of
+// shared memory that a search looks at, so that it ends with what it knows; a thread that does not is ended.
 
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { Fault, type FaultCode } from '../base/fault.js';
 import type { Configuration } from './configuration.js';
-import type { RunReport } from './report.js';
+import { unknownReport, type RunReport } from './report.js';
 import type { Answer } from './worker.js';
 
 export interface Job {
@@ -17,17 +18,28 @@ export interface Job {
   readonly limits: { readonly states: number; readonly seconds: number };
 }
 
-/** Calls `each` as reports come in; what an abort leaves undone is null in the list. */
-export async function runAll(jobs: readonly Job[], signal: AbortSignal | undefined, each: (report: RunReport, index: number) => void): Promise<(RunReport | null)[]> {
+/** What a thread is told to begin with. */
+export interface Hands {
+  /** One word, not zero once the searches shall end. */
+  readonly aborted: Int32Array;
+}
+
+/** A thread that has not said by then what it knows is ended. Most say it at once; a busy machine takes longer. */
+const GRACE_MS = 15_000;
+/** The heap of the main thread is no guide for a thread that interns millions of parts. */
+const HEAP_MB = 3072;
+
+/** Calls `each` as reports come in; what was not begun before an abort is null in the list. */
+export async function runAll(jobs: readonly Job[], signal: AbortSignal | undefined, each: (report: RunReport, index: number) => void, heapMb: number = HEAP_MB): Promise<(RunReport | null)[]> {
   const reports: (RunReport | null)[] = jobs.map(() => null);
   let next = 0;
   const workers = new Set<Worker>();
-  // The heap of the main thread is no guide for a thread that interns millions of parts.
-  const resourceLimits = { maxOldGenerationSizeMb: 3072 };
+  const resourceLimits = { maxOldGenerationSizeMb: heapMb };
+  const aborted = new Int32Array(new SharedArrayBuffer(4));
 
   const serve = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const worker = new Worker(new URL('./worker.js', import.meta.url), { resourceLimits });
+      const worker = new Worker(new URL('./worker.js', import.meta.url), { resourceLimits, workerData: { aborted } satisfies Hands });
       workers.add(worker);
       let current = -1;
       const give = () => {
@@ -47,10 +59,15 @@ export async function runAll(jobs: readonly Job[], signal: AbortSignal | undefin
         else reject(new Error(answer.error));
       });
       worker.on('error', (error: Error & { code?: string }) => {
-        // Out of memory is a bound like the others: that run stays unknown, the rest goes on with a fresh thread.
+        // Out of memory is a bound like the others: that run is unknown, the rest goes on with a fresh thread.
         workers.delete(worker);
-        if (error.code === 'ERR_WORKER_OUT_OF_MEMORY') resolve(serve());
-        else reject(error);
+        if (error.code !== 'ERR_WORKER_OUT_OF_MEMORY') {
+          reject(error);
+          return;
+        }
+        const job = jobs[current] as Job;
+        each((reports[current] = unknownReport(job, 'out of memory')), current);
+        resolve(serve());
       });
       worker.on('exit', () => {
         workers.delete(worker);
@@ -62,12 +79,18 @@ export async function runAll(jobs: readonly Job[], signal: AbortSignal | undefin
   const stop = () => {
     for (const worker of workers) void worker.terminate();
   };
-  signal?.addEventListener('abort', stop, { once: true });
+  let grace: NodeJS.Timeout | undefined;
+  const ask = () => {
+    Atomics.store(aborted, 0, 1);
+    grace = setTimeout(stop, GRACE_MS);
+  };
+  signal?.addEventListener('abort', ask, { once: true });
   try {
     await Promise.all(Array.from({ length: Math.min(jobs.length, availableParallelism()) }, serve));
   } finally {
     stop();
-    signal?.removeEventListener('abort', stop);
+    clearTimeout(grace);
+    signal?.removeEventListener('abort', ask);
   }
   return reports;
 }

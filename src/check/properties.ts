@@ -14,7 +14,7 @@ export interface Property {
 
 /** In the order in which reports list them. */
 export const PROPERTY_NAMES = [
-  'torn', 'target', 'after-update', 'after-update-strict', 'stack', 'flags', 'slot', 'lockdep', 'shadow-stack', 'deadlock',
+  'torn', 'target', 'after-update', 'after-update-strict', 'stack', 'flags', 'slot', 'lockdep', 'shadow-stack', 'deadlock', 'livelock',
   'indirect-branch', 'indirect-branch-strict', 'stray-trap', 'unwind',
 ] as const;
 export type PropertyName = (typeof PROPERTY_NAMES)[number];
@@ -34,6 +34,7 @@ export const PROPERTIES: readonly Property[] = [
   { name: 'lockdep', holds: "lockdep's idea of IF equals IF", applies: inKernel, apart: false },
   { name: 'shadow-stack', holds: 'no control-protection exception', applies: ({ shadowStack }) => shadowStack, apart: false },
   { name: 'deadlock', holds: 'from every state the program can still end', applies: always, apart: false },
+  { name: 'livelock', holds: 'the machine cannot go round for ever with nothing ending, each of its parts in turn', applies: always, apart: true },
   { name: 'indirect-branch', holds: 'no indirect jump or call outside a complete retpoline', applies: always, apart: false },
   { name: 'indirect-branch-strict', holds: 'also no return that matches no call', applies: always, apart: true },
   { name: 'stray-trap', holds: 'every trap that the protocol planted is claimed', applies: always, apart: false },

@@ -1,16 +1,16 @@
 // A path as the list of its choices: who moved, and which of its moves. It replays without a search, and as a token it can be
 // pasted into a report. The token names the version of the model, for the same choices mean something
-// else in another one.
+// else in another one. CPUs keep their numbers here, whatever order the states of a search are sorted into.
 
 import { Fault } from '../base/fault.js';
-import { invariant } from '../base/invariant.js';
 import type { Model, Move, PatcherMove } from '../machine/sim/model.js';
+import type { Protocol } from '../plan/protocol.js';
+import { validateProtocol } from '../plan/validate.js';
 import { configure, type Configuration } from './configuration.js';
 import { CPUS, ENVIRONMENT, PATCHER, expand, normalise, type Choice, type Shape } from './expand.js';
-import type { Finding, Search } from './explore.js';
 
 /** Changes with anything that gives choices another meaning. */
-const MODEL_VERSION = 1;
+const MODEL_VERSION = 2;
 
 export interface Replayed {
   readonly before: Int32Array;
@@ -63,50 +63,6 @@ export function replay(model: Model, path: readonly Choice[], shape: Shape): Rep
   return steps;
 }
 
-/** The choices of the path that a search found. */
-export function pathOf(model: Model, search: Search, finding: Finding, shape: Shape): Choice[] {
-  const states = search.path(finding.state);
-  const path: Choice[] = [];
-  for (let i = 1; i < states.length; i++) {
-    const [from, to] = [states[i - 1] as Int32Array, states[i] as Int32Array];
-    const found = choices(model, from, shape).find(({ after }) => after?.every((value, at) => value === to[at]) ?? false);
-    invariant(found, 'a state of the search follows from its parent');
-    path.push(found.choice);
-  }
-  if (finding.cpu >= 0) path.push({ who: finding.cpu, move: finding.move, swap: -1 });
-  return path;
-}
-
-/**
- * The same moves in an order with fewer changes of who moves: a step goes up to its own kind's last step wherever what lies
- * between does not mind. It still ends in the same violation.
- */
-export function readable(model: Model, path: readonly Choice[], property: string, shape: Shape): Choice[] {
-  let best = [...path];
-  const ends = (candidate: readonly Choice[]): boolean => {
-    let state: Int32Array | null = initial(model, shape);
-    let last: Replayed | null = null;
-    for (const choice of candidate) {
-      if (state === null) return false;
-      last = step(model, state, choice, shape);
-      if (last === null) return false;
-      state = last.after;
-    }
-    return property === 'deadlock' ? state !== null : (last?.move?.bad.some((bad) => bad.property === property) ?? false);
-  };
-  if (property === 'deadlock' || shape.sorted && shape.cpus > 1) return best;
-  for (let i = 1; i < best.length - 1; i++) {
-    const { who } = best[i] as Choice;
-    if ((best[i - 1] as Choice).who === who) continue;
-    const home = best.findLastIndex((choice, at) => at < i && choice.who === who);
-    if (home < 0) continue;
-    // Moves are told by their index, which is the same where the CPU and its environment are; else the candidate fails to replay.
-    const candidate = [...best.slice(0, home + 1), best[i] as Choice, ...best.slice(home + 1, i), ...best.slice(i + 1)];
-    if (ends(candidate)) best = candidate;
-  }
-  return best;
-}
-
 interface Token {
   readonly protocol: string;
   readonly variant: string;
@@ -114,6 +70,10 @@ interface Token {
   readonly configuration: Configuration;
   /** Whether fetch and retirement are two steps. */
   readonly split: boolean;
+  /** A protocol that is none of ours, as data; else null. */
+  readonly own: Protocol | null;
+  /** What the search said of the last state. */
+  readonly text: string;
   readonly path: readonly Choice[];
 }
 
@@ -130,6 +90,7 @@ export function decodeToken(text: string): Token {
     const { path, ...rest } = JSON.parse(Buffer.from(match[2] as string, 'base64url').toString()) as Omit<Token, 'path'> & { path: string };
     return {
       ...rest,
+      own: rest.own === null ? null : validateProtocol(rest.own),
       configuration: configure(rest.configuration),
       path: path.split(' ').map((word) => {
         const parts = /^(?:p(\d+)|(\d+)m(\d+)|(\d+)s(\d+))$/.exec(word);

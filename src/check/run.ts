@@ -35,6 +35,8 @@ export interface Run {
   /** The reduction in force: `por` gives way to `sym` where CPUs write what others read. */
   readonly reduce: Configuration['reduce'];
   readonly bytesPerState: number;
+  /** What the edges between states take besides, for the properties about going on for ever. */
+  readonly edgeBytesPerState: number;
   readonly parts: Model['parts'];
   readonly model: Model;
   readonly search: Search;
@@ -137,7 +139,7 @@ function runOnce(subject: Subject, configuration: Configuration, split: boolean,
     const finding = result.findings.get(name);
     if (finding !== undefined) properties.set(name, { verdict: 'fails', steps: finding.depth, story: finding.text });
     else if (!applies(configuration)) properties.set(name, { verdict: 'not-applicable' });
-    else properties.set(name, { verdict: result.stopped === null ? 'holds' : 'unknown' });
+    else properties.set(name, { verdict: result.stopped === null && !result.undecided.has(name) ? 'holds' : 'unknown' });
   }
   return {
     subject, configuration, properties, reduce, model, search: result,
@@ -147,6 +149,7 @@ function runOnce(subject: Subject, configuration: Configuration, split: boolean,
     exhaustive: result.stopped === null,
     stopped: result.stopped,
     bytesPerState: result.bytes / result.states,
+    edgeBytesPerState: result.edgeBytes / result.states,
     parts: model.parts,
   };
 }

@@ -1,5 +1,5 @@
 // A path to words: who did what, with the patcher's reasons and the machine's own names, and what the first site's bytes
-// were after it. What is drawn (lanes.ts) and what is told (story) both come from here.
+// were after it. What is drawn and what is told (lanes.ts) both come from here.
 
 import type { Model } from '../machine/sim/model.js';
 import type { Op } from '../machine/sim/patcher.js';
@@ -18,27 +18,50 @@ export interface TraceStep {
   /** Of the protocol; -1 for what is no step of it. */
   readonly step: number;
   readonly update: number;
+  /** The patcher's operation. */
+  readonly op: Op['op'] | null;
+  /** Bytes that it stored in a site: where, by address and by name, and how many bytes its step stores there in all. */
+  readonly stored: { readonly address: number; readonly at: string; readonly bytes: readonly number[]; readonly of: number } | null;
   /** Bytes of the first site in memory afterwards. */
   readonly site: readonly number[];
   /** Bytes that were fetched. */
   readonly fetched: readonly number[] | null;
+  /** The target whose first instruction was run. */
+  readonly entered: string | null;
+  /** Something came to this CPU from outside. */
+  readonly event: boolean;
+  /** A CPU does what the patcher asked it for. */
+  readonly answer: boolean;
   /** Of little interest in a picture. */
   readonly minor: boolean;
+}
+
+export interface Trace {
+  /** What the site does, and what the updates make of it. */
+  readonly title: string;
+  readonly steps: readonly TraceStep[];
+  /** What came of it. */
+  readonly end: string | null;
+  /** The step that, with the last one before it that somebody else made, is what matters: mostly the last. */
+  readonly crux: number;
 }
 
 const two = (byte: number): string => byte.toString(16).padStart(2, '0');
 export const spell = (bytes: readonly number[]): string => bytes.map(two).join(' ');
 
-export function trace(model: Model, path: readonly Choice[], shape: Shape, end: string | null): TraceStep[] {
-  const steps = replay(model, path, shape);
-  return steps.map((step, i) => {
-    const last = i === steps.length - 1 ? end : null;
-    if (step.patcher !== null) {
-      const { op, flush, silent } = step.patcher;
-      return { who: -1, what: describe(model, op, silent), why: op.why, step: op.step, update: op.update, site: siteBytes(model, step), fetched: null, minor: flush ? false : silent || op.op === 'current' };
-    }
-    return cpuStep(model, step, last);
-  });
+export function trace(model: Model, path: readonly Choice[], shape: Shape, end: string | null): Trace {
+  return { title: titleOf(model), steps: replay(model, path, shape).map((step) => (step.patcher === null ? cpuStep(model, step) : patcherStep(model, step))), end, crux: path.length - 1 };
+}
+
+function titleOf(model: Model): string {
+  const { scene } = model;
+  const [site] = scene.sites;
+  if (site === undefined) return '';
+  const name = scene.nameOf(site.at);
+  const states = scene.sequence.map((state) => TARGETS[state] as string);
+  if (!site.patched) return `${name} calls through a pointer to ${states.join(', then to ')}`;
+  const said = site.contents.map((bytes) => `${spell(bytes)} (${meaning(model, site.at, bytes)})`);
+  return `site ${name}: ${said.join(' → ')}`;
 }
 
 function siteBytes(model: Model, { before, after }: Replayed): number[] {
@@ -49,39 +72,59 @@ function siteBytes(model: Model, { before, after }: Replayed): number[] {
 }
 
 /** What the bytes say, to somebody who does not read them. */
-function meaning(bytes: readonly number[]): string {
+function meaning({ scene }: Model, at: number, bytes: readonly number[]): string {
   const insn = decode(bytes);
-  return typeof insn === 'string' ? 'no instruction' : printInsn(insn);
+  if (typeof insn === 'string') return 'no instruction';
+  const [operand] = insn.operands;
+  if (operand?.kind !== 'rel') return insn.form.name === 'nop' || insn.pad.length > 0 ? insn.form.name : printInsn(insn);
+  const name = scene.nameOf(at + insn.length + operand.distance);
+  return `${insn.form.name} ${name.startsWith('0x') ? 'to nowhere' : name}`;
+}
+
+function patcherStep(model: Model, step: Replayed): TraceStep {
+  const { op, flush, silent } = step.patcher as NonNullable<Replayed['patcher']>;
+  const site = op.op === 'store' ? model.scene.sites.find(({ at, length }) => op.at >= at && op.at < at + length) : undefined;
+  const inSite = (other: Op): boolean => other.op === 'store' && other.step === op.step && other.update === op.update && site !== undefined && other.at >= site.at && other.at < site.at + site.length;
+  const of = model.ops.reduce((sum, other) => sum + (other.op === 'store' && inSite(other) ? other.bytes.length : 0), 0);
+  return {
+    who: -1, what: describe(model, op, silent), why: op.why, step: op.step, update: op.update, op: op.op,
+    stored: op.op === 'store' && !silent ? { address: op.at, at: model.scene.nameOf(op.at), bytes: op.bytes, of } : null,
+    site: siteBytes(model, step), fetched: null, entered: null, event: false, answer: false, minor: flush ? false : silent || op.op === 'current',
+  };
 }
 
 const EVENT_WORDS: Readonly<Record<string, string>> = {
   irq: 'an interrupt', nmi: 'an NMI', mc: 'a machine check', db: 'a #DB', signal: 'a signal', ipi: 'answers the IPI', stop: 'is stopped', release: 'is released', 'release-serialise': 'is released',
 };
 
-function cpuStep(model: Model, step: Replayed, end: string | null): TraceStep {
+function cpuStep(model: Model, step: Replayed): TraceStep {
   const { who } = step.choice;
-  const base = { who, why: null, step: -1, update: 0, site: siteBytes(model, step), fetched: null, minor: false };
-  const tail = end === null ? '' : `: ${end}`;
-  if (step.move === null) return { ...base, what: `another task is switched in${tail}` };
+  const base = { who, why: null, step: -1, update: 0, op: null, stored: null, site: siteBytes(model, step), fetched: null, entered: null, event: false, answer: false, minor: false };
+  if (step.move === null) return { ...base, what: 'another task is switched in', event: true };
   const { label, cpu } = step.move;
   const node = model.nodeOf(step.before[2 + who] as number);
   const where = model.scene.nameOf(node.rip);
   const context = node.context === 'task' ? '' : `${node.context === 'trap' ? 'handler' : node.context}: `;
   const after = cpu < 0 ? null : model.nodeOf(cpu);
-  const then = after === null ? '' : after.done ? ', done' : `, to ${model.scene.nameOf(after.rip)}`;
-  if (label.kind === 'event') return { ...base, what: `${EVENT_WORDS[label.event]}${label.event === 'ipi' ? ': serialises' : ` at ${where}`}${tail}` };
-  if (label.kind === 'flush') return { ...base, what: `${context}a store reaches memory${tail}` };
+  const next = after === null || after.done ? null : model.scene.nameOf(after.rip);
+  const entered = step.move.entered < 0 ? null : (TARGETS[step.move.entered] as string);
+  const then = `${entered === null ? '' : `, into ${entered}`}${after === null ? '' : next === null ? ', done' : `, to ${next}`}`;
+  if (label.kind === 'event') {
+    const asked = label.event === 'ipi' || label.event === 'stop' || label.event === 'serialise';
+    return { ...base, what: label.event === 'ipi' ? 'answers the IPI: serialises' : `${EVENT_WORDS[label.event] ?? label.event} at ${where}`, event: !asked, answer: asked };
+  }
+  if (label.kind === 'flush') return { ...base, what: `${context}a store reaches memory` };
   switch (label.stop) {
     case 'fetch':
-      return { ...base, what: `${context}fetches ${spell(label.bytes ?? [])} (${meaning(label.bytes ?? [])})${tail}`, fetched: label.bytes };
+      return { ...base, what: `${context}fetches ${spell(label.bytes ?? [])} (${meaning(model, label.at, label.bytes ?? [])})`, fetched: label.bytes };
     case 'piece':
-      return { ...base, what: `${context}fetches a part of ${where}${tail}` };
+      return { ...base, what: `${context}fetches a part of ${where}` };
     case 'load':
-      return { ...base, what: `${context}reads the table${tail}`, minor: end === null };
+      return { ...base, what: `${context}reads the table${then}`, entered, minor: entered === null };
     case 'retire':
-      return { ...base, what: `${context}executes it${then}${tail}`, minor: end === null };
+      return { ...base, what: `${context}executes it${then}`, entered, minor: entered === null };
     default:
-      return { ...base, what: `${context}runs ${where}${then}${tail}`, minor: end === null };
+      return { ...base, what: `${context}runs ${where}${then}`, entered, minor: entered === null };
   }
 }
 
@@ -125,17 +168,17 @@ export function describe(model: Model, op: Op, silent = false): string {
   }
 }
 
-/** One sentence: where the patcher was, what the CPU did, what came of it. */
-export function story(steps: readonly TraceStep[], text: string): string {
-  const last = steps.at(-1);
-  const patcher = steps.findLast(({ who, minor }) => who < 0 && !minor);
-  const event = steps.findLast(({ who, what }) => who >= 0 && /^(?:\w+: )?(?:an interrupt|an NMI|a machine check|a #DB|a signal|another task)/.test(what));
-  const fetched = steps.findLast((step) => step.fetched !== null);
-  const where = patcher === undefined ? 'before the first step' : `after the patcher's step «${patcher.what}»`;
-  const middle = [
-    ...(fetched !== undefined && fetched !== last ? [`CPU ${fetched.who} has fetched ${spell(fetched.fetched ?? [])}`] : []),
-    ...(event !== undefined ? [event.what.replace(/: (?=from here).*/, '')] : []),
-  ];
-  const said = [where[0]?.toUpperCase() + where.slice(1), ...middle].filter((part) => !part.includes(text));
-  return [...said, text].join(', ');
+/** Where everybody is who will not get any further, at the end of a path. */
+export function standing(model: Model, path: readonly Choice[], shape: Shape): string {
+  const { before, after } = replay(model, path, shape).at(-1) as Replayed;
+  const state = after ?? before;
+  const patcher = model.patcherDone(state[0] as number) ? [] : model.patcherMoves(state[0] as number, state[1] as number).map(({ op }) => `the patcher waits at «${describe(model, op)}»`);
+  const cpus = Array.from({ length: shape.cpus }, (_, i) => i).flatMap((i) => {
+    const cpu = state[2 + i] as number;
+    const { done, rip, context, interruptible } = model.nodeOf(cpu);
+    if (done) return [];
+    const masked = model.scene.environment === 'kernel' && !interruptible ? ' with interrupts off' : '';
+    return [`CPU ${i} ${model.moves(cpu, state[1] as number).length === 0 ? 'stands' : 'goes round'} at ${model.scene.nameOf(rip)}${context === 'task' ? '' : ` (${context})`}${masked}`];
+  });
+  return [...patcher, ...cpus].join('; ');
 }

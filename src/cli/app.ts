@@ -177,6 +177,7 @@ PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every aske
         statesMax: { kind: 'parsed', parse: positive, brief: 'Give up beyond so many states', optional: true, placeholder: 'N' },
         secondsMax: { kind: 'parsed', parse: positive, brief: 'Give up after so long', optional: true, placeholder: 'S' },
         path: { kind: 'parsed', parse: String, brief: 'Replay and draw a path that was printed', optional: true, placeholder: 'token' },
+        under: { kind: 'parsed', parse: String, brief: 'Draw beside the failure what the same schedule comes to under this protocol', optional: true, placeholder: 'protocol' },
         svg: { kind: 'parsed', parse: String, brief: 'Draw the first failure there', optional: true, placeholder: 'file' },
         matrix: { kind: 'parsed', parse: extent, inferEmpty: true, brief: 'Every protocol against every property; `full`: and every setting', optional: true, placeholder: 'full' },
         litmus: { kind: 'boolean', brief: 'Run small programs on this CPU beside the model', default: false },

@@ -12,6 +12,7 @@ import type { Protocol, Step } from '#plan/protocol';
 import { gs, label, mem, mem8, type Item, type Program } from '#trap/assembler';
 import { PERCPU } from '#trap/kernel';
 import { UCONTEXT } from '#trap/sigtrap';
+import { inTurn, jmpSelf, once } from '../sim/livelocks.js';
 
 interface Case {
   readonly subject: Subject;
@@ -111,6 +112,11 @@ const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
 
   ['deadlock', 'the handler waits with interrupts off until the trap is gone', { subject: instead(merged, ['dec', 'rax'], spin) }, { subject: instead(shipped, ['dec', 'rax'], spin) }],
   ['deadlock', "a task waits with interrupts off for the updater's lock", { subject: of('int3-gap', 'spin') }, { subject: merged }],
+
+  ['livelock', 'two handlers make each other look again', { subject: inTurn, given: { cpus: 2 } }, { subject: once, given: { cpus: 2 } }],
+  ['livelock', 'nobody else is there to make a handler look again', { subject: inTurn, given: { cpus: 2 } }, { subject: inTurn, given: { cpus: 1 } }],
+  ['livelock', 'a jump to itself is gone, and no CPU is told', { subject: jmpSelf, given: { chunk: 'qword', dropSync: 3 } }, { subject: jmpSelf, given: { chunk: 'qword' } }],
+  ['livelock', 'and where a CPU sees what memory holds it need not be', { subject: jmpSelf, given: { chunk: 'qword', dropSync: 3 } }, { subject: jmpSelf, given: { chunk: 'qword', dropSync: 3, fetch: 'F0' } }],
 
   ['indirect-branch', 'the stub calls through memory', { subject: of('int3-stub') }, { subject: merged }],
   ['indirect-branch', 'the trampoline jumps through memory', { subject: of('int3-percpu-nmi', 'jmp') }, { subject: of('int3-percpu-nmi') }],

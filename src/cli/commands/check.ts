@@ -5,7 +5,8 @@ import { writeFileSync } from 'node:fs';
 import { EXIT, Fault } from '../../base/fault.js';
 import { didYouMean } from '../../base/nearest.js';
 import { CONTEXT_NAMES, type ContextName } from '../../check/configuration.js';
-import { BOUNDS, PROPERTIES, PROPERTY_NAMES, check, checkMatrix, protocols, replayToken, type CheckOptions, type CheckReport, type PropertyName, type RunReport } from '../../check/index.js';
+import { BOUNDS, PROPERTIES, PROPERTY_NAMES, check, checkMatrix, protocols, replayToken, replayUnder, type CheckOptions, type CheckReport, type PropertyName, type RunReport } from '../../check/index.js';
+import { findSubject } from '../../check/subject.js';
 import { weakestModel } from '../../check/matrix.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';
@@ -37,6 +38,7 @@ export interface Flags {
   readonly secondsMax?: number;
   readonly path?: string;
   readonly svg?: string;
+  readonly under?: string;
   readonly matrix?: 'default' | 'full';
   readonly litmus: boolean;
   readonly stats: boolean;
@@ -49,18 +51,19 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
   const asked = propertiesOf(flags.property ?? []);
   const all = [...names, ...(flags.protocol ?? [])];
   if (flags.matrix === undefined && all.length === 0) throw new Fault('bad-usage', 'name a protocol', { hint: `one of ${[...new Set(protocols().map(({ name }) => name))].join(', ')}; or --matrix, or --litmus` });
+  const options = optionsOf(flags);
   const live = progress(context);
   const onRun: CheckOptions['onRun'] = (last, done, of) => live.show(() => `${done} of ${of}: ${titleOf(last)}, ${last.states.toLocaleString('en-US')} states`);
   let report: CheckReport;
   try {
-    report = flags.matrix !== undefined ? await checkMatrix(flags.matrix, { signal: context.signal, onRun }) : await check(all, { ...optionsOf(flags), signal: context.signal, onRun });
+    report = flags.matrix !== undefined ? await checkMatrix(flags.matrix, { signal: context.signal, onRun }) : await check(all, { ...options, signal: context.signal, onRun });
   } finally {
     live.end();
   }
   if (flags.svg !== undefined) writePicture(report, asked, flags.svg);
   if (flags.json) context.json('static-call/check@1', { bounds: BOUNDS, incomplete: report.incomplete, runs: report.runs });
   else if (flags.matrix !== undefined) printMatrix(context, report);
-  else for (const each of report.runs) printRun(context, each, asked, flags.stats);
+  else for (const each of report.runs) printRun(context, each, asked, flags);
   if (report.incomplete) context.note('not every run was finished: what is missing is unknown');
   const good = !report.incomplete && report.runs.every((each) => asked.every((name) => isGood(each, name)));
   return good ? EXIT.good : EXIT.no;
@@ -82,8 +85,15 @@ function optionsOf(flags: Flags): CheckOptions {
     if (!(CONTEXT_NAMES as readonly string[]).includes(word)) throw new Fault('bad-usage', `unknown context ${word}`, { hint: didYouMean(word, CONTEXT_NAMES) ?? `one of ${CONTEXT_NAMES.join(', ')}` });
     return word as ContextName;
   });
-  const given = { environment: env, contexts, dropSync, tso: tso === undefined ? undefined : tso === 'on', fetch, chunk, store, cpus, tasks, passes, updates, site, entry, patcher, reduce, statesMax, secondsMax };
+  const environment = env ?? (flags.under === undefined ? undefined : underOf(flags.under, env));
+  const given = { environment, contexts, dropSync, tso: tso === undefined ? undefined : tso === 'on', fetch, chunk, store, cpus, tasks, passes, updates, site, entry, patcher, reduce, statesMax, secondsMax };
   return { ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as CheckOptions), shadowStack };
+}
+
+/** Where the protocol lives under which a schedule is drawn again; what is checked has to live there too. */
+function underOf(name: string, environment: Flags['env']): Flags['env'] {
+  const [protocol = name, variant = ''] = name.split('/');
+  return findSubject(protocol, variant, environment).environment;
 }
 
 const titleOf = ({ protocol, variant }: { protocol: string; variant: string }): string => (variant === '' ? protocol : `${protocol}/${variant}`);
@@ -108,7 +118,7 @@ function bounds(run: RunReport): string {
 
 const WORDS = { holds: 'holds', fails: 'FAILS', unknown: 'unknown', 'not-applicable': '-' } as const;
 
-function printRun(context: Context, run: RunReport, asked: readonly PropertyName[], stats: boolean): void {
+function printRun(context: Context, run: RunReport, asked: readonly PropertyName[], { stats, under }: Flags): void {
   const { paint } = context;
   context.print(`${paint('bold', titleOf(run))}: ${settings(run)}`);
   const rows = PROPERTIES.filter(({ name, apart }) => apart || asked.includes(name)).map(({ name, apart, holds }) => {
@@ -119,11 +129,14 @@ function printRun(context: Context, run: RunReport, asked: readonly PropertyName
   context.print(`  ${run.exhaustive ? 'all' : `stopped, ${run.stopped};`} ${run.states.toLocaleString('en-US')} states, ${run.transitions.toLocaleString('en-US')} transitions, ${run.seconds.toFixed(2)} s, reduction ${run.reduce}${bounds(run) === '' ? '' : `; ${bounds(run)}`}`);
   if (stats) {
     const { images, cpus, environments, instructions } = run.parts;
-    context.print(`  ${(run.transitions / run.seconds / 1e6).toFixed(2)} M transitions/s, ${run.bytesPerState.toFixed(0)} bytes a state; interned: ${images.toLocaleString('en-US')} core images, ${cpus.toLocaleString('en-US')} CPUs, ${environments} environments; ${instructions.toLocaleString('en-US')} instructions executed`);
+    context.print(`  ${(run.transitions / run.seconds / 1e6).toFixed(2)} M transitions/s, ${run.bytesPerState.toFixed(0)} bytes a state, ${run.edgeBytesPerState.toFixed(0)} for its edges; interned: ${images.toLocaleString('en-US')} core images, ${cpus.toLocaleString('en-US')} CPUs, ${environments} environments; ${instructions.toLocaleString('en-US')} instructions executed`);
   }
   const first = asked.filter((name) => run.properties[name].verdict === 'fails').sort((a, b) => (run.properties[a].steps ?? 0) - (run.properties[b].steps ?? 0))[0];
   if (first !== undefined) {
-    context.print(`\n${first}:\n${run.properties[first].picture ?? ''}\n\nreplay: static-call check --path ${run.properties[first].path ?? ''}`);
+    const { picture = '', path = '' } = run.properties[first];
+    context.print(`\n${first}:\n${picture}`);
+    if (under !== undefined) context.print(`\nthe same schedule under ${under}:\n${replayUnder(path, under).picture}`);
+    context.print(`\nreplay: static-call check --path ${path}`);
   }
   context.print('');
 }
@@ -132,7 +145,7 @@ function printMatrix(context: Context, { runs }: CheckReport): void {
   const names = PROPERTY_NAMES;
   const short: Readonly<Record<PropertyName, string>> = {
     torn: 'torn', target: 'target', 'after-update': 'after', 'after-update-strict': 'strict', stack: 'stack', flags: 'flags', slot: 'slot', lockdep: 'lockdep', 'shadow-stack': 'shstk',
-    deadlock: 'dead', 'indirect-branch': 'indir', 'indirect-branch-strict': 'ret', 'stray-trap': 'stray', unwind: 'unwind',
+    deadlock: 'dead', livelock: 'live', 'indirect-branch': 'indir', 'indirect-branch-strict': 'ret', 'stray-trap': 'stray', unwind: 'unwind',
   };
   const rows: string[][] = [];
   const told: string[] = [];
@@ -159,6 +172,7 @@ function showPath(context: Context, flags: Flags, token: string): number {
   else {
     context.print(`${titleOf(path)}: ${path.property}\n`);
     context.print(path.picture);
+    if (flags.under !== undefined) context.print(`\nthe same schedule under ${flags.under}:\n${replayUnder(token, flags.under).picture}`);
     context.print('');
     path.steps.forEach((step, i) => context.print(`${String(i + 1).padStart(3)}  ${step.who < 0 ? 'patcher' : `CPU ${step.who}  `}  ${step.what}${step.why === null || step.step < 0 ? '' : `  (${step.why})`}`));
   }

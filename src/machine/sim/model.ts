@@ -25,6 +25,10 @@ export interface Move {
   readonly broadcast: number;
   readonly bad: readonly Bad[];
   readonly unknown: string | null;
+  /** A pass over a site ends with it. */
+  readonly passed: boolean;
+  /** The target whose first instruction it runs; -1 for none. */
+  readonly entered: number;
   readonly label: MoveLabel;
 }
 export type MoveLabel =
@@ -256,7 +260,7 @@ export class Model {
       switch (node.stop) {
         case 'fetch':
           this.#fetch(node, view, partial, run, (next) => {
-            moves.push({ cpu: this.#cpu(id, view, request, next, windows), environment, broadcast: -1, bad: [], unknown: null, label: { kind: 'run', stop: 'piece', at: node.rip, bytes: null, value: null } });
+            moves.push({ cpu: this.#cpu(id, view, request, next, windows), environment, broadcast: -1, bad: [], unknown: null, passed: false, entered: -1, label: { kind: 'run', stop: 'piece', at: node.rip, bytes: null, value: null } });
           });
           break;
         case 'load': {
@@ -399,6 +403,8 @@ export class Model {
       broadcast: store === undefined ? -1 : this.#broadcasts.intern({ kind: 'commit', store }),
       bad,
       unknown: outcome.unknown,
+      passed: outcome.notes.some(({ note }) => note === 'close'),
+      entered: outcome.notes.reduce((target, note) => (note.note === 'enter' ? note.target : target), -1),
       label,
     };
   }
