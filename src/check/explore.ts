@@ -161,13 +161,19 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
     return (state) => set.has(find(state));
   };
 
-  /** Who makes the edge, and whether something ends with it. */
+  /** Who makes the edge, and whether something ends with it. The moves of one lane are told one after the other. */
+  let lane = -2;
+  let [cpuMoves, patcherMoves]: [readonly Move[], readonly PatcherMove[]] = [[], []];
   const kindOf = (who: number, move: number, swap: number): number => {
-    const base = state * width;
     if (swap >= 0) return LANES.switch + swap;
-    const environment = arena[base + ENVIRONMENT] as number;
-    if (who < 0) return patcherLane(model.patcherMoves(arena[base + PATCHER] as number, environment)[move] as PatcherMove);
-    return cpuLane(model.moves(arena[base + CPUS + who] as number, environment)[move] as Move, who);
+    if (who !== lane) {
+      lane = who;
+      const base = state * width;
+      const environment = arena[base + ENVIRONMENT] as number;
+      if (who < 0) patcherMoves = model.patcherMoves(arena[base + PATCHER] as number, environment);
+      else cpuMoves = model.moves(arena[base + CPUS + who] as number, environment);
+    }
+    return who < 0 ? patcherLane(patcherMoves[move] as PatcherMove) : cpuLane(cpuMoves[move] as Move, who);
   };
   let state = -1;
   const moves: Moves = {
@@ -194,6 +200,7 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
         if (stopped !== null) break;
       }
       first[state] = edges;
+      lane = -2;
       if (expand(model, shape, partial, arena, state * width, next, moves)) ends.push(state);
     }
   };
@@ -244,7 +251,7 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
 }
 
 /** Doubling would leave up to half of a large array unused, and the memory is what bounds a search. */
-const more = (length: number): number => (length < 1 << 16 ? 2 * length : length + (length >> 3));
+const more = (length: number): number => (length < 1 << 16 ? 2 * length : length + (length >> 2));
 
 function enlarge(array: Int32Array, length: number): Int32Array<ArrayBuffer> {
   const larger = new Int32Array(length);
