@@ -250,8 +250,8 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
   };
 }
 
-/** Doubling would leave up to half of a large array unused, and the memory is what bounds a search. */
-const more = (length: number): number => (length < 1 << 16 ? 2 * length : length + (length >> 2));
+/** Doubling would leave up to half of a large array unused, and memory is what bounds a search; below, it is time that counts. */
+const more = (length: number): number => (length < 1 << 19 ? 2 * length : length + (length >> 2));
 
 function enlarge(array: Int32Array, length: number): Int32Array<ArrayBuffer> {
   const larger = new Int32Array(length);

@@ -99,7 +99,11 @@ export class Model {
   /** Some CPU wrote shared data: CPUs are then not independent of each other. */
   cpusWrite = false;
   readonly #cpus = new WordTable();
+  /** By CPU, what the search asks of each in every state: its image, and what it was asked for. */
+  readonly #nodeOf: Node[] = [];
+  readonly #requestOf: number[] = [];
   readonly #patchers = new WordTable();
+  readonly #patcherDone: boolean[] = [];
   /** Program counter, retries and store buffer of one updater. */
   readonly #updaters = new WordTable();
   /** Which operations are whose. */
@@ -198,17 +202,22 @@ export class Model {
     words[REQ] = request;
     words[PARTIAL] = partial;
     for (let i = 0; i < length; i++) words[WINDOWS + i] = windows[i] as number;
-    return this.#cpus.intern(words, WINDOWS + length);
+    const id = this.#cpus.intern(words, WINDOWS + length);
+    if (id === this.#nodeOf.length) {
+      this.#nodeOf.push(this.core.node(node));
+      this.#requestOf.push(request);
+    }
+    return id;
   }
 
   nodeOf(cpu: number): Node {
-    return this.core.node(this.#cpus.get(cpu)[NODE] as number);
+    return this.#nodeOf[cpu] as Node;
   }
   viewOf(cpu: number): number {
     return this.#cpus.get(cpu)[VIEW] as number;
   }
   requestOf(cpu: number): number {
-    return this.#cpus.get(cpu)[REQ] as number;
+    return this.#requestOf[cpu] as number;
   }
   /**
    * The next step touches what only interrupts of this CPU can see, no task can be switched in, and it answers no request
@@ -228,10 +237,10 @@ export class Model {
     return [...this.#patchers.get(patcher)].some((updater) => this.#updaters.get(updater).length > 2);
   }
   patcherDone(patcher: number): boolean {
-    return [...this.#patchers.get(patcher)].every((updater, k) => {
+    return (this.#patcherDone[patcher] ??= [...this.#patchers.get(patcher)].every((updater, k) => {
       const [pc, , ...buffer] = this.#updaters.get(updater);
       return pc === this.#ranges[k]?.to && buffer.length === 0;
-    });
+    }));
   }
 
   // ---------------------------------------------------------------------------------------------- a CPU
