@@ -8,7 +8,7 @@ import { openWith } from '../app/open.js';
 import type { Program } from '../app/program.js';
 import type { Keys, ProtocolName } from '../app/types.js';
 import { Fault } from '../base/fault.js';
-import type { Native } from '../machine/process/native.js';
+import { intercepted, type Native } from '../machine/process/native.js';
 import type { WriterName } from '../machine/process/text.js';
 import type { Driver } from './driver.js';
 import { sitesSource } from './programs.js';
@@ -292,17 +292,14 @@ function trapTable({ through, driver, workshop, budget, signal }: UpdatesOptions
   const path = workshop.shared('held', source);
   const samples = new Samples();
   let held: (() => void) | null = null;
-  const native: Native = {
-    ...through,
-    call: (name, ...args) => {
-      if (name === 'membarrier' && held) {
-        const body = held;
-        held = null;
-        body();
-      }
-      return through.call(name, ...args);
-    },
-  };
+  const native = intercepted(through, (name, ...args) => {
+    if (name === 'membarrier' && held) {
+      const body = held;
+      held = null;
+      body();
+    }
+    return through.call(name, ...args);
+  });
   const app = openWith(native, path, { writer: 'alias' });
   try {
     const at = native.symbol(native.load(path), 'many_sites');

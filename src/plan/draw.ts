@@ -60,7 +60,7 @@ export interface Destination {
 
 /** The words that a trap handler reads for this target. */
 export function wordsOf(d: Destination): KeyChange['words'] {
-  const word = (kind: SiteKind): bigint => {
+  const word = (kind: SiteKind): number => {
     const { emulate, to } = TRANSFORM[kind][d.kind];
     return emulationWord(emulate, to === null ? 0 : d[to]);
   };

@@ -18,22 +18,35 @@ export interface Group {
 export class KeyRecord {
   readonly at: Addr;
   readonly #words: BigUint64Array;
+  readonly #halves: Uint32Array;
   readonly #ground: Ground;
 
   constructor(ground: Ground, at: Addr) {
     this.at = at;
     this.#ground = ground;
     this.#words = new BigUint64Array(ground.native.view(at, RECORD.size));
+    this.#halves = new Uint32Array(this.#words.buffer);
   }
 
+  /** At any time: one load. */
   word(name: keyof typeof RECORD): bigint {
     return this.#words[RECORD[name] / 8]!;
+  }
+  /** Call it with the lock held, for its halves are read one after the other; no word has more bits than a double. */
+  held(name: keyof typeof RECORD): number {
+    return this.#halves[RECORD[name] / 4]! + this.#halves[RECORD[name] / 4 + 1]! * 2 ** 32;
   }
   setWord(name: keyof typeof RECORD, value: bigint): void {
     Atomics.store(this.#words, RECORD[name] / 8, value);
   }
+  /** Handlers count up meanwhile. */
   get traps(): number {
-    return Number(Atomics.load(this.#words, RECORD.traps / 8));
+    const [low, high] = [RECORD.traps / 4, RECORD.traps / 4 + 1];
+    for (;;) {
+      const before = Atomics.load(this.#halves, high);
+      const traps = Atomics.load(this.#halves, low) + before * 2 ** 32;
+      if (Atomics.load(this.#halves, high) === before) return traps;
+    }
   }
 
   addGroup(columns: SiteColumns, memory: Addr, start: Addr, end: Addr): void {
