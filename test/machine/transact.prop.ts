@@ -9,8 +9,8 @@ import { memory, type Memory } from './memory.js';
 
 const TEXT = 0x10_0000;
 const [RECORD, KEY] = [0x5000, 0x6000];
-const OLD: KeyChange = { record: RECORD, words: { call: 1n, tail: 2n, jcc: 3n }, slot: KEY, func: 0x111 };
-const NEW: KeyChange = { record: RECORD, words: { call: 4n, tail: 5n, jcc: 6n }, slot: KEY, func: 0x222 };
+const OLD: KeyChange = { record: RECORD, words: { call: 1, tail: 2, jcc: 3 }, slot: KEY, func: 0x111 };
+const NEW: KeyChange = { record: RECORD, words: { call: 4, tail: 5, jcc: 6 }, slot: KEY, func: 0x222 };
 
 interface Begun { readonly box: Memory; readonly batch: Batch }
 
@@ -32,7 +32,7 @@ function begin(gaps: readonly number[], protocol: Protocol): Begun {
     batch.new.set([0x0f, i + 1, 7, 8, 9], 8 * i);
     box.text.set(batch.old.subarray(8 * i, 8 * i + 5), at - TEXT);
   });
-  box.machine.perform({ do: 'publish', why: '' }, Object.assign(new Batch(0), { keys: [OLD] }));
+  box.machine.run([{ do: 'publish', why: '' }], Object.assign(new Batch(0), { keys: [OLD] }));
   batch.keys = [NEW];
   return { box, batch };
 }
