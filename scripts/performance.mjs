@@ -55,6 +55,9 @@ export function performancePage(result) {
   };
   const { machine, seconds } = result;
   const goals = GOALS.map(goal);
+  // Which of the two lists it belongs to depends on the CPU's branch predictor.
+  const pressed = row(MANY, 'many/pointer').ratio.value > 1.1 + table(MANY).noise;
+  const many = `In 4,096 calls one after the other a pointer to a near function cost ${x(MANY, 'many/pointer')} of a direct call, a\n  patched static call ${x(MANY, 'many/inline', 3)}`;
   const retpoline = ns(CALL, 'tight/retpoline') - ns(CALL, 'tight/direct');
 
   return `# What static calls buy, and what they cost
@@ -80,14 +83,12 @@ to move just before the sample. In every table something is measured twice, and 
   (\`-fno-plt\`) ${x(CALL, 'tight/noplt')}, through a pointer to another object ${x(CALL, 'tight/far')}, through a retpoline ${x(CALL, 'tight/retpoline')}. A patched static call cost ${x(CALL, 'tight/inline', 3)}.
 - **In place of a pointer whose target is guessed wrongly.** One that goes to either of two targets by chance cost ${x(CALL, 'changing/mixed')}.
   A static call is a direct call: there is nothing to guess.
-- **Where there are many calls.** In 4,096 calls one after the other a pointer to a near function cost ${x(MANY, 'many/pointer')} of a direct call, a
-  patched static call ${x(MANY, 'many/inline', 3)}: indirect calls need more of the branch predictor than direct ones.
-- **To change a running program** without a branch, a lock or a load on its hot path.
+${pressed ? `- **Where there are many calls.** ${many}: indirect calls need more of the branch predictor.\n` : ''}- **To change a running program** without a branch, a lock or a load on its hot path.
 
 ## When they do not
 
 - **In place of a well-predicted pointer to a near function in a small loop.** That cost ${x(CALL, 'tight/pointer', 3)} of a direct call, and a static call is a direct call.
-- **Unpatched.** A site that stays on its trampoline is a call and a jump: ${x(CALL, 'tight/trampoline')}. That is what a program built with the
+${pressed ? '' : `- **Where there are many calls, on this CPU.** ${many}: its branch predictor has room for them all.\n`}- **Unpatched.** A site that stays on its trampoline is a call and a jump: ${x(CALL, 'tight/trampoline')}. That is what a program built with the
   header pays as long as nobody opens it.
 - **Targets that change often.** An update interrupts every CPU that runs the program, and a pointer is changed by one store.
 - **A target that is further away than 2 GiB** is reached through a veneer, an indirect jump, and costs what a far pointer costs.
