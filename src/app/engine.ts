@@ -27,6 +27,16 @@ export interface Place {
   readonly regions: bigint;
 }
 
+/** What an update needs of a record, found once: views and maps cost more than what is read through them. */
+interface Known {
+  /** The record's list of groups as it was: another runtime may add one. */
+  readonly head: number;
+  readonly groups: readonly Group[];
+  readonly places: Place[];
+  /** The pointer that C code queries. */
+  func: Uint32Array | null;
+}
+
 export interface Wanted {
   /** For messages. */
   readonly name: string;
@@ -82,10 +92,13 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #machine: ProcessMachine;
   readonly #places = new Map<Addr, Place>();
-  readonly #slots = new Map<Addr, Uint32Array>();
-  /** Groups by record, as of the record's list of them: another runtime may add one. */
-  readonly #groups = new Map<Addr, { readonly head: number; readonly groups: readonly Group[] }>();
-
+  readonly #known = new Map<KeyRecord, Known>();
+  /** Of several keys at once; kept, for new columns cost an allocation for every site and an update after another does the same. */
+  #merged: Batch = new Batch(0);
+  readonly #room = (count: number): Batch => {
+    if (this.#merged.at.length < count) this.#merged = new Batch(2 * count);
+    return this.#merged;
+  };
   readonly #unlike = (batch: Batch, side: 'old' | 'new'): Batch => this.#machine.unlike(batch, side);
 
   constructor(ground: Ground, watch: TrapWatch, options: EngineOptions) {
@@ -95,22 +108,25 @@ export class Engine {
     this.#machine = new ProcessMachine(ground);
   }
 
+  #know(record: KeyRecord): Known {
+    const head = record.held('groups');
+    let known = this.#known.get(record);
+    if (known?.head !== head) {
+      known = { head, groups: record.groups(), places: [], func: null };
+      this.#known.set(record, known);
+    }
+    return known;
+  }
+
   /** Call it with the lock held. */
   groups(record: KeyRecord): readonly Group[] {
-    const head = record.held('groups');
-    let known = this.#groups.get(record.at);
-    if (known?.head !== head) {
-      known = { head, groups: record.groups() };
-      this.#groups.set(record.at, known);
-    }
-    return known.groups;
+    return this.#know(record).groups;
   }
 
   /** Made at first use: who never writes a text never maps it a second time. */
   place(group: Group): Place {
     const known = this.#places.get(group.start);
-    // Another runtime may have mapped the text a second time meanwhile: the kernel then refuses to write it otherwise.
-    if (known && (known.text.writer === 'alias' || known.regions === this.#ground.word('regions'))) return known;
+    if (known && this.#isCurrent(known)) return known;
     const { native } = this.#ground;
     const { writer, procmem } = this.#options;
     const shared = knownAlias(this.#ground, group.start, group.end) !== null;
@@ -124,8 +140,16 @@ export class Engine {
     return place;
   }
 
-  destination(group: Group, to: Target): Reach {
-    const { near, reaches } = this.place(group);
+  /** Another runtime may have mapped the text a second time meanwhile: the kernel then refuses to write it otherwise. */
+  #isCurrent({ text, regions }: Place): boolean {
+    return text.writer === 'alias' || regions === this.#ground.word('regions');
+  }
+
+  destination(group: Group, to: Target): Destination {
+    return this.#reach(this.place(group), to);
+  }
+
+  #reach({ near, reaches }: Place, to: Target): Reach {
     const what = to.kind === 'function' ? to.address : to.kind;
     let reach = reaches.get(what);
     if (!reach) reaches.set(what, (reach = new Reach(to, near)));
@@ -134,7 +158,7 @@ export class Engine {
 
   /** The words of a record that nobody had before. Call it with the lock held. */
   initialise(record: KeyRecord, to: Target): void {
-    const { words } = this.destination(this.groups(record)[0]!, to);
+    const { words } = this.#reach(this.place(this.groups(record)[0]!), to);
     record.setWord('call', BigInt(words.call));
     record.setWord('tail', BigInt(words.tail));
     record.setWord('jcc', BigInt(words.jcc));
@@ -157,12 +181,16 @@ export class Engine {
       const { name, record, to } = asked;
       const target = to === ORIGINAL ? targetOf(record.held('initial')) : to;
       const from = targetOf(record.held('call'));
-      before += record.traps;
+      before += record.trapsLow;
       let reach: Reach | null = null;
-      for (const group of this.groups(record)) {
+      const known = this.#know(record);
+      for (let g = 0; g < known.groups.length; g++) {
+        const group = known.groups[g]!;
+        let place = known.places[g];
+        if (!place || !this.#isCurrent(place)) known.places[g] = place = this.place(group);
         // Before the sites: that the writer cannot store at all is the better answer than that one site is refused.
-        if (protocol.handler === null) this.#checkStore(this.place(group).text);
-        const destination = this.destination(group, target);
+        if (protocol.handler === null) this.#checkStore(place.text);
+        const destination = this.#reach(place, target);
         reach ??= destination;
         const drawn = this.#ground.sweep.survey(name, group.columns, to === ORIGINAL ? null : destination, protocol.accepts, require);
         inline += drawn.inline;
@@ -175,10 +203,10 @@ export class Engine {
       invariant(reach, 'a key has a trampoline');
       const slot = record.held('key') || null;
       keys.push({ record: record.at, words: reach.words, slot, func: target.kind === 'ret0' ? reach.return0 : target.address });
-      previous.push({ record: record.at, words: { call: record.held('call'), tail: record.held('tail'), jcc: record.held('jcc') }, slot, func: slot === null ? 0 : this.#func(slot) });
+      previous.push({ record: record.at, words: { call: record.held('call'), tail: record.held('tail'), jcc: record.held('jcc') }, slot, func: slot === null ? 0 : this.#func(known, slot) });
     }
     if (batches.length === 0 && keys.length === 0) return { changes, inline, trampoline, traps: 0 };
-    const batch = batches.length === 0 ? new Batch(0) : merge(batches);
+    const batch = merge(batches, this.#room);
     batch.keys = keys;
     // Last of what is asked: right before the first trap.
     if (protocol.handler !== null) this.#watch.check();
@@ -195,14 +223,12 @@ export class Engine {
     }
     for (const { columns } of groups) columns.batch.old.set(columns.batch.new);
     let traps = -before;
-    for (const { record } of wanted) traps += record.traps;
-    return { changes, inline, trampoline, traps };
+    for (const { record } of wanted) traps += record.trapsLow;
+    return { changes, inline, trampoline, traps: traps >>> 0 };
   }
 
-  /** The pointer that C code queries. A view of memory costs a microsecond and the collector more, so it is kept. */
-  #func(slot: Addr): Addr {
-    let word = this.#slots.get(slot);
-    if (!word) this.#slots.set(slot, (word = new Uint32Array(this.#ground.native.view(slot, 8))));
+  #func(known: Known, slot: Addr): Addr {
+    const word = (known.func ??= new Uint32Array(this.#ground.native.view(slot, 8)));
     return word[0]! + word[1]! * 2 ** 32;
   }
 

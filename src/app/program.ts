@@ -35,7 +35,10 @@ export function protocolOf(wanted: ProtocolName | Protocol): Protocol {
   return protocol;
 }
 
-/** Updates that the journal keeps: a program that retargets a thousand times a second would not end otherwise. */
+/**
+ * Updates that the journal keeps: a program that retargets a thousand times a second would not end otherwise. Half of them go
+ * at once, for taking one from the front of an array costs a fifth of an update.
+ */
 const JOURNAL = 1000;
 
 interface KeyState extends EnlistedKey {
@@ -154,7 +157,7 @@ export class Program<K extends Keys> implements App<K> {
     });
     for (const { wanted: { state } } of done.changes) state.last = update;
     this.journal.push(update);
-    if (this.journal.length > JOURNAL) this.journal.shift();
+    if (this.journal.length > JOURNAL) this.journal.splice(0, JOURNAL / 2);
     return update;
   }
 

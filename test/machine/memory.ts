@@ -1,6 +1,7 @@
 // A process in an array: enough of one for `ProcessMachine` and the writer through /proc/self/mem, so that every
 // effect of a batch can be made to fail without a process to lose.
 
+import { EPERM, SYNC_CORE } from '#machine/process/barrier';
 import { SYS, type Call, type Native } from '#machine/process/native';
 import { ProcmemText } from '#machine/process/text';
 import { ProcessMachine } from '#machine/process/process';
@@ -18,6 +19,8 @@ export interface Memory {
   /** Effects so far; `fails` is asked for each, and true makes it a refused system call. */
   effects: number;
   fails: (n: number) => boolean;
+  /** Not registered for synchronisations, as a child of fork. */
+  lost: boolean;
 }
 
 export function memory(start: number, size: number): Memory {
@@ -46,7 +49,12 @@ export function memory(start: number, size: number): Memory {
       // Nothing is installed, and that is what this machine takes for its own.
       if (name === 'rt_sigaction') return 0;
       const refused = memory.fails(memory.effects++);
-      if (name === 'membarrier') return refused ? -38 : args[0] === 0 ? 0xff : 0;
+      if (name === 'membarrier') {
+        if (refused) return -38;
+        if (args[0] === 0) return 0xff;
+        if (args[0] !== SYNC_CORE) memory.lost = false;
+        return memory.lost ? EPERM : 0;
+      }
       if (name !== 'pwrite') return never();
       if (refused) return -5;
       const [, buffer, length, at] = args as [number, number, number, number];
@@ -102,6 +110,6 @@ export function memory(start: number, size: number): Memory {
   };
   const machine = new ProcessMachine({ native, routines, handler: 0 });
   machine.addText(new ProcmemText(native, FILE, start, start + size));
-  const memory: Memory = { native, machine, text: new Uint8Array(text), words: (at) => new BigUint64Array(bytesAt(at)), effects: 0, fails: () => false };
+  const memory: Memory = { native, machine, text: new Uint8Array(text), words: (at) => new BigUint64Array(bytesAt(at)), effects: 0, fails: () => false, lost: false };
   return memory;
 }

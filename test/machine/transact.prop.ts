@@ -115,6 +115,25 @@ describe.each([int3, store])('$name, with every effect in turn refused', (protoc
   });
 });
 
+it.each([int3, store])('$name in a child of fork, which has lost its registration: it registers and goes on where it stopped', (protocol) => {
+  const [here, child] = [begin([0, 300], protocol), begin([0, 300], protocol)];
+  child.box.lost = true;
+  const before = here.box.effects;
+  for (const begun of [here, child]) {
+    expect(attempt(begun, protocol).end).toBe('done');
+    agree(begun, protocol, 'done');
+  }
+  // Nothing is done twice: one refused synchronisation, what is offered, the registration, and the rest.
+  expect(child.box.effects - here.box.effects).toBe(3);
+  // Where that is refused too it is a failed step like any other: two writes, the synchronisation, and then the question.
+  const refused = begin([0, 300], protocol);
+  refused.box.lost = true;
+  refused.box.fails = (n) => n === before + 3;
+  const { end } = attempt(refused, protocol);
+  expect(end).not.toBe('done');
+  agree(refused, protocol, end);
+});
+
 it('a way back that trusts itself instead of the text is seen to be wrong', () => {
   const begun = begin([0, 300, 1000], int3);
   begun.box.fails = (n) => n === 1;

@@ -2,7 +2,7 @@
 // words of the handler's data, stores into text, system calls, in the order of the protocol's steps. Between two
 // synchronisations JavaScript then does nothing at all, and how long an update takes is the kernel's affair. The tape
 // stops at the first operation that fails and says which one; what to make of that is the caller's. On a kernel that
-// throws away the TLB at every system call (page table isolation without PCID) each return to JavaScript costs a microsecond.
+// throws away the TLB at every system call (page table isolation without PCID) each return to JavaScript is dear besides.
 //
 //   operation {routine, seven words for it}: 64 bytes        header {next, end, system}: 64 bytes before the first
 //
@@ -11,7 +11,7 @@
 
 import type { Addr } from '../../base/addr.js';
 import type { Batch } from '../../plan/batch.js';
-import { assemble, label, mem, mem8, type Code, type Program } from '../../trap/assembler.js';
+import { assemble, bytes, label, mem, type Code, type Program } from '../../trap/assembler.js';
 import { SYS, type Call, type Native } from './native.js';
 import { STORE, type Sweeping } from './sweep.js';
 
@@ -67,27 +67,10 @@ const program: Program = [
   ['ret'],
 
   label('copy'),
+  ['mov', 'rcx', mem('rdi', COPY.size)],
   ['mov', 'rsi', mem('rdi', COPY.from)],
-  ['mov', 'rdx', mem('rdi', COPY.to)],
-  ['mov', 'r9', mem('rdi', COPY.size)],
-  ['xor', 'ecx', 'ecx'],
-  ['jmp', 'eight more'],
-  label('eight'),
-  ['mov', 'rax', mem({ base: 'rsi', index: 'rcx' })],
-  ['mov', mem({ base: 'rdx', index: 'rcx' }), 'rax'],
-  ['mov', 'rcx', 'r8'],
-  label('eight more'),
-  ['lea', 'r8', mem('rcx', 8)],
-  ['cmp', 'r8', 'r9'],
-  ['jbe', 'eight'],
-  ['jmp', 'one more'],
-  label('one'),
-  ['movzx', 'eax', mem8({ base: 'rsi', index: 'rcx' })],
-  ['mov', mem8({ base: 'rdx', index: 'rcx' }), 'al'],
-  ['inc', 'rcx'],
-  label('one more'),
-  ['cmp', 'rcx', 'r9'],
-  ['jb', 'one'],
+  ['mov', 'rdi', mem('rdi', COPY.to)],
+  bytes(0xf3, 0xa4), // rep movsb: the instruction table has no string instructions
   ['mov', 'rax', -1],
   ['ret'],
 
@@ -162,6 +145,8 @@ export class Tape {
   readonly #marks: number[] = [];
   readonly #whats: (Batch | Call | 'word')[] = [];
   readonly #columns = new WeakMap<Batch, Columns>();
+  /** The last of them: all stores of a run are mostly of one batch. */
+  #last: { readonly batch: Batch; readonly columns: Columns } | null = null;
 
   constructor(native: Native, routines: Routines) {
     this.#native = native;
@@ -180,7 +165,7 @@ export class Tape {
 
   #put(half: number, value: number): void {
     this.#halves[half] = value;
-    this.#halves[half + 1] = Math.floor(value / 2 ** 32);
+    this.#halves[half + 1] = Math.floor(value * 2 ** -32);
   }
 
   /** @returns index of its words' first half */
@@ -250,12 +235,14 @@ export class Tape {
 
   /** Where a batch's columns lie; they never move. */
   columns(batch: Batch): Columns {
+    if (this.#last?.batch === batch) return this.#last.columns;
     let columns = this.#columns.get(batch);
     if (!columns) {
       const { addressOf } = this.#native;
       columns = { at: addressOf(batch.at), length: addressOf(batch.length), old: addressOf(batch.old), new: addressOf(batch.new) };
       this.#columns.set(batch, columns);
     }
+    this.#last = { batch, columns };
     return columns;
   }
 
