@@ -2,8 +2,8 @@
 // Writes docs/performance.md from a run of the benchmark: from the one that is given (what `static-call bench --json` printed), else
 // from one made now, which takes under two minutes. The run is kept beside the page as docs/performance.json. Every figure of the
 // page is taken from there, so that prose and record are of one run; test/bench/performance.test.ts compares them.
-import { readFileSync, writeFileSync } from 'node:fs';
-import { runBench } from '../dist/bench/bench.js';
+import { writeFileSync } from 'node:fs';
+import { runBench, SECONDS } from '../dist/bench/bench.js';
 import { readStored, SCHEMA } from '../dist/bench/gate.js';
 import { GROUPS } from '../dist/bench/result.js';
 import { show } from '../dist/bench/show.js';
@@ -144,8 +144,8 @@ ${goals.filter((g) => g.reached).length} of ${goals.length} were reached in this
 |---|---|---|---|
 ${goals.map((g) => g.line).join('\n')}
 
-Of one site's ratios the interrupt is the measure: what an update takes beyond the synchronisations is the same few microseconds on either side, so the ratio is smaller where the interrupt
-is dearer. The absolute figures are above.
+The ratios of one site depend on what an interrupt costs: beyond the synchronisations an update takes a few microseconds whatever that is, so they are the smaller the dearer
+interrupts are. The absolute figures are above.
 
 ## How not to be fooled
 
@@ -178,10 +178,11 @@ export function kept({ tables, ...run }) {
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {
   const given = process.argv[2];
-  const run = () => runBench({ only: GROUPS, seconds: 60, quick: false, env: process.env, signal: new AbortController().signal, onProgress: (what) => console.error(`measuring: ${what}`) });
+  const run = () => runBench({ only: GROUPS, seconds: SECONDS.whole, quick: false, env: process.env, signal: new AbortController().signal, onProgress: (what) => console.error(`measuring: ${what}`) });
   const result = given === undefined ? await run() : readStored(given);
   const at = (name) => new URL(`../docs/${name}`, import.meta.url);
   const { gate: _gate, ...plain } = result;
+  const page = performancePage(plain);
   writeFileSync(at('performance.json'), kept(plain));
-  writeFileSync(at('performance.md'), performancePage(JSON.parse(readFileSync(at('performance.json'), 'utf8'))));
+  writeFileSync(at('performance.md'), page);
 }

@@ -27,7 +27,6 @@ describe('the record of a run', () => {
   it('is whole: every group, and a control in each but for what has nothing to be held against', () => {
     expect(new Set(run.tables.map(({ group }) => group))).toEqual(new Set(['call', 'update', 'pause', 'trap', 'objects', 'check']));
     expect(run.tables.filter(({ noise }) => noise === null).map(({ title }) => title)).toEqual([]);
-    expect(run.seconds).toBeLessThan(120);
   });
 
   it('is kept as it was printed, a row a line', () => {

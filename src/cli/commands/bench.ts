@@ -1,7 +1,7 @@
 // What static calls buy, measured on this machine: a table for each group, or the run as JSON, or as a page, or
 // held against an earlier run.
 
-import { runBench } from '../../bench/bench.js';
+import { runBench, SECONDS } from '../../bench/bench.js';
 import { compare, readStored, SCHEMA, type Verdict } from '../../bench/gate.js';
 import { page } from '../../bench/html.js';
 import { GROUPS, type BenchResult, type GroupName, type Table } from '../../bench/result.js';
@@ -71,7 +71,7 @@ export async function run(context: Context, flags: Flags): Promise<number> {
   using line = progress(context);
   const result = await runBench({
     only: flags.only ?? GROUPS,
-    seconds: flags.seconds ?? (flags.quick ? 3 : 60),
+    seconds: flags.seconds ?? SECONDS[flags.quick ? 'quick' : 'whole'],
     quick: flags.quick,
     env: context.env,
     signal: context.signal,

@@ -21,5 +21,8 @@ Object.assign(counts, { code: 0, calls: 0, others: 0 });
 for (let i = 0; i < UPDATES; i++) app.update(STATES[i % 2]);
 const each = Object.fromEntries(Object.entries(counts).map(([what, n]) => [what, n / UPDATES]));
 const sites = app.sites().length;
+// The journal forgets the oldest half of a thousand at once.
+for (let i = 0; i < 1000; i++) app.update(STATES[i % 2]);
+const journal = { length: app.journal.length, last: app.journal.at(-1).changes.map((c) => c.to) };
 app.close();
-console.log(JSON.stringify({ each, sites }));
+console.log(JSON.stringify({ each, sites, journal }));
