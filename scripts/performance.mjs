@@ -50,7 +50,7 @@ export function performancePage(result) {
   const goal = ({ what, at: [title, id, other], of, limit, least = false, why = '' }) => {
     const value = of === 'median' ? ns(title, id) : of === 'a site' ? aSite(title, id) / aSite(title, other) : row(title, id).ratio.value - (of === 'beyond noise' ? table(title).noise : 0);
     const reached = least ? value >= limit : value <= limit;
-    const said = (n) => (of === 'median' ? show(n, 'ns') : n.toFixed(n < 2 && limit < 1.1 ? 3 : 2));
+    const said = (n) => (of === 'median' ? show(n, 'ns') : n.toFixed(n < 2 ? 3 : 2));
     return { reached, line: `| ${what} | ${least ? 'at least ' : ''}${of === 'median' ? show(limit, 'ns') : limit} | ${said(value)} | ${reached ? 'reached' : `not reached${why ? `: ${why}` : ''}`} |` };
   };
   const { machine, seconds } = result;
