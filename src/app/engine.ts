@@ -13,7 +13,7 @@ import type { TrapWatch } from '../machine/process/signals.js';
 import { aliasText, closeProcmem, knownAlias, ProcmemText, type Text, type WriterName } from '../machine/process/text.js';
 import { transact, Unfinished } from '../machine/transact.js';
 import { Batch, type KeyChange } from '../plan/batch.js';
-import { merge, wordsOf, type Destination, type Drawn } from '../plan/draw.js';
+import { merge, wordsOf, type Destination } from '../plan/draw.js';
 import type { Protocol } from '../plan/protocol.js';
 import { ORIGINAL, sameTarget, targetOf, type Target } from './target.js';
 
@@ -21,8 +21,20 @@ import { ORIGINAL, sameTarget, targetOf, type Target } from './target.js';
 export interface Place {
   readonly text: Text;
   readonly near: Near;
+  /** By address; what has none, by kind. */
+  readonly reaches: Map<Addr | Target['kind'], Reach>;
   /** The ground's list of texts that are mapped twice, as it was when this was made. */
   readonly regions: bigint;
+}
+
+/** What an update needs of a record, found once: views and maps cost more than what is read through them. */
+interface Known {
+  /** The record's list of groups as it was: another runtime may add one. */
+  readonly head: number;
+  readonly groups: readonly Group[];
+  readonly places: Place[];
+  /** The pointer that C code queries. */
+  func: Uint32Array | null;
 }
 
 export interface Wanted {
@@ -33,8 +45,8 @@ export interface Wanted {
   readonly to: Target | typeof ORIGINAL;
 }
 
-export interface Applied {
-  readonly changes: readonly { readonly record: KeyRecord; readonly from: Target; readonly to: Target }[];
+export interface Applied<W extends Wanted = Wanted> {
+  readonly changes: readonly { readonly wanted: W; readonly from: Target; readonly to: Target }[];
   readonly inline: number;
   readonly trampoline: number;
   readonly traps: number;
@@ -48,24 +60,29 @@ export interface EngineOptions {
   readonly trustProcmem: boolean;
 }
 
-/** A target as one text reaches it. A class, for an object that is written down with getters costs two microseconds. */
+/** A target as one text reaches it: worked out once, for targets come back. */
 class Reach implements Destination {
   readonly kind: Target['kind'];
   readonly target: Addr;
   readonly #near: Near;
+  #way: Addr | null = null;
+  #words: KeyChange['words'] | null = null;
   constructor(to: Target, near: Near) {
     this.kind = to.kind;
     this.target = to.address;
     this.#near = near;
   }
   get way(): Addr {
-    return this.#near.way(this.target);
+    return (this.#way ??= this.#near.way(this.target));
   }
   get return0(): Addr {
     return this.#near.return0;
   }
   get return(): Addr {
     return this.#near.return;
+  }
+  get words(): KeyChange['words'] {
+    return (this.#words ??= wordsOf(this));
   }
 }
 
@@ -75,56 +92,77 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #machine: ProcessMachine;
   readonly #places = new Map<Addr, Place>();
-  readonly #slots = new Map<Addr, BigUint64Array>();
-  /** Groups by record, as of the record's list of them: another runtime may add one. */
-  readonly #groups = new Map<Addr, { readonly head: bigint; readonly groups: readonly Group[] }>();
+  readonly #known = new Map<KeyRecord, Known>();
+  /** Of several keys at once; kept, for new columns cost an allocation for every site and an update after another does the same. */
+  #merged: Batch = new Batch(0);
+  readonly #room = (count: number): Batch => {
+    if (this.#merged.at.length < count) this.#merged = new Batch(2 * count);
+    return this.#merged;
+  };
+  readonly #unlike = (batch: Batch, side: 'old' | 'new'): Batch => this.#machine.unlike(batch, side);
 
   constructor(ground: Ground, watch: TrapWatch, options: EngineOptions) {
     this.#ground = ground;
     this.#watch = watch;
     this.#options = options;
-    this.#machine = new ProcessMachine(ground.native);
+    this.#machine = new ProcessMachine(ground);
   }
 
-  groups(record: KeyRecord): readonly Group[] {
-    const head = record.word('groups');
-    let known = this.#groups.get(record.at);
+  #know(record: KeyRecord): Known {
+    const head = record.held('groups');
+    let known = this.#known.get(record);
     if (known?.head !== head) {
-      known = { head, groups: record.groups() };
-      this.#groups.set(record.at, known);
+      known = { head, groups: record.groups(), places: [], func: null };
+      this.#known.set(record, known);
     }
-    return known.groups;
+    return known;
+  }
+
+  /** Call it with the lock held. */
+  groups(record: KeyRecord): readonly Group[] {
+    return this.#know(record).groups;
   }
 
   /** Made at first use: who never writes a text never maps it a second time. */
   place(group: Group): Place {
     const known = this.#places.get(group.start);
-    // Another runtime may have mapped the text a second time meanwhile: the kernel then refuses to write it otherwise.
-    if (known && (known.text.writer === 'alias' || known.regions === this.#ground.word('regions'))) return known;
+    if (known && this.#isCurrent(known)) return known;
     const { native } = this.#ground;
     const { writer, procmem } = this.#options;
     const shared = knownAlias(this.#ground, group.start, group.end) !== null;
     const text =
       writer === 'alias' || procmem === null || shared
         ? aliasText(this.#ground, group.start, group.end)
-        : new ProcmemText(this.#ground, procmem, group.start, group.end);
-    const place = { text, near: known?.near ?? new Near(native, group.start, group.end), regions: this.#ground.word('regions') };
+        : new ProcmemText(native, procmem, group.start, group.end);
+    const place: Place = { text, near: known?.near ?? new Near(native, group.start, group.end), reaches: known?.reaches ?? new Map<Addr | Target['kind'], Reach>(), regions: this.#ground.word('regions') };
     this.#places.set(group.start, place);
     this.#machine.addText(text);
     return place;
   }
 
+  /** Another runtime may have mapped the text a second time meanwhile: the kernel then refuses to write it otherwise. */
+  #isCurrent({ text, regions }: Place): boolean {
+    return text.writer === 'alias' || regions === this.#ground.word('regions');
+  }
+
   destination(group: Group, to: Target): Destination {
-    return new Reach(to, this.place(group).near);
+    return this.#reach(this.place(group), to);
+  }
+
+  #reach({ near, reaches }: Place, to: Target): Reach {
+    const what = to.kind === 'function' ? to.address : to.kind;
+    let reach = reaches.get(what);
+    if (!reach) reaches.set(what, (reach = new Reach(to, near)));
+    return reach;
   }
 
   /** The words of a record that nobody had before. Call it with the lock held. */
   initialise(record: KeyRecord, to: Target): void {
-    const words = wordsOf(this.destination(this.groups(record)[0]!, to));
-    record.setWord('call', words.call);
-    record.setWord('tail', words.tail);
-    record.setWord('jcc', words.jcc);
-    record.setWord('initial', words.call);
+    const { words } = this.#reach(this.place(this.groups(record)[0]!), to);
+    record.setWord('call', BigInt(words.call));
+    record.setWord('tail', BigInt(words.tail));
+    record.setWord('jcc', BigInt(words.jcc));
+    record.setWord('initial', BigInt(words.call));
   }
 
   /**
@@ -132,52 +170,50 @@ export class Engine {
    * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`, `handler-replaced`, `trap-blocked`,
    *   `shadow-stack`, with nothing changed; `update-failed`, `update-parked`, `update-mixed`, which say how it ended
    */
-  apply(wanted: readonly Wanted[], protocol: Protocol, require?: 'inline'): Applied {
-    const changes: { record: KeyRecord; from: Target; to: Target }[] = [];
+  apply<W extends Wanted>(wanted: readonly W[], protocol: Protocol, require?: 'inline'): Applied<W> {
+    const changes: { wanted: W; from: Target; to: Target }[] = [];
     const keys: KeyChange[] = [];
     const previous: KeyChange[] = [];
-    const drawn: { group: Group; drawn: Drawn }[] = [];
-    for (const { name, record, to } of wanted) {
-      const target = to === ORIGINAL ? targetOf(record.word('initial')) : to;
-      const from = targetOf(record.word('call'));
-      let reach: Destination | null = null;
-      for (const group of this.groups(record)) {
+    const groups: Group[] = [];
+    const batches: Batch[] = [];
+    let [inline, trampoline, before] = [0, 0, 0];
+    for (const asked of wanted) {
+      const { name, record, to } = asked;
+      const target = to === ORIGINAL ? targetOf(record.held('initial')) : to;
+      const from = targetOf(record.held('call'));
+      before += record.trapsLow;
+      let reach: Reach | null = null;
+      const known = this.#know(record);
+      for (let g = 0; g < known.groups.length; g++) {
+        const group = known.groups[g]!;
+        let place = known.places[g];
+        if (!place || !this.#isCurrent(place)) known.places[g] = place = this.place(group);
         // Before the sites: that the writer cannot store at all is the better answer than that one site is refused.
-        if (protocol.handler === null) this.#checkStore(this.place(group).text);
-        const destination = this.destination(group, target);
+        if (protocol.handler === null) this.#checkStore(place.text);
+        const destination = this.#reach(place, target);
         reach ??= destination;
-        drawn.push({ group, drawn: this.#ground.sweep.survey(name, group.columns, to === ORIGINAL ? null : destination, protocol.accepts, require) });
+        const drawn = this.#ground.sweep.survey(name, group.columns, to === ORIGINAL ? null : destination, protocol.accepts, require);
+        inline += drawn.inline;
+        trampoline += drawn.trampoline;
+        groups.push(group);
+        if (drawn.batch.count > 0) batches.push(drawn.batch);
       }
       if (sameTarget(from, target)) continue;
-      changes.push({ record, from, to: target });
+      changes.push({ wanted: asked, from, to: target });
       invariant(reach, 'a key has a trampoline');
-      const slot = Number(record.word('key')) || null;
-      const func = target.kind === 'ret0' ? reach.return0 : target.address;
-      keys.push({ record: record.at, words: wordsOf(reach), slot, func });
-      previous.push({
-        record: record.at,
-        words: { call: record.word('call'), tail: record.word('tail'), jcc: record.word('jcc') },
-        slot,
-        func: slot === null ? 0 : this.#func(slot),
-      });
+      const slot = record.held('key') || null;
+      keys.push({ record: record.at, words: reach.words, slot, func: target.kind === 'ret0' ? reach.return0 : target.address });
+      previous.push({ record: record.at, words: { call: record.held('call'), tail: record.held('tail'), jcc: record.held('jcc') }, slot, func: slot === null ? 0 : this.#func(known, slot) });
     }
-    const sums = { inline: 0, trampoline: 0 };
-    const batches: Batch[] = [];
-    for (const { drawn: { batch, inline, trampoline } } of drawn) {
-      sums.inline += inline;
-      sums.trampoline += trampoline;
-      if (batch.count > 0) batches.push(batch);
-    }
-    if (batches.length === 0 && keys.length === 0) return { changes, ...sums, traps: 0 };
-    if (protocol.handler !== null) this.#watch.check();
-    const traps = (): number => wanted.reduce((n, { record }) => n + record.traps, 0);
-    const before = traps();
-    const batch = batches.length === 0 ? new Batch(0) : merge(batches);
+    if (batches.length === 0 && keys.length === 0) return { changes, inline, trampoline, traps: 0 };
+    const batch = merge(batches, this.#room);
     batch.keys = keys;
+    // Last of what is asked: right before the first trap.
+    if (protocol.handler !== null) this.#watch.check();
     try {
-      transact(protocol, batch, previous, this.#machine, (whole, side) => this.#machine.unlike(whole, side));
+      transact(protocol, batch, previous, this.#machine, this.#unlike);
     } catch (error) {
-      for (const { group } of drawn) this.#mirror(group);
+      for (const group of groups) this.#mirror(group);
       if (!(error instanceof Unfinished)) throw error;
       const step = protocol.steps[error.step]!;
       throw new Fault(error.end === 'parked' ? 'update-parked' : error.end === 'mixed' ? 'update-mixed' : 'update-failed', `${error.message} (${step.do}: ${step.why})`, {
@@ -185,15 +221,15 @@ export class Engine {
         ...(error.end === 'new' ? { hint: 'every site and key has the new target; the cause says which call failed' } : {}),
       });
     }
-    for (const { group } of drawn) group.columns.batch.old.set(group.columns.batch.new);
-    return { changes, ...sums, traps: traps() - before };
+    for (const { columns } of groups) columns.batch.old.set(columns.batch.new);
+    let traps = -before;
+    for (const { record } of wanted) traps += record.trapsLow;
+    return { changes, inline, trampoline, traps: traps >>> 0 };
   }
 
-  /** The pointer that C code queries. A view of memory costs a microsecond and the collector more, so it is kept. */
-  #func(slot: Addr): Addr {
-    let word = this.#slots.get(slot);
-    if (!word) this.#slots.set(slot, (word = new BigUint64Array(this.#ground.native.view(slot, 8))));
-    return Number(word[0]);
+  #func(known: Known, slot: Addr): Addr {
+    const word = (known.func ??= new Uint32Array(this.#ground.native.view(slot, 8)));
+    return word[0]! + word[1]! * 2 ** 32;
   }
 
   /** @throws Fault `store-refused` */

@@ -35,7 +35,8 @@ export class Targets {
   readonly #loaded: Loaded;
   readonly #local = new Map<string, Addr>();
   /** What was found in the declared targets' slots, which the dynamic linker fills once; looking costs a microsecond. */
-  readonly #addresses = new Map<DeclaredTarget, Addr>();
+  readonly #found = new Map<DeclaredTarget, Target>();
+  readonly #names = new Map<KeyDef, Map<Addr, string>>();
   readonly #pinned = new Set<string>();
 
   constructor(native: Native, loaded: Loaded) {
@@ -51,7 +52,7 @@ export class Targets {
     }
     if (typeof wanted === 'object') return this.#unchecked(wanted.unchecked);
     const declared = def.targets.find((t) => t.name === wanted);
-    if (declared) return { kind: 'function', address: this.#address(declared) };
+    if (declared) return this.#declared(declared);
     if (wanted === RET0) {
       if (def.returns !== 'integer') throw new Fault('ret0-refused', `${def.name} returns ${def.returns === 'void' ? 'nothing' : 'what does not fit a register'}`);
       return { kind: 'ret0', address: 0 };
@@ -62,13 +63,14 @@ export class Targets {
   }
 
   /** What the dynamic linker put there: preemption, IFUNC and other objects are its business. */
-  #address(target: DeclaredTarget): Addr {
-    const known = this.#addresses.get(target);
-    if (known !== undefined) return known;
+  #declared(target: DeclaredTarget): Target {
+    const known = this.#found.get(target);
+    if (known) return known;
     const address = Number(new BigUint64Array(this.#native.view(this.#loaded.bias + target.slot, 8))[0]);
     if (address === 0) throw new Fault('unknown-target', `no loaded object defines ${target.name}`, { at: this.#loaded.path });
-    this.#addresses.set(target, address);
-    return address;
+    const found: Target = { kind: 'function', address };
+    this.#found.set(target, found);
+    return found;
   }
 
   #unchecked(wanted: string | bigint): Target {
@@ -109,15 +111,23 @@ export class Targets {
   /** The name of a function for a key: as declared, else as the file's symbols have it, else its address. */
   name(def: KeyDef, target: Target): string | null {
     if (target.kind !== 'function') return target.kind === 'null' ? null : RET0;
-    const declared = def.targets.find((t) => this.#address(t) === target.address);
+    let names = this.#names.get(def);
+    if (!names) this.#names.set(def, (names = new Map()));
+    let name = names.get(target.address);
+    if (name === undefined) names.set(target.address, (name = this.#nameOf(def, target.address)));
+    return name;
+  }
+
+  #nameOf(def: KeyDef, address: Addr): string {
+    const declared = def.targets.find((t) => this.#declared(t).address === address);
     if (declared) return declared.name;
-    for (const [name, address] of this.#locals()) if (address === target.address) return name;
-    return hex(target.address);
+    for (const [name, at] of this.#locals()) if (at === address) return name;
+    return hex(address);
   }
 }
 
 /** What a record's call word says. */
-export function targetOf(callWord: bigint): Target {
+export function targetOf(callWord: number): Target {
   const { form, target } = readWord(callWord);
   return form === 'nop' ? { kind: 'null', address: 0 } : form === 'ret0' ? { kind: 'ret0', address: 0 } : { kind: 'function', address: target };
 }

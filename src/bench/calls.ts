@@ -7,7 +7,7 @@ import { Fault } from '../base/fault.js';
 import type { Native } from '../machine/process/native.js';
 import type { Driver } from './driver.js';
 import { callsSource, SHAPES, WAYS, type Shape } from './programs.js';
-import { present, Samples, type Missing, type Row, type Table } from './result.js';
+import { noiseOf, present, Samples, type Missing, type Row, type Table } from './result.js';
 import type { Workshop } from './tools.js';
 import { XRAY_MISSING, type Xray } from './xray.js';
 
@@ -84,15 +84,14 @@ export async function measureCalls({ native, driver, workshop, xray, budget, sig
   const missing: Missing[] = xray ? [] : [XRAY_MISSING];
   return SHAPE_NAMES.map((shape): Table => {
     const row = (way: string, name: string, ours = false): Row | null => samples.row(`${shape}/${way}`, name, { to: `${shape}/direct`, ours });
-    const control = row('copy', WAYS.copy.name);
     return {
       group: 'call',
       title: `A call: ${SHAPES[shape].name}`,
       about: 'Nanoseconds for one call with the loop around it, and the ratio to the direct call of the same round.',
-      noise: control?.ratio ? Math.abs(control.ratio.value - 1) + control.ratio.spread : null,
+      noise: noiseOf(samples, [[`${shape}/direct`, `${shape}/copy`]]),
       rows: present([
         row('direct', WAYS.direct.name),
-        control,
+        row('copy', WAYS.copy.name),
         row('inline', 'static call, patched', true),
         row('trampoline', 'static call on its trampoline', true),
         row('nop', 'static call, empty', true),
@@ -108,6 +107,7 @@ export async function measureCalls({ native, driver, workshop, xray, budget, sig
         row('plt', WAYS.plt.name),
         row('noplt', WAYS.noplt.name),
         row('retpoline', WAYS.retpoline.name),
+        row('fence', WAYS.fence.name),
         ...(shape === 'tight' ? [samples.row('xray/off', 'XRay, sleds off', { to: 'tight/direct' }), samples.row('xray/on', 'XRay, sleds on, a handler that does nothing', { to: 'tight/direct' })] : []),
       ]),
       missing: shape === 'tight' ? missing : [],

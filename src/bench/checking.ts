@@ -8,7 +8,7 @@ import { configure } from '../check/configuration.js';
 import { run } from '../check/run.js';
 import { SUBJECTS } from '../check/subject.js';
 import { Fault } from '../base/fault.js';
-import { present, Samples, type Row, type Table } from './result.js';
+import { noiseOf, present, Samples, type Row, type Table } from './result.js';
 import { SOURCES, versionOf, type Environment, type Workshop } from './tools.js';
 
 /** States that a search may visit, so that a sample ends. */
@@ -19,7 +19,8 @@ export function measureChecking({ workshop, env, budget, signal }: { readonly wo
   const subject = SUBJECTS.find((s) => s.name === 'int3' && s.environment === 'user');
   if (!subject) throw new Fault('unknown-protocol', 'the checker has no int3');
   // Plain and reduced: one shows the engine, the other what a user waits for.
-  const searches = { plain: configure({ environment: 'user', reduce: 'none' }), reduced: configure({ environment: 'user' }) };
+  const [plain, reduced] = [configure({ environment: 'user', reduce: 'none' }), configure({ environment: 'user' })];
+  const searches = { plain, reduced, copy: reduced };
   const spin = versionOf('spin', { ...env }) ?? (spawnSync('spin', ['-V'], { env }).error ? null : 'spin');
   const verifier = spin === null ? null : buildVerifier(workshop, env);
   const found: Record<string, string> = {};
@@ -53,7 +54,7 @@ export function measureChecking({ workshop, env, budget, signal }: { readonly wo
     group: 'check',
     title: 'Checking int3 in a process, two CPUs, two updates',
     about: 'Our states are of machine code, bytes and a handler; those of SPIN are of a model of the same three steps in three chunks (bench/int3.pml).',
-    noise: null,
+    noise: noiseOf(samples, [['reduced/time', 'copy/time']]),
     rows: present([...rows('plain', 'without reductions', true), ...rows('reduced', 'as check runs it', true), ...(verifier ? rows('spin', 'SPIN', false) : [])]),
     missing: verifier ? [] : [{ what: 'SPIN', why: 'Debian package spin, and a C compiler' }],
   };

@@ -11,7 +11,8 @@ export const WAYS = {
   far: { name: 'function pointer, target in another object', body: 'call *bench_far(%rip)' },
   plt: { name: 'PLT: call of a stub that jumps through the GOT', body: 'call bench_plt' },
   noplt: { name: '-fno-plt: call through the GOT', body: 'call *bench_got(%rip)' },
-  retpoline: { name: 'retpoline', body: 'mov bench_near(%rip), %r11\n\tcall bench_thunk' },
+  retpoline: { name: 'retpoline, as the compiler writes it', body: 'mov bench_near(%rip), %r11\n\tcall bench_thunk' },
+  fence: { name: "lfence and an indirect call: AMD's retpoline", body: 'mov bench_near(%rip), %r11\n\tlfence\n\tcall *%r11' },
 } as const;
 export type Way = keyof typeof WAYS;
 
@@ -124,13 +125,15 @@ bench_other:
 bench_plt:
 	jmp *bench_got(%rip)
 	.balign 64
+	.type bench_thunk, @function
 bench_thunk:
 	call 2f
 3:	pause
 	lfence
 	jmp 3b
 2:	mov %r11, (%rsp)
-	ret${[...loops, changing('bench_changing')].join('')}`)}
+	ret
+	.size bench_thunk, . - bench_thunk${[...loops, changing('bench_changing')].join('')}`)}
 `;
 }
 

@@ -114,4 +114,13 @@ export class Samples {
   }
 }
 
+/** How far copies of the same thing are apart, as a part: median over pairs of a row's name and its copy's. */
+export function noiseOf(samples: Samples, pairs: readonly (readonly [of: string, copy: string])[]): number | null {
+  const apart = pairs.flatMap(([of, copy]) => {
+    const ratio = samples.row(copy, '', { to: of })?.ratio;
+    return ratio ? [Math.abs(ratio.value - 1) + ratio.spread] : [];
+  });
+  return apart.length === 0 ? null : median(apart);
+}
+
 export const present = <T>(values: readonly (T | null)[]): T[] => values.filter((value): value is T => value !== null);

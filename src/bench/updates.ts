@@ -8,11 +8,11 @@ import { openWith } from '../app/open.js';
 import type { Program } from '../app/program.js';
 import type { Keys, ProtocolName } from '../app/types.js';
 import { Fault } from '../base/fault.js';
-import type { Native } from '../machine/process/native.js';
+import { intercepted, type Native } from '../machine/process/native.js';
 import type { WriterName } from '../machine/process/text.js';
 import type { Driver } from './driver.js';
 import { sitesSource } from './programs.js';
-import { median, present, Samples, type Missing, type Row, type Table } from './result.js';
+import { median, noiseOf, present, Samples, type Missing, type Row, type Table } from './result.js';
 import type { Workshop } from './tools.js';
 import { XRAY_MISSING, type Xray } from './xray.js';
 
@@ -191,7 +191,7 @@ async function section(options: UpdatesOptions, subjects: readonly Subject[], lo
       for (const subject of visited) if (round % subject.every === 0) visit(subject);
       peers();
       // XRay's own thread takes the CPU for its samples; ours sleep.
-      if (xray && (load === 'idle' || load === 'through')) for (const ns of await xray.patch(load === 'through')) samples.add('xray', ns);
+      if (xray && (load === 'idle' || load === 'through')) for (const id of ['xray', 'xraycopy']) for (const ns of await xray.patch(load === 'through')) samples.add(id, ns);
       if (stalled) return refused('a thread that should run was not on a CPU just before a sample');
     }
     for (const subject of visited) {
@@ -221,16 +221,17 @@ const PEERS = {
   stop: 'every thread stopped by a signal, one store',
 } as const;
 
+/** Bare synchronisations and a second sample of them, right after. */
+const floors = (subjects: readonly Subject[]): (readonly [string, string])[] =>
+  subjects.flatMap((s) => s.protocols.map((protocol) => [rowId(s, `sync${SYNCS[protocol]}`), rowId(s, `sync${SYNCS[protocol]}copy`)] as const));
+
 /** One table: every key and protocol against the synchronisations it cannot do without. */
 function updateTable(load: Load, { samples, interrupts, missing }: Section, subjects: readonly Subject[], xray: Xray | null): Table {
   const rows: (Row | null)[] = [];
-  const controls: number[] = [];
   for (const subject of subjects) {
     for (const protocol of subject.protocols) {
       const floor = rowId(subject, `sync${SYNCS[protocol]}`);
       const id = rowId(subject, protocol);
-      const control = samples.row(`${floor}copy`, '', { to: floor });
-      if (control?.ratio) controls.push(Math.abs(control.ratio.value - 1) + control.ratio.spread);
       const counted = interrupts.get(id);
       const [own, bare] = [samples.of(id), samples.of(floor)];
       rows.push(
@@ -255,7 +256,7 @@ function updateTable(load: Load, { samples, interrupts, missing }: Section, subj
     group: 'update',
     title: `An update: ${LOADS[load].name}`,
     about: `Sites ${APART} bytes apart. The ratio of ours is to the bare membarriers that the protocol needs (int3 three, store one), of the others to one; it is taken within a round. The look at every thread's signal mask, which int3 takes at most every 100 ms, is in p99.`,
-    noise: controls.length === 0 ? null : median(controls),
+    noise: noiseOf(samples, floors(subjects)),
     rows: present(rows),
     missing: [...missing, ...(xray || load === 'beside' || load === 'two' ? [] : [XRAY_MISSING])],
   };
@@ -268,7 +269,7 @@ function xrayTable({ samples }: Section, subjects: readonly Subject[], xray: Xra
     samples.row('xray', `XRay, ${number(xray.functions)} functions of two sleds`),
     ...same.flatMap((s) => s.protocols.map((protocol) => samples.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, { to: 'xray', ours: true }))),
   ]);
-  return rows.length < 2 ? null : { group: 'update', title: 'Against XRay: one thread calling through the sites, or through the instrumented functions', about: 'All functions patched or unpatched, all sites retargeted, in the same rounds.', noise: null, rows, missing: [] };
+  return rows.length < 2 ? null : { group: 'update', title: 'Against XRay: one thread calling through the sites, or through the instrumented functions', about: 'All functions patched or unpatched, all sites retargeted, in the same rounds.', noise: noiseOf(samples, [['xray', 'xraycopy']]), rows, missing: [] };
 }
 
 function pauseTable({ pauses, missing }: Section, subjects: readonly Subject[]): Table {
@@ -276,7 +277,7 @@ function pauseTable({ pauses, missing }: Section, subjects: readonly Subject[]):
     group: 'pause',
     title: 'The pause: the longest gap between two passes of the running thread, while',
     about: 'The thread calls through one site after the other; each sample is the longest time from one pass to the next during one update.',
-    noise: null,
+    noise: noiseOf(pauses, floors(subjects)),
     rows: present([
       pauses.row('nothing', 'nothing happens for 50 us'),
       ...subjects.flatMap((s) => s.protocols.map((protocol) => pauses.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, { to: rowId(s, `sync${SYNCS[protocol]}`), ours: true }))),
@@ -292,17 +293,14 @@ function trapTable({ through, driver, workshop, budget, signal }: UpdatesOptions
   const path = workshop.shared('held', source);
   const samples = new Samples();
   let held: (() => void) | null = null;
-  const native: Native = {
-    ...through,
-    call: (name, ...args) => {
-      if (name === 'membarrier' && held) {
-        const body = held;
-        held = null;
-        body();
-      }
-      return through.call(name, ...args);
-    },
-  };
+  const native = intercepted(through, (name, ...args) => {
+    if (name === 'membarrier' && held) {
+      const body = held;
+      held = null;
+      body();
+    }
+    return through.call(name, ...args);
+  });
   const app = openWith(native, path, { writer: 'alias' });
   try {
     const at = native.symbol(native.load(path), 'many_sites');
@@ -310,7 +308,7 @@ function trapTable({ through, driver, workshop, budget, signal }: UpdatesOptions
     for (let round = 0; round < 20 || (performance.now() < end && !signal.aborted); round++) {
       held = () => {
         samples.add('emulated', driver.call(at, 50) / 50);
-        samples.add('getpid', driver.getpid(50) / 50);
+        for (const id of ['getpid', 'getpidcopy']) samples.add(id, driver.getpid(50) / 50);
       };
       app.update({ many: round % 2 === 0 ? 'many_b' : 'many_a' });
       samples.add('call', driver.call(at, 1000) / 1000);
@@ -322,7 +320,7 @@ function trapTable({ through, driver, workshop, budget, signal }: UpdatesOptions
     group: 'trap',
     title: 'The trap: a call that meets it is emulated',
     about: 'An update is held open while the caller runs through its site; how many calls are emulated while an ordinary update runs, with one thread that does nothing but call.',
-    noise: null,
+    noise: noiseOf(samples, [['getpid', 'getpidcopy']]),
     rows: present([
       samples.row('getpid', 'a system call that does nothing'),
       samples.row('emulated', 'an emulated call', { to: 'getpid', ours: true }),

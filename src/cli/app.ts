@@ -134,7 +134,7 @@ held against: by rounds, with a control and with threads that are seen to run. P
     parameters: {
       flags: {
         only: { kind: 'enum', values: ['call', 'update', 'pause', 'trap', 'objects', 'check'], brief: 'These groups alone', variadic: ',', optional: true },
-        seconds: { kind: 'parsed', parse: positive, brief: 'How long to measure (default: 60; 3 with --quick)', optional: true, placeholder: 'S' },
+        seconds: { kind: 'parsed', parse: positive, brief: 'How long to measure (default: 45; 3 with --quick)', optional: true, placeholder: 'S' },
         quick: { kind: 'boolean', brief: 'At most 1,000 sites, and no XRay', default: false },
         html: { kind: 'parsed', parse: String, brief: 'Write the run with its plots as one page', optional: true, placeholder: 'file' },
         gate: { kind: 'parsed', parse: String, brief: 'Hold the ratios against those of an earlier --json', optional: true, placeholder: 'file' },

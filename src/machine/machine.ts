@@ -6,11 +6,19 @@ import type { Batch } from '../plan/batch.js';
 import type { Protocol, Step } from '../plan/protocol.js';
 
 export interface Machine {
-  /** Performs one step for the whole batch. */
-  perform(step: Step, batch: Batch): void;
+  /** All the steps of a protocol, if at that moment the machine is fit for it. @throws Stopped; whatever else it throws, nothing was begun */
+  begin(protocol: Protocol, batch: Batch): void;
+  /** Steps in their order, each for the whole batch before the next begins: the way on or back. @throws Stopped */
+  run(steps: readonly Step[], batch: Batch): void;
 }
 
-/** The only interpreter of a protocol outside the checker. */
-export function run(protocol: Protocol, batch: Batch, machine: Machine): void {
-  for (const step of protocol.steps) machine.perform(step, batch);
+/** A step failed, perhaps half-way; those before it were performed and those after it were not begun. */
+export class Stopped extends Error {
+  override readonly name = 'Stopped';
+  /** Index in the steps. */
+  readonly step: number;
+  constructor(step: number, cause: unknown) {
+    super(`step ${step + 1} failed`, { cause });
+    this.step = step;
+  }
 }

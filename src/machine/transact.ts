@@ -6,7 +6,7 @@
 
 import { Batch, type KeyChange } from '../plan/batch.js';
 import type { Protocol, Step } from '../plan/protocol.js';
-import type { Machine } from './machine.js';
+import { Stopped, type Machine } from './machine.js';
 
 export type End = 'old' | 'new' | 'parked' | 'mixed';
 
@@ -40,21 +40,21 @@ function pointOfNoReturn(steps: readonly Step[]): number {
 /**
  * @param previous what the words were before
  * @param unlike edits of the batch whose bytes in the text are not all `old`, or not all `new`: reads the text
- * @throws Unfinished
+ * @throws Unfinished, and what the machine throws where it begins nothing
  */
 export function transact(protocol: Protocol, batch: Batch, previous: readonly KeyChange[], machine: Machine, unlike: (batch: Batch, side: 'old' | 'new') => Batch): void {
   const { steps } = protocol;
-  let failed = 0;
   try {
-    for (; failed < steps.length; failed++) machine.perform(steps[failed]!, batch);
-    return;
-  } catch (cause) {
+    machine.begin(protocol, batch);
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+    const { step: failed, cause } = error;
     const commit = pointOfNoReturn(steps);
     // Behind a trap every site can still go forward when the switch has begun; without one, those that were
     // switched are switched back, and only what follows the switch is tried again.
     const end = failed > commit || (failed === commit && protocol.handler !== null) ? 'new' : 'old';
     try {
-      if (end === 'new') for (const step of steps.slice(failed)) machine.perform(step, batch);
+      if (end === 'new') machine.run(steps.slice(failed), batch);
       else goBack(protocol, failed, batch, previous, machine, unlike(batch, 'old'));
     } catch {
       // It failed twice: what stands in the text decides.
@@ -67,22 +67,19 @@ export function transact(protocol: Protocol, batch: Batch, previous: readonly Ke
 /** @param changed edits whose old bytes are not in the text any more */
 function goBack(protocol: Protocol, failed: number, batch: Batch, previous: readonly KeyChange[], machine: Machine, changed: Batch): void {
   const { steps } = protocol;
-  machine.perform({ do: 'publish', why: 'the way back' }, Object.assign(Object.create(batch) as Batch, { keys: previous }));
+  machine.run([{ do: 'publish', why: 'the way back' }], Object.assign(Object.create(batch) as Batch, { keys: previous }));
   if (changed.count === 0) return;
   const sync: Step = { do: 'sync', why: 'nobody may pair bytes of before with bytes of the way back' };
   if (protocol.handler === null) {
     // No trap hides a site: each is exchanged back by one store, as it came.
-    machine.perform(steps.find(isStore)!, reversed(changed));
-    machine.perform(sync, changed);
+    machine.run([steps.find(isStore)!, sync], reversed(changed));
     return;
   }
-  if (failed >= steps.findIndex((s) => isStore(s) && s.part === 'rest')) {
-    machine.perform({ do: 'store', part: 'rest', bytes: 'old', as: 'bytes', why: 'hidden behind the trap' }, changed);
-    machine.perform(sync, changed);
-  }
+  const rest: readonly Step[] = [{ do: 'store', part: 'rest', bytes: 'old', as: 'bytes', why: 'hidden behind the trap' }, sync];
   // Where only first bytes differ, the site is whole either way and no synchronisation is owed: whoever still
   // meets the trap is emulated to the old target.
-  machine.perform({ do: 'store', part: 'first', bytes: 'old', as: 'one', why: 'the old first byte before the old rest is the old instruction' }, changed);
+  const first: Step = { do: 'store', part: 'first', bytes: 'old', as: 'one', why: 'the old first byte before the old rest is the old instruction' };
+  machine.run(failed >= steps.findIndex((s) => isStore(s) && s.part === 'rest') ? [...rest, first] : [first], changed);
 }
 
 function reversed(batch: Batch): Batch {

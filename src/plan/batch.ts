@@ -7,7 +7,7 @@ import type { Addr } from '../base/addr.js';
 export interface KeyChange {
   /** Address of the key's record in the handler's data (trap/registry.ts). */
   readonly record: Addr;
-  readonly words: { readonly call: bigint; readonly tail: bigint; readonly jcc: bigint };
+  readonly words: { readonly call: number; readonly tail: number; readonly jcc: number };
   /** Address of the `func` field of the C side's key, if it is visible, and what is stored there; 0 for null. */
   readonly slot: Addr | null;
   readonly func: Addr;

@@ -60,7 +60,7 @@ export interface Destination {
 
 /** The words that a trap handler reads for this target. */
 export function wordsOf(d: Destination): KeyChange['words'] {
-  const word = (kind: SiteKind): bigint => {
+  const word = (kind: SiteKind): number => {
     const { emulate, to } = TRANSFORM[kind][d.kind];
     return emulationWord(emulate, to === null ? 0 : d[to]);
   };
@@ -141,10 +141,14 @@ export function changedPart(batch: Batch, unchanged: number): Batch {
   return part;
 }
 
-/** Several keys' edits as one batch, ascending by address. A single one is handed through as it is. */
-export function merge(batches: readonly Batch[]): Batch {
+/**
+ * Several keys' edits as one batch, ascending by address. A single one is handed through as it is.
+ * @param room gives a batch with room for so many edits, which is overwritten
+ */
+export function merge(batches: readonly Batch[], room: (count: number) => Batch = (count) => new Batch(count)): Batch {
   if (batches.length === 1) return batches[0]!;
-  const all = new Batch(batches.reduce((sum, b) => sum + b.count, 0));
+  const all = room(batches.reduce((sum, b) => sum + b.count, 0));
+  all.count = 0;
   const next = batches.map(() => 0);
   for (;;) {
     let lowest = -1;

@@ -60,8 +60,11 @@ export const REGION = {
 export const REQUEST = { next: 0, key: 8, func: 16, state: 24, result: 28, size: 40 } as const;
 
 export const MAGIC = 0x6c6c_6163_7461_7473n; // "statcall", little-endian
-/** Changes with any layout in this file: two runtimes of one process share it or the second is refused. */
-export const VERSION = 1n;
+/**
+ * Changes with any layout in this file, and with the code that lies beside the handler: two runtimes of one process share
+ * both, or the second is refused.
+ */
+export const VERSION = 2n;
 
 export const TABLE = { next: 0, first: 8, end: 16, count: 24, slots: 32 } as const;
 export const SLOT = { site: 0, word: 8, size: 16 } as const;
@@ -93,16 +96,14 @@ export const EMULATE = { none: 0, call: 1, jmp: 2, nop: 3, ret: 4, ret0: 5, jcc:
 export type Emulation = keyof typeof EMULATE;
 
 const EMULATIONS = Object.keys(EMULATE) as Emulation[];
-const LOW48 = (1n << 48n) - 1n;
 
-/** form and target in one word. User addresses have 47 bits, so 48 are enough. */
-export function emulationWord(form: Emulation, target: Addr = 0): bigint {
-  // Exact in a double, and one bigint in place of four: every update makes six of these words.
-  return BigInt(EMULATE[form] * 2 ** 48 + (target < 0 ? target + 2 ** 48 : target));
+/** Form and target in one word, exact in a double. User addresses have 47 bits, so 48 are enough. */
+export function emulationWord(form: Emulation, target: Addr = 0): number {
+  return EMULATE[form] * 2 ** 48 + (target < 0 ? target + 2 ** 48 : target);
 }
-export function readWord(word: bigint): { form: Emulation; target: Addr } {
-  const form = EMULATIONS[Number((word >> 48n) & 0xffn)] ?? 'none';
-  return { form, target: Number(word & LOW48) };
+export function readWord(word: number): { form: Emulation; target: Addr } {
+  const form = Math.floor(word / 2 ** 48);
+  return { form: EMULATIONS[form] ?? 'none', target: word - form * 2 ** 48 };
 }
 
 /** Second word of a slot: the address of the site's word, its length (bits 48 to 51), its condition (52 to 55). */

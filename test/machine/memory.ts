@@ -1,11 +1,12 @@
 // A process in an array: enough of one for `ProcessMachine` and the writer through /proc/self/mem, so that every
 // effect of a batch can be made to fail without a process to lose.
 
-import type { Native } from '#machine/process/native';
-import type { Sweep, Sweeping } from '#machine/process/sweep';
-import type { Batch } from '#plan/batch';
+import { EPERM, SYNC_CORE } from '#machine/process/barrier';
+import { SYS, type Call, type Native } from '#machine/process/native';
 import { ProcmemText } from '#machine/process/text';
 import { ProcessMachine } from '#machine/process/process';
+import { COPY, HEADER, OPERATION, ROUTINES, SYSTEM, WORD, type Routines } from '#machine/process/tape';
+import { STORE, SWEEPINGS, type Sweeping } from '#machine/process/sweep';
 
 const FILE = 3;
 
@@ -18,6 +19,8 @@ export interface Memory {
   /** Effects so far; `fails` is asked for each, and true makes it a refused system call. */
   effects: number;
   fails: (n: number) => boolean;
+  /** Not registered for synchronisations, as a child of fork. */
+  lost: boolean;
 }
 
 export function memory(start: number, size: number): Memory {
@@ -38,10 +41,20 @@ export function memory(start: number, size: number): Memory {
   const never = (): never => {
     throw new Error('not in this memory');
   };
+  /** A word of a buffer, or of the handler's data. */
+  const wordAt = (at: number): number => Number(new DataView(bytesOf(at, 8).slice().buffer).getBigInt64(0, true));
   const native: Native = {
+    system: null,
     call(name, ...args) {
+      // Nothing is installed, and that is what this machine takes for its own.
+      if (name === 'rt_sigaction') return 0;
       const refused = memory.fails(memory.effects++);
-      if (name === 'membarrier') return refused ? -38 : args[0] === 0 ? 0xff : 0;
+      if (name === 'membarrier') {
+        if (refused) return -38;
+        if (args[0] === 0) return 0xff;
+        if (args[0] !== SYNC_CORE) memory.lost = false;
+        return memory.lost ? EPERM : 0;
+      }
       if (name !== 'pwrite') return never();
       if (refused) return -5;
       const [, buffer, length, at] = args as [number, number, number, number];
@@ -57,19 +70,46 @@ export function memory(start: number, size: number): Memory {
     atFork: never,
     library: never,
     invoke: never,
-    procedure: never,
+    procedure: () => perform,
+    callback: never,
   };
-  /** What the machine code of the sweeps does for a writer through a buffer. */
-  const store = (how: Sweeping, batch: Batch, from: number, to: number, away: number, source: 'old' | 'new' = 'new'): number => {
-    for (let i = from; i < to; i++) {
-      const into = bytesOf(batch.at[i]! + away, batch.length[i]!);
-      const [first, end] = how === 'rest' ? [1, batch.length[i]!] : [0, how === 'whole' ? batch.length[i]! : 1];
-      for (let b = first; b < end; b++) into[b] = how === 'trap' ? 0xcc : batch[source][8 * i + b]!;
+  // Routines have numbers in place of addresses, and do here what their machine code does for a writer through a buffer.
+  const names = [...ROUTINES, ...SWEEPINGS];
+  const routines = Object.fromEntries(names.map((name, i) => [name, i])) as Routines;
+  const sweep = (how: Sweeping, words: number): number => {
+    const word = (name: keyof typeof STORE): number => wordAt(words + STORE[name]);
+    for (let i = word('from'); i < word('to'); i++) {
+      const at = new DataView(bytesOf(word('at') + 8 * i, 8).slice().buffer).getFloat64(0, true);
+      const length = bytesOf(word('length') + i, 1)[0]!;
+      const into = bytesOf(at + word('away'), length);
+      const [first, end] = how === 'rest' ? [1, length] : [0, how === 'whole' ? length : 1];
+      for (let b = first; b < end; b++) into[b] = how === 'trap' ? 0xcc : bytesOf(word('new') + 8 * i + b, 1)[0]!;
     }
     return -1;
   };
-  const machine = new ProcessMachine(native);
-  machine.addText(new ProcmemText({ native, sweep: { store } as unknown as Sweep }, FILE, start, start + size));
-  const memory: Memory = { native, machine, text: new Uint8Array(text), words: (at) => new BigUint64Array(bytesAt(at)), effects: 0, fails: () => false };
+  const operation = (name: (typeof names)[number], words: number): number => {
+    const word = (offset: number): number => wordAt(words + offset);
+    if (name === 'word') new DataView(bytesAt(word(WORD.at) & ~63)).setBigInt64(word(WORD.at) & 63, BigInt(word(WORD.value)), true);
+    else if (name === 'expect') return wordAt(word(WORD.at)) === word(WORD.value) ? -1 : 0;
+    else if (name === 'copy') bytesOf(word(COPY.to), word(COPY.size)).set(new Uint8Array(text, word(COPY.from) - start, word(COPY.size)));
+    else if (name === 'system') {
+      const call = (Object.keys(SYS) as Call[]).find((each) => SYS[each] === word(SYSTEM.number))!;
+      const result = native.call(call, ...[0, 8, 16, 24].map((each) => word(SYSTEM.arguments + each)));
+      bytesOf(words + SYSTEM.result, 8).set(new Uint8Array(BigInt64Array.of(BigInt(result)).buffer));
+      return result === word(SYSTEM.expected) ? -1 : 0;
+    } else return sweep(name as Sweeping, words);
+    return -1;
+  };
+  const perform = (header: number): number => {
+    for (let at = wordAt(header + HEADER.next); at < wordAt(header + HEADER.end); at += OPERATION.size) {
+      const value = operation(names[wordAt(at + OPERATION.routine)]!, at + OPERATION.words);
+      bytesOf(header + HEADER.next, 8).set(new Uint8Array(BigInt64Array.of(BigInt(at)).buffer));
+      if (value !== -1) return value;
+    }
+    return -1;
+  };
+  const machine = new ProcessMachine({ native, routines, handler: 0 });
+  machine.addText(new ProcmemText(native, FILE, start, start + size));
+  const memory: Memory = { native, machine, text: new Uint8Array(text), words: (at) => new BigUint64Array(bytesAt(at)), effects: 0, fails: () => false, lost: false };
   return memory;
 }

@@ -9,8 +9,8 @@ import { memory, type Memory } from './memory.js';
 
 const TEXT = 0x10_0000;
 const [RECORD, KEY] = [0x5000, 0x6000];
-const OLD: KeyChange = { record: RECORD, words: { call: 1n, tail: 2n, jcc: 3n }, slot: KEY, func: 0x111 };
-const NEW: KeyChange = { record: RECORD, words: { call: 4n, tail: 5n, jcc: 6n }, slot: KEY, func: 0x222 };
+const OLD: KeyChange = { record: RECORD, words: { call: 1, tail: 2, jcc: 3 }, slot: KEY, func: 0x111 };
+const NEW: KeyChange = { record: RECORD, words: { call: 4, tail: 5, jcc: 6 }, slot: KEY, func: 0x222 };
 
 interface Begun { readonly box: Memory; readonly batch: Batch }
 
@@ -32,7 +32,7 @@ function begin(gaps: readonly number[], protocol: Protocol): Begun {
     batch.new.set([0x0f, i + 1, 7, 8, 9], 8 * i);
     box.text.set(batch.old.subarray(8 * i, 8 * i + 5), at - TEXT);
   });
-  box.machine.perform({ do: 'publish', why: '' }, Object.assign(new Batch(0), { keys: [OLD] }));
+  box.machine.run([{ do: 'publish', why: '' }], Object.assign(new Batch(0), { keys: [OLD] }));
   batch.keys = [NEW];
   return { box, batch };
 }
@@ -113,6 +113,25 @@ describe.each([int3, store])('$name, with every effect in turn refused', (protoc
     // A single refusal never leaves anything parked.
     expect([...ends].sort()).toEqual(how === 'once' ? ['new', 'old'] : [protocol === int3 ? 'parked' : 'mixed', 'new', 'old'].sort());
   });
+});
+
+it.each([int3, store])('$name in a child of fork, which has lost its registration: it registers and goes on where it stopped', (protocol) => {
+  const [here, child] = [begin([0, 300], protocol), begin([0, 300], protocol)];
+  child.box.lost = true;
+  const before = here.box.effects;
+  for (const begun of [here, child]) {
+    expect(attempt(begun, protocol).end).toBe('done');
+    agree(begun, protocol, 'done');
+  }
+  // Nothing is done twice: one refused synchronisation, what is offered, the registration, and the rest.
+  expect(child.box.effects - here.box.effects).toBe(3);
+  // Where that is refused too it is a failed step like any other: two writes, the synchronisation, and then the question.
+  const refused = begin([0, 300], protocol);
+  refused.box.lost = true;
+  refused.box.fails = (n) => n === before + 3;
+  const { end } = attempt(refused, protocol);
+  expect(end).not.toBe('done');
+  agree(refused, protocol, end);
 });
 
 it('a way back that trusts itself instead of the text is seen to be wrong', () => {

@@ -2,9 +2,10 @@
 // effect, counted from 0, and can let it through, refuse it, or keep it waiting while the test looks at the process.
 
 import { Fault } from '#base/fault';
+import { intercepted } from '#machine/process/native';
 
-/** Asking who one is, and giving back what one has, a kernel does not refuse. */
-const NEVER_REFUSED = new Set(['gettid', 'close', 'munmap']);
+/** Asking who one is or what is installed, and giving back what one has, a kernel does not refuse. */
+const NEVER_REFUSED = new Set(['gettid', 'rt_sigaction', 'close', 'munmap']);
 
 /**
  * @param decide called before each effect with {n, name, args}; what it returns, unless undefined, becomes the
@@ -20,8 +21,7 @@ export function intercept(native, decide) {
     return native[name](...args);
   };
   return {
-    ...native,
-    call,
+    ...intercepted(native, call),
     load: effect('load', 'not-loaded'),
     atFork: effect('atFork', 'no-memory'),
     sigaction: (signal, action) => (action === null ? native.sigaction : effect('sigaction', 'not-supported'))(signal, action),

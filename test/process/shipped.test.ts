@@ -10,7 +10,7 @@ import { store } from '#plan/protocols/store';
 import { sigtrap } from '#trap/sigtrap';
 import { answer, child } from './child.js';
 
-type Effect = { write: string } | { store: number; bytes: number[]; locked: boolean } | { sync: true };
+type Effect = { write: string } | { store: number; bytes: number[]; locked: boolean } | { sync: true } | { asked: true };
 interface Shipped { effects: Effect[]; text: number[]; handler: number[]; data: number; installed: boolean }
 
 const here = process.platform === 'linux' && process.arch === 'x64';
@@ -20,19 +20,19 @@ function explored(name: string, site: SiteShape, offset: number): Model {
   return build(subject, configure({ environment: 'user', site, offset, updates: 1, store: 'line' }), { plain: false, split: false });
 }
 
-/** What the checker's patcher does, in the words of the child. */
-function operations({ ops, scene }: Model): Effect[] {
+/** What the checker's patcher does, in the words of the child; a process asks first whether the handler is still there. */
+function operations({ ops, scene }: Model, { handler }: Protocol): Effect[] {
   const { at } = scene.sites[0]!;
-  return ops.flatMap((op): Effect[] => {
+  return (handler === null ? [] : [{ asked: true } as Effect]).concat(ops.flatMap((op): Effect[] => {
     if (op.op === 'write') return [{ write: op.write.value.toString(16) }];
     if (op.op === 'store') return [{ store: op.at - at, bytes: [...op.bytes], locked: op.locked }];
     return op.op === 'barrier' ? [{ sync: true }] : [];
-  });
+  }));
 }
 
 function performed(protocol: Protocol, model: Model, offset: number, writer: 'alias' | 'procmem'): Shipped {
   const [old, fresh] = model.scene.sites[0]!.contents;
-  const word = operations(model).flatMap((effect) => ('write' in effect ? [effect.write] : []))[0]!;
+  const word = operations(model, protocol).flatMap((effect) => ('write' in effect ? [effect.write] : []))[0]!;
   return answer<Shipped>(child('shipped.mjs', [JSON.stringify({ protocol, writer, offset, old, new: fresh, word: `0x${word}` })]));
 }
 
@@ -44,7 +44,7 @@ describe.skipIf(!here)('what ships is what was checked', () => {
     const protocol = { int3, store }[name];
     const model = explored(protocol.name, shape, offset);
     const { effects, text } = performed(protocol, model, offset, 'alias');
-    expect(effects).toEqual(operations(model));
+    expect(effects).toEqual(operations(model, protocol));
     expect(text).toEqual(model.scene.sites[0]!.contents[1]);
   });
 
@@ -52,7 +52,7 @@ describe.skipIf(!here)('what ships is what was checked', () => {
     const model = explored('int3', 'call', 61);
     const { effects } = performed(int3, model, 61, 'procmem');
     const byByte = effects.flatMap((effect): Effect[] => ('store' in effect ? effect.bytes.map((byte, i) => ({ store: effect.store + i, bytes: [byte], locked: false })) : [effect]));
-    expect(byByte).toEqual(operations(model));
+    expect(byByte).toEqual(operations(model, int3));
   });
 
   it('the handler in the process is the explored one, but for its one word', () => {
@@ -76,6 +76,6 @@ describe.skipIf(!here)('what ships is what was checked', () => {
       { ...int3, steps: [...int3.steps.slice(0, 4), int3.steps[5]!, int3.steps[4]!, int3.steps[6]!] },
       { ...int3, steps: int3.steps.map((step) => (step.do === 'store' && step.part === 'rest' ? { ...step, part: 'whole' } : step)) },
     ];
-    for (const mutant of mutants) expect(performed(mutant, model, 61, 'alias').effects).not.toEqual(operations(model));
+    for (const mutant of mutants) expect(performed(mutant, model, 61, 'alias').effects).not.toEqual(operations(model, int3));
   });
 });

@@ -55,7 +55,7 @@ function run(code: Code, words: readonly (readonly [number, bigint | number])[],
 }
 
 const claimed = (form: Emulation, count = 1) =>
-  [[TABLE + POKE.count, count], [TABLE + POKE.entries + ENTRY.site, SITE], [TABLE + POKE.entries + ENTRY.word, emulationWord(form, TARGET)]] as const;
+  [[TABLE + POKE.count, count], [TABLE + POKE.entries + ENTRY.site, SITE], [TABLE + POKE.entries + ENTRY.word, BigInt(emulationWord(form, TARGET))]] as const;
 
 const late = (retry: Retry) => assemble(retire({ retry }).program);
 
@@ -109,7 +109,7 @@ const table = (form: Emulation): [number, bigint][] => {
   const record = TABLE + 0x1000;
   const at = TABLE + 0x2000;
   const slots = encodeTable([{ site: SITE, word: record + RECORD.call, length: 5, condition: 0 }], 0);
-  return [[TABLE + DATA.tables, BigInt(at)], [record + RECORD.call, emulationWord(form, TARGET)], ...[...slots].map((word, i): [number, bigint] => [at + 8 * i, word])];
+  return [[TABLE + DATA.tables, BigInt(at)], [record + RECORD.call, BigInt(emulationWord(form, TARGET))], ...[...slots].map((word, i): [number, bigint] => [at + 8 * i, word])];
 };
 
 test('the repaired handler leaves the shadow stack as a real call would, and raises the token of an emulated return', () => {

@@ -1,7 +1,7 @@
 // What static calls buy, measured on this machine: a table for each group, or the run as JSON, or as a page, or
 // held against an earlier run.
 
-import { runBench } from '../../bench/bench.js';
+import { runBench, SECONDS } from '../../bench/bench.js';
 import { compare, readStored, SCHEMA, type Verdict } from '../../bench/gate.js';
 import { page } from '../../bench/html.js';
 import { GROUPS, type BenchResult, type GroupName, type Table } from '../../bench/result.js';
@@ -23,7 +23,9 @@ export interface Flags {
 
 const right = (title: string) => ({ title, align: 'right' as const });
 
-function textOf({ title, about, noise, rows, missing }: Table, context: Context): string {
+type Paint = Context['paint'];
+
+function textOf({ title, about, noise, rows, missing }: Table, paint: Paint): string {
   const names = new Map(rows.map((row) => [row.id, row.name]));
   const counted = rows.some((row) => typeof row.interrupts === 'number');
   const more = [...new Set(rows.flatMap((row) => Object.keys(row.more ?? {})))];
@@ -41,7 +43,7 @@ function textOf({ title, about, noise, rows, missing }: Table, context: Context)
   );
   const references = [...new Set(rows.flatMap((row) => (row.ratio && names.has(row.ratio.to) && row.ratio.to !== row.id ? [names.get(row.ratio.to)!] : [])))];
   return [
-    context.paint('bold', title),
+    paint('bold', title),
     ...[about, ...(references.length === 1 ? [`Ratio to: ${references[0]}.`] : []), ...(noise === null ? [] : [`Two copies of the same thing differ by ${(100 * noise).toFixed(1)} %: read nothing into less.`])].map((line) => `  ${line}`),
     ...(rows.length === 0 ? [] : [body]),
     ...missing.map((m) => `  not here: ${m.what}: ${m.why}`),
@@ -56,10 +58,11 @@ function gateText({ compared, regressions }: Verdict, file: string): string {
   ].join('\n');
 }
 
-function text(result: BenchResult, context: Context): string {
+/** A run as text: what the command prints, and the record in docs/performance.md. */
+export function text(result: BenchResult, paint: Paint): string {
   const { machine } = result;
   const head = `${machine.cpu}, ${machine.cpus} CPUs${machine.hypervisor ? ' of a virtual machine' : ''}, Linux ${machine.kernel}, Node ${machine.node}, ${machine.compiler}, load ${machine.load.toFixed(2)}, ${result.seconds} s`;
-  return [head, ...result.tables.map((t) => textOf(t, context))].join('\n\n');
+  return [head, ...result.tables.map((t) => textOf(t, paint))].join('\n\n');
 }
 
 export async function run(context: Context, flags: Flags): Promise<number> {
@@ -68,7 +71,7 @@ export async function run(context: Context, flags: Flags): Promise<number> {
   using line = progress(context);
   const result = await runBench({
     only: flags.only ?? GROUPS,
-    seconds: flags.seconds ?? (flags.quick ? 3 : 60),
+    seconds: flags.seconds ?? SECONDS[flags.quick ? 'quick' : 'whole'],
     quick: flags.quick,
     env: context.env,
     signal: context.signal,
@@ -78,6 +81,6 @@ export async function run(context: Context, flags: Flags): Promise<number> {
   if (flags.html !== undefined) replaceFile(flags.html, Buffer.from(page(result)));
   const verdict = stored && compare(stored, result);
   if (flags.json) context.json(SCHEMA, verdict ? { ...result, gate: verdict } : result);
-  else context.print(verdict ? `${text(result, context)}\n\n${gateText(verdict, flags.gate!)}` : text(result, context));
+  else context.print(verdict ? `${text(result, context.paint)}\n\n${gateText(verdict, flags.gate!)}` : text(result, context.paint));
   return verdict && verdict.regressions.length > 0 ? EXIT.no : EXIT.good;
 }

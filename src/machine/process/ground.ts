@@ -18,7 +18,8 @@ import { updater } from '../../trap/updater.js';
 import { readMaps } from './maps.js';
 import { errorName, MAP, PROT, type Native } from './native.js';
 import { mirrorTexts } from './records.js';
-import { Sweep, sweeps } from './sweep.js';
+import { Sweep, sweeps, SWEEPINGS } from './sweep.js';
+import { ROUTINES, tapeCode, type Routines } from './tape.js';
 
 const NAME = 'static-call';
 const CHUNK = 1 << 20;
@@ -28,15 +29,15 @@ const FUTEX_WAKE_PRIVATE = 129;
 const LOOK_FOR_OWNER: BigInt64Array = BigInt64Array.of(0n, 100_000_000n);
 
 interface Piece {
-  readonly name: 'handler' | 'updater' | 'fork' | 'sweeps';
+  readonly name: 'handler' | 'updater' | 'fork' | 'sweeps' | 'tape';
   readonly offset: number;
   readonly code: Code;
 }
 
-/** The code of the ground, each piece on a cache line of its own: handler, entry for updates from C, fork's handlers, sweeps. */
+/** The code of the ground, each piece on a cache line of its own: handler, entry for updates from C, fork's handlers, sweeps, tape. */
 function pieces(): readonly Piece[] {
   let offset = 0;
-  return ([['handler', sigtrap()], ['updater', updater()], ['fork', forkHandlers()], ['sweeps', sweeps()]] as const).map(([name, code]) => {
+  return ([['handler', sigtrap()], ['updater', updater()], ['fork', forkHandlers()], ['sweeps', sweeps()], ['tape', tapeCode()]] as const).map(([name, code]) => {
     const at = offset;
     offset = Math.ceil((offset + code.bytes.length) / LINE) * LINE;
     invariant(offset <= PAGE, 'the code of the ground fits a page');
@@ -50,6 +51,8 @@ export class Ground {
   readonly data: Addr;
   /** Machine code for what an update does to every site. */
   readonly sweep: Sweep;
+  /** The machine code that performs what a tape says. */
+  readonly routines: Routines;
   readonly #pieces: readonly Piece[] = pieces();
   readonly #words: BigUint64Array;
   readonly #halves: Int32Array;
@@ -66,8 +69,11 @@ export class Ground {
     if (this.word('magic') !== MAGIC || this.word('version') !== VERSION) {
       throw new Fault('other-runtime', `the process holds version ${this.word('version')} of the handler's data, this library has ${VERSION}`);
     }
-    const { offset, code } = this.#pieces.find((p) => p.name === 'sweeps')!;
-    this.sweep = new Sweep(native, this.handler + offset, code);
+    const piece = (name: Piece['name']): Piece => this.#pieces.find((p) => p.name === name)!;
+    const sweepsAt = this.handler + piece('sweeps').offset;
+    this.sweep = new Sweep(native, sweepsAt, piece('sweeps').code);
+    const within = ({ offset, code }: Piece, names: readonly (keyof Routines)[]): [string, Addr][] => names.map((name) => [name, this.handler + offset + code.labels.get(name)!]);
+    this.routines = Object.fromEntries([...within(piece('sweeps'), SWEEPINGS), ...within(piece('tape'), ROUTINES)]) as Routines;
   }
 
   /** What a key's `update` points at while a runtime has its object open. */

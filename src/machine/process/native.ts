@@ -13,6 +13,7 @@ export const SYS = {
   mmap: 9,
   mprotect: 10,
   munmap: 11,
+  rt_sigaction: 13,
   pwrite: 18,
   mremap: 25,
   ftruncate: 77,
@@ -29,6 +30,11 @@ export const MAP = { shared: 1, private: 2, fixed: 0x10, anonymous: 0x20, fixedN
 export interface Native {
   /** The result, or the negated error number. Arguments are addresses or integers. */
   call(name: Call, ...args: readonly number[]): number;
+  /**
+   * What machine code makes its system calls through: the address of a function of C's (number, and up to four arguments) that
+   * returns as the kernel does. null: the instruction itself.
+   */
+  readonly system: Addr | null;
   /** The memory itself, not a copy. */
   view(at: Addr, length: number): ArrayBuffer;
   /** Address of a buffer of ours; the caller keeps it alive. */
@@ -49,6 +55,8 @@ export interface Native {
   invoke(at: Addr, a?: number, b?: number, c?: number): number;
   /** The same for code that is called often, with one integer: a fifth of the cost. */
   procedure(at: Addr): (a: number) => number;
+  /** Machine code that calls a function of ours with up to five integers, on the thread that runs this. */
+  callback(body: (...args: number[]) => number): Addr;
 }
 
 /** What it takes and returns is in its C declaration, which the compiler does not see. */
@@ -57,6 +65,12 @@ export type NativeFunction = (...args: any[]) => any;
 export interface SignalAction {
   readonly handler: Addr;
   readonly flags: number;
+}
+
+/** The same effects with every system call in the caller's hands, those that machine code makes too: to count, delay or refuse them. */
+export function intercepted(native: Native, call: Native['call']): Native {
+  const names = Object.fromEntries(Object.entries(SYS).map(([name, number]) => [number, name])) as Record<number, Call>;
+  return { ...native, call, system: native.callback((number, ...args) => call(names[number!]!, ...args)) };
 }
 
 /** struct sigaction of glibc on x86-64: handler, 128 bytes of mask, flags, restorer. */
@@ -92,6 +106,7 @@ export function openNative(): Native {
   const sigaction = libc.func('int sigaction(int, void *, void *)') as (signal: number, action: ArrayBufferView | null, old: ArrayBufferView) => number;
   const procedure = koffi.proto('int64 (int64, int64, int64)');
   const single = koffi.proto('int64 (int64)');
+  const called = koffi.pointer(koffi.proto('int64 (int64, int64, int64, int64, int64)'));
   // Asked for before every batch of traps: one buffer for all answers.
   const old = new Uint8Array(SIGACTION.size);
   const oldWords = new DataView(old.buffer);
@@ -101,6 +116,7 @@ export function openNative(): Native {
       const result = Number(d === undefined ? short(SYS[name], a, b, c) : syscall(SYS[name], a, b, c, d, e, f));
       return result === -1 ? -koffi.errno() : result;
     },
+    system: null,
     view: (at, length) => koffi.view(BigInt(at), length),
     addressOf: (buffer) => Number(koffi.address(buffer)),
     load(path) {
@@ -135,6 +151,7 @@ export function openNative(): Native {
       return (declaration) => library.func(declaration);
     },
     procedure: (at) => koffi.decode(BigInt(at), single) as (a: number) => number,
+    callback: (body) => Number(koffi.address(koffi.register(body, called))),
     invoke: (at, a = 0, b = 0, c = 0) => Number(koffi.call(BigInt(at), procedure, a, b, c)),
   };
 }

@@ -1,15 +1,19 @@
-// The machine that is this very process: steps become stores into its text, system calls and words of the
-// handler's data. It knows nothing of keys' names or of what a batch means.
+// The machine that is this very process: steps become operations of a tape, which are stores into its text, system
+// calls and words of the handler's data. It knows nothing of keys' names or of what a batch means.
 
+import { hex } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
-import { InvariantError } from '../../base/invariant.js';
+import { invariant, InvariantError } from '../../base/invariant.js';
 import type { Addr } from '../../base/addr.js';
 import { Batch } from '../../plan/batch.js';
 import type { Protocol, Step } from '../../plan/protocol.js';
 import { RECORD } from '../../trap/registry.js';
-import type { Machine } from '../machine.js';
-import { syncCores } from './barrier.js';
-import type { Native } from './native.js';
+import { Stopped, type Machine } from '../machine.js';
+import { EPERM, registerBarrier, SYNC_CORE } from './barrier.js';
+import type { Ground } from './ground.js';
+import { errorName, type Native } from './native.js';
+import { KERNEL_SIGACTION, replaced, SIGTRAP } from './signals.js';
+import { Tape, type Stop } from './tape.js';
 import type { Text } from './text.js';
 
 /** Steps that a process can take by itself; stopping all others needs another process. */
@@ -26,14 +30,24 @@ export function checkPerformable(protocol: Protocol): void {
   if (protocol.handler !== null && protocol.handler !== 'sigtrap') throw new Fault('bad-protocol', `a process has the handler sigtrap, not ${protocol.handler}`);
 }
 
-export class ProcessMachine implements Machine {
-  readonly #native: Native;
-  readonly #texts: Text[] = [];
-  /** Views of records and of keys' pointers, by address. */
-  readonly #words = new Map<Addr, BigUint64Array>();
+/** Mark of what is asked before the first step, in the same run: nothing may come in between. */
+const ASKED = -1;
 
-  constructor(native: Native) {
-    this.#native = native;
+export class ProcessMachine implements Machine {
+  readonly #ground: Pick<Ground, 'native' | 'routines' | 'handler'>;
+  readonly #native: Native;
+  readonly #tape: Tape;
+  readonly #texts: Text[] = [];
+
+  /** What the kernel says is installed. */
+  readonly #action: BigUint64Array = new BigUint64Array(KERNEL_SIGACTION.size / 8);
+  readonly #actionAt: Addr;
+
+  constructor(ground: Pick<Ground, 'native' | 'routines' | 'handler'>) {
+    this.#ground = ground;
+    this.#native = ground.native;
+    this.#tape = new Tape(ground.native, ground.routines);
+    this.#actionAt = ground.native.addressOf(this.#action);
   }
 
   /** Makes a stretch of text known, or known anew; batches may name sites in any of them. */
@@ -44,27 +58,61 @@ export class ProcessMachine implements Machine {
     this.#texts.sort((a, b) => a.start - b.start);
   }
 
-  perform(step: Step, batch: Batch): void {
+  /** @throws Fault `handler-replaced`, with nothing begun */
+  begin({ steps, handler }: Protocol, batch: Batch): void {
+    this.#tape.clear();
+    if (handler !== null) {
+      this.#tape.mark(ASKED);
+      this.#tape.system('rt_sigaction', 0, SIGTRAP, 0, this.#actionAt, KERNEL_SIGACTION.mask);
+      this.#tape.expect(this.#actionAt + KERNEL_SIGACTION.handler, this.#ground.handler);
+    }
+    this.#perform(steps, batch);
+  }
+
+  run(steps: readonly Step[], batch: Batch): void {
+    this.#tape.clear();
+    this.#perform(steps, batch);
+  }
+
+  #perform(steps: readonly Step[], batch: Batch): void {
+    const tape = this.#tape;
+    for (let i = 0; i < steps.length; i++) {
+      tape.mark(i);
+      this.#write(steps[i]!, batch);
+    }
+    let stop = tape.perform();
+    // A child of fork has lost the registration of its parent.
+    if (stop && 'call' in stop.what && stop.what.call === 'membarrier' && stop.what.result === EPERM) {
+      registerAgain(this.#native, stop.mark);
+      stop = tape.perform(stop.operation);
+    }
+    if (!stop) return;
+    if (stop.mark === ASKED) throw 'call' in stop.what ? faultOf(stop) : replaced(Number(this.#action[KERNEL_SIGACTION.handler / 8]));
+    throw new Stopped(stop.mark, faultOf(stop));
+  }
+
+  /** Adds a step to the tape. */
+  #write(step: Step, batch: Batch): void {
+    const tape = this.#tape;
     switch (step.do) {
       case 'publish':
-        for (const change of batch.keys) {
-          if (change.slot !== null) Atomics.store(this.#view(change.slot, 8), 0, BigInt(change.func));
-          const record = this.#view(change.record, RECORD.size);
-          Atomics.store(record, RECORD.call / 8, change.words.call);
-          Atomics.store(record, RECORD.tail / 8, change.words.tail);
-          Atomics.store(record, RECORD.jcc / 8, change.words.jcc);
+        for (const { slot, func, record, words } of batch.keys) {
+          if (slot !== null) tape.word(slot, func);
+          tape.word(record + RECORD.call, words.call);
+          tape.word(record + RECORD.tail, words.tail);
+          tape.word(record + RECORD.jcc, words.jcc);
         }
         return;
       case 'store':
         for (let from = 0; from < batch.count; ) {
           const text = this.#textAt(batch.at[from]!);
           const to = firstFrom(batch, from + 1, text.end);
-          text.store(step, batch, from, to);
+          text.store(tape, step, batch, from, to);
           from = to;
         }
         return;
       case 'sync':
-        syncCores(this.#native);
+        tape.system('membarrier', 0, SYNC_CORE);
         return;
       default:
         throw new InvariantError(`the step ${step.do} was let through`);
@@ -85,16 +133,28 @@ export class ProcessMachine implements Machine {
     return found;
   }
 
-  #view(at: Addr, size: number): BigUint64Array {
-    let words = this.#words.get(at);
-    if (!words) this.#words.set(at, (words = new BigUint64Array(this.#native.view(at, size))));
-    return words;
-  }
-
   #textAt(at: Addr): Text {
     for (const text of this.#texts) if (at >= text.start && at < text.end) return text;
     throw new Fault('bad-site', 'the site is in no text that was opened');
   }
+}
+
+function registerAgain(native: Native, step: number): void {
+  try {
+    registerBarrier(native);
+  } catch (cause) {
+    throw new Stopped(step, cause);
+  }
+}
+
+/** What failed, for people. A seccomp filter may be installed at any time, so any call may. */
+function faultOf({ what }: Stop): Fault {
+  invariant(!('expected' in what), 'no step expects a word');
+  if ('batch' in what) return new Fault('drift', 'bytes on the site changed while it was being written', { at: hex(what.batch.at[what.edit]!) });
+  const { call, result } = what;
+  if (call === 'rt_sigaction') return new Fault('not-supported', `asking for the SIGTRAP handler is refused: ${errorName(result)}`);
+  if (call === 'membarrier') return new Fault('no-membarrier', `membarrier failed: ${errorName(result)}`);
+  return new Fault('no-text-write', result < 0 ? `writing through /proc/self/mem is refused: ${errorName(result)}` : `only ${result} bytes of a piece of text were written`);
 }
 
 /** The first edit from `low` on that lies at `end` or behind it. Walking there would cost as much as the stores. */

@@ -18,22 +18,34 @@ export interface Group {
 export class KeyRecord {
   readonly at: Addr;
   readonly #words: BigUint64Array;
+  readonly #halves: Uint32Array;
   readonly #ground: Ground;
 
   constructor(ground: Ground, at: Addr) {
     this.at = at;
     this.#ground = ground;
     this.#words = new BigUint64Array(ground.native.view(at, RECORD.size));
+    this.#halves = new Uint32Array(this.#words.buffer);
   }
 
+  /** At any time: one load. */
   word(name: keyof typeof RECORD): bigint {
     return this.#words[RECORD[name] / 8]!;
+  }
+  /** Call it with the lock held, for its halves are read one after the other; no word has more bits than a double. */
+  held(name: keyof typeof RECORD): number {
+    const half = RECORD[name] / 4;
+    return this.#halves[half]! + this.#halves[half + 1]! * 2 ** 32;
   }
   setWord(name: keyof typeof RECORD, value: bigint): void {
     Atomics.store(this.#words, RECORD[name] / 8, value);
   }
   get traps(): number {
     return Number(Atomics.load(this.#words, RECORD.traps / 8));
+  }
+  /** The low half of that count: for differences, without a bigint. */
+  get trapsLow(): number {
+    return this.#halves[RECORD.traps / 4]!;
   }
 
   addGroup(columns: SiteColumns, memory: Addr, start: Addr, end: Addr): void {

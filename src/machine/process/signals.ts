@@ -3,7 +3,7 @@
 // somebody else's handler installed, dies of it.
 
 import { readFileSync, readdirSync } from 'node:fs';
-import { hex } from '../../base/addr.js';
+import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import type { Ground } from './ground.js';
 import { readMaps } from './maps.js';
@@ -29,13 +29,19 @@ const HANDLER_FLAGS = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER;
 function claimTrap(ground: Ground, flags: number): void {
   const now = ground.native.sigaction(SIGTRAP, null);
   if (now.handler === ground.handler) return;
-  if (ground.word('installed') !== 0n) {
-    throw new Fault('handler-replaced', now.handler === 0 ? 'the SIGTRAP handler was removed' : 'another SIGTRAP handler was installed over ours', { at: hex(now.handler) });
-  }
+  if (ground.word('installed') !== 0n) throw replaced(now.handler);
   ground.setWord('previous', BigInt(now.handler));
   ground.native.sigaction(SIGTRAP, { handler: ground.handler, flags });
   ground.setWord('installed', 1n);
 }
+
+/** What to say where another handler than ours is found. */
+export function replaced(handler: Addr): Fault {
+  return new Fault('handler-replaced', handler === 0 ? 'the SIGTRAP handler was removed' : 'another SIGTRAP handler was installed over ours', { at: hex(handler) });
+}
+
+/** The kernel's struct sigaction: handler, flags, restorer, and a mask of eight bytes. */
+export const KERNEL_SIGACTION = { size: 32, mask: 8, handler: 0 } as const;
 
 /** How old a look at the threads may be, ms: reading /proc costs more than a whole batch of one site. */
 const LOOK_AGAIN_MS = 100;
@@ -43,6 +49,7 @@ const LOOK_AGAIN_MS = 100;
 export class TrapWatch {
   readonly #ground: Ground;
   readonly #flags: number;
+  #claimed = false;
   #lookedAt: number = -Infinity;
   /** Found at the first look: reading the maps costs more than the rest of it, and a program's own data never move. */
   #own: readonly Range[] | null = null;
@@ -55,10 +62,11 @@ export class TrapWatch {
 
   /**
    * Before every batch that plants traps. The look at the threads is racy by nature: one may block SIGTRAP right
-   * after it. @throws Fault `handler-replaced`, `trap-blocked`, `shadow-stack`
+   * after it. That the handler is still ours is asked in the batch's own run (process.ts). @throws Fault `handler-replaced`, `trap-blocked`, `shadow-stack`
    */
   check(): void {
-    claimTrap(this.#ground, this.#flags);
+    if (!this.#claimed) claimTrap(this.#ground, this.#flags);
+    this.#claimed = true;
     const now = performance.now();
     if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
     const own = (this.#own ??= ownData());

@@ -16,8 +16,8 @@ import { assemble, bytes, label, mem, mem32, mem8, type Code, type Instruction, 
 import type { SiteForm } from '../../x86/forms.js';
 import type { Native } from './native.js';
 
-/** The block of a store: edits [from, to) of a batch's columns, and how far from the site it is written. */
-const STORE = { from: 0, to: 8, at: 16, length: 24, old: 32, new: 40, away: 48 } as const;
+/** The words of a store: edits [from, to) of a batch's columns, and how far from the site it is written. */
+export const STORE = { from: 0, to: 8, at: 16, length: 24, old: 32, new: 40, away: 48 } as const;
 /** The block of a survey: columns as SiteColumns lays them out, and what is found. */
 const SURVEY = { at: 0, count: 8, forms: 16, outer: 24, unit: 32, trampoline: 40, inline: 48, unchanged: 56, original: 64, refused: 72 } as const;
 /** One instruction of the new target, for the sites of one kind and length. */
@@ -234,8 +234,9 @@ export function sweeps(): Code {
   return assemble([...STORES, ...SURVEYS]);
 }
 
-export type Sweeping = 'trap' | 'first' | 'rest' | 'whole' | 'exchange';
-type Columns = { readonly at: Addr; readonly length: Addr; readonly old: Addr; readonly new: Addr };
+/** The sweeps that store: operations of a tape (tape.ts). */
+export const SWEEPINGS = ['trap', 'first', 'rest', 'whole', 'exchange'] as const;
+export type Sweeping = (typeof SWEEPINGS)[number];
 /** What a survey needs of one key's sites in one text: found once, for the columns never move. */
 interface Prepared {
   readonly at: Addr;
@@ -247,7 +248,7 @@ interface Prepared {
 const ROWS = KINDS.flatMap((kind) => ([5, 6] as const).map((length) => ({ kind, length })));
 
 export class Sweep {
-  readonly #run: Readonly<Record<Sweeping | 'draw' | 'restore', (block: number) => number>>;
+  readonly #run: Readonly<Record<'draw' | 'restore', (block: number) => number>>;
   readonly #native: Native;
   /** Blocks that the code reads, as halves of words, for a bigint costs more than most of what it does. */
   readonly #block: Int32Array;
@@ -257,21 +258,12 @@ export class Sweep {
   readonly #formsAt: Addr;
   /** What the rows were filled for last: mostly only where they lead changes. */
   readonly #formed: (SiteForm | null)[] = ROWS.map(() => null);
-  readonly #columns = new WeakMap<Batch, Columns>();
   readonly #prepared = new WeakMap<SiteColumns, Prepared>();
 
   /** @param at where the code lies */
   constructor(native: Native, at: Addr, { labels }: Code) {
     const procedure = (name: string): ((block: number) => number) => native.procedure(at + labels.get(name)!);
-    this.#run = {
-      trap: procedure('trap'),
-      first: procedure('first'),
-      rest: procedure('rest'),
-      whole: procedure('whole'),
-      exchange: procedure('exchange'),
-      draw: procedure('draw'),
-      restore: procedure('restore'),
-    };
+    this.#run = { draw: procedure('draw'), restore: procedure('restore') };
     this.#native = native;
     const memory = new Uint8Array(128 + ROWS.length * FORM.size);
     this.#block = new Int32Array(memory.buffer, 0, 32);
@@ -284,33 +276,6 @@ export class Sweep {
   #set(words: Int32Array, offset: number, value: number): void {
     words[offset / 4] = value;
     words[offset / 4 + 1] = Math.floor(value / 2 ** 32);
-  }
-
-  #columnsOf(batch: Batch): Columns {
-    let columns = this.#columns.get(batch);
-    if (!columns) {
-      const { addressOf } = this.#native;
-      columns = { at: addressOf(batch.at), length: addressOf(batch.length), old: addressOf(batch.old), new: addressOf(batch.new) };
-      this.#columns.set(batch, columns);
-    }
-    return columns;
-  }
-
-  /**
-   * Stores edits [from, to) of a batch `away` bytes from where they run. @returns the first edit at which an exchange found
-   * other bytes than the old ones, or -1.
-   */
-  store(how: Sweeping, batch: Batch, from: number, to: number, away: number, source: 'old' | 'new' = 'new'): number {
-    const columns = this.#columnsOf(batch);
-    const block = this.#block;
-    this.#set(block, STORE.from, from);
-    this.#set(block, STORE.to, to);
-    this.#set(block, STORE.at, columns.at);
-    this.#set(block, STORE.length, columns.length);
-    this.#set(block, STORE.old, columns.old);
-    this.#set(block, STORE.new, columns[source]);
-    this.#set(block, STORE.away, away);
-    return this.#run[how](this.#blockAt);
   }
 
   #prepare(columns: SiteColumns): Prepared {

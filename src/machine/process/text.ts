@@ -17,7 +17,8 @@ import type { Step } from '../../plan/protocol.js';
 import { REGION } from '../../trap/registry.js';
 import { memoryFile, type Ground } from './ground.js';
 import { errorName, MAP, PROT, type Native } from './native.js';
-import type { Sweep, Sweeping } from './sweep.js';
+import type { Sweeping } from './sweep.js';
+import type { Tape } from './tape.js';
 
 export type WriterName = 'procmem' | 'alias';
 export type StoreStep = Extract<Step, { do: 'store' }>;
@@ -29,8 +30,8 @@ export interface Text {
   readonly end: Addr;
   /** The bytes where they run. */
   readonly bytes: Uint8Array;
-  /** Performs a store step for edits [from, to), all inside this text. */
-  store(step: StoreStep, batch: Batch, from: number, to: number): void;
+  /** Writes down a store step for edits [from, to), all inside this text. */
+  store(tape: Tape, step: StoreStep, batch: Batch, from: number, to: number): void;
 }
 
 /** The first and last byte that differ, as a run: what `changed` stands for. Empty if nothing differs. */
@@ -43,16 +44,6 @@ export function changedRun(batch: Batch, i: number): { first: number; end: numbe
 }
 
 const TRAP = 0xcc;
-
-/** Which bytes of site i a step writes, and what: calls back with (offset in the site, value). */
-function eachByte(step: StoreStep, batch: Batch, i: number, write: (offset: number, value: number) => void): void {
-  const source = step.bytes === 'old' ? batch.old : batch.new;
-  let [first, end] = [0, batch.length[i]!];
-  if (step.part === 'first') end = 1;
-  else if (step.part === 'rest') first = 1;
-  else if (step.part === 'changed') ({ first, end } = changedRun(batch, i));
-  for (let b = first; b < end; b++) write(b, step.bytes === 'trap' ? TRAP : source[8 * i + b]!);
-}
 
 /** The sweep that performs a store step. `one` of more than a byte is exchanged: that is one store too, and notices more. */
 function sweeping(step: StoreStep): Sweeping {
@@ -74,74 +65,76 @@ export class ProcmemText implements Text {
   readonly #file: number;
   /** Runs are joined over gaps up to this: rewriting 256 bytes costs less than a tenth of a system call. */
   static readonly gap: number = 256;
-  readonly #sweep: Sweep;
   #buffer: Uint8Array = new Uint8Array(PAGE);
   #bufferAt: Addr;
+  /** What operations of a tape may still point at. */
+  readonly #outgrown: Uint8Array[] = [];
+  readonly #trap: Uint8Array = Uint8Array.of(TRAP);
+  readonly #trapAt: Addr;
 
   /** @param file an open descriptor of /proc/self/mem */
-  constructor({ native, sweep }: Pick<Ground, 'native' | 'sweep'>, file: number, start: Addr, end: Addr) {
+  constructor(native: Native, file: number, start: Addr, end: Addr) {
     this.#native = native;
-    this.#sweep = sweep;
     this.#file = file;
     this.start = start;
     this.end = end;
     this.bytes = new Uint8Array(native.view(start, end - start));
     this.#bufferAt = native.addressOf(this.#buffer);
+    this.#trapAt = native.addressOf(this.#trap);
   }
 
-  store(step: StoreStep, batch: Batch, from: number, to: number): void {
+  store(tape: Tape, step: StoreStep, batch: Batch, from: number, to: number): void {
     if (step.as === 'exchange' || (step.as === 'one' && step.part !== 'first')) {
-      for (let i = from; i < to; i++) this.#storeWide(step, batch, i);
-      return;
-    }
-    if (step.part === 'whole' && step.as === 'bytes') {
-      // One call a byte: this is the way that must be seen to fail, so nothing may make it better.
-      for (let i = from; i < to; i++) {
-        eachByte(step, batch, i, (offset, value) => this.#write(batch.at[i]! + offset, Uint8Array.of(value), 1));
-      }
+      for (let i = from; i < to; i++) this.#storeWide(tape, step, batch, i);
       return;
     }
     const { at, length } = batch;
+    const columns = tape.columns(batch);
+    const source = columns[step.bytes === 'old' ? 'old' : 'new'];
+    if (step.part === 'whole') {
+      // One call a byte: this is the way that must be seen to fail, so nothing may make it better.
+      for (let i = from; i < to; i++) for (let b = 0; b < length[i]!; b++) this.#write(tape, source + 8 * i + b, 1, at[i]! + b);
+      return;
+    }
     for (let first = from; first < to; ) {
       const start = at[first]!;
       let next = first + 1;
       let end = start + length[first]!;
       for (; next < to && at[next]! - end <= ProcmemText.gap; next++) end = at[next]! + length[next]!;
-      if (step.part === 'first') end = at[next - 1]! + 1;
-      const size = end - start;
-      if (this.#buffer.length < size) {
-        this.#buffer = new Uint8Array(2 * size);
-        this.#bufferAt = this.#native.addressOf(this.#buffer);
+      // A site by itself goes straight from the batch, and its first byte is not written again with its rest.
+      if (next - first === 1 && step.part === 'rest') this.#write(tape, source + 8 * first + 1, length[first]! - 1, start + 1);
+      else if (next - first === 1 && step.part === 'first') this.#write(tape, step.bytes === 'trap' ? this.#trapAt : source + 8 * first, 1, start);
+      else {
+        if (step.part === 'first') end = at[next - 1]! + 1;
+        this.#compose(tape, start, end - start, sweeping(step), batch, first, next, step.bytes === 'old' ? 'old' : 'new', end - start);
       }
-      if (next - first > 1) this.#buffer.set(this.bytes.subarray(start - this.start, end - this.start));
-      // The first byte of a single site is its own and not written again.
-      const skip = next - first === 1 && step.part === 'rest' ? 1 : 0;
-      this.#sweep.store(sweeping(step), batch, first, next, this.#bufferAt - start, step.bytes === 'old' ? 'old' : 'new');
-      this.#writeFrom(this.#bufferAt + skip, size - skip, start + skip);
       first = next;
     }
   }
 
   /** One write of four or eight bytes inside a line; the kernel copies those by one instruction on all we saw. */
-  #storeWide(step: StoreStep, batch: Batch, i: number): void {
+  #storeWide(tape: Tape, step: StoreStep, batch: Batch, i: number): void {
     const at = batch.at[i]!;
     const { first, end } = changedRun(batch, i);
     if (first === end) return;
-    const [start, size] = first >= 1 && end <= 5 ? [at + 1, 4] : [windowAt(at), 8];
-    const bytes = this.bytes.slice(start - this.start, start - this.start + size);
-    eachByte(step, batch, i, (offset, value) => (bytes[at + offset - start] = value));
-    this.#write(start, bytes, size);
+    const [start, size, how] = first >= 1 && end <= 5 ? ([at + 1, 4, 'rest'] as const) : ([windowAt(at), 8, 'whole'] as const);
+    this.#compose(tape, start, size, how, batch, i, i + 1, step.bytes === 'old' ? 'old' : 'new', Math.max(size, at + 8 - start));
   }
 
-  #write(at: Addr, bytes: Uint8Array, size: number): void {
-    this.#writeFrom(this.#native.addressOf(bytes), size, at);
-  }
-
-  #writeFrom(from: Addr, size: number, at: Addr): void {
-    const written = this.#native.call('pwrite', this.#file, from, size, at);
-    if (written !== size) {
-      throw new Fault('no-text-write', written < 0 ? `writing through /proc/self/mem is refused: ${errorName(written)}` : `only ${written} of ${size} bytes were written`, { at: hex(at) });
+  /** A piece of the text as it is at that moment of the run, the sites in it as they shall be, in one write. */
+  #compose(tape: Tape, start: Addr, size: number, how: Sweeping, batch: Batch, from: number, to: number, source: 'old' | 'new', room: number): void {
+    if (this.#buffer.length < room) {
+      this.#outgrown.push(this.#buffer);
+      this.#buffer = new Uint8Array(2 * room);
+      this.#bufferAt = this.#native.addressOf(this.#buffer);
     }
+    tape.copy(start, this.#bufferAt, size);
+    tape.store(how, batch, from, to, this.#bufferAt - start, source);
+    this.#write(tape, this.#bufferAt, size, start);
+  }
+
+  #write(tape: Tape, from: Addr, size: number, at: Addr): void {
+    tape.system('pwrite', size, this.#file, from, size, at);
   }
 }
 
@@ -169,21 +162,18 @@ export class AliasText implements Text {
   readonly start: Addr;
   readonly end: Addr;
   readonly bytes: Uint8Array;
-  readonly #sweep: Sweep;
   /** From where a byte runs to where it is written. */
   readonly #away: number;
 
-  constructor({ native, sweep }: Ground, start: Addr, end: Addr, alias: Addr) {
+  constructor(native: Native, start: Addr, end: Addr, alias: Addr) {
     this.start = start;
     this.end = end;
     this.bytes = new Uint8Array(native.view(start, end - start));
-    this.#sweep = sweep;
     this.#away = alias - start;
   }
 
-  store(step: StoreStep, batch: Batch, from: number, to: number): void {
-    const stopped = this.#sweep.store(sweeping(step), batch, from, to, this.#away, step.bytes === 'old' ? 'old' : 'new');
-    if (stopped >= 0) throw new Fault('drift', 'bytes on the site changed while it was being written', { at: hex(batch.at[stopped]!) });
+  store(tape: Tape, step: StoreStep, batch: Batch, from: number, to: number): void {
+    tape.store(sweeping(step), batch, from, to, this.#away, step.bytes === 'old' ? 'old' : 'new');
   }
 }
 
@@ -195,7 +185,7 @@ export class AliasText implements Text {
 export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
   const { native } = ground;
   const known = knownAlias(ground, start, end);
-  if (known !== null) return new AliasText(ground, start, end, known);
+  if (known !== null) return new AliasText(native, start, end, known);
   const size = end - start;
   invariant(start % PAGE === 0 && size % PAGE === 0, 'a text begins and ends on a page');
   const fd = memoryFile(native, 'static-call-text', size);
@@ -215,7 +205,7 @@ export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
     words[REGION.end / 8] = BigInt(end);
     words[REGION.alias / 8] = BigInt(alias);
     ground.setWord('regions', BigInt(region));
-    return new AliasText(ground, start, end, alias);
+    return new AliasText(native, start, end, alias);
   } finally {
     native.call('close', fd);
   }

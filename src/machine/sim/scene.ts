@@ -306,7 +306,7 @@ export class Scene {
     const kind = this.options.lostTail ? 'call' : said;
     const name = TARGETS[state] as TargetName;
     const form: Emulation = name === 'ret0' ? 'ret0' : name === 'null' ? (kind === 'call' ? 'nop' : 'ret') : kind;
-    return emulationWord(form, this.#labels.get(name) ?? 0);
+    return BigInt(emulationWord(form, this.#labels.get(name) ?? 0));
   }
 
   /** POKE entries, one for each site, in the order of the configuration. */

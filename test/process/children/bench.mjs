@@ -8,7 +8,7 @@ import { loadDriver } from '#bench/driver';
 import { compare } from '#bench/gate';
 import { Workshop } from '#bench/tools';
 import { measureUpdates } from '#bench/updates';
-import { openNative } from '#machine/process/native';
+import { intercepted, openNative } from '#machine/process/native';
 
 const folders = [];
 const native = openNative();
@@ -26,13 +26,10 @@ async function measured(change = {}) {
 }
 const rows = ({ tables }) => Object.fromEntries(tables.map((t) => [t.title, { rows: t.rows.length, missing: t.missing.map((m) => `${m.what}: ${m.why}`) }]));
 // Half a millisecond for every synchronisation, as if the machine had grown slow in that one place.
-const slow = {
-  ...native,
-  call(name, ...args) {
-    if (name === 'membarrier') for (const end = performance.now() + 0.5; performance.now() < end; );
-    return native.call(name, ...args);
-  },
-};
+const slow = intercepted(native, (name, ...args) => {
+  if (name === 'membarrier') for (const end = performance.now() + 0.5; performance.now() < end; );
+  return native.call(name, ...args);
+});
 try {
   const ways = {
     first: {},

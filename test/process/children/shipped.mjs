@@ -1,9 +1,9 @@
 // What a process does when it runs a protocol, written down one effect after the other: the classes that ship, over a
-// Native that interprets the machine code of the stores on the simulated CPU, over the process's own memory. So
-// every store instruction is seen, with its width and its lock. Prints the effects and the handler as it lies
+// Native that interprets the machine code of the run on the simulated CPU, over the process's own memory. So
+// every store instruction and system call is seen where it comes, with its width and its lock. Prints the effects and the handler as it lies
 // in the process. argv: JSON {protocol, writer, offset, old, new, word}.
 import { Ground } from '#machine/process/ground';
-import { openNative, PROT, MAP } from '#machine/process/native';
+import { openNative, PROT, MAP, SYS } from '#machine/process/native';
 import { ProcessMachine } from '#machine/process/process';
 import { TrapWatch } from '#machine/process/signals';
 import { aliasText, openProcmem, ProcmemText } from '#machine/process/text';
@@ -32,16 +32,7 @@ real.call('mprotect', start, PAGE, PROT.read | PROT.exec);
 /** Addresses in the second mapping and where they run. */
 let alias = start;
 let record = null;
-let published = 0n;
-/** The word that the handler reads changes by a store of its own, which no Native sees: it is looked at before each effect. */
-const look = () => {
-  if (record === null) return;
-  const word = new BigUint64Array(real.view(record, RECORD.size))[RECORD.call / 8];
-  if (word !== published) effects.push({ write: word.toString(16) });
-  published = word;
-};
 const stored = (at, bytes, locked) => {
-  look();
   const from = Math.max(at, site);
   const to = Math.min(at + bytes.length, site + 5);
   const now = bytesAt(start, PAGE);
@@ -56,6 +47,9 @@ const stored = (at, bytes, locked) => {
 
 /** Two instructions of the sweeps that convert a column's double; the instruction table has no floating point. */
 const CONVERT = [[[0xf2, 0x48, 0x0f, 0x2c, 0x04, 0xce], (r) => r[6] + 8n * r[1]], [[0xf2, 0x48, 0x0f, 0x2c, 0x06], (r) => r[6]]];
+
+/** Where the code of a run makes its system calls. */
+const SYSTEM = 0x20;
 
 function interpret(at, argument) {
   const cpu = newCpu(true);
@@ -73,6 +67,8 @@ function interpret(at, argument) {
       const bytes = Array.from({ length: size }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
       if (where < 0x2000) return void bytes.forEach((byte, i) => stack.set(where + i, byte));
       if (where >= alias && where < alias + PAGE) stored(where - alias + start, bytes, port.locked);
+      // Of the record the word of a call is enough: the others are published by the same operations.
+      if (record !== null && where === record + RECORD.call) effects.push({ write: value.toString(16) });
       bytesAt(where, size).set(bytes);
     },
   };
@@ -81,6 +77,13 @@ function interpret(at, argument) {
   cpu.r[7] = BigInt(argument);
   cpu.rip = at;
   for (let steps = 0; steps < 10_000 && cpu.rip !== RETURN; steps++) {
+    if (cpu.rip === SYSTEM) {
+      const [number, ...args] = [7, 6, 2, 1, 8].map((r) => Number(BigInt.asIntN(64, cpu.r[r])));
+      cpu.r[0] = BigInt(native.call(Object.keys(SYS).find((name) => SYS[name] === number), ...args));
+      cpu.rip = Number(port.read(Number(cpu.r[4]), 8));
+      cpu.r[4] += 8n;
+      continue;
+    }
     const code = bytesAt(cpu.rip, 15);
     const convert = CONVERT.find(([bytes]) => bytes.every((byte, i) => code[i] === byte));
     if (convert) {
@@ -92,7 +95,7 @@ function interpret(at, argument) {
     if (typeof insn === 'string') throw new Error(`no instruction at ${cpu.rip - at}`);
     port.locked = isLocked(insn);
     const outcome = execute(insn, cpu, port);
-    if (!['next', 'jump', 'return'].includes(outcome)) throw new Error(`the code of a store ended in ${outcome}`);
+    if (!['next', 'jump', 'call-indirect', 'return'].includes(outcome)) throw new Error(`the code of a store ended in ${outcome}`);
   }
   return Number(BigInt.asIntN(64, cpu.r[0]));
 }
@@ -100,12 +103,11 @@ function interpret(at, argument) {
 let file = -1;
 const native = {
   ...real,
+  system: SYSTEM,
   procedure: (at) => (argument) => interpret(at, argument),
   call(name, ...args) {
-    if (name === 'membarrier' && args[0] === 32) {
-      look();
-      effects.push({ sync: true });
-    }
+    if (name === 'rt_sigaction') effects.push({ asked: true });
+    if (name === 'membarrier' && args[0] === 32) effects.push({ sync: true });
     if (name === 'pwrite' && args[0] === file) stored(args[3], bytesAt(args[1], args[2]).slice(), false);
     return real.call(name, ...args);
   },
@@ -114,7 +116,7 @@ const native = {
 const ground = new Ground(native);
 new TrapWatch(ground).check();
 registerBarrier(native);
-const machine = new ProcessMachine(native);
+const machine = new ProcessMachine(ground);
 if (asked.writer === 'alias') {
   const text = aliasText(ground, start, start + PAGE);
   const words = new BigUint64Array(real.view(Number(ground.word('regions')), 32));
@@ -122,7 +124,7 @@ if (asked.writer === 'alias') {
   machine.addText(text);
 } else {
   file = openProcmem(native);
-  machine.addText(new ProcmemText(ground, file, start, start + PAGE));
+  machine.addText(new ProcmemText(native, file, start, start + PAGE));
 }
 
 record = ground.allocate(RECORD.size, 64);
@@ -132,9 +134,8 @@ batch.at[0] = site;
 batch.length[0] = 5;
 batch.old.set(asked.old);
 batch.new.set(asked.new);
-batch.keys = [{ record, words: { call: BigInt(asked.word), tail: 0n, jcc: 0n }, slot: null, func: 0 }];
+batch.keys = [{ record, words: { call: Number(asked.word), tail: 0, jcc: 0 }, slot: null, func: 0 }];
 transact(asked.protocol, batch, [], machine, (whole, side) => machine.unlike(whole, side));
-look();
 
 const { bytes } = sigtrap();
 console.log(JSON.stringify({

@@ -145,7 +145,7 @@ function expected(before) {
   const slot = slots.find((each) => each.site === site);
   const breakpoint = new DataView(before.buffer, before.byteOffset).getInt32(INFO - AREA + 8, true) === 0x80;
   if (!breakpoint) return { rip, rsp };
-  const { form, target } = slot === undefined ? { form: 'none', target: 0 } : readWord(get(before, slot.word));
+  const { form, target } = slot === undefined ? { form: 'none', target: 0 } : readWord(Number(get(before, slot.word)));
   const end = slot === undefined ? 0 : site + slot.length;
   const flags = get(before, CONTEXT + UCONTEXT.flags);
   switch (form) {
@@ -193,7 +193,7 @@ for (let i = 0; i < COUNT; i++) {
   const got = { rip: Number(get(real, CONTEXT + UCONTEXT.rip)), rsp: Number(get(real, CONTEXT + UCONTEXT.rsp)) };
   if (got.rip !== want.rip || got.rsp !== want.rsp) differences.push(`went on at ${hex(got.rip)} with ${hex(got.rsp)}, not ${hex(want.rip)} with ${hex(want.rsp)}`);
   if (want.pushed !== undefined && Number(get(real, want.rsp)) !== want.pushed) differences.push('the return address is wrong');
-  const form = hit === null ? 'elsewhere' : readWord(get(before, slots.find(({ site }) => site === hit.site).word)).form;
+  const form = hit === null ? 'elsewhere' : readWord(Number(get(before, slots.find(({ site }) => site === hit.site).word))).form;
   forms[form] = (forms[form] ?? 0) + 1;
   if (differences.length > 0) {
     problems++;

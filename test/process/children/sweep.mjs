@@ -2,6 +2,7 @@
 // with plain loops, and prints where the two differ. argv: number of rounds, seed.
 import { Ground } from '#machine/process/ground';
 import { openNative, PROT, MAP } from '#machine/process/native';
+import { Tape } from '#machine/process/tape';
 import { draw, SiteColumns } from '#plan/draw';
 import { Batch } from '#plan/batch';
 
@@ -12,7 +13,14 @@ const random = (below) => {
   return Math.floor((state / 2 ** 32) * below);
 };
 const native = openNative();
-const { sweep } = new Ground(native);
+const { sweep, routines } = new Ground(native);
+const tape = new Tape(native, routines);
+/** The edit at which a sweep that stores stopped, or -1. */
+const store = (how, batch, from, to, away, source = 'new') => {
+  tape.clear();
+  tape.store(how, batch, from, to, away, source);
+  return tape.perform()?.what.edit ?? -1;
+};
 const SIZE = 1 << 13;
 const start = native.call('mmap', 0, SIZE, PROT.read | PROT.write, MAP.private | MAP.anonymous, -1, 0);
 const text = new Uint8Array(native.view(start, SIZE));
@@ -107,7 +115,7 @@ for (let n = 0; n < rounds; n++) {
     const end = how === 'trap' || how === 'first' ? 1 : batch.length[i];
     for (let k = how === 'rest' ? 1 : 0; k < end; k++) expected[at + k] = how === 'trap' ? 0xcc : batch[source][8 * i + k];
   }
-  const stopped = sweep.store(how, batch, from, to, native.addressOf(copy) - start, source);
+  const stopped = store(how, batch, from, to, native.addressOf(copy) - start, source);
   if (stopped !== -1 || Buffer.compare(copy, expected) !== 0) differences.push({ n, how, stopped });
   seen.stored++;
 
@@ -119,7 +127,7 @@ for (let n = 0; n < rounds; n++) {
     const shift = (64 - (native.addressOf(fresh) % 64)) % 64; // lines as in the text
     const target = fresh.subarray(shift, shift + SIZE);
     target.set(text);
-    const done = sweep.store('exchange', batch, 0, count, native.addressOf(target) - start);
+    const done = store('exchange', batch, 0, count, native.addressOf(target) - start);
     if (done !== -1 || Buffer.compare(target, wide) !== 0) differences.push({ n, exchange: done });
     seen.exchanged++;
     const changesOuter = (i) => [0, 5].some((k) => k < batch.length[i] && batch.old[8 * i + k] !== batch.new[8 * i + k]);
@@ -127,7 +135,7 @@ for (let n = 0; n < rounds; n++) {
     if (drifting !== undefined) {
       target.set(text);
       target[batch.at[drifting] - start] ^= 0x40;
-      const stop = sweep.store('exchange', batch, drifting, count, native.addressOf(target) - start);
+      const stop = store('exchange', batch, drifting, count, native.addressOf(target) - start);
       if (stop !== drifting) differences.push({ n, drifting, stop });
       seen.drifted++;
     }

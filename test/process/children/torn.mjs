@@ -7,7 +7,6 @@ import { Ground } from '#machine/process/ground';
 import { readMaps } from '#machine/process/maps';
 import { ProcessMachine } from '#machine/process/process';
 import { aliasText } from '#machine/process/text';
-import { run } from '#machine/machine';
 import { Batch } from '#plan/batch';
 import { int3 } from '#plan/protocols/int3';
 import { naive } from '#plan/protocols/naive';
@@ -36,8 +35,9 @@ const site = app.sites('torn').find((s) => s.where.startsWith('torn_run'));
 const at = Number(site.address);
 const native = openNative();
 const { start: from, end } = readMaps().find((m) => at >= m.start && at < m.end);
-const machine = new ProcessMachine(native);
-machine.addText(aliasText(new Ground(native), from, end));
+const ground = new Ground(native);
+const machine = new ProcessMachine(ground);
+machine.addText(aliasText(ground, from, end));
 
 // The displacements of torn.c, from the end of the site.
 const [a, b] = [0x011040, 0x022080].map((d) => emit(SITE_FORMS.call, { at, target: at + 5 + d }));
@@ -63,8 +63,8 @@ let during;
 let made = 0;
 do {
   for (let n = 0; n < updates; n += 2) {
-    run(WAYS[way], there, machine);
-    run(WAYS[way], back, machine);
+    machine.run(WAYS[way].steps, there);
+    machine.run(WAYS[way].steps, back);
   }
   made += updates;
   during = read().map((n, i) => n - before[i]);
