@@ -114,6 +114,8 @@ function cpuStep(model: Model, step: Replayed): TraceStep {
     return { ...base, what: label.event === 'ipi' ? 'answers the IPI: serialises' : `${EVENT_WORDS[label.event] ?? label.event} at ${where}`, event: !asked, answer: asked };
   }
   if (label.kind === 'flush') return { ...base, what: `${context}a store reaches memory` };
+  const { stored } = step.move;
+  if (stored !== null) return { ...base, what: `${context}stores ${spell(stored.bytes)} at ${model.scene.nameOf(stored.at)}` };
   switch (label.stop) {
     case 'fetch':
       return { ...base, what: `${context}fetches ${spell(label.bytes ?? [])} (${meaning(model, label.at, label.bytes ?? [])})`, fetched: label.bytes };
@@ -135,12 +137,13 @@ export function describe(model: Model, op: Op, silent = false): string {
     case 'write':
       return `${silent ? 'issues' : 'writes'} the table`;
     case 'count':
+      return `adds ${op.by} to a word of the table`;
     case 'exchange':
-      return 'changes a word of the table';
+      return `exchanges ${op.from} for ${op.to} in the table`;
     case 'await':
-      return 'finds the word that it waits for';
+      return `finds ${op.is} in the table`;
     case 'retry':
-      return 'tries again, or goes on';
+      return `goes on if it finds ${op.is} in the table, or else back`;
     case 'current':
       return `${TARGETS[op.target]} may be called from here`;
     case 'return':

@@ -23,6 +23,7 @@ export interface Move {
   readonly environment: number;
   /** What its store to text is for every CPU, itself included; -1 for none. */
   readonly broadcast: number;
+  readonly stored: TextStore | null;
   readonly bad: readonly Bad[];
   readonly unknown: string | null;
   /** A pass over a site ends with it. */
@@ -269,7 +270,7 @@ export class Model {
       switch (node.stop) {
         case 'fetch':
           this.#fetch(node, view, partial, run, (next) => {
-            moves.push({ cpu: this.#cpu(id, view, request, next, windows), environment, broadcast: -1, bad: [], unknown: null, passed: false, entered: -1, label: { kind: 'run', stop: 'piece', at: node.rip, bytes: null, value: null } });
+            moves.push({ cpu: this.#cpu(id, view, request, next, windows), environment, broadcast: -1, stored: null, bad: [], unknown: null, passed: false, entered: -1, label: { kind: 'run', stop: 'piece', at: node.rip, bytes: null, value: null } });
           });
           break;
         case 'load': {
@@ -410,6 +411,7 @@ export class Model {
       cpu: dead ? -1 : this.#cpu(outcome.next, view, before.cpu.request, before.cpu.partial, windows),
       environment: env === before.env ? before.environment : this.#envs.intern(env),
       broadcast: store === undefined ? -1 : this.#broadcasts.intern({ kind: 'commit', store }),
+      stored: store ?? null,
       bad,
       unknown: outcome.unknown,
       passed: outcome.notes.some(({ note }) => note === 'close'),
