@@ -1,7 +1,7 @@
 // Opening: an object is loaded (or adopted, if it is in the process already), its sites are found, the trap
 // handler is installed, and every site is patched to call its key's target itself.
 
-import { Fault } from '../base/fault.js';
+import { Fault, inFile } from '../base/fault.js';
 import { keysOf } from '../keys/bind.js';
 import { registerBarrier } from '../machine/process/barrier.js';
 import { enlist } from '../machine/process/enlist.js';
@@ -11,7 +11,7 @@ import { openNative, type Native } from '../machine/process/native.js';
 import { TrapWatch } from '../machine/process/signals.js';
 import { closeProcmem, openProcmem, probeProcmem } from '../machine/process/text.js';
 import { Engine } from './engine.js';
-import { Program, protocolOf } from './program.js';
+import { checkOption, Program, protocolOf } from './program.js';
 import { startServer, updatesFromC } from './serve.js';
 import type { App, Keys, OpenOptions } from './types.js';
 
@@ -33,8 +33,10 @@ export function open<K extends Keys = Keys>(path: string, options: OpenOptions =
 /** As `open`, with the effects in the caller's hands: for fault injection. */
 export function openWith<K extends Keys = Keys>(native: Native, path: string, options: OpenOptions): Program<K> {
   const protocol = protocolOf(options.protocol ?? 'int3');
+  checkOption('writer', options.writer, ['procmem', 'alias']);
+  checkOption('assume', options.assume, ['procmem-stores-are-atomic']);
   const { path: real, object } = readObject(path);
-  const keys = keysOf(object);
+  const keys = inFile(path, () => keysOf(object));
   if (keys.length === 0) throw new Fault('no-sites', 'it has neither static calls nor keys', { at: path });
   registerBarrier(native);
   const writer = options.writer ?? 'procmem';

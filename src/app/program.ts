@@ -1,10 +1,12 @@
 // An open program: its keys by name, its updates and their journal, and what can be seen of its sites.
 
+import { inspect } from 'node:util';
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import type { ElfObject, SymbolTable } from '../elf/object.js';
 import { STT_FUNC } from '../elf/names.js';
+import { accepted } from '../keys/key.js';
 import type { EnlistedKey } from '../machine/process/enlist.js';
 import type { Ground } from '../machine/process/ground.js';
 import type { Loaded } from '../machine/process/loaded.js';
@@ -15,6 +17,7 @@ import { accepts, draw, KINDS } from '../plan/draw.js';
 import type { Protocol } from '../plan/protocol.js';
 import { int3 } from '../plan/protocols/int3.js';
 import { store } from '../plan/protocols/store.js';
+import { validateProtocol } from '../plan/validate.js';
 import type { Engine, Wanted } from './engine.js';
 import { ORIGINAL, sameTarget, targetOf, Targets, type Target } from './target.js';
 import type { App, Drift, Key, Keys, OpenOptions, ProtocolName, SiteReport, Unchecked, Update, UpdateOptions } from './types.js';
@@ -23,16 +26,24 @@ export const PROTOCOLS: Readonly<Record<ProtocolName, Protocol>> = { int3, store
 
 /** @throws Fault `unknown-protocol`, `bad-protocol` */
 export function protocolOf(wanted: ProtocolName | Protocol): Protocol {
-  if (typeof wanted === 'object') {
-    checkPerformable(wanted);
+  if (typeof wanted === 'object' && wanted !== null) {
+    checkPerformable(validateProtocol(wanted));
     return wanted;
   }
-  const protocol = PROTOCOLS[wanted];
-  if (!protocol) {
-    const hint = didYouMean(wanted, Object.keys(PROTOCOLS));
-    throw new Fault('unknown-protocol', `a process runs ${Object.keys(PROTOCOLS).join(' or ')}, not ${String(wanted)}`, hint ? { hint } : {});
-  }
-  return protocol;
+  // Own names alone: `toString` is no protocol, though every object has one.
+  if (Object.hasOwn(PROTOCOLS, wanted)) return PROTOCOLS[wanted];
+  const hint = didYouMean(String(wanted), Object.keys(PROTOCOLS));
+  throw new Fault('unknown-protocol', `a process runs ${Object.keys(PROTOCOLS).join(' or ')}, not ${String(wanted)}`, hint ? { hint } : {});
+}
+
+/**
+ * An option's value is one of its words. The compiler says so to those who ask it; to the others a misspelt word must not
+ * mean the default.
+ * @throws Fault `bad-option`
+ */
+export function checkOption(option: string, value: unknown, words: readonly string[]): void {
+  if (value === undefined || words.includes(value as string)) return;
+  throw new Fault('bad-option', `${option} is ${inspect(value)}`, { hint: didYouMean(String(value), words) ?? `it can be ${words.join(' or ')}` });
 }
 
 /**
@@ -103,14 +114,12 @@ export class Program<K extends Keys> implements App<K> {
 
   #key({ def, record }: EnlistedKey): Key<string | null> {
     const targets = this.#targets;
-    const names: (string | null)[] = def.targets.map((t) => t.name);
-    if (def.returns === 'void') names.push(null);
     return {
       name: def.name,
       get target() {
         return targets.name(def, targetOf(Number(record.word('call'))));
       },
-      targets: names,
+      targets: accepted(def),
       sites: def.sites.length,
     };
   }
@@ -134,16 +143,20 @@ export class Program<K extends Keys> implements App<K> {
 
   update(targets: { readonly [N in keyof K]?: K[N] | Unchecked }, options: UpdateOptions = {}): Update {
     if (this.#closed) throw new Fault('closed', `${this.path} was closed`);
+    checkOption('require', options.require, ['inline']);
     const protocol = options.protocol === undefined ? this.#protocol : protocolOf(options.protocol);
     const wanted = Object.keys(targets).map((name): Asked => {
-      const state = this.#states.get(name);
-      if (!state) {
-        const hint = didYouMean(name, this.#states.keys());
-        throw new Fault('unknown-key', `${this.path} has no key ${name}`, hint ? { hint } : {});
-      }
-      return new Asked(state, this.#targets.resolve(state.def, targets[name as keyof K] as string | null | Unchecked));
+      const state = this.#state(name);
+      return new Asked(state, this.#targets.resolve(state.def, targets[name as keyof K]));
     });
     return this.#update(wanted, protocol, options.require);
+  }
+
+  #state(name: string): KeyState {
+    const state = this.#states.get(name);
+    if (state) return state;
+    const hint = didYouMean(name, this.#states.keys());
+    throw new Fault('unknown-key', `${this.path} has no key ${name}`, hint ? { hint } : {});
   }
 
   #update(wanted: readonly Asked[], protocol: Protocol, require?: 'inline'): Update {
@@ -174,8 +187,7 @@ export class Program<K extends Keys> implements App<K> {
   sites(key?: keyof K): readonly SiteReport[] {
     const reports: SiteReport[] = [];
     const names = new Functions(this.#loaded.object, this.#loaded.bias);
-    for (const state of this.#states.values()) {
-      if (key !== undefined && state.def.name !== key) continue;
+    for (const state of key === undefined ? this.#states.values() : [this.#state(String(key))]) {
       for (const group of this.#engine.groups(state.record)) reports.push(...this.#reports(state, group, names));
     }
     return reports;

@@ -1,10 +1,12 @@
 // From what a caller writes (a declared name, null, 'ret0', unchecked(...)) to where a call shall go, and back from
 // what a key's words say to the name that the caller would have written.
 
+import { inspect } from 'node:util';
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
-import { RET0, type DeclaredTarget, type KeyDef } from '../keys/key.js';
+import { STT_FUNC } from '../elf/names.js';
+import { RET0, type DeclaredTarget, type KeyDef, type ReturnClass } from '../keys/key.js';
 import type { Loaded } from '../machine/process/loaded.js';
 import { readMaps } from '../machine/process/maps.js';
 import type { Native } from '../machine/process/native.js';
@@ -23,12 +25,25 @@ export const ORIGINAL: unique symbol = Symbol('original');
 
 /**
  * A target that the program did not declare, by symbol (in the object, what it depends on, or the main program) or by
- * address. Its type is on the caller: a wrong one breaks the program as a wrong cast in C does.
+ * address. Its type is on the caller: a wrong one breaks the program as a wrong cast in C does. Whether there is such a
+ * function is asked by `update`, which throws Fault `unknown-target` where there is none.
  * @example app.update({ trace: unchecked('my_ring') })
  */
 export function unchecked(symbolOrAddress: string | bigint): Unchecked {
   return { unchecked: symbolOrAddress };
 }
+
+function isUnchecked(wanted: unknown): wanted is Unchecked {
+  if (typeof wanted !== 'object' || wanted === null || !('unchecked' in wanted)) return false;
+  return typeof wanted.unchecked === 'string' || typeof wanted.unchecked === 'bigint';
+}
+
+const RETURNS: Readonly<Record<ReturnClass | 'unknown', string>> = {
+  void: 'returns nothing',
+  integer: 'returns a value',
+  other: 'returns a value that is no integer or pointer',
+  unknown: 'has no record of what it returns',
+};
 
 export class Targets {
   readonly #native: Native;
@@ -45,16 +60,18 @@ export class Targets {
   }
 
   /** @throws Fault `unknown-target`, `null-refused`, `ret0-refused` */
-  resolve(def: KeyDef, wanted: string | null | Unchecked): Target {
+  resolve(def: KeyDef, wanted: unknown): Target {
     if (wanted === null) {
-      if (def.returns !== 'void') throw new Fault('null-refused', `${def.name} returns a value, so nothing cannot take its place`);
+      if (def.returns !== 'void') throw new Fault('null-refused', `${def.name} ${RETURNS[def.returns ?? 'unknown']}, so it cannot be empty`);
       return { kind: 'null', address: 0 };
     }
-    if (typeof wanted === 'object') return this.#unchecked(wanted.unchecked);
+    if (isUnchecked(wanted)) return this.#unchecked(wanted.unchecked);
+    // What the compiler refuses must not get as far as the dynamic linker, which would end the process.
+    if (typeof wanted !== 'string') throw new Fault('unknown-target', `${def.name} was given ${inspect(wanted)}, which is no target`, { hint: 'a target is a declared name, null, or unchecked(...) of a symbol or an address' });
     const declared = def.targets.find((t) => t.name === wanted);
     if (declared) return this.#declared(declared);
     if (wanted === RET0) {
-      if (def.returns !== 'integer') throw new Fault('ret0-refused', `${def.name} returns ${def.returns === 'void' ? 'nothing' : 'what does not fit a register'}`);
+      if (def.returns !== 'integer') throw new Fault('ret0-refused', `${def.name} ${RETURNS[def.returns ?? 'unknown']}`);
       return { kind: 'ret0', address: 0 };
     }
     const names = def.targets.map((t) => t.name);
@@ -103,7 +120,7 @@ export class Targets {
   #locals(): ReadonlyMap<string, Addr> {
     const { symbols } = this.#loaded.object;
     if (this.#local.size === 0 && symbols) {
-      for (let i = 1; i < symbols.count; i++) if (symbols.type(i) === 2 && symbols.defined(i)) this.#local.set(symbols.name(i), this.#loaded.bias + symbols.value(i));
+      for (let i = 1; i < symbols.count; i++) if (symbols.type(i) === STT_FUNC && symbols.defined(i)) this.#local.set(symbols.name(i), this.#loaded.bias + symbols.value(i));
     }
     return this.#local;
   }

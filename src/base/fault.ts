@@ -43,6 +43,7 @@ const ROWS = {
   'out-of-reach': { exit: 3, hint: 'no free page was found within 2 GiB of the site for a veneer' },
   'not-inline': { exit: 3, hint: 'use protocol int3, or do not require inline' },
   'store-refused': { exit: 3, hint: 'use protocol int3 for this key' },
+  'bad-option': { exit: 2, hint: 'see OpenOptions and UpdateOptions' },
   'unknown-protocol': { exit: 2, hint: 'see static-call check --help for the names' },
   'bad-protocol': { exit: 3, hint: 'see docs/protocols.md for the interface' },
 
@@ -93,7 +94,8 @@ export class Fault extends Error {
   override readonly name = 'Fault';
   readonly code: FaultCode;
   readonly hint: string;
-  readonly at?: string;
+  // Declared alone: a field would be there, and be shown, where nothing is known.
+  declare readonly at?: string;
   readonly [BRAND] = true;
 
   constructor(code: FaultCode, message: string, detail: FaultDetail = {}) {
@@ -105,6 +107,16 @@ export class Fault extends Error {
 
   get exit(): number {
     return FAULTS[this.code].exit;
+  }
+}
+
+/** Runs what reads one file. Its faults name the place in it, if any; whoever knows the file's name adds it. */
+export function inFile<T>(path: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!isFault(error) || error.at?.startsWith(path)) throw error;
+    throw new Fault(error.code, error.message, { at: error.at === undefined ? path : `${path}: ${error.at}`, hint: error.hint, ...(error.cause === undefined ? {} : { cause: error.cause }) });
   }
 }
 

@@ -36,3 +36,11 @@ export interface KeyDef {
   /** Ascending by address. */
   readonly sites: readonly Site[];
 }
+
+/** What `update` accepts for a key: its declared targets, null where it may be empty, 'ret0' where it may return 0. */
+export function accepted(key: KeyDef): (string | null)[] {
+  const names: (string | null)[] = key.targets.map((t) => t.name);
+  if (key.returns === 'void') names.push(null);
+  if (key.returns === 'integer') names.push(RET0);
+  return names;
+}

@@ -1,7 +1,7 @@
 // Keys to the TypeScript type that `open<...>` takes, so that a wrong name is found before the program runs. The
 // text depends on nothing but the keys: no path, no date, sorted, so that it can be committed and compared.
 
-import { RET0, type KeyDef } from './key.js';
+import { accepted, type KeyDef } from './key.js';
 
 /** `libfoo-bar.so.1` to `FooBar`. */
 export function typeNameOf(file: string): string {
@@ -10,15 +10,16 @@ export function typeNameOf(file: string): string {
   return /^[A-Za-z]/.test(name) ? name : `Keys${name}`;
 }
 
-const quoted = (name: string): string => `'${name.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+/** Words that the language keeps for itself, as far as they could name a type otherwise. */
+const RESERVED: ReadonlySet<string> = new Set(
+  'any as async await bigint boolean break case catch class const continue debugger default delete do else enum export extends false finally for function if implements import in instanceof interface let never new null number object package private protected public return static string super switch symbol this throw true try type typeof undefined unknown var void while with yield'.split(' '),
+);
 
-/** What `update` accepts for a key: its declared targets, null where it may be empty, 'ret0' where it may return 0. */
-export function accepted(key: KeyDef): (string | null)[] {
-  const names: (string | null)[] = key.targets.map((t) => t.name);
-  if (key.returns === 'void') names.push(null);
-  if (key.returns === 'integer') names.push(RET0);
-  return names;
+export function isTypeName(name: string): boolean {
+  return /^[A-Za-z_$][\w$]*$/.test(name) && !RESERVED.has(name);
 }
+
+const quoted = (name: string): string => `'${name.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 
 /** The keys that a file of types speaks of: a key that this object merely calls is for its owner to describe. */
 export function describable(keys: readonly KeyDef[]): readonly KeyDef[] {

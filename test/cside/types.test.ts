@@ -78,8 +78,9 @@ export { now };
 
   it('refuses what has no keys, what is not linked, and what is no name', async () => {
     expect(await line(['types', process.execPath])).toMatchObject({ status: 3, stderr: expect.stringContaining('error[no-keys]: the file defines no key') });
-    expect(await line(['types', compile({ cc: 'gcc', text: TEXT, as: 'object' }).path])).toMatchObject({ status: 3, stderr: expect.stringContaining('error[not-linked]') });
+    expect(await line(['types', compile({ cc: 'gcc', text: TEXT, as: 'object' }).path])).toMatchObject({ status: 3, stderr: expect.stringMatching(/^error\[not-linked\].*\n {2}at \S+\.o\n/) });
     expect(await line(['types', path, '--name', 'a b'])).toMatchObject({ status: 2, stderr: expect.stringContaining('error[bad-usage]: a b is no name for a type') });
+    expect(await line(['types', path, '--name', 'class'])).toMatchObject({ status: 2, stderr: expect.stringContaining('error[bad-usage]: class is no name for a type') });
     expect(await line(['types', '/nowhere.so'])).toMatchObject({ status: 3, stderr: expect.stringContaining('error[no-such-file]') });
   });
 });

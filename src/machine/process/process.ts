@@ -28,6 +28,21 @@ export function checkPerformable(protocol: Protocol): void {
     if (step.do === 'store' && step.bytes === 'trap' && protocol.handler === null) throw new Fault('bad-protocol', `${protocol.name} plants traps and names no handler`);
   }
   if (protocol.handler !== null && protocol.handler !== 'sigtrap') throw new Fault('bad-protocol', `a process has the handler sigtrap, not ${protocol.handler}`);
+  checkComplete(protocol);
+}
+
+/** An update is told as done when its steps are: so they must publish it and end with its bytes. @throws Fault `bad-protocol` */
+function checkComplete({ name, steps }: Protocol): void {
+  if (!steps.some((step) => step.do === 'publish')) throw new Fault('bad-protocol', `${name} never publishes: the keys would keep their old targets`);
+  const left = { first: 'old', rest: 'old' };
+  for (const step of steps) {
+    if (step.do !== 'store') continue;
+    if (step.part !== 'rest') left.first = step.bytes;
+    if (step.part !== 'first') left.rest = step.bytes;
+  }
+  for (const [part, bytes] of Object.entries(left)) {
+    if (bytes !== 'new') throw new Fault('bad-protocol', `after the last step of ${name} the ${part} of a site is ${bytes === 'trap' ? 'the trap' : 'old'}, not new`);
+  }
 }
 
 /** Mark of what is asked before the first step, in the same run: nothing may come in between. */
