@@ -4,7 +4,7 @@ import { Fault } from '../base/fault.js';
 import { configure, type Configuration } from './configuration.js';
 import { document, documentJobs } from './document.js';
 import { INTERRUPTED } from './explore.js';
-import { loadProtocol } from './load.js';
+import { loadProtocol, namesFile } from './load.js';
 import { fullJobs, matrixJobs } from './matrix.js';
 import { runAll, type Job } from './pool.js';
 import type { RunReport } from './report.js';
@@ -85,10 +85,13 @@ async function perform(jobs: readonly Job[], { signal, onRun }: Pick<CheckOption
 }
 
 async function jobOf(name: string, { statesMax = 20_000_000, secondsMax = 600, signal: _, onRun: __, ...given }: CheckOptions): Promise<Job> {
-  const isFile = /\.[cm]?[jt]s$/.test(name);
+  const isFile = namesFile(name);
   const [protocol = name, variant = ''] = isFile ? [name] : name.split('/');
   const subject = isFile ? subjectOf(await loadProtocol(name), given.environment) : findSubject(protocol, variant, given.environment);
   if (given.environment !== undefined && given.environment !== subject.environment) throw new Fault('bad-usage', `${name} is for --env ${subject.environment}`);
+  const syncs = subject.protocol.steps.filter((step) => step.do === 'sync').length;
+  // A report that says "without sync 4" of a protocol with three would be a verdict on something else.
+  if ((given.dropSync ?? 0) > syncs) throw new Fault('bad-usage', `drop-sync is ${given.dropSync}; ${name} has ${syncs} synchronisations`);
   return {
     file: isFile ? name : null,
     protocol: subject.name,

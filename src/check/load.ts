@@ -7,9 +7,9 @@ import { Fault } from '../base/fault.js';
 import type { Protocol } from '../plan/protocol.js';
 import { validateProtocol } from '../plan/validate.js';
 
-/** Whether a word of the command line names a file and not a known protocol. */
+/** Whether a word names a file and not a known protocol, some of which have a slash in their names. */
 export function namesFile(word: string): boolean {
-  return /[/\\]/.test(word) || /\.[a-z]+$/i.test(word);
+  return /\.[a-z]+$/i.test(word);
 }
 
 /** @throws Fault `no-such-file`, `bad-protocol` */

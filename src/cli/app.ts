@@ -75,6 +75,12 @@ function positive(text: string): number {
   return value;
 }
 
+function count(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new SyntaxError(`${text} is not a whole number above 0`);
+  return value;
+}
+
 function extent(text: string): 'default' | 'full' {
   if (text !== '' && text !== 'default' && text !== 'full') throw new SyntaxError(`${text} is neither default nor full`);
   return text === 'full' ? 'full' : 'default';
@@ -162,19 +168,19 @@ PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every aske
         chunk: { kind: 'enum', values: ['byte', 'qword', 'fetch16', 'line'], brief: 'What it fetches whole (default: byte)', optional: true },
         store: { kind: 'enum', values: ['byte', 'qword', 'line'], brief: 'Widest atomic store (default: line)', optional: true },
         context: { kind: 'parsed', parse: String, brief: 'Of task, irq, nmi, nested-nmi, mc, db, preempt, signal', optional: true, placeholder: 'list' },
-        cpus: { kind: 'parsed', parse: positive, brief: 'CPUs (default: 2)', optional: true, placeholder: 'N' },
-        tasks: { kind: 'parsed', parse: positive, brief: 'Tasks (default: one a CPU)', optional: true, placeholder: 'N' },
-        passes: { kind: 'parsed', parse: positive, brief: 'Passes of each task over its site (default: 2)', optional: true, placeholder: 'N' },
-        updates: { kind: 'parsed', parse: positive, brief: 'Updates (default: 2)', optional: true, placeholder: 'N' },
+        cpus: { kind: 'parsed', parse: count, brief: 'CPUs (default: 2)', optional: true, placeholder: 'N' },
+        tasks: { kind: 'parsed', parse: count, brief: 'Tasks (default: one a CPU)', optional: true, placeholder: 'N' },
+        passes: { kind: 'parsed', parse: count, brief: 'Passes of each task over its site (default: 2)', optional: true, placeholder: 'N' },
+        updates: { kind: 'parsed', parse: count, brief: 'Updates (default: 2)', optional: true, placeholder: 'N' },
         site: { kind: 'enum', values: ['call', 'jmp', 'null', 'ret0'], brief: 'Kind of site, or what it goes to and from (default: call)', optional: true },
-        dropSync: { kind: 'parsed', parse: positive, brief: 'Leave out the Kth synchronisation', optional: true, placeholder: 'K' },
+        dropSync: { kind: 'parsed', parse: count, brief: 'Leave out the Kth synchronisation', optional: true, placeholder: 'K' },
         tso: { kind: 'enum', values: ['on', 'off'], brief: 'Store buffers (default: on)', optional: true },
         entry: { kind: 'enum', values: ['2019', 'today'], brief: 'Whether #BP entry tells lockdep (default: today, it does not)', optional: true },
         patcher: { kind: 'enum', values: ['beside', 'task'], brief: 'Beside the CPUs, or a task on one of them (default: beside)', optional: true },
         shadowStack: { kind: 'boolean', brief: 'With shadow stacks', default: false },
         property: { kind: 'parsed', parse: String, brief: 'Judge these alone', optional: true, variadic: true, placeholder: 'name' },
         reduce: { kind: 'enum', values: ['none', 'macro', 'sym', 'por'], brief: 'Reductions of the search (default: por, all)', optional: true },
-        statesMax: { kind: 'parsed', parse: positive, brief: 'Give up beyond so many states', optional: true, placeholder: 'N' },
+        statesMax: { kind: 'parsed', parse: count, brief: 'Give up beyond so many states', optional: true, placeholder: 'N' },
         secondsMax: { kind: 'parsed', parse: positive, brief: 'Give up after so long', optional: true, placeholder: 'S' },
         path: { kind: 'parsed', parse: String, brief: 'Replay and draw a path that was printed', optional: true, placeholder: 'token' },
         under: { kind: 'parsed', parse: String, brief: 'Draw beside the failure what the same schedule comes to under this protocol', optional: true, placeholder: 'protocol' },
@@ -198,7 +204,7 @@ as it goes, and holds every block's sum against the known one. Status 1 if anyth
     parameters: {
       flags: {
         seconds: { kind: 'parsed', parse: positive, brief: 'How long', default: '5', placeholder: 'S' },
-        threads: { kind: 'parsed', parse: positive, brief: 'Native threads that call', default: '2', placeholder: 'N' },
+        threads: { kind: 'parsed', parse: count, brief: 'Native threads that call', default: '2', placeholder: 'N' },
         file: { kind: 'parsed', parse: String, brief: 'What is summed (default: the node program)', optional: true, placeholder: 'F' },
         protocol: { kind: 'enum', values: ['int3', 'store'], brief: 'How a site is rewritten', default: 'int3' },
         writer: { kind: 'enum', values: ['procmem', 'alias'], brief: 'How text is written (default: procmem; alias for store)', optional: true },

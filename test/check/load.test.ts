@@ -29,6 +29,6 @@ describe('a protocol in a file of its own', () => {
   });
 
   it('is told from the name of a known one by its form', () => {
-    expect(['int3', 'int3-gap', './mine.mjs', 'mine.mjs', 'mine.ts'].map(namesFile)).toEqual([false, false, true, true, true]);
+    expect(['int3', 'int3-gap', 'int3-gap/no-gap', './mine.mjs', 'mine.mjs', 'mine.ts', 'mine.json'].map(namesFile)).toEqual([false, false, false, true, true, true, true]);
   });
 });

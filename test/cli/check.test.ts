@@ -69,10 +69,31 @@ describe('static-call check', () => {
       expect(await refused('int3-gap', flag, wrong)).toMatch(new RegExp(`^2 .*did you mean .*"${right}"`));
     }
     expect(await refused()).toMatch(/^2 .*name a protocol/);
+    expect(await refused('int3', '--drop-sync', '4')).toMatch(/^2 .*drop-sync is 4; int3 has 3 synchronisations/);
+    expect(await refused('int3', '--cpus', '1.5')).toMatch(/^2 .*1.5 is not a whole number above 0/);
     const file = join(folder, 'own.mjs');
     writeFileSync(file, 'export default { name: "own", about: "mine", accepts: { bytes: "whole", within: null }, handler: null, steps: [{ do: "stor", why: "x" }] };');
     expect(await refused(file)).toMatch(/^3 .*steps\[0\]\.do.*did you mean store\?/);
     expect(await refused(join(folder, 'own.ts'))).toMatch(/^3 /);
+  });
+
+  it.each([
+    [['--matrix', '--', 'naive'], '--matrix names no protocol, and naive is given'],
+    [['naive', '--litmus'], '--litmus names no protocol, and naive is given'],
+    [['--litmus', '--cpus', '3'], '--cpus says nothing beside --litmus'],
+    [['--matrix', 'full', '--states-max', '9'], '--states-max says nothing beside --matrix'],
+    [['--path', 'x', '--property', 'torn'], '--property says nothing beside --path'],
+  ])('refuses %j, for it would not be heeded', async (words, message) => {
+    expect(await line(['check', ...words])).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining(message) as string });
+  });
+
+  it('gives the answer also where its picture cannot be had', async () => {
+    const small = ['--context', 'task', '--passes', '1', '--updates', '1'];
+    const nowhere = join(folder, 'nowhere', 'x.svg');
+    const wrong = await line(['check', 'naive', '--env', 'kernel', ...small, '--svg', nowhere]);
+    expect(wrong).toMatchObject({ status: 3, stdout: expect.stringMatching(/torn +FAILS/) as string, stderr: expect.stringContaining('error[unwritable-file]') as string });
+    const right = await line(['check', 'int3-gap', ...small, '--svg', nowhere]);
+    expect(right).toMatchObject({ status: 0, stdout: expect.stringMatching(/torn +holds/) as string, stderr: `nothing that was asked for fails, so there is nothing to draw in ${nowhere}\n` });
   });
 });
 

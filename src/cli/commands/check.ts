@@ -1,8 +1,8 @@
 // Names of protocols to a table of verdicts, and the picture of what goes wrong. Verdicts come from the search
 // alone. Status 0 only when every asked property holds or does not apply.
 
-import { writeFileSync } from 'node:fs';
 import { EXIT, Fault } from '../../base/fault.js';
+import { replaceFile } from '../../base/file.js';
 import { didYouMean } from '../../base/nearest.js';
 import { CONTEXT_NAMES, type ContextName } from '../../check/configuration.js';
 import { BOUNDS, PROPERTIES, PROPERTY_NAMES, check, checkMatrix, protocols, replayToken, replayUnder, type CheckOptions, type CheckReport, type PropertyName, type RunReport } from '../../check/index.js';
@@ -46,10 +46,11 @@ export interface Flags {
 }
 
 export async function run(context: Context, flags: Flags, ...names: string[]): Promise<number> {
+  const all = [...names, ...(flags.protocol ?? [])];
+  for (const [mode, { takes }] of Object.entries(MODES)) if (asks(flags[mode as keyof typeof MODES])) checkAlone(mode, takes, flags, all);
   if (flags.path !== undefined) return showPath(context, flags, flags.path);
   if (flags.litmus) return (await import('../litmus.js')).litmus(context, { json: flags.json, milliseconds: LITMUS_MS });
   const asked = propertiesOf(flags.property ?? []);
-  const all = [...names, ...(flags.protocol ?? [])];
   if (flags.matrix === undefined && all.length === 0) throw new Fault('bad-usage', 'name a protocol', { hint: `one of ${[...new Set(protocols().map(({ name }) => name))].join(', ')}; or --matrix, or --litmus` });
   const options = optionsOf(flags);
   const live = progress(context);
@@ -60,13 +61,31 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
   } finally {
     live.end();
   }
-  if (flags.svg !== undefined) writePicture(report, asked, flags.svg);
   if (flags.json) context.json('static-call/check@1', { bounds: BOUNDS, incomplete: report.incomplete, runs: report.runs });
   else if (flags.matrix !== undefined) printMatrix(context, report);
   else for (const each of report.runs) printRun(context, each, asked, flags);
+  // Behind the answer, which a file that cannot be written must not take away.
+  if (flags.svg !== undefined && !writePicture(report, asked, flags.svg)) context.note(`nothing that was asked for fails, so there is nothing to draw in ${flags.svg}`);
   if (report.incomplete) context.note('not every run was finished: what is missing is unknown');
   const good = !report.incomplete && report.runs.every((each) => asked.every((name) => isGood(each, name)));
   return good ? EXIT.good : EXIT.no;
+}
+
+/** What is asked for in place of the named protocols, and which other flags it takes: a flag that says nothing must not seem to. */
+const MODES = {
+  path: { takes: ['under', 'svg', 'json'] },
+  litmus: { takes: ['json'] },
+  matrix: { takes: ['property', 'svg', 'json'] },
+} as const satisfies Partial<Record<keyof Flags, { readonly takes: readonly (keyof Flags)[] }>>;
+
+/** Given at all, and not the word for no. */
+const asks = (value: Flags[keyof Flags]): boolean => value !== undefined && value !== false && !(Array.isArray(value) && value.length === 0);
+
+function checkAlone(mode: string, takes: readonly string[], flags: Flags, names: readonly string[]): void {
+  const kebab = (flag: string): string => `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  if (names.length > 0) throw new Fault('bad-usage', `${kebab(mode)} names no protocol, and ${names[0]} is given`, { hint: `leave out one of the two` });
+  const other = Object.keys(flags).find((flag) => flag !== mode && !takes.includes(flag) && asks(flags[flag as keyof Flags]));
+  if (other !== undefined) throw new Fault('bad-usage', `${kebab(other)} says nothing beside ${kebab(mode)}`, { hint: `beside it there can be ${takes.map(kebab).join(', ')}` });
 }
 
 const isGood = (run: RunReport, name: PropertyName): boolean => run.properties[name].verdict === 'holds' || run.properties[name].verdict === 'not-applicable';
@@ -167,7 +186,6 @@ const extras = (run: RunReport): string =>
 
 function showPath(context: Context, flags: Flags, token: string): number {
   const path = replayToken(token);
-  if (flags.svg !== undefined) writeFileSync(flags.svg, path.svg);
   if (flags.json) context.json('static-call/check-path@1', { ...path });
   else {
     context.print(`${titleOf(path)}: ${path.property}\n`);
@@ -176,15 +194,17 @@ function showPath(context: Context, flags: Flags, token: string): number {
     context.print('');
     path.steps.forEach((step, i) => context.print(`${String(i + 1).padStart(3)}  ${step.who < 0 ? 'patcher' : `CPU ${step.who}  `}  ${step.what}${step.why === null || step.step < 0 ? '' : `  (${step.why})`}`));
   }
+  if (flags.svg !== undefined) replaceFile(flags.svg, path.svg);
   return EXIT.no;
 }
 
-function writePicture({ runs }: CheckReport, asked: readonly PropertyName[], file: string): void {
+/** False where nothing failed. */
+function writePicture({ runs }: CheckReport, asked: readonly PropertyName[], file: string): boolean {
   for (const run of runs) for (const name of asked) {
     const { path } = run.properties[name];
     if (path === undefined) continue;
-    writeFileSync(file, replayToken(path).svg);
-    return;
+    replaceFile(file, replayToken(path).svg);
+    return true;
   }
-  throw new Fault('bad-usage', 'nothing failed, so there is nothing to draw');
+  return false;
 }
