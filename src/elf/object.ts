@@ -42,7 +42,7 @@ export function stringAt(table: Uint8Array, offset: number): string {
   return latin.decode(table.subarray(offset, end < 0 ? table.length : end));
 }
 
-/** A signed 64-bit field as an exact number; the high half is nearly always 0 or -1. */
+/** A signed 64-bit field as a number: exact within 53 bits, where every canonical address and every size of a file lies. */
 export function signed64(view: DataView, at: number): number {
   return view.getInt32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true);
 }

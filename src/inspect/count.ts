@@ -57,6 +57,8 @@ const TOP = 10;
 export function summarise(files: readonly FileFacts[]): Summary {
   const all = new Counts();
   const perKey = new Map<string, number>();
+  // Of entries, not of names: an archive may hold two members of one name.
+  const filesWithSites = files.filter((file) => file.sites.length > 0).length;
   let trampolines = 0;
   for (const file of files) {
     trampolines += file.trampolines.length;
@@ -68,7 +70,7 @@ export function summarise(files: readonly FileFacts[]): Summary {
   const topKeys = [...perKey].map(([name, sites]) => ({ name, sites })).sort((a, b) => b.sites - a.sites || (a.name < b.name ? -1 : 1));
   return {
     files: files.length,
-    filesWithSites: all.files.size,
+    filesWithSites,
     filesRefused: files.filter((f) => f.kind === null).length,
     sites: all.sites,
     keys: all.keys.size,

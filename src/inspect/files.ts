@@ -3,7 +3,7 @@
 // over there, and a fault where it was named. The bytes handed out are those of one buffer,
 // used again for the next file: ninety megabytes of modules need the room of the largest.
 
-import { closeSync, fstatSync, openSync, opendirSync, readSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, opendirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.js';
 import { isElf } from '../elf/read.js';
@@ -86,9 +86,10 @@ class Reader {
   read(path: string, wanted: (head: Uint8Array) => boolean): Uint8Array | Fault | null {
     let file: number | undefined;
     try {
-      file = openSync(path, 'r');
+      // Without waiting: a fifo is opened when somebody writes to it, which may be never.
+      file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
       const stat = fstatSync(file);
-      if (!stat.isFile()) return new Fault('unreadable-file', 'it is no regular file', { at: path });
+      if (!stat.isFile()) return new Fault('unreadable-file', 'it is no regular file', { at: path, hint: 'name a file, or - for standard input' });
       if (stat.size > MOST) return new Fault('unreadable-file', `it has ${stat.size} bytes; ${MOST} are the most that are read`, { at: path });
       if (stat.size > this.#buffer.length) this.#buffer = new Uint8Array(Math.max(stat.size, Math.min(this.#buffer.length * 2, MOST)));
       let length = readSync(file, this.#buffer, 0, Math.min(HEAD, stat.size), 0);

@@ -99,10 +99,11 @@ class Table {
   /** A pointer to a name. */
   text(row: number, field: number, what: string): string {
     const address = this.local(row, field, what);
-    const bytes = this.#object.at(address, 1);
-    const end = bytes ? this.#object.bytes.indexOf(0, this.#object.fileOffset(address)) : -1;
-    const name = bytes && end > 0 ? stringAt(this.#object.bytes, this.#object.fileOffset(address)) : '';
-    if (name === '' || name.length > LONGEST || !/^[\x20-\x7e]+$/.test(name)) throw this.fail(row, `its ${what} at ${hex(address)} is no name`);
+    const offset = this.#object.fileOffset(address);
+    // No further than a name can be long: each of many records may lead into the same megabytes without a NUL.
+    const bytes = offset < 0 ? new Uint8Array(0) : this.#object.bytes.subarray(offset, offset + LONGEST + 1);
+    const name = bytes.includes(0) ? stringAt(bytes, 0) : '';
+    if (!/^[\x20-\x7e]+$/.test(name)) throw this.fail(row, `its ${what} at ${hex(address)} is no name`);
     return name;
   }
 }

@@ -112,6 +112,14 @@ describe('files that cannot be read', () => {
   });
   it('may be no regular file at all', async () => {
     expect(await run('/dev/null')).toMatchObject({ status: 3, stderr: expect.stringMatching(/^error\[unreadable-file\]/) as string });
+    // Nobody writes to it: who waits for that waits for ever, so a child asks.
+    const fifo = folder.file('fifo');
+    if (spawnSync('mkfifo', [fifo]).status !== 0) return;
+    const done = spawnSync(process.execPath, ['bin/static-call', 'inspect', fifo], { encoding: 'utf8', timeout: 30_000 });
+    expect(done).toMatchObject({ status: 3, stderr: expect.stringMatching(/^error\[unreadable-file\]: it is no regular file/) as string });
+  });
+  it('may be given twice, and count twice', async () => {
+    expect((await run(image, image)).stdout).toMatch(/^2 files, 2 with sites; 24 sites/);
   });
   it.skipIf(process.getuid?.() === 0)('may be somebody else\'s (skipped as root, who reads everything)', async () => {
     const secret = folder.write('secret', built.bytes);
