@@ -75,8 +75,12 @@ function loadExample(native: Native, path: string): Example {
   };
 }
 
-/** @throws Fault `no-compiler`, `compile-failed`, `no-membarrier`, what `open` throws, `unreadable-file` */
+/** As the example has it. */
+const THREADS_MAX = 64;
+
+/** @throws Fault `bad-usage`, `no-compiler`, `compile-failed`, `no-membarrier`, what `open` throws, `no-such-file`, `unreadable-file` */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
+  if (options.threads > THREADS_MAX) throw new Fault('bad-usage', `threads is ${options.threads}; it can be 1 to ${THREADS_MAX}`);
   const folder = mkdtempSync(join(tmpdir(), 'static-call-demo-'));
   try {
     const path = join(folder, 'libchecksum.so');
@@ -87,7 +91,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     const app = openWith(native, path, options);
     const after = example.callNs('checksum');
     const started = example.start(options.threads, options.file);
-    if (started !== 0) throw new Fault(errorName(started) === 'ENOENT' ? 'no-such-file' : 'unreadable-file', `it cannot be summed: ${errorName(started)}`, { at: options.file });
+    if (started !== 0) throw new Fault(errorName(started) === 'ENOENT' ? 'no-such-file' : 'unreadable-file', `it cannot be summed: ${errorName(started) === 'EINVAL' ? 'it is empty' : errorName(started)}`, { at: options.file });
     const choices = ROUND.checksum.filter((name) => example.can(name) === 1);
     let [updates, inline, trampoline] = [0, 0, 0];
     const beganMs = performance.now();

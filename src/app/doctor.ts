@@ -12,6 +12,7 @@ import { errorName, MAP, openNative, PROT, type Native } from '../machine/proces
 import { readThreads, SIGTRAP } from '../machine/process/signals.js';
 import { closeProcmem, openProcmem } from '../machine/process/text.js';
 import { findCompiler } from './build.js';
+import { version } from './version.js';
 
 /** `needed`: without it no process is patched here. `optional`: something works less well, as `detail` says. */
 export interface Finding {
@@ -34,6 +35,12 @@ function tried(name: string, kind: Finding['kind'], check: () => string): Findin
 }
 
 const fact = (name: string, detail: string): Finding => ({ name, kind: 'fact', ok: true, detail });
+
+/** What node itself was linked with: an object must find the same one. */
+function libcOf(): string {
+  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
+  return header.glibcVersionRuntime === undefined ? 'not glibc' : `glibc ${header.glibcVersionRuntime}`;
+}
 
 /** The version of a dependency as it is installed, without loading it. */
 function versionOf(name: string): string {
@@ -99,8 +106,9 @@ function shadowStack(): string {
 export function examine(env: Environment): Finding[] {
   const status = (field: string): string => new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readOr('/proc/self/status'))?.[1] ?? '?';
   const findings: Finding[] = [
+    fact('static-call', version()),
     fact('node', process.versions.node),
-    fact('system', `${platform()} ${release()} ${arch()}`),
+    fact('system', `${platform()} ${release()} ${arch()}, ${libcOf()}`),
     fact('cpu', `${cpus()[0]?.model.trim() ?? 'unknown'}, ${cpus().length} online`),
     fact('koffi', versionOf('koffi')),
     fact('iced-x86', versionOf('iced-x86')),

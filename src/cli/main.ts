@@ -1,13 +1,8 @@
 // Arguments to an exit status. `--version` is answered here, before the parser is loaded: scripts ask for it
 // in loops and it must cost no more than node itself.
 
-import { readFileSync } from 'node:fs';
+import { version } from '../app/version.js';
 import type { Streams } from './context.js';
-
-function version(): string {
-  const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
-  return manifest.version;
-}
 
 /**
  * Runs one command line and says how it ended: 0 good, 1 the answer is "no", 2 usage, 3 input refused,

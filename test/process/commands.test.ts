@@ -1,7 +1,7 @@
 // `demo` and `doctor` as a user starts them: where everything is there, and where something is missing.
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Folder, gcc, must } from '../build.js';
 import { spawned, type Said } from '../cli/line.js';
@@ -56,6 +56,9 @@ describe('demo', () => {
 
   it.skipIf(!gcc)('refuses a file that is not there, and a compiler that refuses', () => {
     expect(spawned(['demo', '--file', folder.file('gone')])).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[no-such-file\]/) });
+    expect(spawned(['demo', '--file', folder.write('empty', '')])).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[unreadable-file\]: .*it is empty/) });
+    expect(spawned(['demo', '--file', folder.path])).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[unreadable-file\]: .*EISDIR/) });
+    expect(spawned(['demo', '--threads', '65'])).toMatchObject({ status: 2, stdout: '', stderr: expect.stringMatching(/^error\[bad-usage\]: threads is 65; it can be 1 to 64/) });
     expect(spawned(['demo'], { CC: 'false' })).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[compile-failed\]: false .* ended with status 1/) });
   });
 
@@ -83,13 +86,14 @@ describe('demo', () => {
 });
 
 describe('doctor', () => {
-  const FINDINGS = ['node', 'system', 'cpu', 'koffi', 'iced-x86', 'process', 'membarrier', 'procmem', 'alias', 'trap', 'shadow stack', 'seccomp', 'compiler'];
+  const FINDINGS = ['static-call', 'node', 'system', 'cpu', 'koffi', 'iced-x86', 'process', 'membarrier', 'procmem', 'alias', 'trap', 'shadow stack', 'seccomp', 'compiler'];
 
   it('says of each thing what it is', () => {
     const said = spawned(['doctor']);
     expect([0, 4]).toContain(said.status);
     for (const name of FINDINGS) expect(said.stdout).toMatch(new RegExp(`^${name} `, 'm'));
     expect(said.stdout).toContain(process.versions.node);
+    expect(said.stdout).toMatch(new RegExp(`^static-call +${(JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }).version}$`, 'm'));
   });
 
   it.skipIf(!gcc)('finds out that membarrier is missing, and ends with status 4', ({ skip }) => {

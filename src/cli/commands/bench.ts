@@ -78,9 +78,10 @@ export async function run(context: Context, flags: Flags): Promise<number> {
     onProgress: (what) => line.show(() => `measuring: ${what}`),
   });
   line.end();
-  if (flags.html !== undefined) replaceFile(flags.html, Buffer.from(page(result)));
   const verdict = stored && compare(stored, result);
   if (flags.json) context.json(SCHEMA, verdict ? { ...result, gate: verdict } : result);
   else context.print(verdict ? `${text(result, context.paint)}\n\n${gateText(verdict, flags.gate!)}` : text(result, context.paint));
+  // Behind the answer: a page that cannot be written must not cost the minute.
+  if (flags.html !== undefined) replaceFile(flags.html, page(result));
   return verdict && verdict.regressions.length > 0 ? EXIT.no : EXIT.good;
 }

@@ -3,7 +3,8 @@
 
 import { spawnSync, type StdioOptions } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
-import { EXIT, Fault, isFault } from '../../base/fault.js';
+import { constants } from 'node:os';
+import { Fault, isFault } from '../../base/fault.js';
 import { readWhole, replaceFile } from '../../base/file.js';
 import * as N from '../../elf/names.js';
 import type { ElfObject } from '../../elf/object.js';
@@ -53,9 +54,9 @@ const SAYS: Readonly<Record<Output['outcome'], string>> = {
 
 function start(words: readonly string[], env: Context['env'], stdio: StdioOptions): { status: number; stdout: string } {
   const done = spawnSync(words[0]!, words.slice(1), { stdio, encoding: 'utf8', env });
-  if (done.error) throw new Fault('no-compiler', `${words[0]} could not be started: ${done.error.message}`, { cause: done.error });
-  // A compiler that was killed made nothing; 128 + n is what a shell would say.
-  return { status: done.status ?? (done.signal === 'SIGINT' ? EXIT.interrupted : 128), stdout: done.stdout };
+  if (done.error) throw new Fault('no-compiler', `${words[0]} could not be started: ${done.error.message}`, { cause: done.error, hint: 'name a compiler behind --, as in: static-call cc -- gcc -c x.c' });
+  // A compiler that was killed made nothing; the status is what a shell would say.
+  return { status: done.status ?? 128 + constants.signals[done.signal!], stdout: done.stdout };
 }
 
 /** gcc assembles with gas; clang by itself, unless told otherwise. */

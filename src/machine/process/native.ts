@@ -2,6 +2,7 @@
 // process goes through this interface, so that a test can hand in one that refuses the k-th effect.
 
 import { createRequire } from 'node:module';
+import { getSystemErrorName } from 'node:util';
 import type koffiModule from 'koffi';
 import type { Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
@@ -78,14 +79,8 @@ const SIGACTION = { size: 152, handler: 0, flags: 136 } as const;
 const RTLD_NOW = 2;
 const RTLD_DI_LINKMAP = 2;
 
-const ERRORS: Readonly<Record<number, string>> = {
-  1: 'EPERM', 2: 'ENOENT', 4: 'EINTR', 5: 'EIO', 11: 'EAGAIN', 12: 'ENOMEM', 13: 'EACCES', 14: 'EFAULT',
-  16: 'EBUSY', 17: 'EEXIST', 22: 'EINVAL', 38: 'ENOSYS', 110: 'ETIMEDOUT',
-};
-
-export function errorName(negated: number): string {
-  return ERRORS[-negated] ?? `error ${-negated}`;
-}
+/** `ENOMEM` for -12. */
+export const errorName: (negated: number) => string = getSystemErrorName;
 
 /** @throws Fault `not-supported` where there is no such process to patch. */
 export function openNative(): Native {
