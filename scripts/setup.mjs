@@ -71,7 +71,13 @@ if (!buildOnly && modified(installed) < modified(join(root, 'package-lock.json')
   // Development and optional packages are named because NODE_ENV=production would leave them out.
   run('npm', ['ci', '--include=dev', '--include=optional', '--ignore-scripts', '--no-audit', '--no-fund']);
 }
-run(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root]);
+const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+if (!existsSync(tsc)) {
+  // npm links a checkout that another project depends on, and does not install what it is built with.
+  console.error(`setup: ${root} has not been made ready; run npm install in it first.`);
+  process.exit(4);
+}
+run(process.execPath, [tsc, '-p', root]);
 
 // A source that was moved or removed leaves its build behind, where a test or the package would still find it.
 for (const entry of readdirSync(join(root, 'dist'), { recursive: true, withFileTypes: true })) {

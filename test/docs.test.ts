@@ -107,20 +107,25 @@ describe.each([
   ['static-call', 'src/index.ts', 'open'],
   ['static-call/check', 'src/check/index.ts', 'check'],
 ])('the examples of what %s exports', (specifier, door, first) => {
-  /** The names that a door exports, without types, with the file that defines each. */
-  const exported = (): { name: string; file: string }[] => {
+  /** The names that a door exports, with the file that defines each. */
+  const everything = (): { name: string; file: string; type: boolean }[] => {
     const text = readFileSync(door, 'utf8');
-    const passed = [...text.matchAll(/^export \{([^}]*)\} from '(.*)\.js';$/gm)].flatMap(([, names, from]) =>
-      names!.split(',').map((name) => name.trim()).filter((name) => name && !name.startsWith('type ')).map((name) => ({ name, file: join(door, '..', `${from}.ts`) })),
+    const passed = [...text.matchAll(/^export (type )?\{([^}]*)\} from '(.*)\.js';$/gm)].flatMap(([, all, names, from]) =>
+      names!.split(',').map((name) => name.trim()).filter((name) => name !== '').map((name) => ({ name: name.replace(/^type /, ''), file: join(door, '..', `${from}.ts`), type: all !== undefined || name.startsWith('type ') })),
     );
-    return [...passed, ...[...text.matchAll(/^export (?:async )?(?:function|class|const) (\w+)/gm)].map((match) => ({ name: match[1]!, file: door }))];
+    return [...passed, ...[...text.matchAll(/^export (?:async )?(function|class|const|interface|type) (\w+)/gm)].map(([, kind, name]) => ({ name: name!, file: door, type: kind === 'interface' || kind === 'type' }))];
   };
+  const exported = (): { name: string; file: string }[] => everything().filter(({ type }) => !type);
   /** The docstring before a definition. */
   const docstring = (file: string, name: string): string =>
-    new RegExp(`/\\*\\*((?:(?!\\*/)[\\s\\S])*)\\*/\\s*export (?:async )?(?:declare )?(?:function|class|const) ${name}\\b`).exec(readFileSync(file, 'utf8'))?.[1]?.replace(/^\s*\* ?/gm, '') ?? '';
+    new RegExp(`/\\*\\*((?:(?!\\*/)[\\s\\S])*)\\*/\\s*export (?:async )?(?:declare )?(?:function|class|const|interface|type) ${name}\\b`).exec(readFileSync(file, 'utf8'))?.[1]?.replace(/^\s*\* ?/gm, '') ?? '';
   const example = (text: string): string | undefined => /^@example\s*([\s\S]*?)(?=^@|(?![\s\S]))/m.exec(text)?.[1];
 
-  it('are there: each has a docstring, each function an example', () => {
+  it('are there: each has a docstring, types too, each function an example', () => {
+    const types = everything().filter(({ type }) => type);
+    expect(types.length).toBeGreaterThan(5);
+    expect(everything().filter(({ name, file }) => docstring(file, name) === '').map(({ name, file }) => `${name} in ${file}`)).toEqual([]);
+    expect(docstring('src/app/types.ts', 'NoSuchType')).toBe('');
     const names = exported();
     expect(names.map(({ name }) => name)).toContain(first);
     for (const { name, file } of names) {

@@ -19,6 +19,22 @@ describe('the types of the surface', () => {
     expect(tsc('test/types')).toBe('');
   });
 
+  it.each([
+    ['node16', 'node16', ''],
+    ['nodenext', 'nodenext', 'node'],
+    ['esnext', 'bundler', ''],
+  ])('compile by --module %s --moduleResolution %s for who has the types "%s"', (module, resolution, types) => {
+    using folder = new Folder();
+    mkdirSync(folder.file('node_modules/@types'), { recursive: true });
+    symlinkSync(process.cwd(), folder.file('node_modules/static-call'));
+    symlinkSync(`${process.cwd()}/node_modules/@types/node`, folder.file('node_modules/@types/node'));
+    folder.write('package.json', '{ "type": "module" }');
+    // No library beyond that of the target, and the declarations are looked into.
+    folder.write('user.ts', "import { open } from 'static-call';\nimport { check } from 'static-call/check';\nconst app = open('x.so');\n{ using update = app.update({ a: 'b' }); void update; }\nvoid check;\n");
+    const done = spawnSync(process.execPath, [`${process.cwd()}/node_modules/typescript/bin/tsc`, '--noEmit', '--strict', '--target', 'es2022', '--module', module, '--moduleResolution', resolution, '--types', types, 'user.ts'], { cwd: folder.path, encoding: 'utf8' });
+    expect(done.stdout).toBe('');
+  });
+
   it('would be seen to change', () => {
     using folder = new Folder();
     mkdirSync(folder.file('node_modules/@types'), { recursive: true });

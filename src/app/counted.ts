@@ -6,6 +6,7 @@ import type { App, Keys, Unchecked, Update } from './types.js';
 
 /** A target of a key that several users want at the same time. Made by `counted`. */
 export interface Counted {
+  /** How many have it set now. */
   readonly users: number;
   /** Sets the target if nobody had it set. Disposing what it returns takes it back if nobody else has it; twice is once. */
   acquire(): Disposable;

@@ -32,8 +32,8 @@ export function protocolOf(wanted: ProtocolName | Protocol): Protocol {
   }
   // Own names alone: `toString` is no protocol, though every object has one.
   if (Object.hasOwn(PROTOCOLS, wanted)) return PROTOCOLS[wanted];
-  const hint = didYouMean(String(wanted), Object.keys(PROTOCOLS));
-  throw new Fault('unknown-protocol', `a process runs ${Object.keys(PROTOCOLS).join(' or ')}, not ${String(wanted)}`, hint ? { hint } : {});
+  const names = Object.keys(PROTOCOLS);
+  throw new Fault('unknown-protocol', `a process runs ${names.join(' or ')}, not ${String(wanted)}`, { hint: didYouMean(String(wanted), names) ?? 'name one of these, or hand in a protocol as data (docs/protocols.md)' });
 }
 
 /**

@@ -1,4 +1,6 @@
-// The public types of `open`. docs and tests hold this surface still: a change here is a decision.
+/// <reference lib="esnext.disposable" preserve="true" />
+// The public types of `open`. docs and tests hold this surface still: a change here is a decision. The line above goes along into
+// the declarations, for `Disposable` is in no released edition of the language that a user may have chosen.
 
 import type { Protocol } from '../plan/protocol.js';
 
@@ -7,6 +9,7 @@ export type Keys = Record<string, string | null>;
 
 export type ProtocolName = 'int3' | 'store';
 
+/** How a program is opened. A value that there is not is Fault `bad-option` or `unknown-protocol`. */
 export interface OpenOptions {
   /** Default `int3`. `update` may choose another one. */
   readonly protocol?: ProtocolName | Protocol;
@@ -24,7 +27,9 @@ export interface OpenOptions {
   readonly serveUpdates?: boolean;
 }
 
+/** How one update is done. A value that there is not is Fault `bad-option` or `unknown-protocol`. */
 export interface UpdateOptions {
+  /** In place of the one the program was opened with. */
   readonly protocol?: ProtocolName | Protocol;
   /** Refuse, with nothing changed, where a site would have to stay on its trampoline. */
   readonly require?: 'inline';
@@ -40,6 +45,7 @@ export interface Key<T> {
   readonly name: string;
   /** The current target's name; null when empty, 'ret0' when it returns 0, an address for a nameless one. */
   readonly target: T;
+  /** What `update` accepts by name: the declared targets, null where the key may be empty, 'ret0' where it may return 0. */
   readonly targets: readonly T[];
   /** Number of its call sites. */
   readonly sites: number;
@@ -55,9 +61,14 @@ export interface Update extends Disposable {
   readonly traps: number;
   /** How long it took, nanoseconds. */
   readonly ns: number;
+  /**
+   * Sends each key back to where it went before, unless it was updated since or the program was closed; a second time does nothing.
+   * @throws Fault as `App.update` does
+   */
   undo(): void;
 }
 
+/** A call site or a trampoline, as it is in this process now. */
 export interface SiteReport {
   readonly key: string;
   /** As it lies in this process. */
@@ -65,8 +76,9 @@ export interface SiteReport {
   /** The enclosing function's symbol, if the file names it, and the offset in it: `blend_row+0x1c`. */
   readonly where: string;
   readonly kind: 'call' | 'jmp' | 'jcc' | 'trampoline';
-  /** What stands there now, and whether it goes to the target itself. */
+  /** What stands there now, as hex digits. */
   readonly bytes: string;
+  /** Whether it was patched, so that it goes to the target itself. */
   readonly inline: boolean;
   /** For each protocol: null where it accepts the site, else why not. */
   readonly protocols: Readonly<Record<ProtocolName, string | null>>;
@@ -76,6 +88,7 @@ export interface SiteReport {
 export interface Drift {
   readonly key: string;
   readonly address: bigint;
+  /** The site's bytes, as hex digits. */
   readonly expected: string;
   readonly found: string;
   /** `parked`: what an unfinished update of ours left, as a rule a trap that is emulated for good. `foreign`: somebody else's doing. */
@@ -89,13 +102,21 @@ export interface App<K extends Keys> extends Disposable {
   /**
    * One batch: validated whole before the first byte is written, one set of synchronisations whatever its size.
    * When it returns, no call begins to a replaced target; a thread may still be inside one.
+   * @throws Fault with nothing changed: `closed`, `unknown-key`, `unknown-target`, `null-refused`, `ret0-refused`, `bad-option`,
+   *   `unknown-protocol`, `bad-protocol`, `store-refused`, `not-inline`, `out-of-reach`, `foreign-trap`, `drift`, `handler-replaced`,
+   *   `trap-blocked`, `shadow-stack`, `busy`; `update-failed`, `update-mixed` and `update-parked` say how it ended
    */
   update(targets: { readonly [N in keyof K]?: K[N] | Unchecked }, options?: UpdateOptions): Update;
+  /** Of one key, or of all. Closed or not. @throws Fault `unknown-key` */
   sites(key?: keyof K): readonly SiteReport[];
-  /** Every site and trampoline against its key; empty when all agree. */
+  /** Every site and trampoline against its key; empty when all agree. Closed or not. */
   verify(): readonly Drift[];
   /** The last updates, oldest first; a thousand at most. */
   readonly journal: readonly Update[];
-  /** Puts everything back as the file has it. The handler stays, for a thread may be on its way into it. */
+  /**
+   * Puts everything back as the file has it, unless the object is open a second time. The handler stays, for a thread may be on its way
+   * into it. A second time does nothing.
+   * @throws Fault as `update` does; the program is then still open
+   */
   close(): void;
 }

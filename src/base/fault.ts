@@ -75,6 +75,7 @@ const ROWS = {
   'bad-image': { exit: 3, hint: 'give a bzImage or vmlinux of 5.10 or newer' },
 } as const satisfies Record<string, Row>;
 
+/** What was refused; docs/faults.md lists all of them with what to do. */
 export type FaultCode = keyof typeof ROWS;
 
 export const FAULTS: Readonly<Record<FaultCode, Row>> = ROWS;

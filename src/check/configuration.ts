@@ -8,12 +8,15 @@ import type { Entry } from '../trap/kernel.js';
 
 /** Who runs code: the task, and what may interrupt it; each in its environment (`configure` refuses the others). */
 export const CONTEXT_NAMES = ['task', 'irq', 'nmi', 'nested-nmi', 'mc', 'db', 'preempt', 'signal'] as const;
+/** One of CONTEXT_NAMES. */
 export type ContextName = (typeof CONTEXT_NAMES)[number];
 
 /** `por`: one CPU beside the patcher, where CPUs write nothing that another one reads. Each includes the ones before it. */
 export const REDUCTIONS = ['none', 'macro', 'sym', 'por'] as const;
+/** One of REDUCTIONS. */
 export type Reduction = (typeof REDUCTIONS)[number];
 
+/** One machine and program under test. `configure` fills in what is left out. */
 export interface Configuration {
   readonly environment: Environment;
   readonly fetch: FetchLevel;

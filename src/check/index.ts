@@ -27,6 +27,7 @@ export interface CheckOptions extends Partial<Configuration> {
   readonly onRun?: (run: RunReport, done: number, all: number) => void;
 }
 
+/** What came of all the runs. */
 export interface CheckReport {
   readonly runs: readonly RunReport[];
   /** The signal aborted: not every run was made to its end. */

@@ -17,6 +17,7 @@ export const PROPERTY_NAMES = [
   'torn', 'target', 'after-update', 'after-update-strict', 'stack', 'flags', 'slot', 'lockdep', 'shadow-stack', 'deadlock', 'livelock',
   'indirect-branch', 'indirect-branch-strict', 'stray-trap', 'unwind',
 ] as const;
+/** One of PROPERTY_NAMES. */
 export type PropertyName = (typeof PROPERTY_NAMES)[number];
 
 const always = () => true;

@@ -13,6 +13,7 @@ import type { Model } from '../machine/sim/model.js';
 import { INTERRUPTED, type Limits } from './explore.js';
 import { PROPERTIES, type PropertyName } from './properties.js';
 
+/** What was found of one property; all but the verdict only where it fails. */
 export interface PropertyReport {
   readonly verdict: VerdictWord;
   /** Moves on the path that is drawn. */
@@ -24,6 +25,7 @@ export interface PropertyReport {
   readonly picture?: string;
 }
 
+/** What was found of one protocol in one configuration, within the bounds that it names. */
 export interface RunReport extends Omit<Configuration, 'reduce' | 'offset'> {
   readonly protocol: string;
   readonly variant: string;
@@ -99,6 +101,7 @@ export function unknownReport({ protocol, variant, configuration: { offset: _, .
   };
 }
 
+/** One way to a violation, step by step and drawn. */
 export interface PathReport {
   readonly protocol: string;
   readonly variant: string;

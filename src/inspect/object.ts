@@ -2,24 +2,30 @@
 // directory have none: their string tables are searched for the prefixes first, and nothing else is decoded.
 
 import { hex } from '../base/addr.js';
-import { PT_DYNAMIC, SHT_STRTAB, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE } from '../elf/names.js';
+import { PT_DYNAMIC, SHF_EXECINSTR, SHT_STRTAB, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE } from '../elf/names.js';
 import { signed64, type ElfObject, type SymbolTable } from '../elf/object.js';
+import { declaredKeys, KEYS_SECTION, type KeyRecord } from '../keys/records.js';
 import { findSites, sitesSections } from '../sites/find.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../sites/site.js';
 import { bestSymbols } from '../sites/symbols.js';
-import { findTrampolines } from '../sites/trampoline.js';
+import { findTrampolines, type Trampoline } from '../sites/trampoline.js';
+import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
 import { countByKey, faultFacts, keyFacts, knownTarget, siteFacts, type FaultFacts, type FileFacts, type FileKind, type TrampolineFacts } from './facts.js';
 
 export function inspectObject(path: string, object: ElfObject): FileFacts {
   const kind = kindOf(object);
   if (!mentionsKeys(object)) return { path, kind, sites: [], keys: [], trampolines: [], faults: [] };
   const faults: FaultFacts[] = [];
-  let found: Site[] = [];
-  try {
-    found = findSites(object, (fault) => faults.push(faultFacts(fault)));
-  } catch (error) {
-    faults.push(faultFacts(error));
-  }
+  const orElse = <T>(otherwise: T, read: () => T): T => {
+    try {
+      return read();
+    } catch (error) {
+      faults.push(faultFacts(error));
+      return otherwise;
+    }
+  };
+  const declared = orElse([], () => declaredKeys(object));
+  const found = orElse([], () => findSites(object, (fault) => faults.push(faultFacts(fault)), declared));
   const relocatable = object.type === 'relocatable';
   const functions = new Functions(object, found);
   const sites = found.map((site) => {
@@ -29,7 +35,9 @@ export function inspectObject(path: string, object: ElfObject): FileFacts {
     return siteFacts(site, place, object.bytes.subarray(section.offset + offset, section.offset + offset + site.length));
   });
   const calls = countByKey(found);
-  const trampolines: TrampolineFacts[] = findTrampolines(object).map((t) => {
+  const named = findTrampolines(object);
+  const known = new Set(named.map((t) => t.key));
+  const trampolines: TrampolineFacts[] = [...named, ...declared.filter((key) => !known.has(key.name)).map((key) => recorded(object, key))].map((t) => {
     const section = object.sections[t.section];
     const jumps = t.form?.startsWith('jmp') ?? false;
     const target = t.targetSymbol ?? (t.target === null ? null : hex(t.target));
@@ -46,11 +54,19 @@ export function inspectObject(path: string, object: ElfObject): FileFacts {
   return { path, kind, sites, keys: keyFacts(sites, trampolines), trampolines, faults };
 }
 
+/** The trampoline of a key whose symbols were stripped. */
+function recorded(object: ElfObject, { name, trampoline: at, initialName }: KeyRecord): Trampoline {
+  const section = object.sections.find((s) => (s.flags & SHF_EXECINSTR) !== 0 && at >= s.address && at < s.address + s.size)?.index ?? 0;
+  const bytes = object.at(at, TRAMPOLINE_LENGTH);
+  const is = bytes && recogniseTrampoline(bytes, at);
+  return { key: name, section, at, form: is?.form.name ?? null, target: is?.target ?? null, targetSymbol: initialName };
+}
+
 const PREFIXES = [Buffer.from(TRAMPOLINE_PREFIX), Buffer.from(KEY_PREFIX)];
 
 /** Whether some name of the file is that of a key or trampoline: a plain search, many times faster than the symbols one by one. */
 function mentionsKeys(object: ElfObject): boolean {
-  if (sitesSections(object).length > 0) return true;
+  if (sitesSections(object).length > 0 || object.section(KEYS_SECTION)) return true;
   for (const section of object.sections) {
     if (section.type !== SHT_STRTAB) continue;
     const names = object.data(section);

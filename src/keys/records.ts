@@ -175,6 +175,11 @@ export interface Records {
   readonly targets: readonly TargetRecord[];
 }
 
+/** The keys that a file tells of whatever became of its symbols: what is found by their trampolines. None in a relocatable one. @throws as `readRecords` */
+export function declaredKeys(object: ElfObject): readonly KeyRecord[] {
+  return object.type === 'relocatable' ? [] : readRecords(object).keys;
+}
+
 /**
  * What a linked file declares, in the file's order, as it is written: a target may be there several times.
  * @throws Fault `not-linked`, `bad-keys-section`, `no-trampoline`.

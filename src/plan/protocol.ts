@@ -6,6 +6,7 @@
 /** The site's bytes that a store touches. `changed` is the smallest run that differs between old and new. */
 export type Part = 'first' | 'rest' | 'whole' | 'changed';
 
+/** One thing that is done for the whole batch, with its reason. */
 export type Step = { readonly why: string } & (
   | {
       /** Key words and `func` now name the new target: from here a trap emulates the new instruction. */
@@ -60,6 +61,7 @@ export interface Acceptance {
   readonly within: 'line' | 'qword' | null;
 }
 
+/** A way of writing a batch of sites; docs/protocols.md works an example. */
 export interface Protocol {
   readonly name: string;
   /** One line: what it does. */

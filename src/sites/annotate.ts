@@ -9,7 +9,7 @@ import * as N from '../elf/names.js';
 import type { ElfObject, Section } from '../elf/object.js';
 import { ElfEdit, type NewSection } from '../elf/write.js';
 import { decodeSites } from './find.js';
-import { keyPlaces, lateKeys } from './linked.js';
+import { keyPlaces, lateKeys, type DeclaredKey } from './linked.js';
 import { encodeSiteTable, ENTRY_SIZE, SITES_SECTION } from './section.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
 import { keySymbols, trampolineSymbols } from './symbols.js';
@@ -19,6 +19,8 @@ export interface AnnotateOptions {
   readonly module?: boolean;
   /** Write the table again where there is one. */
   readonly force?: boolean;
+  /** Keys that a linked file tells of without symbols, which may be stripped. */
+  readonly declared?: readonly DeclaredKey[];
 }
 
 export interface Annotated {
@@ -36,11 +38,12 @@ export function annotate(object: ElfObject, options: AnnotateOptions = {}): Anno
   const present = object.sections.filter((s) => s.name === SITES_SECTION);
   for (const s of present) if (s.type !== N.SHT_PROGBITS) throw new Fault('bad-sites-section', `it is of type ${s.type}, not a table of bytes`, { at: SITES_SECTION });
   if (present.length > 0 && !options.force) return { outcome: 'present', sites: [], bytes: null };
-  const found = decodeSites(object);
+  const declared = options.declared ?? [];
+  const found = decodeSites(object, declared);
   // The kernel has no GOT: its loader would stop at a call through one.
   const sites = options.module ? found.filter((s) => !throughGot(object, s)) : found;
   if (sites.length === 0 && present.length === 0) return { outcome: 'no-sites', sites, bytes: null };
-  const bytes = object.type === 'relocatable' ? relocatable(object, sites, present, options.module ?? false) : linked(object, sites, present);
+  const bytes = object.type === 'relocatable' ? relocatable(object, sites, present, options.module ?? false) : linked(object, sites, present, declared);
   return { outcome: 'written', sites, bytes };
 }
 
@@ -162,7 +165,7 @@ function empty(object: ElfObject, edit: ElfEdit, section: Section): void {
   for (const s of object.sections) if (s.type === N.SHT_RELA && s.info === section.index) edit.replaceData(s, new Uint8Array(0));
 }
 
-function linked(object: ElfObject, sites: readonly Site[], present: readonly Section[]): Uint8Array {
+function linked(object: ElfObject, sites: readonly Site[], present: readonly Section[], declared: readonly DeclaredKey[]): Uint8Array {
   const [found] = present;
   if (present.length > 1) throw new Fault('bad-sites-section', `the file has ${present.length} tables of sites, and a linker makes one`, { at: SITES_SECTION });
   // A loaded section cannot change its size, nor its rows where the dynamic linker fills in keys: one that came through
@@ -171,7 +174,7 @@ function linked(object: ElfObject, sites: readonly Site[], present: readonly Sec
   const outgrown = loaded && (found.size !== sites.length * ENTRY_SIZE || lateKeys(object, found).size > 0);
   const old = outgrown ? undefined : found;
   const address = old?.address ?? 0;
-  const places = placesByKey(object);
+  const places = placesByKey(object, declared);
   const table = {
     count: sites.length,
     sites: Float64Array.from(sites, (s) => s.at),
@@ -187,9 +190,9 @@ function linked(object: ElfObject, sites: readonly Site[], present: readonly Sec
 }
 
 /** The address that stands for a key: its own where it is defined here, else of what the file's calls to it go through. */
-function placesByKey(object: ElfObject): Map<string, Addr> {
+function placesByKey(object: ElfObject, declared: readonly DeclaredKey[]): Map<string, Addr> {
   const places = new Map<string, Addr>();
-  for (const [address, { keySymbol, isKey }] of keyPlaces(object)) {
+  for (const [address, { keySymbol, isKey }] of keyPlaces(object, declared)) {
     const known = places.get(keySymbol);
     if (known === undefined || isKey || (keySymbol.startsWith(TRAMPOLINE_PREFIX) && address < known)) places.set(keySymbol, address);
   }

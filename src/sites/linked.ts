@@ -65,7 +65,7 @@ export function decodeLinked(object: ElfObject, known: Destinations = destinatio
   const symbols = bestSymbols(object);
   // A GOT slot of a program that is not position-independent holds the address itself, without a relocation.
   const filled = object.type === 'executable' && known.trampolines.size > 0;
-  if (!symbols || (known.direct.size === 0 && known.slots.size === 0)) return [];
+  if (known.direct.size === 0 && known.slots.size === 0) return [];
   const range = span(known.direct.keys());
   const slotSpan = span(known.slots.keys());
   const throughSlot = (slot: Addr): KeyNames | undefined => {
@@ -76,11 +76,13 @@ export function decodeLinked(object: ElfObject, known: Destinations = destinatio
   };
   const code = object.sections.filter((s) => isCode(s) && !isPlt(s) && !isTemplate(s));
   const found = code.map((section) => search(object.data(section), section.address, range, known.direct, throughSlot));
-  const starts = functionStarts(symbols, new Set(code.filter((_, i) => found[i]!.length > 0).map((s) => s.index)));
+  const sections = new Set(code.filter((_, i) => found[i]!.length > 0).map((s) => s.index));
+  // Without any symbols each section is decoded from its beginning.
+  const starts = symbols ? functionStarts(symbols, sections) : new Map<number, Float64Array>();
   const sites: Site[] = [];
   for (const [i, section] of code.entries()) {
     if (found[i]!.length === 0) continue;
-    using run = new Code(object.data(section), starts.get(section.index)!.map((address) => address - section.address));
+    using run = new Code(object.data(section), (starts.get(section.index) ?? new Float64Array(0)).map((address) => address - section.address));
     for (const { displacement, names, indirect } of found[i]!) {
       const branch = branchAt(run, displacement);
       if (!branch || branch.indirect !== indirect) continue;

@@ -36,10 +36,11 @@ export function findTrampolines(object: ElfObject): Trampoline[] {
 
 function relocatable(object: ElfObject, symbols: SymbolTable, defined: readonly number[]): Trampoline[] {
   const targets = new Map<string, string>();
+  const nameOf = namer(symbols);
   for (const index of new Set(defined.map((i) => symbols.sectionIndex(i)))) {
     const section = object.sections[index];
     for (const table of section ? object.relocationsOf(section) : []) {
-      for (let i = 0; i < table.count; i++) targets.set(`${index}:${table.offset(i)}`, nameOf(symbols, table.symbol(i), table.addend(i) + 4));
+      for (let i = 0; i < table.count; i++) targets.set(`${index}:${table.offset(i)}`, nameOf(table.symbol(i), table.addend(i) + 4));
     }
   }
   return defined.map((i) => {
@@ -60,14 +61,18 @@ function relocatable(object: ElfObject, symbols: SymbolTable, defined: readonly 
   });
 }
 
-/** A symbol's name; for a section symbol, of the function that begins at that offset. */
-function nameOf(symbols: SymbolTable, index: number, offset: number): string {
-  if (symbols.type(index) !== N.STT_SECTION) return symbols.name(index);
-  const section = symbols.sectionIndex(index);
-  for (let i = 1; i < symbols.count; i++) {
-    if (symbols.type(i) === N.STT_FUNC && symbols.sectionIndex(i) === section && symbols.value(i) === offset) return symbols.name(i);
-  }
-  return '';
+/** A symbol's name; for a section symbol, of the first function that begins at that offset: one pass for all, for there may be as many keys as functions. */
+function namer(symbols: SymbolTable): (index: number, offset: number) => string {
+  let functions: Map<string, number> | undefined;
+  return (index, offset) => {
+    if (symbols.type(index) !== N.STT_SECTION) return symbols.name(index);
+    if (!functions) {
+      functions = new Map();
+      for (let i = symbols.count - 1; i >= 1; i--) if (symbols.type(i) === N.STT_FUNC) functions.set(`${symbols.sectionIndex(i)}:${symbols.value(i)}`, i);
+    }
+    const found = functions.get(`${symbols.sectionIndex(index)}:${offset}`);
+    return found === undefined ? '' : symbols.name(found);
+  };
 }
 
 function linked(object: ElfObject, symbols: SymbolTable, defined: readonly number[]): Trampoline[] {

@@ -4,10 +4,12 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { isFault } from '#base/fault';
 import { readElf } from '#elf/read';
 import type { ElfObject, Section } from '#elf/object';
+import { inspectInput } from '#inspect/inspect';
 import { bindKeys, keysOf } from '#keys/bind';
 import type { KeyDef } from '#keys/key';
+import { declaredKeys } from '#keys/records';
 import { annotate } from '#sites/annotate';
-import { findSites } from '#sites/find';
+import { findSites, sitesSections } from '#sites/find';
 import { compile, place } from './compile.js';
 
 const TEXT = `
@@ -29,6 +31,9 @@ beforeAll(() => {
   fixed = compile({ cc: 'gcc', text: `${TEXT}\nint elsewhere(int a) { return a; }\nint main(void) { return 0; }`, as: 'program', flags: ['-no-pie', '-fno-pic'] }).path;
 });
 
+const never = (): never => {
+  throw new Error('nothing was told');
+};
 const bound = (elf: ElfObject): KeyDef[] => bindKeys(elf, findSites(elf));
 
 /** The object with some of its bytes changed; sections are found by name. */
@@ -90,6 +95,26 @@ describe('keys', () => {
       expect(keysOf(elf).map(({ name, sites }) => [name, sites.map((s) => s.at)])).toEqual(known);
     }
     expect(readElf(new Uint8Array(readFileSync(annotated))).section('.static_call_sites')).toBeDefined();
+  });
+
+  it('and so do inspect and annotate, also in a program that has no symbols at all', async () => {
+    const alone = compile({ cc: 'gcc', text: `${TEXT}\nint elsewhere(int a) { return a; }\nint main(void) { return 0; }`, as: 'program', flags: ['-static', '-no-pie', '-fno-pic'] }).path;
+    for (const from of [path, alone]) {
+      const stripped = place('stripped');
+      execFileSync('strip', [from, '-o', stripped]);
+      const bytes = new Uint8Array(readFileSync(stripped));
+      const told = async (file: string) => {
+        const [{ sites, keys, trampolines, faults } = never()] = await inspectInput({ path: file, bytes: new Uint8Array(readFileSync(file)) });
+        return { sites: sites.map(({ address, key, kind }) => [address, key, kind]), keys: keys.map(({ name, trampoline, target }) => [name, trampoline, target]), trampolines: trampolines.map(({ key, address, section, sites }) => [key, address, section, sites]).sort(), faults };
+      };
+      const whole = await told(from);
+      expect(whole.sites).toHaveLength(3);
+      expect(await told(stripped)).toEqual(whole);
+      const elf = readElf(bytes);
+      const annotated = readElf(annotate(elf, { declared: declaredKeys(elf) }).bytes!);
+      expect(keysOf(annotated).map(({ name, sites }) => [name, sites.map((s) => s.at)])).toEqual(keysOf(elf).map(({ name, sites }) => [name, sites.map((s) => s.at)]));
+      expect(sitesSections(annotated)).toHaveLength(1);
+    }
   });
 
   it('of an object without records come from its symbols', () => {

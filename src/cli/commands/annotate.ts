@@ -5,6 +5,7 @@ import { readWhole, replaceFile } from '../../base/file.js';
 import { EXIT, Fault, isFault } from '../../base/fault.js';
 import type { ElfObject } from '../../elf/object.js';
 import { isElf, readElf } from '../../elf/read.js';
+import { declaredKeys } from '../../keys/records.js';
 import { annotate, type Annotated } from '../../sites/annotate.js';
 import { SITE_TAIL } from '../../sites/site.js';
 import type { Context } from '../context.js';
@@ -35,7 +36,7 @@ function one(context: Context, flags: Flags, path: string): Row {
   try {
     const bytes = readWhole(path);
     const object = readObject(bytes, path);
-    const { outcome, sites, bytes: annotated } = annotate(object, { module: flags.module, force: flags.force });
+    const { outcome, sites, bytes: annotated } = annotate(object, { module: flags.module, force: flags.force, declared: declaredKeys(object) });
     // Without a change the file is not even touched; a copy that was asked for is made all the same.
     if (flags.output !== undefined) replaceFile(flags.output, annotated ?? bytes, path);
     else if (annotated) replaceFile(path, annotated);

@@ -9,6 +9,7 @@ import { readWhole, replaceFile } from '../../base/file.js';
 import * as N from '../../elf/names.js';
 import type { ElfObject } from '../../elf/object.js';
 import { isElf, readElf } from '../../elf/read.js';
+import { declaredKeys } from '../../keys/records.js';
 import { alignment, compilerOf, readCompilation, type Assembler } from '../../app/compilation.js';
 import { annotate, type Annotated } from '../../sites/annotate.js';
 import { decodeSites, findSites } from '../../sites/find.js';
@@ -73,8 +74,9 @@ function tabulate(path: string, unlinked: boolean): Output {
   const object = readElf(bytes, path);
   const later = unlinked ? postponed(object) : 0;
   if (later > 0) return { path, outcome: 'later', sites: later };
-  const found = decodeSites(object).length;
-  const { outcome, bytes: annotated } = annotate(object, { force: !unlinked && !complete(object, found) });
+  const declared = declaredKeys(object);
+  const found = decodeSites(object, declared).length;
+  const { outcome, bytes: annotated } = annotate(object, { force: !unlinked && !complete(object, found), declared });
   if (annotated) replaceFile(path, annotated);
   return { path, outcome, sites: found };
 }
