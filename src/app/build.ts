@@ -42,7 +42,7 @@ export function findCompiler(env: Environment): readonly string[] {
 function run(command: readonly string[], env: Environment): void {
   const done = spawnSync(command[0]!, command.slice(1), { encoding: 'utf8', env });
   if (done.error) throw new Fault('no-compiler', `${command[0]} could not be started: ${done.error.message}`, { cause: done.error });
-  if (done.status !== 0) throw new Fault('compile-failed', `${command.join(' ')} ended with status ${done.status}\n${done.stderr.trim()}`);
+  if (done.status !== 0) throw new Fault('compile-failed', `${command.join(' ')} ended with ${done.signal ?? `status ${done.status}`}\n${done.stderr.trim()}`.trimEnd());
 }
 
 export interface Build {

@@ -12,8 +12,7 @@ import type { Ground } from '../machine/process/ground.js';
 import type { Loaded } from '../machine/process/loaded.js';
 import { checkPerformable } from '../machine/process/process.js';
 import type { Group, KeyRecord } from '../machine/process/records.js';
-import { Batch } from '../plan/batch.js';
-import { accepts, draw, KINDS } from '../plan/draw.js';
+import { acceptsChange, DESTINATION, draw, KINDS } from '../plan/draw.js';
 import type { Protocol } from '../plan/protocol.js';
 import { int3 } from '../plan/protocols/int3.js';
 import { store } from '../plan/protocols/store.js';
@@ -185,12 +184,9 @@ export class Program<K extends Keys> implements App<K> {
   }
 
   sites(key?: keyof K): readonly SiteReport[] {
-    const reports: SiteReport[] = [];
     const names = new Functions(this.#loaded.object, this.#loaded.bias);
-    for (const state of key === undefined ? this.#states.values() : [this.#state(String(key))]) {
-      for (const group of this.#engine.groups(state.record)) reports.push(...this.#reports(state, group, names));
-    }
-    return reports;
+    const states = key === undefined ? [...this.#states.values()] : [this.#state(String(key))];
+    return states.flatMap((state) => this.#engine.groups(state.record).flatMap((group) => this.#reports(state, group, names)));
   }
 
   #reports(state: KeyState, group: Group, names: Functions): SiteReport[] {
@@ -202,12 +198,6 @@ export class Program<K extends Keys> implements App<K> {
       const now = text.bytes.subarray(at - group.start, at - group.start + length);
       const original = columns.original.subarray(8 * i, 8 * i + length);
       const trampoline = i === columns.trampoline;
-      // A change of function touches the displacement; whether an empty target may follow is told by the whole site.
-      const probe = new Batch(1);
-      probe.count = 1;
-      probe.at[0] = at;
-      probe.length[0] = length;
-      probe.new.fill(1, 1, 5);
       return {
         key: state.def.name,
         address: BigInt(at),
@@ -217,21 +207,19 @@ export class Program<K extends Keys> implements App<K> {
         inline: !trampoline && Buffer.compare(now, original) !== 0,
         protocols: {
           int3: null,
-          store: text.writer === 'procmem' && this.#options.assume === undefined ? 'the procmem writer promises no single store' : accepts(store.accepts, probe, 0) ? null : 'the displacement crosses a cache line',
+          store: text.writer === 'procmem' && this.#options.assume === undefined ? 'the procmem writer promises no single store' : acceptsChange(store.accepts, at, length, length - DESTINATION, length) ? null : 'what changes between two functions crosses a cache line',
         },
       };
     });
   }
 
   verify(): readonly Drift[] {
-    const drifts: Drift[] = [];
-    this.#ground.locked(() => {
-      for (const state of this.#states.values()) {
+    return this.#ground.locked(() =>
+      [...this.#states.values()].flatMap((state) => {
         const target = targetOf(state.record.held('call'));
-        for (const group of this.#engine.groups(state.record)) drifts.push(...this.#drifts(state, group, target));
-      }
-    });
-    return drifts;
+        return this.#engine.groups(state.record).flatMap((group) => this.#drifts(state, group, target));
+      }),
+    );
   }
 
   #drifts(state: KeyState, group: Group, target: Target): Drift[] {

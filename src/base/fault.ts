@@ -116,7 +116,7 @@ export function inFile<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!isFault(error) || error.at?.startsWith(path)) throw error;
+    if (!isFault(error) || error.at === path || error.at?.startsWith(`${path}:`)) throw error;
     throw new Fault(error.code, error.message, { at: error.at === undefined ? path : `${path}: ${error.at}`, hint: error.hint, ...(error.cause === undefined ? {} : { cause: error.cause }) });
   }
 }

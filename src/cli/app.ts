@@ -12,6 +12,7 @@
 //   3. A golden of its help in test/cli/golden (UPDATE=1 writes it).
 // A row exists when its command works: no row is a promise.
 
+import { setImmediate } from 'node:timers/promises';
 import {
   buildApplication,
   buildCommand,
@@ -59,6 +60,10 @@ function command<FLAGS extends Readonly<Partial<Record<keyof FLAGS, unknown>>>, 
       try {
         this.end(await (await load()).run(this.context, flags, ...args));
       } catch (error) {
+        // A Ctrl-C that came while the command waited for another program is delivered when the loop polls: between two
+        // immediates it has.
+        await setImmediate();
+        await setImmediate();
         this.fail(error);
       }
     },

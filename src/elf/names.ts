@@ -1,5 +1,12 @@
 // Constants by their names in the ELF specification and the x86-64 psABI; only those in use.
 
+/** Bytes of the file header and of one entry of each table. */
+export const EHDR_SIZE = 64;
+export const SHDR_SIZE = 64;
+export const PHDR_SIZE = 56;
+export const SYM_SIZE = 24;
+export const RELA_SIZE = 24;
+
 export const ET_REL = 1;
 export const ET_EXEC = 2;
 export const ET_DYN = 3;

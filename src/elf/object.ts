@@ -31,8 +31,6 @@ export interface Segment {
   readonly align: number;
 }
 
-const SYMBOL_SIZE = 24;
-const RELA_SIZE = 24;
 const latin = new TextDecoder('latin1');
 
 /** A NUL-terminated name out of a string table. ASCII in practice; other bytes survive as latin-1. */
@@ -56,7 +54,7 @@ export class SymbolTable {
 
   constructor(section: Section, bytes: Uint8Array, strings: Uint8Array, extended: Uint8Array | null) {
     this.section = section;
-    this.count = Math.floor(bytes.length / SYMBOL_SIZE);
+    this.count = Math.floor(bytes.length / N.SYM_SIZE);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#strings = strings;
     this.#extended = extended && new DataView(extended.buffer, extended.byteOffset, extended.length);
@@ -64,7 +62,7 @@ export class SymbolTable {
 
   #at(i: number): number {
     if (!(i >= 0 && i < this.count)) throw new Fault('bad-elf', `symbol ${i} of a table of ${this.count}`, { at: this.section.name });
-    return i * SYMBOL_SIZE;
+    return i * N.SYM_SIZE;
   }
   name(i: number): string {
     return stringAt(this.#strings, this.#view.getUint32(this.#at(i), true));
@@ -113,12 +111,12 @@ export class RelocationTable {
 
   constructor(section: Section, bytes: Uint8Array) {
     this.section = section;
-    this.count = Math.floor(bytes.length / RELA_SIZE);
+    this.count = Math.floor(bytes.length / N.RELA_SIZE);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
   #at(i: number): number {
     if (!(i >= 0 && i < this.count)) throw new Fault('bad-elf', `relocation ${i} of a table of ${this.count}`, { at: this.section.name });
-    return i * RELA_SIZE;
+    return i * N.RELA_SIZE;
   }
   /** Relocatable: in the section it applies to. Linked: a virtual address. */
   offset(i: number): number {

@@ -7,10 +7,6 @@ import { invariant } from '../base/invariant.js';
 import * as N from './names.js';
 import type { ElfObject, Section } from './object.js';
 
-const EHDR = 64;
-const SHDR = 64;
-const SYMBOL = 24;
-const RELA = 24;
 /** Offsets of the fields that change, in the file header, a section header and a symbol. */
 const E_SHOFF = 40;
 const E_SHNUM = 60;
@@ -126,16 +122,16 @@ export class ElfEdit {
     if (this.#symbolsFor.size > 0) this.#growSymbols(replaced, added);
     const names = this.#growNames(replaced, added);
     const total = sections.length + added.length;
-    const headers = new Uint8Array(total * SHDR);
+    const headers = new Uint8Array(total * N.SHDR_SIZE);
     const view = new DataView(headers.buffer);
     const file = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const tableAt = Number(file.getBigUint64(E_SHOFF, true));
-    headers.set(bytes.subarray(tableAt, tableAt + sections.length * SHDR));
+    headers.set(bytes.subarray(tableAt, tableAt + sections.length * N.SHDR_SIZE));
     if (this.#symbolsFor.size > 0) this.#renumberHeaders(view);
     // The first byte of every string table is NUL.
-    for (const index of this.#unnamed) view.setUint32(index * SHDR + SH.name, 0, true);
+    for (const index of this.#unnamed) view.setUint32(index * N.SHDR_SIZE + SH.name, 0, true);
     for (const [i, section] of added.entries()) {
-      const h = (sections.length + i) * SHDR;
+      const h = (sections.length + i) * N.SHDR_SIZE;
       view.setUint32(h + SH.name, names[i]!, true);
       view.setUint32(h + SH.type, section.type, true);
       view.setBigUint64(h + SH.flags, BigInt(section.flags), true);
@@ -159,7 +155,7 @@ export class ElfEdit {
     // clang shares it with the symbols' names: appending leaves both as they were, if they end before it.
     let table = Buffer.from(replaced.get(index) ?? this.#object.data(section));
     const tableAt = Number(file.getBigUint64(E_SHOFF, true));
-    const beyond = sections.findIndex((_, i) => file.getUint32(tableAt + i * SHDR + SH.name, true) >= table.length);
+    const beyond = sections.findIndex((_, i) => file.getUint32(tableAt + i * N.SHDR_SIZE + SH.name, true) >= table.length);
     if (beyond >= 0 || table.at(-1) !== 0) throw new Fault('bad-elf', beyond >= 0 ? `the name of section ${beyond} lies beyond their table` : 'the table of section names does not end with a NUL');
     // The longest first: another may be its tail, as `.static_call_sites` is of its relocations' name.
     const places = new Map<string, number>();
@@ -181,21 +177,21 @@ export class ElfEdit {
     const symbols = this.#symbols();
     const { firstGlobal, count } = this.#shape();
     const old = object.data(symbols.section);
-    const table = new Uint8Array((count + this.#symbolsFor.size) * SYMBOL);
-    for (let i = 0; i < count; i++) table.set(old.subarray(i * SYMBOL, (i + 1) * SYMBOL), this.symbolIndex(i) * SYMBOL);
+    const table = new Uint8Array((count + this.#symbolsFor.size) * N.SYM_SIZE);
+    for (let i = 0; i < count; i++) table.set(old.subarray(i * N.SYM_SIZE, (i + 1) * N.SYM_SIZE), this.symbolIndex(i) * N.SYM_SIZE);
     const view = new DataView(table.buffer);
 
     const wide = object.sections.find((s) => s.type === N.SHT_SYMTAB_SHNDX && s.link === symbols.section.index);
     const needsWide = wide !== undefined || [...this.#symbolsFor.keys()].some((index) => index >= N.SHN_LORESERVE);
-    const wideTable = new Uint8Array(needsWide ? (table.length / SYMBOL) * 4 : 0);
+    const wideTable = new Uint8Array(needsWide ? (table.length / N.SYM_SIZE) * 4 : 0);
     const wideView = new DataView(wideTable.buffer);
     if (wide) {
       const oldWide = object.data(wide);
       for (let i = 0; i < count && i * 4 + 4 <= oldWide.length; i++) wideTable.set(oldWide.subarray(i * 4, i * 4 + 4), this.symbolIndex(i) * 4);
     }
     for (const [section, i] of this.#symbolsFor) {
-      const at = (firstGlobal + i) * SYMBOL;
-      table.fill(0, at, at + SYMBOL);
+      const at = (firstGlobal + i) * N.SYM_SIZE;
+      table.fill(0, at, at + N.SYM_SIZE);
       if (needsWide) wideView.setUint32((firstGlobal + i) * 4, 0, true);
       view.setUint8(at + 4, (N.STB_LOCAL << 4) | N.STT_SECTION);
       if (section >= N.SHN_LORESERVE) {
@@ -218,7 +214,7 @@ export class ElfEdit {
     const old = this.#object.data(section);
     let table: Uint8Array | undefined;
     const view = new DataView(old.buffer, old.byteOffset, old.length);
-    for (let at = 12; at < old.length; at += RELA) {
+    for (let at = 12; at < old.length; at += N.RELA_SIZE) {
       const symbol = view.getUint32(at, true);
       const moved = this.symbolIndex(symbol);
       if (moved === symbol) continue;
@@ -249,9 +245,9 @@ export class ElfEdit {
   /** The symbol table's count of locals, and the signature symbols of section groups. */
   #renumberHeaders(view: DataView): void {
     const symbols = this.#symbols().section;
-    view.setUint32(symbols.index * SHDR + SH.info, symbols.info + this.#symbolsFor.size, true);
+    view.setUint32(symbols.index * N.SHDR_SIZE + SH.info, symbols.info + this.#symbolsFor.size, true);
     for (const s of this.#object.sections) {
-      if (s.type === N.SHT_GROUP && s.link === symbols.index) view.setUint32(s.index * SHDR + SH.info, this.symbolIndex(s.info), true);
+      if (s.type === N.SHT_GROUP && s.link === symbols.index) view.setUint32(s.index * N.SHDR_SIZE + SH.info, this.symbolIndex(s.info), true);
     }
   }
 
@@ -280,10 +276,10 @@ export class ElfEdit {
     for (const [index, data] of inPlace) out.set(data, sections[index]!.offset);
     for (const { index, data, at } of placed) {
       out.set(data, at);
-      headers.setBigUint64(index * SHDR + SH.offset, BigInt(at), true);
-      headers.setBigUint64(index * SHDR + SH.size, BigInt(data.length), true);
+      headers.setBigUint64(index * N.SHDR_SIZE + SH.offset, BigInt(at), true);
+      headers.setBigUint64(index * N.SHDR_SIZE + SH.size, BigInt(data.length), true);
     }
-    const count = headers.byteLength / SHDR;
+    const count = headers.byteLength / N.SHDR_SIZE;
     const file = new DataView(out.buffer);
     file.setBigUint64(E_SHOFF, BigInt(headersAt), true);
     // From 65,280 sections on the count lives in section 0 (gABI, "Extended Section Header").
@@ -300,8 +296,8 @@ export class ElfEdit {
   #keep(moved: ReadonlySet<number>): number {
     const { bytes, sections, segments } = this.#object;
     const file = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    let kept = Math.max(EHDR, Number(file.getBigUint64(32, true)) + segments.length * 56);
-    let described = Number(file.getBigUint64(E_SHOFF, true)) + sections.length * SHDR;
+    let kept = Math.max(N.EHDR_SIZE, Number(file.getBigUint64(32, true)) + segments.length * N.PHDR_SIZE);
+    let described = Number(file.getBigUint64(E_SHOFF, true)) + sections.length * N.SHDR_SIZE;
     for (const s of segments) kept = Math.max(kept, s.offset + s.fileSize);
     for (const s of sections) {
       if (s.index === 0 || s.type === N.SHT_NULL || s.type === N.SHT_NOBITS) continue;

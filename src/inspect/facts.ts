@@ -4,8 +4,7 @@
 
 import { crossesLine, LINE, type Addr } from '../base/addr.js';
 import { isFault, type FaultCode } from '../base/fault.js';
-import { Batch } from '../plan/batch.js';
-import { accepts } from '../plan/draw.js';
+import { acceptsChange, DESTINATION } from '../plan/draw.js';
 import type { Protocol } from '../plan/protocol.js';
 import { int3 } from '../plan/protocols/int3.js';
 import { store } from '../plan/protocols/store.js';
@@ -101,19 +100,8 @@ export interface FileFacts {
 /** What can run in a real process; the others exist to be checked. */
 const PROTOCOLS: readonly Protocol[] = [int3, store];
 
-/** How many last bytes of a direct branch say where it leads: all that changes between two targets. */
-const DESTINATION = 4;
-
-/** Asked of the plan itself, so that no other answer is given here than when it is run. */
-function acceptedBy(protocol: Protocol, at: Addr, length: number, direct: boolean): boolean {
-  const probe = new Batch(1);
-  probe.count = 1;
-  probe.at[0] = at;
-  probe.length[0] = length;
-  // A call through a slot changes wholly when it becomes a direct one.
-  probe.new.fill(1, direct ? length - DESTINATION : 0, length);
-  return accepts(protocol.accepts, probe, 0);
-}
+/** Asked of the plan itself, so that no other answer is given here than when it is run. A call through a slot changes wholly when it becomes a direct one. */
+const acceptedBy = (protocol: Protocol, at: Addr, length: number, direct: boolean): boolean => acceptsChange(protocol.accepts, at, length, direct ? length - DESTINATION : 0, length);
 
 export interface SitePlace {
   readonly section: string | null;

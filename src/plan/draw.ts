@@ -77,16 +77,22 @@ export function accepts(rule: Acceptance, batch: Batch, i: number): boolean {
   if (rule.within === null) return true;
   const length = batch.length[i]!;
   let [first, end] = [0, length];
-  if (rule.bytes === 'changed') {
-    while (first < end && batch.old[8 * i + first] === batch.new[8 * i + first]) first++;
-    while (end > first && batch.old[8 * i + end - 1] === batch.new[8 * i + end - 1]) end--;
-    if (first === end) return true;
-    // Where only displacement bytes change all four are stored; any other store exchanges eight, which must hold the whole site.
-    [first, end] = first >= 1 && end <= 5 ? [1, 5] : [0, length];
-  }
-  const at = batch.at[i]! + first;
-  return rule.within === 'line' ? !crossesLine(at, end - first) : Math.floor(at / 8) === Math.floor((at + end - first - 1) / 8);
+  while (first < end && batch.old[8 * i + first] === batch.new[8 * i + first]) first++;
+  while (end > first && batch.old[8 * i + end - 1] === batch.new[8 * i + end - 1]) end--;
+  return first === end && rule.bytes === 'changed' ? true : acceptsChange(rule, batch.at[i]!, length, first, end);
 }
+
+/** The same for a site of that length of which the bytes from `first` to before `end` change. */
+export function acceptsChange(rule: Acceptance, site: Addr, length: number, first: number, end: number): boolean {
+  if (rule.within === null) return true;
+  // Where only displacement bytes change all four are stored; any other store exchanges eight, which must hold the whole site.
+  const [from, to] = rule.bytes === 'changed' && first >= 1 && end <= 5 ? [1, 5] : [0, length];
+  const at = site + from;
+  return rule.within === 'line' ? !crossesLine(at, to - from) : Math.floor(at / 8) === Math.floor((at + to - from - 1) / 8);
+}
+
+/** How many last bytes of a direct branch say where it leads: what may change between two functions. */
+export const DESTINATION = 4;
 
 export interface Drawn {
   /** Edits that change something, ready to be run: the columns' own batch, or a part of it. */

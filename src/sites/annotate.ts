@@ -31,8 +31,6 @@ export interface Annotated {
   readonly bytes: Uint8Array | null;
 }
 
-const RELA_SIZE = 24;
-
 /** @throws Fault `no-key`, `bad-sites-section`, `bad-elf`, `out-of-reach`. */
 export function annotate(object: ElfObject, options: AnnotateOptions = {}): Annotated {
   const present = object.sections.filter((s) => s.name === SITES_SECTION);
@@ -97,7 +95,7 @@ function relocatable(object: ElfObject, sites: readonly Site[], present: readonl
   const edit = new ElfEdit(object);
   for (const site of sites) edit.sectionSymbol(site.section);
   const row = (view: DataView, i: number, offset: number, symbol: number, addend: number): void => {
-    const at = i * RELA_SIZE;
+    const at = i * N.RELA_SIZE;
     view.setBigUint64(at, BigInt(offset), true);
     view.setUint32(at + 8, N.R_X86_64_PC32, true);
     view.setUint32(at + 12, symbol, true);
@@ -106,7 +104,7 @@ function relocatable(object: ElfObject, sites: readonly Site[], present: readonl
   const spare = [...present];
   const parts = partition(object, sites);
   for (const { group, sites } of parts) {
-    const relocations = new Uint8Array(sites.length * 2 * RELA_SIZE);
+    const relocations = new Uint8Array(sites.length * 2 * N.RELA_SIZE);
     const view = new DataView(relocations.buffer);
     for (const [i, site] of sites.entries()) {
       row(view, i * 2, i * ENTRY_SIZE, edit.sectionSymbolIndex(site.section), site.at);
@@ -148,7 +146,7 @@ function put(object: ElfObject, edit: ElfEdit, group: Section | null, data: Uint
 
 function relaSection(object: ElfObject, target: number, data: Uint8Array): NewSection {
   const link = object.symbols!.section.index;
-  return { name: `.rela${SITES_SECTION}`, type: N.SHT_RELA, flags: N.SHF_INFO_LINK, align: 8, entrySize: RELA_SIZE, link, info: target, data };
+  return { name: `.rela${SITES_SECTION}`, type: N.SHT_RELA, flags: N.SHF_INFO_LINK, align: 8, entrySize: N.RELA_SIZE, link, info: target, data };
 }
 
 function withMembers(group: Uint8Array, added: readonly number[]): Uint8Array {

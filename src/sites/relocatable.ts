@@ -130,8 +130,8 @@ function candidatesOf(object: ElfObject, section: Section, symbols: SymbolTable,
       }
     }
   }
-  if (trampolines.sections.has(section.index)) found.push(...resolvedCandidates(object.data(section), section.index, relocated, trampolines));
-  return found.sort((a, b) => a.displacement - b.displacement);
+  const resolved = trampolines.sections.has(section.index) ? resolvedCandidates(object.data(section), section.index, relocated, trampolines) : [];
+  return [...found, ...resolved].sort((a, b) => a.displacement - b.displacement);
 }
 
 /** Branches inside the trampolines' own section, which the assembler may have resolved without leaving a relocation. */

@@ -79,6 +79,13 @@ describe('the command line', () => {
   });
 });
 
+describe.skipIf(!existsSync('/dev/full'))('standard output that takes nothing (skipped without /dev/full)', () => {
+  it('is told, and is no success', () => {
+    const done = spawnSync('sh', ['-c', `${process.execPath} bin/static-call include > /dev/full`], { encoding: 'utf8' });
+    expect([done.status, done.stderr]).toEqual([3, 'error[unwritable-file]: standard output cannot be written (ENOSPC)\n  hint: the answer is lost; see that there is room for it\n']);
+  });
+});
+
 describe('a failure', () => {
   it('is three lines and the status of its row, without a stack', () => {
     const told = report(new Fault('bad-site', 'found 0f 1f, wanted a call', { at: 'libx.so:0x1130' }), '1.2.3', plain);

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Batch } from '#plan/batch';
-import { accepts, draw, KINDS, merge, SiteColumns, type Destination } from '#plan/draw';
+import { accepts, acceptsChange, DESTINATION, draw, KINDS, merge, SiteColumns, type Destination } from '#plan/draw';
 import { int3 } from '#plan/protocols/int3';
 import { store } from '#plan/protocols/store';
 import { TRANSFORM, type TargetKind } from '#plan/transform';
@@ -48,6 +48,25 @@ function perform(columns: SiteColumns, batch: Batch): void {
   }
   columns.batch.old.set(columns.batch.new);
 }
+
+describe('whether a protocol takes a site', () => {
+  it('is said of the place as of a batch whose last bytes change', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 127 }), fc.constantFrom(5, 6), fc.integer({ min: 1, max: 6 }), fc.constantFrom('changed' as const, 'whole' as const), fc.constantFrom('line' as const, 'qword' as const, null), (at, length, changed, bytes, within) => {
+        const probe = new Batch(1);
+        probe.count = 1;
+        [probe.at[0], probe.length[0]] = [TEXT + at, length];
+        probe.new.fill(1, length - Math.min(changed, length), length);
+        expect(acceptsChange({ bytes, within }, TEXT + at, length, length - Math.min(changed, length), length)).toBe(accepts({ bytes, within }, probe, 0));
+      }),
+    );
+  });
+
+  it('is for a site of six bytes another question than for one of five: the last may end a line later', () => {
+    const asked = (at: number, length: number): boolean => acceptsChange(store.accepts, TEXT + at, length, length - DESTINATION, length);
+    expect([58, 59, 60].map((at) => [asked(at, 5), asked(at, 6)])).toEqual([[true, true], [true, false], [false, false]]);
+  });
+});
 
 describe('a drawn update', () => {
   it('puts at each site what the table of form by kind and target says, going where calls shall go', () => {

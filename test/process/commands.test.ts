@@ -1,7 +1,7 @@
 // `demo` and `doctor` as a user starts them: where everything is there, and where something is missing.
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Folder, gcc, must } from '../build.js';
 import { spawned, type Said } from '../cli/line.js';
@@ -60,6 +60,12 @@ describe('demo', () => {
     expect(spawned(['demo', '--file', folder.path])).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[unreadable-file\]: .*EISDIR/) });
     expect(spawned(['demo', '--threads', '65'])).toMatchObject({ status: 2, stdout: '', stderr: expect.stringMatching(/^error\[bad-usage\]: threads is 65; it can be 1 to 64/) });
     expect(spawned(['demo'], { CC: 'false' })).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[compile-failed\]: false .* ended with status 1/) });
+  });
+
+  it('that is stopped by Ctrl-C while the compiler runs says nothing, and ends with 130', () => {
+    const cc = folder.write('interrupted-cc', '#!/bin/sh\nkill -INT $PPID\nexit 1\n');
+    chmodSync(cc, 0o755);
+    expect(spawned(['demo', '--seconds', '1'], { CC: cc })).toEqual({ status: 130, stdout: '', stderr: '' });
   });
 
   it.each([

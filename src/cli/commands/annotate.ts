@@ -2,13 +2,14 @@
 // was and the others are still done; the status then says that something was refused.
 
 import { readWhole, replaceFile } from '../../base/file.js';
-import { EXIT, Fault, isFault } from '../../base/fault.js';
+import { EXIT, Fault, inFile, isFault } from '../../base/fault.js';
 import type { ElfObject } from '../../elf/object.js';
 import { isElf, readElf } from '../../elf/read.js';
 import { declaredKeys } from '../../keys/records.js';
 import { annotate, type Annotated } from '../../sites/annotate.js';
 import { SITE_TAIL } from '../../sites/site.js';
 import type { Context } from '../context.js';
+import { report } from '../report.js';
 
 export interface Flags {
   readonly module: boolean;
@@ -34,23 +35,26 @@ export function run(context: Context, flags: Flags, ...paths: string[]): number 
 
 function one(context: Context, flags: Flags, path: string): Row {
   try {
-    const bytes = readWhole(path);
-    const object = readObject(bytes, path);
-    const { outcome, sites, bytes: annotated } = annotate(object, { module: flags.module, force: flags.force, declared: declaredKeys(object) });
-    // Without a change the file is not even touched; a copy that was asked for is made all the same.
-    if (flags.output !== undefined) replaceFile(flags.output, annotated ?? bytes, path);
-    else if (annotated) replaceFile(path, annotated);
-    const tail = sites.filter((s) => (s.flags & SITE_TAIL) !== 0).length;
-    if (!flags.json) say(context, path, outcome, sites.length, tail);
-    if (outcome === 'no-sites' && isSlimLto(object)) context.note(`${path}: holds intermediate code for link-time optimisation; annotate the linked file`);
-    return { path, outcome, sites: sites.length, tail, fault: null };
+    return inFile(path, () => written(context, flags, path));
   } catch (error) {
     if (!isFault(error)) throw error;
-    const at = error.at === undefined || error.at === path ? path : `${path}: ${error.at}`;
-    const fault = { code: error.code, message: error.message, hint: error.hint, at };
-    if (!flags.json) context.note(`${context.paint(['bold', 'red'], `error[${fault.code}]:`)} ${fault.message}\n  at ${fault.at}\n  hint: ${fault.hint}`);
-    return { path, outcome: 'refused', sites: 0, tail: 0, fault };
+    const { code, message, hint, at = path } = error;
+    if (!flags.json) context.note(report(error, '', context.paint).text);
+    return { path, outcome: 'refused', sites: 0, tail: 0, fault: { code, message, hint, at } };
   }
+}
+
+function written(context: Context, flags: Flags, path: string): Row {
+  const bytes = readWhole(path);
+  const object = readObject(bytes, path);
+  const { outcome, sites, bytes: annotated } = annotate(object, { module: flags.module, force: flags.force, declared: declaredKeys(object) });
+  // Without a change the file is not even touched; a copy that was asked for is made all the same.
+  if (flags.output !== undefined) replaceFile(flags.output, annotated ?? bytes, path);
+  else if (annotated) replaceFile(path, annotated);
+  const tail = sites.filter((s) => (s.flags & SITE_TAIL) !== 0).length;
+  if (!flags.json) say(context, path, outcome, sites.length, tail);
+  if (outcome === 'no-sites' && isSlimLto(object)) context.note(`${path}: holds intermediate code for link-time optimisation; annotate the linked file`);
+  return { path, outcome, sites: sites.length, tail, fault: null };
 }
 
 const plural = (n: number, noun: string): string => `${n.toLocaleString('en-US')} ${noun}${n === 1 ? '' : 's'}`;

@@ -26,6 +26,7 @@ for (let n = 0; n < updates; n++) {
 stop();
 const drift = app.verify().length;
 const sites = app.keys.many.sites;
+const reported = app.sites('many').filter(({ kind }) => kind !== 'trampoline').length;
 const traps = app.traps;
 app.close();
-console.log(JSON.stringify({ sites, openMs, peakMB, ms, best: Math.min(...ms), median: ms.toSorted((a, b) => a - b)[ms.length >> 1], right: results.every(Boolean), passes: Number(passes()), wrong: Number(wrong()), traps, drift, closed: Number(twos()) === 0 }));
+console.log(JSON.stringify({ sites, reported, openMs, peakMB, ms, best: Math.min(...ms), median: ms.toSorted((a, b) => a - b)[ms.length >> 1], right: results.every(Boolean), passes: Number(passes()), wrong: Number(wrong()), traps, drift, closed: Number(twos()) === 0 }));
