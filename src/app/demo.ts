@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Fault } from '../base/fault.js';
+import { sizeOf } from '../base/file.js';
 import { errorName, openNative, type Native } from '../machine/process/native.js';
 import { buildShared } from './build.js';
 import { openWith } from './open.js';
@@ -80,6 +81,8 @@ const THREADS_MAX = 64;
 
 /** @throws Fault `bad-usage`, `no-compiler`, `compile-failed`, `no-membarrier`, what `open` throws, `no-such-file`, `unreadable-file` */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
+  // Before anything is built: a wrong file must not cost a compilation.
+  if (sizeOf(options.file) === 0) throw new Fault('unreadable-file', 'is empty: there is nothing to sum', { at: options.file });
   if (options.threads > THREADS_MAX) throw new Fault('bad-usage', `threads is ${options.threads}; it can be 1 to ${THREADS_MAX}`);
   const folder = mkdtempSync(join(tmpdir(), 'static-call-demo-'));
   try {
@@ -91,7 +94,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     const app = openWith(native, path, options);
     const after = example.callNs('checksum');
     const started = example.start(options.threads, options.file);
-    if (started !== 0) throw new Fault(errorName(started) === 'ENOENT' ? 'no-such-file' : 'unreadable-file', `it cannot be summed: ${errorName(started) === 'EINVAL' ? 'it is empty' : errorName(started)}`, { at: options.file });
+    if (started !== 0) throw new Fault('unreadable-file', `it cannot be summed: ${errorName(started)}`, { at: options.file });
     const choices = ROUND.checksum.filter((name) => example.can(name) === 1);
     let [updates, inline, trampoline] = [0, 0, 0];
     const beganMs = performance.now();

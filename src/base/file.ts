@@ -10,22 +10,26 @@ const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoExc
 
 /** @throws Fault `no-such-file`, `unreadable-file`. */
 export function readWhole(path: string): Buffer {
+  // A fifo or a terminal would make the read wait for somebody.
+  sizeOf(path);
+  return reading(path, () => readFileSync(path));
+}
+
+/** Bytes in a regular file. @throws Fault `no-such-file`, `unreadable-file` for anything else */
+export function sizeOf(path: string): number {
+  const stat = reading(path, () => statSync(path));
+  if (!stat.isFile()) throw new Fault('unreadable-file', stat.isDirectory() ? 'is a directory' : 'is not a regular file', { at: path });
+  return stat.size;
+}
+
+function reading<T>(path: string, read: () => T): T {
   try {
-    // A fifo or a terminal would make the read wait for somebody.
-    const { isFile, isDirectory } = kindOf(path);
-    if (!isFile) throw new Fault('unreadable-file', isDirectory ? 'is a directory' : 'is not a regular file', { at: path });
-    return readFileSync(path);
+    return read();
   } catch (error) {
-    if (error instanceof Fault) throw error;
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') throw new Fault('no-such-file', `there is no file ${path}`, { at: path });
     throw new Fault('unreadable-file', `cannot be read (${code ?? String(error)})`, { at: path, cause: error });
   }
-}
-
-function kindOf(path: string): { isFile: boolean; isDirectory: boolean } {
-  const stat = statSync(path);
-  return { isFile: stat.isFile(), isDirectory: stat.isDirectory() };
 }
 
 /**

@@ -40,7 +40,7 @@ describe('demo', () => {
     ['int3', 'alias', ['--writer', 'alias']],
     ['store', 'alias', ['--protocol', 'store']],
   ])('by %s through %s: nothing is wrong, and every call is accounted for', (protocol, writer, flags) => {
-    const said = spawned(['demo', '--seconds', '1', '--json', ...flags]);
+    const said = spawned(['demo', '--seconds', '0.4', '--json', ...flags]);
     expect(said.status, said.stderr).toBe(0);
     const told = JSON.parse(said.stdout) as Demo;
     expect(told).toMatchObject({ schema: 'static-call/demo@1', protocol, writer, threads: 2, wrong: 0 });
@@ -56,8 +56,8 @@ describe('demo', () => {
 
   it.skipIf(!gcc)('refuses a file that is not there, and a compiler that refuses', () => {
     expect(spawned(['demo', '--file', folder.file('gone')])).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[no-such-file\]/) });
-    expect(spawned(['demo', '--file', folder.write('empty', '')])).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[unreadable-file\]: .*it is empty/) });
-    expect(spawned(['demo', '--file', folder.path])).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[unreadable-file\]: .*EISDIR/) });
+    expect(spawned(['demo', '--file', folder.write('empty', '')])).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[unreadable-file\]: is empty/) });
+    expect(spawned(['demo', '--file', folder.path])).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[unreadable-file\]: is a directory/) });
     expect(spawned(['demo', '--threads', '65'])).toMatchObject({ status: 2, stdout: '', stderr: expect.stringMatching(/^error\[bad-usage\]: threads is 65; it can be 1 to 64/) });
     expect(spawned(['demo'], { CC: 'false' })).toMatchObject({ status: 3, stdout: '', stderr: expect.stringMatching(/^error\[compile-failed\]: false .* ended with status 1/) });
   });
@@ -68,13 +68,14 @@ describe('demo', () => {
     expect(spawned(['demo', '--seconds', '1'], { CC: cc })).toEqual({ status: 130, stdout: '', stderr: '' });
   });
 
-  it.each([
-    ['no compiler is on the path', { CC: '', PATH: folder.file('nothing') }, /none of gcc, clang, cc is on the path/],
-    ['CC names none', { CC: 'nowhere-cc' }, /CC names nowhere-cc/],
-  ])('says in one line that %s, without a stack', (_what, env, words) => {
-    const said = spawned(['demo', '--seconds', '1'], env);
+  it('says that CC names no compiler, and with --json no more than that', () => {
+    expect(spawned(['demo', '--json'], { CC: 'nowhere-cc' })).toEqual({ status: 4, stdout: '', stderr: 'error[no-compiler]: CC names nowhere-cc, which is not on the path\n  hint: install gcc or clang, or set CC\n' });
+  });
+
+  it('says in one line that no compiler is on the path, without a stack', () => {
+    const said = spawned(['demo', '--seconds', '1'], { CC: '', PATH: folder.file('nothing') });
     expect(said.status).toBe(4);
-    expect(said.stderr).toMatch(words);
+    expect(said.stderr).toMatch(/none of gcc, clang, cc is on the path/);
     expect(said.stderr).not.toMatch(/^ +at .*:\d+:\d+/m);
     // What cannot be shown on this machine is shown on the simulated one: the wrong way with its picture, and ours.
     expect(said.stdout).toMatch(/^naive: .*mixture/);
@@ -83,7 +84,7 @@ describe('demo', () => {
   });
 
   it.skipIf(!gcc)('says in one line that membarrier is missing, without a stack', ({ skip }) => {
-    const said = lacking(MEMBARRIER, ['demo', '--seconds', '1']);
+    const said = lacking(MEMBARRIER, ['demo', '--json']);
     skip(said.status === 125, 'no seccomp filter may be installed here');
     expect(said.status).toBe(4);
     expect(said.stderr).toMatch(/membarrier is refused: ENOSYS/);
