@@ -206,7 +206,7 @@ export class ElfEdit {
     for (const section of object.sections) {
       if (section.link !== symbols.section.index || replaced.has(section.index)) continue;
       if (section.type === N.SHT_RELA) this.#renumberRelocations(section, replaced);
-      else if (section.type === SHT_LLVM_ADDRSIG) replaced.set(section.index, this.#renumberList(object.data(section)));
+      else if (section.type === SHT_LLVM_ADDRSIG) replaced.set(section.index, this.#renumberList(section, count));
     }
   }
 
@@ -224,7 +224,8 @@ export class ElfEdit {
     if (table) replaced.set(section.index, table);
   }
 
-  #renumberList(old: Uint8Array): Uint8Array {
+  #renumberList(section: Section, count: number): Uint8Array {
+    const old = this.#object.data(section);
     const list: number[] = [];
     for (let at = 0; at < old.length; ) {
       let symbol = 0;
@@ -235,6 +236,8 @@ export class ElfEdit {
         symbol += (byte & 0x7f) * 2 ** shift;
         shift += 7;
       } while (byte & 0x80);
+      // Also a number that grew beyond all numbers, which would be written without an end.
+      if (!(symbol < count)) throw new Fault('bad-elf', `a list of symbols names number ${symbol} of ${count}`, { at: section.name });
       let left = this.symbolIndex(symbol);
       for (; left >= 0x80; left = Math.floor(left / 0x80)) list.push((left % 0x80) | 0x80);
       list.push(left);

@@ -85,6 +85,22 @@ describe('writing an object', () => {
     expect([...object.data(object.sections[3]!)]).toEqual([131, 1, 130, 1]);
   });
 
+  test.each([
+    ['a symbol that there is not', [200, 1]],
+    ['a number that never ends', new Array<number>(400).fill(0xff)],
+    ['a number of nothing but room', [...new Array<number>(400).fill(0x80), 1]],
+  ])('a list of symbols that names %s is refused', (_, list) => {
+    const edit = new ElfEdit(readElf(elf({
+      sections: [
+        { name: '.text', flags: FLAGS.alloc | FLAGS.exec, data: new Uint8Array(4) },
+        { name: '.llvm_addrsig', type: 0x6fff4c03, link: 3, data: Uint8Array.from(list) },
+      ],
+      symbols: [{ name: 'g', bind: 1 }],
+    })));
+    edit.sectionSymbol(1);
+    expect(code(() => edit.bytes())).toBe('bad-elf');
+  });
+
   test('what cannot be understood is refused', () => {
     const shared = Buffer.from(smallObject());
     shared.writeUInt16LE(0, 62);
