@@ -43,7 +43,8 @@ describe.each([
     it('tests', ({ skip }) => {
       skip(missing !== '', missing);
       const done = npm('test');
-      expect(done.status, done.stdout.slice(-4000)).toBe(0);
+      // What failed is on stderr, the count on stdout.
+      expect(done.status, `${done.stderr.slice(-6000)}\n${done.stdout.slice(-1000)}`).toBe(0);
     });
   }
 });
