@@ -23,6 +23,12 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
     expect(got.refused.message).toMatch(/thread \d+/);
   });
 
+  it('a thread that is about to unblock SIGTRAP and waits for a CPU is waited for; by the clock alone it would be refused', () => {
+    const got = told<{ patient: number; refused?: number; after: number }>('a thread that would unblock SIGTRAP waits for a CPU');
+    expect(got).toMatchObject({ patient: 3, after: TWO });
+    expect(got.refused).toBeGreaterThan(0);
+  });
+
   it('a thread whose alternate stack has room for little more than a frame passes traps', () => {
     const got = told<{ traps: number; passed: number }>('a small alternate stack');
     expect(got.traps).toBeGreaterThan(0);

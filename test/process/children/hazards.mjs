@@ -6,17 +6,18 @@ import { openWith } from '#app/open';
 import { openNative } from '#machine/process/native';
 import { Ground } from '#machine/process/ground';
 import { strayTraps } from '#machine/process/records';
+import { TrapWatch } from '#machine/process/signals';
 import { holdAtSync } from '../inject.mjs';
 import { koffi } from './soaked.mjs';
 
 const { library, what } = JSON.parse(process.argv[2]);
 const lib = koffi.load(library);
 const c = Object.fromEntries(
-  ['long pass(long)', 'int jumps(int)', 'int thread_start(int)', 'long thread_stop()', 'int theirs_install()', 'int theirs_count()', 'int theirs_code()', 'void trap_here()', 'void trap_raise()', 'void trap_ignore()', 'int forbid(int, int)'].map(
+  ['long pass(long)', 'int jumps(int)', 'int thread_start(int)', 'void thread_release()', 'long thread_stop()', 'int theirs_install()', 'int theirs_count()', 'int theirs_code()', 'void trap_here()', 'void trap_raise()', 'void trap_ignore()', 'int forbid(int, int)'].map(
     (declaration) => [/(\w+)\(/.exec(declaration)[1], lib.func(declaration)],
   ),
 );
-const [PLAIN, BLOCKED, SMALL_STACK] = [0, 1, 2];
+const [PLAIN, BLOCKED, SMALL_STACK, STARVED] = [0, 1, 2, 3];
 const [EPERM, MEMBARRIER, PWRITE64] = [1, 324, 18];
 const passes = () => Number(c.pass(1));
 const faultOf = (body) => {
@@ -51,6 +52,23 @@ const HAZARDS = {
     c.thread_stop();
     app.update({ act: 'act_one' });
     done({ refused, after, stored, then: passes() });
+  },
+  // `hasty` is the mistake: the looks are counted, whether the thread ran in between or not. Chance may help it out once.
+  'a thread that would unblock SIGTRAP waits for a CPU'() {
+    const app = open(library);
+    const passed = { patient: 0, hasty: 0 };
+    for (const [how, patienceMs] of [['patient', 30_000], ['hasty', 0]]) {
+      for (let turn = 0; turn < 12 && (how === 'patient' ? turn < 3 : passed.hasty === turn); turn++) {
+        c.thread_start(STARVED);
+        sleep(20);
+        c.thread_release();
+        if (faultOf(() => new TrapWatch(new Ground(openNative()), undefined, patienceMs).check()) === null) passed[how]++;
+        c.thread_stop();
+        if (how === 'hasty' && passed.hasty <= turn) passed.refused = turn + 1;
+      }
+    }
+    app.update({ act: 'act_two' });
+    done({ ...passed, after: passes() });
   },
   'a small alternate stack'() {
     const app = open(library);
