@@ -1,5 +1,5 @@
 // Fails every effect of opening in turn, each time for a fresh copy of the program: first while the process has nothing of ours
-// yet, then while it has no trap handler, then with the program opened again after the refusal, updated, and closed with an
+// yet, and with what each failure left, then with the program opened again after the refusal, updated, and closed with an
 // effect of that refused as well. argv: JSON {libraries, options}.
 import { readdirSync } from 'node:fs';
 import { isFault } from '#index';
@@ -13,9 +13,15 @@ import { differsFromFile } from './soaked.mjs';
 const { libraries, options } = JSON.parse(process.argv[2]);
 const plain = openNative();
 let [from, count] = [Infinity, 0];
+/** What the effects so far were. */
+let names = [];
 /** A page for which threads compete: who does not get it tries again. */
 const CLAIM = 0x5ca1_1000_0000;
-const native = intercept(plain, ({ args }) => (args[0] !== CLAIM && count++ === from ? -12 : undefined));
+const native = intercept(plain, ({ name, args }) => {
+  if (args[0] === CLAIM) return undefined;
+  names.push(name);
+  return count++ === from ? -12 : undefined;
+});
 const files = () => readdirSync('/proc/self/fd').length;
 
 const problems = [];
@@ -41,27 +47,25 @@ const nextCopy = () => {
   kept.push(grid);
   return { path, grid };
 };
-const hasGround = () => readMaps().some((m) => m.path.startsWith('/memfd:static-call '));
+const grounds = () => readMaps().filter((m) => m.path.startsWith('/memfd:static-call ') && m.offset === 0).length;
 
 let [opened, closed] = [0, 0];
-/** Fails one effect after the other, and opens nothing otherwise: what fails leaves nothing, so the next effect keeps its number. */
-function failEach(over) {
-  for (let k = 0; ; k++) {
-    const { path, grid } = nextCopy();
-    const before = files();
-    [from, count] = [k, 0];
-    let app;
-    const failed = fault(k, 'open', () => (app = openWith(native, path, options)));
-    from = Infinity;
-    app?.close();
-    check(k, 'calls go where they went', grid.now() === INITIAL);
-    check(k, 'no file is left open', files() === before);
-    if (over(failed)) return;
-    opened++;
-  }
+/** Fails one effect after the other until nothing fails. Where one left something for the next (the ground, memory), it begins anew. */
+for (let k = 0, before = []; ; k++, before = names) {
+  const { path, grid } = nextCopy();
+  const open = files();
+  [from, count, names] = [k, 0, []];
+  let app;
+  const failed = fault(k, 'open', () => (app = openWith(native, path, options)));
+  from = Infinity;
+  app?.close();
+  check(k, 'calls go where they went', grid.now() === INITIAL);
+  check(k, 'no file is left open', files() === open);
+  check(k, 'there is one ground or none', grounds() <= 1);
+  if (!failed) break;
+  opened++;
+  if (names.slice(0, k).join() !== before.slice(0, k).join()) k = -1;
 }
-failEach(hasGround);
-failEach((failed) => !failed);
 // Then, with all of the process's own made, each program is opened, updated and closed after the refusal.
 for (let k = 0; ; k++) {
   const { path, grid } = nextCopy();
