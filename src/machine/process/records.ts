@@ -103,20 +103,26 @@ export function recordAt(ground: Ground, site: Addr): Addr | null {
   return null;
 }
 
-/** Puts a table in front of the others: one store, so that a handler finds the list before it or after it. */
-export function publishTable(ground: Ground, slots: SlotColumns): void {
-  if (slots.site.length === 0) return;
+/** A table that nobody looks into yet; null where it would be empty. Publish it before the lock is given back. */
+export function makeTable(ground: Ground, slots: SlotColumns): Addr | null {
+  if (slots.site.length === 0) return null;
   const words = encodeColumns(slots, Number(ground.word('tables')));
   const at = ground.allocate(words.byteLength, 64);
   new BigUint64Array(ground.native.view(at, words.byteLength)).set(words);
-  ground.setWord('tables', BigInt(at));
+  return at;
+}
+/** Puts it in front of the others: one store, so that a handler finds the list before it or after it. */
+export function publishTable(ground: Ground, table: Addr): void {
+  ground.setWord('tables', BigInt(table));
 }
 
-export function allocateRecord(ground: Ground): KeyRecord {
-  const record = new KeyRecord(ground, ground.allocate(RECORD.size, RECORD.size));
+/** A record that nobody finds yet. */
+export function makeRecord(ground: Ground): KeyRecord {
+  return new KeyRecord(ground, ground.allocate(RECORD.size, RECORD.size));
+}
+export function publishRecord(ground: Ground, record: KeyRecord): void {
   record.setWord('next', ground.word('records'));
   ground.setWord('records', BigInt(record.at));
-  return record;
 }
 
 /** Every record of the process. */

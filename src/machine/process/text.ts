@@ -188,6 +188,8 @@ export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
   if (known !== null) return new AliasText(native, start, end, known);
   const size = end - start;
   invariant(start % PAGE === 0 && size % PAGE === 0, 'a text begins and ends on a page');
+  // Before the text is shared: shared text that is in no list would be shared with a child of fork, too.
+  const region = ground.allocate(REGION.size, 8);
   const fd = memoryFile(native, 'static-call-text', size);
   try {
     const alias = native.call('mmap', 0, size, PROT.read | PROT.write, MAP.shared, fd, 0);
@@ -198,7 +200,6 @@ export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
       native.call('munmap', alias, size);
       throw new Fault('no-memory', `replacing the text by its second mapping failed: ${errorName(text)}`, { at: hex(start) });
     }
-    const region = ground.allocate(REGION.size, 8);
     const words = new BigUint64Array(native.view(region, REGION.size));
     words[REGION.next / 8] = ground.word('regions');
     words[REGION.start / 8] = BigInt(start);
