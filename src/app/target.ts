@@ -77,8 +77,9 @@ export class Targets {
     const address = typeof wanted === 'bigint' ? Number(wanted) : this.#symbol(wanted);
     const map = readMaps().find((m) => address >= m.start && address < m.end);
     if (!map?.access.includes('x')) throw new Fault('unknown-target', `${hex(address)} is not in executable memory of this process`, { hint: 'give the address of a function' });
-    // A handle of ours keeps its object loaded: somebody's dlclose would leave the sites calling into nothing.
-    if (map.path.startsWith('/') && map.path !== process.execPath) this.#pin(map.path);
+    // A handle of ours keeps its object loaded: somebody's dlclose would leave the sites calling into nothing. Text that
+    // is mapped twice no longer shows its file; whoever mapped it so holds such a handle. Other memory files have none.
+    if (map.path.startsWith('/') && !map.path.startsWith('/memfd:') && map.path !== process.execPath) this.#pin(map.path);
     return { kind: 'function', address };
   }
 

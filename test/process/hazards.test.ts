@@ -77,6 +77,10 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
     expect(got.passed).toBeGreaterThan(0);
   });
 
+  it("a debugger's breakpoint on a site is refused and left alone; without it the update goes through", () => {
+    expect(told('a breakpoint of somebody else on a site')).toEqual({ codes: ['foreign-trap', 'foreign-trap'], stands: true, drifts: ['foreign'], after: TWO });
+  });
+
   it('a process may end in the middle of an update', () => {
     expect(told('the process ends in the middle of an update')).toEqual({ ended: true });
   });

@@ -1,5 +1,5 @@
 // One thing that a process may do to itself, by name, and what came of it. argv: JSON {library, what}.
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, openSync, readSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { isFault, open } from '#index';
 import { openWith } from '#app/open';
@@ -69,6 +69,22 @@ const HAZARDS = {
     }
     app.update({ act: 'act_two' });
     done({ ...passed, after: passes() });
+  },
+  // What a debugger does for a breakpoint: a byte of one site, through the file of the process's memory.
+  'a breakpoint of somebody else on a site'() {
+    const app = open(library);
+    const site = Number(app.sites('act').find((s) => s.kind !== 'trampoline').address);
+    const memory = openSync('/proc/self/mem', 'r+');
+    const first = Buffer.alloc(1);
+    readSync(memory, first, 0, 1, site);
+    writeSync(memory, Buffer.of(0xcc), 0, 1, site);
+    const refused = [faultOf(() => app.update({ act: 'act_two' })), faultOf(() => app.close())];
+    const now = Buffer.alloc(1);
+    readSync(memory, now, 0, 1, site);
+    const drifts = app.verify().map((d) => d.kind);
+    writeSync(memory, first, 0, 1, site);
+    app.update({ act: 'act_two' });
+    done({ codes: refused.map((r) => r?.code), stands: now[0] === 0xcc, drifts, after: passes() });
   },
   'a small alternate stack'() {
     const app = open(library);
