@@ -20,6 +20,7 @@ export interface ChildOptions {
 export function child(name: string, args: readonly string[] = [], options: ChildOptions = {}): Ended {
   const path = fileURLToPath(new URL(`./children/${name}`, import.meta.url));
   const done = spawnSync(process.execPath, [path, ...args], { encoding: 'utf8', timeout: options.timeoutMs ?? 60_000, env: { ...process.env, ...options.env, ...(options.mistake && making(options.mistake)) }, maxBuffer: 1 << 26 });
+  if (options.mistake && /places that read: /.test(done.stderr)) throw new Error(done.stderr);
   return { status: done.status, signal: done.signal, stdout: done.stdout, stderr: done.stderr };
 }
 
