@@ -14,12 +14,14 @@ export interface ChildOptions {
   readonly env?: Record<string, string>;
   /** What ships is changed so for this child. */
   readonly mistake?: Mistake;
+  /** What runs it, in place of this node. */
+  readonly program?: string;
 }
 
 /** Runs `children/NAME` in a process of its own: what it does may kill it, and that is a result. */
 export function child(name: string, args: readonly string[] = [], options: ChildOptions = {}): Ended {
   const path = fileURLToPath(new URL(`./children/${name}`, import.meta.url));
-  const done = spawnSync(process.execPath, [path, ...args], { encoding: 'utf8', timeout: options.timeoutMs ?? 60_000, env: { ...process.env, ...options.env, ...(options.mistake && making(options.mistake)) }, maxBuffer: 1 << 26 });
+  const done = spawnSync(options.program ?? process.execPath, [path, ...args], { encoding: 'utf8', timeout: options.timeoutMs ?? 60_000, env: { ...process.env, ...options.env, ...(options.mistake && making(options.mistake)) }, maxBuffer: 1 << 26 });
   if (options.mistake && /places that read: /.test(done.stderr)) throw new Error(done.stderr);
   return { status: done.status, signal: done.signal, stdout: done.stdout, stderr: done.stderr };
 }
