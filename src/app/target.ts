@@ -22,8 +22,8 @@ export interface Target {
 export const ORIGINAL: unique symbol = Symbol('original');
 
 /**
- * A target that the program did not declare, by symbol (in the object, what it depends on, or the main program) or by
- * address. Its type is on the caller: a wrong one breaks the program as a wrong cast in C does.
+ * A target that the program did not declare, by symbol (in the object, what it depends on, or the main program; `f@V1` is one
+ * of several versions) or by address. Its type is on the caller: a wrong one breaks the program as a wrong cast in C does.
  * @example app.update({ trace: unchecked('my_ring') })
  */
 export function unchecked(symbolOrAddress: string | bigint): Unchecked {
@@ -90,7 +90,9 @@ export class Targets {
   }
 
   #symbol(name: string): Addr {
-    const visible = this.#native.symbol(this.#loaded.handle, name) || this.#native.symbol(this.#native.load(null), name);
+    // As readelf and the linker write a version: f@V1, and f@@V2 for the default one.
+    const [bare, version] = name.split(/@@?/) as [string, string?];
+    const visible = this.#native.symbol(this.#loaded.handle, bare, version) || this.#native.symbol(this.#native.load(null), bare, version);
     if (visible !== 0) return visible;
     const local = this.#locals().get(name);
     if (local === undefined) {

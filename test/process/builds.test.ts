@@ -59,3 +59,28 @@ describe.skipIf(!gcc)('odd targets and odd places', () => {
     expect(got).toEqual({ called: 7, during: { kept: 8, traps: 1 }, empty: 8 });
   });
 });
+
+describe.skipIf(!gcc)('symbols that a version script hides, or has twice', () => {
+  it.each([['as linked', []], ['stripped', ['-s']]] as const)('%s: keys and declared targets are found by what the program recorded, others by their version', (name, strip) => {
+    const script = folder.write('versions.map', 'V1 { global: chosen; provider_*; __SCK__level; __SCT__level; local: *; };\nV2 { global: chosen; } V1;\n');
+    const provider = compileProgram(folder, 'versions.c', [`-Wl,--version-script=${script}`, ...strip]);
+    const consumer = compileProgram(folder, 'versions.c', ['-DCONSUMER', '-Wl,--no-as-needed', provider, ...strip]);
+    const got = answer<Record<string, unknown>>(child('versions.mjs', [provider, consumer]));
+    expect(got).toMatchObject({
+      targets: [['chosen_old', 'level_low', 'secret', 'withdrawn'], ['inner_one', 'inner_two'], ['chosen']],
+      before: [1, 1],
+      hidden: [2, 2, 'secret'],
+      withdrawn: [3, 3, 'withdrawn'],
+      byItsOwnName: [10, 10, 'chosen_old'],
+      newest: [20, 20, name === 'stripped' ? expect.stringMatching(/^0x/) : 'chosen_new'],
+      // What the dynamic linker bound for who asked for the old one.
+      bound: [10, 10, 'chosen'],
+      old: [10, 10, 'chosen_old'],
+      byVersion: [20, 20, name === 'stripped' ? expect.stringMatching(/^0x/) : 'chosen_new'],
+      nobody: 'unknown-target',
+      inner: 2,
+      drift: [0, 0],
+      after: [1, 1, 1],
+    });
+  });
+});
