@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { Folder, gcc, must, tool } from '../build.js';
+import { clang, Folder, gcc, must, tool } from '../build.js';
 import { BUILDS, EXPORTED, expectBuilt } from './builds.js';
 import { answer, child } from './child.js';
 import { compileProgram } from './programs.js';
@@ -14,6 +14,19 @@ describe('programs as compilers and linkers make them, retargeted while they run
   it.for(BUILDS)('$name', (build, { skip }) => {
     if (!build.compiler) skip(`without ${build.name.split(' ')[0]}`);
     expectBuilt(folder, build, 0.2);
+  });
+
+  it.for([['gcc', gcc], ['clang', clang]] as const)('%s -mcmodel=large: calls go through a register, stay on their trampolines and follow them', ([name, compiler], { skip }) => {
+    if (!compiler) skip(`without ${name}`);
+    const got = soak(compileProgram(folder, 'soak.c', ['-mcmodel=large'], compiler), WAYS[0], 0.3);
+    expectRight(got);
+    expect(got.sites).toEqual({ 'trampoline 5': 3, 'jcc 6': 1 });
+  });
+
+  it.skipIf(!clang)('a conditional tail call that clang makes goes where it is sent, and only where its condition holds', ({ skip }) => {
+    const got = languages<{ kinds: string[] }>(compileProgram(folder, 'jcc.c', ['-Os'], clang!), 'jcc');
+    if (!got.kinds.includes('jcc')) skip('this clang makes none');
+    expect(got).toEqual({ kinds: ['jcc'], before: [-4, 105], after: [-3, 105], zero: [0, 105], drift: 0, closed: [-4, 105] });
   });
 
   it.skipIf(!gcc)('six-byte sites are retargeted by single stores too', () => {

@@ -97,6 +97,14 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
   it('two copies of an object have two', () => {
     expect(told('two objects that are copies')).toEqual({ first: [TWO, ONE], second: [ONE, TWO] });
   });
+  it('a library that is unloaded by whoever loaded it stays where its sites and targets are in use', () => {
+    expect(told('a library is unloaded by whoever loaded it')).toEqual({ left: [false, true, true], passed: 12 + 10, then: [13, 0], closed: 12 });
+    const unpinned = child('hazards.mjs', [JSON.stringify({ library, what: 'a library is unloaded by whoever loaded it' })], { mistake: { file: 'app/target.js', edits: [['this.#pin(map.path);', '']] } });
+    expect(unpinned.signal).toBe('SIGSEGV');
+  });
+  it('two copies of the library share the handler, the keys and their state', () => {
+    expect(told('two copies of the library')).toEqual({ different: true, seen: ['act_two', TWO], passed: true, back: ['act_one', ONE, 0, 0], refused: 'no-such-file', grounds: 1, open: TWO, closed: ONE });
+  });
   it('workers that open and update the same object take turns', () => {
     const got = told<{ updates: number; drifts: number[]; passed: number; drift: number }>('workers that open the same object');
     expect(got).toMatchObject({ drifts: [0, 0, 0], drift: 0 });

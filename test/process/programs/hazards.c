@@ -1,5 +1,6 @@
 /* What a process may do to itself while its static calls are retargeted: one function for each. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -159,6 +160,17 @@ int theirs_code(void) { return their_code; }
 void trap_here(void) { __asm__ volatile("int3"); }
 void trap_raise(void) { raise(SIGTRAP); }
 void trap_ignore(void) { signal(SIGTRAP, SIG_IGN); }
+
+/* Gives back whoever's handle of a loaded library, as a plug-in host would. */
+void unload(const char *path)
+{
+	void *handle = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
+
+	if (!handle)
+		return;
+	dlclose(handle); /* of this look */
+	dlclose(handle); /* of whoever loaded it first */
+}
 
 /* From here on the system call is answered by an error, in all threads. */
 int forbid(int number, int error)
