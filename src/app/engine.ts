@@ -99,7 +99,7 @@ export class Engine {
     if (this.#merged.at.length < count) this.#merged = new Batch(2 * count);
     return this.#merged;
   };
-  readonly #unlike = (batch: Batch, side: 'old' | 'new'): Batch => this.#machine.unlike(batch, side);
+  readonly #unlike = (batch: Batch, side: 'old' | 'new' | 'ours'): Batch => this.#machine.unlike(batch, side);
 
   constructor(ground: Ground, watch: TrapWatch, options: EngineOptions) {
     this.#ground = ground;

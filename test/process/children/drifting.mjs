@@ -9,7 +9,7 @@ import { Ground } from '#machine/process/ground';
 import { knownAlias } from '#machine/process/text';
 import { store } from '#plan/protocols/store';
 import { int3 } from '#plan/protocols/int3';
-import { holdAtSync } from '../inject.mjs';
+import { intercept } from '../inject.mjs';
 import { bitsOf, openGrid } from './gridded.mjs';
 
 const { library, protocol, sync } = JSON.parse(process.argv[2]);
@@ -17,11 +17,13 @@ const { library, protocol, sync } = JSON.parse(process.argv[2]);
 const steps = { store: { ...store, steps: [store.steps[0], { do: 'sync', why: 'a place for the change' }, ...store.steps.slice(1)] }, int3 };
 const grid = openGrid(library);
 const plain = openNative();
-let change = null;
-const hold = holdAtSync(plain, sync, () => change?.());
-let syncs = 0;
-const counted = { ...hold.native, call: (name, ...args) => ((syncs += name === 'membarrier' ? 1 : 0), hold.native.call(name, ...args)) };
-const app = openWith(counted, library, { writer: 'alias', protocol });
+let [change, syncs, left] = [null, 0, -1];
+const native = intercept(plain, ({ name }) => {
+  if (name !== 'membarrier') return;
+  syncs++;
+  if (left >= 0 && left-- === 0) change();
+});
+const app = openWith(native, library, { writer: 'alias', protocol });
 const update = (targets) => app.update(targets, { protocol: steps[protocol] });
 const [FROM, TO] = [{ work: 'ret0', hook: null }, { work: 'work_one', hook: 'hook_five' }];
 const bytes = () => new Map(app.sites().map((s) => [Number(s.address), s.bytes]));
@@ -59,8 +61,7 @@ for (const at of sites) {
   const place = at + 4;
   let was = null;
   change = () => put(place, (was = get(place)) ^ 0x55);
-  hold.arm();
-  syncs = 0;
+  [syncs, left] = [0, sync];
   const refused = faultOf(() => update(TO));
   const hex = `0x${at.toString(16)}`;
   const foreign = was !== null && get(place) === (was ^ 0x55);
