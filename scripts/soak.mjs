@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { judgeSoak, NOTHING } from './judge-soak.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const programs = join(root, 'test/process/programs');
@@ -29,18 +30,24 @@ const { seconds, threads, seed, json } = options();
 const folder = mkdtempSync(join(tmpdir(), 'static-call-soak-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
-function compile(name) {
-  const output = join(folder, name.replace('.c', '.so'));
-  const done = spawnSync(process.env.CC ?? 'gcc', ['-O2', '-shared', '-fPIC', '-pthread', `-I${join(root, 'include')}`, join(programs, name), '-o', output], { encoding: 'utf8' });
+function compile(name, flags = []) {
+  const output = join(folder, `${name.replace('.c', '')}${flags.length}.so`);
+  const done = spawnSync(process.env.CC ?? 'gcc', ['-O2', '-shared', '-fPIC', '-pthread', `-I${join(root, 'include')}`, ...flags, join(programs, name), '-o', output], { encoding: 'utf8' });
   if (done.status !== 0) {
     console.error(`soak: ${name} was not compiled: ${done.error?.message ?? done.stderr}`);
     process.exit(4);
   }
   return output;
 }
-const [program, guest] = [compile('soak.c'), compile('far.c')];
-const libraries = [0, 1, 2, 3].map((i) => join(folder, `soak-${i}.so`));
-for (const copy of libraries) copyFileSync(program, copy);
+// Each protocol has a program with calls of five bytes and one with calls of six.
+const six = ['-fno-plt', ...['work', 'hook', 'filter'].map((key) => `-DSTATIC_CALL_EXPORTED_${key}=1`)];
+const [five, guest] = [compile('soak.c'), compile('far.c')];
+const sixes = compile('soak.c', six);
+const libraries = [five, sixes, sixes, five].map((program, i) => {
+  const copy = join(folder, `soak-${i}.so`);
+  copyFileSync(program, copy);
+  return copy;
+});
 
 const child = spawnSync(process.execPath, [join(root, 'test/process/children/storms.mjs'), JSON.stringify({ libraries, guest, seconds, threads, seed, quiet: json || !process.stderr.isTTY })], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 2 ** 26 });
 if (child.status !== 0) {
@@ -48,8 +55,8 @@ if (child.status !== 0) {
   process.exit(1);
 }
 const got = JSON.parse(child.stdout);
-const bad = { 'wrong results': got.wrong, 'lost calls': got.lost, 'storms that failed': got.failed, 'sites off their key': got.drift, 'bytes not put back': got.differs, 'foreign traps': got.foreign };
-if (json) console.log(JSON.stringify({ schema: 'static-call/soak@1', ...got }));
+const faults = judgeSoak(got);
+if (json) console.log(JSON.stringify({ schema: 'static-call/soak@1', ...got, faults }));
 else {
   const grown = (unit, digits = 1) => `${got.settled[unit].toFixed(digits)} -> ${got.last[unit].toFixed(digits)}`;
   const rows = {
@@ -63,11 +70,12 @@ else {
     signals: got.gusts.signals + got.gusts.stacks,
     forks: got.gusts.forks,
     'libraries loaded': got.gusts.libraries,
-    ...bad,
+    ...Object.fromEntries(Object.entries(NOTHING).map(([name, field]) => [name, got[field]])),
     'heap, MB': grown('heapMB'),
     'resident, MB': grown('residentMB'),
     mappings: `${grown('mappings', 0)}, of them ours ${grown('ours', 0)}`,
   };
   for (const [name, value] of Object.entries(rows)) console.log(`${name.padEnd(22)}${value}`);
 }
-process.exitCode = Object.values(bad).some((n) => n !== 0) || got.last.ours !== got.settled.ours ? 1 : 0;
+for (const fault of faults) console.error(`soak: ${fault}`);
+process.exitCode = faults.length > 0 ? 1 : 0;

@@ -8,7 +8,7 @@ import { invariant } from '../base/invariant.js';
 import type { Ground } from '../machine/process/ground.js';
 import { Near } from '../machine/process/near.js';
 import { ProcessMachine } from '../machine/process/process.js';
-import type { Group, KeyRecord } from '../machine/process/records.js';
+import { mirror, type Group, type KeyRecord } from '../machine/process/records.js';
 import type { TrapWatch } from '../machine/process/signals.js';
 import { aliasText, closeProcmem, knownAlias, ProcmemText, type Text, type WriterName } from '../machine/process/text.js';
 import { transact, Unfinished } from '../machine/transact.js';
@@ -99,7 +99,7 @@ export class Engine {
     if (this.#merged.at.length < count) this.#merged = new Batch(2 * count);
     return this.#merged;
   };
-  readonly #unlike = (batch: Batch, side: 'old' | 'new'): Batch => this.#machine.unlike(batch, side);
+  readonly #unlike = (batch: Batch, side: 'old' | 'new' | 'ours'): Batch => this.#machine.unlike(batch, side);
 
   constructor(ground: Ground, watch: TrapWatch, options: EngineOptions) {
     this.#ground = ground;
@@ -213,7 +213,7 @@ export class Engine {
     try {
       transact(protocol, batch, previous, this.#machine, this.#unlike);
     } catch (error) {
-      for (const group of groups) this.#mirror(group);
+      for (const group of groups) mirror(group, this.place(group).text.bytes, protocol.handler !== null);
       if (!(error instanceof Unfinished)) throw error;
       const step = protocol.steps[error.step]!;
       throw new Fault(error.end === 'parked' ? 'update-parked' : error.end === 'mixed' ? 'update-mixed' : 'update-failed', `${error.message} (${step.do}: ${step.why})`, {
@@ -238,13 +238,6 @@ export class Engine {
     throw new Fault('store-refused', "through /proc/self/mem the store is the kernel's memcpy, which promises no single store", {
       hint: "open with writer 'alias', or accept it by assume: 'procmem-stores-are-atomic'",
     });
-  }
-
-  /** What an unfinished update left, read back. */
-  #mirror(group: Group): void {
-    const { bytes, start } = this.place(group).text;
-    const { at, length, old, count } = group.columns.batch;
-    for (let i = 0; i < count; i++) for (let b = 0; b < length[i]!; b++) old[8 * i + b] = bytes[at[i]! - start + b]!;
   }
 
   /** Gives back what only writing needs. */

@@ -16,10 +16,10 @@ import { startServer, updatesFromC } from './serve.js';
 import type { App, Keys, OpenOptions } from './types.js';
 
 /**
- * Opens a shared object built with `static_call.h`: loads it if it is not loaded, and takes charge of its static
- * calls. It stays loaded for the life of the process, opened or closed.
+ * Opens a shared object built with `static_call.h`, or the program that this process runs: loads it if it is not loaded, and
+ * takes charge of its static calls. It stays loaded for the life of the process, opened or closed.
  *
- * @param path of the object, as for dlopen but always a path of a file
+ * @param path of the object, as for dlopen but always a path of a file; another program cannot be loaded
  * @throws Fault `no-such-file`, `not-elf` and others of the ELF floor, `no-sites`, `no-trampoline`, `bad-site`,
  *   `foreign-trap`, `no-membarrier`, `no-text-write`, `trap-blocked`, `not-loaded`, `not-supported`
  * @example

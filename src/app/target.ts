@@ -24,9 +24,9 @@ export interface Target {
 export const ORIGINAL: unique symbol = Symbol('original');
 
 /**
- * A target that the program did not declare, by symbol (in the object, what it depends on, or the main program) or by
- * address. Its type is on the caller: a wrong one breaks the program as a wrong cast in C does. Whether there is such a
- * function is asked by `update`, which throws Fault `unknown-target` where there is none.
+ * A target that the program did not declare, by symbol (in the object, what it depends on, or the main program; `f@V1` is one
+ * of several versions) or by address. Its type is on the caller: a wrong one breaks the program as a wrong cast in C does.
+ * Whether there is such a function is asked by `update`, which throws Fault `unknown-target` where there is none.
  * @example app.update({ trace: unchecked('my_ring') })
  */
 export function unchecked(symbolOrAddress: string | bigint): Unchecked {
@@ -94,8 +94,9 @@ export class Targets {
     const address = typeof wanted === 'bigint' ? Number(wanted) : this.#symbol(wanted);
     const map = readMaps().find((m) => address >= m.start && address < m.end);
     if (!map?.access.includes('x')) throw new Fault('unknown-target', `${hex(address)} is not in executable memory of this process`, { hint: 'give the address of a function' });
-    // A handle of ours keeps its object loaded: somebody's dlclose would leave the sites calling into nothing.
-    if (map.path.startsWith('/') && map.path !== process.execPath) this.#pin(map.path);
+    // A handle of ours keeps its object loaded: somebody's dlclose would leave the sites calling into nothing. Text that
+    // is mapped twice no longer shows its file; whoever mapped it so holds such a handle. Other memory files have none.
+    if (map.path.startsWith('/') && !map.path.startsWith('/memfd:') && map.path !== process.execPath) this.#pin(map.path);
     return { kind: 'function', address };
   }
 
@@ -106,7 +107,9 @@ export class Targets {
   }
 
   #symbol(name: string): Addr {
-    const visible = this.#native.symbol(this.#loaded.handle, name) || this.#native.symbol(this.#native.load(null), name);
+    // As readelf and the linker write a version: f@V1, and f@@V2 for the default one.
+    const [bare, version] = name.split(/@@?/) as [string, string?];
+    const visible = this.#native.symbol(this.#loaded.handle, bare, version) || this.#native.symbol(this.#native.load(null), bare, version);
     if (visible !== 0) return visible;
     const local = this.#locals().get(name);
     if (local === undefined) {

@@ -14,6 +14,8 @@ export const EM_X86_64 = 62;
 
 export const PT_LOAD = 1;
 export const PT_DYNAMIC = 2;
+export const DT_FLAGS_1 = 0x6ffffffb;
+export const DF_1_PIE = 0x08000000;
 export const PT_NOTE = 4;
 export const PT_GNU_STACK = 0x6474e551;
 export const PF_X = 1;

@@ -151,6 +151,20 @@ export class ElfObject {
     this.segments = parts.segments;
   }
 
+  /** A position-independent program has the type of a shared object; only its dynamic section tells. */
+  get isProgram(): boolean {
+    if (this.type !== 'shared') return this.type === 'executable';
+    for (const segment of this.segments) {
+      if (segment.type !== N.PT_DYNAMIC) continue;
+      const bytes = this.bytes.subarray(segment.offset, segment.offset + segment.fileSize);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      for (let at = 0; at + 16 <= bytes.length; at += 16) {
+        if (signed64(view, at) === N.DT_FLAGS_1 && (view.getUint32(at + 8, true) & N.DF_1_PIE) !== 0) return true;
+      }
+    }
+    return false;
+  }
+
   section(name: string): Section | undefined {
     return this.sections.find((s) => s.name === name);
   }

@@ -2,8 +2,8 @@
 // directory have none: their string tables are searched for the prefixes first, and nothing else is decoded.
 
 import { hex } from '../base/addr.js';
-import { PT_DYNAMIC, SHF_EXECINSTR, SHT_STRTAB, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE } from '../elf/names.js';
-import { signed64, type ElfObject, type SymbolTable } from '../elf/object.js';
+import { SHF_EXECINSTR, SHT_STRTAB, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE } from '../elf/names.js';
+import type { ElfObject, SymbolTable } from '../elf/object.js';
 import { declaredKeys, KEYS_SECTION, type KeyRecord } from '../keys/records.js';
 import { findSites, sitesSections } from '../sites/find.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../sites/site.js';
@@ -76,22 +76,9 @@ function mentionsKeys(object: ElfObject): boolean {
   return false;
 }
 
-const DT_FLAGS_1 = 0x6ffffffb;
-const DF_1_PIE = 0x08000000;
-
 function kindOf(object: ElfObject): FileKind {
   if (object.type === 'relocatable') return object.section('.gnu.linkonce.this_module') || object.section('.modinfo') ? 'module' : 'relocatable';
-  if (object.type === 'executable') return 'executable';
-  // A position-independent program has the type of a shared object; only its dynamic section tells.
-  for (const segment of object.segments) {
-    if (segment.type !== PT_DYNAMIC) continue;
-    const bytes = object.bytes.subarray(segment.offset, segment.offset + segment.fileSize);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    for (let at = 0; at + 16 <= bytes.length; at += 16) {
-      if (signed64(view, at) === DT_FLAGS_1 && (view.getUint32(at + 8, true) & DF_1_PIE) !== 0) return 'executable';
-    }
-  }
-  return 'shared';
+  return object.isProgram ? 'executable' : 'shared';
 }
 
 /** Which function a site is in: the symbols of the sections in question, sorted once, names made on demand. */

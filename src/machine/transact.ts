@@ -39,10 +39,9 @@ function pointOfNoReturn(steps: readonly Step[]): number {
 
 /**
  * @param previous what the words were before
- * @param unlike edits of the batch whose bytes in the text are not all `old`, or not all `new`: reads the text
  * @throws Unfinished, and what the machine throws where it begins nothing
  */
-export function transact(protocol: Protocol, batch: Batch, previous: readonly KeyChange[], machine: Machine, unlike: (batch: Batch, side: 'old' | 'new') => Batch): void {
+export function transact(protocol: Protocol, batch: Batch, previous: readonly KeyChange[], machine: Machine, unlike: Unlike): void {
   const { steps } = protocol;
   try {
     machine.begin(protocol, batch);
@@ -55,19 +54,39 @@ export function transact(protocol: Protocol, batch: Batch, previous: readonly Ke
     const end = failed > commit || (failed === commit && protocol.handler !== null) ? 'new' : 'old';
     try {
       if (end === 'new') machine.run(steps.slice(failed), batch);
-      else goBack(protocol, failed, batch, previous, machine, unlike(batch, 'old'));
+      else goBack(protocol, failed, batch, previous, machine, unlike);
     } catch {
       // It failed twice: what stands in the text decides.
     }
-    const settled = unlike(batch, end).count === 0 ? end : protocol.handler === null ? 'mixed' : 'parked';
-    throw new Unfinished(settled, failed, cause);
+    throw new Unfinished(settled(protocol, batch, end, unlike), failed, cause);
   }
 }
 
-/** @param changed edits whose old bytes are not in the text any more */
-function goBack(protocol: Protocol, failed: number, batch: Batch, previous: readonly KeyChange[], machine: Machine, changed: Batch): void {
+/** Edits of a batch whose bytes in the text are not all of that side; `ours`: some byte is of neither. Reads the text. */
+type Unlike = (batch: Batch, side: 'old' | 'new' | 'ours') => Batch;
+
+/** What stands in the text decides. */
+function settled(protocol: Protocol, batch: Batch, end: 'old' | 'new', unlike: Unlike): End {
+  const others = protocol.handler === null ? ours(unlike(batch, end), unlike) : unlike(batch, end);
+  return others.count === 0 ? end : protocol.handler === null ? 'mixed' : 'parked';
+}
+
+/** Without those of which somebody made something else meanwhile. They are left to him: nothing of ours stands there. */
+function ours(batch: Batch, unlike: Unlike): Batch {
+  const others = unlike(batch, 'ours');
+  const found = new Batch(batch.count);
+  // Both ascend.
+  for (let i = 0, o = 0; i < batch.count; i++) {
+    if (o < others.count && others.at[o] === batch.at[i]) o++;
+    else found.append(batch, i);
+  }
+  return found;
+}
+
+function goBack(protocol: Protocol, failed: number, batch: Batch, previous: readonly KeyChange[], machine: Machine, unlike: Unlike): void {
   const { steps } = protocol;
   machine.run([{ do: 'publish', why: 'the way back' }], Object.assign(Object.create(batch) as Batch, { keys: previous }));
+  const changed = protocol.handler === null ? ours(unlike(batch, 'old'), unlike) : unlike(batch, 'old');
   if (changed.count === 0) return;
   const sync: Step = { do: 'sync', why: 'nobody may pair bytes of before with bytes of the way back' };
   if (protocol.handler === null) {

@@ -19,31 +19,50 @@ const INTERFACE = [
 
 interface Row {
   readonly line: string;
-  readonly test: string;
+  /** Cells that must name a test each: the last one, and where a mistake is told the one before, too. */
+  readonly tests: readonly string[];
 }
+
+const MISTAKES = '| mistake | test | with the mistake |';
 
 function rowsOf(text: string): Row[] {
-  return text
-    .split('\n')
-    .filter((line) => line.startsWith('| ') && !/^\| (---|Linux \||site \||mistake \|)/.test(line))
-    .map((line) => ({ line, test: line.split('|').at(-2)!.trim() }));
+  let mistakes = false;
+  return text.split('\n').flatMap((line) => {
+    if (!line.startsWith('| ')) mistakes = false;
+    else if (line === MISTAKES) mistakes = true;
+    else if (!/^\| (---|Linux \||site \|)/.test(line)) return [{ line, tests: line.split('|').slice(mistakes ? -3 : -2, -1).map((cell) => cell.trim()) }];
+    return [];
+  });
 }
 
-/** What is wrong with the rows: no test, no such file, no such test in it. */
+/** What is wrong with the rows: no test, no such file, no such test in it; a mistake that no test makes. */
 function wrong(text: string): string[] {
-  return rowsOf(text).flatMap(({ line, test }) => {
-    const named = /^`(test\/[\w/.-]+)`: (.+)$/.exec(test);
-    if (!named) return [`no test: ${line}`];
-    const [, path, title] = named as unknown as [string, string, string];
-    if (!existsSync(path)) return [`no file ${path}`];
-    return readFileSync(path, 'utf8').replaceAll("\\'", "'").includes(title) ? [] : [`no test "${title}" in ${path}`];
-  });
+  return rowsOf(text).flatMap(({ line, tests }) => [
+    ...(tests.length === 2 && tests[0] === tests[1] ? [`not made: ${line}`] : []),
+    ...tests.flatMap((test) => {
+      const named = /^`(test\/[\w/.-]+)`: (.+)$/.exec(test);
+      if (!named) return [`no test: ${line}`];
+      const [, path, title] = named as unknown as [string, string, string];
+      if (!existsSync(path)) return [`no file ${path}`];
+      return readFileSync(path, 'utf8').replaceAll("\\'", "'").includes(title) ? [] : [`no test "${title}" in ${path}`];
+    }),
+  ]);
 }
 
 describe('the page on the kernel\'s interface', () => {
   it('names a test in every row', () => {
     expect(rowsOf(page).length).toBeGreaterThan(45);
     expect(wrong(page)).toEqual([]);
+  });
+  it('names for every mistake the test that makes it', () => {
+    const rows = rowsOf(page).filter(({ tests }) => tests.length === 2);
+    expect(rows.length).toBeGreaterThan(20);
+    const good = '`test/cside/interface.test.ts`: would be seen to lie';
+    const table = (cells: string): string => `${MISTAKES}\n| --- | --- | --- |\n| a | ${cells} |`;
+    expect(wrong(table(`${good} | \`test/cside/interface.test.ts\`: leaves nothing out`))).toEqual([]);
+    expect(wrong(table(good))).toEqual([`no test: | a | ${good} |`]);
+    expect(wrong(table(`${good} |  `))).toEqual([`no test: | a | ${good} |   |`]);
+    expect(wrong(table(`${good} | ${good}`))).toEqual([`not made: | a | ${good} | ${good} |`]);
   });
   it('leaves nothing out', () => {
     expect(INTERFACE.filter((name) => !new RegExp(`\`${name.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}(\`|\\(|,)`).test(page))).toEqual([]);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readElf } from '#elf/read';
 import { branchesTo, findKernelCalls, keyTarget } from '#inspect/kernel';
+import { mistaken } from '../mistake/mistake.js';
 import { buildKernel } from './kernel-image.mjs';
 
 describe.each(['none', 'SCT', 'ud1'] as const)('trampolines with signature %s', (signature) => {
@@ -55,5 +56,22 @@ describe('what is no table', () => {
     const bytes = built.bytes.slice();
     bytes[at + 4]! ^= 16; // the first entry's key becomes its neighbour, which another trampoline has
     expect(findKernelCalls(readElf(bytes)).sites.length).toBeLessThan(8);
+  });
+
+  describe('a return with bytes like a signature behind it', () => {
+    const built = buildKernel({ signature: 'SCT', sites: 40, kallsyms: null });
+    const bytes = Buffer.from(built.bytes);
+    // In the filling behind the last function, where nothing leads.
+    const room = bytes.lastIndexOf(Buffer.alloc(8, 0xcc));
+    bytes.set([0xc3, 0xcc, 0x90, 0x90, 0x90, 0x53, 0x43, 0x54], room - (room % 4));
+    const names = (find: typeof findKernelCalls): number[] => find(readElf(bytes)).trampolines.map((t) => t.at);
+
+    test('is no trampoline: it lies apart from them', () => {
+      expect(names(findKernelCalls)).toEqual(built.trampolines.map((t) => t.at));
+    });
+    test('would be taken for one by its signature alone', async () => {
+      const { findKernelCalls: find } = await mistaken<{ findKernelCalls: typeof findKernelCalls }>({ file: 'inspect/kernel.js', edits: [['return runAround(found, used);', 'return found;']] });
+      expect(names(find).length).toBeGreaterThan(built.trampolines.length);
+    });
   });
 });

@@ -37,7 +37,7 @@ function begin(gaps: readonly number[], protocol: Protocol): Begun {
   return { box, batch };
 }
 
-function attempt({ box, batch }: Begun, protocol: Protocol, unlike = (whole: Batch, side: 'old' | 'new'): Batch => box.machine.unlike(whole, side)): { end: End | 'done'; step: number } {
+function attempt({ box, batch }: Begun, protocol: Protocol, unlike = (whole: Batch, side: 'old' | 'new' | 'ours'): Batch => box.machine.unlike(whole, side)): { end: End | 'done'; step: number } {
   try {
     transact(protocol, batch, [OLD], box.machine, unlike);
     return { end: 'done', step: protocol.steps.length };

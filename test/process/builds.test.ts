@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { Folder, gcc, must, tool } from '../build.js';
+import { clang, Folder, gcc, must, tool } from '../build.js';
 import { BUILDS, EXPORTED, expectBuilt } from './builds.js';
 import { answer, child } from './child.js';
 import { compileProgram } from './programs.js';
@@ -14,6 +14,19 @@ describe('programs as compilers and linkers make them, retargeted while they run
   it.for(BUILDS)('$name', (build, { skip }) => {
     if (!build.compiler) skip(`without ${build.name.split(' ')[0]}`);
     expectBuilt(folder, build, 0.2);
+  });
+
+  it.for([['gcc', gcc], ['clang', clang]] as const)('%s -mcmodel=large: calls go through a register, stay on their trampolines and follow them', ([name, compiler], { skip }) => {
+    if (!compiler) skip(`without ${name}`);
+    const got = soak(compileProgram(folder, 'soak.c', ['-mcmodel=large'], compiler), WAYS[0], 0.3);
+    expectRight(got);
+    expect(got.sites).toEqual({ 'trampoline 5': 3, 'jcc 6': 1 });
+  });
+
+  it.skipIf(!clang)('a conditional tail call that clang makes goes where it is sent, and only where its condition holds', ({ skip }) => {
+    const got = languages<{ kinds: string[] }>(compileProgram(folder, 'jcc.c', ['-Os'], clang!), 'jcc');
+    if (!got.kinds.includes('jcc')) skip('this clang makes none');
+    expect(got).toEqual({ kinds: ['jcc'], before: [-4, 105], after: [-3, 105], zero: [0, 105], drift: 0, closed: [-4, 105] });
   });
 
   it.skipIf(!gcc)('six-byte sites are retargeted by single stores too', () => {
@@ -57,5 +70,30 @@ describe.skipIf(!gcc)('odd targets and odd places', () => {
   it('an empty site leaves the red zone of its function alone, through the trap as well; a call there would not', () => {
     const got = languages<{ called: number; during: { kept: number; traps: number }; empty: number }>(compileProgram(folder, 'odd.c'), 'redzone');
     expect(got).toEqual({ called: 7, during: { kept: 8, traps: 1 }, empty: 8 });
+  });
+});
+
+describe.skipIf(!gcc)('symbols that a version script hides, or has twice', () => {
+  it.each([['as linked', []], ['stripped', ['-s']]] as const)('%s: keys and declared targets are found by what the program recorded, others by their version', (name, strip) => {
+    const script = folder.write('versions.map', 'V1 { global: chosen; provider_*; __SCK__level; __SCT__level; local: *; };\nV2 { global: chosen; } V1;\n');
+    const provider = compileProgram(folder, 'versions.c', [`-Wl,--version-script=${script}`, ...strip]);
+    const consumer = compileProgram(folder, 'versions.c', ['-DCONSUMER', '-Wl,--no-as-needed', provider, ...strip]);
+    const got = answer<Record<string, unknown>>(child('versions.mjs', [provider, consumer]));
+    expect(got).toMatchObject({
+      targets: [['chosen_old', 'level_low', 'secret', 'withdrawn'], ['inner_one', 'inner_two'], ['chosen']],
+      before: [1, 1],
+      hidden: [2, 2, 'secret'],
+      withdrawn: [3, 3, 'withdrawn'],
+      byItsOwnName: [10, 10, 'chosen_old'],
+      newest: [20, 20, name === 'stripped' ? expect.stringMatching(/^0x/) : 'chosen_new'],
+      // What the dynamic linker bound for who asked for the old one.
+      bound: [10, 10, 'chosen'],
+      old: [10, 10, 'chosen_old'],
+      byVersion: [20, 20, name === 'stripped' ? expect.stringMatching(/^0x/) : 'chosen_new'],
+      nobody: 'unknown-target',
+      inner: 2,
+      drift: [0, 0],
+      after: [1, 1, 1],
+    });
   });
 });

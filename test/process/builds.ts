@@ -1,7 +1,7 @@
 // Programs as compilers and linkers make them: the soaked one in many builds.
 
 import { expect } from 'vitest';
-import { clang, gcc, type Folder } from '../build.js';
+import { clang, gcc, tool, type Folder } from '../build.js';
 import { compileProgram } from './programs.js';
 import { expectRight, soak } from './soaked.js';
 import { WAYS } from './ways.js';
@@ -27,6 +27,9 @@ export const MORE_BUILDS: readonly Build[] = [
   { name: 'gcc -fcf-protection=full', compiler: gcc, flags: ['-fcf-protection=full'] },
   { name: 'gcc, sites kept inside cache lines', compiler: gcc, flags: ['-Wa,-malign-branch-boundary=64', '-Wa,-malign-branch=call+jmp'] },
   { name: 'gcc, exported keys, through the PLT', compiler: gcc, flags: EXPORTED },
+  { name: 'gcc -mcmodel=medium', compiler: gcc, flags: ['-mcmodel=medium'] },
+  { name: 'clang -flto', compiler: clang && tool('ld.lld') && clang, flags: ['-flto', '-fuse-ld=lld'] },
+  { name: 'clang -fcf-protection=full', compiler: clang, flags: ['-fcf-protection=full'] },
   { name: 'clang -Os, exported keys, -fno-plt', compiler: clang, flags: [...EXPORTED, '-Os', '-fno-plt'] },
 ];
 

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { making, type Mistake } from '../mistake/mistake.js';
 
 export interface Ended {
   readonly status: number | null;
@@ -8,10 +9,20 @@ export interface Ended {
   readonly stderr: string;
 }
 
+export interface ChildOptions {
+  readonly timeoutMs?: number;
+  readonly env?: Record<string, string>;
+  /** What ships is changed so for this child. */
+  readonly mistake?: Mistake;
+  /** What runs it, in place of this node. */
+  readonly program?: string;
+}
+
 /** Runs `children/NAME` in a process of its own: what it does may kill it, and that is a result. */
-export function child(name: string, args: readonly string[] = [], options: { timeoutMs?: number; env?: Record<string, string> } = {}): Ended {
+export function child(name: string, args: readonly string[] = [], options: ChildOptions = {}): Ended {
   const path = fileURLToPath(new URL(`./children/${name}`, import.meta.url));
-  const done = spawnSync(process.execPath, [path, ...args], { encoding: 'utf8', timeout: options.timeoutMs ?? 60_000, env: { ...process.env, ...options.env }, maxBuffer: 1 << 26 });
+  const done = spawnSync(options.program ?? process.execPath, [path, ...args], { encoding: 'utf8', timeout: options.timeoutMs ?? 60_000, env: { ...process.env, ...options.env, ...(options.mistake && making(options.mistake)) }, maxBuffer: 1 << 26 });
+  if (options.mistake && /places that read: /.test(done.stderr)) throw new Error(done.stderr);
   return { status: done.status, signal: done.signal, stdout: done.stdout, stderr: done.stderr };
 }
 

@@ -23,6 +23,12 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
     expect(got.refused.message).toMatch(/thread \d+/);
   });
 
+  it('a thread that is about to unblock SIGTRAP and waits for a CPU is waited for; by the clock alone it would be refused', () => {
+    const got = told<{ patient: number; refused?: number; after: number }>('a thread that would unblock SIGTRAP waits for a CPU');
+    expect(got).toMatchObject({ patient: 3, after: TWO });
+    expect(got.refused).toBeGreaterThan(0);
+  });
+
   it('a thread whose alternate stack has room for little more than a frame passes traps', () => {
     const got = told<{ traps: number; passed: number }>('a small alternate stack');
     expect(got.traps).toBeGreaterThan(0);
@@ -71,6 +77,10 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
     expect(got.passed).toBeGreaterThan(0);
   });
 
+  it("a debugger's breakpoint on a site is refused and left alone; without it the update goes through", () => {
+    expect(told('a breakpoint of somebody else on a site')).toEqual({ codes: ['foreign-trap', 'foreign-trap'], stands: true, drifts: ['foreign'], after: TWO });
+  });
+
   it('a process may end in the middle of an update', () => {
     expect(told('the process ends in the middle of an update')).toEqual({ ended: true });
   });
@@ -86,6 +96,14 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
   });
   it('two copies of an object have two', () => {
     expect(told('two objects that are copies')).toEqual({ first: [TWO, ONE], second: [ONE, TWO] });
+  });
+  it('a library that is unloaded by whoever loaded it stays where its sites and targets are in use', () => {
+    expect(told('a library is unloaded by whoever loaded it')).toEqual({ left: [false, true, true], passed: 12 + 10, then: [13, 0], closed: 12 });
+    const unpinned = child('hazards.mjs', [JSON.stringify({ library, what: 'a library is unloaded by whoever loaded it' })], { mistake: { file: 'app/target.js', edits: [['this.#pin(map.path);', '']] } });
+    expect(unpinned.signal).toBe('SIGSEGV');
+  });
+  it('two copies of the library share the handler, the keys and their state', () => {
+    expect(told('two copies of the library')).toEqual({ different: true, seen: ['act_two', TWO], passed: true, back: ['act_one', ONE, 0, 0], refused: 'no-such-file', grounds: 1, open: TWO, closed: ONE });
   });
   it('workers that open and update the same object take turns', () => {
     const got = told<{ updates: number; drifts: number[]; passed: number; drift: number }>('workers that open the same object');

@@ -1,6 +1,7 @@
 // One soak in a child, and what must hold after it.
 
 import { expect } from 'vitest';
+import type { Mistake } from '../mistake/mistake.js';
 import { answer, child } from './child.js';
 
 export interface Soaked {
@@ -20,9 +21,9 @@ export interface Soaked {
   sites: Record<string, number>;
 }
 
-export function soak(library: string, options: object, seconds: number, more: object = {}): Soaked {
+export function soak(library: string, options: object, seconds: number, more: object = {}, mistake?: Mistake): Soaked {
   const request = { library, threads: 2, seconds, seed: 20261123, options, guests: false, ...more };
-  return answer<Soaked>(child('soak.mjs', [JSON.stringify(request)], { timeoutMs: 60_000 + 4000 * seconds }));
+  return answer<Soaked>(child('soak.mjs', [JSON.stringify(request)], { timeoutMs: 60_000 + 4000 * seconds, ...(mistake && { mistake }) }));
 }
 
 /** However short it was: no wrong result, none lost, nothing off its key, every byte put back. */

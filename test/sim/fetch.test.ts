@@ -339,6 +339,6 @@ describe('a second NMI', () => {
 
 it('every rule has been taken away by some test above', () => {
   const taken = ['serialising', 'draining', 'storesInOrder', 'discard', 'stiShadow', 'shadowEnds', 'shadowOfStiAlone', 'nmiHeldBack', 'ipiMasked', 'serialiseFirst', 'barrierPassesHandlers', 'int3Exempt', 'strictByByte'];
-  // SA_NODEFER is the handler's affair: test/sim/mutants.test.ts takes it away.
+  // SA_NODEFER is the handler's affair: test/check/mutants.test.ts takes it away.
   expect([...taken, 'nodefer'].sort()).toEqual(Object.keys(RULES).sort());
 });

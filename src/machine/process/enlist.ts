@@ -12,7 +12,7 @@ import { RECORD, RETURNS, type SlotColumns } from '../../trap/registry.js';
 import type { Ground } from './ground.js';
 import type { Loaded } from './loaded.js';
 import { readMaps } from './maps.js';
-import { allocateGroup, allocateRecord, KeyRecord, publishTable, recordAt } from './records.js';
+import { allocateGroup, KeyRecord, makeRecord, makeTable, publishRecord, publishTable, recordAt } from './records.js';
 
 export interface EnlistedKey {
   readonly def: KeyDef;
@@ -63,20 +63,21 @@ export function enlist(ground: Ground, loaded: Loaded, keys: readonly KeyDef[]):
     return { def, key: key === 0 ? null : key, trampoline, known, groups };
   });
 
+  // All memory first: what is known of a key must not be half of what its object has.
   const order = orderOf(found.flatMap(({ groups }) => groups.map(({ columns }) => columns)));
-  const listed: { record: KeyRecord; columns: SiteColumns }[] = [];
-  const enlisted = found.map(({ def, key, trampoline, known, groups }): EnlistedKey => {
-    const record = known === null ? allocateRecord(ground) : new KeyRecord(ground, known);
+  const records = found.map(({ known }) => (known === null ? makeRecord(ground) : new KeyRecord(ground, known)));
+  const table = makeTable(ground, slotsOf(found.flatMap(({ groups }, i) => groups.map(({ columns }) => ({ record: records[i]!, columns }))), order));
+
+  const enlisted = found.map(({ def, key, trampoline, known, groups }, i): EnlistedKey => {
+    const record = records[i]!;
+    if (known === null) publishRecord(ground, record);
     // Whoever made the record may have seen no more of the key than its trampoline.
     if (key !== null && record.word('key') === 0n) record.setWord('key', BigInt(key));
     if (def.returns !== null) record.setWord('returns', BigInt(RETURNS.indexOf(def.returns)));
-    for (const { text, memory, columns } of groups) {
-      record.addGroup(columns, memory, text.start, text.end);
-      listed.push({ record, columns });
-    }
+    for (const { text, memory, columns } of groups) record.addGroup(columns, memory, text.start, text.end);
     return { def, record, key, trampoline, fresh: record.word('call') === 0n };
   });
-  publishTable(ground, slotsOf(listed, order));
+  if (table !== null) publishTable(ground, table);
   return enlisted;
 }
 

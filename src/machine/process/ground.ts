@@ -209,15 +209,21 @@ function makeGround(native: Native, made: readonly Piece[]): Addr {
   const at = native.call('mmap', 0, 2 * PAGE, PROT.read | PROT.write, MAP.private, fd, 0);
   native.call('close', fd);
   if (at < 0) throw new Fault('no-memory', `mapping the trap handler failed: ${errorName(at)}`);
-  const data = new BigUint64Array(native.view(at + PAGE, DATA.size));
-  data[DATA.magic / 8] = MAGIC;
-  data[DATA.version / 8] = VERSION;
-  const text = new Uint8Array(native.view(at, PAGE)).fill(0xcc);
-  for (const { offset, code } of made) text.set(place(code, code.words.length === 0 ? {} : { data: at + PAGE }), offset);
-  const protectedText = native.call('mprotect', at, PAGE, PROT.read | PROT.exec);
-  if (protectedText < 0) throw new Fault('no-memory', `the trap handler could not be made executable: ${errorName(protectedText)}`);
-  const fork = made.find((p) => p.name === 'fork')!;
-  const entry = (name: string): Addr => at + fork.offset + fork.code.labels.get(name)!;
-  native.atFork(entry('prepare'), entry('parent'), entry('child'));
+  try {
+    const data = new BigUint64Array(native.view(at + PAGE, DATA.size));
+    data[DATA.magic / 8] = MAGIC;
+    data[DATA.version / 8] = VERSION;
+    const text = new Uint8Array(native.view(at, PAGE)).fill(0xcc);
+    for (const { offset, code } of made) text.set(place(code, code.words.length === 0 ? {} : { data: at + PAGE }), offset);
+    const protectedText = native.call('mprotect', at, PAGE, PROT.read | PROT.exec);
+    if (protectedText < 0) throw new Fault('no-memory', `the trap handler could not be made executable: ${errorName(protectedText)}`);
+    const fork = made.find((p) => p.name === 'fork')!;
+    const entry = (name: string): Addr => at + fork.offset + fork.code.labels.get(name)!;
+    native.atFork(entry('prepare'), entry('parent'), entry('child'));
+  } catch (error) {
+    // Whoever looks for the ground would take it for whole, and its forks would never be handled. Nobody has seen it yet.
+    native.call('munmap', at, 2 * PAGE);
+    throw error;
+  }
   return at;
 }

@@ -31,8 +31,13 @@ export function readObject(path: string): { path: string; object: ElfObject } {
 /** @throws Fault `not-loaded` where the dynamic linker refuses, or another file of that name is loaded. */
 export function loadObject(native: Native, path: string, object: ElfObject): Loaded {
   const before = readMaps().some((m) => m.path === path);
+  const running = path === realpathSync('/proc/self/exe');
+  // glibc refuses it as well (since 2.30), in words that help nobody.
+  if (!running && object.isProgram) {
+    throw new Fault('not-loaded', 'it is a program, and a process has one', { at: path, hint: 'link the code with -shared as well, or open the program from within: its own path, in a process that runs it' });
+  }
   // The running program itself cannot be loaded by name; its handle has none.
-  const handle = native.load(path === realpathSync('/proc/self/exe') ? null : path);
+  const handle = native.load(running ? null : path);
   const bias = Number(new BigUint64Array(native.view(native.linkMap(handle), 8))[0]);
   const texts = object.segments
     .filter((s) => s.type === PT_LOAD && (s.flags & PF_X) !== 0)

@@ -44,8 +44,8 @@ export interface Native {
   load(path: string | null): Addr;
   /** The `struct link_map` of a handle: load bias at 0, name at 8, dynamic section at 16. */
   linkMap(handle: Addr): Addr;
-  /** 0 where the object and its dependencies do not define it. */
-  symbol(handle: Addr, name: string): Addr;
+  /** 0 where the object and its dependencies do not define it: its default version, or the one that is named. */
+  symbol(handle: Addr, name: string, version?: string): Addr;
   /** Returns what was installed; with null it only asks. */
   sigaction(signal: number, action: SignalAction | null): SignalAction;
   /** Has libc call these around every fork(), for the life of the process. */
@@ -124,7 +124,8 @@ export function openNative(): Native {
       if (dlinfo(handle, RTLD_DI_LINKMAP, out) !== 0) throw new Fault('not-loaded', dlerror() ?? 'dlinfo failed');
       return Number(out[0]);
     },
-    symbol: (handle, name) => Number(dlsym(handle, name)),
+    // Older glibc has the second one elsewhere, so it is looked for when it is asked for.
+    symbol: (handle, name, version) => Number(version === undefined ? dlsym(handle, name) : libc.func('int64 dlvsym(int64, str, str)')(handle, name, version)),
     sigaction(signal, action) {
       let next: Uint8Array | null = null;
       if (action) {

@@ -90,16 +90,25 @@ export class Near {
     try {
       const writable = native.call('mmap', 0, PAGE, PROT.read | PROT.write, MAP.shared, fd, 0);
       if (writable < 0) throw new Fault('no-memory', `mapping a page for veneers failed: ${errorName(writable)}`);
-      for (;;) {
-        const near = freePlaceNear(readMaps(), this.#start, this.#end, PAGE, REACH);
-        if (near === null) throw new Fault('out-of-reach', 'no free page within 2 GiB of the text', { at: hex(this.#start) });
-        const at = native.call('mmap', near, PAGE, PROT.read | PROT.exec, MAP.shared | MAP.fixedNoReplace, fd, 0);
-        if (at === near) return { at, writable: new Uint8Array(native.view(writable, PAGE)), used: 0 };
-        // EEXIST: another thread was given the place first; look again.
-        if (at !== -17) throw new Fault('no-memory', `mapping a page at ${hex(near)} failed: ${errorName(at)}`);
+      try {
+        return { at: this.#mapNear(fd), writable: new Uint8Array(native.view(writable, PAGE)), used: 0 };
+      } catch (error) {
+        native.call('munmap', writable, PAGE);
+        throw error;
       }
     } finally {
       native.call('close', fd);
+    }
+  }
+
+  #mapNear(fd: number): Addr {
+    for (;;) {
+      const near = freePlaceNear(readMaps(), this.#start, this.#end, PAGE, REACH);
+      if (near === null) throw new Fault('out-of-reach', 'no free page within 2 GiB of the text', { at: hex(this.#start) });
+      const at = this.#native.call('mmap', near, PAGE, PROT.read | PROT.exec, MAP.shared | MAP.fixedNoReplace, fd, 0);
+      if (at === near) return at;
+      // EEXIST: another thread was given the place first; look again.
+      if (at !== -17) throw new Fault('no-memory', `mapping a page at ${hex(near)} failed: ${errorName(at)}`);
     }
   }
 }

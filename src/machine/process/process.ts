@@ -134,15 +134,15 @@ export class ProcessMachine implements Machine {
     }
   }
 
-  /** The edits of a batch whose bytes in the text are not those of that side. */
-  unlike(batch: Batch, side: 'old' | 'new'): Batch {
+  /** The edits of a batch whose bytes in the text are not those of that side; of `ours`, where some byte is of neither. */
+  unlike(batch: Batch, side: 'old' | 'new' | 'ours'): Batch {
     const found = new Batch(batch.count);
     for (let i = 0; i < batch.count; i++) {
       const at = batch.at[i]!;
       const { bytes, start } = this.#textAt(at);
-      const wanted = batch[side];
+      const [one, other] = side === 'ours' ? [batch.old, batch.new] : [batch[side], batch[side]];
       let same = true;
-      for (let b = 0; same && b < batch.length[i]!; b++) same = bytes[at - start + b] === wanted[8 * i + b];
+      for (let b = 0; same && b < batch.length[i]!; b++) same = bytes[at - start + b] === one[8 * i + b] || bytes[at - start + b] === other[8 * i + b];
       if (!same) found.append(batch, i);
     }
     return found;

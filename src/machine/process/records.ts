@@ -103,20 +103,26 @@ export function recordAt(ground: Ground, site: Addr): Addr | null {
   return null;
 }
 
-/** Puts a table in front of the others: one store, so that a handler finds the list before it or after it. */
-export function publishTable(ground: Ground, slots: SlotColumns): void {
-  if (slots.site.length === 0) return;
+/** A table that nobody looks into yet; null where it would be empty. Publish it before the lock is given back. */
+export function makeTable(ground: Ground, slots: SlotColumns): Addr | null {
+  if (slots.site.length === 0) return null;
   const words = encodeColumns(slots, Number(ground.word('tables')));
   const at = ground.allocate(words.byteLength, 64);
   new BigUint64Array(ground.native.view(at, words.byteLength)).set(words);
-  ground.setWord('tables', BigInt(at));
+  return at;
+}
+/** Puts it in front of the others: one store, so that a handler finds the list before it or after it. */
+export function publishTable(ground: Ground, table: Addr): void {
+  ground.setWord('tables', BigInt(table));
 }
 
-export function allocateRecord(ground: Ground): KeyRecord {
-  const record = new KeyRecord(ground, ground.allocate(RECORD.size, RECORD.size));
+/** A record that nobody finds yet. */
+export function makeRecord(ground: Ground): KeyRecord {
+  return new KeyRecord(ground, ground.allocate(RECORD.size, RECORD.size));
+}
+export function publishRecord(ground: Ground, record: KeyRecord): void {
   record.setWord('next', ground.word('records'));
   ground.setWord('records', BigInt(record.at));
-  return record;
 }
 
 /** Every record of the process. */
@@ -128,14 +134,24 @@ export function* allRecords(ground: Ground): Generator<KeyRecord> {
   }
 }
 
-/** Reads back what stands at every site: what an update left that never came to its end. Call it with the lock held. */
+const TRAP = 0xcc;
+
+/**
+ * Reads back what an update that did not come to its end left at a group's sites: bytes of before, of the new instruction,
+ * and, where it plants any, its trap. Others are somebody else's and not taken for ours: `verify()` and the next update name them.
+ */
+export function mirror({ columns, start }: Group, bytes: Uint8Array, traps: boolean): void {
+  const { at, length, old, new: drawn, count } = columns.batch;
+  for (let i = 0; i < count; i++) {
+    const site = bytes.subarray(at[i]! - start, at[i]! - start + length[i]!);
+    if (site.every((byte, b) => byte === old[8 * i + b] || byte === drawn[8 * i + b] || (traps && b === 0 && byte === TRAP))) old.set(site, 8 * i);
+  }
+}
+
+/** The same for every site of the process: whoever had the lock is gone. Call it with the lock held. */
 export function mirrorTexts(ground: Ground): void {
   for (const record of allRecords(ground)) {
-    for (const { start, end, columns } of record.groups()) {
-      const { at, length, old, count } = columns.batch;
-      const bytes = new Uint8Array(ground.native.view(start, end - start));
-      for (let i = 0; i < count; i++) for (let b = 0; b < length[i]!; b++) old[8 * i + b] = bytes[at[i]! - start + b]!;
-    }
+    for (const group of record.groups()) mirror(group, new Uint8Array(ground.native.view(group.start, group.end - group.start)), true);
   }
 }
 

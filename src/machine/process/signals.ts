@@ -49,15 +49,17 @@ const LOOK_AGAIN_MS = 100;
 export class TrapWatch {
   readonly #ground: Ground;
   readonly #flags: number;
+  readonly #patienceMs: number;
   #claimed = false;
   #lookedAt: number = -Infinity;
   /** Found at the first look: reading the maps costs more than the rest of it, and a program's own data never move. */
   #own: readonly Range[] | null = null;
 
-  /** @param flags of the handler; another value is for tests that show why these are needed */
-  constructor(ground: Ground, flags: number = HANDLER_FLAGS) {
+  /** @param flags of the handler, and how long a thread without a CPU is waited for: other values are for tests that show why these are needed */
+  constructor(ground: Ground, flags: number = HANDLER_FLAGS, patienceMs: number = PATIENCE_MS) {
     this.#ground = ground;
     this.#flags = flags;
+    this.#patienceMs = patienceMs;
   }
 
   /**
@@ -72,10 +74,12 @@ export class TrapWatch {
     const own = (this.#own ??= ownData());
     let blocked = lookAtThreads(own);
     // A thread that starts a program blocks every signal for a moment; who is still so after some milliseconds means it.
-    for (let looks = 1; blocked.length > 0 && looks < LOOKS; looks++) {
+    for (let looks = 1; blocked.length > 0 && looks < LOOKS; ) {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, looks);
-      const still = new Set(lookAtThreads(own).map((t) => t.id));
-      blocked = blocked.filter((t) => still.has(t.id));
+      const still = new Map(lookAtThreads(own).map((t) => [t.id, t]));
+      // Who waits for a CPU cannot put its mask back meanwhile: such a look counts for nothing.
+      if (!blocked.some((t) => starved(t, still.get(t.id))) || performance.now() - now > this.#patienceMs) looks++;
+      blocked = blocked.flatMap((t) => still.get(t.id) ?? []);
     }
     const [thread] = blocked;
     if (thread) throw new Fault('trap-blocked', `thread ${thread.id} (${thread.name}) has SIGTRAP blocked and would be killed by a trap`);
@@ -85,6 +89,13 @@ export class TrapWatch {
 
 /** Looks at a thread that seems to block SIGTRAP: some 20 ms in all. */
 const LOOKS = 7;
+/** On two busy CPUs a new thread of Node's was seen to wait 600 ms for its first turn. */
+const PATIENCE_MS = 2000;
+
+/** Whether a thread wanted to run since the look before and was not let. */
+function starved(before: ThreadState, now: ThreadState | undefined): boolean {
+  return now !== undefined && !now.asleep && now.ranNs === before.ranNs;
+}
 
 /** Threads that would be killed by a trap. @throws Fault `shadow-stack` */
 function lookAtThreads(own: readonly Range[]): ThreadState[] {
@@ -107,6 +118,10 @@ export interface ThreadState {
   /** By the program, not by libc for a moment. */
   readonly trapBlocked: boolean;
   readonly shadowStack: boolean;
+  /** Waits for something other than a CPU or a page. */
+  readonly asleep: boolean;
+  /** Time on a CPU, as the kernel prints it; the same for ever where it is built without. */
+  readonly ranNs: string;
 }
 
 export function readThreads(): ThreadState[] {
@@ -116,11 +131,14 @@ export function readThreads(): ThreadState[] {
     if (status === '') continue; // it ended meanwhile
     const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? '';
     const blocked = BigInt(`0x${field('SigBlk') || '0'}`);
+    const trapBlocked = (blocked & bit(SIGTRAP)) !== 0n && (blocked & LIBC_ONLY) !== LIBC_ONLY;
     threads.push({
       id: Number(id),
       name: field('Name'),
-      trapBlocked: (blocked & bit(SIGTRAP)) !== 0n && (blocked & LIBC_ONLY) !== LIBC_ONLY,
+      trapBlocked,
       shadowStack: /\bshstk\b/.test(field('x86_Thread_features')),
+      asleep: !/^[RD]/.test(field('State')),
+      ranNs: trapBlocked ? readOrNone(`/proc/self/task/${id}/schedstat`).split(' ')[0]! : '',
     });
   }
   return threads;

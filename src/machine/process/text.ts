@@ -16,6 +16,7 @@ import type { Batch } from '../../plan/batch.js';
 import type { Step } from '../../plan/protocol.js';
 import { REGION } from '../../trap/registry.js';
 import { memoryFile, type Ground } from './ground.js';
+import { readMaps } from './maps.js';
 import { errorName, MAP, PROT, type Native } from './native.js';
 import type { Sweeping } from './sweep.js';
 import type { Tape } from './tape.js';
@@ -188,6 +189,12 @@ export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
   if (known !== null) return new AliasText(native, start, end, known);
   const size = end - start;
   invariant(start % PAGE === 0 && size % PAGE === 0, 'a text begins and ends on a page');
+  // Data that lies between code, as -N and some linker scripts put it, would be lost to the program.
+  if (readMaps().some((m) => m.start < end && m.end > start && m.access[1] === 'w')) {
+    throw new Fault('not-supported', 'the text may be written where it runs, and a second mapping would take that away', { at: hex(start), hint: "open with writer 'procmem'" });
+  }
+  // Before the text is shared: shared text that is in no list would be shared with a child of fork, too.
+  const region = ground.allocate(REGION.size, 8);
   const fd = memoryFile(native, 'static-call-text', size);
   try {
     const alias = native.call('mmap', 0, size, PROT.read | PROT.write, MAP.shared, fd, 0);
@@ -198,7 +205,6 @@ export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
       native.call('munmap', alias, size);
       throw new Fault('no-memory', `replacing the text by its second mapping failed: ${errorName(text)}`, { at: hex(start) });
     }
-    const region = ground.allocate(REGION.size, 8);
     const words = new BigUint64Array(native.view(region, REGION.size));
     words[REGION.next / 8] = ground.word('regions');
     words[REGION.start / 8] = BigInt(start);

@@ -1,23 +1,27 @@
 // One thing that a process may do to itself, by name, and what came of it. argv: JSON {library, what}.
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, openSync, readSync, symlinkSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { isFault, open } from '#index';
+import { isFault, open, unchecked } from '#index';
 import { openWith } from '#app/open';
 import { openNative } from '#machine/process/native';
 import { Ground } from '#machine/process/ground';
+import { readMaps } from '#machine/process/maps';
 import { strayTraps } from '#machine/process/records';
+import { TrapWatch } from '#machine/process/signals';
 import { holdAtSync } from '../inject.mjs';
 import { koffi } from './soaked.mjs';
 
 const { library, what } = JSON.parse(process.argv[2]);
 const lib = koffi.load(library);
 const c = Object.fromEntries(
-  ['long pass(long)', 'int jumps(int)', 'int thread_start(int)', 'long thread_stop()', 'int theirs_install()', 'int theirs_count()', 'int theirs_code()', 'void trap_here()', 'void trap_raise()', 'void trap_ignore()', 'int forbid(int, int)'].map(
+  ['long pass(long)', 'int jumps(int)', 'int thread_start(int)', 'void thread_release()', 'long thread_stop()', 'int theirs_install()', 'int theirs_count()', 'int theirs_code()', 'void trap_here()', 'void trap_raise()', 'void trap_ignore()', 'int forbid(int, int)', 'void unload(str)'].map(
     (declaration) => [/(\w+)\(/.exec(declaration)[1], lib.func(declaration)],
   ),
 );
-const [PLAIN, BLOCKED, SMALL_STACK] = [0, 1, 2];
+const [PLAIN, BLOCKED, SMALL_STACK, STARVED] = [0, 1, 2, 3];
 const [EPERM, MEMBARRIER, PWRITE64] = [1, 324, 18];
+/** Gives back handles of a library until the dynamic linker has none of the two that this process took. */
+const unload = (path) => c.unload(path);
 const passes = () => Number(c.pass(1));
 const faultOf = (body) => {
   try {
@@ -51,6 +55,39 @@ const HAZARDS = {
     c.thread_stop();
     app.update({ act: 'act_one' });
     done({ refused, after, stored, then: passes() });
+  },
+  // `hasty` is the mistake: the looks are counted, whether the thread ran in between or not. Chance may help it out once.
+  'a thread that would unblock SIGTRAP waits for a CPU'() {
+    const app = open(library);
+    const passed = { patient: 0, hasty: 0 };
+    for (const [how, patienceMs] of [['patient', 30_000], ['hasty', 0]]) {
+      for (let turn = 0; turn < 12 && (how === 'patient' ? turn < 3 : passed.hasty === turn); turn++) {
+        c.thread_start(STARVED);
+        sleep(20);
+        c.thread_release();
+        if (faultOf(() => new TrapWatch(new Ground(openNative()), undefined, patienceMs).check()) === null) passed[how]++;
+        c.thread_stop();
+        if (how === 'hasty' && passed.hasty <= turn) passed.refused = turn + 1;
+      }
+    }
+    app.update({ act: 'act_two' });
+    done({ ...passed, after: passes() });
+  },
+  // What a debugger does for a breakpoint: a byte of one site, through the file of the process's memory.
+  'a breakpoint of somebody else on a site'() {
+    const app = open(library);
+    const site = Number(app.sites('act').find((s) => s.kind !== 'trampoline').address);
+    const memory = openSync('/proc/self/mem', 'r+');
+    const first = Buffer.alloc(1);
+    readSync(memory, first, 0, 1, site);
+    writeSync(memory, Buffer.of(0xcc), 0, 1, site);
+    const refused = [faultOf(() => app.update({ act: 'act_two' })), faultOf(() => app.close())];
+    const now = Buffer.alloc(1);
+    readSync(memory, now, 0, 1, site);
+    const drifts = app.verify().map((d) => d.kind);
+    writeSync(memory, first, 0, 1, site);
+    app.update({ act: 'act_two' });
+    done({ codes: refused.map((r) => r?.code), stands: now[0] === 0xcc, drifts, after: passes() });
   },
   'a small alternate stack'() {
     const app = open(library);
@@ -176,6 +213,56 @@ const HAZARDS = {
     const open_ = [b.keys.act.target, passes()];
     b.close();
     done({ seen, back, open: open_, closed: passes() });
+  },
+  // Whatever handles others give back: what a runtime has to do with stays mapped.
+  'a library is unloaded by whoever loaded it'() {
+    const mapped = (path) => readMaps().some((m) => m.path === path && m.access[2] === 'x');
+    const copies = ['sites', 'target', 'never'].map((name) => library.replace(/\.so$/, `-${name}.so`));
+    for (const copy of copies) copyFileSync(library, copy);
+    const native = openNative();
+    const [sites, target, never] = copies.map((path) => ({ path, pass: native.symbol(native.load(path), 'pass') }));
+    const pass = (x) => native.invoke(sites.pass, x);
+    const app = open(sites.path);
+    const theirs = target.pass;
+    app.update({ act: unchecked(BigInt(theirs)) });
+    // `never` shows that this is what unloads: of the others the runtime has handles of its own.
+    for (const { path } of [never, target, sites]) unload(path);
+    const left = [never, target, sites].map(({ path }) => mapped(path));
+    const passed = Number(pass(1));
+    app.update({ act: 'act_two' });
+    const then = [Number(pass(1)), app.verify().length];
+    app.close();
+    done({ left, passed, then, closed: Number(pass(1)) });
+  },
+  async 'two copies of the library'() {
+    const own = library.replace(/[^/]*$/, 'other');
+    mkdirSync(own);
+    const root = new URL('../../../', import.meta.url).pathname;
+    cpSync(`${root}dist`, `${own}/dist`, { recursive: true });
+    copyFileSync(`${root}package.json`, `${own}/package.json`);
+    symlinkSync(`${root}node_modules`, `${own}/node_modules`);
+    const other = await import(`${own}/dist/index.js`);
+    const [a, b] = [open(library), other.open(library, { writer: 'alias' })];
+    a.update({ act: 'act_two' });
+    const seen = [b.keys.act.target, passes()];
+    c.thread_start(PLAIN);
+    for (let n = 0; n < 50; n++) (n % 2 ? a : b).update({ act: n % 3 ? 'act_one' : 'act_two' });
+    const passed = Number(c.thread_stop());
+    b.update({ act: 'act_one' });
+    const back = [a.keys.act.target, passes(), a.verify().length, b.verify().length];
+    const refused = (() => {
+      try {
+        other.open('/nowhere.so');
+      } catch (error) {
+        return isFault(error) && error.code;
+      }
+    })();
+    const grounds = readMaps().filter((m) => m.path.startsWith('/memfd:static-call ') && m.offset === 0).length;
+    a.close();
+    b.update({ act: 'act_two' });
+    const open_ = passes();
+    b.close();
+    done({ different: other.open !== open, seen, passed: passed > 0, back, refused, grounds, open: open_, closed: passes() });
   },
   'two objects that are copies'() {
     const copy = library.replace(/\.so$/, '-copy.so');

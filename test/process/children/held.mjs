@@ -1,4 +1,5 @@
-// Looks at a process while an update is held with its trap bytes visible. argv: JSON {library, what, flags, gdb}.
+// Looks at a process while an update is held with its trap bytes visible. argv: JSON {library, what, flags, gdb, only}: with `only` nothing is done
+// after the look, for a thread that was sent the wrong way may not come back.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { openWith } from '#app/open';
@@ -8,7 +9,7 @@ import { TrapWatch } from '#machine/process/signals';
 import { holdAtSync } from '../inject.mjs';
 import { koffi } from './soaked.mjs';
 
-const { library, what, flags, gdb } = JSON.parse(process.argv[2]);
+const { library, what, flags, gdb, only } = JSON.parse(process.argv[2]);
 const held = koffi.load(library);
 const start = held.func('int held_start()');
 const stays = held.func('int held_stays()');
@@ -31,6 +32,10 @@ function look() {
   start();
   while (stays() === 0) sleep(5);
   const seen = gdb ? backtrace() : '';
+  if (only) {
+    console.log(JSON.stringify({ during: { seen } }));
+    process.exit(0);
+  }
   return { seen, result: Number(finish()) };
 }
 

@@ -1,6 +1,7 @@
 // Fails every effect of a batch in turn while native threads pass its sites, and after each looks at everything that
-// must agree. argv: JSON {library, options, how, mutant}: `how` is once, good (from then on) or short (a write stops
-// half-way, once). Prints what came of it.
+// must agree. argv: JSON {library, options, how, mutant}: `how` is once, good (from then on), short (a write stops half-way,
+// once), short by one, one byte, short, then good (the next is refused, and all from then on) or unregistered (a
+// synchronisation says EPERM once, which is mended on the spot). Prints what came of it.
 import { isFault } from '#index';
 import { openWith } from '#app/open';
 import { openNative } from '#machine/process/native';
@@ -14,12 +15,16 @@ const grid = openGrid(library);
 const plain = openNative();
 let from = Infinity;
 let count = 0;
+const [EPERM, SYNC] = [-1, 32];
+/** How much of a write of so many bytes is done. */
+const PART = { short: (n) => n >> 1, 'short by one': (n) => n - 1, 'one byte': () => 1, 'short, then good': (n) => n >> 1 };
 const native = intercept(plain, ({ name, args }) => {
+  if (how === 'unregistered') return name === 'membarrier' && args[0] === SYNC && count++ === from ? EPERM : undefined;
   const k = count++;
-  if (how === 'good' ? k < from : k !== from) return undefined;
-  if (how === 'short' && name === 'pwrite' && args[2] > 1) {
+  if (how.endsWith('good') ? k < from : k !== from) return undefined;
+  if (k === from && how in PART && name === 'pwrite' && args[2] > 1) {
     const [file, buffer, size, at] = args;
-    return plain.call('pwrite', file, buffer, size >> 1, at);
+    return plain.call('pwrite', file, buffer, PART[how](size), at);
   }
   return ERRORS[k % ERRORS.length];
 });
@@ -64,9 +69,10 @@ for (let k = 0; k < effects; k++) {
   let [parked, mixed] = [false, false];
   try {
     app.update(next);
-    problems.push({ k, what: ['unnoticed'] });
+    if (how !== 'unregistered') problems.push({ k, what: ['unnoticed'] });
   } catch (error) {
     if (!isFault(error)) throw error;
+    if (how === 'unregistered') problems.push({ k, what: [error.code] });
     parked = error.code === 'update-parked';
     mixed = error.code === 'update-mixed';
     ends[error.code] = (ends[error.code] ?? 0) + 1;

@@ -1,4 +1,4 @@
-// programs/cxx.cpp, programs/rust.c and programs/odd.c, retargeted. argv: JSON {library, what, options}.
+// programs/cxx.cpp, programs/jcc.c, programs/rust.c and programs/odd.c, retargeted. argv: JSON {library, what, options}.
 import { open } from '#index';
 import { openWith } from '#app/open';
 import { openNative } from '#machine/process/native';
@@ -30,6 +30,19 @@ const WHAT = {
     const after = [Number(odd(5)), other(-5), app.keys.odd.target, app.keys.other.target, app.verify().length];
     app.close();
     return { before, after, closed: [Number(odd(5)), other(-5)] };
+  },
+  jcc() {
+    const pass = f('long jcc_pass(long)');
+    const look = () => [Number(pass(-5)), Number(pass(5))];
+    const app = open(library, options);
+    const answer = { kinds: app.sites().map((s) => s.kind).filter((kind) => kind !== 'trampoline'), before: look() };
+    app.update({ act: 'act_two' });
+    answer.after = look();
+    app.update({ act: 'ret0' });
+    answer.zero = look();
+    answer.drift = app.verify().length;
+    app.close();
+    return { ...answer, closed: look() };
   },
   rust() {
     const [c, rust] = [f('long c_pass(long)'), f('long through_rust(long)')];

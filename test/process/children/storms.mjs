@@ -87,12 +87,16 @@ if (!quiet) process.stderr.write('\n');
 const outcomes = {};
 for (const { soaked } of ways) for (const [name, count] of Object.entries(soaked.outcomes())) outcomes[name] = (outcomes[name] ?? 0) + count;
 const traps = Object.fromEntries(ways.map((w) => [w.name, w.app.traps]));
+/** How many sites there are of each kind and length: `call 5`. */
+const sites = {};
+for (const { app } of ways) for (const { kind, bytes } of app.sites()) sites[`${kind} ${bytes.length / 2}`] = (sites[`${kind} ${bytes.length / 2}`] ?? 0) + 1;
 for (const { app } of ways) app.close();
 console.log(JSON.stringify({
   seconds: elapsed(),
   threads,
   calls: calls(),
   ...sums,
+  sites,
   traps,
   ...strayTraps(new Ground(native)),
   gusts,

@@ -1,4 +1,4 @@
-// argv: library, writer, optional 'no-fork-handlers'. Updates from C while this thread sits in a native call, and forks under a storm of updates.
+// argv: library, writer, optional 'no-fork-handlers' or 'join' (to end after the first look). Updates from C while this thread sits in a native call, and forks under a storm of updates.
 import { openNative } from '#machine/process/native';
 import { openWith } from '#app/open';
 
@@ -8,8 +8,12 @@ const f = native.library(path);
 const step = f('long updates_step(long)');
 const tell = f('long updates_tell()');
 const unserved = f('int updates_to_two()')();
-const app = openWith(mutant ? { ...native, atFork() {} } : native, path, { writer });
+const app = openWith(mutant === 'no-fork-handlers' ? { ...native, atFork() {} } : native, path, { writer });
 const out = { unserved, joined: f('long updates_join(long)')(200), afterJoin: [app.keys.step.target, app.keys.tell.target] };
+if (mutant === 'join') {
+  console.log(JSON.stringify(out));
+  process.exit(0);
+}
 out.ret0 = [f('int updates_to_return0()')(), app.keys.step.target, step(5)];
 out.two = [f('int updates_to_two()')(), app.keys.step.target, step(5)];
 out.nothing = [f('int updates_tell_nothing()')(), app.keys.tell.target, tell()];

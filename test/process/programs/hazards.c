@@ -1,5 +1,6 @@
 /* What a process may do to itself while its static calls are retargeted: one function for each. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -13,6 +14,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,13 +53,46 @@ int jumps(int times)
 #define AT_MINSIGSTKSZ 51
 #endif
 
-enum { PLAIN, BLOCKED, SMALL_STACK };
+enum { PLAIN, BLOCKED, SMALL_STACK, STARVED };
 static pthread_t thread;
-static _Atomic int ready, stop;
+static _Atomic int ready, stop, release;
 static _Atomic long passed, wrong;
+
+/* Keeps a CPU from a thread of low priority, which gets one turn of some thirty. */
+static _Atomic int hogs_stop;
+static pthread_t hog;
+static void pin(void)
+{
+	cpu_set_t one;
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+}
+static void *hog_loop(void *none)
+{
+	pin();
+	while (!hogs_stop)
+		;
+	return none;
+}
 
 static void *loop(void *how)
 {
+	if ((intptr_t)how == STARVED) {
+		sigset_t set;
+		hogs_stop = 0;
+		pthread_create(&hog, 0, hog_loop, 0);
+		pin();
+		sigemptyset(&set);
+		sigaddset(&set, SIGTRAP);
+		pthread_sigmask(SIG_BLOCK, &set, 0);
+		setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 15);
+		ready = 1;
+		while (!release)
+			;
+		/* What libc does for a new thread: it takes a few instructions, whenever they are run. */
+		pthread_sigmask(SIG_UNBLOCK, &set, 0);
+	}
 	if ((intptr_t)how == BLOCKED) {
 		sigset_t set;
 		sigemptyset(&set);
@@ -87,7 +122,7 @@ static void *loop(void *how)
 }
 int thread_start(int how)
 {
-	ready = stop = 0;
+	ready = stop = release = 0;
 	passed = wrong = 0;
 	if (pthread_create(&thread, 0, loop, (void *)(intptr_t)how))
 		return -1;
@@ -95,10 +130,14 @@ int thread_start(int how)
 		usleep(100);
 	return 0;
 }
+void thread_release(void) { release = 1; }
 long thread_stop(void)
 {
 	stop = 1;
+	hogs_stop = 1;
 	pthread_join(thread, 0);
+	if (release)
+		pthread_join(hog, 0);
 	return wrong ? -wrong : passed;
 }
 
@@ -121,6 +160,17 @@ int theirs_code(void) { return their_code; }
 void trap_here(void) { __asm__ volatile("int3"); }
 void trap_raise(void) { raise(SIGTRAP); }
 void trap_ignore(void) { signal(SIGTRAP, SIG_IGN); }
+
+/* Gives back whoever's handle of a loaded library, as a plug-in host would. */
+void unload(const char *path)
+{
+	void *handle = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
+
+	if (!handle)
+		return;
+	dlclose(handle); /* of this look */
+	dlclose(handle); /* of whoever loaded it first */
+}
 
 /* From here on the system call is answered by an error, in all threads. */
 int forbid(int number, int error)

@@ -1,0 +1,19 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { Folder, gcc } from '../build.js';
+import { drifting, expectInjected, inject } from './injected.js';
+import { compileProgram } from './programs.js';
+import { WAYS } from './ways.js';
+
+const folder = new Folder();
+afterAll(() => folder[Symbol.dispose]());
+
+describe.skipIf(!gcc)('more ways in which an effect fails', () => {
+  it.each(['short by one', 'one byte'])('a write that is %s', (how) => {
+    expectInjected(inject(compileProgram(folder, 'grid.c'), WAYS[0], how), WAYS[0], how);
+  });
+  it.each([['store', 1], ['int3', 2]])('%s, a byte of a written site changed before synchronisation %i', (protocol, sync) => {
+    const got = drifting(folder, protocol, sync);
+    expect(got.problems).toEqual([]);
+    expect(got.left).toBe(got.sites);
+  });
+});
