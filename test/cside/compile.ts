@@ -2,10 +2,9 @@
 // set of flags is kept for the life of the test run: several tests look at the same object.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll } from 'vitest';
+import { inject } from 'vitest';
 import { readElf } from '#elf/read';
 import type { ElfObject } from '#elf/object';
 
@@ -15,11 +14,10 @@ export function has(tool: string): boolean {
   return spawnSync(tool, ['--version'], { stdio: 'ignore' }).status === 0;
 }
 
-const room = mkdtempSync(join(tmpdir(), 'cside-'));
-afterAll(() => rmSync(room, { recursive: true, force: true }));
+const room = mkdtempSync(join(inject('room'), 'cside-'));
 let made = 0;
 
-/** A path in this file's own directory, removed after its last test. */
+/** A path in this worker's own directory, removed after the run. */
 export function place(name: string): string {
   return join(room, `${made++}-${name}`);
 }

@@ -80,7 +80,7 @@ describe.skipIf(!gcc)('symbols that a version script hides, or has twice', () =>
     const consumer = compileProgram(folder, 'versions.c', ['-DCONSUMER', '-Wl,--no-as-needed', provider, ...strip]);
     const got = answer<Record<string, unknown>>(child('versions.mjs', [provider, consumer]));
     expect(got).toMatchObject({
-      targets: [['chosen_old', 'level_low', 'secret', 'withdrawn'], ['inner_one', 'inner_two'], ['chosen']],
+      targets: [['chosen_old', 'level_low', 'secret', 'withdrawn', 'ret0'], ['inner_one', 'inner_two', 'ret0'], ['chosen']],
       before: [1, 1],
       hidden: [2, 2, 'secret'],
       withdrawn: [3, 3, 'withdrawn'],

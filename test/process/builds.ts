@@ -13,9 +13,7 @@ export interface Build { name: string; compiler: string | null; flags: readonly 
 /** Those of `npm test`; each brings a form or a section that no other has. */
 export const BUILDS: readonly Build[] = [
   { name: 'gcc -O0', compiler: gcc, flags: ['-O0'], has: { 'call 5': 10 } },
-  { name: 'gcc -Os', compiler: gcc, flags: ['-Os'] },
   { name: 'gcc -flto', compiler: gcc, flags: ['-flto'] },
-  { name: 'gcc, stripped', compiler: gcc, flags: ['-s'] },
   { name: 'gcc, exported keys, bound at once, with landing pads', compiler: gcc, flags: [...EXPORTED, '-Wl,-z,now', '-fcf-protection=full'] },
   { name: 'gcc, exported keys, -fno-plt: six-byte sites', compiler: gcc, flags: [...EXPORTED, '-fno-plt'], has: { 'call 6': 4 } },
   { name: 'gcc, exported keys, -fno-plt -Bsymbolic: relaxed by the linker', compiler: gcc, flags: [...EXPORTED, '-fno-plt', '-Wl,-Bsymbolic'], has: { 'call 6': 4 } },
@@ -23,6 +21,8 @@ export const BUILDS: readonly Build[] = [
 ];
 /** The others, for the long run. */
 export const MORE_BUILDS: readonly Build[] = [
+  { name: 'gcc -Os', compiler: gcc, flags: ['-Os'] },
+  { name: 'gcc, stripped', compiler: gcc, flags: ['-s'] },
   { name: 'gcc -O3 -ffunction-sections, sections collected', compiler: gcc, flags: ['-O3', '-ffunction-sections', '-Wl,--gc-sections'] },
   { name: 'gcc -fcf-protection=full', compiler: gcc, flags: ['-fcf-protection=full'] },
   { name: 'gcc, sites kept inside cache lines', compiler: gcc, flags: ['-Wa,-malign-branch-boundary=64', '-Wa,-malign-branch=call+jmp'] },

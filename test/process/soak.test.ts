@@ -13,7 +13,7 @@ afterAll(() => folder[Symbol.dispose]());
 
 describe.skipIf(!gcc)('two threads pass call, tail, conditional and cold sites while three keys are retargeted', () => {
   it.each(WAYS)('$protocol, $writer: no wrong result, every target reached, every byte put back', (way) => {
-    expectSound(soak(library, way, 5), way.protocol);
+    expectSound(soak(library, way, 2), way.protocol);
   });
 
   it('a timer of JavaScript, workers and the pool of libuv pass them too', () => {

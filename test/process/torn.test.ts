@@ -25,13 +25,13 @@ describe.skipIf(!gcc || cpus().length < 2)('a site near the end of its cache lin
   });
 
   it('the same site under int3: none is', () => {
-    const got = torn(61, 'int3', 40_000);
+    const got = torn(61, 'int3', 15_000);
     expect(got.calls).toBeGreaterThan(0);
     expect(got.wrong).toBe(0);
   });
 
   it('one store inside one line: none is', () => {
-    const got = torn(8, 'store', 40_000);
+    const got = torn(8, 'store', 15_000);
     expect(got.calls).toBeGreaterThan(0);
     expect(got.wrong).toBe(0);
   });

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { SUBJECTS } from '#check/subject';
 import { disagreements } from './agree.js';
+import { inTurn, jmpSelf, once } from './livelocks.js';
 
 const SMALL = { passes: 1, updates: 1, tso: false } as const;
+const TWO = { ...SMALL, contexts: ['task'], cpus: 2 } as const;
 
 describe('every reduction agrees with the plain search, for every protocol', () => {
   for (const subject of SUBJECTS) {
@@ -24,4 +26,12 @@ describe('every reduction agrees with the plain search, for every protocol', () 
       });
     }
   }
+  it.for([
+    ['two handlers that make each other look again', inTurn, TWO],
+    ['two handlers that do so once', once, TWO],
+    ['a spin at a jump that is gone', jmpSelf, { ...TWO, chunk: 'qword', dropSync: 3 }],
+    ['a spin that ends', jmpSelf, { ...TWO, chunk: 'qword' }],
+  ] as const)('%s', ([, subject, size]) => {
+    expect(disagreements(subject, size)).toEqual([]);
+  });
 });

@@ -2,13 +2,11 @@ import { describe, expect, it } from 'vitest';
 import type { Configuration } from '#check/configuration';
 import { SUBJECTS } from '#check/subject';
 import { disagreements } from './agree.js';
-import { inTurn, jmpSelf, once } from './livelocks.js';
 
 const NMI = { contexts: ['task', 'nmi'], cpus: 1, passes: 1, updates: 1, tso: false } as const satisfies Partial<Configuration>;
 const TWO = { contexts: ['task'], cpus: 2, passes: 1, updates: 1, tso: false } as const satisfies Partial<Configuration>;
 
 const CASES: readonly [name: string, variant: string, size: Partial<Configuration>][] = [
-  ['int3-gap', '', NMI],
   ['int3-gap', 'no-gap', NMI],
   ['int3-stub', '', NMI],
   ['store', '', NMI],
@@ -33,12 +31,4 @@ describe('every reduction agrees with the plain search', () => {
       expect(subject && disagreements(subject, size)).toEqual([]);
     });
   }
-  it.for([
-    ['two handlers that make each other look again', inTurn, TWO],
-    ['two handlers that do so once', once, TWO],
-    ['a spin at a jump that is gone', jmpSelf, { ...TWO, chunk: 'qword', dropSync: 3 }],
-    ['a spin that ends', jmpSelf, { ...TWO, chunk: 'qword' }],
-  ] as const)('%s', ([, subject, size]) => {
-    expect(disagreements(subject, size)).toEqual([]);
-  });
 });
