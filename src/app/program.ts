@@ -82,7 +82,7 @@ export interface Parts {
 export class Program<K extends Keys> implements App<K> {
   readonly path: string;
   readonly keys: { readonly [N in keyof K]: Key<K[N]> };
-  readonly journal: Update[] = [];
+  readonly #journal: Update[] = [];
   readonly #ground: Ground;
   readonly #loaded: Loaded;
   readonly #engine: Engine;
@@ -91,6 +91,10 @@ export class Program<K extends Keys> implements App<K> {
   readonly #targets: Targets;
   readonly #states = new Map<string, KeyState>();
   #closed = false;
+
+  get journal(): readonly Update[] {
+    return [...this.#journal];
+  }
 
   /** Call it with the lock held. */
   constructor({ ground, loaded, engine, options }: Parts, enlisted: readonly EnlistedKey[]) {
@@ -168,8 +172,8 @@ export class Program<K extends Keys> implements App<K> {
       if (back.length > 0 && !this.#closed) this.#update(back.map(({ wanted: { state }, from }) => new Asked(state, from)), protocol);
     });
     for (const { wanted: { state } } of done.changes) state.last = update;
-    this.journal.push(update);
-    if (this.journal.length > JOURNAL) this.journal.splice(0, JOURNAL / 2);
+    this.#journal.push(update);
+    if (this.#journal.length > JOURNAL) this.#journal.splice(0, JOURNAL / 2);
     return update;
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SUBJECTS } from '#check/subject';
+import { findSubject, SUBJECTS } from '#check/subject';
 import { disagreements } from './agree.js';
 import { inTurn, jmpSelf, once } from './livelocks.js';
 
@@ -26,6 +26,10 @@ describe('every reduction agrees with the plain search, for every protocol', () 
       });
     }
   }
+  // One CPU beside the patcher's own stands for all the others.
+  it.for([['store', 'kernel'], ['store', 'user'], ['naive', 'user'], ['int3-gap', 'kernel'], ['int3', 'user']] as const)('%s (%s) on three CPUs, one of them the patcher\'s', ([name, environment]) => {
+    expect(disagreements(findSubject(name, '', environment), { ...TWO, cpus: 3, patcher: 'task' })).toEqual([]);
+  });
   it.for([
     ['two handlers that make each other look again', inTurn, TWO],
     ['two handlers that do so once', once, TWO],

@@ -179,6 +179,9 @@ export class Tape {
     return half + OPERATION.words / 4;
   }
 
+  get count(): number {
+    return this.#count;
+  }
   clear(): void {
     this.#count = 0;
   }
