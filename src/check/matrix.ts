@@ -35,7 +35,8 @@ export const MODELS: readonly { readonly fetch: Configuration['fetch']; readonly
  */
 export function job(subject: Subject, given: Partial<Configuration>): Job {
   const { contexts = BLOCKS[subject.environment][0] as readonly ContextName[], patcher } = given;
-  const less: Partial<Configuration> = !subject.coupled || patcher === 'task' ? {} : contexts.length > 1 ? { cpus: 1 } : { passes: 1, updates: 1 };
+  const alone = patcher === 'task' ? contexts.length > 2 : contexts.length > 1;
+  const less: Partial<Configuration> = !subject.coupled ? {} : alone ? { cpus: 1 } : { passes: 1, updates: 1 };
   return {
     file: null,
     protocol: subject.name,

@@ -23,8 +23,9 @@ export const changes = (path: readonly Choice[]): number => path.filter(({ who }
 /** The path that a search found, with the CPUs under their own numbers. */
 export function firstPath(model: Model, search: Search, finding: Finding, shape: Shape): Choice[] {
   const path: Choice[] = [];
-  let [state, ...rest] = search.path(finding.state) as [Int32Array, ...Int32Array[]];
-  for (const next of rest) {
+  // Not from the search's own first state, where a patcher's CPU may have been sorted behind the others.
+  let state = model.initial(shape.cpus, shape.waiting);
+  for (const next of search.path(finding.state).slice(1)) {
     const id = search.find(next);
     const from = state;
     const made = choices(model, from, shape).find(({ after }) => after !== null && search.find(after) === id);

@@ -75,6 +75,13 @@ describe('the second pass', () => {
     }
   });
 
+  it('beyond its bound keeps a path that can be followed, also where the patcher has a CPU among equals', () => {
+    const done = run(findSubject('naive', '', 'kernel'), configure({ contexts: ['task', 'irq'], cpus: 3, passes: 1, updates: 1, patcher: 'task', reduce: 'sym' }), { states: 1e6, seconds: 60 });
+    const { of, shape, finding } = failures(done, 'naive')[0]!;
+    const { path } = readable(of.model, of.search, finding, shape, 0);
+    expect(replay(of.model, path, shape).at(-1)!.move!.bad.map(({ property }) => property)).toContain(finding.property);
+  });
+
   it('slices away what another lane did for itself', () => {
     const { of, shape, finding, path } = failures(run(findSubject('naive', '', 'kernel'), configure({ contexts: ['task'], cpus: 2, passes: 2, updates: 1, reduce: 'sym' }), { states: 1e6, seconds: 60 }), 'naive').map((each) => ({ ...each, path: readable(each.of.model, each.of.search, each.finding, each.shape).path }))[0]!;
     const end = endOf(of.search, finding);
