@@ -60,6 +60,9 @@ export interface EngineOptions {
   readonly trustProcmem: boolean;
 }
 
+/** Of one text, kept at a time. */
+const REACHES = 1024;
+
 /** A target as one text reaches it: worked out once, for targets come back. */
 class Reach implements Destination {
   readonly kind: Target['kind'];
@@ -152,6 +155,8 @@ export class Engine {
   #reach({ near, reaches }: Place, to: Target): Reach {
     const what = to.kind === 'function' ? to.address : to.kind;
     let reach = reaches.get(what);
+    // A program that makes its targets as it runs names ever new addresses.
+    if (!reach && reaches.size >= REACHES) reaches.clear();
     if (!reach) reaches.set(what, (reach = new Reach(to, near)));
     return reach;
   }

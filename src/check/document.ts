@@ -155,7 +155,7 @@ ${grid(['way', 'verdict', 'what happens'], BATCHED.map(([name, given]) => [name,
 ### Can the handler help instead of emulating?
 
 H. Peter Anvin's state machine: who traps gives the update up or finishes it, and runs the site again. \`synced\` has the synchronisation between rest and first byte
-that he left out, \`waiting\` begins each attempt afresh: the old byte back and everybody asked, for a handler that gave the last one up may be late. At F0 a CPU fetches whole instructions of the newest bytes: what fails there is the machine's own.
+that he left out, \`waiting\` begins each attempt afresh: the old byte back and everybody asked, for a handler that gave the last one up may be late. What is given up oftener than twice is not followed. At F0 a CPU fetches whole instructions of the newest bytes: what fails there is the machine's own.
 
 ${grid(['way', 'CPUs', 'fetch', 'verdict', 'apart', 'what happens'], HELPED.flatMap((name) => helpedJobs(name).map((each) => { const run = of(each); return [name, String(run.cpus), run.fetch, told(each, `${run.cpus} CPU${run.cpus > 1 ? 's' : ''}, ${run.fetch}`), failed(run, true).filter((property) => !failed(run).includes(property)).join(', ') || '-', storyOf(run)]; })))}
 

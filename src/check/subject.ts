@@ -75,6 +75,9 @@ const nmi = (options: Omit<PercpuNmiOptions, 'entry'>) => (entry: Entry) => perc
 const merged = (entry: Entry) => gap({ gap: 6, entry });
 const shipped = userHandler(SIGTRAP_PROGRAM, 'registry');
 const counted = (entry: Entry) => gap({ gap: 6, entry, counted: true });
+const aborting = kernelHandler((entry) => abort({ entry }));
+/** Traps are claimed between publish and retire, and handlers write what others read. */
+const helping = (handler: NonNullable<Subject['handler']>) => ({ handler, tornDown: true, coupled: true }) as const;
 const retiring = (retry: Retry) => {
   const { program, words } = retire({ retry });
   return userHandler(program, 'poke', words);
@@ -84,7 +87,7 @@ const retiring = (retry: Retry) => {
 export const HANDLERS = {
   gap: { environment: 'kernel', make: kernelHandler(merged) },
   counted: { environment: 'kernel', make: kernelHandler(counted) },
-  abort: { environment: 'kernel', make: kernelHandler((entry) => abort({ entry })) },
+  abort: { environment: 'kernel', make: aborting },
   shift: { environment: 'kernel', make: kernelHandler((entry) => shift({ entry })) },
   skip: { environment: 'kernel', make: kernelHandler((entry) => skip({ entry })) },
   levels: { environment: 'kernel', make: kernelHandler((entry) => levels({ entry }), 'level') },
@@ -114,7 +117,7 @@ export const SUBJECTS: readonly Subject[] = [
   inKernel('int3-gap', 'permanent', int3KernelPermanent, { handler: kernelHandler(merged) }),
   poke('int3-gap', 'shadow', (entry) => gap({ gap: 6, entry, shadow: true }), { full: true }),
   poke('int3-gap', 'lost-tail', merged, { lostTail: true, full: true }),
-  inKernel('int3-gap', 'counted', int3KernelCounted, { handler: kernelHandler(counted), tornDown: true, coupled: true }),
+  inKernel('int3-gap', 'counted', int3KernelCounted, helping(kernelHandler(counted))),
   poke('int3-gap', 'two-sites', merged, { functions: 2, full: true }),
   poke('int3-gap', 'unsorted', merged, { functions: 2, order: 'unsorted', full: true }),
   poke('int3-gap', 'duplicate', merged, { functions: 2, order: 'duplicate', full: true }),
@@ -133,9 +136,9 @@ export const SUBJECTS: readonly Subject[] = [
   poke('int3-percpu-nmi', 'trampoline', nmi({ form: 'ret', tells: 'trampoline' }), { counts: 'nmi' }),
   poke('int3-levels', '', (entry) => levels({ entry }), { counts: 'level' }),
   poke('int3-levels', 'tells', (entry) => levels({ entry, tells: true }), { counts: 'level', full: true }),
-  inKernel('int3-abort', '', int3Abort, { handler: kernelHandler((entry) => abort({ entry })), tornDown: true, coupled: true }),
-  inKernel('int3-abort', 'synced', int3AbortSynced, { handler: kernelHandler((entry) => abort({ entry })), tornDown: true, coupled: true }),
-  inKernel('int3-abort', 'waiting', int3AbortWaiting, { handler: kernelHandler((entry) => abort({ entry })), tornDown: true, coupled: true }),
+  inKernel('int3-abort', '', int3Abort, helping(aborting)),
+  inKernel('int3-abort', 'synced', int3AbortSynced, helping(aborting)),
+  inKernel('int3-abort', 'waiting', int3AbortWaiting, helping(aborting)),
   inKernel('stop-machine', '', stopMachineSerialising),
   inKernel('stop-machine', 'plain', stopMachinePlain),
 
@@ -153,7 +156,7 @@ export const SUBJECTS: readonly Subject[] = [
   inUser('int3', 'shadow', int3, { handler: userHandler(SIGTRAP_SHADOW_PROGRAM, 'registry'), full: true }),
   inUser('int3-retire', '', retirePlain, { handler: retiring('none'), tornDown: true }),
   inUser('int3-retire', 'reread', retirePlain, { handler: retiring('reread'), tornDown: true }),
-  inUser('int3-retire', 'counted', retireCounted, { handler: retiring('counted'), tornDown: true, coupled: true }),
+  inUser('int3-retire', 'counted', retireCounted, helping(retiring('counted'))),
   inUser('int3-retire', 'versioned', retirePublished, { handler: retiring('versioned'), tornDown: true }),
   inUser('int3-retire', 'version-first', retireVersioned, { handler: retiring('versioned'), tornDown: true }),
 ];

@@ -114,7 +114,7 @@ function cpuStep(model: Model, step: Replayed): TraceStep {
     return { ...base, what: label.event === 'ipi' ? 'answers the IPI: serialises' : `${EVENT_WORDS[label.event] ?? label.event} at ${where}`, event: !asked, answer: asked };
   }
   if (label.kind === 'flush') return { ...base, what: `${context}a store reaches memory` };
-  const { stored } = step.move;
+  const stored = model.storeOf(step.move);
   if (stored !== null) return { ...base, what: `${context}stores ${spell(stored.bytes)} at ${model.scene.nameOf(stored.at)}` };
   switch (label.stop) {
     case 'fetch':

@@ -114,8 +114,8 @@ const traceExit: Program = [
 ];
 
 /**
- * A reference to the table, or to `missing` where nobody has published one: the counter of the kernel's handler since v5.5
- * (285a54efe386 ("x86/alternatives: Sync bp_patching update for avoiding NULL pointer exception") came before it). Keeps rax, the site.
+ * A reference to the table, or to `missing` where nobody has published one: the counter of the kernel's handler since v5.5,
+ * which took the place of one more synchronisation (285a54efe386). Keeps rax, the site.
  */
 export const takeReference = (missing: string): Program => [
   ['movabs', 'rcx', word('table')],

@@ -23,7 +23,6 @@ export interface Move {
   readonly environment: number;
   /** What its store to text is for every CPU, itself included; -1 for none. */
   readonly broadcast: number;
-  readonly stored: TextStore | null;
   readonly bad: readonly Bad[];
   readonly unknown: string | null;
   /** A pass over a site ends with it. */
@@ -105,6 +104,7 @@ export class Model {
   readonly #requestOf: number[] = [];
   readonly #patchers = new WordTable();
   readonly #patcherDone: boolean[] = [];
+  readonly #patcherBuffers: boolean[] = [];
   /** Program counter, retries and store buffer of one updater. */
   readonly #updaters = new WordTable();
   /** Which operations are whose. */
@@ -235,7 +235,7 @@ export class Model {
   }
   /** Stores that no other CPU sees yet. */
   patcherBuffers(patcher: number): boolean {
-    return [...this.#patchers.get(patcher)].some((updater) => this.#updaters.get(updater).length > 2);
+    return (this.#patcherBuffers[patcher] ??= [...this.#patchers.get(patcher)].some((updater) => this.#updaters.get(updater).length > 2));
   }
   patcherDone(patcher: number): boolean {
     return (this.#patcherDone[patcher] ??= [...this.#patchers.get(patcher)].every((updater, k) => {
@@ -270,7 +270,7 @@ export class Model {
       switch (node.stop) {
         case 'fetch':
           this.#fetch(node, view, partial, run, (next) => {
-            moves.push({ cpu: this.#cpu(id, view, request, next, windows), environment, broadcast: -1, stored: null, bad: [], unknown: null, passed: false, entered: -1, label: { kind: 'run', stop: 'piece', at: node.rip, bytes: null, value: null } });
+            moves.push({ cpu: this.#cpu(id, view, request, next, windows), environment, broadcast: -1, bad: [], unknown: null, passed: false, entered: -1, label: { kind: 'run', stop: 'piece', at: node.rip, bytes: null, value: null } });
           });
           break;
         case 'load': {
@@ -411,7 +411,6 @@ export class Model {
       cpu: dead ? -1 : this.#cpu(outcome.next, view, before.cpu.request, before.cpu.partial, windows),
       environment: env === before.env ? before.environment : this.#envs.intern(env),
       broadcast: store === undefined ? -1 : this.#broadcasts.intern({ kind: 'commit', store }),
-      stored: store ?? null,
       bad,
       unknown: outcome.unknown,
       passed: outcome.notes.some(({ note }) => note === 'close'),
@@ -557,6 +556,12 @@ export class Model {
   #commit(op: Op & { op: 'store' | 'write' }, env: Env): { environment: number; broadcast: number } {
     if (op.op === 'write') return { environment: this.#envs.intern({ ...env, data: written(env.data, [op.write]) }), broadcast: -1 };
     return { environment: this.#envs.intern(env), broadcast: this.#broadcasts.intern({ kind: 'commit', store: { at: op.at, bytes: op.bytes } }) };
+  }
+
+  /** What a CPU's move stores to text, if anything. */
+  storeOf({ broadcast }: Move): TextStore | null {
+    const what = broadcast < 0 ? null : this.#broadcasts.get(broadcast);
+    return what?.kind === 'commit' ? what.store : null;
   }
 
   /** A CPU after what the patcher did to all of them. */

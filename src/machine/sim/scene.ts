@@ -51,7 +51,7 @@ export interface SceneOptions {
   readonly functions: 1 | 2;
   /** How the handler's table lists the sites. */
   readonly order: 'sorted' | 'unsorted' | 'duplicate';
-  /** The table says of a tail site that it calls: the flag was lost on the way (68b1eddd421d ("static_call: Fix static_call_set_init()")). */
+  /** The table says of a tail site that it calls: the flag was lost on the way (68b1eddd421d, in v5.12). */
   readonly lostTail: boolean;
   /** How the task treats IF: a spin with IF clear on the updater's lock is what B25 of the facts describes. */
   readonly spin: boolean;

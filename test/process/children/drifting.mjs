@@ -2,7 +2,6 @@
 // know of us. No thread passes the sites meanwhile, for what they hold is no program. argv: JSON {library, protocol, sync}: the
 // change comes right before that synchronisation.
 import { readSync, openSync, writeSync } from 'node:fs';
-import { isFault } from '#index';
 import { openWith } from '#app/open';
 import { openNative } from '#machine/process/native';
 import { Ground } from '#machine/process/ground';
@@ -10,6 +9,7 @@ import { knownAlias } from '#machine/process/text';
 import { store } from '#plan/protocols/store';
 import { int3 } from '#plan/protocols/int3';
 import { intercept } from '../inject.mjs';
+import { faultOf } from './fault.mjs';
 import { bitsOf, openGrid } from './gridded.mjs';
 
 const { library, protocol, sync } = JSON.parse(process.argv[2]);
@@ -41,15 +41,8 @@ const get = (at) => {
   readSync(memory, byte, 0, 1, at);
   return byte[0];
 };
-const faultOf = (body) => {
-  try {
-    body();
-    return null;
-  } catch (error) {
-    if (!isFault(error)) throw error;
-    return { code: error.code, at: error.at ?? null, step: Number(/^step (\d+)/.exec(error.message)?.[1] ?? 0), cause: error.cause?.code ?? null, causeAt: error.cause?.at ?? null };
-  }
-};
+const refusal = (body) =>
+  faultOf(body, ({ code, message, at, cause }) => ({ code, at: at ?? null, step: Number(/^step (\d+)/.exec(message)?.[1] ?? 0), cause: cause?.code ?? null, causeAt: cause?.at ?? null }));
 
 const problems = [];
 const seen = { noticed: 0, written: 0, left: 0 };
@@ -62,7 +55,7 @@ for (const at of sites) {
   let was = null;
   change = () => put(place, (was = get(place)) ^ 0x55);
   [syncs, left] = [0, sync];
-  const refused = faultOf(() => update(TO));
+  const refused = refusal(() => update(TO));
   const hex = `0x${at.toString(16)}`;
   const foreign = was !== null && get(place) === (was ^ 0x55);
   const drifts = app.verify();
@@ -80,7 +73,7 @@ for (const at of sites) {
   if (foreign) {
     // It is told, and nothing is written over it later.
     if (drifts.length !== 1 || drifts[0].kind !== 'foreign' || drifts[0].address !== BigInt(at)) what.push(['drifts', drifts.map((d) => [d.kind, d.address.toString(16)])]);
-    const again = faultOf(() => update(refused ? TO : FROM));
+    const again = refusal(() => update(refused ? TO : FROM));
     if (again?.code !== 'drift' || again.at !== hex) what.push(['again', again]);
     put(place, get(place) ^ 0x55);
     if (!refused) seen.left++;

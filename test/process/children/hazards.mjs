@@ -9,6 +9,7 @@ import { readMaps } from '#machine/process/maps';
 import { strayTraps } from '#machine/process/records';
 import { TrapWatch } from '#machine/process/signals';
 import { holdAtSync } from '../inject.mjs';
+import { faultOf } from './fault.mjs';
 import { koffi } from './soaked.mjs';
 
 const { library, what } = JSON.parse(process.argv[2]);
@@ -23,15 +24,7 @@ const [EPERM, MEMBARRIER, PWRITE64] = [1, 324, 18];
 /** Gives back handles of a library until the dynamic linker has none of the two that this process took. */
 const unload = (path) => c.unload(path);
 const passes = () => Number(c.pass(1));
-const faultOf = (body) => {
-  try {
-    body();
-    return null;
-  } catch (error) {
-    if (!isFault(error)) throw error;
-    return { code: error.code, message: error.message, cause: error.cause?.code ?? null };
-  }
-};
+const refusal = (body) => faultOf(body, ({ code, message, cause }) => ({ code, message, cause: cause?.code ?? null }));
 /** Updates for a while, so that threads are met by traps. */
 const storm = (app, ms = 300) => {
   const end = performance.now() + ms;
@@ -48,7 +41,7 @@ const HAZARDS = {
     const app = open(library, { writer: 'alias' });
     c.thread_start(BLOCKED);
     sleep(150); // the last look at the threads is as old as it may be
-    const refused = faultOf(() => app.update({ act: 'act_two' }));
+    const refused = refusal(() => app.update({ act: 'act_two' }));
     const after = passes();
     app.update({ act: 'act_two' }, { protocol: 'store' });
     const stored = passes();
@@ -65,7 +58,7 @@ const HAZARDS = {
         c.thread_start(STARVED);
         sleep(20);
         c.thread_release();
-        if (faultOf(() => new TrapWatch(new Ground(openNative()), undefined, patienceMs).check()) === null) passed[how]++;
+        if (refusal(() => new TrapWatch(new Ground(openNative()), undefined, patienceMs).check()) === null) passed[how]++;
         c.thread_stop();
         if (how === 'hasty' && passed.hasty <= turn) passed.refused = turn + 1;
       }
@@ -81,7 +74,7 @@ const HAZARDS = {
     const first = Buffer.alloc(1);
     readSync(memory, first, 0, 1, site);
     writeSync(memory, Buffer.of(0xcc), 0, 1, site);
-    const refused = [faultOf(() => app.update({ act: 'act_two' })), faultOf(() => app.close())];
+    const refused = [refusal(() => app.update({ act: 'act_two' })), refusal(() => app.close())];
     const now = Buffer.alloc(1);
     readSync(memory, now, 0, 1, site);
     const drifts = app.verify().map((d) => d.kind);
@@ -110,7 +103,7 @@ const HAZARDS = {
     const app = open(library, { writer: 'alias' });
     app.update({ act: 'act_two' });
     c.theirs_install();
-    const refused = faultOf(() => app.update({ act: 'act_one' }));
+    const refused = refusal(() => app.update({ act: 'act_one' }));
     const after = passes();
     app.update({ act: 'act_one' }, { protocol: 'store' });
     done({ refused, after, stored: passes() });
@@ -118,7 +111,7 @@ const HAZARDS = {
   'process.on SIGTRAP'() {
     const app = open(library);
     process.on('SIGTRAP', () => {});
-    const refused = faultOf(() => app.update({ act: 'act_two' }));
+    const refused = refusal(() => app.update({ act: 'act_two' }));
     done({ refused, after: passes() });
     process.exit(0);
   },
@@ -155,20 +148,20 @@ const HAZARDS = {
   },
   'seccomp without membarrier, before'() {
     if (c.forbid(MEMBARRIER, EPERM) !== 0) return done({ skipped: 'seccomp is refused' });
-    done({ refused: faultOf(() => open(library)), after: passes() });
+    done({ refused: refusal(() => open(library)), after: passes() });
   },
   'seccomp without membarrier, later'() {
     const app = open(library);
     c.thread_start(PLAIN);
     if (c.forbid(MEMBARRIER, EPERM) !== 0) return done({ skipped: 'seccomp is refused' });
-    const refused = faultOf(() => app.update({ act: 'act_two' }));
+    const refused = refusal(() => app.update({ act: 'act_two' }));
     done({ refused, after: passes(), passed: Number(c.thread_stop()), target: app.keys.act.target, drift: app.verify().length });
   },
   'seccomp without pwrite, later'() {
     const app = open(library);
     c.thread_start(PLAIN);
     if (c.forbid(PWRITE64, EPERM) !== 0) return done({ skipped: 'seccomp is refused' });
-    const refused = faultOf(() => app.update({ act: 'act_two' }));
+    const refused = refusal(() => app.update({ act: 'act_two' }));
     done({ refused, after: passes(), passed: Number(c.thread_stop()), target: app.keys.act.target, drift: app.verify().length });
   },
   'the process ends in the middle of an update'() {
