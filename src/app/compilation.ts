@@ -3,6 +3,8 @@
 // behind them, and what it does not understand it leaves to the compiler.
 
 import { basename } from 'node:path';
+import { UNITS, type Unit } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
 
 export type Assembler = 'gas' | 'llvm';
 
@@ -64,17 +66,23 @@ export function readCompilation(options: readonly string[]): Compilation {
   return { mode: 'compile', outputs: output === null ? objects : [output], ...rest };
 }
 
-const LINE = 64;
+/** Of gas; clang's own takes any power of two. */
+const LEAST = UNITS.fetch16;
 
 /**
- * What keeps the assembler from placing a call or jump across a cache line. Not conditional jumps: a site is one only where
+ * What keeps the assembler from placing a call or jump across the end of a unit. Not conditional jumps: a site is one only where
  * clang makes a conditional tail call, while every program is full of them, and aligning them doubles the growth.
+ * @throws Fault `bad-usage` where the assembler cannot
  */
-export function alignment(assembler: Assembler, { mode, lto, throughGot }: Compilation): readonly string[] {
+export function alignment(assembler: Assembler, { mode, lto, throughGot }: Compilation, unit: Unit): readonly string[] {
   if (mode === 'other') return [];
+  const size = UNITS[unit];
   const kinds = throughGot ? 'call+jmp+indirect' : 'call+jmp';
-  if (assembler === 'gas') return [`-Wa,-malign-branch-boundary=${LINE}`, `-Wa,-malign-branch=${kinds}`];
-  const options = [`-x86-align-branch-boundary=${LINE}`, `-x86-align-branch=${kinds}`];
+  if (assembler === 'gas') {
+    if (size < LEAST) throw new Fault('bad-usage', `gas keeps nothing inside ${size} bytes`, { hint: "clang's own assembler does; with gas, --align fetch16 keeps three of four sites inside a quadword" });
+    return [`-Wa,-malign-branch-boundary=${size}`, `-Wa,-malign-branch=${kinds}`];
+  }
+  const options = [`-x86-align-branch-boundary=${size}`, `-x86-align-branch=${kinds}`];
   const own = options.flatMap((option) => ['-mllvm', option]);
   // With link-time optimisation the code is made by the linker, which takes the options by another door.
   return mode === 'link' && lto ? [...own, ...options.map((option) => `-Wl,-mllvm,${option}`)] : own;

@@ -1,7 +1,7 @@
 // An open program: its keys by name, its updates and their journal, and what can be seen of its sites.
 
 import { inspect } from 'node:util';
-import { hex, type Addr } from '../base/addr.js';
+import { hex, UNIT_NAMES, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import type { ElfObject, SymbolTable } from '../elf/object.js';
@@ -211,7 +211,7 @@ export class Program<K extends Keys> implements App<K> {
         inline: !trampoline && Buffer.compare(now, original) !== 0,
         protocols: {
           int3: null,
-          store: text.writer === 'procmem' && this.#options.assume === undefined ? 'the procmem writer promises no single store' : acceptsChange(store.accepts, at, length, length - DESTINATION, length) ? null : 'what changes between two functions crosses a cache line',
+          store: text.writer === 'procmem' && this.#options.assume === undefined ? 'the procmem writer promises no single store' : acceptsChange(store.accepts, at, length, length - DESTINATION, length) ? null : `what changes between two functions crosses a ${UNIT_NAMES[store.accepts.within!]}`,
         },
       };
     });

@@ -17,7 +17,7 @@ export interface Regression {
 }
 
 export interface Verdict {
-  /** Rows that both runs have. */
+  /** Rows that both runs have, with samples enough. */
   readonly compared: number;
   readonly regressions: readonly Regression[];
 }
@@ -26,6 +26,8 @@ export interface Verdict {
 const LEAST = 0.15;
 /** Quartiles of a run's own rounds, in this multiple: half of all rounds lie inside one. */
 const SPREADS = 4;
+/** Quartiles of fewer samples say nothing of the next run's. */
+const FEWEST = 20;
 
 function tolerance(table: Table, row: Row): number {
   return Math.max(LEAST, SPREADS * row.ratio!.spread, 2 * (table.noise ?? 0));
@@ -38,10 +40,12 @@ export function compare(before: BenchResult, after: BenchResult): Verdict {
   const regressions: Regression[] = [];
   let compared = 0;
   for (const table of after.tables) {
+    if (table.unheld !== undefined) continue;
     const old = before.tables.find((t) => t.group === table.group && t.title === table.title);
     for (const row of table.rows) {
       const was = old?.rows.find((r) => r.id === row.id);
       if (!old || !row.ours || !row.ratio || !was?.ratio || was.ratio.to !== row.ratio.to) continue;
+      if (Math.min(row.samples, was.samples) < FEWEST) continue;
       compared++;
       const accepted = tolerance(table, row) + tolerance(old, was);
       if (worse(row, was.ratio.value, row.ratio.value) > accepted) regressions.push({ table: table.title, row: row.name, before: was.ratio.value, after: row.ratio.value, tolerance: accepted });

@@ -55,7 +55,7 @@ function section(table: Table): string {
   });
   const body = table.rows.length === 0 ? '' : `${plots}<table><tr><th>what<th>median<th>p99<th>ratio<th>samples<th>more\n${rows.join('\n')}</table>`;
   const noise = table.noise === null ? '' : ` Two copies of the same thing differ by ${(100 * table.noise).toFixed(1)} %.`;
-  return `<h2>${escape(table.title)}</h2><p>${escape(table.about)}${noise}</p>${body}${table.missing.map((m) => `<p class="missing">Not here: ${escape(m.what)}: ${escape(m.why)}.</p>`).join('')}`;
+  return `<h2>${escape(table.title)}</h2><p>${escape(table.about)}${noise}${table.unheld === undefined ? '' : ` Not held by the gate: ${escape(table.unheld)}.`}</p>${body}${table.missing.map((m) => `<p class="missing">Not here: ${escape(m.what)}: ${escape(m.why)}.</p>`).join('')}`;
 }
 
 export function page({ machine, seconds, tables }: BenchResult): string {

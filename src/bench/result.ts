@@ -37,6 +37,8 @@ export interface Table {
   /** How far two copies of the same thing are apart, as a part: below it nothing here means anything. */
   readonly noise: number | null;
   readonly rows: readonly Row[];
+  /** Why the gate holds no later run to these rows, where it does not. */
+  readonly unheld?: string;
   readonly missing: readonly Missing[];
 }
 

@@ -226,7 +226,7 @@ const floors = (subjects: readonly Subject[]): (readonly [string, string])[] =>
   subjects.flatMap((s) => s.protocols.map((protocol) => [rowId(s, `sync${SYNCS[protocol]}`), rowId(s, `sync${SYNCS[protocol]}copy`)] as const));
 
 /** One table: every key and protocol against the synchronisations it cannot do without. */
-function updateTable(load: Load, { samples, interrupts, missing }: Section, subjects: readonly Subject[], xray: Xray | null): Table {
+function updateTable(load: Load, { samples, interrupts, missing }: Section, subjects: readonly Subject[], xray: Xray | null, cpus: number): Table {
   const rows: (Row | null)[] = [];
   for (const subject of subjects) {
     for (const protocol of subject.protocols) {
@@ -258,6 +258,7 @@ function updateTable(load: Load, { samples, interrupts, missing }: Section, subj
     about: `Sites ${APART} bytes apart. The ratio of ours is to the bare membarriers that the protocol needs (int3 three, store one), of the others to one; it is taken within a round. The look at every thread's signal mask, which int3 takes at most every 100 ms, is in p99.`,
     noise: noiseOf(samples, floors(subjects)),
     rows: present(rows),
+    ...(LOADS[load].threads < cpus ? {} : { unheld: 'threads share a CPU, and which of them an update meets is up to the scheduler' }),
     missing: [...missing, ...(xray || load === 'beside' || load === 'two' ? [] : [XRAY_MISSING])],
   };
 }
@@ -340,10 +341,10 @@ export async function measureUpdates(options: UpdatesOptions, only: ReadonlySet<
     const running = await section(options, subjects, 'through');
     const tables: (Table | null)[] = [];
     if (only.has('update')) {
-      const { xray } = options;
-      for (const load of ['idle', 'beside'] as const) tables.push(updateTable(load, await section(options, subjects, load), subjects, load === 'idle' ? xray : null));
-      tables.push(updateTable('through', running, subjects, xray));
-      tables.push(updateTable('two', await section(options, subjects, 'two'), subjects, null));
+      const { xray, cpus } = options;
+      for (const load of ['idle', 'beside'] as const) tables.push(updateTable(load, await section(options, subjects, load), subjects, load === 'idle' ? xray : null, cpus));
+      tables.push(updateTable('through', running, subjects, xray, cpus));
+      tables.push(updateTable('two', await section(options, subjects, 'two'), subjects, null, cpus));
       if (xray) tables.push(xrayTable(running, subjects, xray));
     }
     if (only.has('pause')) tables.push(pauseTable(running, subjects));

@@ -106,7 +106,7 @@ ${grid(['protocol', 'in', 'beside the task', 'passes, updates', 'verdict', 'apar
 ## The least that the hardware must promise
 
 The first model of the list under which a protocol holds, from the one that promises least: F4 by byte (to run bytes that changed is itself an error, but for int3), F3
-by byte, quadword, 16 bytes, line, then F1 in any order by byte, F1 by line, and F0 (a whole instruction at one instant). One update, maskable interrupts or signals.
+by byte, quadword, 16 bytes, 32 bytes, line, then F1 in any order by byte, F1 by line, and F0 (a whole instruction at one instant). One update, maskable interrupts or signals.
 
 ${grid(['protocol', 'in', 'needs'], weakest)}
 

@@ -23,6 +23,7 @@ export const MODELS: readonly { readonly fetch: Configuration['fetch']; readonly
   { fetch: 'F3', chunk: 'byte' },
   { fetch: 'F3', chunk: 'qword' },
   { fetch: 'F3', chunk: 'fetch16' },
+  { fetch: 'F3', chunk: 'fetch32' },
   { fetch: 'F3', chunk: 'line' },
   { fetch: 'F1a', chunk: 'byte' },
   { fetch: 'F1', chunk: 'line' },

@@ -10,7 +10,7 @@ import { retireCounted, retirePlain, retirePublished, retireVersioned } from '..
 import { int3 } from '../plan/protocols/int3.js';
 import { naive } from '../plan/protocols/naive.js';
 import { stopMachinePlain, stopMachineSerialising } from '../plan/protocols/stop-machine.js';
-import { store } from '../plan/protocols/store.js';
+import { store, storeInLine } from '../plan/protocols/store.js';
 import type { Protocol } from '../plan/protocol.js';
 import type { Environment, SceneHandler, SceneOptions } from '../machine/sim/scene.js';
 import { abort } from '../trap/abort.js';
@@ -98,7 +98,7 @@ export type HandlerName = keyof typeof HANDLERS;
 
 /** A site whose changed bytes lie inside one aligned quadword, and one where they lie in one line only. */
 const IN_QWORD = 8;
-const IN_LINE = 12;
+const IN_LINE = 30;
 
 export const SUBJECTS: readonly Subject[] = [
   inKernel('pointer', '', pointer, { via: 'pointer' }),
@@ -106,7 +106,7 @@ export const SUBJECTS: readonly Subject[] = [
   inKernel('trampoline', '', trampoline, { via: 'trampoline' }),
   inKernel('naive', '', naive),
   inKernel('store', '', store, { offset: IN_QWORD }),
-  inKernel('store', 'in-line', store, { offset: IN_LINE }),
+  inKernel('store', 'in-line', storeInLine, { offset: IN_LINE }),
   inKernel('store', 'refused', store, { via: 'trampoline' }),
   inKernel('store', 'forced', store, { full: true }),
   poke('int3-stub', '', (entry) => stub({ entry })),
@@ -144,7 +144,7 @@ export const SUBJECTS: readonly Subject[] = [
 
   inUser('naive', '', naive),
   inUser('store', '', store, { offset: IN_QWORD }),
-  inUser('store', 'in-line', store, { offset: IN_LINE }),
+  inUser('store', 'in-line', storeInLine, { offset: IN_LINE }),
   inUser('store', 'refused', store, { via: 'trampoline' }),
   inUser('int3', '', int3, { handler: shipped }),
   inUser('int3', 'foreign', int3, { handler: shipped, foreign: true, full: true }),

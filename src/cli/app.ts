@@ -116,8 +116,8 @@ not at all. A file without sites is not touched, nor is one that has a table (se
   cc: command(() => import('./commands/cc.js'), {
     brief: 'Run a compiler so that its output can be retargeted in place',
     about: `Runs the command behind -- with a few words more and annotates what it makes: the header's directory is added, and
-the assembler (gas or clang's own) keeps calls and jumps from crossing a cache line, so that every site can be
-rewritten by one store. The compiler's output and status pass through. An object that calls the key of another shared
+the assembler (gas or clang's own) keeps calls and jumps inside cache lines, or inside less: the protocol store takes
+what lies in a quadword. The compiler's output and status pass through. An object that calls the key of another shared
 object gets its table when it is linked by this command.`,
     examples: [
       ['in a Makefile', 'CC = static-call cc -- gcc'],
@@ -125,7 +125,7 @@ object gets its table when it is linked by this command.`,
     ],
     parameters: {
       flags: {
-        align: { kind: 'boolean', brief: 'Keep sites from crossing a cache line', default: true },
+        align: { kind: 'enum', values: ['line', 'fetch32', 'fetch16', 'qword', 'no'], brief: 'Keep sites inside lines, 32, 16 or (clang) 8 bytes', default: 'line' },
         verbose: { kind: 'boolean', brief: 'Tell the whole command and what was annotated, on stderr', default: false },
         json,
       },
@@ -170,7 +170,7 @@ PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every aske
         protocol: { kind: 'parsed', parse: String, brief: 'Same as the argument', optional: true, variadic: true, placeholder: 'name|file' },
         env: { kind: 'enum', values: ['kernel', 'user'], brief: 'For a protocol that is made for both', optional: true },
         fetch: { kind: 'enum', values: ['F0', 'F1', 'F1d', 'F1a', 'F2', 'F3', 'F4'], brief: 'What a CPU may fetch (default: F3, anything since it serialised)', optional: true },
-        chunk: { kind: 'enum', values: ['byte', 'qword', 'fetch16', 'line'], brief: 'What it fetches whole (default: byte)', optional: true },
+        chunk: { kind: 'enum', values: ['byte', 'qword', 'fetch16', 'fetch32', 'line'], brief: 'What it fetches whole (default: byte)', optional: true },
         store: { kind: 'enum', values: ['byte', 'qword', 'line'], brief: 'Widest atomic store (default: line)', optional: true },
         context: { kind: 'parsed', parse: String, brief: 'Of task, irq, nmi, nested-nmi, mc, db, preempt, signal', optional: true, placeholder: 'list' },
         cpus: { kind: 'parsed', parse: count, brief: 'CPUs (default: 2)', optional: true, placeholder: 'N' },

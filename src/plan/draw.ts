@@ -2,7 +2,7 @@
 // may put it there. Everything is computed and checked here, before the first byte is written; nothing is
 // allocated for a site, for there may be a hundred thousand.
 
-import { crossesLine, hex, LINE, type Addr } from '../base/addr.js';
+import { crosses, hex, UNIT_NAMES, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import type { SiteKind } from '../sites/site.js';
 import { emulationWord } from '../trap/registry.js';
@@ -87,8 +87,7 @@ export function acceptsChange(rule: Acceptance, site: Addr, length: number, firs
   if (rule.within === null) return true;
   // Where only displacement bytes change all four are stored; any other store exchanges eight, which must hold the whole site.
   const [from, to] = rule.bytes === 'changed' && first >= 1 && end <= 5 ? [1, 5] : [0, length];
-  const at = site + from;
-  return rule.within === 'line' ? !crossesLine(at, to - from) : Math.floor(at / 8) === Math.floor((at + to - from - 1) / 8);
+  return !crosses(rule.within, site + from, to - from);
 }
 
 /** How many last bytes of a direct branch say where it leads: what may change between two functions. */
@@ -127,8 +126,8 @@ export function draw(columns: SiteColumns, destination: Destination | null, rule
   for (let i = 0; i < batch.count; i++) {
     const length = batch.length[i]!;
     if (rule.within !== null && !accepts(rule, batch, i)) {
-      if (i === columns.trampoline) throw new Fault('store-refused', 'the trampoline itself crosses a cache line', { at: hex(batch.at[i]!) });
-      if (require === 'inline') throw new Fault('not-inline', `the changed bytes of the site cross a ${rule.within === 'line' ? `${LINE}-byte line` : 'quadword'}`, { at: hex(batch.at[i]!) });
+      if (i === columns.trampoline) throw new Fault('store-refused', `the trampoline itself crosses a ${UNIT_NAMES[rule.within]}`, { at: hex(batch.at[i]!) });
+      if (require === 'inline') throw new Fault('not-inline', `the changed bytes of the site cross a ${UNIT_NAMES[rule.within]}`, { at: hex(batch.at[i]!) });
       // It keeps calling its trampoline, or goes back to it if that much can be stored.
       batch.new.set(original.subarray(8 * i, 8 * i + 8), 8 * i);
       if (!accepts(rule, batch, i)) throw new Fault('store-refused', 'the site does not call its trampoline, and one store cannot send it back there', { at: hex(batch.at[i]!) });

@@ -44,6 +44,7 @@ export const LITMUS: readonly LitmusProgram[] = [
   landing('one', 'one store of the displacement inside a quadword', 8, [whole]),
   landing('one-qword', 'one store over the end of a quadword', 4, [whole]),
   landing('one-fetch16', 'one store over the end of 16 bytes', 12, [whole]),
+  landing('one-fetch32', 'one store over the end of 32 bytes', 30, [whole]),
   landing('one-line', 'one store over the end of a line', 61, [whole]),
   landing('one-nop', 'a nop and a call, exchanged by one store inside a quadword', 8, [whole], 'nop'),
   landing('int3', 'the trap byte and three synchronisations, over the end of a line', 61, synced(1, 2, 3)),

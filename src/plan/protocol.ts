@@ -3,6 +3,8 @@
 // code, so it can be printed, compared, stored in a trace, performed on a process and enumerated by the
 // checker without change; a new kind of step is a row here and a case in each machine.
 
+import type { Unit } from '../base/addr.js';
+
 /** The site's bytes that a store touches. `changed` is the smallest run that differs between old and new. */
 export type Part = 'first' | 'rest' | 'whole' | 'changed';
 
@@ -58,7 +60,7 @@ export interface Acceptance {
   /** `changed`: the bytes that differ between old and new instruction; `whole`: all of them. */
   readonly bytes: 'changed' | 'whole';
   /** The unit those bytes must not leave; null accepts every site. */
-  readonly within: 'line' | 'qword' | null;
+  readonly within: Unit | null;
 }
 
 /** A way of writing a batch of sites; docs/protocols.md works an example. */

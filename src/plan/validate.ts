@@ -2,6 +2,7 @@
 // named, with what was found there. The table says for each kind of step which fields it has; the compiler
 // sees to it that no kind is missing.
 
+import { UNITS, type Unit } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import type { Protocol, Step } from './protocol.js';
@@ -59,7 +60,7 @@ export function validateProtocol(value: unknown): Protocol {
   const anything: Check = { what: '', fits: () => true };
   fields(value, '', { name: text, about: text, accepts: anything, handler: { what: "a handler's name, or null", fits: (v) => v === null || text.fits(v) }, steps: list });
   const protocol = value as Protocol;
-  fields(protocol.accepts, 'accepts', { bytes: oneOf('changed', 'whole'), within: oneOf('line', 'qword', null) });
+  fields(protocol.accepts, 'accepts', { bytes: oneOf('changed', 'whole'), within: oneOf(...(Object.keys(UNITS) as Unit[]), null) });
   protocol.steps.forEach((step: unknown, i) => {
     const where = `steps[${i}]`;
     const kind = (step as { do?: unknown } | null)?.do;

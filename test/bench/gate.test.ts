@@ -34,6 +34,12 @@ describe('the gate', () => {
     const unlike = [row('a', 9, { ours: false }), row('b', null), row('c', 9, { ratio: { to: 'other', value: 9, spread: 0 } }), row('d', 9)];
     expect(compare(result([row('a', 1), row('b', 1), row('c', 1)]), result(unlike))).toEqual({ compared: 0, regressions: [] });
   });
+  it('leaves out rows of too few samples, and tables that it is told to', () => {
+    const before = result([row('a', 1), row('b', 1)]);
+    expect(compare(before, result([row('a', 9, { samples: 19 }), row('b', 1)]))).toEqual({ compared: 1, regressions: [] });
+    const after = result([row('a', 9)]);
+    expect(compare(before, { ...after, tables: [{ ...after.tables[0]!, unheld: 'threads share a CPU' }] })).toEqual({ compared: 0, regressions: [] });
+  });
   it('knows that a rate is better the higher', () => {
     const rate = (value: number): BenchResult => result([row('a', value, { unit: 'per second' })]);
     expect(compare(rate(1), rate(3)).regressions).toEqual([]);

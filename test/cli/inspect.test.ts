@@ -28,7 +28,7 @@ vmlinuz: image; 12 sites, 3 keys, 4 trampolines
   kinds      call 8  jmp 2  jcc 2
   flags      tail 4  init 1
   line       0 (0.0 %) cross a cache line, 0 (0.0 %) with their destination
-  protocols  int3 12  store 12
+  protocols  int3 12  store 8
   top keys   4 tp_func_event_0
              4 tp_func_event_1
              4 tp_func_event_2
@@ -40,8 +40,8 @@ vmlinuz: image; 12 sites, 3 keys, 4 trampolines
     const { stdout } = await run('--by', 'key', image);
     expect(stdout.slice(stdout.indexOf('\n\n') + 2)).toBe(`\
 key              sites  files  call  jmp  jcc  tail  init  crosses  destination  store  trampoline          target
-tp_func_event_0      4      1     2    1    1     2     0        0            0      4  0xffffffff81000020  __traceiter_some_event
-tp_func_event_1      4      1     3    0    1     1     0        0            0      4  0xffffffff81000028  -
+tp_func_event_0      4      1     2    1    1     2     0        0            0      3  0xffffffff81000020  __traceiter_some_event
+tp_func_event_1      4      1     3    0    1     1     0        0            0      1  0xffffffff81000028  -
 tp_func_event_2      4      1     3    1    0     1     1        0            0      4  0xffffffff81000030  __traceiter_some_event
 `);
   });
@@ -49,7 +49,7 @@ tp_func_event_2      4      1     3    1    0     1     1        0            0 
     const { stdout } = await run('--key', '*_1', image);
     const lines = stdout.slice(stdout.indexOf('\n\n') + 2).trimEnd().split('\n');
     expect(lines.length).toBe(5);
-    expect(lines[1]).toMatch(/^vmlinuz:\+0x\w+ +0xffffffff81\w+ +caller_0_tail\+0x\w+ +tp_func_event_1 +call +- +- +e8( \w\w){4} +int3,store +-$/);
+    expect(lines[1]).toMatch(/^vmlinuz:\+0x\w+ +0xffffffff81\w+ +caller_0_tail\+0x\w+ +tp_func_event_1 +call +- +- +e8( \w\w){4} +int3 +-$/);
     expect(stdout).toContain('4 sites, 1 key, 1 trampoline\n');
   });
   it.each(['section', 'function', 'file'])('lists by %s', async (by) => {

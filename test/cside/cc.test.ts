@@ -3,7 +3,7 @@ import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { alignment, compilerOf, readCompilation } from '#app/compilation';
-import { crossesLine } from '#base/addr';
+import { crosses, crossesLine } from '#base/addr';
 import { readElf } from '#elf/read';
 import type { ElfObject } from '#elf/object';
 import { bindKeys } from '#keys/bind';
@@ -61,9 +61,11 @@ describe('a compiler\'s command line', () => {
     expect(compilerOf(['clang', '-c'])).toEqual(['clang']);
   });
   it('is given the words of its assembler', () => {
-    expect(alignment('gas', readCompilation(['-c', 'a.c', '-fno-plt']))).toEqual(['-Wa,-malign-branch-boundary=64', '-Wa,-malign-branch=call+jmp+indirect']);
-    expect(alignment('llvm', readCompilation(['a.c', '-flto']))).toContain('-Wl,-mllvm,-x86-align-branch-boundary=64');
-    expect(alignment('gas', readCompilation(['-E', 'a.c']))).toEqual([]);
+    expect(alignment('gas', readCompilation(['-c', 'a.c', '-fno-plt']), 'line')).toEqual(['-Wa,-malign-branch-boundary=64', '-Wa,-malign-branch=call+jmp+indirect']);
+    expect(alignment('llvm', readCompilation(['a.c', '-flto']), 'line')).toContain('-Wl,-mllvm,-x86-align-branch-boundary=64');
+    expect(alignment('gas', readCompilation(['-E', 'a.c']), 'line')).toEqual([]);
+    expect(alignment('llvm', readCompilation(['-c', 'a.c']), 'qword')).toContain('-x86-align-branch-boundary=8');
+    expect(() => alignment('gas', readCompilation(['-c', 'a.c']), 'qword')).toThrow('gas keeps nothing inside 8 bytes');
   });
 });
 
@@ -98,7 +100,7 @@ describe('static-call cc', () => {
     const assembly = place('thousand.s');
     await made(['--', compiler, '-O2', '-fPIC', '-S', source, '-o', assembly]);
     const words = ['--', compiler, '-shared', assembly, '-o'];
-    await made(['--no-align', ...words, plain]);
+    await made(['--align', 'no', ...words, plain]);
     await made([...words, aligned]);
     const [a, b] = [elfOf(plain), elfOf(aligned)];
     const crossing = (elf: ElfObject): number => findSites(elf).filter((s) => crossesLine(s.at, s.length)).length;
@@ -110,6 +112,13 @@ describe('static-call cc', () => {
     expect(b.section('.text')!.size / a.section('.text')!.size).toBeLessThan(1.01);
     // The table is in the linked file, and says what decoding says.
     expect(tableSize(b)).toBe(8 * 1000);
+    // Closer, where the assembler can: then one store is enough for every site.
+    const [unit, share] = compiler === 'clang' ? ['qword', 1] as const : ['fetch16', 0.7] as const;
+    const close = place('close.so');
+    await made(['--align', unit, ...words, close]);
+    const sites = findSites(elfOf(close));
+    expect(sites.filter((s) => crosses(unit, s.at, s.length))).toEqual([]);
+    expect(sites.filter((s) => !crosses('qword', s.at + s.length - 4, 4)).length / sites.length).toBeGreaterThanOrEqual(share);
   });
 
   it('annotates an object, which then brings its table into what is linked', async () => {

@@ -23,7 +23,7 @@ describe('a kernel image as distributed', () => {
     );
     expect(facts.sites.every((s) => s.keySymbol === `__SCK__${s.key}` && s.section === null)).toBe(true);
   });
-  test('what crosses a line says which protocols accept it', async () => {
+  test('what crosses a line is told, and which protocols accept it', async () => {
     const { sites } = await one(buildGzipImage(built.bytes));
     for (const s of sites) {
       const length = s.kind === 'jcc' ? 6 : 5;
@@ -31,8 +31,9 @@ describe('a kernel image as distributed', () => {
       expect(s.crossesLine).toBe(offset + length > 64);
       // The last four bytes, whatever comes before them.
       expect(s.destinationCrossesLine).toBe(offset + length > 64 && offset + length - 4 < 64);
-      // The store of a jcc is an exchange that holds the whole of it.
-      expect(s.protocols).toEqual((s.kind === 'jcc' ? s.crossesLine : s.destinationCrossesLine) ? ['int3'] : ['int3', 'store']);
+      // The store of a jcc is an exchange that holds the whole of it; every store keeps to a quadword.
+      const [from, to] = s.kind === 'jcc' ? [offset, offset + length] : [offset + length - 4, offset + length];
+      expect(s.protocols).toEqual(Math.floor(from / 8) === Math.floor((to - 1) / 8) ? ['int3', 'store'] : ['int3']);
       expect(s.bytes.split(' ').length).toBe(length);
     }
     expect(new Set(sites.map((s) => s.destinationCrossesLine))).toEqual(new Set([true, false]));

@@ -52,7 +52,7 @@ function perform(columns: SiteColumns, batch: Batch): void {
 describe('whether a protocol takes a site', () => {
   it('is said of the place as of a batch whose last bytes change', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 127 }), fc.constantFrom(5, 6), fc.integer({ min: 1, max: 6 }), fc.constantFrom('changed' as const, 'whole' as const), fc.constantFrom('line' as const, 'qword' as const, null), (at, length, changed, bytes, within) => {
+      fc.property(fc.integer({ min: 0, max: 127 }), fc.constantFrom(5, 6), fc.integer({ min: 1, max: 6 }), fc.constantFrom('changed' as const, 'whole' as const), fc.constantFrom('line' as const, 'fetch32' as const, 'fetch16' as const, 'qword' as const, null), (at, length, changed, bytes, within) => {
         const probe = new Batch(1);
         probe.count = 1;
         [probe.at[0], probe.length[0]] = [TEXT + at, length];

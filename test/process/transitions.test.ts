@@ -45,7 +45,7 @@ describe.skipIf(!gcc)('every form of site goes from every target to every other'
       'jmp6 null': ['ret6'],
     });
   });
-  it('by one store each, where a site that crosses a line calls its trampoline', () => {
+  it('by one store each, where a site that leaves its quadword calls its trampoline', () => {
     const said = seen('store', 'alias');
     expect(said.wrong).toEqual([]);
     expect([said.pairs, said.drift]).toEqual([18, 0]);

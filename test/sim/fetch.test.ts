@@ -100,8 +100,8 @@ describe('levels of fetching', () => {
 });
 
 describe('units', () => {
-  // Displacement of a call at 8: inside a quadword; at 4: over its end; at 12: over the end of 16 bytes; at 61: of a line.
-  it.for([[8, 'byte', 'qword'], [4, 'qword', 'fetch16'], [12, 'fetch16', 'line'], [8, 'byte', 'line']] as const)('a call at byte %i is fetched torn in chunks of one %s and whole in one %s', ([offset, small, large]) => {
+  // Displacement of a call at 8: inside a quadword; at 4: over its end; at 12: over the end of 16 bytes; at 28: of 32; at 61: of a line.
+  it.for([[8, 'byte', 'qword'], [4, 'qword', 'fetch16'], [12, 'fetch16', 'fetch32'], [28, 'fetch32', 'line'], [8, 'byte', 'line']] as const)('a call at byte %i is fetched torn in chunks of one %s and whole in one %s', ([offset, small, large]) => {
     const mixed = (chunk: LitmusMachine['chunk']) => ends({ offset }, { chunk }).some(torn);
     expect([mixed(small), mixed(large)]).toEqual([true, false]);
   });

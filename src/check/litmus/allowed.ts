@@ -48,7 +48,7 @@ export function allowed(program: LitmusProgram, machine: LitmusModel): ReadonlyS
 /** From the model that allows least to the one that allows most. F4 is no claim about what a CPU does, but about what it is asked. */
 export const MODELS: readonly LitmusModel[] = [
   { fetch: 'F0', chunk: 'line' },
-  ...(['F1a', 'F2', 'F3'] as const).flatMap((fetch) => (['line', 'fetch16', 'qword', 'byte'] as const).map((chunk) => ({ fetch, chunk }))),
+  ...(['F1a', 'F2', 'F3'] as const).flatMap((fetch) => (['line', 'fetch32', 'fetch16', 'qword', 'byte'] as const).map((chunk) => ({ fetch, chunk }))),
 ];
 /** The one under which verdicts are given. */
 export const CLAIMED: LitmusModel = { fetch: 'F3', chunk: 'byte' };

@@ -25,7 +25,7 @@ const right = (title: string) => ({ title, align: 'right' as const });
 
 type Paint = Context['paint'];
 
-function textOf({ title, about, noise, rows, missing }: Table, paint: Paint): string {
+function textOf({ title, about, noise, rows, unheld, missing }: Table, paint: Paint): string {
   const names = new Map(rows.map((row) => [row.id, row.name]));
   const counted = rows.some((row) => typeof row.interrupts === 'number');
   const more = [...new Set(rows.flatMap((row) => Object.keys(row.more ?? {})))];
@@ -44,7 +44,7 @@ function textOf({ title, about, noise, rows, missing }: Table, paint: Paint): st
   const references = [...new Set(rows.flatMap((row) => (row.ratio && names.has(row.ratio.to) && row.ratio.to !== row.id ? [names.get(row.ratio.to)!] : [])))];
   return [
     paint('bold', title),
-    ...[about, ...(references.length === 1 ? [`Ratio to: ${references[0]}.`] : []), ...(noise === null ? [] : [`Two copies of the same thing differ by ${(100 * noise).toFixed(1)} %: read nothing into less.`])].map((line) => `  ${line}`),
+    ...[about, ...(references.length === 1 ? [`Ratio to: ${references[0]}.`] : []), ...(noise === null ? [] : [`Two copies of the same thing differ by ${(100 * noise).toFixed(1)} %: read nothing into less.`]), ...(unheld === undefined ? [] : [`The gate does not hold these: ${unheld}.`])].map((line) => `  ${line}`),
     ...(rows.length === 0 ? [] : [body]),
     ...missing.map((m) => `  not here: ${m.what}: ${m.why}`),
   ].join('\n');

@@ -4,6 +4,7 @@
 import { spawnSync, type StdioOptions } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
+import type { Unit } from '../../base/addr.js';
 import { Fault, isFault } from '../../base/fault.js';
 import { readWhole, replaceFile } from '../../base/file.js';
 import * as N from '../../elf/names.js';
@@ -18,7 +19,7 @@ import type { Context } from '../context.js';
 import { includeDir } from './include.js';
 
 export interface Flags {
-  readonly align: boolean;
+  readonly align: Unit | 'no';
   readonly verbose: boolean;
   readonly json: boolean;
 }
@@ -34,7 +35,7 @@ export function run(context: Context, flags: Flags, ...words: string[]): number 
   const compiler = compilerOf(words);
   const options = words.slice(compiler.length);
   const made = readCompilation(options);
-  const aligned = !flags.align ? [] : alignment(assemblerOf(compiler, options, context.env), made);
+  const aligned = flags.align === 'no' ? [] : alignment(assemblerOf(compiler, options, context.env), made, flags.align);
   const all = [...words, `-I${includeDir()}`, ...aligned];
   if (flags.verbose) context.note(all.join(' '));
   // With --json the answer alone is on stdout, so the compiler's goes beside it.

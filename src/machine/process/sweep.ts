@@ -5,7 +5,7 @@
 // The code lies in the ground, beside the trap handler. It is handed one block of words and touches nothing but
 // the columns, the text and that block. It calls nothing and cannot fail but by saying at which site it stopped.
 
-import { hex, LINE, type Addr } from '../../base/addr.js';
+import { hex, LINE, UNIT_NAMES, UNITS, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { Batch } from '../../plan/batch.js';
@@ -309,7 +309,7 @@ export class Sweep {
     // Where all bytes count, no change is one of the displacement alone.
     block[SURVEY.outer / 4] = rule.bytes === 'changed' ? 0xff : -1;
     block[SURVEY.outer / 4 + 1] = rule.bytes === 'changed' ? -0x100 : -1;
-    this.#set(block, SURVEY.unit, rule.within === null ? -1 : rule.within === 'line' ? LINE - 1 : 7);
+    this.#set(block, SURVEY.unit, rule.within === null ? -1 : UNITS[rule.within] - 1);
     this.#set(block, SURVEY.trampoline, trampoline < 0 ? 0 : at + 8 * trampoline);
     this.#set(block, SURVEY.inline, require === 'inline' ? 1 : 0);
     this.#set(block, SURVEY.refused, 0);
@@ -358,8 +358,10 @@ export class Sweep {
       const trapped = first === 0xcc && batch.old[8 * i] !== 0xcc;
       return new Fault(trapped ? 'foreign-trap' : 'drift', `${trapped ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${name}`, where);
     }
-    if (i === trampoline) return new Fault('store-refused', 'the trampoline itself crosses a cache line', where);
-    if (require === 'inline') return new Fault('not-inline', `the changed bytes of the site cross a ${rule.within === 'line' ? `${LINE}-byte line` : 'quadword'}`, where);
+    invariant(rule.within !== null, 'what takes every site refuses none');
+    const unit = UNIT_NAMES[rule.within];
+    if (i === trampoline) return new Fault('store-refused', `the trampoline itself crosses a ${unit}`, where);
+    if (require === 'inline') return new Fault('not-inline', `the changed bytes of the site cross a ${unit}`, where);
     return new Fault('store-refused', 'the site does not call its trampoline, and one store cannot send it back there', where);
   }
 }

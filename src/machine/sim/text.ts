@@ -15,7 +15,7 @@
 // all but for the chunk; F4 is the letter of the SDM with the one exception the int3 protocol lives on.
 
 import type { Addr } from '../../base/addr.js';
-import { LINE } from '../../base/addr.js';
+import { LINE, UNITS } from '../../base/addr.js';
 import { ValueTable } from './intern.js';
 import { RULES, type Rules } from './rules.js';
 
@@ -23,7 +23,7 @@ export const FETCH_LEVELS = ['F0', 'F1', 'F1d', 'F1a', 'F2', 'F3', 'F4'] as cons
 export type FetchLevel = (typeof FETCH_LEVELS)[number];
 
 /** The unit that one access of the fetcher takes whole, in bytes, aligned to itself. */
-export const CHUNKS = { byte: 1, qword: 8, fetch16: 16, line: LINE } as const;
+export const CHUNKS = { byte: 1, ...UNITS } as const;
 export type Chunk = keyof typeof CHUNKS;
 
 /** The widest store that reaches memory at one instant; a wider one is split at its multiples. */

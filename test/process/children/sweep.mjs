@@ -27,7 +27,7 @@ const text = new Uint8Array(native.view(start, SIZE));
 
 const FORMS = { call: ['function', 'null', 'ret0'], jmp: ['function', 'null', 'ret0'], jcc: ['function', 'null', 'ret0'] };
 const KINDS = Object.keys(FORMS);
-const RULES = [{ bytes: 'whole', within: null }, { bytes: 'changed', within: 'line' }, { bytes: 'changed', within: 'qword' }];
+const RULES = [{ bytes: 'whole', within: null }, { bytes: 'changed', within: 'line' }, { bytes: 'changed', within: 'fetch32' }, { bytes: 'changed', within: 'fetch16' }, { bytes: 'changed', within: 'qword' }];
 const destination = () => {
   const near = () => start + SIZE + random(1 << 24);
   const target = near();

@@ -29,7 +29,12 @@ DEFINE_STATIC_CALL(act, act_one);
 STATIC_CALL_TARGET(act, act_two);
 STATIC_CALL_TARGET(act, act_jump);
 
-long pass(long x) { return static_call(act)(x) + 10; }
+/* Its site begins a quadword, so that `store` takes it. */
+long pass(long x)
+{
+	__asm__ volatile(".p2align 3" : "+D"(x));
+	return static_call(act)(x) + 10;
+}
 
 /* The longest path through a target's body that is left by a jump; 0 would be no jump. */
 static __attribute__((noinline)) int jump_once(int n)

@@ -6,7 +6,12 @@ static __attribute__((noinline)) long own_two(long x) { return x + 2; }
 DEFINE_STATIC_CALL(own, own_one);
 STATIC_CALL_TARGET(own, own_two);
 
-long own_pass(long x) { return static_call(own)(x) * 2; }
+/* Its site begins a quadword, so that `store` takes it. */
+long own_pass(long x)
+{
+	__asm__ volatile(".p2align 3" : "+D"(x));
+	return static_call(own)(x) * 2;
+}
 long own_tail(long x) { return static_call(own)(x); }
 
 #ifdef PROGRAM

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "crash.h"
 #include "static_call.h"
 
 #define NOINLINE __attribute__((noinline))
