@@ -1,10 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
-// Two groups. A crash or a starved thread must not be blamed on a neighbour, so files that start native threads run
-// one at a time, after the others. The number of workers is stated because vitest would leave a CPU to itself, and on two
-// CPUs that is half of the machine. A worker is kept for many files: no module here has state, and a process for each file
-// costs half a minute in all.
-const THREADS = ['bench', 'builds', 'commands', 'hazards', 'held', 'injected', 'litmus', 'many', 'mistakes', 'soak', 'storms', 'strangers', 'torn', 'updates'].map((name) => `test/process/${name}.test.ts`);
+// Three groups, one after the other. Who changes a process that runs has native threads, and wants a CPU for them: such files
+// do not share the machine with compilers. Who watches two CPUs at once shares it with nobody. A file that is new in
+// test/process is taken to have threads until it is named here. The number of workers is stated because vitest would leave a
+// CPU to itself, and on two CPUs that is half of the machine. A worker is kept for many files: no module here has state, and
+// a process for each file costs half a minute in all.
+const STILL = ['checksum', 'crossings', 'edge', 'far', 'handler', 'own', 'refusals', 'sharing', 'shipped', 'silicon', 'surface', 'sweep', 'tables', 'tape', 'transitions'];
+const ALONE = ['bench', 'litmus', 'torn'];
+
+const process = (names: readonly string[]): string => `test/process/@(${names.join('|')}).test.ts`;
+const processBut = (names: readonly string[]): string => `test/process/!(${names.join('|')}).test.ts`;
 
 export default defineConfig({
   test: {
@@ -15,25 +20,11 @@ export default defineConfig({
     hookTimeout: 60_000,
     maxWorkers: 2,
     isolate: false,
+    provide: { long: false },
     projects: [
-      {
-        extends: true,
-        test: {
-          name: 'parallel',
-          include: ['test/**/*.{test,prop}.ts'],
-          exclude: THREADS,
-          sequence: { groupOrder: 0 },
-        },
-      },
-      {
-        extends: true,
-        test: {
-          name: 'serial',
-          include: THREADS,
-          fileParallelism: false,
-          sequence: { groupOrder: 1 },
-        },
-      },
+      { extends: true, test: { name: 'still', include: ['test/**/*.{test,prop}.ts'], exclude: [processBut(STILL)], sequence: { groupOrder: 0 } } },
+      { extends: true, test: { name: 'threads', include: [processBut([...STILL, ...ALONE])], sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: 'alone', include: [process(ALONE)], fileParallelism: false, sequence: { groupOrder: 2 } } },
     ],
   },
 });

@@ -1,12 +1,19 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
-// The campaigns: the same files as their short forms import, at full length, one at a time.
+// The campaigns, one at a time: the same files as their short forms import, at full length; and every file of the short run
+// that has repetitions left for here.
+const repeated = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  .map((name) => `test/${name}`)
+  .filter((path) => path.endsWith('.test.ts') && /from '\.{1,2}\/(\.\.\/)*more\.js'/.test(readFileSync(path, 'utf8')));
+
 export default defineConfig({
   test: {
     globalSetup: ['test/setup.ts'],
     reporters: ['default', './test/skipped.ts'],
     includeTaskLocation: true,
-    include: ['test/**/*.long.ts'],
+    provide: { long: true },
+    include: ['test/**/*.long.ts', ...repeated],
     fileParallelism: false,
     testTimeout: 1_800_000,
     hookTimeout: 600_000,

@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { build, Folder, gcc } from './build.js';
 import { line } from './cli/line.js';
+import { more } from './more.js';
 
 const tsc = (folder: string): string => spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', folder], { encoding: 'utf8' }).stdout;
 const surface = readFileSync('test/types/surface.ts', 'utf8');
@@ -21,8 +22,7 @@ describe('the types of the surface', () => {
 
   it.each([
     ['node16', 'node16', ''],
-    ['nodenext', 'nodenext', 'node'],
-    ['esnext', 'bundler', ''],
+    ...more(['nodenext', 'nodenext', 'node'] as const, ['esnext', 'bundler', ''] as const),
   ])('compile by --module %s --moduleResolution %s for who has the types "%s"', (module, resolution, types) => {
     using folder = new Folder();
     mkdirSync(folder.file('node_modules/@types'), { recursive: true });

@@ -8,6 +8,7 @@ import { annotate } from '#sites/annotate';
 import { decodeSites, findSites } from '#sites/find';
 import { build, clang, defineKey, Folder, gcc, must, tool } from '../build.js';
 import { corpus } from '../corpus.js';
+import { more } from '../more.js';
 import { unchanged } from './layout.js';
 import { objtool, sitesOf, tablesOf } from './referee.js';
 
@@ -34,13 +35,10 @@ int ${name}(int x) { return shared(x) + Filter<3>::run(x) + __SCT__a(x); }
 `;
 
 const variants: [string, string[]][] = [
-  ['-O0', ['-O0']],
-  ['-Os', ['-Os']],
+  ...more<[string, string[]][]>(['-O0', ['-O0']], ['-Os', ['-Os']], ['-fcf-protection', ['-O2', '-fcf-protection=full']], ['-g -gsplit-dwarf', ['-O2', '-g', '-gsplit-dwarf']]),
   ['-O2 -fPIC', ['-O2', '-fPIC']],
   ['-ffunction-sections -fdata-sections', ['-O2', '-ffunction-sections', '-fdata-sections']],
-  ['-fcf-protection', ['-O2', '-fcf-protection=full']],
   ['-g -gz', ['-O2', '-g', '-gz']],
-  ['-g -gsplit-dwarf', ['-O2', '-g', '-gsplit-dwarf']],
   ['-mcmodel=kernel', ['-O2', '-mcmodel=kernel', '-fno-pic']],
 ];
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { line } from './line.js';
+import { more } from '../more.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'check-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -123,8 +124,8 @@ describe('a check that is stopped', () => {
   }
 
   it.skipIf(!existsSync('/proc/self/stat')).for([
-    ['one', ['naive', ...endless], 3, /torn +FAILS[^]*stack +unknown[^]*stopped, interrupted;/],
-    ['several', ['int3-gap', 'naive', ...endless], 5, /^int3-gap: [^]*torn +unknown[^]*^naive: [^]*torn +FAILS/m],
+    ...more<[string, readonly string[], number, RegExp][]>(['one', ['naive', ...endless], 3, /torn +FAILS[^]*stack +unknown[^]*stopped, interrupted;/],
+    ['several', ['int3-gap', 'naive', ...endless], 5, /^int3-gap: [^]*torn +unknown[^]*^naive: [^]*torn +FAILS/m]),
     ['the matrix', ['--matrix'], 5, /^protocol +env[^]*^Least that the hardware must promise/m],
   ] as const)('by Ctrl-C prints what it knows of %s, and exits 130', async ([, words, seconds, expected]) => {
     const { status, stdout, stderr } = await interrupted(words, seconds);

@@ -112,7 +112,7 @@ describe('a drawn update', () => {
     );
   });
 
-  it('under `store` holds only edits that one store inside one line can make', () => {
+  it('under `store` holds only edits that one store inside one quadword can make', () => {
     fc.assert(
       fc.property(fc.array(site, { minLength: 1, maxLength: 40 }), destination, (sites, to) => {
         const columns = columnsOf(sites);

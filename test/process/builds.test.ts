@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { clang, Folder, gcc, must, tool } from '../build.js';
+import { LONG, more } from '../more.js';
 import { BUILDS, EXPORTED, expectBuilt } from './builds.js';
 import { answer, child } from './child.js';
 import { compileProgram } from './programs.js';
@@ -16,20 +17,20 @@ describe('programs as compilers and linkers make them, retargeted while they run
     expectBuilt(folder, build, 0.2);
   });
 
-  it.for([['gcc', gcc], ['clang', clang]] as const)('%s -mcmodel=large: calls go through a register, stay on their trampolines and follow them', ([name, compiler], { skip }) => {
+  if (LONG) it.for([['gcc', gcc], ['clang', clang]] as const)('%s -mcmodel=large: calls go through a register, stay on their trampolines and follow them', ([name, compiler], { skip }) => {
     if (!compiler) skip(`without ${name}`);
     const got = soak(compileProgram(folder, 'soak.c', ['-mcmodel=large'], compiler), WAYS[0], 0.3);
     expectRight(got);
     expect(got.sites).toEqual({ 'trampoline 5': 3, 'jcc 6': 1 });
   });
 
-  it.skipIf(!clang)('a conditional tail call that clang makes goes where it is sent, and only where its condition holds', ({ skip }) => {
+  if (LONG) it.skipIf(!clang)('a conditional tail call that clang makes goes where it is sent, and only where its condition holds', ({ skip }) => {
     const got = languages<{ kinds: string[] }>(compileProgram(folder, 'jcc.c', ['-Os'], clang!), 'jcc');
     if (!got.kinds.includes('jcc')) skip('this clang makes none');
     expect(got).toEqual({ kinds: ['jcc'], before: [-4, 105], after: [-3, 105], zero: [0, 105], drift: 0, closed: [-4, 105] });
   });
 
-  it.skipIf(!gcc)('six-byte sites are retargeted by single stores too', () => {
+  if (LONG) it.skipIf(!gcc)('six-byte sites are retargeted by single stores too', () => {
     const got = soak(compileProgram(folder, 'soak.c', [...EXPORTED, '-fno-plt']), WAYS[2], 0.3);
     expectRight(got);
     expect(got.inline).toBeGreaterThan(0);
@@ -40,7 +41,7 @@ const languages = <T>(library: string, what: string, options: object = {}): T =>
 interface Cxx { updates: number; traps: number; passes: number; thrown: number; wrong: number; early: number; drift: number; sites: number }
 
 describe.skipIf(!gcc)('C++', () => {
-  it.for(['g++', 'clang++'])('%s: inline functions, templates and constructors have sites; exceptions pass them while they are patched', (compiler, { skip }) => {
+  it.for(['g++', ...more('clang++')])('%s: inline functions, templates and constructors have sites; exceptions pass them while they are patched', (compiler, { skip }) => {
     if (!tool(compiler)) skip(`without ${compiler}`);
     const got = languages<Cxx>(compileProgram(folder, 'cxx.cpp', [], compiler), 'cxx');
     // The constructor ran before anybody opened the object: through the trampoline.
@@ -74,7 +75,7 @@ describe.skipIf(!gcc)('odd targets and odd places', () => {
 });
 
 describe.skipIf(!gcc)('symbols that a version script hides, or has twice', () => {
-  it.each([['as linked', []], ['stripped', ['-s']]] as const)('%s: keys and declared targets are found by what the program recorded, others by their version', (name, strip) => {
+  it.each([['as linked', []], ...more(['stripped', ['-s']] as const)] as const)('%s: keys and declared targets are found by what the program recorded, others by their version', (name, strip) => {
     const script = folder.write('versions.map', 'V1 { global: chosen; provider_*; __SCK__level; __SCT__level; local: *; };\nV2 { global: chosen; } V1;\n');
     const provider = compileProgram(folder, 'versions.c', [`-Wl,--version-script=${script}`, ...strip]);
     const consumer = compileProgram(folder, 'versions.c', ['-DCONSUMER', '-Wl,--no-as-needed', provider, ...strip]);

@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Folder, gcc, must } from '../build.js';
 import { spawned, type Said } from '../cli/line.js';
+import { more } from '../more.js';
 
 const MEMBARRIER = 324;
 const folder = new Folder();
@@ -37,8 +38,7 @@ interface Demo {
 describe('demo', () => {
   it.skipIf(!gcc).each([
     ['int3', 'procmem', []],
-    ['int3', 'alias', ['--writer', 'alias']],
-    ['store', 'alias', ['--protocol', 'store']],
+    ...more<[string, string, string[]][]>(['int3', 'alias', ['--writer', 'alias']], ['store', 'alias', ['--protocol', 'store']]),
   ])('by %s through %s: nothing is wrong, and every call is accounted for', (protocol, writer, flags) => {
     const said = spawned(['demo', '--seconds', '0.4', '--json', ...flags]);
     expect(said.status, said.stderr).toBe(0);

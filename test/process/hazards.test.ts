@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Folder, gcc } from '../build.js';
+import { LONG } from '../more.js';
 import { answer, child, type Ended } from './child.js';
 import { compileProgram } from './programs.js';
 
@@ -99,13 +100,14 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
   });
   it('a library that is unloaded by whoever loaded it stays where its sites and targets are in use', () => {
     expect(told('a library is unloaded by whoever loaded it')).toEqual({ left: [false, true, true], passed: 12 + 10, then: [13, 0], closed: 12 });
+    if (!LONG) return;
     const unpinned = child('hazards.mjs', [JSON.stringify({ library, what: 'a library is unloaded by whoever loaded it' })], { mistake: { file: 'app/target.js', edits: [['this.#pin(map.path);', '']] } });
     expect(unpinned.signal).toBe('SIGSEGV');
   });
-  it('two copies of the library share the handler, the keys and their state', () => {
+  if (LONG) it('two copies of the library share the handler, the keys and their state', () => {
     expect(told('two copies of the library')).toEqual({ different: true, seen: ['act_two', TWO], passed: true, back: ['act_one', ONE, 0, 0], refused: 'no-such-file', grounds: 1, open: TWO, closed: ONE });
   });
-  it('workers that open and update the same object take turns', () => {
+  if (LONG) it('workers that open and update the same object take turns', () => {
     const got = told<{ updates: number; drifts: number[]; passed: number; drift: number }>('workers that open the same object');
     expect(got).toMatchObject({ drifts: [0, 0, 0], drift: 0 });
     expect(got.passed).toBeGreaterThan(0);

@@ -12,6 +12,7 @@ import { compileProgram, INCLUDE } from './programs.js';
 import { soak, expectRight } from './soaked.js';
 import { backwards, everySecondTwice, withTable } from './tables.js';
 import { WAYS } from './ways.js';
+import { LONG } from '../more.js';
 
 const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());
@@ -25,23 +26,23 @@ function openingWith(file: string, from: string, to: string): string[] {
 }
 
 describe.skipIf(!gcc)('a load that runs out of memory', () => {
-  it('and takes the process with it is noticed', () => {
+  if (LONG) it('and takes the process with it is noticed', () => {
     expect(openingWith('machine/process/ground.js', "throw new Fault('no-memory', `mapping ${length}", "throw process.abort() || new Fault('no-memory', `mapping ${length}")).toEqual(['ended by SIGABRT']);
   });
   it('and leaves a key half converted, which the next load takes for whole, is noticed', () => {
     expect(openingWith('machine/process/enlist.js', "fresh: record.word('call') === 0n", 'fresh: known === null')).not.toEqual([]);
   });
-  it('and leaves what it had begun for others to find is noticed', () => {
+  if (LONG) it('and leaves what it had begun for others to find is noticed', () => {
     expect(openingWith('machine/process/ground.js', "native.call('munmap', at, 2 * PAGE);", '')).toContain('there is one ground or none');
   });
-  it('and forgets what it had taken is noticed', () => {
+  if (LONG) it('and forgets what it had taken is noticed', () => {
     expect(openingWith('app/open.js', 'if (procmem !== null)\n            closeProcmem(native, procmem);\n        throw error;\n    }\n    try {', 'throw error;\n    }\n    try {')).toContain('no file is left open');
   });
 });
 
 describe.skipIf(!gcc)('a table of sites', () => {
   const bind = (from: string, to: string): Mistake => ({ file: 'keys/bind.js', edits: [[from, to]] });
-  it('whose double entries are kept is noticed', () => {
+  if (LONG) it('whose double entries are kept is noticed', () => {
     expect(() => expectRight(soak(withTable(folder, 'twice', [], everySecondTwice), WAYS[0], 0.3, {}, bind('.filter((site, i) => site.at !== list[i - 1]?.at)', '')))).toThrow(/two sites overlap/);
   });
   it('whose order is believed is noticed', () => {
@@ -51,7 +52,7 @@ describe.skipIf(!gcc)('a table of sites', () => {
 
 describe.skipIf(!gcc)('an update from C', () => {
   const program = gcc ? compileProgram(folder, 'updates.c') : '';
-  it('that finds the return-0 function by its address is noticed', () => {
+  if (LONG) it('that finds the return-0 function by its address is noticed', () => {
     const provider = compileProgram(folder, 'provider.c');
     const consumer = compileProgram(folder, 'consumer.c', ['-Wl,--no-as-needed', provider]);
     const said = answer<{ level: string; bytes: string[] }>(
@@ -60,7 +61,7 @@ describe.skipIf(!gcc)('an update from C', () => {
     expect(said.level).not.toBe('ret0');
     expect(said.bytes).not.toContain('2e2e2e31c0');
   });
-  it('whose request is written to after its owner went on is noticed', () => {
+  if (LONG) it('whose request is written to after its owner went on is noticed', () => {
     const told = 'Atomics.store(answer, 0, 1);\n        native.call(\'futex\', at + REQUEST.state, FUTEX_WAKE_PRIVATE, 1);';
     const early: Mistake = { file: 'app/worker.js', edits: [[told, ''], ['answer[1] = serve(key, func);', `${told}\n        answer[1] = serve(key, func);`]] };
     const ended = child('updates.mjs', [program, 'procmem', 'join'], { timeoutMs: 20_000, mistake: early });
@@ -86,7 +87,7 @@ describe.skipIf(!gcc)('a trap handler of a process', () => {
     expect(got.during.kept).toBeLessThan(8);
   });
   const gdb = tool('gdb');
-  it.skipIf(!gdb || !tool('g++'))('that leaves no caller for a backtrace is noticed', ({ skip }) => {
+  if (LONG) it.skipIf(!gdb || !tool('g++'))('that leaves no caller for a backtrace is noticed', ({ skip }) => {
     const request = { library: compileProgram(folder, 'held.cpp'), what: 'backtrace', gdb, only: true };
     const { seen } = answer<{ during: { seen: string } }>(child('held.mjs', [JSON.stringify(request)], { mistake: handler("['je', 'call'],", "['je', 'jump'],") })).during;
     if (/ptrace: Operation not permitted/i.test(seen)) skip('gdb may not attach to a process here');
@@ -111,7 +112,7 @@ describe.skipIf(!gcc)('annotate', () => {
     const done = tool(process.execPath) && child('../../../bin/static-call', ['annotate', path], mistake && { mistake });
     return done as Ended;
   };
-  it('that sees only trampolines of its own object is noticed: it finds no site', () => {
+  if (LONG) it('that sees only trampolines of its own object is noticed: it finds no site', () => {
     expect(annotate('sees', CALLS('__SCK__a')).stdout).toContain('1 site');
     const own: Mistake = { file: 'sites/symbols.js', edits: [['if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX))', 'if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX) && symbols.defined(i))']] };
     expect(annotate('blind', CALLS('__SCK__a'), own).stdout).not.toContain('1 site');

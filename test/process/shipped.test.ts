@@ -9,6 +9,7 @@ import { int3 } from '#plan/protocols/int3';
 import { store } from '#plan/protocols/store';
 import { sigtrap } from '#trap/sigtrap';
 import { answer, child } from './child.js';
+import { more } from '../more.js';
 
 type Effect = { write: string } | { store: number; bytes: number[]; locked: boolean } | { sync: true } | { asked: true };
 interface Shipped { effects: Effect[]; text: number[]; handler: number[]; data: number; installed: boolean }
@@ -38,8 +39,8 @@ function performed(protocol: Protocol, model: Model, offset: number, writer: 'al
 
 describe.skipIf(!here)('what ships is what was checked', () => {
   it.for<['int3' | 'store', SiteShape, number]>([
-    ['int3', 'call', 61], ['int3', 'call', 8], ['int3', 'null', 60], ['int3', 'ret0', 3], ['int3', 'jmp', 62],
-    ['store', 'call', 8], ['store', 'call', 19], ['store', 'null', 8], ['store', 'ret0', 59], ['store', 'jmp', 59],
+    ['int3', 'call', 61], ...more<['int3', SiteShape, number][]>(['int3', 'call', 8], ['int3', 'null', 60], ['int3', 'ret0', 3], ['int3', 'jmp', 62]),
+    ['store', 'call', 8], ['store', 'null', 8], ...more<['store', SiteShape, number][]>(['store', 'call', 19], ['store', 'ret0', 59], ['store', 'jmp', 59]),
   ])('%s at a site %s at byte %i of its line: the same words, stores and synchronisations in the same order', ([name, shape, offset]) => {
     const protocol = { int3, store }[name];
     const model = explored(protocol.name, shape, offset);

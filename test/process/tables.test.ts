@@ -2,6 +2,7 @@
 
 import { afterAll, describe, expect, it } from 'vitest';
 import { Folder, gcc } from '../build.js';
+import { more } from '../more.js';
 import { expectRight, soak } from './soaked.js';
 import { backwards, COUNT, everySecondTwice, withTable } from './tables.js';
 import { WAYS } from './ways.js';
@@ -11,7 +12,7 @@ afterAll(() => folder[Symbol.dispose]());
 const EXPORTED = ['work', 'hook', 'filter'].map((key) => `-DSTATIC_CALL_EXPORTED_${key}=1`);
 
 describe.skipIf(!gcc)('a table of sites', () => {
-  it.each([WAYS[0], WAYS[2]])('that lists sites twice patches them once: $protocol, $writer', (way) => {
+  it.each([WAYS[0], ...more(WAYS[2])])('that lists sites twice patches them once: $protocol, $writer', (way) => {
     const library = withTable(folder, `twice-${way.protocol}`, [], everySecondTwice);
     const got = soak(library, way, 0.4);
     expectRight(got);

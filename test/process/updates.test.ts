@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { answer, child } from './child.js';
 import { Folder, gcc } from '../build.js';
+import { LONG } from '../more.js';
 import { compileProgram } from './programs.js';
 
 interface Answer {
@@ -50,6 +51,6 @@ describe.skipIf(!gcc).each(['procmem', 'alias'])('updates from C and forks, writ
   });
 });
 
-it.skipIf(!gcc)('without the handlers around fork a child follows its parent', () => {
+if (LONG) it.skipIf(!gcc)('without the handlers around fork a child follows its parent', () => {
   expect(answer<Answer>(child('updates.mjs', [program, 'alias', 'no-fork-handlers'])).badForks).toBeGreaterThan(0);
 });

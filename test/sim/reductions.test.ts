@@ -2,16 +2,15 @@ import { describe, expect, it } from 'vitest';
 import type { Configuration } from '#check/configuration';
 import { SUBJECTS } from '#check/subject';
 import { disagreements } from './agree.js';
+import { more } from '../more.js';
 
 const NMI = { contexts: ['task', 'nmi'], cpus: 1, passes: 1, updates: 1, tso: false } as const satisfies Partial<Configuration>;
 const TWO = { contexts: ['task'], cpus: 2, passes: 1, updates: 1, tso: false } as const satisfies Partial<Configuration>;
 
 const CASES: readonly [name: string, variant: string, size: Partial<Configuration>][] = [
-  ['int3-gap', 'no-gap', NMI],
-  ['int3-stub', '', NMI],
+  ...more<[string, string, Partial<Configuration>][]>(['int3-stub', '', NMI], ['int3-gap', 'no-gap', NMI], ['int3-gap', '', { ...TWO, dropSync: 1 }]),
   ['store', '', NMI],
   ['int3-gap', '', TWO],
-  ['int3-gap', '', { ...TWO, dropSync: 1 }],
   ['int3-gap', '', { ...TWO, dropSync: 3 }],
   // Whether a request comes before the CLI of the spin can be told: once a reduction took the CLI alone.
   ['int3-gap', 'spin', { ...TWO, dropSync: 3 }],
