@@ -123,7 +123,7 @@ describe('a drawn update', () => {
           const [first, last] = [changed[0]!, changed.at(-1)!];
           const inDisplacement = first >= 1 && last <= 4;
           const [from, end] = inDisplacement ? [batch.at[i]! + first, batch.at[i]! + last] : [batch.at[i]!, batch.at[i]! + batch.length[i]! - 1];
-          expect(Math.floor(from / 64)).toBe(Math.floor(end / 64));
+          expect(Math.floor(from / 8)).toBe(Math.floor(end / 8));
           expect(accepts(store.accepts, batch, i)).toBe(true);
         }
       }),

@@ -2,10 +2,11 @@ import { cpus } from 'node:os';
 import { expect } from 'vitest';
 import { answer, child } from './child.js';
 
+interface Gated { compared: number; regressions: { row: string; before: number; after: number }[] }
 export interface Benched {
   rows: Record<string, Record<string, { rows: number; missing: string[] }>>;
-  again: { compared: number; regressions: unknown[] } | null;
-  slowed: { compared: number; regressions: { row: string }[] } | null;
+  again: Gated | null;
+  slowed: Gated | null;
 }
 
 export const bench = (...runs: string[]): Benched => answer<Benched>(child('bench.mjs', runs, { timeoutMs: 150_000 }));
