@@ -8,7 +8,7 @@ import { Fault } from './fault.js';
 
 const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
 
-/** @throws Fault `no-such-file`, `unreadable-file`. */
+/** @throws Fault `no-such-file`, `unreadable-file`, `no-memory` */
 export function readWhole(path: string): Buffer {
   // A fifo or a terminal would make the read wait for somebody.
   sizeOf(path);
@@ -28,6 +28,8 @@ function reading<T>(path: string, read: () => T): T {
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') throw new Fault('no-such-file', `there is no file ${path}`, { at: path });
+    // What the engine throws where it gets no buffer has no code.
+    if (code === 'ENOMEM' || code === 'ERR_MEMORY_ALLOCATION_FAILED' || (error instanceof RangeError && code === undefined)) throw new Fault('no-memory', 'the file does not fit into memory', { at: path, cause: error });
     throw new Fault('unreadable-file', `cannot be read (${code ?? String(error)})`, { at: path, cause: error });
   }
 }

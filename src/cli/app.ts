@@ -322,7 +322,9 @@ export async function runCommandLine(argv: readonly string[], streams: Streams, 
       seen.status = told.exit;
     },
   };
-  await runApplication(application(version), argv, local);
+  // Half of the world's tools answer to `help`.
+  const asked = argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
+  await runApplication(application(version), asked, local);
   context.release();
   if (context.interrupted()) return EXIT.interrupted;
   if (seen.status !== undefined) return seen.status;

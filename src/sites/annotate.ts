@@ -8,7 +8,7 @@ import { Fault } from '../base/fault.js';
 import * as N from '../elf/names.js';
 import type { ElfObject, Section } from '../elf/object.js';
 import { ElfEdit, type NewSection } from '../elf/write.js';
-import { decodeSites } from './find.js';
+import { decodeSites, findSites } from './find.js';
 import { keyPlaces, lateKeys, type DeclaredKey } from './linked.js';
 import { encodeSiteTable, ENTRY_SIZE, SITES_SECTION } from './section.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
@@ -26,6 +26,7 @@ export interface AnnotateOptions {
 export interface Annotated {
   /** `present`: the file has a table already and `force` was not given. */
   readonly outcome: 'written' | 'no-sites' | 'present';
+  /** What the table lists; of one that was present, what can be read of it. */
   readonly sites: readonly Site[];
   /** Null where nothing changes. */
   readonly bytes: Uint8Array | null;
@@ -35,8 +36,8 @@ export interface Annotated {
 export function annotate(object: ElfObject, options: AnnotateOptions = {}): Annotated {
   const present = object.sections.filter((s) => s.name === SITES_SECTION);
   for (const s of present) if (s.type !== N.SHT_PROGBITS) throw new Fault('bad-sites-section', `it is of type ${s.type}, not a table of bytes`, { at: SITES_SECTION });
-  if (present.length > 0 && !options.force) return { outcome: 'present', sites: [], bytes: null };
   const declared = options.declared ?? [];
+  if (present.length > 0 && !options.force) return { outcome: 'present', sites: findSites(object, () => undefined, declared), bytes: null };
   const found = decodeSites(object, declared);
   // The kernel has no GOT: its loader would stop at a call through one.
   const sites = options.module ? found.filter((s) => !throughGot(object, s)) : found;

@@ -6,6 +6,7 @@
 import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
 import { addrFromBits, bitsFromAddr, type Addr } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
 
 /** Where control goes after an instruction. `other`: interrupts, system calls, undefined opcodes by design. */
 export type Flow = 'next' | 'call' | 'jmp' | 'jcc' | 'ret' | 'call-indirect' | 'jmp-indirect' | 'other' | 'invalid';
@@ -28,9 +29,19 @@ interface Loaded {
 
 let loaded: Loaded | undefined;
 
+/** @throws Fault `no-memory`: the engine sets ten gigabytes of addresses aside for the module's memory, of which it uses few */
+function requireIced(): typeof Iced {
+  try {
+    return createRequire(import.meta.url)('iced-x86') as typeof Iced;
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new Fault('no-memory', `the decoder was refused its memory (${cause.message})`, { cause, hint: 'raise the limit of addresses (ulimit -v), or start node with --disable-wasm-trap-handler, which asks for less' });
+  }
+}
+
 function load(): Loaded {
   if (loaded) return loaded;
-  const iced = createRequire(import.meta.url)('iced-x86') as typeof Iced;
+  const iced = requireIced();
   const f = iced.FlowControl;
   const flows = new Map<number, Flow>([
     [f.Next, 'next'],

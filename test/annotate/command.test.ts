@@ -57,7 +57,11 @@ describe('static-call annotate', () => {
     const once = folder.read('a.o');
     const again = await line(['annotate', path]);
     expect([again.status, again.stdout]).toEqual([0, '']);
-    expect(again.stderr).toContain('has a table of sites already; --force');
+    expect(again.stderr).toMatch(/a\.o: has a table already \(3 sites, 2 tail\); --force writes it again\n$/);
+    const counts = async (...flags: string[]): Promise<unknown> => (JSON.parse((await line(['annotate', '--json', ...flags, path])).stdout) as { files: [{ outcome: string; sites: number; tail: number }] }).files.map(({ outcome, sites, tail }) => [outcome, sites, tail])[0];
+    const [, sites, tail] = (await counts('--force')) as [string, number, number];
+    expect(sites).toBeGreaterThan(0);
+    expect(await counts()).toEqual(['present', sites, tail]);
     expect((await line(['annotate', '--force', path])).status).toBe(0);
     expect(folder.read('a.o').equals(once)).toBe(true);
   });

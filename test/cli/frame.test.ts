@@ -45,6 +45,10 @@ describe('the command line', () => {
     expect((await line([])).stdout).toBe(stdout);
   });
 
+  it('answers to the word help as to --help, of a command too', async () => {
+    for (const words of [[], ['inspect']]) expect(await line(['help', ...words])).toEqual(await line([...words, '--help']));
+  });
+
   it('says what each command does, with an example', async () => {
     const { stdout } = await line(['--help']);
     const names = [...stdout.slice(stdout.indexOf('COMMANDS')).matchAll(/^ {2}(\w+) /gm)].map((m) => m[1]!);

@@ -52,6 +52,9 @@ tp_func_event_2      4      1     3    1    0     1     1        0            0 
     expect(lines[1]).toMatch(/^vmlinuz:\+0x\w+ +0xffffffff81\w+ +caller_0_tail\+0x\w+ +tp_func_event_1 +call +- +- +e8( \w\w){4} +int3 +-$/);
     expect(stdout).toContain('4 sites, 1 key, 1 trampoline\n');
   });
+  it('says no where no key has the name, and which one is near', async () => {
+    expect(await run('--key', 'tp_func_evnt_1', image)).toMatchObject({ status: 1, stderr: 'no key is called tp_func_evnt_1 (did you mean tp_func_event_1?)\n' });
+  });
   it.each(['section', 'function', 'file'])('lists by %s', async (by) => {
     const { stdout, status } = await run('--by', by, image);
     expect(status).toBe(0);

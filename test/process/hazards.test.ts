@@ -82,6 +82,16 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
     expect(told('a breakpoint of somebody else on a site')).toEqual({ codes: ['foreign-trap', 'foreign-trap'], stands: true, drifts: ['foreign'], after: TWO });
   });
 
+  if (LONG) it('where memory runs out nothing is opened, what is open goes on, and a child of fork keeps the text that it shares', () => {
+    const roomy = compileProgram(folder, 'hazards.c', ['-DROOM="0x2000000"', '-Wl,--no-gc-sections']);
+    const got = answer<{ limits: number[]; refused: { message: string }[]; child: number; passed: number }>(child('hazards.mjs', [JSON.stringify({ library: roomy, what: 'memory runs out', other: library })]));
+    expect(got).toMatchObject({ limits: [0, 0, 0, 0, 0, 0, 0, 0], after: ONE, updates: true, then: TWO, drift: 0 });
+    expect(got.refused).toMatchObject(Array(3).fill({ code: 'no-memory' }));
+    expect(got.refused.map(({ message }) => message)).toEqual([expect.stringMatching(/^the decoder was refused its memory/), 'the file does not fit into memory', expect.stringMatching(/a second time failed: ENOMEM$/)]);
+    expect([ONE, TWO]).toContain(got.child);
+    expect(got.passed).toBeGreaterThan(0);
+  });
+
   it('a process may end in the middle of an update', () => {
     expect(told('the process ends in the middle of an update')).toEqual({ ended: true });
   });

@@ -9,7 +9,8 @@ import type { WAYS } from './ways.js';
 
 export interface Injected { effects: number; tried: number; ends: Record<string, number>; steps: number[]; problems: unknown[]; passes: number; lost: number; back: number }
 
-export const inject = (library: string, options: object, how: string, mutant?: string): Injected => answer<Injected>(child('injected.mjs', [JSON.stringify({ library, options, how, mutant })], { timeoutMs: 300_000 }));
+export const inject = (library: string, options: object, how: string, mutant?: string, mistake?: Mistake): Injected =>
+  answer<Injected>(child('injected.mjs', [JSON.stringify({ library, options, how, mutant })], { timeoutMs: 300_000, ...(mistake && { mistake }) }));
 
 export function expectInjected(got: Injected, way: Omit<(typeof WAYS)[number], 'assume'>, how: string): void {
   expect(got.problems).toEqual([]);

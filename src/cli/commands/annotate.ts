@@ -60,8 +60,9 @@ function written(context: Context, flags: Flags, path: string): Row {
 const plural = (n: number, noun: string): string => `${n.toLocaleString('en-US')} ${noun}${n === 1 ? '' : 's'}`;
 
 function say(context: Context, path: string, outcome: Annotated['outcome'], sites: number, tail: number): void {
-  if (outcome === 'present') context.note(`${path}: has a table of sites already; --force writes it again`);
-  else context.print(`${path}: ${outcome === 'no-sites' ? 'no sites' : `${plural(sites, 'site')}${tail > 0 ? `, ${tail} tail` : ''}`}`);
+  const found = `${plural(sites, 'site')}${tail > 0 ? `, ${tail} tail` : ''}`;
+  if (outcome === 'present') context.note(`${path}: has a table already (${found}); --force writes it again`);
+  else context.print(`${path}: ${outcome === 'no-sites' ? 'no sites' : found}`);
 }
 
 function readObject(bytes: Uint8Array, path: string): ElfObject {

@@ -4,6 +4,7 @@
 
 import { hex, type Addr } from '../../base/addr.js';
 import { EXIT, Fault, FAULTS } from '../../base/fault.js';
+import { didYouMean } from '../../base/nearest.js';
 import { group, onlyKeys, summarise, type Counts, type Dimension, type Summary } from '../../inspect/count.js';
 import { compare, type Build, type Change, type Difference } from '../../inspect/diff.js';
 import type { FileFacts, KernelFacts, KeyFacts, SiteFacts, Target } from '../../inspect/facts.js';
@@ -23,7 +24,7 @@ export interface Flags {
 
 export async function run(context: Context, flags: Flags, ...paths: string[]): Promise<number> {
   if (flags.diff) return runDiff(context, flags, paths);
-  const { files } = await read(context, flags, paths);
+  const { files, keys } = await read(context, flags, paths);
   if (flags.json) context.json('static-call/inspect@1', asJson(files, flags));
   else {
     context.print(summaryText(summarise(files), files));
@@ -32,7 +33,11 @@ export async function run(context: Context, flags: Flags, ...paths: string[]): P
     const listing = by && list(files, by, context);
     if (listing) context.print(`\n${listing}`);
   }
-  return told(context, files);
+  const status = told(context, files);
+  if (status !== EXIT.good || flags.key === undefined || files.some((f) => f.keys.length + f.trampolines.length > 0)) return status;
+  const hint = didYouMean(flags.key, keys);
+  context.note(`no key is called ${flags.key}${hint === undefined ? '' : ` (${hint})`}`);
+  return EXIT.no;
 }
 
 async function runDiff(context: Context, flags: Flags, paths: readonly string[]): Promise<number> {
@@ -47,7 +52,7 @@ async function runDiff(context: Context, flags: Flags, paths: readonly string[])
   return difference.changes.length + difference.keys.gained.length + difference.keys.lost.length > 0 ? EXIT.no : EXIT.good;
 }
 
-async function read(context: Context, flags: Flags, paths: readonly string[]): Promise<{ files: FileFacts[]; build: Build }> {
+async function read(context: Context, flags: Flags, paths: readonly string[]): Promise<{ files: FileFacts[]; keys: ReadonlySet<string>; build: Build }> {
   const files: { relative: string; facts: FileFacts }[] = [];
   using line = progress(context);
   for (const input of inputs(paths)) {
@@ -55,7 +60,7 @@ async function read(context: Context, flags: Flags, paths: readonly string[]): P
     for (const facts of await inspectInput(input)) files.push({ relative: input.relative + facts.path.slice(input.path.length), facts });
   }
   const wanted = flags.key === undefined ? files.map((f) => f.facts) : onlyKeys(files.map((f) => f.facts), flags.key);
-  return { files: wanted, build: { files: files.map(({ relative }, i) => ({ relative, facts: wanted[i]! })) } };
+  return { files: wanted, keys: new Set(files.flatMap((f) => f.facts.keys.map(({ name }) => name))), build: { files: files.map(({ relative }, i) => ({ relative, facts: wanted[i]! })) } };
 }
 
 /** Every fault on stderr; the status is that of input refused, unless only this machine is to blame. */

@@ -1,4 +1,4 @@
-// One thing that a process may do to itself, by name, and what came of it. argv: JSON {library, what}.
+// One thing that a process may do to itself, by name, and what came of it. argv: JSON {library, what, other}.
 import { copyFileSync, cpSync, mkdirSync, openSync, readSync, symlinkSync, writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { isFault, open, unchecked } from '#index';
@@ -12,10 +12,10 @@ import { holdAtSync } from '../inject.mjs';
 import { faultOf } from './fault.mjs';
 import { koffi } from './soaked.mjs';
 
-const { library, what } = JSON.parse(process.argv[2]);
+const { library, what, other } = JSON.parse(process.argv[2]);
 const lib = koffi.load(library);
 const c = Object.fromEntries(
-  ['long pass(long)', 'int jumps(int)', 'int thread_start(int)', 'void thread_release()', 'long thread_stop()', 'int theirs_install()', 'int theirs_count()', 'int theirs_code()', 'void trap_here()', 'void trap_raise()', 'void trap_ignore()', 'int forbid(int, int)', 'void unload(str)'].map(
+  ['long pass(long)', 'int jumps(int)', 'int thread_start(int)', 'void thread_release()', 'long thread_stop()', 'int theirs_install()', 'int theirs_count()', 'int theirs_code()', 'void trap_here()', 'void trap_raise()', 'void trap_ignore()', 'int forbid(int, int)', 'void unload(str)', 'int limit_memory(long)', 'long fork_pass()'].map(
     (declaration) => [/(\w+)\(/.exec(declaration)[1], lib.func(declaration)],
   ),
 );
@@ -67,6 +67,28 @@ const HAZARDS = {
     done({ ...passed, after: passes() });
   },
   // What a debugger does for a breakpoint: a byte of one site, through the file of the process's memory.
+  // The engine takes memory in pieces of a quarter megabyte and gets what it asks for. The decoder's memory, the file and its
+  // text mapped a second time are each larger than what is left when they are asked for.
+  'memory runs out'() {
+    const limits = [];
+    const limited = (megabytes, body) => {
+      limits.push(c.limit_memory(megabytes << 20));
+      const answer = body();
+      limits.push(c.limit_memory(-1));
+      return answer;
+    };
+    const opened = () => open(library, { writer: 'alias' });
+    const refused = [limited(100, () => refusal(() => open(other)))];
+    open(other);
+    for (const megabytes of [12, 48]) refused.push(limited(megabytes, () => refusal(opened)));
+    const after = passes();
+    const app = opened();
+    c.thread_start(PLAIN);
+    // A child cannot have its copy of the text, and is made nevertheless.
+    const [updates, child] = limited(4, () => [storm(app), c.fork_pass()]);
+    app.update({ act: 'act_two' });
+    done({ limits, refused, after, updates: updates > 0, child: Number(child), then: passes(), passed: Number(c.thread_stop()), drift: app.verify().length });
+  },
   'a breakpoint of somebody else on a site'() {
     const app = open(library);
     const site = Number(app.sites('act').find((s) => s.kind !== 'trampoline').address);

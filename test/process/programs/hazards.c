@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -190,4 +191,32 @@ int forbid(int number, int error)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -1;
 	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
+}
+
+#ifdef ROOM
+/* So much text that a second mapping of it is what memory does not reach for. */
+__asm__(".pushsection .text.room, \"ax\"\n\t.skip " ROOM ", 0xcc\n\t.popsection");
+#endif
+/* The process may map so much more than it has; a negative number lifts the limit. */
+int limit_memory(long more)
+{
+	struct rlimit limit;
+	unsigned long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	if (!file || fscanf(file, "%lu", &pages) != 1 || getrlimit(RLIMIT_AS, &limit))
+		return -1;
+	fclose(file);
+	limit.rlim_cur = more < 0 ? limit.rlim_max : pages * 4096 + (unsigned long)more;
+	return setrlimit(RLIMIT_AS, &limit);
+}
+/* What a child of fork gets from its site. */
+long fork_pass(void)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0)
+		_exit((int)pass(1));
+	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
