@@ -28,7 +28,7 @@ export function bitsFromAddr(address: Addr): bigint {
 /**
  * What a CPU may fetch in one piece, in bytes, each aligned to itself. AMD promises the quadword (APM volume 2, 7.6.1) and nobody
  * promises more. One store over the end of 32 bytes, all inside a line, was fetched torn by an AMD CPU of family 26
- * (2 to 60 times in 10^11 stores, `check --litmus`); over the end of 16 bytes it was not, in 6 * 10^11.
+ * (1 to 62 times in 10^11 stores, `check --litmus`); over the end of 16 bytes it was not, in 5 * 10^11.
  */
 export const UNITS = { qword: 8, fetch16: 16, fetch32: 32, line: LINE } as const;
 export type Unit = keyof typeof UNITS;
