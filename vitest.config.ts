@@ -8,8 +8,8 @@ import { defineConfig } from 'vitest/config';
 const STILL = ['checksum', 'crossings', 'edge', 'far', 'handler', 'own', 'refusals', 'sharing', 'shipped', 'silicon', 'surface', 'sweep', 'tables', 'tape', 'transitions'];
 const ALONE = ['bench', 'litmus', 'torn'];
 
-const process = (names: readonly string[]): string => `test/process/@(${names.join('|')}).test.ts`;
-const processBut = (names: readonly string[]): string => `test/process/!(${names.join('|')}).test.ts`;
+const these = (names: readonly string[]): string => `test/process/@(${names.join('|')}).test.ts`;
+const allBut = (names: readonly string[]): string => `test/process/!(${names.join('|')}).test.ts`;
 
 export default defineConfig({
   test: {
@@ -22,9 +22,9 @@ export default defineConfig({
     isolate: false,
     provide: { long: false },
     projects: [
-      { extends: true, test: { name: 'still', include: ['test/**/*.{test,prop}.ts'], exclude: [processBut(STILL)], sequence: { groupOrder: 0 } } },
-      { extends: true, test: { name: 'threads', include: [processBut([...STILL, ...ALONE])], sequence: { groupOrder: 1 } } },
-      { extends: true, test: { name: 'alone', include: [process(ALONE)], fileParallelism: false, sequence: { groupOrder: 2 } } },
+      { extends: true, test: { name: 'still', include: ['test/**/*.{test,prop}.ts'], exclude: [allBut(STILL)], sequence: { groupOrder: 0 } } },
+      { extends: true, test: { name: 'threads', include: [allBut([...STILL, ...ALONE])], sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: 'alone', include: [these(ALONE)], fileParallelism: false, sequence: { groupOrder: 2 } } },
     ],
   },
 });

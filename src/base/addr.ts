@@ -27,8 +27,9 @@ export function bitsFromAddr(address: Addr): bigint {
 
 /**
  * What a CPU may fetch in one piece, in bytes, each aligned to itself. AMD promises the quadword (APM volume 2, 7.6.1) and nobody
- * promises more. One store over the end of 32 bytes, all inside a line, was fetched torn by an AMD CPU of family 26
- * (1 to 62 times in 10^11 stores, `check --litmus`); over the end of 16 bytes it was not, in 5 * 10^11.
+ * promises more. One store over the end of 32 bytes, all inside a line, was fetched torn by an AMD CPU of family 26, just there:
+ * 64 times in 7 * 10^11 stores, all in three of nine runs (`check --litmus --seconds-max 15`, program `one-fetch32`, and the
+ * same a byte earlier). Over the end of 16 bytes it was not, in 5 * 10^11, which is no promise.
  */
 export const UNITS = { qword: 8, fetch16: 16, fetch32: 32, line: LINE } as const;
 export type Unit = keyof typeof UNITS;

@@ -186,7 +186,7 @@ PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every aske
         property: { kind: 'parsed', parse: String, brief: 'Judge these alone', optional: true, variadic: true, placeholder: 'name' },
         reduce: { kind: 'enum', values: ['none', 'macro', 'sym', 'por'], brief: 'Reductions of the search (default: por, all)', optional: true },
         statesMax: { kind: 'parsed', parse: count, brief: 'Give up beyond so many states', optional: true, placeholder: 'N' },
-        secondsMax: { kind: 'parsed', parse: positive, brief: 'Give up after so long', optional: true, placeholder: 'S' },
+        secondsMax: { kind: 'parsed', parse: positive, brief: 'Give up after so long; each program of --litmus runs so long', optional: true, placeholder: 'S' },
         path: { kind: 'parsed', parse: String, brief: 'Replay and draw a path that was printed', optional: true, placeholder: 'token' },
         under: { kind: 'parsed', parse: String, brief: 'Draw beside the failure what the same schedule comes to under this protocol', optional: true, placeholder: 'protocol' },
         svg: { kind: 'parsed', parse: String, brief: 'Draw the first failure there', optional: true, placeholder: 'file' },

@@ -49,7 +49,7 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
   const all = [...names, ...(flags.protocol ?? [])];
   for (const [mode, { takes }] of Object.entries(MODES)) if (asks(flags[mode as keyof typeof MODES])) checkAlone(mode, takes, flags, all);
   if (flags.path !== undefined) return showPath(context, flags, flags.path);
-  if (flags.litmus) return (await import('../litmus.js')).litmus(context, { json: flags.json, milliseconds: LITMUS_MS });
+  if (flags.litmus) return (await import('../litmus.js')).litmus(context, { json: flags.json, milliseconds: flags.secondsMax === undefined ? LITMUS_MS : 1000 * flags.secondsMax });
   const asked = propertiesOf(flags.property ?? []);
   if (flags.matrix === undefined && all.length === 0) throw new Fault('bad-usage', 'name a protocol', { hint: `one of ${[...new Set(protocols().map(({ name }) => name))].join(', ')}; or --matrix, or --litmus` });
   const options = optionsOf(flags);
@@ -74,7 +74,7 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
 /** What is asked for in place of the named protocols, and which other flags it takes: a flag that says nothing must not seem to. */
 const MODES = {
   path: { takes: ['under', 'svg', 'json'] },
-  litmus: { takes: ['json'] },
+  litmus: { takes: ['secondsMax', 'json'] },
   matrix: { takes: ['property', 'svg', 'json'] },
 } as const satisfies Partial<Record<keyof Flags, { readonly takes: readonly (keyof Flags)[] }>>;
 

@@ -2,8 +2,8 @@
 // lie inside one unit they are replaced by one store; any other site stays on its trampoline for ever, and the
 // trampoline, which is aligned, carries the change.
 //
-// The series had a cache line for the unit, and so had this file until a soak died of it: an AMD CPU of family 26
-// fetched a call half old and half new that one store had changed over the end of 32 bytes, inside a line (base/addr.ts).
+// The series had a cache line for the unit, and so had this file until a soak crashed under it and an AMD CPU of family 26
+// was seen to fetch a call half old and half new that one store had changed over the end of 32 bytes, inside a line (base/addr.ts).
 // What ships takes the aligned quadword, the one unit that a manual promises (APM volume 2, section 7.6.1); Intel's
 // promises none, and its CPUs were not seen to tear anything inside a line.
 
