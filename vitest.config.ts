@@ -5,7 +5,23 @@ import { defineConfig } from 'vitest/config';
 // test/process is taken to have threads until it is named here. The number of workers is stated because vitest would leave a
 // CPU to itself, and on two CPUs that is half of the machine. A worker is kept for many files: no module here has state, and
 // a process for each file costs half a minute in all.
-const STILL = ['checksum', 'crossings', 'edge', 'far', 'handler', 'own', 'refusals', 'sharing', 'shipped', 'silicon', 'surface', 'sweep', 'tables', 'tape', 'transitions'];
+const STILL = [
+  'checksum',
+  'crossings',
+  'edge',
+  'far',
+  'handler',
+  'own',
+  'refusals',
+  'sharing',
+  'shipped',
+  'silicon',
+  'surface',
+  'sweep',
+  'tables',
+  'tape',
+  'transitions',
+];
 const ALONE = ['bench', 'litmus', 'torn'];
 
 const these = (names: readonly string[]): string => `test/process/@(${names.join('|')}).test.ts`;
@@ -22,9 +38,32 @@ export default defineConfig({
     isolate: false,
     provide: { long: false },
     projects: [
-      { extends: true, test: { name: 'still', include: ['test/**/*.{test,prop}.ts'], exclude: [allBut(STILL)], sequence: { groupOrder: 0 } } },
-      { extends: true, test: { name: 'threads', include: [allBut([...STILL, ...ALONE])], sequence: { groupOrder: 1 } } },
-      { extends: true, test: { name: 'alone', include: [these(ALONE)], fileParallelism: false, sequence: { groupOrder: 2 } } },
+      {
+        extends: true,
+        test: {
+          name: 'still',
+          include: ['test/**/*.{test,prop}.ts'],
+          exclude: [allBut(STILL)],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'threads',
+          include: [allBut([...STILL, ...ALONE])],
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'alone',
+          include: [these(ALONE)],
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
+        },
+      },
     ],
   },
 });

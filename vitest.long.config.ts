@@ -5,7 +5,11 @@ import { defineConfig } from 'vitest/config';
 // that has repetitions left for here.
 const repeated = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .map((name) => `test/${name}`)
-  .filter((path) => path.endsWith('.test.ts') && /from '\.{1,2}\/(\.\.\/)*more\.js'/.test(readFileSync(path, 'utf8')));
+  .filter(
+    (path) =>
+      path.endsWith('.test.ts') &&
+      /from '\.{1,2}\/(\.\.\/)*more\.js'/.test(readFileSync(path, 'utf8')),
+  );
 
 export default defineConfig({
   test: {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Damaged inputs by the hundred thousand: `npm run fuzz`. Every case has a number that makes it again.
-// usage: node scripts/fuzz.mjs [--count 100000] [--seed 1] [--target NAME] [--case N]
+// Damaged inputs by the hundred thousand: `npm run fuzz`. Every case has a number that makes it
+// again. usage: node scripts/fuzz.mjs [--count 100000] [--seed 1] [--target NAME] [--case N]
 import { parseArgs } from 'node:util';
 import { campaign } from '../test/fuzz/campaign.mjs';
 import { TARGETS } from '../test/fuzz/targets.mjs';
@@ -13,9 +13,13 @@ const { values } = parseArgs({
     case: { type: 'string' },
   },
 });
-const names = TARGETS.map((t) => t.name).filter((name) => values.target === undefined || name === values.target);
+const names = TARGETS.map((t) => t.name).filter(
+  (name) => values.target === undefined || name === values.target,
+);
 if (names.length === 0) {
-  console.error(`fuzz: there is no target ${values.target}; known: ${TARGETS.map((t) => t.name).join(', ')}`);
+  console.error(
+    `fuzz: there is no target ${values.target}; known: ${TARGETS.map((t) => t.name).join(', ')}`,
+  );
   process.exit(2);
 }
 const seed = Number(values.seed);
@@ -26,9 +30,17 @@ let findings = 0;
 for (const target of names) {
   const began = performance.now();
   const report = await campaign({ target, seed, first, count });
-  const refused = Object.entries(report.refused).sort((a, b) => b[1] - a[1]).map(([code, n]) => `${code} ${n}`).join(', ');
-  console.log(`${target}: ${count} cases, ${report.ok} accepted, refused: ${refused || 'none'}; ${report.findings.length} findings; ${((performance.now() - began) / 1000).toFixed(1)} s`);
-  for (const f of report.findings) console.log(`  case ${f.case} (node scripts/fuzz.mjs --target ${target} --seed ${seed} --case ${f.case}): ${f.what}`);
+  const refused = Object.entries(report.refused)
+    .sort((a, b) => b[1] - a[1])
+    .map(([code, n]) => `${code} ${n}`)
+    .join(', ');
+  console.log(
+    `${target}: ${count} cases, ${report.ok} accepted, refused: ${refused || 'none'}; ${report.findings.length} findings; ${((performance.now() - began) / 1000).toFixed(1)} s`,
+  );
+  for (const f of report.findings)
+    console.log(
+      `  case ${f.case} (node scripts/fuzz.mjs --target ${target} --seed ${seed} --case ${f.case}): ${f.what}`,
+    );
   findings += report.findings.length;
 }
 process.exitCode = findings > 0 ? 1 : 0;

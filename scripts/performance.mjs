@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-// Writes docs/performance.md from a run of the benchmark: from the one that is given (what `static-call bench --json` printed), else
-// from one made now, which takes under two minutes. The run is kept beside the page as docs/performance.json. Every figure of the
-// page is taken from there, so that prose and record are of one run; test/bench/performance.test.ts compares them.
+// Writes docs/performance.md from a run of the benchmark: from the one that is given (what
+// `static-call bench --json` printed), else from one made now, which takes under two minutes. The
+// run is kept beside the page as docs/performance.json. Every figure of the page is taken from
+// there, so that prose and record are of one run; test/bench/performance.test.ts compares them.
 import { writeFileSync } from 'node:fs';
 import { runBench, SECONDS } from '../dist/bench/bench.js';
 import { readStored, SCHEMA } from '../dist/bench/gate.js';
@@ -11,33 +12,100 @@ import { text } from '../dist/cli/commands/bench.js';
 
 const CALL = 'A call: one call in a loop';
 const MANY = 'A call: 4,096 calls one after the other';
-const UPDATE = { idle: 'An update: no thread running', beside: 'An update: one thread running, elsewhere in the program', through: 'An update: one thread calling through the sites all the time' };
-const XRAY = 'Against XRay: one thread calling through the sites, or through the instrumented functions';
+const UPDATE = {
+  idle: 'An update: no thread running',
+  beside: 'An update: one thread running, elsewhere in the program',
+  through: 'An update: one thread calling through the sites all the time',
+};
+const XRAY =
+  'Against XRay: one thread calling through the sites, or through the instrumented functions';
 const PAUSE = 'The pause: the longest gap between two passes of the running thread, while';
 const TRAP = 'The trap: a call that meets it is emulated';
 const START = 'Starting';
 
-/** What was set out to be reached: where it is read, the limit, and why it may not be reached. `least`: not at most but at least. */
+/**
+ * What was set out to be reached: where it is read, the limit, and why it may not be reached.
+ * `least`: not at most but at least.
+ */
 const GOALS = [
-  { what: 'patched call in a tight loop, to a direct call, beyond what two copies differ by', at: [CALL, 'tight/inline'], of: 'beyond noise', limit: 1.01 },
+  {
+    what: 'patched call in a tight loop, to a direct call, beyond what two copies differ by',
+    at: [CALL, 'tight/inline'],
+    of: 'beyond noise',
+    limit: 1.01,
+  },
   { what: 'trampoline, the same', at: [CALL, 'tight/trampoline'], of: 'ratio', limit: 1.2 },
-  { what: 'retpoline, the same', at: [CALL, 'tight/retpoline'], of: 'ratio', limit: 9, least: true, why: 'see "Retpolines"' },
-  { what: 'one site, `int3`, `alias`, to three bare membarriers', at: [UPDATE.beside, '1/alias/int3'], of: 'ratio', limit: 1.15 },
-  { what: 'one site, `int3`, `procmem`, the same', at: [UPDATE.beside, '1/procmem/int3'], of: 'ratio', limit: 1.35 },
-  { what: 'one site, `store`, to one bare membarrier', at: [UPDATE.beside, '1/alias/store'], of: 'ratio', limit: 1.3 },
-  { what: "10,000 sites, `store`, to XRay's 10,000 functions", at: [XRAY, '10000/alias/store'], of: 'ratio', limit: 1 },
-  { what: '10,000 sites, `int3`, `alias`, the same', at: [XRAY, '10000/alias/int3'], of: 'ratio', limit: 1.5 },
-  { what: '10,000 sites, `int3`, `procmem`, the same', at: [XRAY, '10000/procmem/int3'], of: 'ratio', limit: 4 },
-  { what: '100,000 sites, `int3`, `alias`, no thread running', at: [UPDATE.idle, '100000/alias/int3'], of: 'median', limit: 1.5e6 },
-  { what: 'the same, a thread calling through the sites', at: [UPDATE.through, '100000/alias/int3'], of: 'median', limit: 1.5e6 },
-  { what: 'time for a site at 1,000,000 to that at 10,000, `int3`', at: [UPDATE.through, '1000000/alias/int3', '10000/alias/int3'], of: 'a site', limit: 4 },
+  {
+    what: 'retpoline, the same',
+    at: [CALL, 'tight/retpoline'],
+    of: 'ratio',
+    limit: 9,
+    least: true,
+    why: 'see "Retpolines"',
+  },
+  {
+    what: 'one site, `int3`, `alias`, to three bare membarriers',
+    at: [UPDATE.beside, '1/alias/int3'],
+    of: 'ratio',
+    limit: 1.15,
+  },
+  {
+    what: 'one site, `int3`, `procmem`, the same',
+    at: [UPDATE.beside, '1/procmem/int3'],
+    of: 'ratio',
+    limit: 1.35,
+  },
+  {
+    what: 'one site, `store`, to one bare membarrier',
+    at: [UPDATE.beside, '1/alias/store'],
+    of: 'ratio',
+    limit: 1.3,
+  },
+  {
+    what: "10,000 sites, `store`, to XRay's 10,000 functions",
+    at: [XRAY, '10000/alias/store'],
+    of: 'ratio',
+    limit: 1,
+  },
+  {
+    what: '10,000 sites, `int3`, `alias`, the same',
+    at: [XRAY, '10000/alias/int3'],
+    of: 'ratio',
+    limit: 1.5,
+  },
+  {
+    what: '10,000 sites, `int3`, `procmem`, the same',
+    at: [XRAY, '10000/procmem/int3'],
+    of: 'ratio',
+    limit: 4,
+  },
+  {
+    what: '100,000 sites, `int3`, `alias`, no thread running',
+    at: [UPDATE.idle, '100000/alias/int3'],
+    of: 'median',
+    limit: 1.5e6,
+  },
+  {
+    what: 'the same, a thread calling through the sites',
+    at: [UPDATE.through, '100000/alias/int3'],
+    of: 'median',
+    limit: 1.5e6,
+  },
+  {
+    what: 'time for a site at 1,000,000 to that at 10,000, `int3`',
+    at: [UPDATE.through, '1000000/alias/int3', '10000/alias/int3'],
+    of: 'a site',
+    limit: 4,
+  },
   { what: '`--version` to `node -e 0`', at: [START, 'version'], of: 'ratio', limit: 1.3 },
 ];
 
 /** @param result a whole run; a row that it lacks is an error, for the page would have a hole */
 export function performancePage(result) {
-  const table = (title) => result.tables.find((t) => t.title === title) ?? fail(`the run has no table "${title}"`);
-  const row = (title, id) => table(title).rows.find((r) => r.id === id) ?? fail(`the run has no row ${id} in "${title}"`);
+  const table = (title) =>
+    result.tables.find((t) => t.title === title) ?? fail(`the run has no table "${title}"`);
+  const row = (title, id) =>
+    table(title).rows.find((r) => r.id === id) ?? fail(`the run has no row ${id} in "${title}"`);
   const fail = (message) => {
     throw new Error(message);
   };
@@ -48,10 +116,18 @@ export function performancePage(result) {
   const aSite = (title, id) => row(title, id).more['ns a site beyond the bare ones'];
   const percent = (part) => `${(100 * part).toFixed(1)} %`;
   const goal = ({ what, at: [title, id, other], of, limit, least = false, why = '' }) => {
-    const value = of === 'median' ? ns(title, id) : of === 'a site' ? aSite(title, id) / aSite(title, other) : row(title, id).ratio.value - (of === 'beyond noise' ? table(title).noise : 0);
+    const value =
+      of === 'median'
+        ? ns(title, id)
+        : of === 'a site'
+          ? aSite(title, id) / aSite(title, other)
+          : row(title, id).ratio.value - (of === 'beyond noise' ? table(title).noise : 0);
     const reached = least ? value >= limit : value <= limit;
     const said = (n) => (of === 'median' ? show(n, 'ns') : n.toFixed(n < 2 ? 3 : 2));
-    return { reached, line: `| ${what} | ${least ? 'at least ' : ''}${of === 'median' ? show(limit, 'ns') : limit} | ${said(value)} | ${reached ? 'reached' : `not reached${why ? `: ${why}` : ''}`} |` };
+    return {
+      reached,
+      line: `| ${what} | ${least ? 'at least ' : ''}${of === 'median' ? show(limit, 'ns') : limit} | ${said(value)} | ${reached ? 'reached' : `not reached${why ? `: ${why}` : ''}`} |`,
+    };
   };
   const { machine, seconds } = result;
   const goals = GOALS.map(goal);
@@ -172,13 +248,22 @@ ${text(result, (_style, words) => words)}
 
 /** The run as it is kept: a row is a line, so that a difference can be read. */
 export function kept({ tables, ...run }) {
-  const table = ({ rows, ...rest }) => `${JSON.stringify(rest).slice(0, -1)},"rows":[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]}`;
+  const table = ({ rows, ...rest }) =>
+    `${JSON.stringify(rest).slice(0, -1)},"rows":[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]}`;
   return `${JSON.stringify({ schema: SCHEMA, ...run }).slice(0, -1)},"tables":[\n${tables.map(table).join(',\n')}\n]}\n`;
 }
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {
   const given = process.argv[2];
-  const run = () => runBench({ only: GROUPS, seconds: SECONDS.whole, quick: false, env: process.env, signal: new AbortController().signal, onProgress: (what) => console.error(`measuring: ${what}`) });
+  const run = () =>
+    runBench({
+      only: GROUPS,
+      seconds: SECONDS.whole,
+      quick: false,
+      env: process.env,
+      signal: new AbortController().signal,
+      onProgress: (what) => console.error(`measuring: ${what}`),
+    });
   const result = given === undefined ? await run() : readStored(given);
   const at = (name) => new URL(`../docs/${name}`, import.meta.url);
   const { gate: _gate, ...plain } = result;

@@ -4,7 +4,16 @@
 // It is called by name from `npm start` and `npm test`: lifecycle pre-hooks are skipped silently
 // under `ignore-scripts`, and that is just where a first run must not fail.
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -19,7 +28,9 @@ if (major < 20 || (major === 20 && minor < 20)) {
 // An installed package has its build and neither sources nor a lock file: nothing to do.
 if (!existsSync(join(root, 'src'))) process.exit(0);
 
-/** Two runs at once (a test beside a start) must not both install: the second waits for the first. */
+/**
+ * Two runs at once (a test beside a start) must not both install: the second waits for the first.
+ */
 function lock(path) {
   for (let waitedMs = 0; ; waitedMs += 200) {
     try {
@@ -34,7 +45,9 @@ function lock(path) {
     const owner = Number(readOr(path, '0'));
     if (owner && !alive(owner)) rmSync(path, { force: true });
     else if (waitedMs > 600_000) {
-      console.error(`setup: ${path} has been held by process ${owner} for ten minutes; remove it if that is not a setup.`);
+      console.error(
+        `setup: ${path} has been held by process ${owner} for ten minutes; remove it if that is not a setup.`,
+      );
       process.exit(4);
     } else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200);
   }
@@ -69,20 +82,31 @@ lock(join(root, '.setup.lock'));
 const installed = join(root, 'node_modules', '.package-lock.json');
 if (!buildOnly && modified(installed) < modified(join(root, 'package-lock.json'))) {
   // Development and optional packages are named because NODE_ENV=production would leave them out.
-  run('npm', ['ci', '--include=dev', '--include=optional', '--ignore-scripts', '--no-audit', '--no-fund']);
+  run('npm', [
+    'ci',
+    '--include=dev',
+    '--include=optional',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+  ]);
 }
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 if (!existsSync(tsc)) {
-  // npm links a checkout that another project depends on, and does not install what it is built with.
+  // npm links a checkout that another project depends on, and does not install what it is built
+  // with.
   console.error(`setup: ${root} has not been made ready; run npm install in it first.`);
   process.exit(4);
 }
 run(process.execPath, [tsc, '-p', root]);
 
-// A source that was moved or removed leaves its build behind, where a test or the package would still find it.
+// A source that was moved or removed leaves its build behind, where a test or the package would
+// still find it.
 for (const entry of readdirSync(join(root, 'dist'), { recursive: true, withFileTypes: true })) {
   if (!/\.(js|js\.map|d\.ts)$/.test(entry.name)) continue;
   const built = join(entry.parentPath, entry.name);
-  const source = built.replace(join(root, 'dist'), join(root, 'src')).replace(/\.(js|js\.map|d\.ts)$/, '.ts');
+  const source = built
+    .replace(join(root, 'dist'), join(root, 'src'))
+    .replace(/\.(js|js\.map|d\.ts)$/, '.ts');
   if (!existsSync(source)) rmSync(built);
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-// The long run by hand: four native threads pass every form of site while every protocol and writer retargets their keys,
-// through storms of threads, signals, forks, small stacks and libraries. Prints what came of it and ends with 1 if
-// anything was wrong. A crash of the program is the worst of results and is told as one.
+// The long run by hand: four native threads pass every form of site while every protocol and writer
+// retargets their keys, through storms of threads, signals, forks, small stacks and libraries.
+// Prints what came of it and ends with 1 if anything was wrong. A crash of the program is the worst
+// of results and is told as one.
 //
 //   npm run soak -- [--seconds N] [--threads N] [--seed N] [--json]
 import { spawnSync } from 'node:child_process';
@@ -17,9 +18,23 @@ const programs = join(root, 'test/process/programs');
 
 function options() {
   try {
-    const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' }, threads: { type: 'string', default: '4' }, seed: { type: 'string', default: '1' }, json: { type: 'boolean', default: false } } });
+    const { values } = parseArgs({
+      options: {
+        seconds: { type: 'string', default: '60' },
+        threads: { type: 'string', default: '4' },
+        seed: { type: 'string', default: '1' },
+        json: { type: 'boolean', default: false },
+      },
+    });
     const [seconds, threads, seed] = [values.seconds, values.threads, values.seed].map(Number);
-    if (!(seconds > 0) || !Number.isInteger(threads) || threads < 1 || threads > 64 || !Number.isInteger(seed)) throw new Error('--seconds, --threads (1 to 64) and --seed are numbers');
+    if (
+      !(seconds > 0) ||
+      !Number.isInteger(threads) ||
+      threads < 1 ||
+      threads > 64 ||
+      !Number.isInteger(seed)
+    )
+      throw new Error('--seconds, --threads (1 to 64) and --seed are numbers');
     return { seconds, threads, seed, json: values.json };
   } catch (error) {
     console.error(`soak: ${error.message}`);
@@ -32,7 +47,21 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 function compile(name, flags = []) {
   const output = join(folder, `${name.replace('.c', '')}${flags.length}.so`);
-  const done = spawnSync(process.env.CC ?? 'gcc', ['-O2', '-shared', '-fPIC', '-pthread', `-I${join(root, 'include')}`, ...flags, join(programs, name), '-o', output], { encoding: 'utf8' });
+  const done = spawnSync(
+    process.env.CC ?? 'gcc',
+    [
+      '-O2',
+      '-shared',
+      '-fPIC',
+      '-pthread',
+      `-I${join(root, 'include')}`,
+      ...flags,
+      join(programs, name),
+      '-o',
+      output,
+    ],
+    { encoding: 'utf8' },
+  );
   if (done.status !== 0) {
     console.error(`soak: ${name} was not compiled: ${done.error?.message ?? done.stderr}`);
     process.exit(4);
@@ -40,7 +69,10 @@ function compile(name, flags = []) {
   return output;
 }
 // Each protocol has a program with calls of five bytes and one with calls of six.
-const six = ['-fno-plt', ...['work', 'hook', 'filter'].map((key) => `-DSTATIC_CALL_EXPORTED_${key}=1`)];
+const six = [
+  '-fno-plt',
+  ...['work', 'hook', 'filter'].map((key) => `-DSTATIC_CALL_EXPORTED_${key}=1`),
+];
 const [five, guest] = [compile('soak.c'), compile('far.c')];
 const sixes = compile('soak.c', six);
 const libraries = [five, sixes, sixes, five].map((program, i) => {
@@ -49,7 +81,21 @@ const libraries = [five, sixes, sixes, five].map((program, i) => {
   return copy;
 });
 
-const child = spawnSync(process.execPath, [join(root, 'test/process/children/storms.mjs'), JSON.stringify({ libraries, guest, seconds, threads, seed, quiet: json || !process.stderr.isTTY })], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 2 ** 26 });
+const child = spawnSync(
+  process.execPath,
+  [
+    join(root, 'test/process/children/storms.mjs'),
+    JSON.stringify({
+      libraries,
+      guest,
+      seconds,
+      threads,
+      seed,
+      quiet: json || !process.stderr.isTTY,
+    }),
+  ],
+  { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 2 ** 26 },
+);
 if (child.status !== 0) {
   console.error(`soak: the program ended with status ${child.status}, signal ${child.signal}`);
   process.exit(1);
@@ -58,7 +104,8 @@ const got = JSON.parse(child.stdout);
 const faults = judgeSoak(got);
 if (json) console.log(JSON.stringify({ schema: 'static-call/soak@1', ...got, faults }));
 else {
-  const grown = (unit, digits = 1) => `${got.settled[unit].toFixed(digits)} -> ${got.last[unit].toFixed(digits)}`;
+  const grown = (unit, digits = 1) =>
+    `${got.settled[unit].toFixed(digits)} -> ${got.last[unit].toFixed(digits)}`;
   const rows = {
     seconds: got.seconds.toFixed(0),
     threads,

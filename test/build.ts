@@ -1,5 +1,6 @@
-// Inputs for tests, made from text a reader can follow: assembled, compiled and linked by the tools of the machine. No binary
-// file lives in the repository. A tool that is missing makes its tests skip and say so.
+// Inputs for tests, made from text a reader can follow: assembled, compiled and linked by the tools
+// of the machine. No binary file lives in the repository. A tool that is missing makes its tests
+// skip and say so.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,14 +12,26 @@ const found = new Map<string, string | null>();
 /** The first of some programs that starts, or null. */
 export function tool(...names: string[]): string | null {
   for (const name of names) {
-    if (!found.has(name)) found.set(name, spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0 ? name : null);
+    if (!found.has(name))
+      found.set(
+        name,
+        spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0 ? name : null,
+      );
     if (found.get(name)) return name;
   }
   return null;
 }
 
 export const gcc: string | null = tool('gcc');
-export const clang: string | null = tool('clang', 'clang-14', 'clang-15', 'clang-16', 'clang-17', 'clang-18', 'clang-19');
+export const clang: string | null = tool(
+  'clang',
+  'clang-14',
+  'clang-15',
+  'clang-16',
+  'clang-17',
+  'clang-18',
+  'clang-19',
+);
 
 export class Folder implements Disposable {
   readonly path: string = mkdtempSync(join(tmpdir(), 'static-call-'));
@@ -39,13 +52,23 @@ export class Folder implements Disposable {
 
 /** Runs a tool and returns what it printed; throws with its complaint where it fails. */
 export function must(command: string, args: readonly string[], cwd?: string): string {
-  const done = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28, ...(cwd === undefined ? {} : { cwd }) });
-  if (done.status !== 0) throw new Error(`${command} ${args.join(' ')}\n${done.error?.message ?? ''}${done.stderr}`);
+  const done = spawnSync(command, args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  if (done.status !== 0)
+    throw new Error(`${command} ${args.join(' ')}\n${done.error?.message ?? ''}${done.stderr}`);
   return done.stdout;
 }
 
 /** One source text to one file, by a compiler driver: `build(gcc, '.c', text, ['-O2', '-c'])`. */
-export function build(compiler: string, extension: string, source: string, flags: readonly string[]): Buffer {
+export function build(
+  compiler: string,
+  extension: string,
+  source: string,
+  flags: readonly string[],
+): Buffer {
   using folder = new Folder();
   const input = folder.write(`in${extension}`, source);
   must(compiler, [...flags, '-o', folder.file('out'), input]);
@@ -57,8 +80,15 @@ export function assemble(source: string, flags: readonly string[] = []): Buffer 
   return build('gcc', '.s', source, ['-c', ...flags]);
 }
 
-/** The definition of a key in C as the kernel's header lays it out, without that header: for tests of what reads it. */
-export function defineKey(name: string, target: string, visibility: 'default' | 'hidden' = 'default'): string {
+/**
+ * The definition of a key in C as the kernel's header lays it out, without that header: for tests
+ * of what reads it.
+ */
+export function defineKey(
+  name: string,
+  target: string,
+  visibility: 'default' | 'hidden' = 'default',
+): string {
   return `
 extern __typeof__(${target}) __SCT__${name} __attribute__((visibility("${visibility}")));
 struct { void *func; unsigned long type; } __SCK__${name} = { (void *)${target}, 1 };

@@ -1,4 +1,5 @@
-// The two commands on a fresh checkout without node_modules, with the settings of npm that have broken first runs elsewhere.
+// The two commands on a fresh checkout without node_modules, with the settings of npm that have
+// broken first runs elsewhere.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -9,7 +10,14 @@ const git = tool('git') !== null && existsSync('.git');
 const missing = !git ? 'this is no git checkout' : !gcc ? 'gcc is not installed' : '';
 
 /** As a shell has it in which neither npm nor vitest is running. */
-const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|VITEST|NODE_ENV$|NODE_OPTIONS$|INIT_CWD$|TEST$|PROD$|DEV$|MODE$|SSR$|BASE_URL$)/.test(name)));
+const clean = Object.fromEntries(
+  Object.entries(process.env).filter(
+    ([name]) =>
+      !/^(npm_|VITEST|NODE_ENV$|NODE_OPTIONS$|INIT_CWD$|TEST$|PROD$|DEV$|MODE$|SSR$|BASE_URL$)/.test(
+        name,
+      ),
+  ),
+);
 
 describe.each([
   ['as it is', {}],
@@ -18,7 +26,13 @@ describe.each([
   ['with both', { npm_config_ignore_scripts: 'true', NODE_ENV: 'production' }],
 ])('a fresh checkout, %s', (what, settings: Record<string, string>) => {
   const folder = new Folder();
-  const npm = (...args: string[]) => spawnSync('npm', args, { cwd: folder.file('static-call'), encoding: 'utf8', maxBuffer: 1 << 26, env: { ...clean, ...settings } });
+  const npm = (...args: string[]) =>
+    spawnSync('npm', args, {
+      cwd: folder.file('static-call'),
+      encoding: 'utf8',
+      maxBuffer: 1 << 26,
+      env: { ...clean, ...settings },
+    });
 
   beforeAll(() => {
     if (!missing) must('git', ['clone', '--quiet', process.cwd(), folder.file('static-call')]);
@@ -30,7 +44,12 @@ describe.each([
     expect(existsSync(folder.file('static-call/node_modules'))).toBe(false);
     const done = npm('start', '--silent', '--', '--json');
     expect(done.status, done.stderr).toBe(0);
-    const told = JSON.parse(done.stdout) as { schema: string; wrong: number; calls: number; targets: Record<string, number> };
+    const told = JSON.parse(done.stdout) as {
+      schema: string;
+      wrong: number;
+      calls: number;
+      targets: Record<string, number>;
+    };
     expect(told.schema).toBe('static-call/demo@1');
     expect(told.wrong).toBe(0);
     expect(told.calls).toBeGreaterThan(0);

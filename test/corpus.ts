@@ -20,7 +20,9 @@ export interface Corpus {
 export function corpus(): Corpus | null {
   if (!existsSync(join(folder, 'kernel'))) return null;
   const root = realpathSync(join(folder, 'kernel'));
-  const files = readdirSync(root, { recursive: true, withFileTypes: true }).filter((f) => f.isFile()).map((f) => join(f.parentPath, f.name));
+  const files = readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((f) => f.isFile())
+    .map((f) => join(f.parentPath, f.name));
   return {
     modules: files.filter((path) => path.endsWith('.ko')).sort(),
     nameOf: (path) => relative(join(root, 'lib', 'modules'), path).replace(/^[^/]+\//, ''),
@@ -38,9 +40,13 @@ export interface Listed {
 
 /** What scripts/corpus.tsv says of the modules that have sites, by name. */
 export function listed(): Map<string, Listed> {
-  const rows = readFileSync('scripts/corpus.tsv', 'utf8').split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return new Map(rows.map((line) => {
-    const [sha256, sites, tail, order, name] = line.split('\t');
-    return [name!, { sha256: sha256!, sites: Number(sites), tail: Number(tail), order: order! }];
-  }));
+  const rows = readFileSync('scripts/corpus.tsv', 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(
+    rows.map((line) => {
+      const [sha256, sites, tail, order, name] = line.split('\t');
+      return [name!, { sha256: sha256!, sites: Number(sites), tail: Number(tail), order: order! }];
+    }),
+  );
 }

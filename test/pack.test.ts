@@ -10,13 +10,21 @@ const folder = new Folder();
 const installed = folder.file('app/node_modules/static-call');
 let packed: { filename: string; files: readonly { path: string; mode: number }[] };
 
-/** From npm's cache, which the installation of this checkout has filled; where it was emptied, by hand. */
+/**
+ * From npm's cache, which the installation of this checkout has filled; where it was emptied, by
+ * hand.
+ */
 function install(file: string): void {
-  const done = spawnSync('npm', ['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund', file], { cwd: folder.file('app'), encoding: 'utf8' });
+  const done = spawnSync(
+    'npm',
+    ['install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund', file],
+    { cwd: folder.file('app'), encoding: 'utf8' },
+  );
   if (done.status === 0) return;
   mkdirSync(installed, { recursive: true });
   must('tar', ['-xzf', file, '-C', installed, '--strip-components=1']);
-  for (const name of readdirSync('node_modules').filter((entry) => !entry.startsWith('.'))) symlinkSync(join(process.cwd(), 'node_modules', name), folder.file(`app/node_modules/${name}`));
+  for (const name of readdirSync('node_modules').filter((entry) => !entry.startsWith('.')))
+    symlinkSync(join(process.cwd(), 'node_modules', name), folder.file(`app/node_modules/${name}`));
   mkdirSync(folder.file('app/node_modules/.bin'), { recursive: true });
   symlinkSync('../static-call/bin/static-call', folder.file('app/node_modules/.bin/static-call'));
 }
@@ -24,7 +32,13 @@ function install(file: string): void {
 beforeAll(() => {
   mkdirSync(folder.file('app'));
   folder.write('app/package.json', '{ "name": "app", "private": true }');
-  const said = must('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder.path]);
+  const said = must('npm', [
+    'pack',
+    '--ignore-scripts',
+    '--json',
+    '--pack-destination',
+    folder.path,
+  ]);
   packed = (JSON.parse(said) as (typeof packed)[])[0]!;
   install(folder.file(packed.filename));
 });
@@ -33,7 +47,9 @@ afterAll(() => folder[Symbol.dispose]());
 /** Runs a program in the user's folder; it ends by calling `tell` with what it has found. */
 function program(text: string, type: 'module' | 'commonjs'): unknown {
   const tell = 'const tell = (value) => process.stdout.write(JSON.stringify(value));';
-  return JSON.parse(must(process.execPath, [`--input-type=${type}`, '-e', `${tell}\n${text}`], folder.file('app')));
+  return JSON.parse(
+    must(process.execPath, [`--input-type=${type}`, '-e', `${tell}\n${text}`], folder.file('app')),
+  );
 }
 // The native libraries and CommonJS modules of the process, its open handles, its handled signals.
 const LOADED = `
@@ -49,9 +65,32 @@ const LOADED = `
 describe('the packed file', () => {
   it('holds what is used and nothing else', () => {
     const paths = packed.files.map(({ path }) => path);
-    for (const path of ['bin/static-call', 'include/static_call.h', 'dist/index.js', 'dist/index.d.ts', 'examples/checksum/checksum.c', 'bench/driver.c', 'LICENSE', 'docs/faults.md']) expect(paths).toContain(path);
-    expect(paths.filter((path) => !/^(bench|dist|docs|examples|include)\/|^(bin\/static-call|scripts\/setup\.mjs|package\.json|[A-Z]+(\.md)?)$/.test(path))).toEqual([]);
-    expect(paths.filter((path) => path.startsWith('dist/') && !existsSync(path.replace(/^dist/, 'src').replace(/\.(js|js\.map|d\.ts)$/, '.ts')))).toEqual([]);
+    for (const path of [
+      'bin/static-call',
+      'include/static_call.h',
+      'dist/index.js',
+      'dist/index.d.ts',
+      'examples/checksum/checksum.c',
+      'bench/driver.c',
+      'LICENSE',
+      'docs/faults.md',
+    ])
+      expect(paths).toContain(path);
+    expect(
+      paths.filter(
+        (path) =>
+          !/^(bench|dist|docs|examples|include)\/|^(bin\/static-call|scripts\/setup\.mjs|package\.json|[A-Z]+(\.md)?)$/.test(
+            path,
+          ),
+      ),
+    ).toEqual([]);
+    expect(
+      paths.filter(
+        (path) =>
+          path.startsWith('dist/') &&
+          !existsSync(path.replace(/^dist/, 'src').replace(/\.(js|js\.map|d\.ts)$/, '.ts')),
+      ),
+    ).toEqual([]);
     expect(packed.files.find(({ path }) => path === 'bin/static-call')!.mode & 0o111).toBe(0o111);
   });
 
@@ -59,49 +98,99 @@ describe('the packed file', () => {
     const maps = packed.files.map(({ path }) => path).filter((path) => path.endsWith('.js.map'));
     expect(maps.length).toBeGreaterThan(30);
     for (const path of maps) {
-      const map = JSON.parse(readFileSync(join(installed, path), 'utf8')) as { sources: string[]; sourcesContent?: (string | null)[] };
-      expect(map.sourcesContent?.filter((text) => typeof text === 'string').length, path).toBe(map.sources.length);
+      const map = JSON.parse(readFileSync(join(installed, path), 'utf8')) as {
+        sources: string[];
+        sourcesContent?: (string | null)[];
+      };
+      expect(map.sourcesContent?.filter((text) => typeof text === 'string').length, path).toBe(
+        map.sources.length,
+      );
     }
   });
 
   it('has behind each export a module and its types, and shows nothing else', () => {
-    const { exports } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as { exports: Record<string, string | Record<string, string>> };
+    const { exports } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
+      exports: Record<string, string | Record<string, string>>;
+    };
     expect(Object.keys(exports)).toEqual(['.', './check', './package.json']);
-    const targets = Object.values(exports).flatMap((entry) => (typeof entry === 'string' ? [entry] : Object.values(entry)));
-    expect(targets.filter((path) => !statSync(join(installed, path), { throwIfNoEntry: false })?.isFile())).toEqual([]);
-    expect(program(`try { await import('static-call/dist/elf/read.js') } catch (error) { tell(error.code) }`, 'module')).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED');
+    const targets = Object.values(exports).flatMap((entry) =>
+      typeof entry === 'string' ? [entry] : Object.values(entry),
+    );
+    expect(
+      targets.filter(
+        (path) => !statSync(join(installed, path), { throwIfNoEntry: false })?.isFile(),
+      ),
+    ).toEqual([]);
+    expect(
+      program(
+        `try { await import('static-call/dist/elf/read.js') } catch (error) { tell(error.code) }`,
+        'module',
+      ),
+    ).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED');
   });
 });
 
 describe('the installed package', () => {
-  const surface = [...readFileSync('src/index.ts', 'utf8').matchAll(/^export \{(.*)\} from/gm)].flatMap((match) => match[1]!.split(',').map((name) => name.trim()).filter((name) => !name.startsWith('type '))).sort();
+  const surface = [...readFileSync('src/index.ts', 'utf8').matchAll(/^export \{(.*)\} from/gm)]
+    .flatMap((match) =>
+      match[1]!
+        .split(',')
+        .map((name) => name.trim())
+        .filter((name) => !name.startsWith('type ')),
+    )
+    .sort();
 
   it('is imported', () => {
     expect(surface).toContain('open');
-    expect(program(`tell(Object.keys(await import('static-call')).sort())`, 'module')).toEqual(surface);
+    expect(program(`tell(Object.keys(await import('static-call')).sort())`, 'module')).toEqual(
+      surface,
+    );
   });
 
   it('is required', () => {
-    expect(program(`tell(Object.keys(require('static-call')).filter((key) => key !== '__esModule').sort())`, 'commonjs')).toEqual(surface);
+    expect(
+      program(
+        `tell(Object.keys(require('static-call')).filter((key) => key !== '__esModule').sort())`,
+        'commonjs',
+      ),
+    ).toEqual(surface);
   });
 
   it('gives the checker by itself', () => {
-    expect(program(`tell(typeof (await import('static-call/check')).check)`, 'module')).toBe('function');
+    expect(program(`tell(typeof (await import('static-call/check')).check)`, 'module')).toBe(
+      'function',
+    );
   });
 
-  it.each(['static-call', 'static-call/check'])('loads and touches nothing when %s is imported', (name) => {
-    const told = program(`${LOADED} const before = state(); await import('${name}'); await new Promise((done) => setTimeout(done, 10)); tell({ before, after: state() });`, 'module') as { before: unknown; after: unknown };
-    expect(told.after).toEqual(told.before);
-  });
+  it.each(['static-call', 'static-call/check'])(
+    'loads and touches nothing when %s is imported',
+    (name) => {
+      const told = program(
+        `${LOADED} const before = state(); await import('${name}'); await new Promise((done) => setTimeout(done, 10)); tell({ before, after: state() });`,
+        'module',
+      ) as { before: unknown; after: unknown };
+      expect(told.after).toEqual(told.before);
+    },
+  );
 
   it('would be seen to load its dependencies', () => {
-    const told = program(`${LOADED} const before = state(); const require = createRequire(process.cwd() + '/x.js'); require('koffi'); require('iced-x86'); tell({ before, after: state() });`, 'module') as Record<'before' | 'after', Record<'objects' | 'modules', string[]>>;
+    const told = program(
+      `${LOADED} const before = state(); const require = createRequire(process.cwd() + '/x.js'); require('koffi'); require('iced-x86'); tell({ before, after: state() });`,
+      'module',
+    ) as Record<'before' | 'after', Record<'objects' | 'modules', string[]>>;
     expect(told.after.objects.length).toBeGreaterThan(told.before.objects.length);
-    expect(told.after.modules.filter((path) => /^(koffi|iced-x86)\//.test(path)).length).toBeGreaterThan(1);
+    expect(
+      told.after.modules.filter((path) => /^(koffi|iced-x86)\//.test(path)).length,
+    ).toBeGreaterThan(1);
   });
 
   it('refuses with its own error and says what to do', () => {
-    expect(program(`import { open, isFault } from 'static-call'; try { open('./gone.so') } catch (error) { tell([isFault(error), error.code, error.hint]) }`, 'module')).toEqual([true, 'no-such-file', 'check the path']);
+    expect(
+      program(
+        `import { open, isFault } from 'static-call'; try { open('./gone.so') } catch (error) { tell([isFault(error), error.code, error.hint]) }`,
+        'module',
+      ),
+    ).toEqual([true, 'no-such-file', 'check the path']);
   });
 
   it('runs its command', () => {
@@ -109,7 +198,9 @@ describe('the installed package', () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
     expect(must(bin, ['--version'])).toBe(`${version}\n`);
     const include = must(bin, ['include']).trim();
-    expect(readFileSync(join(include, 'static_call.h'), 'utf8')).toBe(readFileSync('include/static_call.h', 'utf8'));
+    expect(readFileSync(join(include, 'static_call.h'), 'utf8')).toBe(
+      readFileSync('include/static_call.h', 'utf8'),
+    );
     expect(spawnSync(bin, ['annotate', 'gone.o'], { encoding: 'utf8' }).status).toBe(3);
   });
 });

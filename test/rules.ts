@@ -1,6 +1,7 @@
-// The rules of the house as functions from a tree of files to complaints, so that each can be shown a bad tree
-// and be seen to complain. Imports are found by their text: the compiler has no interface for it, and the
-// sources keep to forms that a line of pattern can read (`from '…'`, `import('…')`, `require('…')`, `new URL('…')`).
+// The rules of the house as functions from a tree of files to complaints, so that each can be shown
+// a bad tree and be seen to complain. Imports are found by their text: the compiler has no
+// interface for it, and the sources keep to forms that a line of pattern can read (`from '…'`,
+// `import('…')`, `require('…')`, `new URL('…')`).
 
 import { posix } from 'node:path';
 
@@ -21,7 +22,9 @@ const FLOORS: readonly (readonly string[])[] = [
   ['src/bench'],
   ['src/cli'],
 ];
-const FLOOR: ReadonlyMap<string, number> = new Map(FLOORS.flatMap((rooms, floor) => rooms.map((room) => [room, floor])));
+const FLOOR: ReadonlyMap<string, number> = new Map(
+  FLOORS.flatMap((rooms, floor) => rooms.map((room) => [room, floor])),
+);
 /** Only re-exports and starts: a door may name every room. */
 const DOORS = new Set(['src/index.ts']);
 /** A lower floor that a room may nevertheless not enter: the checker runs on every system. */
@@ -56,16 +59,23 @@ export interface Import {
 export function importsOf(text: string): Import[] {
   const found: Import[] = [];
   const source = code(text);
-  for (const match of source.matchAll(/\b(import|export)(\s+type\b)?[^;'"]*?from\s+'([^']+)'/g)) found.push({ to: match[3]!, typeOnly: match[2] !== undefined });
-  for (const match of source.matchAll(/(?:^|;)\s*import\s+'([^']+)'/gm)) found.push({ to: match[1]!, typeOnly: false });
-  for (const match of source.matchAll(/(typeof\s+)?\bimport\('([^']+)'\)(?!\.\w+[\s;>|&,)\]])/g)) found.push({ to: match[2]!, typeOnly: match[1] !== undefined });
-  for (const match of source.matchAll(/\brequire(?:\(import\.meta\.url\))?\('([^']+)'\)/g)) found.push({ to: match[1]!, typeOnly: false });
-  for (const match of source.matchAll(/\bcreateRequire\(import\.meta\.url\)\('([^']+)'\)/g)) found.push({ to: match[1]!, typeOnly: false });
-  for (const match of source.matchAll(/new URL\('(\.[^']+\.js)'/g)) found.push({ to: match[1]!, typeOnly: false });
+  for (const match of source.matchAll(/\b(import|export)(\s+type\b)?[^;'"]*?from\s+'([^']+)'/g))
+    found.push({ to: match[3]!, typeOnly: match[2] !== undefined });
+  for (const match of source.matchAll(/(?:^|;)\s*import\s+'([^']+)'/gm))
+    found.push({ to: match[1]!, typeOnly: false });
+  for (const match of source.matchAll(/(typeof\s+)?\bimport\('([^']+)'\)(?!\.\w+[\s;>|&,)\]])/g))
+    found.push({ to: match[2]!, typeOnly: match[1] !== undefined });
+  for (const match of source.matchAll(/\brequire(?:\(import\.meta\.url\))?\('([^']+)'\)/g))
+    found.push({ to: match[1]!, typeOnly: false });
+  for (const match of source.matchAll(/\bcreateRequire\(import\.meta\.url\)\('([^']+)'\)/g))
+    found.push({ to: match[1]!, typeOnly: false });
+  for (const match of source.matchAll(/new URL\('(\.[^']+\.js)'/g))
+    found.push({ to: match[1]!, typeOnly: false });
   return found;
 }
 
-const toSource = (from: string, to: string): string => posix.join(posix.dirname(from), to).replace(/\.js$/, '.ts');
+const toSource = (from: string, to: string): string =>
+  posix.join(posix.dirname(from), to).replace(/\.js$/, '.ts');
 
 /** Imports between the sources of a tree: from, to. */
 function edges(tree: Tree, { types }: { types: boolean }): (readonly [string, string])[] {
@@ -82,13 +92,16 @@ function edges(tree: Tree, { types }: { types: boolean }): (readonly [string, st
 const within = (room: string, path: string): boolean => path.startsWith(`${room}/`);
 
 function roomOf(path: string): string | undefined {
-  return [...FLOOR.keys()].filter((room) => within(room, path)).sort((a, b) => b.length - a.length)[0];
+  return [...FLOOR.keys()]
+    .filter((room) => within(room, path))
+    .sort((a, b) => b.length - a.length)[0];
 }
 
 export function floors(tree: Tree): string[] {
   const wrong: string[] = [];
   for (const path of tree.keys()) {
-    if (isSource(path) && !DOORS.has(path) && roomOf(path) === undefined) wrong.push(`${path} is on no floor`);
+    if (isSource(path) && !DOORS.has(path) && roomOf(path) === undefined)
+      wrong.push(`${path} is on no floor`);
   }
   for (const [from, to] of edges(tree, { types: true })) {
     if (!tree.has(to)) wrong.push(`${from} imports ${to}, which does not exist`);
@@ -99,7 +112,8 @@ export function floors(tree: Tree): string[] {
     const [up, down] = [FLOOR.get(a)!, FLOOR.get(b)!];
     if (down > up) wrong.push(`${from} imports ${to} from a higher floor`);
     else if (down === up) wrong.push(`${from} imports ${to} from the room beside it`);
-    else if (CLOSED.some(([room, closed]) => room === a && closed === b)) wrong.push(`${from} imports ${to}, a room that is closed to it`);
+    else if (CLOSED.some(([room, closed]) => room === a && closed === b))
+      wrong.push(`${from} imports ${to}, a room that is closed to it`);
   }
   return wrong;
 }
@@ -112,18 +126,26 @@ export function dependencies(tree: Tree, declared: readonly string[]): string[] 
     for (const { to } of importsOf(text)) {
       if (to.startsWith('.') || to.startsWith('node:')) continue;
       used.add(to);
-      if (DEPENDENCIES.get(to) !== path) wrong.push(`${path} imports ${to}: ${DEPENDENCIES.get(to) ?? 'no file'} may`);
+      if (DEPENDENCIES.get(to) !== path)
+        wrong.push(`${path} imports ${to}: ${DEPENDENCIES.get(to) ?? 'no file'} may`);
     }
   }
-  for (const name of declared) if (!used.has(name)) wrong.push(`package.json names ${name}, which no source imports`);
-  for (const name of used) if (!declared.includes(name)) wrong.push(`${name} is imported and package.json does not name it`);
+  for (const name of declared)
+    if (!used.has(name)) wrong.push(`package.json names ${name}, which no source imports`);
+  for (const name of used)
+    if (!declared.includes(name))
+      wrong.push(`${name} is imported and package.json does not name it`);
   return wrong;
 }
 
-/** A cycle of imports that stay after compilation: what one file sees of the other then depends on who came first. */
+/**
+ * A cycle of imports that stay after compilation: what one file sees of the other then depends on
+ * who came first.
+ */
 export function cycles(tree: Tree): string[] {
   const next = new Map<string, string[]>();
-  for (const [from, to] of edges(tree, { types: false })) next.set(from, [...(next.get(from) ?? []), to]);
+  for (const [from, to] of edges(tree, { types: false }))
+    next.set(from, [...(next.get(from) ?? []), to]);
   const found: string[] = [];
   const done = new Set<string>();
   const visit = (path: string, trail: readonly string[]): void => {
@@ -143,7 +165,8 @@ export function cycles(tree: Tree): string[] {
 /** Sources that nothing reaches from the doors. */
 export function dead(tree: Tree, doors: readonly string[]): string[] {
   const next = new Map<string, string[]>();
-  for (const [from, to] of edges(tree, { types: true })) next.set(from, [...(next.get(from) ?? []), to]);
+  for (const [from, to] of edges(tree, { types: true }))
+    next.set(from, [...(next.get(from) ?? []), to]);
   const reached = new Set<string>();
   const queue = doors.filter((door) => tree.has(door));
   for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
@@ -151,7 +174,9 @@ export function dead(tree: Tree, doors: readonly string[]): string[] {
     reached.add(path);
     queue.push(...(next.get(path) ?? []));
   }
-  return [...tree.keys()].filter((path) => isSource(path) && !reached.has(path)).map((path) => `nothing imports ${path}`);
+  return [...tree.keys()]
+    .filter((path) => isSource(path) && !reached.has(path))
+    .map((path) => `nothing imports ${path}`);
 }
 
 interface Ban {
@@ -166,9 +191,21 @@ const BANS: readonly Ban[] = [
   { what: 'an unfinished thought', pattern: /\b(TO[D]O|FIXM[E]|XX[X]|HAC[K])\b/ },
   { what: 'a path of one machine', pattern: /(?<![\w.])\/(wor[k]|hom[e]|User[s]|roo[t])\/\w/ },
   { what: 'a folder beside the checkout', pattern: /\.\.\/share[d]\b/, except: /^\.ci\// },
-  { what: 'a link to a place that readers cannot know', pattern: /\bhttps?:\/\/(?!(?:[\w-]+\.)*(?:kernel\.org|github\.com|w3\.org|intel\.com|amd\.com|nodejs\.org|opensource\.org|debian\.org)\b)[\w.-]+/ },
-  { what: 'how the text came about', pattern: /\b(this s[e]ssion|(another|sub|an? A[I]) ?a[g]ent|A[I] assistan[t]|language mode[l]|LL[M]s?|far[m]-\w+|lan[d]\.sh|BRIE[F]\.md|DESIG[N]\.md|ECOSYSTE[M]\.md|STYL[E]\.md|MODE[L]\.md|issue #?[1-9])\b/ },
-  { what: 'a word for what is only checked', pattern: /\b(prove[nds]?|proves)\b(?! to be told)/i, where: /^(src|docs|include|examples)\/|^[A-Z]+\.md$/ },
+  {
+    what: 'a link to a place that readers cannot know',
+    pattern:
+      /\bhttps?:\/\/(?!(?:[\w-]+\.)*(?:kernel\.org|github\.com|w3\.org|intel\.com|amd\.com|nodejs\.org|opensource\.org|debian\.org)\b)[\w.-]+/,
+  },
+  {
+    what: 'how the text came about',
+    pattern:
+      /\b(this s[e]ssion|(another|sub|an? A[I]) ?a[g]ent|A[I] assistan[t]|language mode[l]|LL[M]s?|far[m]-\w+|lan[d]\.sh|BRIE[F]\.md|DESIG[N]\.md|ECOSYSTE[M]\.md|STYL[E]\.md|MODE[L]\.md|issue #?[1-9])\b/,
+  },
+  {
+    what: 'a word for what is only checked',
+    pattern: /\b(prove[nds]?|proves)\b(?! to be told)/i,
+    where: /^(src|docs|include|examples)\/|^[A-Z]+\.md$/,
+  },
 ];
 
 export function words(tree: Tree): string[] {
@@ -188,13 +225,17 @@ export function words(tree: Tree): string[] {
 
 /** Names that say nothing about what is inside. */
 export function names(tree: Tree): string[] {
-  return [...tree.keys()].filter((path) => /(^|\/)(utils?|helpers?|common|manager|misc|stuff)(\.\w+)*(\/|$)/.test(path)).map((path) => `${path}: a name that says nothing`);
+  return [...tree.keys()]
+    .filter((path) => /(^|\/)(utils?|helpers?|common|manager|misc|stuff)(\.\w+)*(\/|$)/.test(path))
+    .map((path) => `${path}: a name that says nothing`);
 }
 
 /** As vitest reads them, as far as the patterns of this project go. */
 export function glob(pattern: string): RegExp {
   const escaped = pattern.replace(/[.+^$()|[\]\\]/g, '\\$&');
-  return new RegExp(`^${escaped.replace(/\*\*\/?|\*|\{([^}]*)\}/g, (token, names?: string) => (token.startsWith('**') ? '(?:.*/)?' : token === '*' ? '[^/]*' : `(?:${names!.split(',').join('|')})`))}$`);
+  return new RegExp(
+    `^${escaped.replace(/\*\*\/?|\*|\{([^}]*)\}/g, (token, names?: string) => (token.startsWith('**') ? '(?:.*/)?' : token === '*' ? '[^/]*' : `(?:${names!.split(',').join('|')})`))}$`,
+  );
 }
 
 export interface Collection {
@@ -202,13 +243,24 @@ export interface Collection {
   readonly exclude?: readonly string[];
 }
 
-/** Files under test/ that no run collects and no collected file names, and files that two runs collect. */
-export function uncollected(tree: Tree, collections: readonly Collection[], also: readonly string[]): string[] {
+/**
+ * Files under test/ that no run collects and no collected file names, and files that two runs
+ * collect.
+ */
+export function uncollected(
+  tree: Tree,
+  collections: readonly Collection[],
+  also: readonly string[],
+): string[] {
   const wrong: string[] = [];
   const all = [...tree.keys()].filter((path) => path.startsWith('test/'));
   const reached = new Set<string>(also);
   for (const path of all) {
-    const by = collections.filter(({ include, exclude = [] }) => include.some((p) => glob(p).test(path)) && !exclude.some((p) => glob(p.replace(/\*\*$/, '**/*')).test(path)));
+    const by = collections.filter(
+      ({ include, exclude = [] }) =>
+        include.some((p) => glob(p).test(path)) &&
+        !exclude.some((p) => glob(p.replace(/\*\*$/, '**/*')).test(path)),
+    );
     if (by.length > 0) reached.add(path);
     if (by.length > 1) wrong.push(`${path} would run ${by.length} times`);
   }
@@ -218,8 +270,12 @@ export function uncollected(tree: Tree, collections: readonly Collection[], also
     for (const path of all) {
       if (reached.has(path)) continue;
       const base = posix.basename(path);
-      // By its own name (`./line.js` names line.ts), or by its folder's where a test makes up the names of files in it.
-      const named = [base, base.replace(/\.ts$/, '.js')].some((name) => text.includes(`/${name}'`) || text.includes(`'${name}'`) || text.includes(`/${name}\``));
+      // By its own name (`./line.js` names line.ts), or by its folder's where a test makes up the
+      // names of files in it.
+      const named = [base, base.replace(/\.ts$/, '.js')].some(
+        (name) =>
+          text.includes(`/${name}'`) || text.includes(`'${name}'`) || text.includes(`/${name}\``),
+      );
       const folder = posix.basename(posix.dirname(path));
       if (named || (!base.endsWith('.ts') && new RegExp(`['/]${folder}['/]`).test(text))) {
         reached.add(path);
@@ -227,7 +283,12 @@ export function uncollected(tree: Tree, collections: readonly Collection[], also
       }
     }
   }
-  return [...wrong, ...all.filter((path) => !reached.has(path)).map((path) => `${path} is neither collected nor named`)];
+  return [
+    ...wrong,
+    ...all
+      .filter((path) => !reached.has(path))
+      .map((path) => `${path} is neither collected nor named`),
+  ];
 }
 
 /** `static-call NAME` in text a user reads, where there is no such command. */
@@ -235,24 +296,40 @@ export function commands(tree: Tree, known: readonly string[]): string[] {
   const wrong: string[] = [];
   for (const [path, text] of tree) {
     if (!/^(src|docs|include|examples)\/|^[A-Z]+\.md$/.test(path)) continue;
-    for (const match of text.matchAll(/(?:^|[`('"\s$/])static-call ([a-z]+)(?=[\s`)'"]|$)(?![`']? (?:is|are)\b)/gm)) {
-      const line = text.slice(0, match.index).split('\n').length + (match[0].startsWith('\n') ? 1 : 0);
-      // In prose the project's name stands before a verb; a command stands in code, or after a prompt or a bracket.
+    for (const match of text.matchAll(
+      /(?:^|[`('"\s$/])static-call ([a-z]+)(?=[\s`)'"]|$)(?![`']? (?:is|are)\b)/gm,
+    )) {
+      const line =
+        text.slice(0, match.index).split('\n').length + (match[0].startsWith('\n') ? 1 : 0);
+      // In prose the project's name stands before a verb; a command stands in code, or after a
+      // prompt or a bracket.
       const lineText = text.split('\n')[line - 1] ?? '';
-      const quoted = new RegExp(`[\`('"/]static-call ${match[1]}|^\\s*(\\$ )?(bin/)?static-call ${match[1]}|see static-call ${match[1]}`).test(lineText);
-      if (quoted && !known.includes(match[1]!)) wrong.push(`${path}:${line}: there is no command ${match[1]}`);
+      const quoted = new RegExp(
+        `[\`('"/]static-call ${match[1]}|^\\s*(\\$ )?(bin/)?static-call ${match[1]}|see static-call ${match[1]}`,
+      ).test(lineText);
+      if (quoted && !known.includes(match[1]!))
+        wrong.push(`${path}:${line}: there is no command ${match[1]}`);
     }
   }
   return wrong;
 }
 
-/** Codes of faults that no source throws, and codes that no test names: what cannot be provoked is a promise. */
+/**
+ * Codes of faults that no source throws, and codes that no test names: what cannot be provoked is a
+ * promise.
+ */
 export function unprovoked(tree: Tree, codes: readonly string[]): string[] {
-  const all = (part: (path: string) => boolean): string => [...tree].filter(([path]) => part(path)).map(([, text]) => text).join('\n');
+  const all = (part: (path: string) => boolean): string =>
+    [...tree]
+      .filter(([path]) => part(path))
+      .map(([, text]) => text)
+      .join('\n');
   const thrown = all((path) => isSource(path) && path !== 'src/base/fault.ts');
   const tested = all((path) => path.startsWith('test/') && path !== 'test/tidy.test.ts');
   return [
-    ...codes.filter((code) => !thrown.includes(`'${code}'`) && !thrown.includes(`error[${code}]`)).map((code) => `nothing throws ${code}`),
+    ...codes
+      .filter((code) => !thrown.includes(`'${code}'`) && !thrown.includes(`error[${code}]`))
+      .map((code) => `nothing throws ${code}`),
     ...codes.filter((code) => !tested.includes(code)).map((code) => `no test provokes ${code}`),
   ];
 }

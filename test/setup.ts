@@ -11,7 +11,9 @@ declare module 'vitest' {
   }
 }
 
-/** Tests import what ships (`#*` is `dist`), so the build is made current before the first of them. */
+/**
+ * Tests import what ships (`#*` is `dist`), so the build is made current before the first of them.
+ */
 export default function setup({ provide }: TestProject): () => void {
   const built = spawnSync(process.execPath, ['scripts/setup.mjs'], { stdio: ['ignore', 2, 2] });
   if (built.status !== 0) throw new Error(`the build failed with status ${built.status}`);

@@ -1,13 +1,20 @@
-// A reporter: after the run it lists the tests that were skipped, by their reason, so that a machine without
-// clang is told from a machine where everything ran. The reason is the note given to `skip`, else the condition of
-// the `skipIf` that stands where the test or its suite is written (includeTaskLocation tells where).
+// A reporter: after the run it lists the tests that were skipped, by their reason, so that a
+// machine without clang is told from a machine where everything ran. The reason is the note given
+// to `skip`, else the condition of the `skipIf` that stands where the test or its suite is written
+// (includeTaskLocation tells where).
 
 import { readFileSync } from 'node:fs';
 import type { Reporter, TestCase, TestModule, TestSuite } from 'vitest/node';
 
 function condition(test: TestCase): string | undefined {
-  for (let task: TestCase | TestSuite | TestModule = test; task.type !== 'module'; task = task.parent) {
-    const source = task.location && readFileSync(test.module.moduleId, 'utf8').split('\n')[task.location.line - 1];
+  for (
+    let task: TestCase | TestSuite | TestModule = test;
+    task.type !== 'module';
+    task = task.parent
+  ) {
+    const source =
+      task.location &&
+      readFileSync(test.module.moduleId, 'utf8').split('\n')[task.location.line - 1];
     const match = source && /\.(skip|run)If\((.*?)\)[.(]/.exec(source);
     if (match) return match[1] === 'skip' ? `where ${match[2]}` : `unless ${match[2]}`;
   }
@@ -26,6 +33,13 @@ export default class Skipped implements Reporter {
       }
     }
     if (reasons.size === 0) return;
-    console.log(['Skipped:', ...[...reasons].sort().map(([reason, count]) => `  ${String(count).padStart(3)}  ${reason}`)].join('\n'));
+    console.log(
+      [
+        'Skipped:',
+        ...[...reasons]
+          .sort()
+          .map(([reason, count]) => `  ${String(count).padStart(3)}  ${reason}`),
+      ].join('\n'),
+    );
   }
 }

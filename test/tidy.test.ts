@@ -1,4 +1,5 @@
-// The house keeps its order. Each rule is a function (rules.ts) that is first shown a tree which breaks it.
+// The house keeps its order. Each rule is a function (rules.ts) that is first shown a tree which
+// breaks it.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
@@ -7,12 +8,33 @@ import long from '../vitest.long.config.js';
 import short from '../vitest.config.js';
 import { FAULTS } from '#base/fault';
 import { line } from './cli/line.js';
-import { commands, cycles, dead, dependencies, floors, glob, importsOf, names, uncollected, unprovoked, words, type Collection, type Tree } from './rules.js';
+import {
+  commands,
+  cycles,
+  dead,
+  dependencies,
+  floors,
+  glob,
+  importsOf,
+  names,
+  uncollected,
+  unprovoked,
+  words,
+  type Collection,
+  type Tree,
+} from './rules.js';
 
-/** Everything that the repository holds or is about to hold: what .gitignore names is left out, and so is what is not text. */
+/**
+ * Everything that the repository holds or is about to hold: what .gitignore names is left out, and
+ * so is what is not text.
+ */
 function readTree(): Tree {
-  const ignored = readFileSync('.gitignore', 'utf8').split('\n').filter(Boolean).map((line) => ({ rooted: line.startsWith('/'), name: glob(line.replaceAll('/', '')) }));
-  const skip = (path: string, name: string): boolean => name === '.git' || ignored.some((line) => line.name.test(line.rooted ? path : name));
+  const ignored = readFileSync('.gitignore', 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => ({ rooted: line.startsWith('/'), name: glob(line.replaceAll('/', '')) }));
+  const skip = (path: string, name: string): boolean =>
+    name === '.git' || ignored.some((line) => line.name.test(line.rooted ? path : name));
   const tree = new Map<string, string>();
   const walk = (folder: string): void => {
     for (const entry of readdirSync(folder || '.', { withFileTypes: true })) {
@@ -27,20 +49,31 @@ function readTree(): Tree {
 }
 const tree = readTree();
 const sources = [...tree.keys()].filter((path) => path.startsWith('src/'));
-const manifest = JSON.parse(tree.get('package.json')!) as Record<'dependencies' | 'optionalDependencies', Record<string, string>>;
+const manifest = JSON.parse(tree.get('package.json')!) as Record<
+  'dependencies' | 'optionalDependencies',
+  Record<string, string>
+>;
 const declared = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
 const none: string[] = [];
 const files = (entries: Record<string, string>): Tree => new Map(Object.entries(entries));
 
 describe('sources', () => {
   it('are read at all', () => {
-    expect([...tree.keys()]).toEqual(expect.arrayContaining(['.ci/run', 'scripts/corpus', 'include/static_call.h']));
-    expect([...tree.keys()].filter((path) => /^(dist|node_modules|corpus|\.git)\//.test(path))).toEqual(none);
+    expect([...tree.keys()]).toEqual(
+      expect.arrayContaining(['.ci/run', 'scripts/corpus', 'include/static_call.h']),
+    );
+    expect(
+      [...tree.keys()].filter((path) => /^(dist|node_modules|corpus|\.git)\//.test(path)),
+    ).toEqual(none);
     expect(sources.length).toBeGreaterThan(40);
     expect(sources.flatMap((path) => importsOf(tree.get(path)!)).length).toBeGreaterThan(100);
-    expect(importsOf(`import a, { b } from './a.js';\nimport type { C } from '../c.js';\nexport * from './d.js';\nconst e = await import('./e.js');\nnew Worker(new URL('./f.js', import.meta.url));\n// import x from './no.js'\nconst g = createRequire(import.meta.url)('g');\nimport './h.js';\nexport {\n  i,\n} from './i.js';`)
-      .map(({ to, typeOnly }) => (typeOnly ? `type ${to}` : to)).sort())
-      .toEqual(['./a.js', './d.js', './e.js', './f.js', './h.js', './i.js', 'g', 'type ../c.js']);
+    expect(
+      importsOf(
+        `import a, { b } from './a.js';\nimport type { C } from '../c.js';\nexport * from './d.js';\nconst e = await import('./e.js');\nnew Worker(new URL('./f.js', import.meta.url));\n// import x from './no.js'\nconst g = createRequire(import.meta.url)('g');\nimport './h.js';\nexport {\n  i,\n} from './i.js';`,
+      )
+        .map(({ to, typeOnly }) => (typeOnly ? `type ${to}` : to))
+        .sort(),
+    ).toEqual(['./a.js', './d.js', './e.js', './f.js', './h.js', './i.js', 'g', 'type ../c.js']);
   });
 
   it('import from their own floor and from lower ones', () => {
@@ -70,7 +103,10 @@ describe('sources', () => {
   });
 
   it('name each outside package in one file', () => {
-    const bad = files({ 'src/app/open.ts': `import koffi from 'koffi';`, 'src/x86/decode.ts': `import { Decoder } from 'iced-x86';\nimport left from 'left-pad';` });
+    const bad = files({
+      'src/app/open.ts': `import koffi from 'koffi';`,
+      'src/x86/decode.ts': `import { Decoder } from 'iced-x86';\nimport left from 'left-pad';`,
+    });
     expect(dependencies(bad, ['koffi', 'iced-x86', 'fzstd'])).toEqual([
       'src/app/open.ts imports koffi: src/machine/process/native.ts may',
       'src/x86/decode.ts imports left-pad: no file may',
@@ -81,14 +117,30 @@ describe('sources', () => {
   });
 
   it('import in no circle', () => {
-    const bad = files({ 'src/base/a.ts': `import { b } from './b.js';`, 'src/base/b.ts': `import { c } from './c.js';`, 'src/base/c.ts': `export { a } from './a.js';`, 'src/base/d.ts': `import type { d } from './e.js';`, 'src/base/e.ts': `import { d } from './d.js';` });
-    expect(cycles(bad)).toEqual(['src/base/a.ts -> src/base/b.ts -> src/base/c.ts -> src/base/a.ts']);
+    const bad = files({
+      'src/base/a.ts': `import { b } from './b.js';`,
+      'src/base/b.ts': `import { c } from './c.js';`,
+      'src/base/c.ts': `export { a } from './a.js';`,
+      'src/base/d.ts': `import type { d } from './e.js';`,
+      'src/base/e.ts': `import { d } from './d.js';`,
+    });
+    expect(cycles(bad)).toEqual([
+      'src/base/a.ts -> src/base/b.ts -> src/base/c.ts -> src/base/a.ts',
+    ]);
     expect(cycles(tree)).toEqual(none);
   });
 
   it('are all reached', () => {
-    const bad = files({ 'src/index.ts': `export { a } from './base/a.js';`, 'src/base/a.ts': '', 'src/base/b.ts': `import './c.js';`, 'src/base/c.ts': '' });
-    expect(dead(bad, ['src/index.ts'])).toEqual(['nothing imports src/base/b.ts', 'nothing imports src/base/c.ts']);
+    const bad = files({
+      'src/index.ts': `export { a } from './base/a.js';`,
+      'src/base/a.ts': '',
+      'src/base/b.ts': `import './c.js';`,
+      'src/base/c.ts': '',
+    });
+    expect(dead(bad, ['src/index.ts'])).toEqual([
+      'nothing imports src/base/b.ts',
+      'nothing imports src/base/c.ts',
+    ]);
     expect(dead(tree, ['src/index.ts', 'src/check/index.ts', 'src/cli/main.ts'])).toEqual(none);
   });
 });
@@ -112,21 +164,51 @@ describe('every file', () => {
   });
 
   it('has a name that says what is inside', () => {
-    expect(names(files({ 'src/base/utils.ts': '', 'test/helpers/a.ts': '', 'src/sites/utility.ts': '' }))).toHaveLength(2);
+    expect(
+      names(
+        files({ 'src/base/utils.ts': '', 'test/helpers/a.ts': '', 'src/sites/utility.ts': '' }),
+      ),
+    ).toHaveLength(2);
     expect(names(tree)).toEqual(none);
   });
 
   it('under test/ is collected by one run, or named by a file that is', () => {
-    const rule: Collection[] = [{ include: ['test/**/*.{test,prop}.ts'], exclude: ['test/process/**'] }, { include: ['test/process/**/*.test.ts'] }];
-    const bad = files({ 'test/a.test.ts': `import './b.js';\nread('golden/' + name);`, 'test/b.ts': '', 'test/c.ts': '', 'test/golden/x.txt': '', 'test/stale/x.txt': '', 'test/process/d.test.ts': '', 'test/process/e.prop.ts': '' });
-    expect(uncollected(bad, rule, [])).toEqual(['test/c.ts', 'test/stale/x.txt', 'test/process/e.prop.ts'].map((path) => `${path} is neither collected nor named`));
-    expect(uncollected(bad, [...rule, rule[1]!], [])).toContain('test/process/d.test.ts would run 2 times');
-    const projects = (short.test?.projects ?? []).map((project) => (project as { test: Collection }).test);
+    const rule: Collection[] = [
+      { include: ['test/**/*.{test,prop}.ts'], exclude: ['test/process/**'] },
+      { include: ['test/process/**/*.test.ts'] },
+    ];
+    const bad = files({
+      'test/a.test.ts': `import './b.js';\nread('golden/' + name);`,
+      'test/b.ts': '',
+      'test/c.ts': '',
+      'test/golden/x.txt': '',
+      'test/stale/x.txt': '',
+      'test/process/d.test.ts': '',
+      'test/process/e.prop.ts': '',
+    });
+    expect(uncollected(bad, rule, [])).toEqual(
+      ['test/c.ts', 'test/stale/x.txt', 'test/process/e.prop.ts'].map(
+        (path) => `${path} is neither collected nor named`,
+      ),
+    );
+    expect(uncollected(bad, [...rule, rule[1]!], [])).toContain(
+      'test/process/d.test.ts would run 2 times',
+    );
+    const projects = (short.test?.projects ?? []).map(
+      (project) => (project as { test: Collection }).test,
+    );
     expect(projects.length).toBeGreaterThan(1);
     // The long run repeats files of the short one; its own are named by a pattern.
     const { include } = long.test as Collection;
-    const collections = [...projects, { include: include.filter((pattern) => pattern.includes('*')) }];
-    expect([...tree.keys()].filter((path) => collections.some(({ include }) => include.some((p) => glob(p).test(path)))).length).toBeGreaterThan(10);
+    const collections = [
+      ...projects,
+      { include: include.filter((pattern) => pattern.includes('*')) },
+    ];
+    expect(
+      [...tree.keys()].filter((path) =>
+        collections.some(({ include }) => include.some((p) => glob(p).test(path))),
+      ).length,
+    ).toBeGreaterThan(10);
     expect(uncollected(tree, collections, ['test/setup.ts', 'test/skipped.ts'])).toEqual(none);
   });
 });
@@ -137,17 +219,36 @@ describe('what is told', () => {
   });
 
   it('every fault is thrown by a source, and provoked by a test', () => {
-    const bad = files({ 'src/base/fault.ts': `'not-elf' 'no-key' 'closed'`, 'src/elf/read.ts': `throw new Fault('not-elf', ''); throw new Fault('no-key', '')`, 'test/elf/read.test.ts': `'not-elf' 'closed'` });
-    expect(unprovoked(bad, ['not-elf', 'no-key', 'closed'])).toEqual(['nothing throws closed', 'no test provokes no-key']);
+    const bad = files({
+      'src/base/fault.ts': `'not-elf' 'no-key' 'closed'`,
+      'src/elf/read.ts': `throw new Fault('not-elf', ''); throw new Fault('no-key', '')`,
+      'test/elf/read.test.ts': `'not-elf' 'closed'`,
+    });
+    expect(unprovoked(bad, ['not-elf', 'no-key', 'closed'])).toEqual([
+      'nothing throws closed',
+      'no test provokes no-key',
+    ]);
     expect(unprovoked(tree, Object.keys(FAULTS))).toEqual(none);
   });
 
   it('every command is one file, and every command that a text names is there', async () => {
     const { stdout } = await line(['--help']);
-    const known = [...stdout.slice(stdout.indexOf('COMMANDS')).matchAll(/^ {2}(\w+) /gm)].map((match) => match[1]!).sort();
+    const known = [...stdout.slice(stdout.indexOf('COMMANDS')).matchAll(/^ {2}(\w+) /gm)]
+      .map((match) => match[1]!)
+      .sort();
     expect(known.length).toBeGreaterThan(1);
-    expect(sources.flatMap((path) => /^src\/cli\/commands\/(\w+)\.ts$/.exec(path)?.[1] ?? []).sort()).toEqual(known);
-    expect(commands(files({ 'README.md': 'A static-call site.\nRun `static-call demo`.\n    $ static-call chekc int3\n' }), ['demo'])).toEqual(['README.md:3: there is no command chekc']);
+    expect(
+      sources.flatMap((path) => /^src\/cli\/commands\/(\w+)\.ts$/.exec(path)?.[1] ?? []).sort(),
+    ).toEqual(known);
+    expect(
+      commands(
+        files({
+          'README.md':
+            'A static-call site.\nRun `static-call demo`.\n    $ static-call chekc int3\n',
+        }),
+        ['demo'],
+      ),
+    ).toEqual(['README.md:3: there is no command chekc']);
     expect(commands(tree, known)).toEqual(none);
   });
 });

@@ -1,5 +1,5 @@
-// The public surface, held still by the compiler: test/types/surface.ts and test/types/check.ts compile as they stand, and
-// every line in them that must not compile is an error that it expects.
+// The public surface, held still by the compiler: test/types/surface.ts and test/types/check.ts
+// compile as they stand, and every line in them that must not compile is an error that it expects.
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
@@ -8,7 +8,10 @@ import { build, Folder, gcc } from './build.js';
 import { line } from './cli/line.js';
 import { more } from './more.js';
 
-const tsc = (folder: string): string => spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', folder], { encoding: 'utf8' }).stdout;
+const tsc = (folder: string): string =>
+  spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', folder], {
+    encoding: 'utf8',
+  }).stdout;
 const surface = readFileSync('test/types/surface.ts', 'utf8');
 const checker = readFileSync('test/types/check.ts', 'utf8');
 const keys = readFileSync('test/types/filters.keys.ts', 'utf8');
@@ -23,29 +26,66 @@ describe('the types of the surface', () => {
   it.each([
     ['node16', 'node16', ''],
     ...more(['nodenext', 'nodenext', 'node'] as const, ['esnext', 'bundler', ''] as const),
-  ])('compile by --module %s --moduleResolution %s for who has the types "%s"', (module, resolution, types) => {
-    using folder = new Folder();
-    mkdirSync(folder.file('node_modules/@types'), { recursive: true });
-    symlinkSync(process.cwd(), folder.file('node_modules/static-call'));
-    symlinkSync(`${process.cwd()}/node_modules/@types/node`, folder.file('node_modules/@types/node'));
-    folder.write('package.json', '{ "type": "module" }');
-    // No library beyond that of the target, and the declarations are looked into.
-    folder.write('user.ts', "import { open } from 'static-call';\nimport { check } from 'static-call/check';\nconst app = open('x.so');\n{ using update = app.update({ a: 'b' }); void update; }\nvoid check;\n");
-    const done = spawnSync(process.execPath, [`${process.cwd()}/node_modules/typescript/bin/tsc`, '--noEmit', '--strict', '--target', 'es2022', '--module', module, '--moduleResolution', resolution, '--types', types, 'user.ts'], { cwd: folder.path, encoding: 'utf8' });
-    expect(done.stdout).toBe('');
-  });
+  ])(
+    'compile by --module %s --moduleResolution %s for who has the types "%s"',
+    (module, resolution, types) => {
+      using folder = new Folder();
+      mkdirSync(folder.file('node_modules/@types'), { recursive: true });
+      symlinkSync(process.cwd(), folder.file('node_modules/static-call'));
+      symlinkSync(
+        `${process.cwd()}/node_modules/@types/node`,
+        folder.file('node_modules/@types/node'),
+      );
+      folder.write('package.json', '{ "type": "module" }');
+      // No library beyond that of the target, and the declarations are looked into.
+      folder.write(
+        'user.ts',
+        "import { open } from 'static-call';\nimport { check } from 'static-call/check';\nconst app = open('x.so');\n{ using update = app.update({ a: 'b' }); void update; }\nvoid check;\n",
+      );
+      const done = spawnSync(
+        process.execPath,
+        [
+          `${process.cwd()}/node_modules/typescript/bin/tsc`,
+          '--noEmit',
+          '--strict',
+          '--target',
+          'es2022',
+          '--module',
+          module,
+          '--moduleResolution',
+          resolution,
+          '--types',
+          types,
+          'user.ts',
+        ],
+        { cwd: folder.path, encoding: 'utf8' },
+      );
+      expect(done.stdout).toBe('');
+    },
+  );
 
   it('would be seen to change', () => {
     using folder = new Folder();
     mkdirSync(folder.file('node_modules/@types'), { recursive: true });
     symlinkSync(process.cwd(), folder.file('node_modules/static-call'));
-    symlinkSync(`${process.cwd()}/node_modules/@types/node`, folder.file('node_modules/@types/node'));
+    symlinkSync(
+      `${process.cwd()}/node_modules/@types/node`,
+      folder.file('node_modules/@types/node'),
+    );
     folder.write('package.json', '{ "type": "module" }');
-    folder.write('tsconfig.json', readFileSync('test/types/tsconfig.json', 'utf8').replace(/"\.\.\/\.\.(?=["/])/g, `"${process.cwd()}`).replace(/"rootDir": "[^"]*"/, '"rootDir": "/"'));
+    folder.write(
+      'tsconfig.json',
+      readFileSync('test/types/tsconfig.json', 'utf8')
+        .replace(/"\.\.\/\.\.(?=["/])/g, `"${process.cwd()}`)
+        .replace(/"rootDir": "[^"]*"/, '"rootDir": "/"'),
+    );
     // A key that becomes empty, a target that goes, and a type that is not what is said.
     folder.write('surface.ts', `${surface}\nsame<typeof app.path, number>();\n`);
     folder.write('check.ts', checker.replace("{ fetch: 'F9' }", "{ fetch: 'F4' }"));
-    folder.write('filters.keys.ts', keys.replace(`'blend_avx2' | 'blend_scalar'`, `'blend_scalar' | null`));
+    folder.write(
+      'filters.keys.ts',
+      keys.replace(`'blend_avx2' | 'blend_scalar'`, `'blend_scalar' | null`),
+    );
     const told = tsc(folder.path);
     const last = surface.split('\n').length + 1;
     expect(told).toMatch(/check\.ts\(\d+,1\): error TS2578: Unused/);
@@ -57,7 +97,15 @@ describe('the types of the surface', () => {
   it('are fed with what static-call types writes', async ({ skip }) => {
     skip(!gcc, 'gcc is not installed');
     using folder = new Folder();
-    const library = folder.write('libfilters.so', build('gcc', '.c', readFileSync('test/types/filters.c', 'utf8'), ['-O2', '-shared', '-fPIC', '-Iinclude']));
+    const library = folder.write(
+      'libfilters.so',
+      build('gcc', '.c', readFileSync('test/types/filters.c', 'utf8'), [
+        '-O2',
+        '-shared',
+        '-fPIC',
+        '-Iinclude',
+      ]),
+    );
     expect((await line(['types', library, '-o', folder.file('filters.keys.ts')])).status).toBe(0);
     expect(folder.read('filters.keys.ts').toString()).toBe(keys);
   });

@@ -1,5 +1,5 @@
-// From a C file to a shared object whose sites are in its own table: compile, annotate, link, with the system's
-// compiler. What the build commands and the demo share.
+// From a C file to a shared object whose sites are in its own table: compile, annotate, link, with
+// the system's compiler. What the build commands and the demo share.
 
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
@@ -15,7 +15,9 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const COMPILERS = ['gcc', 'clang', 'cc'] as const;
 
 function onPath(name: string, env: Environment): boolean {
-  const places = name.includes('/') ? [name] : (env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, name));
+  const places = name.includes('/')
+    ? [name]
+    : (env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, name));
   return places.some((place) => {
     try {
       accessSync(place, constants.X_OK);
@@ -31,7 +33,8 @@ export function findCompiler(env: Environment): readonly string[] {
   const wanted = env['CC']?.trim();
   if (wanted) {
     const words = wanted.split(/\s+/);
-    if (!onPath(words[0]!, env)) throw new Fault('no-compiler', `CC names ${words[0]}, which is not on the path`);
+    if (!onPath(words[0]!, env))
+      throw new Fault('no-compiler', `CC names ${words[0]}, which is not on the path`);
     return words;
   }
   const found = COMPILERS.find((name) => onPath(name, env));
@@ -41,8 +44,15 @@ export function findCompiler(env: Environment): readonly string[] {
 
 function run(command: readonly string[], env: Environment): void {
   const done = spawnSync(command[0]!, command.slice(1), { encoding: 'utf8', env });
-  if (done.error) throw new Fault('no-compiler', `${command[0]} could not be started: ${done.error.message}`, { cause: done.error });
-  if (done.status !== 0) throw new Fault('compile-failed', `${command.join(' ')} ended with ${done.signal ?? `status ${done.status}`}\n${done.stderr.trim()}`.trimEnd());
+  if (done.error)
+    throw new Fault('no-compiler', `${command[0]} could not be started: ${done.error.message}`, {
+      cause: done.error,
+    });
+  if (done.status !== 0)
+    throw new Fault(
+      'compile-failed',
+      `${command.join(' ')} ended with ${done.signal ?? `status ${done.status}`}\n${done.stderr.trim()}`.trimEnd(),
+    );
 }
 
 export interface Build {
@@ -52,7 +62,9 @@ export interface Build {
   readonly env: Environment;
 }
 
-/** @returns the words of the compiler that was used. @throws Fault `no-compiler`, `compile-failed` */
+/**
+ * @returns the words of the compiler that was used. @throws Fault `no-compiler`, `compile-failed`
+ */
 export function buildShared({ source, output, include, env }: Build): readonly string[] {
   const compiler = findCompiler(env);
   const object = `${output}.o`;

@@ -1,6 +1,7 @@
-// A compiler's command line, read: what it will make, from which files, and for which assembler. The rules are
-// those of the gcc driver, which clang follows. It is read, never rewritten: `cc` runs the same words with a few more
-// behind them, and what it does not understand it leaves to the compiler.
+// A compiler's command line, read: what it will make, from which files, and for which assembler.
+// The rules are those of the gcc driver, which clang follows. It is read, never rewritten: `cc`
+// runs the same words with a few more behind them, and what it does not understand it leaves to the
+// compiler.
 
 import { basename } from 'node:path';
 import { UNITS, type Unit } from '../base/addr.js';
@@ -9,7 +10,9 @@ import { Fault } from '../base/fault.js';
 export type Assembler = 'gas' | 'llvm';
 
 export interface Compilation {
-  /** `other`: preprocessing, a query, an assembly listing: nothing is made that could hold sites. */
+  /**
+   * `other`: preprocessing, a query, an assembly listing: nothing is made that could hold sites.
+   */
   readonly mode: 'compile' | 'link' | 'other';
   /** Objects, or the one linked file. */
   readonly outputs: readonly string[];
@@ -20,13 +23,30 @@ export interface Compilation {
   readonly partial: boolean;
 }
 
-/** Options whose value is the next word. Those that are also written with the value attached are recognised as such by their length. */
+/**
+ * Options whose value is the next word. Those that are also written with the value attached are
+ * recognised as such by their length.
+ */
 const WITH_VALUE: ReadonlySet<string> = new Set(
-  '-o -x -I -D -U -L -l -T -u -z -e -h -MF -MT -MQ -include -imacros -isystem -iquote -idirafter -iprefix -isysroot -B -A -G -Xlinker -Xassembler -Xpreprocessor -Xclang -mllvm -aux-info --param --sysroot -target -arch -wrapper -specs -dumpbase -dumpdir'.split(' '),
+  '-o -x -I -D -U -L -l -T -u -z -e -h -MF -MT -MQ -include -imacros -isystem -iquote -idirafter -iprefix -isysroot -B -A -G -Xlinker -Xassembler -Xpreprocessor -Xclang -mllvm -aux-info --param --sysroot -target -arch -wrapper -specs -dumpbase -dumpdir'.split(
+    ' ',
+  ),
 );
 
 const SOURCE = /\.(c|i|ii|cc|cp|cxx|cpp|CPP|c\+\+|C|s|S|sx)$/;
-const ENDS_BEFORE_CODE: ReadonlySet<string> = new Set(['-E', '-S', '-fsyntax-only', '-M', '-MM', '-###', '--version', '--help', '-dumpversion', '-dumpmachine', '-v']);
+const ENDS_BEFORE_CODE: ReadonlySet<string> = new Set([
+  '-E',
+  '-S',
+  '-fsyntax-only',
+  '-M',
+  '-MM',
+  '-###',
+  '--version',
+  '--help',
+  '-dumpversion',
+  '-dumpmachine',
+  '-v',
+]);
 /** Programs that run the compiler named behind them. */
 const LAUNCHERS: ReadonlySet<string> = new Set(['ccache', 'sccache', 'distcc', 'icecc']);
 
@@ -70,20 +90,31 @@ export function readCompilation(options: readonly string[]): Compilation {
 const LEAST = UNITS.fetch16;
 
 /**
- * What keeps the assembler from placing a call or jump across the end of a unit. Not conditional jumps: a site is one only where
- * clang makes a conditional tail call, while every program is full of them, and aligning them doubles the growth.
+ * What keeps the assembler from placing a call or jump across the end of a unit. Not conditional
+ * jumps: a site is one only where clang makes a conditional tail call, while every program is full
+ * of them, and aligning them doubles the growth.
  * @throws Fault `bad-usage` where the assembler cannot
  */
-export function alignment(assembler: Assembler, { mode, lto, throughGot }: Compilation, unit: Unit): readonly string[] {
+export function alignment(
+  assembler: Assembler,
+  { mode, lto, throughGot }: Compilation,
+  unit: Unit,
+): readonly string[] {
   if (mode === 'other') return [];
   const size = UNITS[unit];
   const kinds = throughGot ? 'call+jmp+indirect' : 'call+jmp';
   if (assembler === 'gas') {
-    if (size < LEAST) throw new Fault('bad-usage', `gas keeps nothing inside ${size} bytes`, { hint: "clang's own assembler does; with gas, --align fetch16 keeps three of four sites inside a quadword" });
+    if (size < LEAST)
+      throw new Fault('bad-usage', `gas keeps nothing inside ${size} bytes`, {
+        hint: "clang's own assembler does; with gas, --align fetch16 keeps three of four sites inside a quadword",
+      });
     return [`-Wa,-malign-branch-boundary=${size}`, `-Wa,-malign-branch=${kinds}`];
   }
   const options = [`-x86-align-branch-boundary=${size}`, `-x86-align-branch=${kinds}`];
   const own = options.flatMap((option) => ['-mllvm', option]);
-  // With link-time optimisation the code is made by the linker, which takes the options by another door.
-  return mode === 'link' && lto ? [...own, ...options.map((option) => `-Wl,-mllvm,${option}`)] : own;
+  // With link-time optimisation the code is made by the linker, which takes the options by another
+  // door.
+  return mode === 'link' && lto
+    ? [...own, ...options.map((option) => `-Wl,-mllvm,${option}`)]
+    : own;
 }

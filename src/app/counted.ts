@@ -1,5 +1,5 @@
-// Two users of one key who would switch each other off: the first to come sets the target, the last to go takes
-// it back.
+// Two users of one key who would switch each other off: the first to come sets the target, the last
+// to go takes it back.
 
 import { Fault } from '../base/fault.js';
 import type { App, Keys, Unchecked, Update } from './types.js';
@@ -8,7 +8,10 @@ import type { App, Keys, Unchecked, Update } from './types.js';
 export interface Counted {
   /** How many have it set now. */
   readonly users: number;
-  /** Sets the target if nobody had it set. Disposing what it returns takes it back if nobody else has it; twice is once. */
+  /**
+   * Sets the target if nobody had it set. Disposing what it returns takes it back if nobody else
+   * has it; twice is once.
+   */
   acquire(): Disposable;
 }
 
@@ -21,13 +24,21 @@ export interface Counted {
  * const mine = tracing.acquire();
  * mine[Symbol.dispose]();
  */
-export function counted<K extends Keys, N extends keyof K & string>(app: App<K>, key: N, target: K[N] | Unchecked): Counted {
+export function counted<K extends Keys, N extends keyof K & string>(
+  app: App<K>,
+  key: N,
+  target: K[N] | Unchecked,
+): Counted {
   let users = 0;
   let update: Update | null = null;
   const check = (): void => {
     const [change] = update?.changes ?? [];
     if (change && app.keys[key].target !== change.to) {
-      throw new Fault('busy', `${key} was retargeted to ${String(app.keys[key].target)} while ${users} users have it at ${String(change.to)}`, { hint: 'retarget it through one counter only' });
+      throw new Fault(
+        'busy',
+        `${key} was retargeted to ${String(app.keys[key].target)} while ${users} users have it at ${String(change.to)}`,
+        { hint: 'retarget it through one counter only' },
+      );
     }
   };
   return {

@@ -1,5 +1,5 @@
-// The main job in small: the checksum example, its three keys retargeted as fast as it goes while its threads
-// run, and every block's sum held against the known one.
+// The main job in small: the checksum example, its three keys retargeted as fast as it goes while
+// its threads run, and every block's sum held against the known one.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,9 @@ export interface DemoOptions extends OpenOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
   /** Called between batches, ten times a second. */
-  readonly onProgress: (so: Pick<DemoResult, 'updates' | 'calls' | 'wrong'> & { readonly secondsLeft: number }) => void;
+  readonly onProgress: (
+    so: Pick<DemoResult, 'updates' | 'calls' | 'wrong'> & { readonly secondsLeft: number },
+  ) => void;
 }
 
 /** The value of `demo --json`, schema static-call/demo@1. */
@@ -39,9 +41,14 @@ export interface DemoResult {
   /** Sites that call their target themselves, and that reach it through their trampoline. */
   readonly inline: number;
   readonly trampoline: number;
-  /** Calls received, by target; `null` and `ret0` are calls that nobody receives. A key's targets add up to its calls. */
+  /**
+   * Calls received, by target; `null` and `ret0` are calls that nobody receives. A key's targets
+   * add up to its calls.
+   */
   readonly targets: Readonly<Record<string, number>>;
-  /** One call of an empty block's checksum, nanoseconds, before the sites were patched and after. */
+  /**
+   * One call of an empty block's checksum, nanoseconds, before the sites were patched and after.
+   */
   readonly callNs: { readonly before: number; readonly after: number };
 }
 
@@ -79,11 +86,15 @@ function loadExample(native: Native, path: string): Example {
 /** As the example has it. */
 const THREADS_MAX = 64;
 
-/** @throws Fault `bad-usage`, `no-compiler`, `compile-failed`, `no-membarrier`, what `open` throws, `no-such-file`, `unreadable-file` */
+/**
+ * @throws Fault `bad-usage`, `no-compiler`, `compile-failed`, `no-membarrier`, what `open` throws, `no-such-file`, `unreadable-file`
+ */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   // Before anything is built: a wrong file must not cost a compilation.
-  if (sizeOf(options.file) === 0) throw new Fault('unreadable-file', 'is empty: there is nothing to sum', { at: options.file });
-  if (options.threads > THREADS_MAX) throw new Fault('bad-usage', `threads is ${options.threads}; it can be 1 to ${THREADS_MAX}`);
+  if (sizeOf(options.file) === 0)
+    throw new Fault('unreadable-file', 'is empty: there is nothing to sum', { at: options.file });
+  if (options.threads > THREADS_MAX)
+    throw new Fault('bad-usage', `threads is ${options.threads}; it can be 1 to ${THREADS_MAX}`);
   const folder = mkdtempSync(join(tmpdir(), 'static-call-demo-'));
   try {
     const path = join(folder, 'libchecksum.so');
@@ -94,7 +105,10 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     const app = openWith(native, path, options);
     const after = example.callNs('checksum');
     const started = example.start(options.threads, options.file);
-    if (started !== 0) throw new Fault('unreadable-file', `it cannot be summed: ${errorName(started)}`, { at: options.file });
+    if (started !== 0)
+      throw new Fault('unreadable-file', `it cannot be summed: ${errorName(started)}`, {
+        at: options.file,
+      });
     const choices = ROUND.checksum.filter((name) => example.can(name) === 1);
     let [updates, inline, trampoline] = [0, 0, 0];
     const beganMs = performance.now();
@@ -103,11 +117,20 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     try {
       while (leftMs() > 0 && !options.signal.aborted) {
         const round = updates % 3;
-        ({ inline, trampoline } = app.update({ checksum: choices[updates % choices.length]!, trace: ROUND.trace[round]!, filter: ROUND.filter[round]! }));
+        ({ inline, trampoline } = app.update({
+          checksum: choices[updates % choices.length]!,
+          trace: ROUND.trace[round]!,
+          filter: ROUND.filter[round]!,
+        }));
         updates++;
         if (performance.now() - shownMs > 100) {
           shownMs = performance.now();
-          options.onProgress({ updates, calls: example.count('checksum'), wrong: example.count('wrong'), secondsLeft: leftMs() / 1000 });
+          options.onProgress({
+            updates,
+            calls: example.count('checksum'),
+            wrong: example.count('wrong'),
+            secondsLeft: leftMs() / 1000,
+          });
           await setImmediate();
         }
       }
@@ -117,10 +140,20 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     const seconds = (performance.now() - beganMs) / 1000;
     const { traps } = app;
     app.close();
-    const received = (...names: string[]): number => names.reduce((sum, name) => sum + example.count(name), 0);
-    const named = ['crc_table', 'crc_slice8', 'crc_hardware', 'trace_count', 'trace_ring', 'filter_third', 'filter_none'];
+    const received = (...names: string[]): number =>
+      names.reduce((sum, name) => sum + example.count(name), 0);
+    const named = [
+      'crc_table',
+      'crc_slice8',
+      'crc_hardware',
+      'trace_count',
+      'trace_ring',
+      'filter_third',
+      'filter_none',
+    ];
     return {
-      protocol: typeof options.protocol === 'object' ? options.protocol.name : (options.protocol ?? 'int3'),
+      protocol:
+        typeof options.protocol === 'object' ? options.protocol.name : (options.protocol ?? 'int3'),
       writer: options.writer ?? 'procmem',
       threads: options.threads,
       seconds: round3(seconds),
@@ -129,7 +162,9 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
       batchesPerSecond: Math.round(updates / seconds),
       traps,
       // A checksum call that no target received is as wrong as a wrong sum.
-      wrong: example.count('wrong') + Math.abs(received('checksum') - received('crc_table', 'crc_slice8', 'crc_hardware')),
+      wrong:
+        example.count('wrong') +
+        Math.abs(received('checksum') - received('crc_table', 'crc_slice8', 'crc_hardware')),
       inline,
       trampoline,
       targets: {

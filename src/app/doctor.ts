@@ -1,4 +1,5 @@
-// What this machine and process can do, each row tried and not guessed. It is what a bug report carries.
+// What this machine and process can do, each row tried and not guessed. It is what a bug report
+// carries.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -14,7 +15,10 @@ import { closeProcmem, openProcmem } from '../machine/process/text.js';
 import { findCompiler } from './build.js';
 import { version } from './version.js';
 
-/** `needed`: without it no process is patched here. `optional`: something works less well, as `detail` says. */
+/**
+ * `needed`: without it no process is patched here. `optional`: something works less well, as
+ * `detail` says.
+ */
 export interface Finding {
   readonly name: string;
   readonly kind: 'fact' | 'needed' | 'optional';
@@ -39,7 +43,9 @@ const fact = (name: string, detail: string): Finding => ({ name, kind: 'fact', o
 /** What node itself was linked with: an object must find the same one. */
 function libcOf(): string {
   const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
-  return header.glibcVersionRuntime === undefined ? 'not glibc' : `glibc ${header.glibcVersionRuntime}`;
+  return header.glibcVersionRuntime === undefined
+    ? 'not glibc'
+    : `glibc ${header.glibcVersionRuntime}`;
 }
 
 /** The version of a dependency as it is installed, without loading it. */
@@ -47,7 +53,9 @@ function versionOf(name: string): string {
   const require = createRequire(import.meta.url);
   for (const folder of require.resolve.paths(name) ?? []) {
     try {
-      return (JSON.parse(readFileSync(`${folder}/${name}/package.json`, 'utf8')) as { version: string }).version;
+      return (
+        JSON.parse(readFileSync(`${folder}/${name}/package.json`, 'utf8')) as { version: string }
+      ).version;
     } catch {
       continue;
     }
@@ -71,7 +79,11 @@ function procmem(native: Native): string {
     return withTextPage(native, (at) => {
       const byte = Uint8Array.of(0xc3);
       const written = native.call('pwrite', file, native.addressOf(byte), 1, at);
-      if (written !== 1) throw new Fault('no-text-write', `writing text through /proc/self/mem is refused: ${errorName(written)}`);
+      if (written !== 1)
+        throw new Fault(
+          'no-text-write',
+          `writing text through /proc/self/mem is refused: ${errorName(written)}`,
+        );
       return 'text can be written through /proc/self/mem';
     });
   } finally {
@@ -83,7 +95,12 @@ function alias(native: Native): string {
   const fd = memoryFile(native, 'static-call-doctor', PAGE);
   try {
     const text = native.call('mmap', 0, PAGE, PROT.read | PROT.exec, MAP.shared, fd, 0);
-    if (text < 0) throw new Fault('no-memory', `an executable mapping of a memory file is refused: ${errorName(text)}`, { hint: 'use the writer procmem' });
+    if (text < 0)
+      throw new Fault(
+        'no-memory',
+        `an executable mapping of a memory file is refused: ${errorName(text)}`,
+        { hint: 'use the writer procmem' },
+      );
     native.call('munmap', text, PAGE);
     return 'text can be mapped a second time';
   } finally {
@@ -104,7 +121,8 @@ function shadowStack(): string {
 }
 
 export function examine(env: Environment): Finding[] {
-  const status = (field: string): string => new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readOr('/proc/self/status'))?.[1] ?? '?';
+  const status = (field: string): string =>
+    new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readOr('/proc/self/status'))?.[1] ?? '?';
   const findings: Finding[] = [
     fact('static-call', version()),
     fact('node', process.versions.node),
@@ -114,11 +132,17 @@ export function examine(env: Environment): Finding[] {
     fact('iced-x86', versionOf('iced-x86')),
   ];
   let native: Native | null = null;
-  findings.push(tried('process', 'needed', () => ((native = openNative()), 'this process can be reached')));
+  findings.push(
+    tried('process', 'needed', () => ((native = openNative()), 'this process can be reached')),
+  );
   if (native !== null) {
     const reached: Native = native;
     findings.push(
-      tried('membarrier', 'needed', () => (registerBarrier(reached), syncCores(reached), 'SYNC_CORE works')),
+      tried(
+        'membarrier',
+        'needed',
+        () => (registerBarrier(reached), syncCores(reached), 'SYNC_CORE works'),
+      ),
       tried('procmem', 'optional', () => procmem(reached)),
       tried('alias', 'optional', () => alias(reached)),
       tried('trap', 'optional', () => traps(reached)),
@@ -129,7 +153,8 @@ export function examine(env: Environment): Finding[] {
   findings.push(
     tried('compiler', 'optional', () => {
       const words = findCompiler(env);
-      const version = spawnSync(words[0]!, ['--version'], { encoding: 'utf8' }).stdout.split('\n')[0] ?? '';
+      const version =
+        spawnSync(words[0]!, ['--version'], { encoding: 'utf8' }).stdout.split('\n')[0] ?? '';
       return `${words.join(' ')}: ${version}`;
     }),
   );

@@ -1,6 +1,7 @@
-// The one way in which targets change. It knows records, sites and addresses, and no names: programs that a
-// caller opened and the server of updates from C both drive it. An update is drawn and validated whole under
-// the process's lock, run as one batch, and mirrored in the columns only once it went through.
+// The one way in which targets change. It knows records, sites and addresses, and no names:
+// programs that a caller opened and the server of updates from C both drive it. An update is drawn
+// and validated whole under the process's lock, run as one batch, and mirrored in the columns only
+// once it went through.
 
 import type { Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -10,7 +11,14 @@ import { Near } from '../machine/process/near.js';
 import { ProcessMachine } from '../machine/process/process.js';
 import { mirror, type Group, type KeyRecord } from '../machine/process/records.js';
 import type { TrapWatch } from '../machine/process/signals.js';
-import { aliasText, closeProcmem, knownAlias, ProcmemText, type Text, type WriterName } from '../machine/process/text.js';
+import {
+  aliasText,
+  closeProcmem,
+  knownAlias,
+  ProcmemText,
+  type Text,
+  type WriterName,
+} from '../machine/process/text.js';
 import { transact, Unfinished } from '../machine/transact.js';
 import { Batch, type KeyChange } from '../plan/batch.js';
 import { merge, wordsOf, type Destination } from '../plan/draw.js';
@@ -27,7 +35,10 @@ export interface Place {
   readonly regions: bigint;
 }
 
-/** What an update needs of a record, found once: views and maps cost more than what is read through them. */
+/**
+ * What an update needs of a record, found once: views and maps cost more than what is read through
+ * them.
+ */
 interface Known {
   /** The record's list of groups as it was: another runtime may add one. */
   readonly head: number;
@@ -96,13 +107,17 @@ export class Engine {
   readonly #machine: ProcessMachine;
   readonly #places = new Map<Addr, Place>();
   readonly #known = new Map<KeyRecord, Known>();
-  /** Of several keys at once; kept, for new columns cost an allocation for every site and an update after another does the same. */
+  /**
+   * Of several keys at once; kept, for new columns cost an allocation for every site and an update
+   * after another does the same.
+   */
   #merged: Batch = new Batch(0);
   readonly #room = (count: number): Batch => {
     if (this.#merged.at.length < count) this.#merged = new Batch(2 * count);
     return this.#merged;
   };
-  readonly #unlike = (batch: Batch, side: 'old' | 'new' | 'ours'): Batch => this.#machine.unlike(batch, side);
+  readonly #unlike = (batch: Batch, side: 'old' | 'new' | 'ours'): Batch =>
+    this.#machine.unlike(batch, side);
 
   constructor(ground: Ground, watch: TrapWatch, options: EngineOptions) {
     this.#ground = ground;
@@ -137,13 +152,21 @@ export class Engine {
       writer === 'alias' || procmem === null || shared
         ? aliasText(this.#ground, group.start, group.end)
         : new ProcmemText(native, procmem, group.start, group.end);
-    const place: Place = { text, near: known?.near ?? new Near(native, group.start, group.end), reaches: known?.reaches ?? new Map<Addr | Target['kind'], Reach>(), regions: this.#ground.word('regions') };
+    const place: Place = {
+      text,
+      near: known?.near ?? new Near(native, group.start, group.end),
+      reaches: known?.reaches ?? new Map<Addr | Target['kind'], Reach>(),
+      regions: this.#ground.word('regions'),
+    };
     this.#places.set(group.start, place);
     this.#machine.addText(text);
     return place;
   }
 
-  /** Another runtime may have mapped the text a second time meanwhile: the kernel then refuses to write it otherwise. */
+  /**
+   * Another runtime may have mapped the text a second time meanwhile: the kernel then refuses to
+   * write it otherwise.
+   */
   #isCurrent({ text, regions }: Place): boolean {
     return text.writer === 'alias' || regions === this.#ground.word('regions');
   }
@@ -175,7 +198,11 @@ export class Engine {
    * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`, `handler-replaced`, `trap-blocked`,
    *   `shadow-stack`, with nothing changed; `update-failed`, `update-parked`, `update-mixed`, which say how it ended
    */
-  apply<W extends Wanted>(wanted: readonly W[], protocol: Protocol, require?: 'inline'): Applied<W> {
+  apply<W extends Wanted>(
+    wanted: readonly W[],
+    protocol: Protocol,
+    require?: 'inline',
+  ): Applied<W> {
     const changes: { wanted: W; from: Target; to: Target }[] = [];
     const keys: KeyChange[] = [];
     const previous: KeyChange[] = [];
@@ -193,11 +220,18 @@ export class Engine {
         const group = known.groups[g]!;
         let place = known.places[g];
         if (!place || !this.#isCurrent(place)) known.places[g] = place = this.place(group);
-        // Before the sites: that the writer cannot store at all is the better answer than that one site is refused.
+        // Before the sites: that the writer cannot store at all is the better answer than that one
+        // site is refused.
         if (protocol.handler === null) this.#checkStore(place.text);
         const destination = this.#reach(place, target);
         reach ??= destination;
-        const drawn = this.#ground.sweep.survey(name, group.columns, to === ORIGINAL ? null : destination, protocol.accepts, require);
+        const drawn = this.#ground.sweep.survey(
+          name,
+          group.columns,
+          to === ORIGINAL ? null : destination,
+          protocol.accepts,
+          require,
+        );
         inline += drawn.inline;
         trampoline += drawn.trampoline;
         groups.push(group);
@@ -207,8 +241,18 @@ export class Engine {
       changes.push({ wanted: asked, from, to: target });
       invariant(reach, 'a key has a trampoline');
       const slot = record.held('key') || null;
-      keys.push({ record: record.at, words: reach.words, slot, func: target.kind === 'ret0' ? reach.return0 : target.address });
-      previous.push({ record: record.at, words: { call: record.held('call'), tail: record.held('tail'), jcc: record.held('jcc') }, slot, func: slot === null ? 0 : this.#func(known, slot) });
+      keys.push({
+        record: record.at,
+        words: reach.words,
+        slot,
+        func: target.kind === 'ret0' ? reach.return0 : target.address,
+      });
+      previous.push({
+        record: record.at,
+        words: { call: record.held('call'), tail: record.held('tail'), jcc: record.held('jcc') },
+        slot,
+        func: slot === null ? 0 : this.#func(known, slot),
+      });
     }
     if (batches.length === 0 && keys.length === 0) return { changes, inline, trampoline, traps: 0 };
     const batch = merge(batches, this.#room);
@@ -218,13 +262,24 @@ export class Engine {
     try {
       transact(protocol, batch, previous, this.#machine, this.#unlike);
     } catch (error) {
-      for (const group of groups) mirror(group, this.place(group).text.bytes, protocol.handler !== null);
+      for (const group of groups)
+        mirror(group, this.place(group).text.bytes, protocol.handler !== null);
       if (!(error instanceof Unfinished)) throw error;
       const step = protocol.steps[error.step]!;
-      throw new Fault(error.end === 'parked' ? 'update-parked' : error.end === 'mixed' ? 'update-mixed' : 'update-failed', `${error.message} (${step.do}: ${step.why})`, {
-        cause: error.cause,
-        ...(error.end === 'new' ? { hint: 'every site and key has the new target; the cause says which call failed' } : {}),
-      });
+      throw new Fault(
+        error.end === 'parked'
+          ? 'update-parked'
+          : error.end === 'mixed'
+            ? 'update-mixed'
+            : 'update-failed',
+        `${error.message} (${step.do}: ${step.why})`,
+        {
+          cause: error.cause,
+          ...(error.end === 'new'
+            ? { hint: 'every site and key has the new target; the cause says which call failed' }
+            : {}),
+        },
+      );
     }
     for (const { columns } of groups) columns.batch.old.set(columns.batch.new);
     let traps = -before;
@@ -240,9 +295,13 @@ export class Engine {
   /** @throws Fault `store-refused` */
   #checkStore(text: Text): void {
     if (this.#options.trustProcmem || text.writer !== 'procmem') return;
-    throw new Fault('store-refused', "through /proc/self/mem the store is the kernel's memcpy, which promises no single store", {
-      hint: "open with writer 'alias', or accept it by assume: 'procmem-stores-are-atomic'",
-    });
+    throw new Fault(
+      'store-refused',
+      "through /proc/self/mem the store is the kernel's memcpy, which promises no single store",
+      {
+        hint: "open with writer 'alias', or accept it by assume: 'procmem-stores-are-atomic'",
+      },
+    );
   }
 
   /** Gives back what only writing needs. */

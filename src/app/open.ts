@@ -1,5 +1,5 @@
-// Opening: an object is loaded (or adopted, if it is in the process already), its sites are found, the trap
-// handler is installed, and every site is patched to call its key's target itself.
+// Opening: an object is loaded (or adopted, if it is in the process already), its sites are found,
+// the trap handler is installed, and every site is patched to call its key's target itself.
 
 import { Fault, inFile } from '../base/fault.js';
 import { keysOf } from '../keys/bind.js';
@@ -16,8 +16,9 @@ import { startServer, updatesFromC } from './serve.js';
 import type { App, Keys, OpenOptions } from './types.js';
 
 /**
- * Opens a shared object built with `static_call.h`, or the program that this process runs: loads it if it is not loaded, and
- * takes charge of its static calls. It stays loaded for the life of the process, opened or closed.
+ * Opens a shared object built with `static_call.h`, or the program that this process runs: loads it
+ * if it is not loaded, and takes charge of its static calls. It stays loaded for the life of the
+ * process, opened or closed.
  *
  * @param path of the object, as for dlopen but always a path of a file; another program cannot be loaded
  * @throws Fault `no-such-file`, `not-elf` and others of the ELF floor, `no-sites`, `no-trampoline`, `bad-site`,
@@ -31,13 +32,18 @@ export function open<K extends Keys = Keys>(path: string, options: OpenOptions =
 }
 
 /** As `open`, with the effects in the caller's hands: for fault injection. */
-export function openWith<K extends Keys = Keys>(native: Native, path: string, options: OpenOptions): Program<K> {
+export function openWith<K extends Keys = Keys>(
+  native: Native,
+  path: string,
+  options: OpenOptions,
+): Program<K> {
   const protocol = protocolOf(options.protocol ?? 'int3');
   checkOption('writer', options.writer, ['procmem', 'alias']);
   checkOption('assume', options.assume, ['procmem-stores-are-atomic']);
   const { path: real, object } = readObject(path);
   const keys = inFile(path, () => keysOf(object));
-  if (keys.length === 0) throw new Fault('no-sites', 'it has neither static calls nor keys', { at: path });
+  if (keys.length === 0)
+    throw new Fault('no-sites', 'it has neither static calls nor keys', { at: path });
   registerBarrier(native);
   const writer = options.writer ?? 'procmem';
   const procmem = writer === 'procmem' ? openProcmem(native) : null;
@@ -47,7 +53,8 @@ export function openWith<K extends Keys = Keys>(native: Native, path: string, op
   try {
     const loaded = loadObject(native, real, object);
     ground = new Ground(native);
-    // A kernel may refuse each write and not the file (41e8149c8892, in v6.12): asked before anything is begun.
+    // A kernel may refuse each write and not the file (41e8149c8892, in v6.12): asked before
+    // anything is begun.
     if (procmem !== null) probeProcmem(native, procmem, ground.handler);
     program = ground.locked(() => {
       const enlisted = enlist(ground, loaded, keys);

@@ -1,4 +1,5 @@
-// An open program: its keys by name, its updates and their journal, and what can be seen of its sites.
+// An open program: its keys by name, its updates and their journal, and what can be seen of its
+// sites.
 
 import { inspect } from 'node:util';
 import { hex, UNIT_NAMES, type Addr } from '../base/addr.js';
@@ -19,7 +20,18 @@ import { store } from '../plan/protocols/store.js';
 import { validateProtocol } from '../plan/validate.js';
 import type { Engine, Wanted } from './engine.js';
 import { ORIGINAL, sameTarget, targetOf, Targets, type Target } from './target.js';
-import type { App, Drift, Key, Keys, OpenOptions, ProtocolName, SiteReport, Unchecked, Update, UpdateOptions } from './types.js';
+import type {
+  App,
+  Drift,
+  Key,
+  Keys,
+  OpenOptions,
+  ProtocolName,
+  SiteReport,
+  Unchecked,
+  Update,
+  UpdateOptions,
+} from './types.js';
 
 export const PROTOCOLS: Readonly<Record<ProtocolName, Protocol>> = { int3, store };
 
@@ -32,22 +44,33 @@ export function protocolOf(wanted: ProtocolName | Protocol): Protocol {
   // Own names alone: `toString` is no protocol, though every object has one.
   if (Object.hasOwn(PROTOCOLS, wanted)) return PROTOCOLS[wanted];
   const names = Object.keys(PROTOCOLS);
-  throw new Fault('unknown-protocol', `a process runs ${names.join(' or ')}, not ${String(wanted)}`, { hint: didYouMean(String(wanted), names) ?? 'name one of these, or hand in a protocol as data (docs/protocols.md)' });
+  throw new Fault(
+    'unknown-protocol',
+    `a process runs ${names.join(' or ')}, not ${String(wanted)}`,
+    {
+      hint:
+        didYouMean(String(wanted), names) ??
+        'name one of these, or hand in a protocol as data (docs/protocols.md)',
+    },
+  );
 }
 
 /**
- * An option's value is one of its words. The compiler says so to those who ask it; to the others a misspelt word must not
- * mean the default.
+ * An option's value is one of its words. The compiler says so to those who ask it; to the others a
+ * misspelt word must not mean the default.
  * @throws Fault `bad-option`
  */
 export function checkOption(option: string, value: unknown, words: readonly string[]): void {
   if (value === undefined || words.includes(value as string)) return;
-  throw new Fault('bad-option', `${option} is ${inspect(value)}`, { hint: didYouMean(String(value), words) ?? `it can be ${words.join(' or ')}` });
+  throw new Fault('bad-option', `${option} is ${inspect(value)}`, {
+    hint: didYouMean(String(value), words) ?? `it can be ${words.join(' or ')}`,
+  });
 }
 
 /**
- * Updates that the journal keeps: a program that retargets a thousand times a second would not end otherwise. Half of them go
- * at once, for taking one from the front of an array costs a fifth of an update.
+ * Updates that the journal keeps: a program that retargets a thousand times a second would not end
+ * otherwise. Half of them go at once, for taking one from the front of an array costs a fifth of an
+ * update.
  */
 const JOURNAL = 1000;
 
@@ -127,9 +150,13 @@ export class Program<K extends Keys> implements App<K> {
     };
   }
 
-  /** What static_call_update() of the C side calls: the second word of its key. 0 makes it return -ENOSYS. */
+  /**
+   * What static_call_update() of the C side calls: the second word of its key. 0 makes it return
+   * -ENOSYS.
+   */
   #setUpdater({ key }: EnlistedKey, updater: Addr): void {
-    if (key !== null) Atomics.store(new BigUint64Array(this.#ground.native.view(key, 16)), 1, BigInt(updater));
+    if (key !== null)
+      Atomics.store(new BigUint64Array(this.#ground.native.view(key, 16)), 1, BigInt(updater));
   }
 
   /** What the trampoline does as linked. */
@@ -137,14 +164,18 @@ export class Program<K extends Keys> implements App<K> {
     const kind = def.initial?.kind ?? 'function';
     if (kind !== 'function') return { kind, address: 0 };
     const name = def.initial?.kind === 'function' ? def.initial.name : null;
-    if (name !== null && def.targets.some((t) => t.name === name)) return this.#targets.resolve(def, name);
+    if (name !== null && def.targets.some((t) => t.name === name))
+      return this.#targets.resolve(def, name);
     // Nothing is recorded: the trampoline's jump tells, a rel32 behind e9.
     const bytes = new DataView(this.#ground.native.view(trampoline, 8));
     if (bytes.getUint8(0) !== 0xe9) return { kind: 'null', address: 0 };
     return { kind: 'function', address: trampoline + 5 + bytes.getInt32(1, true) };
   }
 
-  update(targets: { readonly [N in keyof K]?: K[N] | Unchecked }, options: UpdateOptions = {}): Update {
+  update(
+    targets: { readonly [N in keyof K]?: K[N] | Unchecked },
+    options: UpdateOptions = {},
+  ): Update {
     if (this.#closed) throw new Fault('closed', `${this.path} was closed`);
     checkOption('require', options.require, ['inline']);
     const protocol = options.protocol === undefined ? this.#protocol : protocolOf(options.protocol);
@@ -166,20 +197,41 @@ export class Program<K extends Keys> implements App<K> {
     const began = performance.now();
     const done = this.#ground.locked(() => this.#engine.apply(wanted, protocol, require));
     const ns = Math.round((performance.now() - began) * 1e6);
-    const changes = done.changes.map(({ wanted: { name, state }, from, to }) => ({ key: name, from: this.#targets.name(state.def, from), to: this.#targets.name(state.def, to) }));
+    const changes = done.changes.map(({ wanted: { name, state }, from, to }) => ({
+      key: name,
+      from: this.#targets.name(state.def, from),
+      to: this.#targets.name(state.def, to),
+    }));
     const update = new Done(changes, done, ns, (self) => {
-      const back = done.changes.filter(({ wanted: { state }, to }) => state.last === self && sameTarget(targetOf(Number(state.record.word('call'))), to));
-      if (back.length > 0 && !this.#closed) this.#update(back.map(({ wanted: { state }, from }) => new Asked(state, from)), protocol);
+      const back = done.changes.filter(
+        ({ wanted: { state }, to }) =>
+          state.last === self && sameTarget(targetOf(Number(state.record.word('call'))), to),
+      );
+      if (back.length > 0 && !this.#closed)
+        this.#update(
+          back.map(({ wanted: { state }, from }) => new Asked(state, from)),
+          protocol,
+        );
     });
-    for (const { wanted: { state } } of done.changes) state.last = update;
+    for (const {
+      wanted: { state },
+    } of done.changes)
+      state.last = update;
     this.#journal.push(update);
     if (this.#journal.length > JOURNAL) this.#journal.splice(0, JOURNAL / 2);
     return update;
   }
 
-  /** Inlines every site to what its key's words say: what opening does last. Call it with the lock held. */
+  /**
+   * Inlines every site to what its key's words say: what opening does last. Call it with the lock
+   * held.
+   */
   inline(): void {
-    const wanted = [...this.#states.values()].map(({ def, record }) => ({ name: def.name, record, to: targetOf(record.held('call')) }));
+    const wanted = [...this.#states.values()].map(({ def, record }) => ({
+      name: def.name,
+      record,
+      to: targetOf(record.held('call')),
+    }));
     this.#engine.apply(wanted, this.#protocol);
     for (const state of this.#states.values()) {
       state.record.setWord('users', state.record.word('users') + 1n);
@@ -190,7 +242,9 @@ export class Program<K extends Keys> implements App<K> {
   sites(key?: keyof K): readonly SiteReport[] {
     const names = new Functions(this.#loaded.object, this.#loaded.bias);
     const states = key === undefined ? [...this.#states.values()] : [this.#state(String(key))];
-    return states.flatMap((state) => this.#engine.groups(state.record).flatMap((group) => this.#reports(state, group, names)));
+    return states.flatMap((state) =>
+      this.#engine.groups(state.record).flatMap((group) => this.#reports(state, group, names)),
+    );
   }
 
   #reports(state: KeyState, group: Group, names: Functions): SiteReport[] {
@@ -211,7 +265,12 @@ export class Program<K extends Keys> implements App<K> {
         inline: !trampoline && Buffer.compare(now, original) !== 0,
         protocols: {
           int3: null,
-          store: text.writer === 'procmem' && this.#options.assume === undefined ? 'the procmem writer promises no single store' : acceptsChange(store.accepts, at, length, length - DESTINATION, length) ? null : `what changes between two functions crosses a ${UNIT_NAMES[store.accepts.within!]}`,
+          store:
+            text.writer === 'procmem' && this.#options.assume === undefined
+              ? 'the procmem writer promises no single store'
+              : acceptsChange(store.accepts, at, length, length - DESTINATION, length)
+                ? null
+                : `what changes between two functions crosses a ${UNIT_NAMES[store.accepts.within!]}`,
         },
       };
     });
@@ -221,7 +280,9 @@ export class Program<K extends Keys> implements App<K> {
     return this.#ground.locked(() =>
       [...this.#states.values()].flatMap((state) => {
         const target = targetOf(state.record.held('call'));
-        return this.#engine.groups(state.record).flatMap((group) => this.#drifts(state, group, target));
+        return this.#engine
+          .groups(state.record)
+          .flatMap((group) => this.#drifts(state, group, target));
       }),
     );
   }
@@ -230,7 +291,8 @@ export class Program<K extends Keys> implements App<K> {
     const { columns } = group;
     const { batch } = columns;
     const { bytes } = this.#engine.place(group).text;
-    // With nothing refused every site's instruction is drawn; one that stands on its trampoline agrees as well.
+    // With nothing refused every site's instruction is drawn; one that stands on its trampoline
+    // agrees as well.
     draw(columns, this.#engine.destination(group, target), { bytes: 'whole', within: null });
     const drifts: Drift[] = [];
     for (let i = 0; i < batch.count; i++) {
@@ -238,11 +300,22 @@ export class Program<K extends Keys> implements App<K> {
       const now = bytes.subarray(at - group.start, at - group.start + length);
       const expected = batch.new.subarray(8 * i, 8 * i + length);
       if (Buffer.compare(now, expected) === 0) continue;
-      // On its way through the trampoline, or the trampoline itself as the file has it, which may spell a return otherwise.
+      // On its way through the trampoline, or the trampoline itself as the file has it, which may
+      // spell a return otherwise.
       const asLinked = Buffer.compare(now, columns.original.subarray(8 * i, 8 * i + length)) === 0;
-      if (asLinked && (i !== columns.trampoline || sameTarget(target, targetOf(state.record.held('initial'))))) continue;
+      if (
+        asLinked &&
+        (i !== columns.trampoline || sameTarget(target, targetOf(state.record.held('initial'))))
+      )
+        continue;
       const ours = Buffer.compare(now, batch.old.subarray(8 * i, 8 * i + length)) === 0;
-      drifts.push({ key: state.def.name, address: BigInt(at), expected: Buffer.from(expected).toString('hex'), found: Buffer.from(now).toString('hex'), kind: ours ? 'parked' : 'foreign' });
+      drifts.push({
+        key: state.def.name,
+        address: BigInt(at),
+        expected: Buffer.from(expected).toString('hex'),
+        found: Buffer.from(now).toString('hex'),
+        kind: ours ? 'parked' : 'foreign',
+      });
     }
     return drifts;
   }
@@ -259,7 +332,10 @@ export class Program<K extends Keys> implements App<K> {
     this.#ground.locked(() => {
       const states = [...this.#states.values()];
       const last = states.filter(({ record }) => record.word('users') === 1n);
-      this.#engine.apply(last.map(({ def, record }) => ({ name: def.name, record, to: ORIGINAL })), this.#protocol);
+      this.#engine.apply(
+        last.map(({ def, record }) => ({ name: def.name, record, to: ORIGINAL })),
+        this.#protocol,
+      );
       for (const state of last) this.#setUpdater(state, 0);
       // Only now: a program whose closing failed is still open, and can be closed again.
       for (const { record } of states) record.setWord('users', record.word('users') - 1n);
@@ -282,7 +358,12 @@ class Done implements Update {
   readonly ns: number;
   readonly #back: (self: Update) => void;
 
-  constructor(changes: Update['changes'], { inline, trampoline, traps }: Pick<Update, 'inline' | 'trampoline' | 'traps'>, ns: number, back: (self: Update) => void) {
+  constructor(
+    changes: Update['changes'],
+    { inline, trampoline, traps }: Pick<Update, 'inline' | 'trampoline' | 'traps'>,
+    ns: number,
+    back: (self: Update) => void,
+  ) {
     this.changes = changes;
     this.inline = inline;
     this.trampoline = trampoline;
@@ -298,14 +379,18 @@ class Done implements Update {
   }
 }
 
-/** Enclosing functions of addresses, from the file's symbols; sorted once, when a report is asked for. */
+/**
+ * Enclosing functions of addresses, from the file's symbols; sorted once, when a report is asked
+ * for.
+ */
 class Functions {
   readonly #starts: { at: Addr; size: number; name: string }[] = [];
 
   constructor(object: ElfObject, bias: Addr) {
     const table: SymbolTable | null = object.symbols ?? object.dynamicSymbols;
     for (let i = 1; table && i < table.count; i++) {
-      if (table.type(i) === STT_FUNC && table.defined(i)) this.#starts.push({ at: bias + table.value(i), size: table.size(i), name: table.name(i) });
+      if (table.type(i) === STT_FUNC && table.defined(i))
+        this.#starts.push({ at: bias + table.value(i), size: table.size(i), name: table.name(i) });
     }
     this.#starts.sort((a, b) => a.at - b.at);
   }
@@ -318,6 +403,8 @@ class Functions {
       else high = middle;
     }
     const f = this.#starts[low - 1];
-    return f && at < f.at + Math.max(f.size, 1) ? `${f.name}+0x${(at - f.at).toString(16)}` : hex(at);
+    return f && at < f.at + Math.max(f.size, 1)
+      ? `${f.name}+0x${(at - f.at).toString(16)}`
+      : hex(at);
   }
 }

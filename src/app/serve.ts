@@ -1,5 +1,5 @@
-// Starts the thread that serves updates from C, for objects that ask for some. One is enough for a process: it
-// knows keys by their records, whoever opened their object.
+// Starts the thread that serves updates from C, for objects that ask for some. One is enough for a
+// process: it knows keys by their records, whoever opened their object.
 
 import { Worker } from 'node:worker_threads';
 import { Fault } from '../base/fault.js';
@@ -30,11 +30,16 @@ export function updatesFromC(object: ElfObject): boolean {
 export function startServer(ground: Ground, data: Omit<ServerData, 'ready'>): void {
   if (ground.half('server') !== 0) return;
   const ready = new Int32Array(new SharedArrayBuffer(4));
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: { ...data, ready } satisfies ServerData });
+  const worker = new Worker(new URL('./worker.js', import.meta.url), {
+    workerData: { ...data, ready } satisfies ServerData,
+  });
   worker.unref();
   if (Atomics.wait(ready, 0, 0, STARTS_WITHIN_MS) === 'timed-out') {
     void worker.terminate();
-    throw new Fault('no-server', `the thread that serves updates from C did not start within ${STARTS_WITHIN_MS / 1000} s`);
+    throw new Fault(
+      'no-server',
+      `the thread that serves updates from C did not start within ${STARTS_WITHIN_MS / 1000} s`,
+    );
   }
   // A thread that sleeps in a system call cannot be stopped from outside: it is rung and told.
   process.once('exit', () => {

@@ -1,5 +1,5 @@
-// From what a caller writes (a declared name, null, 'ret0', unchecked(...)) to where a call shall go, and back from
-// what a key's words say to the name that the caller would have written.
+// From what a caller writes (a declared name, null, 'ret0', unchecked(...)) to where a call shall
+// go, and back from what a key's words say to the name that the caller would have written.
 
 import { inspect } from 'node:util';
 import { hex, type Addr } from '../base/addr.js';
@@ -14,19 +14,26 @@ import type { TargetKind } from '../plan/transform.js';
 import { readWord } from '../trap/registry.js';
 import type { Unchecked } from './types.js';
 
-/** Where calls of a key go. The address of null is 0; that of `ret0` is the object's shared return-0 function. */
+/**
+ * Where calls of a key go. The address of null is 0; that of `ret0` is the object's shared return-0
+ * function.
+ */
 export interface Target {
   readonly kind: TargetKind;
   readonly address: Addr;
 }
 
-/** In place of a target: the file's own instructions, which call the trampoline, and what that does as linked. */
+/**
+ * In place of a target: the file's own instructions, which call the trampoline, and what that does
+ * as linked.
+ */
 export const ORIGINAL: unique symbol = Symbol('original');
 
 /**
- * A target that the program did not declare, by symbol (in the object, what it depends on, or the main program; `f@V1` is one
- * of several versions) or by address. Its type is on the caller: a wrong one breaks the program as a wrong cast in C does.
- * Whether there is such a function is asked by `update`, which throws Fault `unknown-target` where there is none.
+ * A target that the program did not declare, by symbol (in the object, what it depends on, or the
+ * main program; `f@V1` is one of several versions) or by address. Its type is on the caller: a
+ * wrong one breaks the program as a wrong cast in C does. Whether there is such a function is asked
+ * by `update`, which throws Fault `unknown-target` where there is none.
  * @example app.update({ trace: unchecked('my_ring') })
  */
 export function unchecked(symbolOrAddress: string | bigint): Unchecked {
@@ -49,7 +56,10 @@ export class Targets {
   readonly #native: Native;
   readonly #loaded: Loaded;
   readonly #local = new Map<string, Addr>();
-  /** What was found in the declared targets' slots, which the dynamic linker fills once; looking costs a microsecond. */
+  /**
+   * What was found in the declared targets' slots, which the dynamic linker fills once; looking
+   * costs a microsecond.
+   */
   readonly #found = new Map<DeclaredTarget, Target>();
   readonly #names = new Map<KeyDef, Map<Addr, string>>();
   readonly #pinned = new Set<string>();
@@ -62,29 +72,49 @@ export class Targets {
   /** @throws Fault `unknown-target`, `null-refused`, `ret0-refused` */
   resolve(def: KeyDef, wanted: unknown): Target {
     if (wanted === null) {
-      if (def.returns !== 'void') throw new Fault('null-refused', `${def.name} ${RETURNS[def.returns ?? 'unknown']}, so it cannot be empty`);
+      if (def.returns !== 'void')
+        throw new Fault(
+          'null-refused',
+          `${def.name} ${RETURNS[def.returns ?? 'unknown']}, so it cannot be empty`,
+        );
       return { kind: 'null', address: 0 };
     }
     if (isUnchecked(wanted)) return this.#unchecked(wanted.unchecked);
-    // What the compiler refuses must not get as far as the dynamic linker, which would end the process.
-    if (typeof wanted !== 'string') throw new Fault('unknown-target', `${def.name} was given ${inspect(wanted)}, which is no target`, { hint: 'a target is a declared name, null, or unchecked(...) of a symbol or an address' });
+    // What the compiler refuses must not get as far as the dynamic linker, which would end the
+    // process.
+    if (typeof wanted !== 'string')
+      throw new Fault(
+        'unknown-target',
+        `${def.name} was given ${inspect(wanted)}, which is no target`,
+        { hint: 'a target is a declared name, null, or unchecked(...) of a symbol or an address' },
+      );
     const declared = def.targets.find((t) => t.name === wanted);
     if (declared) return this.#declared(declared);
     if (wanted === RET0) {
-      if (def.returns !== 'integer') throw new Fault('ret0-refused', `${def.name} ${RETURNS[def.returns ?? 'unknown']}`);
+      if (def.returns !== 'integer')
+        throw new Fault('ret0-refused', `${def.name} ${RETURNS[def.returns ?? 'unknown']}`);
       return { kind: 'ret0', address: 0 };
     }
     const names = def.targets.map((t) => t.name);
     const hint = didYouMean(wanted, names);
-    throw new Fault('unknown-target', `${wanted} is not declared for ${def.name}; declared: ${names.join(', ') || 'none'}`, hint ? { hint } : {});
+    throw new Fault(
+      'unknown-target',
+      `${wanted} is not declared for ${def.name}; declared: ${names.join(', ') || 'none'}`,
+      hint ? { hint } : {},
+    );
   }
 
   /** What the dynamic linker put there: preemption, IFUNC and other objects are its business. */
   #declared(target: DeclaredTarget): Target {
     const known = this.#found.get(target);
     if (known) return known;
-    const address = Number(new BigUint64Array(this.#native.view(this.#loaded.bias + target.slot, 8))[0]);
-    if (address === 0) throw new Fault('unknown-target', `no loaded object defines ${target.name}`, { at: this.#loaded.path });
+    const address = Number(
+      new BigUint64Array(this.#native.view(this.#loaded.bias + target.slot, 8))[0],
+    );
+    if (address === 0)
+      throw new Fault('unknown-target', `no loaded object defines ${target.name}`, {
+        at: this.#loaded.path,
+      });
     const found: Target = { kind: 'function', address };
     this.#found.set(target, found);
     return found;
@@ -93,10 +123,21 @@ export class Targets {
   #unchecked(wanted: string | bigint): Target {
     const address = typeof wanted === 'bigint' ? Number(wanted) : this.#symbol(wanted);
     const map = readMaps().find((m) => address >= m.start && address < m.end);
-    if (!map?.access.includes('x')) throw new Fault('unknown-target', `${hex(address)} is not in executable memory of this process`, { hint: 'give the address of a function' });
-    // A handle of ours keeps its object loaded: somebody's dlclose would leave the sites calling into nothing. Text that
-    // is mapped twice no longer shows its file; whoever mapped it so holds such a handle. Other memory files have none.
-    if (map.path.startsWith('/') && !map.path.startsWith('/memfd:') && map.path !== process.execPath) this.#pin(map.path);
+    if (!map?.access.includes('x'))
+      throw new Fault(
+        'unknown-target',
+        `${hex(address)} is not in executable memory of this process`,
+        { hint: 'give the address of a function' },
+      );
+    // A handle of ours keeps its object loaded: somebody's dlclose would leave the sites calling
+    // into nothing. Text that is mapped twice no longer shows its file; whoever mapped it so holds
+    // such a handle. Other memory files have none.
+    if (
+      map.path.startsWith('/') &&
+      !map.path.startsWith('/memfd:') &&
+      map.path !== process.execPath
+    )
+      this.#pin(map.path);
     return { kind: 'function', address };
   }
 
@@ -109,12 +150,18 @@ export class Targets {
   #symbol(name: string): Addr {
     // As readelf and the linker write a version: f@V1, and f@@V2 for the default one.
     const [bare, version] = name.split(/@@?/) as [string, string?];
-    const visible = this.#native.symbol(this.#loaded.handle, bare, version) || this.#native.symbol(this.#native.load(null), bare, version);
+    const visible =
+      this.#native.symbol(this.#loaded.handle, bare, version) ||
+      this.#native.symbol(this.#native.load(null), bare, version);
     if (visible !== 0) return visible;
     const local = this.#locals().get(name);
     if (local === undefined) {
       const hint = didYouMean(name, this.#locals().keys());
-      throw new Fault('unknown-target', `no symbol ${name} in the object, what it depends on, or the program`, hint ? { hint } : {});
+      throw new Fault(
+        'unknown-target',
+        `no symbol ${name} in the object, what it depends on, or the program`,
+        hint ? { hint } : {},
+      );
     }
     return local;
   }
@@ -123,12 +170,17 @@ export class Targets {
   #locals(): ReadonlyMap<string, Addr> {
     const { symbols } = this.#loaded.object;
     if (this.#local.size === 0 && symbols) {
-      for (let i = 1; i < symbols.count; i++) if (symbols.type(i) === STT_FUNC && symbols.defined(i)) this.#local.set(symbols.name(i), this.#loaded.bias + symbols.value(i));
+      for (let i = 1; i < symbols.count; i++)
+        if (symbols.type(i) === STT_FUNC && symbols.defined(i))
+          this.#local.set(symbols.name(i), this.#loaded.bias + symbols.value(i));
     }
     return this.#local;
   }
 
-  /** The name of a function for a key: as declared, else as the file's symbols have it, else its address. */
+  /**
+   * The name of a function for a key: as declared, else as the file's symbols have it, else its
+   * address.
+   */
   name(def: KeyDef, target: Target): string | null {
     if (target.kind !== 'function') return target.kind === 'null' ? null : RET0;
     let names = this.#names.get(def);
@@ -149,7 +201,12 @@ export class Targets {
 /** What a record's call word says. */
 export function targetOf(callWord: number): Target {
   const { form, target } = readWord(callWord);
-  return form === 'nop' ? { kind: 'null', address: 0 } : form === 'ret0' ? { kind: 'ret0', address: 0 } : { kind: 'function', address: target };
+  return form === 'nop'
+    ? { kind: 'null', address: 0 }
+    : form === 'ret0'
+      ? { kind: 'ret0', address: 0 }
+      : { kind: 'function', address: target };
 }
 
-export const sameTarget = (a: Target, b: Target): boolean => a.kind === b.kind && (a.kind !== 'function' || a.address === b.address);
+export const sameTarget = (a: Target, b: Target): boolean =>
+  a.kind === b.kind && (a.kind !== 'function' || a.address === b.address);

@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-// The public types of `open`. docs and tests hold this surface still: a change here is a decision. The line above goes along into
-// the declarations, for `Disposable` is in no released edition of the language that a user may have chosen.
+// The public types of `open`. docs and tests hold this surface still: a change here is a decision.
+// The line above goes along into the declarations, for `Disposable` is in no released edition of
+// the language that a user may have chosen.
 
 import type { Protocol } from '../plan/protocol.js';
 
@@ -9,25 +10,30 @@ export type Keys = Record<string, string | null>;
 
 export type ProtocolName = 'int3' | 'store';
 
-/** How a program is opened. A value that there is not is Fault `bad-option` or `unknown-protocol`. */
+/**
+ * How a program is opened. A value that there is not is Fault `bad-option` or `unknown-protocol`.
+ */
 export interface OpenOptions {
   /** Default `int3`. `update` may choose another one. */
   readonly protocol?: ProtocolName | Protocol;
   /** How text is written: through /proc/self/mem (default), or through a second mapping. */
   readonly writer?: 'procmem' | 'alias';
   /**
-   * Accepts by name that the kernel copies four and eight bytes inside a line by one instruction, which is observed
-   * and not promised: without it the protocol `store` is refused on the `procmem` writer.
+   * Accepts by name that the kernel copies four and eight bytes inside a line by one instruction,
+   * which is observed and not promised: without it the protocol `store` is refused on the `procmem`
+   * writer.
    */
   readonly assume?: 'procmem-stores-are-atomic';
   /**
-   * Whether a thread serves `static_call_update()` called from C. Default: if the object's code calls it. Without one
-   * it returns -ENOSYS.
+   * Whether a thread serves `static_call_update()` called from C. Default: if the object's code
+   * calls it. Without one it returns -ENOSYS.
    */
   readonly serveUpdates?: boolean;
 }
 
-/** How one update is done. A value that there is not is Fault `bad-option` or `unknown-protocol`. */
+/**
+ * How one update is done. A value that there is not is Fault `bad-option` or `unknown-protocol`.
+ */
 export interface UpdateOptions {
   /** In place of the one the program was opened with. */
   readonly protocol?: ProtocolName | Protocol;
@@ -35,7 +41,9 @@ export interface UpdateOptions {
   readonly require?: 'inline';
 }
 
-/** A target that the program did not declare: the caller answers for its type. Made by `unchecked`. */
+/**
+ * A target that the program did not declare: the caller answers for its type. Made by `unchecked`.
+ */
 export interface Unchecked {
   readonly unchecked: string | bigint;
 }
@@ -43,9 +51,15 @@ export interface Unchecked {
 /** A key of an open program. */
 export interface Key<T> {
   readonly name: string;
-  /** The current target's name; null when empty, 'ret0' when it returns 0, an address for a nameless one. */
+  /**
+   * The current target's name; null when empty, 'ret0' when it returns 0, an address for a nameless
+   * one.
+   */
   readonly target: T;
-  /** What `update` accepts by name: the declared targets, null where the key may be empty, 'ret0' where it may return 0. */
+  /**
+   * What `update` accepts by name: the declared targets, null where the key may be empty, 'ret0'
+   * where it may return 0.
+   */
   readonly targets: readonly T[];
   /** Number of its call sites. */
   readonly sites: number;
@@ -53,8 +67,14 @@ export interface Key<T> {
 
 /** What one update did. Disposing it takes it back, except for keys that were updated since. */
 export interface Update extends Disposable {
-  readonly changes: readonly { readonly key: string; readonly from: string | null; readonly to: string | null }[];
-  /** Sites that run the new instruction, and sites that reach the target through their trampoline. */
+  readonly changes: readonly {
+    readonly key: string;
+    readonly from: string | null;
+    readonly to: string | null;
+  }[];
+  /**
+   * Sites that run the new instruction, and sites that reach the target through their trampoline.
+   */
   readonly inline: number;
   readonly trampoline: number;
   /** Calls that the trap handler emulated while the update ran. */
@@ -62,7 +82,8 @@ export interface Update extends Disposable {
   /** How long it took, nanoseconds. */
   readonly ns: number;
   /**
-   * Sends each key back to where it went before, unless it was updated since or the program was closed; a second time does nothing.
+   * Sends each key back to where it went before, unless it was updated since or the program was
+   * closed; a second time does nothing.
    * @throws Fault as `App.update` does
    */
   undo(): void;
@@ -73,7 +94,9 @@ export interface SiteReport {
   readonly key: string;
   /** As it lies in this process. */
   readonly address: bigint;
-  /** The enclosing function's symbol, if the file names it, and the offset in it: `blend_row+0x1c`. */
+  /**
+   * The enclosing function's symbol, if the file names it, and the offset in it: `blend_row+0x1c`.
+   */
   readonly where: string;
   readonly kind: 'call' | 'jmp' | 'jcc' | 'trampoline';
   /** What stands there now, as hex digits. */
@@ -91,7 +114,10 @@ export interface Drift {
   /** The site's bytes, as hex digits. */
   readonly expected: string;
   readonly found: string;
-  /** `parked`: what an unfinished update of ours left, as a rule a trap that is emulated for good. `foreign`: somebody else's doing. */
+  /**
+   * `parked`: what an unfinished update of ours left, as a rule a trap that is emulated for good.
+   * `foreign`: somebody else's doing.
+   */
   readonly kind: 'parked' | 'foreign';
 }
 
@@ -100,8 +126,9 @@ export interface App<K extends Keys> extends Disposable {
   readonly path: string;
   readonly keys: { readonly [N in keyof K]: Key<K[N]> };
   /**
-   * One batch: validated whole before the first byte is written, one set of synchronisations whatever its size.
-   * When it returns, no call begins to a replaced target; a thread may still be inside one.
+   * One batch: validated whole before the first byte is written, one set of synchronisations
+   * whatever its size. When it returns, no call begins to a replaced target; a thread may still be
+   * inside one.
    * @throws Fault with nothing changed: `closed`, `unknown-key`, `unknown-target`, `null-refused`, `ret0-refused`, `bad-option`,
    *   `unknown-protocol`, `bad-protocol`, `store-refused`, `not-inline`, `out-of-reach`, `foreign-trap`, `drift`, `handler-replaced`,
    *   `trap-blocked`, `shadow-stack`, `busy`; `update-failed`, `update-mixed` and `update-parked` say how it ended
@@ -114,8 +141,8 @@ export interface App<K extends Keys> extends Disposable {
   /** The last updates, oldest first; a thousand at most. */
   readonly journal: readonly Update[];
   /**
-   * Puts everything back as the file has it, unless the object is open a second time. The handler stays, for a thread may be on its way
-   * into it. A second time does nothing.
+   * Puts everything back as the file has it, unless the object is open a second time. The handler
+   * stays, for a thread may be on its way into it. A second time does nothing.
    * @throws Fault as `update` does; the program is then still open
    */
   close(): void;

@@ -1,6 +1,6 @@
-// The thread that serves static_call_update() of the C side. It sleeps in a futex until a request comes, and does what
-// `update` does, by the same engine and under the same lock, whatever the thread that opened the program is
-// busy with. It ends when the word `server` is taken from it.
+// The thread that serves static_call_update() of the C side. It sleeps in a futex until a request
+// comes, and does what `update` does, by the same engine and under the same lock, whatever the
+// thread that opened the program is busy with. It ends when the word `server` is taken from it.
 
 import { workerData } from 'node:worker_threads';
 import { isFault, type FaultCode } from '../base/fault.js';
@@ -29,26 +29,38 @@ const ERRNO: Partial<Record<FaultCode, number>> = {
 };
 const EIO = 5;
 
-/** Functions that do nothing but return 0, with and without a landing pad: whichever copy of it C names. */
+/**
+ * Functions that do nothing but return 0, with and without a landing pad: whichever copy of it C
+ * names.
+ */
 const RETURN0 = ['f30f1efa31c0c3', '31c0c3'] as const;
 
 const { protocol, writer, trustProcmem, ready } = workerData as ServerData;
 const native = openNative();
 const ground = new Ground(native);
-const engine = new Engine(ground, new TrapWatch(ground), { writer, trustProcmem, procmem: writer === 'procmem' ? openProcmem(native) : null });
+const engine = new Engine(ground, new TrapWatch(ground), {
+  writer,
+  trustProcmem,
+  procmem: writer === 'procmem' ? openProcmem(native) : null,
+});
 const byKey = new Map<Addr, KeyRecord>();
 
 function recordOf(key: Addr): KeyRecord | undefined {
-  if (!byKey.has(key)) for (const record of allRecords(ground)) byKey.set(Number(record.word('key')), record);
+  if (!byKey.has(key))
+    for (const record of allRecords(ground)) byKey.set(Number(record.word('key')), record);
   return byKey.get(key);
 }
 
 /** What C means by a function pointer; negative where the key cannot take it. */
 function targetFor(record: KeyRecord, func: Addr): Target | FaultCode {
   const returns = RETURNS[Number(record.word('returns'))];
-  if (func === 0) return returns === 'void' || returns === 'unknown' ? { kind: 'null', address: 0 } : 'null-refused';
+  if (func === 0)
+    return returns === 'void' || returns === 'unknown'
+      ? { kind: 'null', address: 0 }
+      : 'null-refused';
   const bytes = Buffer.from(new Uint8Array(native.view(func, 8))).toString('hex');
-  if (returns === 'integer' && RETURN0.some((code) => bytes.startsWith(code))) return { kind: 'ret0', address: 0 };
+  if (returns === 'integer' && RETURN0.some((code) => bytes.startsWith(code)))
+    return { kind: 'ret0', address: 0 };
   return { kind: 'function', address: func };
 }
 
@@ -58,7 +70,9 @@ function serve(key: Addr, func: Addr): number {
   const to = targetFor(record, func);
   if (typeof to === 'string') return -(ERRNO[to] ?? EIO);
   try {
-    ground.locked(() => engine.apply([{ name: `the key at 0x${key.toString(16)}`, record, to }], protocol));
+    ground.locked(() =>
+      engine.apply([{ name: `the key at 0x${key.toString(16)}`, record, to }], protocol),
+    );
     return 0;
   } catch (error) {
     if (!isFault(error)) throw error;
@@ -69,9 +83,13 @@ function serve(key: Addr, func: Addr): number {
 /** Requests taken at once, in the order in which they came. */
 function taken(): { at: Addr; key: Addr; func: Addr }[] {
   const requests: { at: Addr; key: Addr; func: Addr }[] = [];
-  for (let at = ground.take('requests'); at !== 0; ) {
+  for (let at = ground.take('requests'); at !== 0;) {
     const words = new BigUint64Array(native.view(at, REQUEST.size));
-    requests.unshift({ at, key: Number(words[REQUEST.key / 8]), func: Number(words[REQUEST.func / 8]) });
+    requests.unshift({
+      at,
+      key: Number(words[REQUEST.key / 8]),
+      func: Number(words[REQUEST.func / 8]),
+    });
     at = Number(words[REQUEST.next / 8]);
   }
   return requests;
@@ -85,7 +103,8 @@ for (;;) {
   for (const { at, key, func } of taken()) {
     const answer = new Int32Array(native.view(at + REQUEST.state, 8));
     answer[1] = serve(key, func);
-    // The last touch: from here the request's memory is its owner's again. Waking a stranger's word is harmless.
+    // The last touch: from here the request's memory is its owner's again. Waking a stranger's word
+    // is harmless.
     Atomics.store(answer, 0, 1);
     native.call('futex', at + REQUEST.state, FUTEX_WAKE_PRIVATE, 1);
   }

@@ -1,6 +1,6 @@
 // An address is a JavaScript number that holds the *signed* value of a canonical x86-64 address.
-// Canonical addresses are sign-extended from 48 bits (57 with five-level paging, but neither
-// the kernel's text nor an ordinary process leaves the 48), so every one of them is exact in a double,
+// Canonical addresses are sign-extended from 48 bits (57 with five-level paging, but neither the
+// kernel's text nor an ordinary process leaves the 48), so every one of them is exact in a double,
 // 0xffffffff81000000 being -0x7f000000. That spares a bigint for each of a million sites and lets
 // typed arrays hold addresses. Only the public surface and JSON show the unsigned form.
 
@@ -13,7 +13,9 @@ export const PAGE: number = 4096;
 
 /** The unsigned 64-bit form, as every tool of the field prints it: `0xffffffff81000000`. */
 export function hex(address: Addr): string {
-  return address < 0 ? `0x${BigInt.asUintN(64, BigInt(address)).toString(16)}` : `0x${address.toString(16)}`;
+  return address < 0
+    ? `0x${BigInt.asUintN(64, BigInt(address)).toString(16)}`
+    : `0x${address.toString(16)}`;
 }
 
 /** From a 64-bit field as a file or a register holds it. */
@@ -26,14 +28,20 @@ export function bitsFromAddr(address: Addr): bigint {
 }
 
 /**
- * What a CPU may fetch in one piece, in bytes, each aligned to itself. AMD promises the quadword (APM volume 2, 7.6.1) and nobody
- * promises more. One store over the end of 32 bytes, all inside a line, was fetched torn by an AMD CPU of family 26, just there:
- * 64 times in 7 * 10^11 stores, all in three of nine runs (`check --litmus --seconds-max 15`, program `one-fetch32`, and the
- * same a byte earlier). Over the end of 16 bytes it was not, in 5 * 10^11, which is no promise.
+ * What a CPU may fetch in one piece, in bytes, each aligned to itself. AMD promises the quadword
+ * (APM volume 2, 7.6.1) and nobody promises more. One store over the end of 32 bytes, all inside a
+ * line, was fetched torn by an AMD CPU of family 26, just there: 64 times in 7 * 10^11 stores, all
+ * in three of nine runs (`check --litmus --seconds-max 15`, program `one-fetch32`, and the same a
+ * byte earlier). Over the end of 16 bytes it was not, in 5 * 10^11, which is no promise.
  */
 export const UNITS = { qword: 8, fetch16: 16, fetch32: 32, line: LINE } as const;
 export type Unit = keyof typeof UNITS;
-export const UNIT_NAMES: Readonly<Record<Unit, string>> = { qword: 'quadword', fetch16: 'block of 16 bytes', fetch32: 'block of 32 bytes', line: 'cache line' };
+export const UNIT_NAMES: Readonly<Record<Unit, string>> = {
+  qword: 'quadword',
+  fetch16: 'block of 16 bytes',
+  fetch32: 'block of 32 bytes',
+  line: 'cache line',
+};
 
 /** Whether `length` bytes from `at` lie on more than one of them. */
 export function crosses(unit: Unit, at: Addr, length: number): boolean {

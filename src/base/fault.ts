@@ -1,9 +1,18 @@
-// Every refusal of the library is one class with a code from one table. A row says which exit status
-// the command line gives and what the user can do; the message, made where the fault is found, says what
-// was found and `at` says where. Expected outcomes (a property that fails) are values, not faults.
+// Every refusal of the library is one class with a code from one table. A row says which exit
+// status the command line gives and what the user can do; the message, made where the fault is
+// found, says what was found and `at` says where. Expected outcomes (a property that fails) are
+// values, not faults.
 
 /** Exit statuses of the command line. */
-export const EXIT = { good: 0, no: 1, usage: 2, input: 3, environment: 4, bug: 70, interrupted: 130 } as const;
+export const EXIT = {
+  good: 0,
+  no: 1,
+  usage: 2,
+  input: 3,
+  environment: 4,
+  bug: 70,
+  interrupted: 130,
+} as const;
 
 interface Row {
   readonly exit: 1 | 2 | 3 | 4;
@@ -14,32 +23,62 @@ const ROWS = {
   // base: files and arguments
   'no-such-file': { exit: 3, hint: 'check the path' },
   'unreadable-file': { exit: 3, hint: 'check that it is a regular file that you may read' },
-  'unwritable-file': { exit: 3, hint: 'check that its directory exists and that you may write there' },
+  'unwritable-file': {
+    exit: 3,
+    hint: 'check that its directory exists and that you may write there',
+  },
   'bad-usage': { exit: 2, hint: 'see --help' },
 
   // elf
   'not-elf': { exit: 3, hint: 'give an ELF object, shared object or executable' },
   'wrong-class': { exit: 3, hint: 'only 64-bit little-endian x86-64 ELF is supported' },
   'truncated-elf': { exit: 3, hint: 'the file is cut short or damaged; build it again' },
-  'bad-elf': { exit: 3, hint: 'the file is damaged, or made by a tool that this one does not know; readelf -a shows more' },
+  'bad-elf': {
+    exit: 3,
+    hint: 'the file is damaged, or made by a tool that this one does not know; readelf -a shows more',
+  },
 
   // sites and keys
-  'bad-sites-section': { exit: 3, hint: 'remove it (objcopy -R .static_call_sites) and annotate again' },
-  'bad-site': { exit: 3, hint: 'the file or another tool changed the instruction; rebuild or annotate again' },
+  'bad-sites-section': {
+    exit: 3,
+    hint: 'remove it (objcopy -R .static_call_sites) and annotate again',
+  },
+  'bad-site': {
+    exit: 3,
+    hint: 'the file or another tool changed the instruction; rebuild or annotate again',
+  },
   'bad-trampoline': { exit: 3, hint: 'define the key with DEFINE_STATIC_CALL of static_call.h' },
-  'no-sites': { exit: 3, hint: 'compile it with static_call.h and keep its symbols, or annotate it' },
+  'no-sites': {
+    exit: 3,
+    hint: 'compile it with static_call.h and keep its symbols, or annotate it',
+  },
   'no-keys': { exit: 3, hint: 'define a key with DEFINE_STATIC_CALL of static_call.h' },
   'no-key': { exit: 3, hint: 'declare the key with DECLARE_STATIC_CALL, or pass --module' },
-  'bad-keys-section': { exit: 3, hint: 'the file is damaged, or its header is of another version: rebuild it' },
-  'ambiguous-target': { exit: 3, hint: 'give each function its own name, or declare it in one source file' },
+  'bad-keys-section': {
+    exit: 3,
+    hint: 'the file is damaged, or its header is of another version: rebuild it',
+  },
+  'ambiguous-target': {
+    exit: 3,
+    hint: 'give each function its own name, or declare it in one source file',
+  },
   'not-linked': { exit: 3, hint: 'link it into a shared object or a program' },
   'no-trampoline': { exit: 3, hint: 'define the key with DEFINE_STATIC_CALL of static_call.h' },
 
   // plan
   'unknown-key': { exit: 3, hint: 'app.keys lists the keys' },
-  'unknown-target': { exit: 3, hint: 'declare it with STATIC_CALL_TARGET, or ask for unchecked(...)' },
-  'null-refused': { exit: 3, hint: 'only a key whose functions return void can be empty; use its return-0 form' },
-  'ret0-refused': { exit: 3, hint: 'return 0 is for keys that return an integer or a pointer of at most eight bytes' },
+  'unknown-target': {
+    exit: 3,
+    hint: 'declare it with STATIC_CALL_TARGET, or ask for unchecked(...)',
+  },
+  'null-refused': {
+    exit: 3,
+    hint: 'only a key whose functions return void can be empty; use its return-0 form',
+  },
+  'ret0-refused': {
+    exit: 3,
+    hint: 'return 0 is for keys that return an integer or a pointer of at most eight bytes',
+  },
   'out-of-reach': { exit: 3, hint: 'no free page was found within 2 GiB of the site for a veneer' },
   'not-inline': { exit: 3, hint: 'use protocol int3, or do not require inline' },
   'store-refused': { exit: 3, hint: 'use protocol int3 for this key' },
@@ -48,23 +87,44 @@ const ROWS = {
   'bad-protocol': { exit: 3, hint: 'see docs/protocols.md for the interface' },
 
   // process
-  'drift': { exit: 3, hint: 'somebody else changed the text; verify() lists the places' },
+  drift: { exit: 3, hint: 'somebody else changed the text; verify() lists the places' },
   'foreign-trap': { exit: 3, hint: 'a debugger holds a breakpoint on the site; remove it' },
-  'handler-replaced': { exit: 4, hint: 'something installed its own SIGTRAP handler; install it before open()' },
+  'handler-replaced': {
+    exit: 4,
+    hint: 'something installed its own SIGTRAP handler; install it before open()',
+  },
   'trap-blocked': { exit: 4, hint: 'unblock SIGTRAP in that thread, or use protocol store' },
   'shadow-stack': { exit: 4, hint: 'use protocol store, which runs real calls' },
-  'no-membarrier': { exit: 4, hint: 'needs Linux 4.16 with membarrier(SYNC_CORE), allowed by the seccomp filter' },
+  'no-membarrier': {
+    exit: 4,
+    hint: 'needs Linux 4.16 with membarrier(SYNC_CORE), allowed by the seccomp filter',
+  },
   'no-text-write': { exit: 4, hint: 'allow writes to /proc/self/mem, or open with writer alias' },
   'no-memory': { exit: 4, hint: 'the process may not map more memory; raise the limit' },
   'not-supported': { exit: 4, hint: 'patching a process needs Linux on x86-64' },
-  'not-loaded': { exit: 3, hint: 'the dynamic linker refused the object; ldd shows what is missing' },
-  'update-failed': { exit: 4, hint: 'the text was put back as it was; the cause says which call failed' },
-  'update-mixed': { exit: 4, hint: 'some sites have the old target and some the new one; verify() lists them, the next update may mend them' },
-  'update-parked': { exit: 4, hint: 'the sites stay on their trap and are emulated; verify() lists them, the next update may mend them' },
-  'no-server': { exit: 4, hint: 'worker threads may be refused here; open with serveUpdates: false, and static_call_update returns -ENOSYS' },
+  'not-loaded': {
+    exit: 3,
+    hint: 'the dynamic linker refused the object; ldd shows what is missing',
+  },
+  'update-failed': {
+    exit: 4,
+    hint: 'the text was put back as it was; the cause says which call failed',
+  },
+  'update-mixed': {
+    exit: 4,
+    hint: 'some sites have the old target and some the new one; verify() lists them, the next update may mend them',
+  },
+  'update-parked': {
+    exit: 4,
+    hint: 'the sites stay on their trap and are emulated; verify() lists them, the next update may mend them',
+  },
+  'no-server': {
+    exit: 4,
+    hint: 'worker threads may be refused here; open with serveUpdates: false, and static_call_update returns -ENOSYS',
+  },
   'other-runtime': { exit: 4, hint: 'use one version of static-call in a process' },
-  'closed': { exit: 3, hint: 'open the object again' },
-  'busy': { exit: 4, hint: 'another update of this process is running on this very thread' },
+  closed: { exit: 3, hint: 'open the object again' },
+  busy: { exit: 4, hint: 'another update of this process is running on this very thread' },
   'no-compiler': { exit: 4, hint: 'install gcc or clang, or set CC' },
   'compile-failed': { exit: 3, hint: 'the compiler said why' },
 
@@ -111,17 +171,26 @@ export class Fault extends Error {
   }
 }
 
-/** Runs what reads one file. Its faults name the place in it, if any; whoever knows the file's name adds it. */
+/**
+ * Runs what reads one file. Its faults name the place in it, if any; whoever knows the file's name
+ * adds it.
+ */
 export function inFile<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
     if (!isFault(error) || error.at === path || error.at?.startsWith(`${path}:`)) throw error;
-    throw new Fault(error.code, error.message, { at: error.at === undefined ? path : `${path}: ${error.at}`, hint: error.hint, ...(error.cause === undefined ? {} : { cause: error.cause }) });
+    throw new Fault(error.code, error.message, {
+      at: error.at === undefined ? path : `${path}: ${error.at}`,
+      hint: error.hint,
+      ...(error.cause === undefined ? {} : { cause: error.cause }),
+    });
   }
 }
 
 /** Also true for a Fault of another copy of this package. */
 export function isFault(error: unknown): error is Fault {
-  return typeof error === 'object' && error !== null && (error as { [BRAND]?: unknown })[BRAND] === true;
+  return (
+    typeof error === 'object' && error !== null && (error as { [BRAND]?: unknown })[BRAND] === true
+  );
 }

@@ -1,5 +1,5 @@
-// The benchmark: what it runs, in which order, and on what. The figures are made by calls, updates, objects and
-// checking; here is only what they share.
+// The benchmark: what it runs, in which order, and on what. The figures are made by calls, updates,
+// objects and checking; here is only what they share.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
@@ -30,10 +30,18 @@ export interface BenchOptions {
 /** Functions that XRay patches, and the number of sites that it is held against. */
 const XRAY = 10_000;
 const SIZES = { quick: [1, 10, 1000], whole: [1, 10, 1000, XRAY, 100_000, 1_000_000] } as const;
-/** Of measuring: with what is built, a run takes less than two minutes on two CPUs that do nothing else. */
+/**
+ * Of measuring: with what is built, a run takes less than two minutes on two CPUs that do nothing
+ * else.
+ */
 export const SECONDS = { quick: 3, whole: 45 } as const;
 /** Shares of the time. */
-const SHARES: Readonly<Record<'call' | 'update' | 'objects' | 'check', number>> = { call: 0.2, update: 0.65, objects: 0.05, check: 0.1 };
+const SHARES: Readonly<Record<'call' | 'update' | 'objects' | 'check', number>> = {
+  call: 0.2,
+  update: 0.65,
+  objects: 0.05,
+  check: 0.1,
+};
 
 function describe(workshop: Workshop, env: Environment): Machine {
   const read = (path: string): string => {
@@ -60,8 +68,11 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
   const { only, seconds, quick, env, signal, onProgress } = options;
   const began = performance.now();
   const folder = mkdtempSync(join(tmpdir(), 'static-call-bench-'));
-  const wants = (...groups: readonly GroupName[]): boolean => groups.some((group) => only.includes(group));
-  const wanted = (Object.keys(SHARES) as (keyof typeof SHARES)[]).filter((share) => (share === 'update' ? wants('update', 'pause', 'trap') : wants(share)));
+  const wants = (...groups: readonly GroupName[]): boolean =>
+    groups.some((group) => only.includes(group));
+  const wanted = (Object.keys(SHARES) as (keyof typeof SHARES)[]).filter((share) =>
+    share === 'update' ? wants('update', 'pause', 'trap') : wants(share),
+  );
   const whole = wanted.reduce((sum, share) => sum + SHARES[share], 0);
   const budget = (share: keyof typeof SHARES): number => (seconds * 1000 * SHARES[share]) / whole;
   const native = openNative();
@@ -72,20 +83,52 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
     onProgress('building');
     const driver = loadDriver(native, workshop);
     const count = cpus().length;
-    const xray = !quick && wants('call', 'update') ? startXray(workshop, XRAY, Math.min(1, count - 1), env) : null;
+    const xray =
+      !quick && wants('call', 'update')
+        ? startXray(workshop, XRAY, Math.min(1, count - 1), env)
+        : null;
     try {
       // The patcher stays on one CPU, the threads that it patches under on the others.
       driver.pin(0);
       if (wants('call')) {
         onProgress('calls');
-        tables.push(...(await measureCalls({ native, driver, workshop, xray, budget: budget('call'), signal })));
+        tables.push(
+          ...(await measureCalls({
+            native,
+            driver,
+            workshop,
+            xray,
+            budget: budget('call'),
+            signal,
+          })),
+        );
       }
-      const groups = new Set(only.filter((group): group is UpdateGroup => group === 'update' || group === 'pause' || group === 'trap'));
+      const groups = new Set(
+        only.filter(
+          (group): group is UpdateGroup =>
+            group === 'update' || group === 'pause' || group === 'trap',
+        ),
+      );
       if (groups.size > 0 && !signal.aborted) {
         onProgress('updates');
         const sections = groups.has('update') ? 4 : 1;
         const sizes = SIZES[quick ? 'quick' : 'whole'];
-        tables.push(...(await measureUpdates({ native, through: options.native ?? native, driver, workshop, xray: groups.has('update') ? xray : null, cpus: count, sizes, budget: budget('update') / sections, signal }, groups)));
+        tables.push(
+          ...(await measureUpdates(
+            {
+              native,
+              through: options.native ?? native,
+              driver,
+              workshop,
+              xray: groups.has('update') ? xray : null,
+              cpus: count,
+              sizes,
+              budget: budget('update') / sections,
+              signal,
+            },
+            groups,
+          )),
+        );
       }
       if (wants('objects') && !signal.aborted) {
         onProgress('objects');
@@ -98,7 +141,11 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
     } finally {
       xray?.end();
     }
-    return { machine, seconds: Math.round((performance.now() - began) / 100) / 10, tables: tables.sort((a, b) => GROUPS.indexOf(a.group) - GROUPS.indexOf(b.group)) };
+    return {
+      machine,
+      seconds: Math.round((performance.now() - began) / 100) / 10,
+      tables: tables.sort((a, b) => GROUPS.indexOf(a.group) - GROUPS.indexOf(b.group)),
+    };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

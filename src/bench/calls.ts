@@ -1,6 +1,6 @@
-// Group 1: what a call costs, by the way it is made. Every way has a loop of its own that lies at the same
-// place in its page; the site's loop is one loop, opened and closed again in each round, so that "patched",
-// "trampoline" and "empty" differ in five bytes and in nothing else.
+// Group 1: what a call costs, by the way it is made. Every way has a loop of its own that lies at
+// the same place in its page; the site's loop is one loop, opened and closed again in each round,
+// so that "patched", "trampoline" and "empty" differ in five bytes and in nothing else.
 
 import { openWith } from '../app/open.js';
 import { Fault } from '../base/fault.js';
@@ -28,12 +28,20 @@ export interface CallsOptions {
   readonly signal: AbortSignal;
 }
 
-export async function measureCalls({ native, driver, workshop, xray, budget, signal }: CallsOptions): Promise<Table[]> {
+export async function measureCalls({
+  native,
+  driver,
+  workshop,
+  xray,
+  budget,
+  signal,
+}: CallsOptions): Promise<Table[]> {
   const path = workshop.shared('calls', workshop.write('calls.c', callsSource()));
   const handle = native.load(path);
   const symbol = (name: string): number => {
     const at = native.symbol(handle, name);
-    if (at === 0) throw new Fault('not-loaded', `the measured program has no ${name}`, { at: path });
+    if (at === 0)
+      throw new Fault('not-loaded', `the measured program has no ${name}`, { at: path });
     return at;
   };
   const library = native.library(path);
@@ -47,8 +55,20 @@ export async function measureCalls({ native, driver, workshop, xray, budget, sig
     for (let k = 0; k < REPEAT; k++) least = Math.min(least, driver.loop(loop, iterations));
     samples.add(id, least / (iterations * calls));
   };
-  const loops = SHAPE_NAMES.flatMap((shape) => Object.keys(WAYS).filter((way) => way !== 'site').map((way) => ({ id: `${shape}/${way}`, at: symbol(`bench_${shape}_${way}`), calls: SHAPES[shape].calls })));
-  const sites = SHAPE_NAMES.map((shape) => ({ shape, at: symbol(`bench_${shape}_site`), calls: SHAPES[shape].calls }));
+  const loops = SHAPE_NAMES.flatMap((shape) =>
+    Object.keys(WAYS)
+      .filter((way) => way !== 'site')
+      .map((way) => ({
+        id: `${shape}/${way}`,
+        at: symbol(`bench_${shape}_${way}`),
+        calls: SHAPES[shape].calls,
+      })),
+  );
+  const sites = SHAPE_NAMES.map((shape) => ({
+    shape,
+    at: symbol(`bench_${shape}_site`),
+    calls: SHAPES[shape].calls,
+  }));
   const changing = symbol('bench_changing');
   const asSite = (how: string): void => {
     for (const { shape, at, calls } of sites) measure(`${shape}/${how}`, at, calls);
@@ -83,11 +103,13 @@ export async function measureCalls({ native, driver, workshop, xray, budget, sig
 
   const missing: Missing[] = xray ? [] : [XRAY_MISSING];
   return SHAPE_NAMES.map((shape): Table => {
-    const row = (way: string, name: string, ours = false): Row | null => samples.row(`${shape}/${way}`, name, { to: `${shape}/direct`, ours });
+    const row = (way: string, name: string, ours = false): Row | null =>
+      samples.row(`${shape}/${way}`, name, { to: `${shape}/direct`, ours });
     return {
       group: 'call',
       title: `A call: ${SHAPES[shape].name}`,
-      about: 'Nanoseconds for one call with the loop around it, and the ratio to the direct call of the same round.',
+      about:
+        'Nanoseconds for one call with the loop around it, and the ratio to the direct call of the same round.',
       noise: noiseOf(samples, [[`${shape}/direct`, `${shape}/copy`]]),
       rows: present([
         row('direct', WAYS.direct.name),
@@ -100,15 +122,30 @@ export async function measureCalls({ native, driver, workshop, xray, budget, sig
         row('far', WAYS.far.name),
         ...(shape === 'tight'
           ? [
-              samples.row('changing/same', 'function pointer out of a table of 65,536, one target', { to: 'tight/direct' }),
-              samples.row('changing/mixed', 'function pointer out of a table of 65,536, two targets mixed', { to: 'tight/direct' }),
+              samples.row(
+                'changing/same',
+                'function pointer out of a table of 65,536, one target',
+                { to: 'tight/direct' },
+              ),
+              samples.row(
+                'changing/mixed',
+                'function pointer out of a table of 65,536, two targets mixed',
+                { to: 'tight/direct' },
+              ),
             ]
           : []),
         row('plt', WAYS.plt.name),
         row('noplt', WAYS.noplt.name),
         row('retpoline', WAYS.retpoline.name),
         row('fence', WAYS.fence.name),
-        ...(shape === 'tight' ? [samples.row('xray/off', 'XRay, sleds off', { to: 'tight/direct' }), samples.row('xray/on', 'XRay, sleds on, a handler that does nothing', { to: 'tight/direct' })] : []),
+        ...(shape === 'tight'
+          ? [
+              samples.row('xray/off', 'XRay, sleds off', { to: 'tight/direct' }),
+              samples.row('xray/on', 'XRay, sleds on, a handler that does nothing', {
+                to: 'tight/direct',
+              }),
+            ]
+          : []),
       ]),
       missing: shape === 'tight' ? missing : [],
     };

@@ -6,7 +6,10 @@ import type { Addr } from '../base/addr.js';
 import { errorName, type Native } from '../machine/process/native.js';
 import { SOURCES, type Workshop } from './tools.js';
 
-/** How long a thread may take to show that it runs, ns: threads that share a CPU take turns of some milliseconds. */
+/**
+ * How long a thread may take to show that it runs, ns: threads that share a CPU take turns of some
+ * milliseconds.
+ */
 const PATIENCE = 100e6;
 
 export interface Driver {
@@ -45,8 +48,18 @@ export function loadDriver(native: Native, workshop: Workshop): Driver {
     const call = library(declaration);
     return (...args) => Number(call(...args));
   };
-  const [pin, start, run, park, end] = [f('int bench_pin(int, int)'), f('int bench_start(int, int, int)'), f('void bench_run(int64, int64, int64)'), f('void bench_park()'), f('void bench_end()')];
-  const [moving, longest, ticks] = [f('int bench_moving(int64)'), f('int64 bench_longest()'), f('double bench_ticks()')()];
+  const [pin, start, run, park, end] = [
+    f('int bench_pin(int, int)'),
+    f('int bench_start(int, int, int)'),
+    f('void bench_run(int64, int64, int64)'),
+    f('void bench_park()'),
+    f('void bench_end()'),
+  ];
+  const [moving, longest, ticks] = [
+    f('int bench_moving(int64)'),
+    f('int64 bench_longest()'),
+    f('double bench_ticks()')(),
+  ];
   const elsewhere = f('int64 bench_elsewhere()')();
   const far = f('int64 bench_far()');
   return {

@@ -1,5 +1,6 @@
-// Two runs held against each other, by ratios alone: a ratio was taken within one run, so the machine's speed is
-// not in it. A row is worse where its ratio grew by more than both runs' own noise can explain.
+// Two runs held against each other, by ratios alone: a ratio was taken within one run, so the
+// machine's speed is not in it. A row is worse where its ratio grew by more than both runs' own
+// noise can explain.
 
 import { Fault } from '../base/fault.js';
 import { readWhole } from '../base/file.js';
@@ -22,7 +23,10 @@ export interface Verdict {
   readonly regressions: readonly Regression[];
 }
 
-/** Below this nothing is told from chance, however quiet a run seemed: cache placement differs from run to run. */
+/**
+ * Below this nothing is told from chance, however quiet a run seemed: cache placement differs from
+ * run to run.
+ */
 const LEAST = 0.15;
 /** Quartiles of a run's own rounds, in this multiple: half of all rounds lie inside one. */
 const SPREADS = 4;
@@ -34,7 +38,8 @@ function tolerance(table: Table, row: Row): number {
 }
 
 /** Rates are better the higher, everything else the lower. */
-const worse = (row: Row, from: number, to: number): number => (row.unit === 'per second' ? from / to : to / from) - 1;
+const worse = (row: Row, from: number, to: number): number =>
+  (row.unit === 'per second' ? from / to : to / from) - 1;
 
 export function compare(before: BenchResult, after: BenchResult): Verdict {
   const regressions: Regression[] = [];
@@ -48,7 +53,14 @@ export function compare(before: BenchResult, after: BenchResult): Verdict {
       if (Math.min(row.samples, was.samples) < FEWEST) continue;
       compared++;
       const accepted = tolerance(table, row) + tolerance(old, was);
-      if (worse(row, was.ratio.value, row.ratio.value) > accepted) regressions.push({ table: table.title, row: row.name, before: was.ratio.value, after: row.ratio.value, tolerance: accepted });
+      if (worse(row, was.ratio.value, row.ratio.value) > accepted)
+        regressions.push({
+          table: table.title,
+          row: row.name,
+          before: was.ratio.value,
+          after: row.ratio.value,
+          tolerance: accepted,
+        });
     }
   }
   return { compared, regressions };
@@ -61,9 +73,17 @@ export function readStored(path: string): BenchResult {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new Fault('bad-usage', 'it is not JSON', { at: path, cause, hint: 'give what `static-call bench --json` wrote' });
+    throw new Fault('bad-usage', 'it is not JSON', {
+      at: path,
+      cause,
+      hint: 'give what `static-call bench --json` wrote',
+    });
   }
   const stored = value as { schema?: unknown; tables?: unknown };
-  if (stored?.schema !== SCHEMA || !Array.isArray(stored.tables)) throw new Fault('bad-usage', `its schema is ${String(stored?.schema)}, not ${SCHEMA}`, { at: path, hint: 'give what `static-call bench --json` wrote' });
+  if (stored?.schema !== SCHEMA || !Array.isArray(stored.tables))
+    throw new Fault('bad-usage', `its schema is ${String(stored?.schema)}, not ${SCHEMA}`, {
+      at: path,
+      hint: 'give what `static-call bench --json` wrote',
+    });
   return value as BenchResult;
 }

@@ -1,5 +1,5 @@
-// A run as one page: the machine, and for each table its plot and its figures. No script, no font, no image: one
-// file that opens from disk and can be sent.
+// A run as one page: the machine, and for each table its plot and its figures. No script, no font,
+// no image: one file that opens from disk and can be sent.
 
 import { show } from './show.js';
 import type { BenchResult, Row, Table } from './result.js';
@@ -12,16 +12,25 @@ const LINE = 20;
 const TOP = 24;
 
 /** Values of one table lie within a factor of thirty, or they are drawn by their logarithm. */
-function scaleOf(values: readonly number[]): { readonly log: boolean; x(value: number): number; readonly ticks: readonly number[] } {
+function scaleOf(values: readonly number[]): {
+  readonly log: boolean;
+  x(value: number): number;
+  readonly ticks: readonly number[];
+} {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   if (high / Math.max(low, 1e-9) <= 30) {
-    const step = 10 ** Math.floor(Math.log10(high)) / (high / 10 ** Math.floor(Math.log10(high)) < 3 ? 2 : 1);
+    const step =
+      10 ** Math.floor(Math.log10(high)) / (high / 10 ** Math.floor(Math.log10(high)) < 3 ? 2 : 1);
     const ticks = Array.from({ length: Math.floor(high / step) + 1 }, (_, i) => i * step);
     return { log: false, x: (value) => (value / high) * PLOT, ticks };
   }
   const [from, to] = [Math.floor(Math.log10(Math.max(low, 1e-9))), Math.ceil(Math.log10(high))];
   const ticks = Array.from({ length: to - from + 1 }, (_, i) => 10 ** (from + i));
-  return { log: true, x: (value) => ((Math.log10(Math.max(value, 10 ** from)) - from) / (to - from)) * PLOT, ticks };
+  return {
+    log: true,
+    x: (value) => ((Math.log10(Math.max(value, 10 ** from)) - from) / (to - from)) * PLOT,
+    ticks,
+  };
 }
 
 /** One row is a bar to its median, a thin line on to its 99th percentile. */
@@ -29,7 +38,9 @@ function plot(rows: readonly Row[]): string {
   const unit = rows[0]!.unit;
   // A far outlier of p99 would press every bar against the left edge.
   const shown = rows.map((row) => ({ row, p99: Math.min(row.p99, row.median * 100) }));
-  const { log, x, ticks } = scaleOf(shown.flatMap(({ row, p99 }) => [row.median, p99]).filter((v) => v > 0));
+  const { log, x, ticks } = scaleOf(
+    shown.flatMap(({ row, p99 }) => [row.median, p99]).filter((v) => v > 0),
+  );
   const height = TOP + rows.length * LINE + 4;
   const grid = ticks.map((tick) => {
     const at = (LABEL + x(tick)).toFixed(1);
@@ -48,13 +59,23 @@ function section(table: Table): string {
   const plots = units.map((unit) => plot(table.rows.filter((row) => row.unit === unit))).join('\n');
   const names = new Map(table.rows.map((row) => [row.id, row.name]));
   const rows = table.rows.map((row) => {
-    const ratio = row.ratio ? `${row.ratio.value.toFixed(3)} <small>± ${(100 * row.ratio.spread).toFixed(1)} %${names.has(row.ratio.to) ? `, of ${escape(names.get(row.ratio.to)!)}` : ''}</small>` : '';
-    const more = Object.entries(row.more ?? {}).map(([name, value]) => `${value.toFixed(2)} ${escape(name)}`);
+    const ratio = row.ratio
+      ? `${row.ratio.value.toFixed(3)} <small>± ${(100 * row.ratio.spread).toFixed(1)} %${names.has(row.ratio.to) ? `, of ${escape(names.get(row.ratio.to)!)}` : ''}</small>`
+      : '';
+    const more = Object.entries(row.more ?? {}).map(
+      ([name, value]) => `${value.toFixed(2)} ${escape(name)}`,
+    );
     if (typeof row.interrupts === 'number') more.push(`${row.interrupts.toFixed(1)} interrupts`);
     return `<tr><td>${escape(row.name)}<td>${show(row.median, row.unit)}<td>${show(row.p99, row.unit)}<td>${ratio}<td>${row.samples.toLocaleString('en-US')}<td>${more.join(', ')}`;
   });
-  const body = table.rows.length === 0 ? '' : `${plots}<table><tr><th>what<th>median<th>p99<th>ratio<th>samples<th>more\n${rows.join('\n')}</table>`;
-  const noise = table.noise === null ? '' : ` Two copies of the same thing differ by ${(100 * table.noise).toFixed(1)} %.`;
+  const body =
+    table.rows.length === 0
+      ? ''
+      : `${plots}<table><tr><th>what<th>median<th>p99<th>ratio<th>samples<th>more\n${rows.join('\n')}</table>`;
+  const noise =
+    table.noise === null
+      ? ''
+      : ` Two copies of the same thing differ by ${(100 * table.noise).toFixed(1)} %.`;
   return `<h2>${escape(table.title)}</h2><p>${escape(table.about)}${noise}${table.unheld === undefined ? '' : ` Not held by the gate: ${escape(table.unheld)}.`}</p>${body}${table.missing.map((m) => `<p class="missing">Not here: ${escape(m.what)}: ${escape(m.why)}.</p>`).join('')}`;
 }
 

@@ -1,18 +1,30 @@
-// The programs that are measured, as C and assembler text: loops of calls that differ in nothing but the call, and
-// key after key with as many sites as wanted, at a stated distance. They are compiled when the benchmark runs.
+// The programs that are measured, as C and assembler text: loops of calls that differ in nothing
+// but the call, and key after key with as many sites as wanted, at a stated distance. They are
+// compiled when the benchmark runs.
 
-/** How calls are made in a loop; `site` is the one that is patched, left alone and emptied in turn. */
+/**
+ * How calls are made in a loop; `site` is the one that is patched, left alone and emptied in turn.
+ */
 export const WAYS = {
   direct: { name: 'direct call', body: 'call bench_target' },
   copy: { name: 'direct call, a second copy of the loop (control)', body: 'call bench_target' },
   site: { name: '', body: 'call __SCT__bench_key' },
-  guard: { name: 'test of a flag, then a direct call', body: 'cmpb $0, bench_flag(%rip)\n\tje 9f\n\tcall bench_target\n9:' },
+  guard: {
+    name: 'test of a flag, then a direct call',
+    body: 'cmpb $0, bench_flag(%rip)\n\tje 9f\n\tcall bench_target\n9:',
+  },
   pointer: { name: 'function pointer, near target', body: 'call *bench_near(%rip)' },
   far: { name: 'function pointer, target in another object', body: 'call *bench_far(%rip)' },
   plt: { name: 'PLT: call of a stub that jumps through the GOT', body: 'call bench_plt' },
   noplt: { name: '-fno-plt: call through the GOT', body: 'call *bench_got(%rip)' },
-  retpoline: { name: 'retpoline, as the compiler writes it', body: 'mov bench_near(%rip), %r11\n\tcall bench_thunk' },
-  fence: { name: "lfence and an indirect call: AMD's retpoline", body: 'mov bench_near(%rip), %r11\n\tlfence\n\tcall *%r11' },
+  retpoline: {
+    name: 'retpoline, as the compiler writes it',
+    body: 'mov bench_near(%rip), %r11\n\tcall bench_thunk',
+  },
+  fence: {
+    name: "lfence and an indirect call: AMD's retpoline",
+    body: 'mov bench_near(%rip), %r11\n\tlfence\n\tcall *%r11',
+  },
 } as const;
 export type Way = keyof typeof WAYS;
 
@@ -20,13 +32,18 @@ export type Way = keyof typeof WAYS;
 export const SHAPES = {
   tight: { name: 'one call in a loop', calls: 1, work: '' },
   four: { name: 'four calls in a loop, each waiting for the last', calls: 4, work: '' },
-  work: { name: 'four calls in a loop, eight additions between them', calls: 4, work: '\n' + [8, 9, 10, 11, 8, 9, 10, 11].map((r) => `\tadd $1, %r${r}`).join('\n') },
+  work: {
+    name: 'four calls in a loop, eight additions between them',
+    calls: 4,
+    work: '\n' + [8, 9, 10, 11, 8, 9, 10, 11].map((r) => `\tadd $1, %r${r}`).join('\n'),
+  },
   many: { name: '4,096 calls one after the other', calls: 4096, work: '' },
 } as const;
 export type Shape = keyof typeof SHAPES;
 
 function loop(name: string, calls: number, way: string, work: string): string {
-  // Same place in its page for each: where a loop lies outweighs what it calls. The counter survives every callee.
+  // Same place in its page for each: where a loop lies outweighs what it calls. The counter
+  // survives every callee.
   return `
 	.balign 4096
 	.globl ${name}
@@ -71,10 +88,16 @@ ${name}:
 	.size ${name}, . - ${name}`;
 
 /** Assembler text as C has it. */
-const assembler = (text: string): string => `__asm__(\n${text.split('\n').map((line) => JSON.stringify(`${line}\n`)).join('\n')});`;
+const assembler = (text: string): string =>
+  `__asm__(\n${text
+    .split('\n')
+    .map((line) => JSON.stringify(`${line}\n`))
+    .join('\n')});`;
 
 export function callsSource(): string {
-  const loops = Object.entries(SHAPES).flatMap(([shape, { calls, work }]) => Object.entries(WAYS).map(([way, { body }]) => loop(`bench_${shape}_${way}`, calls, body, work)));
+  const loops = Object.entries(SHAPES).flatMap(([shape, { calls, work }]) =>
+    Object.entries(WAYS).map(([way, { body }]) => loop(`bench_${shape}_${way}`, calls, body, work)),
+  );
   return `#include <static_call.h>
 #define HIDDEN __attribute__((visibility("hidden")))
 HIDDEN void bench_target(void);
@@ -138,8 +161,8 @@ bench_thunk:
 }
 
 /**
- * A key of many sites: functions of one call each, a stated number of bytes from each other, and their table as
- * objtool would write it, so that a million of them need not be found by decoding.
+ * A key of many sites: functions of one call each, a stated number of bytes from each other, and
+ * their table as objtool would write it, so that a million of them need not be found by decoding.
  */
 export function sitesSource(count: number, apart: number): string {
   return `#include <static_call.h>

@@ -1,6 +1,6 @@
-// What a run of the benchmark says: tables of rows, each a median with its spread, and a ratio to another row
-// of the same table wherever two things were measured side by side. It is the value of `bench --json`
-// (static-call/bench@1) and all that the text, the page and the gate are made from.
+// What a run of the benchmark says: tables of rows, each a median with its spread, and a ratio to
+// another row of the same table wherever two things were measured side by side. It is the value of
+// `bench --json` (static-call/bench@1) and all that the text, the page and the gate are made from.
 
 /** Figures of one thing, from samples taken in rounds between those of the others. */
 export interface Row {
@@ -12,11 +12,16 @@ export interface Row {
   readonly p99: number;
   readonly least: number;
   readonly samples: number;
-  /** Median over rounds of this row to `to`, and half the distance of its quartiles as a part of it. */
+  /**
+   * Median over rounds of this row to `to`, and half the distance of its quartiles as a part of it.
+   */
   readonly ratio: { readonly to: string; readonly value: number; readonly spread: number } | null;
   /** Ours, so that the gate holds it; the others are what it is held against. */
   readonly ours: boolean;
-  /** Function-call interrupts of the CPUs for one sample, from /proc/interrupts; null where it cannot be read. */
+  /**
+   * Function-call interrupts of the CPUs for one sample, from /proc/interrupts; null where it
+   * cannot be read.
+   */
   readonly interrupts?: number | null;
   /** Further figures of the same samples, by name. */
   readonly more?: Readonly<Record<string, number>>;
@@ -34,7 +39,10 @@ export interface Table {
   readonly title: string;
   /** What was done, in a sentence or two. */
   readonly about: string;
-  /** How far two copies of the same thing are apart, as a part: below it nothing here means anything. */
+  /**
+   * How far two copies of the same thing are apart, as a part: below it nothing here means
+   * anything.
+   */
   readonly noise: number | null;
   readonly rows: readonly Row[];
   /** Why the gate holds no later run to these rows, where it does not. */
@@ -71,14 +79,22 @@ export function quantile(sorted: readonly number[], part: number): number {
 export const ascending = (values: readonly number[]): number[] => [...values].sort((a, b) => a - b);
 export const median = (values: readonly number[]): number => quantile(ascending(values), 0.5);
 
-/** Median of a ratio taken round by round, and half the distance of its quartiles as a part of it. */
-export function ratioOf(ours: readonly number[], theirs: readonly number[]): { readonly value: number; readonly spread: number } {
+/**
+ * Median of a ratio taken round by round, and half the distance of its quartiles as a part of it.
+ */
+export function ratioOf(
+  ours: readonly number[],
+  theirs: readonly number[],
+): { readonly value: number; readonly spread: number } {
   const ratios = ascending(ours.slice(0, theirs.length).map((value, i) => value / theirs[i]!));
   const value = quantile(ratios, 0.5);
   return { value, spread: (quantile(ratios, 0.75) - quantile(ratios, 0.25)) / 2 / value };
 }
 
-/** Samples of several things by name, taken in rounds: the n-th samples of two names belong to one round. */
+/**
+ * Samples of several things by name, taken in rounds: the n-th samples of two names belong to one
+ * round.
+ */
 export class Samples {
   readonly #byName = new Map<string, number[]>();
 
@@ -95,7 +111,23 @@ export class Samples {
   }
 
   /** null if it has no samples. */
-  row(id: string, name: string, { to, ours = false, unit = 'ns', interrupts, more }: { to?: string; ours?: boolean; unit?: Unit; interrupts?: number | null; more?: Record<string, number> } = {}): Row | null {
+  row(
+    id: string,
+    name: string,
+    {
+      to,
+      ours = false,
+      unit = 'ns',
+      interrupts,
+      more,
+    }: {
+      to?: string;
+      ours?: boolean;
+      unit?: Unit;
+      interrupts?: number | null;
+      more?: Record<string, number>;
+    } = {},
+  ): Row | null {
     const values = this.of(id);
     if (values.length === 0) return null;
     const sorted = ascending(values);
@@ -108,7 +140,8 @@ export class Samples {
       p99: quantile(sorted, 0.99),
       least: sorted[0]!,
       samples: sorted.length,
-      ratio: to === undefined || reference.length === 0 ? null : { to, ...ratioOf(values, reference) },
+      ratio:
+        to === undefined || reference.length === 0 ? null : { to, ...ratioOf(values, reference) },
       ours,
       ...(interrupts === undefined ? {} : { interrupts }),
       ...(more === undefined ? {} : { more }),
@@ -116,8 +149,14 @@ export class Samples {
   }
 }
 
-/** How far copies of the same thing are apart, as a part: median over pairs of a row's name and its copy's. */
-export function noiseOf(samples: Samples, pairs: readonly (readonly [of: string, copy: string])[]): number | null {
+/**
+ * How far copies of the same thing are apart, as a part: median over pairs of a row's name and its
+ * copy's.
+ */
+export function noiseOf(
+  samples: Samples,
+  pairs: readonly (readonly [of: string, copy: string])[],
+): number | null {
   const apart = pairs.flatMap(([of, copy]) => {
     const ratio = samples.row(copy, '', { to: of })?.ratio;
     return ratio ? [Math.abs(ratio.value - 1) + ratio.spread] : [];
@@ -125,4 +164,5 @@ export function noiseOf(samples: Samples, pairs: readonly (readonly [of: string,
   return apart.length === 0 ? null : median(apart);
 }
 
-export const present = <T>(values: readonly (T | null)[]): T[] => values.filter((value): value is T => value !== null);
+export const present = <T>(values: readonly (T | null)[]): T[] =>
+  values.filter((value): value is T => value !== null);

@@ -1,5 +1,5 @@
-// Compilers and the peers' programs: found on the path, started, and named with the package that brings them
-// where they are missing. Nothing is downloaded.
+// Compilers and the peers' programs: found on the path, started, and named with the package that
+// brings them where they are missing. Nothing is downloaded.
 
 import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -41,7 +41,12 @@ export class Workshop {
 
   /** A shared object. @throws Fault `compile-failed` */
   shared(name: string, source: string): string {
-    return this.#compile(join(this.folder, `${name}.so`), ['-fPIC', '-shared', source, '-lpthread']);
+    return this.#compile(join(this.folder, `${name}.so`), [
+      '-fPIC',
+      '-shared',
+      source,
+      '-lpthread',
+    ]);
   }
   /** A relocatable object. @throws Fault `compile-failed` */
   object(name: string, source: string): string {
@@ -49,9 +54,21 @@ export class Workshop {
   }
 
   #compile(output: string, what: readonly string[]): string {
-    const [command, ...words] = [...this.compiler, '-O2', '-g0', `-I${INCLUDE}`, ...what, '-o', output];
+    const [command, ...words] = [
+      ...this.compiler,
+      '-O2',
+      '-g0',
+      `-I${INCLUDE}`,
+      ...what,
+      '-o',
+      output,
+    ];
     const done = spawnSync(command!, words, { encoding: 'utf8', env: this.env });
-    if (done.error || done.status !== 0) throw new Fault('compile-failed', `${command} ended with status ${done.status}\n${done.error?.message ?? done.stderr.trim()}`);
+    if (done.error || done.status !== 0)
+      throw new Fault(
+        'compile-failed',
+        `${command} ended with status ${done.status}\n${done.error?.message ?? done.stderr.trim()}`,
+      );
     return output;
   }
 }

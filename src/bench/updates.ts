@@ -1,7 +1,8 @@
-// Groups 2 to 4: what an update costs, the pause that a running thread sees, and the traps. A round visits every
-// program (a key of so many sites, under one writer) and takes a sample of each protocol between two of the bare
-// operations it is held against. Before each sample of a "running" row every hot thread must have moved: a thread
-// that is not on a CPU needs no interrupt, and everything looks fifty times cheaper than it is.
+// Groups 2 to 4: what an update costs, the pause that a running thread sees, and the traps. A round
+// visits every program (a key of so many sites, under one writer) and takes a sample of each
+// protocol between two of the bare operations it is held against. Before each sample of a "running"
+// row every hot thread must have moved: a thread that is not on a CPU needs no interrupt, and
+// everything looks fifty times cheaper than it is.
 
 import { copyFileSync, readFileSync } from 'node:fs';
 import { openWith } from '../app/open.js';
@@ -48,8 +49,14 @@ interface Subject {
   readonly firstNs: number;
 }
 
-/** Writers and protocols that are measured; store through /proc/self/mem is refused unless its assumption is accepted. */
-const WRITERS: Readonly<Record<WriterName, readonly ProtocolName[]>> = { alias: ['int3', 'store'], procmem: ['int3'] };
+/**
+ * Writers and protocols that are measured; store through /proc/self/mem is refused unless its
+ * assumption is accepted.
+ */
+const WRITERS: Readonly<Record<WriterName, readonly ProtocolName[]>> = {
+  alias: ['int3', 'store'],
+  procmem: ['int3'],
+};
 /** Updates of each protocol before anything counts, and how long they may take. */
 const WARM = 300;
 const WARM_MS = 50;
@@ -68,15 +75,27 @@ function openSubjects({ native, through, workshop, sizes }: UpdatesOptions): Sub
       const path = built.replace(/\.so$/, `-${writer}.so`);
       copyFileSync(built, path);
       const at = native.symbol(native.load(path), 'many_sites');
-      if (at === 0) throw new Fault('not-loaded', 'the measured program has no many_sites', { at: path });
+      if (at === 0)
+        throw new Fault('not-loaded', 'the measured program has no many_sites', { at: path });
       const app = openWith(through, path, { writer });
       const from = performance.now();
       app.update({ many: 'many_b' });
       const firstNs = (performance.now() - from) * 1e6;
-      const subject: Subject = { sites, writer, app, at, protocols: WRITERS[writer], every: sites >= 1_000_000 ? 25 : sites >= 100_000 ? 5 : 1, next: 'many_a', firstNs };
-      // The figures are those of a program that has been running: what is not compiled yet is a row of its own.
+      const subject: Subject = {
+        sites,
+        writer,
+        app,
+        at,
+        protocols: WRITERS[writer],
+        every: sites >= 1_000_000 ? 25 : sites >= 100_000 ? 5 : 1,
+        next: 'many_a',
+        firstNs,
+      };
+      // The figures are those of a program that has been running: what is not compiled yet is a row
+      // of its own.
       const end = performance.now() + WARM_MS;
-      for (let k = 0; k < 2 || (k < WARM && performance.now() < end); k++) for (const protocol of subject.protocols) update(subject, protocol);
+      for (let k = 0; k < 2 || (k < WARM && performance.now() < end); k++)
+        for (const protocol of subject.protocols) update(subject, protocol);
       return [subject];
     });
   });
@@ -91,7 +110,9 @@ function update(subject: Subject, protocol: ProtocolName): { readonly traps: num
 /** Function-call interrupts so far, of all CPUs; null where that cannot be read. */
 export function functionCallInterrupts(): number | null {
   try {
-    const line = readFileSync('/proc/interrupts', 'latin1').split('\n').find((l) => l.trimStart().startsWith('CAL:'));
+    const line = readFileSync('/proc/interrupts', 'latin1')
+      .split('\n')
+      .find((l) => l.trimStart().startsWith('CAL:'));
     return line ? (line.match(/\d+/g) ?? []).reduce((sum, n) => sum + Number(n), 0) : null;
   } catch {
     return null;
@@ -99,8 +120,9 @@ export function functionCallInterrupts(): number | null {
 }
 
 /**
- * What runs meanwhile. `beside`: a thread of the process that is on a CPU and elsewhere in the program. `through`: one that
- * does nothing but call through the sites, so that it meets every trap there is. `two`: two of these.
+ * What runs meanwhile. `beside`: a thread of the process that is on a CPU and elsewhere in the
+ * program. `through`: one that does nothing but call through the sites, so that it meets every trap
+ * there is. `two`: two of these.
  */
 const LOADS = {
   idle: { threads: 0, name: 'no thread running' },
@@ -109,7 +131,10 @@ const LOADS = {
   two: { threads: 2, name: 'two threads calling through the sites all the time' },
 } as const;
 type Load = keyof typeof LOADS;
-/** A thread that another program keeps from its CPU is waited for, so many times the driver's patience. */
+/**
+ * A thread that another program keeps from its CPU is waited for, so many times the driver's
+ * patience.
+ */
 const LOOKS = 5;
 /** Updates between two readings of /proc/interrupts. */
 const COUNTED = 20;
@@ -122,19 +147,30 @@ interface Section {
   readonly missing: readonly Missing[];
 }
 
-const rowId = (s: Pick<Subject, 'sites' | 'writer'>, what: string): string => `${s.sites}/${s.writer}/${what}`;
+const rowId = (s: Pick<Subject, 'sites' | 'writer'>, what: string): string =>
+  `${s.sites}/${s.writer}/${what}`;
 
-async function section(options: UpdatesOptions, subjects: readonly Subject[], load: Load): Promise<Section> {
+async function section(
+  options: UpdatesOptions,
+  subjects: readonly Subject[],
+  load: Load,
+): Promise<Section> {
   const { threads, name } = LOADS[load];
   const { driver, xray, cpus, budget, signal } = options;
   const samples = new Samples();
   const pauses = new Samples();
   const interrupts = new Map<string, number>();
-  const refused = (why: string): Section => ({ samples: new Samples(), pauses: new Samples(), interrupts: new Map(), missing: [{ what: `rows with ${name}`, why }] });
+  const refused = (why: string): Section => ({
+    samples: new Samples(),
+    pauses: new Samples(),
+    interrupts: new Map(),
+    missing: [{ what: `rows with ${name}`, why }],
+  });
   if (threads > 0 && cpus < 2) return refused('needs a second CPU');
   let stalled = false;
   const sample = (id: string, body: () => number | void): void => {
-    for (let looks = 0; threads > 0 && !stalled && !driver.moving(); looks++) stalled = looks === LOOKS;
+    for (let looks = 0; threads > 0 && !stalled && !driver.moving(); looks++)
+      stalled = looks === LOOKS;
     if (stalled) return;
     driver.longest();
     const from = performance.now();
@@ -149,12 +185,16 @@ async function section(options: UpdatesOptions, subjects: readonly Subject[], lo
       pauses.add(id, driver.longest() || ns);
     }
   };
-  // Two threads on one CPU take turns, and to see both move takes some milliseconds: fewer programs then.
-  const visited = threads === 2 ? subjects.filter((s) => s.sites === 1 || s.sites === 10_000) : subjects;
-  const runAt = ({ at, sites }: Subject): void => (load === 'beside' ? driver.run(driver.elsewhere(), 1, APART) : driver.run(at, sites, APART));
+  // Two threads on one CPU take turns, and to see both move takes some milliseconds: fewer programs
+  // then.
+  const visited =
+    threads === 2 ? subjects.filter((s) => s.sites === 1 || s.sites === 10_000) : subjects;
+  const runAt = ({ at, sites }: Subject): void =>
+    load === 'beside' ? driver.run(driver.elsewhere(), 1, APART) : driver.run(at, sites, APART);
   const visit = (subject: Subject): void => {
     runAt(subject);
-    // A program that retargets one site has it in its caches; one that comes after a million sites has nothing.
+    // A program that retargets one site has it in its caches; one that comes after a million sites
+    // has nothing.
     for (let k = 0; k < (subject.sites <= 1000 && threads < 2 ? 8 : 2); k++) {
       for (const protocol of subject.protocols) {
         sample(rowId(subject, `sync${SYNCS[protocol]}`), () => driver.barrier(SYNCS[protocol]));
@@ -177,7 +217,7 @@ async function section(options: UpdatesOptions, subjects: readonly Subject[], lo
       if (threads > 0) {
         sample('stop', () => driver.stop());
         sample('nothing', () => {
-          for (const until = performance.now() + 0.05; performance.now() < until; );
+          for (const until = performance.now() + 0.05; performance.now() < until;);
         });
       }
     }
@@ -191,7 +231,9 @@ async function section(options: UpdatesOptions, subjects: readonly Subject[], lo
       for (const subject of visited) if (round % subject.every === 0) visit(subject);
       peers();
       // XRay's own thread takes the CPU for its samples; ours sleep.
-      if (xray && (load === 'idle' || load === 'through')) for (const id of ['xray', 'xraycopy']) for (const ns of await xray.patch(load === 'through')) samples.add(id, ns);
+      if (xray && (load === 'idle' || load === 'through'))
+        for (const id of ['xray', 'xraycopy'])
+          for (const ns of await xray.patch(load === 'through')) samples.add(id, ns);
       if (stalled) return refused('a thread that should run was not on a CPU just before a sample');
     }
     for (const subject of visited) {
@@ -201,7 +243,8 @@ async function section(options: UpdatesOptions, subjects: readonly Subject[], lo
         const before = functionCallInterrupts();
         for (let k = 0; k < COUNTED; k++) update(subject, protocol);
         const after = functionCallInterrupts();
-        if (before !== null && after !== null) interrupts.set(rowId(subject, protocol), (after - before) / COUNTED);
+        if (before !== null && after !== null)
+          interrupts.set(rowId(subject, protocol), (after - before) / COUNTED);
       }
       driver.park();
     }
@@ -223,10 +266,21 @@ const PEERS = {
 
 /** Bare synchronisations and a second sample of them, right after. */
 const floors = (subjects: readonly Subject[]): (readonly [string, string])[] =>
-  subjects.flatMap((s) => s.protocols.map((protocol) => [rowId(s, `sync${SYNCS[protocol]}`), rowId(s, `sync${SYNCS[protocol]}copy`)] as const));
+  subjects.flatMap((s) =>
+    s.protocols.map(
+      (protocol) =>
+        [rowId(s, `sync${SYNCS[protocol]}`), rowId(s, `sync${SYNCS[protocol]}copy`)] as const,
+    ),
+  );
 
 /** One table: every key and protocol against the synchronisations it cannot do without. */
-function updateTable(load: Load, { samples, interrupts, missing }: Section, subjects: readonly Subject[], xray: Xray | null, cpus: number): Table {
+function updateTable(
+  load: Load,
+  { samples, interrupts, missing }: Section,
+  subjects: readonly Subject[],
+  xray: Xray | null,
+  cpus: number,
+): Table {
   const rows: (Row | null)[] = [];
   for (const subject of subjects) {
     for (const protocol of subject.protocols) {
@@ -239,7 +293,14 @@ function updateTable(load: Load, { samples, interrupts, missing }: Section, subj
           to: floor,
           ours: true,
           ...(counted === undefined ? {} : { interrupts: counted }),
-          ...(subject.sites >= 1000 && own.length > 0 ? { more: { 'ns a site beyond the bare ones': Math.max(0, median(own) - median(bare)) / subject.sites } } : {}),
+          ...(subject.sites >= 1000 && own.length > 0
+            ? {
+                more: {
+                  'ns a site beyond the bare ones':
+                    Math.max(0, median(own) - median(bare)) / subject.sites,
+                },
+              }
+            : {}),
         }),
       );
     }
@@ -251,14 +312,23 @@ function updateTable(load: Load, { samples, interrupts, missing }: Section, subj
     first.add('first', one.firstNs);
     rows.push(first.row('first', 'the very first update after opening, 1 site, once'));
   }
-  if (xray) rows.push(samples.row('xray', `XRay, ${number(xray.functions)} functions of two sleds`, { to: 'sync1' }));
+  if (xray)
+    rows.push(
+      samples.row('xray', `XRay, ${number(xray.functions)} functions of two sleds`, {
+        to: 'sync1',
+      }),
+    );
   return {
     group: 'update',
     title: `An update: ${LOADS[load].name}`,
     about: `Sites ${APART} bytes apart. The ratio of ours is to the bare membarriers that the protocol needs (int3 three, store one), of the others to one; it is taken within a round. The look at every thread's signal mask, which int3 takes at most every 100 ms, is in p99.`,
     noise: noiseOf(samples, floors(subjects)),
     rows: present(rows),
-    ...(LOADS[load].threads < cpus ? {} : { unheld: 'threads share a CPU, and which of them an update meets is up to the scheduler' }),
+    ...(LOADS[load].threads < cpus
+      ? {}
+      : {
+          unheld: 'threads share a CPU, and which of them an update meets is up to the scheduler',
+        }),
     missing: [...missing, ...(xray || load === 'beside' || load === 'two' ? [] : [XRAY_MISSING])],
   };
 }
@@ -268,28 +338,60 @@ function xrayTable({ samples }: Section, subjects: readonly Subject[], xray: Xra
   const same = subjects.filter((s) => s.sites === xray.functions);
   const rows = present([
     samples.row('xray', `XRay, ${number(xray.functions)} functions of two sleds`),
-    ...same.flatMap((s) => s.protocols.map((protocol) => samples.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, { to: 'xray', ours: true }))),
+    ...same.flatMap((s) =>
+      s.protocols.map((protocol) =>
+        samples.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, {
+          to: 'xray',
+          ours: true,
+        }),
+      ),
+    ),
   ]);
-  return rows.length < 2 ? null : { group: 'update', title: 'Against XRay: one thread calling through the sites, or through the instrumented functions', about: 'All functions patched or unpatched, all sites retargeted, in the same rounds.', noise: noiseOf(samples, [['xray', 'xraycopy']]), rows, missing: [] };
+  return rows.length < 2
+    ? null
+    : {
+        group: 'update',
+        title:
+          'Against XRay: one thread calling through the sites, or through the instrumented functions',
+        about: 'All functions patched or unpatched, all sites retargeted, in the same rounds.',
+        noise: noiseOf(samples, [['xray', 'xraycopy']]),
+        rows,
+        missing: [],
+      };
 }
 
 function pauseTable({ pauses, missing }: Section, subjects: readonly Subject[]): Table {
   return {
     group: 'pause',
     title: 'The pause: the longest gap between two passes of the running thread, while',
-    about: 'The thread calls through one site after the other; each sample is the longest time from one pass to the next during one update.',
+    about:
+      'The thread calls through one site after the other; each sample is the longest time from one pass to the next during one update.',
     noise: noiseOf(pauses, floors(subjects)),
     rows: present([
       pauses.row('nothing', 'nothing happens for 50 us'),
-      ...subjects.flatMap((s) => s.protocols.map((protocol) => pauses.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, { to: rowId(s, `sync${SYNCS[protocol]}`), ours: true }))),
+      ...subjects.flatMap((s) =>
+        s.protocols.map((protocol) =>
+          pauses.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, {
+            to: rowId(s, `sync${SYNCS[protocol]}`),
+            ours: true,
+          }),
+        ),
+      ),
       ...Object.entries(PEERS).map(([id, name]) => pauses.row(id, name, { to: 'sync1' })),
     ]),
     missing,
   };
 }
 
-/** Calls emulated while an update is held open, after its traps are planted and before anything else is written. */
-function trapTable({ through, driver, workshop, budget, signal }: UpdatesOptions, running: Section, subjects: readonly Subject[]): Table {
+/**
+ * Calls emulated while an update is held open, after its traps are planted and before anything else
+ * is written.
+ */
+function trapTable(
+  { through, driver, workshop, budget, signal }: UpdatesOptions,
+  running: Section,
+  subjects: readonly Subject[],
+): Table {
   const source = workshop.write('held.c', sitesSource(1, APART));
   const path = workshop.shared('held', source);
   const samples = new Samples();
@@ -320,13 +422,22 @@ function trapTable({ through, driver, workshop, budget, signal }: UpdatesOptions
   return {
     group: 'trap',
     title: 'The trap: a call that meets it is emulated',
-    about: 'An update is held open while the caller runs through its site; how many calls are emulated while an ordinary update runs, with one thread that does nothing but call.',
+    about:
+      'An update is held open while the caller runs through its site; how many calls are emulated while an ordinary update runs, with one thread that does nothing but call.',
     noise: noiseOf(samples, [['getpid', 'getpidcopy']]),
     rows: present([
       samples.row('getpid', 'a system call that does nothing'),
       samples.row('emulated', 'an emulated call', { to: 'getpid', ours: true }),
       samples.row('call', 'the same call, patched', { to: 'getpid' }),
-      ...subjects.filter((s) => s.protocols.includes('int3')).map((s) => running.samples.row(rowId(s, 'traps'), `calls emulated during an update of ${sitesOf(s.sites)}, ${s.writer}`, { unit: 'count' })),
+      ...subjects
+        .filter((s) => s.protocols.includes('int3'))
+        .map((s) =>
+          running.samples.row(
+            rowId(s, 'traps'),
+            `calls emulated during an update of ${sitesOf(s.sites)}, ${s.writer}`,
+            { unit: 'count' },
+          ),
+        ),
     ]),
     missing: running.missing,
   };
@@ -335,16 +446,30 @@ function trapTable({ through, driver, workshop, budget, signal }: UpdatesOptions
 export type UpdateGroup = 'update' | 'pause' | 'trap';
 
 /** @param only the groups that are wanted, of the three */
-export async function measureUpdates(options: UpdatesOptions, only: ReadonlySet<UpdateGroup>): Promise<Table[]> {
+export async function measureUpdates(
+  options: UpdatesOptions,
+  only: ReadonlySet<UpdateGroup>,
+): Promise<Table[]> {
   const subjects = openSubjects(options);
   try {
     const running = await section(options, subjects, 'through');
     const tables: (Table | null)[] = [];
     if (only.has('update')) {
       const { xray, cpus } = options;
-      for (const load of ['idle', 'beside'] as const) tables.push(updateTable(load, await section(options, subjects, load), subjects, load === 'idle' ? xray : null, cpus));
+      for (const load of ['idle', 'beside'] as const)
+        tables.push(
+          updateTable(
+            load,
+            await section(options, subjects, load),
+            subjects,
+            load === 'idle' ? xray : null,
+            cpus,
+          ),
+        );
       tables.push(updateTable('through', running, subjects, xray, cpus));
-      tables.push(updateTable('two', await section(options, subjects, 'two'), subjects, null, cpus));
+      tables.push(
+        updateTable('two', await section(options, subjects, 'two'), subjects, null, cpus),
+      );
       if (xray) tables.push(xrayTable(running, subjects, xray));
     }
     if (only.has('pause')) tables.push(pauseTable(running, subjects));

@@ -1,17 +1,40 @@
-// One configuration of the machine and the program under test: everything that a verdict depends on and names.
+// One configuration of the machine and the program under test: everything that a verdict depends on
+// and names.
 
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
-import { CHUNKS, FETCH_LEVELS, STORES, type Chunk, type FetchLevel, type StoreWidth } from '../machine/sim/text.js';
+import {
+  CHUNKS,
+  FETCH_LEVELS,
+  STORES,
+  type Chunk,
+  type FetchLevel,
+  type StoreWidth,
+} from '../machine/sim/text.js';
 import type { Environment, SiteShape } from '../machine/sim/scene.js';
 import type { Entry } from '../trap/kernel.js';
 
-/** Who runs code: the task, and what may interrupt it; each in its environment (`configure` refuses the others). */
-export const CONTEXT_NAMES = ['task', 'irq', 'nmi', 'nested-nmi', 'mc', 'db', 'preempt', 'signal'] as const;
+/**
+ * Who runs code: the task, and what may interrupt it; each in its environment (`configure` refuses
+ * the others).
+ */
+export const CONTEXT_NAMES = [
+  'task',
+  'irq',
+  'nmi',
+  'nested-nmi',
+  'mc',
+  'db',
+  'preempt',
+  'signal',
+] as const;
 /** One of CONTEXT_NAMES. */
 export type ContextName = (typeof CONTEXT_NAMES)[number];
 
-/** `por`: one CPU beside the patcher, where CPUs write nothing that another one reads. Each includes the ones before it. */
+/**
+ * `por`: one CPU beside the patcher, where CPUs write nothing that another one reads. Each includes
+ * the ones before it.
+ */
 export const REDUCTIONS = ['none', 'macro', 'sym', 'por'] as const;
 /** One of REDUCTIONS. */
 export type Reduction = (typeof REDUCTIONS)[number];
@@ -33,19 +56,40 @@ export interface Configuration {
   readonly dropSync: number | null;
   readonly tso: boolean;
   readonly entry: Entry;
-  /** The patcher is beside the CPUs, or a task on one of them that is interrupted, preempted, and passes the site itself. */
+  /**
+   * The patcher is beside the CPUs, or a task on one of them that is interrupted, preempted, and
+   * passes the site itself.
+   */
   readonly patcher: 'beside' | 'task';
   readonly shadowStack: boolean;
   readonly reduce: Reduction;
 }
 
 export const DEFAULTS: Omit<Configuration, 'environment' | 'contexts'> = {
-  fetch: 'F3', chunk: 'byte', store: 'line', cpus: 2, tasks: 2, passes: 2, updates: 2, site: 'call', offset: 61,
-  dropSync: null, tso: true, entry: 'today', patcher: 'beside', shadowStack: false, reduce: 'por',
+  fetch: 'F3',
+  chunk: 'byte',
+  store: 'line',
+  cpus: 2,
+  tasks: 2,
+  passes: 2,
+  updates: 2,
+  site: 'call',
+  offset: 61,
+  dropSync: null,
+  tso: true,
+  entry: 'today',
+  patcher: 'beside',
+  shadowStack: false,
+  reduce: 'por',
 };
 
 /** Bounds that hold whatever the configuration, named beside every verdict. */
-export const BOUNDS = { nmis: 2, machineChecks: 1, debugExceptions: 1, interruptsAtOnce: 1 } as const;
+export const BOUNDS = {
+  nmis: 2,
+  machineChecks: 1,
+  debugExceptions: 1,
+  interruptsAtOnce: 1,
+} as const;
 
 export const SITE_SHAPES: readonly SiteShape[] = ['call', 'jmp', 'null', 'ret0'];
 
@@ -63,16 +107,30 @@ const WORDS = {
 /** Fills in the defaults and refuses what cannot be, naming the nearest word. */
 export function configure(given: Partial<Configuration>): Configuration {
   const environment = given.environment ?? 'kernel';
-  const contexts = given.contexts ?? (environment === 'kernel' ? ['task', 'irq'] : ['task', 'signal']);
-  const configuration: Configuration = { ...DEFAULTS, environment, contexts, ...given, tasks: given.tasks ?? given.cpus ?? DEFAULTS.tasks };
-  for (const [field, words] of Object.entries(WORDS)) word(field, String(configuration[field as keyof typeof WORDS]), words);
+  const contexts =
+    given.contexts ?? (environment === 'kernel' ? ['task', 'irq'] : ['task', 'signal']);
+  const configuration: Configuration = {
+    ...DEFAULTS,
+    environment,
+    contexts,
+    ...given,
+    tasks: given.tasks ?? given.cpus ?? DEFAULTS.tasks,
+  };
+  for (const [field, words] of Object.entries(WORDS))
+    word(field, String(configuration[field as keyof typeof WORDS]), words);
   for (const context of contexts) {
     word('context', context, CONTEXT_NAMES);
     const kernelOnly = context !== 'task' && context !== 'signal' && context !== 'preempt';
-    if (environment === 'user' && kernelOnly) throw new Fault('bad-usage', `context ${context} is the kernel's; a process has task, signal and preempt`);
-    if (environment === 'kernel' && context === 'signal') throw new Fault('bad-usage', 'context signal belongs to --env user');
+    if (environment === 'user' && kernelOnly)
+      throw new Fault(
+        'bad-usage',
+        `context ${context} is the kernel's; a process has task, signal and preempt`,
+      );
+    if (environment === 'kernel' && context === 'signal')
+      throw new Fault('bad-usage', 'context signal belongs to --env user');
   }
-  if (!contexts.includes('task')) throw new Fault('bad-usage', 'contexts must include task: somebody has to run the program');
+  if (!contexts.includes('task'))
+    throw new Fault('bad-usage', 'contexts must include task: somebody has to run the program');
   count('cpus', configuration.cpus, 1, 4);
   count('tasks', configuration.tasks, 1, 4);
   count('passes', configuration.passes, 1, 4);
@@ -85,9 +143,12 @@ export function configure(given: Partial<Configuration>): Configuration {
 function word(field: string, value: string, words: readonly string[]): void {
   if (words.includes(value)) return;
   const hint = didYouMean(value, words);
-  throw new Fault('bad-usage', `unknown ${field} ${value}`, { hint: hint ?? `one of ${words.join(', ')}` });
+  throw new Fault('bad-usage', `unknown ${field} ${value}`, {
+    hint: hint ?? `one of ${words.join(', ')}`,
+  });
 }
 
 function count(field: string, value: number, low: number, high: number): void {
-  if (!Number.isInteger(value) || value < low || value > high) throw new Fault('bad-usage', `${field} is ${value}; it can be ${low} to ${high}`);
+  if (!Number.isInteger(value) || value < low || value > high)
+    throw new Fault('bad-usage', `${field} is ${value}; it can be ${low} to ${high}`);
 }

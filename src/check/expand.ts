@@ -1,7 +1,8 @@
-// Everything that can happen next in a state: the one place that knows it, for the search, for a path that is replayed
-// and for whoever looks for a better path. A state is [patcher, environment, cpu..., task...], and
-// the tasks at its end wait for a CPU. Where the patcher is itself a task, its CPU is the one whose image says so, and
-// the steps are taken only while that task stands where it takes them.
+// Everything that can happen next in a state: the one place that knows it, for the search, for a
+// path that is replayed and for whoever looks for a better path. A state is [patcher, environment,
+// cpu..., task...], and the tasks at its end wait for a CPU. Where the patcher is itself a task,
+// its CPU is the one whose image says so, and the steps are taken only while that task stands where
+// it takes them.
 
 import type { Bad } from '../machine/sim/context.js';
 import { REQUEST, type Model, type Move, type PatcherMove } from '../machine/sim/model.js';
@@ -39,10 +40,19 @@ export interface Moves {
 }
 
 /**
- * Tells every move of the state that begins at `base`. With `partial` only some, where the others lead to nothing else.
+ * Tells every move of the state that begins at `base`. With `partial` only some, where the others
+ * lead to nothing else.
  * @returns whether the program has ended there
  */
-export function expand(model: Model, { cpus, waiting }: Shape, partial: boolean, states: Int32Array, base: number, next: Int32Array, moves: Moves): boolean {
+export function expand(
+  model: Model,
+  { cpus, waiting }: Shape,
+  partial: boolean,
+  states: Int32Array,
+  base: number,
+  next: Int32Array,
+  moves: Moves,
+): boolean {
   const all = cpus + waiting;
   const width = CPUS + all;
   const cpuAt = (i: number): number => states[base + CPUS + i] as number;
@@ -53,8 +63,10 @@ export function expand(model: Model, { cpus, waiting }: Shape, partial: boolean,
   const patcher = states[base + PATCHER] as number;
   const patcherMoves = model.patcherMoves(patcher, environment);
   let host = -1;
-  if (model.hosted) for (let i = 0; i < all && host < 0; i++) if (model.nodeOf(cpuAt(i)).patching) host = i;
-  // Its stores are those of its CPU: an event drains them (SDM volume 3, 12.10), so it comes when they are out.
+  if (model.hosted)
+    for (let i = 0; i < all && host < 0; i++) if (model.nodeOf(cpuAt(i)).patching) host = i;
+  // Its stores are those of its CPU: an event drains them (SDM volume 3, 12.10), so it comes when
+  // they are out.
   const buffers = host >= 0 && model.patcherBuffers(patcher);
   if (partial && host < 0) {
     const silent = patcherMoves.findIndex((move) => move.silent);
@@ -67,8 +79,9 @@ export function expand(model: Model, { cpus, waiting }: Shape, partial: boolean,
   }
   let asked = false;
   let done = model.patcherDone(patcher);
-  // A CPU about to touch what only its own interrupts can see: nothing that others do depends on when, so its
-  // moves alone are enough. No cycle consists of such states: every interrupt passes a site, which others can see.
+  // A CPU about to touch what only its own interrupts can see: nothing that others do depends on
+  // when, so its moves alone are enough. No cycle consists of such states: every interrupt passes a
+  // site, which others can see.
   let alone = -1;
   if (partial) for (let i = 0; i < cpus && alone < 0; i++) if (model.isLocal(cpuAt(i))) alone = i;
   for (let i = alone < 0 ? 0 : alone; i < (alone < 0 ? cpus : alone + 1); i++) {
@@ -85,7 +98,9 @@ export function expand(model: Model, { cpus, waiting }: Shape, partial: boolean,
       copy();
       next[CPUS + i] = move.cpu;
       next[ENVIRONMENT] = move.environment;
-      if (move.broadcast >= 0) for (let j = CPUS; j < width; j++) next[j] = model.broadcast(move.broadcast, next[j] as number);
+      if (move.broadcast >= 0)
+        for (let j = CPUS; j < width; j++)
+          next[j] = model.broadcast(move.broadcast, next[j] as number);
       moves.moved(i, m, -1);
     }
   }
@@ -94,7 +109,8 @@ export function expand(model: Model, { cpus, waiting }: Shape, partial: boolean,
     const task = cpuAt(cpus + w);
     if (!model.isDone(task)) done = false;
     for (let i = 0; i < cpus; i++) {
-      // From its request to the last answer the one who synchronises is not preempted (smp_call_function_many_cond).
+      // From its request to the last answer the one who synchronises is not preempted
+      // (smp_call_function_many_cond).
       if (i === host && (buffers || asked)) continue;
       const swapped = model.swap(cpuAt(i), task);
       if (swapped === null) continue;
@@ -110,7 +126,8 @@ export function expand(model: Model, { cpus, waiting }: Shape, partial: boolean,
     if (move.answered && asked) continue;
     next[PATCHER] = move.patcher;
     next[ENVIRONMENT] = move.environment;
-    for (let i = 0; i < all; i++) next[CPUS + i] = move.broadcast < 0 ? cpuAt(i) : model.broadcast(move.broadcast, cpuAt(i));
+    for (let i = 0; i < all; i++)
+      next[CPUS + i] = move.broadcast < 0 ? cpuAt(i) : model.broadcast(move.broadcast, cpuAt(i));
     moves.moved(-1, m, -1);
   }
   return done;

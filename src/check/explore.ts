@@ -1,8 +1,9 @@
-// Breadth-first search of everything a model can do. A state is a few 32-bit words in one array whose index is the
-// state's id; the array in id order is the queue, so the first path found to anything is a shortest one. The visited set
-// is open addressing over [tag, id] pairs, at most half full; of how a state is reached only the parent is kept, and the
-// steps of a path are found again by expanding its states. What a finished search says about going on for ever is read off
-// its edges (graph.ts).
+// Breadth-first search of everything a model can do. A state is a few 32-bit words in one array
+// whose index is the state's id; the array in id order is the queue, so the first path found to
+// anything is a shortest one. The visited set is open addressing over [tag, id] pairs, at most half
+// full; of how a state is reached only the parent is kept, and the steps of a path are found again
+// by expanding its states. What a finished search says about going on for ever is read off its
+// edges (graph.ts).
 //
 // Reductions, each compared with the plain search in the tests:
 //   macro   steps run on through what nobody else can tell (core.ts)
@@ -72,7 +73,10 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
   let stopped: string | null = null;
   const findings = new Map<string, Finding>();
   const next = new Int32Array(width);
-  /** Successors: the edges of a state lie beside each other, for states are expanded in the order of their ids. */
+  /**
+   * Successors: the edges of a state lie beside each other, for states are expanded in the order of
+   * their ids.
+   */
   let first = new Int32Array(1 << 14);
   let to = new Int32Array(1 << 15);
   let kinds = new Uint8Array(1 << 15);
@@ -147,7 +151,16 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
   };
   const report = (bad: readonly Bad[], state: number, cpu: number, move: number): void => {
     for (const { property, text } of bad) {
-      if (!findings.has(property)) findings.set(property, { property, text, state, cpu, move, depth: depthOf(state) + 1, among: null });
+      if (!findings.has(property))
+        findings.set(property, {
+          property,
+          text,
+          state,
+          cpu,
+          move,
+          depth: depthOf(state) + 1,
+          among: null,
+        });
     }
   };
 
@@ -161,7 +174,10 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
     return (state) => set.has(find(state));
   };
 
-  /** Who makes the edge, and whether something ends with it. The moves of one lane are told one after the other. */
+  /**
+   * Who makes the edge, and whether something ends with it. The moves of one lane are told one
+   * after the other.
+   */
   let lane = -2;
   let [cpuMoves, patcherMoves]: [readonly Move[], readonly PatcherMove[]] = [[], []];
   const kindOf = (who: number, move: number, swap: number): number => {
@@ -173,7 +189,9 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
       if (who < 0) patcherMoves = model.patcherMoves(arena[base + PATCHER] as number, environment);
       else cpuMoves = model.moves(arena[base + CPUS + who] as number, environment);
     }
-    return who < 0 ? patcherLane(patcherMoves[move] as PatcherMove) : cpuLane(cpuMoves[move] as Move, who);
+    return who < 0
+      ? patcherLane(patcherMoves[move] as PatcherMove)
+      : cpuLane(cpuMoves[move] as Move, who);
   };
   let state = -1;
   const moves: Moves = {
@@ -195,7 +213,8 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
     for (state = 0; state < count && stopped === null; state++) {
       if ((state & 0xfff) === 0) {
         if (count > limits.states) stopped = `more than ${limits.states} states`;
-        else if (performance.now() - begun > limits.seconds * 1000) stopped = `more than ${limits.seconds} s`;
+        else if (performance.now() - begun > limits.seconds * 1000)
+          stopped = `more than ${limits.seconds} s`;
         else if (limits.signal?.aborted === true) stopped = INTERRUPTED;
         if (stopped !== null) break;
       }
@@ -208,7 +227,10 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
     search();
   } catch (error) {
     // What was found before stays found.
-    if (!(error instanceof RangeError && /allocation failed|typed array length/.test(error.message))) throw error;
+    if (!(
+      error instanceof RangeError && /allocation failed|typed array length/.test(error.message)
+    ))
+      throw error;
     stopped = 'out of memory';
   }
 
@@ -217,19 +239,31 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
     first[count] = edges;
     const graph: Graph = { count, first, to, kind: kinds };
     const vectorOf = (id: number): Int32Array => arena.slice(id * width, (id + 1) * width);
-    const found = (property: string, text: string, states: readonly number[]) => findings.set(property, { property, text, state: lowest(states), cpu: -1, move: -1, depth: depthOf(lowest(states)), among: new Set(states) });
+    const found = (property: string, text: string, states: readonly number[]) =>
+      findings.set(property, {
+        property,
+        text,
+        state: lowest(states),
+        cpu: -1,
+        move: -1,
+        depth: depthOf(lowest(states)),
+        among: new Set(states),
+      });
     const reached = reaching(graph, ends);
     const stuck = standstill(graph, reached);
     if (stuck !== null) found('deadlock', 'nobody gets any further', stuck);
     const named = cpus === 1 && waiting === 0;
     const rounds = fairRounds(graph, reached, named ? ALL_LANES : PATCHER_LANES);
-    const proper = named ? rounds : rounds.filter((states) => {
-      const walked = walkRounds(model, shape, vectorOf(lowest(states)), inside(states));
-      if (walked === 'too many') undecided.add('livelock');
-      return walked !== null && walked !== 'too many';
-    });
+    const proper = named
+      ? rounds
+      : rounds.filter((states) => {
+          const walked = walkRounds(model, shape, vectorOf(lowest(states)), inside(states));
+          if (walked === 'too many') undecided.add('livelock');
+          return walked !== null && walked !== 'too many';
+        });
     const round = earliest(proper);
-    if (round !== null) found('livelock', 'for ever and to no end, though the end stays in reach', round);
+    if (round !== null)
+      found('livelock', 'for ever and to no end, though the end stays in reach', round);
   }
 
   return {
@@ -250,7 +284,10 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
   };
 }
 
-/** Doubling would leave up to half of a large array unused, and memory is what bounds a search; below, it is time that counts. */
+/**
+ * Doubling would leave up to half of a large array unused, and memory is what bounds a search;
+ * below, it is time that counts.
+ */
 const more = (length: number): number => (length < 1 << 19 ? 2 * length : length + (length >> 2));
 
 function enlarge(array: Int32Array, length: number): Int32Array<ArrayBuffer> {

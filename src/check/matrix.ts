@@ -1,4 +1,5 @@
-// Every protocol against every property: which configurations make up the table, and what is read off it.
+// Every protocol against every property: which configurations make up the table, and what is read
+// off it.
 
 import { configure, type Configuration, type ContextName } from './configuration.js';
 import type { Job } from './pool.js';
@@ -10,34 +11,44 @@ import { CHUNKS, FETCH_LEVELS, type Chunk } from '../machine/sim/text.js';
 export const MATRIX_LIMITS = { states: 20_000_000, seconds: 600 } as const;
 
 const BLOCKS: Readonly<Record<Subject['environment'], readonly (readonly ContextName[])[]>> = {
-  kernel: [['task', 'irq'], ['task', 'irq', 'nmi'], ['task', 'irq', 'nmi', 'mc']],
+  kernel: [
+    ['task', 'irq'],
+    ['task', 'irq', 'nmi'],
+    ['task', 'irq', 'nmi', 'mc'],
+  ],
   user: [['task', 'signal']],
 };
 
 /**
- * Least promised by the hardware first: whoever holds at one of these holds wherever more is promised. F1 and F2 with
- * single bytes lie between; what tells protocols apart is whether stale bytes may be used and what is fetched whole.
+ * Least promised by the hardware first: whoever holds at one of these holds wherever more is
+ * promised. F1 and F2 with single bytes lie between; what tells protocols apart is whether stale
+ * bytes may be used and what is fetched whole.
  */
-export const MODELS: readonly { readonly fetch: Configuration['fetch']; readonly chunk: Chunk }[] = [
-  { fetch: 'F4', chunk: 'byte' },
-  { fetch: 'F3', chunk: 'byte' },
-  { fetch: 'F3', chunk: 'qword' },
-  { fetch: 'F3', chunk: 'fetch16' },
-  { fetch: 'F3', chunk: 'fetch32' },
-  { fetch: 'F3', chunk: 'line' },
-  { fetch: 'F1a', chunk: 'byte' },
-  { fetch: 'F1', chunk: 'line' },
-  { fetch: 'F0', chunk: 'byte' },
-];
+export const MODELS: readonly { readonly fetch: Configuration['fetch']; readonly chunk: Chunk }[] =
+  [
+    { fetch: 'F4', chunk: 'byte' },
+    { fetch: 'F3', chunk: 'byte' },
+    { fetch: 'F3', chunk: 'qword' },
+    { fetch: 'F3', chunk: 'fetch16' },
+    { fetch: 'F3', chunk: 'fetch32' },
+    { fetch: 'F3', chunk: 'line' },
+    { fetch: 'F1a', chunk: 'byte' },
+    { fetch: 'F1', chunk: 'line' },
+    { fetch: 'F0', chunk: 'byte' },
+  ];
 
 /**
- * One row. Where CPUs are coupled one does not stand for all, and two are within reach for a single pass beside nothing else;
- * what comes on top of a task is tried on one.
+ * One row. Where CPUs are coupled one does not stand for all, and two are within reach for a single
+ * pass beside nothing else; what comes on top of a task is tried on one.
  */
 export function job(subject: Subject, given: Partial<Configuration>): Job {
   const { contexts = BLOCKS[subject.environment][0] as readonly ContextName[], patcher } = given;
   const alone = patcher === 'task' ? contexts.length > 2 : contexts.length > 1;
-  const less: Partial<Configuration> = !subject.coupled ? {} : alone ? { cpus: 1 } : { passes: 1, updates: 1 };
+  const less: Partial<Configuration> = !subject.coupled
+    ? {}
+    : alone
+      ? { cpus: 1 }
+      : { passes: 1, updates: 1 };
   return {
     file: null,
     protocol: subject.name,
@@ -50,31 +61,61 @@ export function job(subject: Subject, given: Partial<Configuration>): Job {
 /** Each once, and the long ones first, so that none is left alone at the end. */
 function ordered(jobs: readonly Job[]): Job[] {
   const distinct = new Map(jobs.map((each) => [JSON.stringify(each), each]));
-  return [...distinct.values()].sort((a, b) => b.configuration.contexts.length - a.configuration.contexts.length);
+  return [...distinct.values()].sort(
+    (a, b) => b.configuration.contexts.length - a.configuration.contexts.length,
+  );
 }
 
-/** The default table. A machine check multiplies the states by ten, so its block has one pass and one update. */
+/**
+ * The default table. A machine check multiplies the states by ten, so its block has one pass and
+ * one update.
+ */
 export function matrixJobs(): Job[] {
   const rows = SUBJECTS.filter(({ full }) => !full);
   const blocks = rows.flatMap((subject) =>
     // A machine check on top of an NMI adds nothing to what these do, and most of the states.
-    (subject.coupled ? [['task'] as const, ...BLOCKS[subject.environment].slice(0, 2)] : BLOCKS[subject.environment]).flatMap((contexts: readonly ContextName[]) =>
-      contexts.includes('mc') ? [job(subject, { contexts, passes: 1, updates: 1 })] : [1, 2].map((updates) => job(subject, { contexts, updates })),
+    (subject.coupled
+      ? [['task'] as const, ...BLOCKS[subject.environment].slice(0, 2)]
+      : BLOCKS[subject.environment]
+    ).flatMap((contexts: readonly ContextName[]) =>
+      contexts.includes('mc')
+        ? [job(subject, { contexts, passes: 1, updates: 1 })]
+        : [1, 2].map((updates) => job(subject, { contexts, updates })),
     ),
   );
-  const weakest = rows.flatMap((subject) => MODELS.filter(({ fetch }) => fetch !== 'F3').map((model) => job(subject, { ...model, updates: 1 })));
-  const chunks = rows.flatMap((subject) => MODELS.filter(({ fetch, chunk }) => fetch === 'F3' && chunk !== 'byte').map((model) => job(subject, { ...model, updates: 1 })));
+  const weakest = rows.flatMap((subject) =>
+    MODELS.filter(({ fetch }) => fetch !== 'F3').map((model) =>
+      job(subject, { ...model, updates: 1 }),
+    ),
+  );
+  const chunks = rows.flatMap((subject) =>
+    MODELS.filter(({ fetch, chunk }) => fetch === 'F3' && chunk !== 'byte').map((model) =>
+      job(subject, { ...model, updates: 1 }),
+    ),
+  );
   return ordered([...blocks, ...weakest, ...chunks]);
 }
 
 /**
- * The patcher as a task on one of two CPUs: beside what interrupts it, and preempted by a second task on its CPU. What it shares its CPU
- * with multiplies the states, so there is one pass and one update.
+ * The patcher as a task on one of two CPUs: beside what interrupts it, and preempted by a second
+ * task on its CPU. What it shares its CPU with multiplies the states, so there is one pass and one
+ * update.
  */
-export function hostedConfigurations(environment: Subject['environment']): Partial<Configuration>[] {
+export function hostedConfigurations(
+  environment: Subject['environment'],
+): Partial<Configuration>[] {
   const hosted = { patcher: 'task', passes: 1, updates: 1 } as const;
-  const beside: readonly (readonly ContextName[])[] = environment === 'kernel' ? [['task', 'irq'], ['task', 'irq', 'nmi']] : [['task', 'signal']];
-  return [...beside.map((contexts) => ({ ...hosted, contexts })), { ...hosted, contexts: ['task', 'preempt'], cpus: 1, tasks: 1 }];
+  const beside: readonly (readonly ContextName[])[] =
+    environment === 'kernel'
+      ? [
+          ['task', 'irq'],
+          ['task', 'irq', 'nmi'],
+        ]
+      : [['task', 'signal']];
+  return [
+    ...beside.map((contexts) => ({ ...hosted, contexts })),
+    { ...hosted, contexts: ['task', 'preempt'], cpus: 1, tasks: 1 },
+  ];
 }
 
 /** Everything else that a verdict may depend on. */
@@ -83,30 +124,78 @@ export function fullJobs(): Job[] {
   for (const subject of SUBJECTS) {
     const { environment } = subject;
     const syncs = subject.protocol.steps.filter((step) => step.do === 'sync').length;
-    if (subject.full) for (const contexts of BLOCKS[environment].slice(0, 2)) jobs.push(job(subject, { contexts }));
-    if (!subject.full) for (const fetch of FETCH_LEVELS) for (const chunk of Object.keys(CHUNKS) as Chunk[]) jobs.push(job(subject, { fetch, chunk, updates: 1 }));
+    if (subject.full)
+      for (const contexts of BLOCKS[environment].slice(0, 2)) jobs.push(job(subject, { contexts }));
+    if (!subject.full)
+      for (const fetch of FETCH_LEVELS)
+        for (const chunk of Object.keys(CHUNKS) as Chunk[])
+          jobs.push(job(subject, { fetch, chunk, updates: 1 }));
     for (const site of ['call', 'jmp', 'null', 'ret0'] as const) {
       if (subject.via !== 'site' && site !== 'call') continue;
-      for (const fetch of ['F1', 'F3'] as const) for (let dropSync = 0; dropSync <= syncs; dropSync++) jobs.push(job(subject, { site, fetch, dropSync: dropSync === 0 ? null : dropSync }));
+      for (const fetch of ['F1', 'F3'] as const)
+        for (let dropSync = 0; dropSync <= syncs; dropSync++)
+          jobs.push(job(subject, { site, fetch, dropSync: dropSync === 0 ? null : dropSync }));
     }
-    jobs.push(job(subject, { shadowStack: true }), job(subject, { store: 'byte' }), job(subject, { store: 'qword' }), job(subject, { tso: false }));
-    if (environment === 'kernel') jobs.push(job(subject, { entry: '2019' }), job(subject, { contexts: ['task', 'irq', 'db'], passes: 1, updates: 1 }), job(subject, { contexts: ['task', 'irq', 'nested-nmi'], passes: 1, updates: 1 }));
-    jobs.push(job(subject, { contexts: ['task', 'preempt'], cpus: 1, tasks: 2, passes: 1, updates: 2 }));
-    if (subject.updaters === 'one') jobs.push(...hostedConfigurations(environment).map((given) => job(subject, given)));
+    jobs.push(
+      job(subject, { shadowStack: true }),
+      job(subject, { store: 'byte' }),
+      job(subject, { store: 'qword' }),
+      job(subject, { tso: false }),
+    );
+    if (environment === 'kernel')
+      jobs.push(
+        job(subject, { entry: '2019' }),
+        job(subject, { contexts: ['task', 'irq', 'db'], passes: 1, updates: 1 }),
+        job(subject, { contexts: ['task', 'irq', 'nested-nmi'], passes: 1, updates: 1 }),
+      );
+    jobs.push(
+      job(subject, { contexts: ['task', 'preempt'], cpus: 1, tasks: 2, passes: 1, updates: 2 }),
+    );
+    if (subject.updaters === 'one')
+      jobs.push(...hostedConfigurations(environment).map((given) => job(subject, given)));
   }
   return ordered(jobs);
 }
 
 /** Whether every property that counts holds or does not apply. */
 export function holds(run: RunReport): boolean {
-  return PROPERTIES.every(({ name, apart }) => apart || run.properties[name].verdict === 'holds' || run.properties[name].verdict === 'not-applicable');
+  return PROPERTIES.every(
+    ({ name, apart }) =>
+      apart ||
+      run.properties[name].verdict === 'holds' ||
+      run.properties[name].verdict === 'not-applicable',
+  );
 }
 
-/** The least that the hardware must promise for a protocol to hold, or null where nothing in the list is enough. */
-export function weakestModel(runs: readonly RunReport[], protocol: string, variant: string, environment: string): string | null {
+/**
+ * The least that the hardware must promise for a protocol to hold, or null where nothing in the
+ * list is enough.
+ */
+export function weakestModel(
+  runs: readonly RunReport[],
+  protocol: string,
+  variant: string,
+  environment: string,
+): string | null {
   const contexts = environment === 'kernel' ? 'task,irq' : 'task,signal';
   for (const { fetch, chunk } of MODELS) {
-    const run = runs.find((each) => each.protocol === protocol && each.variant === variant && each.environment === environment && each.updates === 1 && each.fetch === fetch && each.chunk === chunk && each.site === 'call' && each.dropSync === null && each.contexts.join() === contexts && each.store === 'line' && each.tso && !each.shadowStack && each.entry === 'today' && each.patcher === 'beside');
+    const run = runs.find(
+      (each) =>
+        each.protocol === protocol &&
+        each.variant === variant &&
+        each.environment === environment &&
+        each.updates === 1 &&
+        each.fetch === fetch &&
+        each.chunk === chunk &&
+        each.site === 'call' &&
+        each.dropSync === null &&
+        each.contexts.join() === contexts &&
+        each.store === 'line' &&
+        each.tso &&
+        !each.shadowStack &&
+        each.entry === 'today' &&
+        each.patcher === 'beside',
+    );
     if (run !== undefined && holds(run)) return `${fetch}/${chunk}`;
   }
   return null;

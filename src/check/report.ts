@@ -44,7 +44,8 @@ export interface RunReport extends Omit<Configuration, 'reduce' | 'offset'> {
 }
 
 /** What a path is about: CPUs under their own numbers. */
-const shapeOf = (configuration: Configuration): Shape => unsorted(shapeOfRun(configuration, configuration.reduce));
+const shapeOf = (configuration: Configuration): Shape =>
+  unsorted(shapeOfRun(configuration, configuration.reduce));
 
 export function report(subject: Subject, configuration: Configuration, limits: Limits): RunReport {
   const done = run(subject, configuration, limits);
@@ -58,13 +59,43 @@ export function report(subject: Subject, configuration: Configuration, limits: L
       const chosen = { ...of.configuration, reduce: of.reduce };
       const shape = shapeOf(chosen);
       // Who interrupts a search is not to wait for another one.
-      const { path, lap } = readable(of.model, of.search, finding, shape, done.stopped === INTERRUPTED ? 0 : SECOND_PASS_MAX);
-      const text = endOf(of.model, path, shape, name) ?? (name === 'deadlock' ? `${finding.text}: ${standing(of.model, path, shape)}` : name === 'livelock' ? `${going(lap)}, ${finding.text}` : finding.text);
+      const { path, lap } = readable(
+        of.model,
+        of.search,
+        finding,
+        shape,
+        done.stopped === INTERRUPTED ? 0 : SECOND_PASS_MAX,
+      );
+      const text =
+        endOf(of.model, path, shape, name) ??
+        (name === 'deadlock'
+          ? `${finding.text}: ${standing(of.model, path, shape)}`
+          : name === 'livelock'
+            ? `${going(lap)}, ${finding.text}`
+            : finding.text);
       const told = trace(of.model, path, shape, `${name}: ${text}`);
       const split = of.model.options.grain.split;
       const own = SUBJECTS.includes(subject) ? null : subject.protocol;
-      const token = encodeToken({ protocol: subject.name, variant: subject.variant, property: name, configuration: chosen, split, own, text, path });
-      return [name, { verdict: 'fails', steps: path.length, story: story(told, text), path: token, picture: draw(told) }];
+      const token = encodeToken({
+        protocol: subject.name,
+        variant: subject.variant,
+        property: name,
+        configuration: chosen,
+        split,
+        own,
+        text,
+        path,
+      });
+      return [
+        name,
+        {
+          verdict: 'fails',
+          steps: path.length,
+          story: story(told, text),
+          path: token,
+          picture: draw(told),
+        },
+      ];
     }),
   ) as Record<PropertyName, PropertyReport>;
   const { reduce: _, offset: __, ...rest } = configuration;
@@ -88,16 +119,39 @@ export function report(subject: Subject, configuration: Configuration, limits: L
 
 /** Who goes round. */
 function going(lap: readonly Choice[]): string {
-  const who = [...new Set(lap.map((choice) => choice.who))].sort((a, b) => a - b).map((each) => (each < 0 ? 'the patcher' : `CPU ${each}`));
-  return who.length === 1 ? `${who.join('')} goes round by itself` : `${who.join(' and ')} go round, each in turn`;
+  const who = [...new Set(lap.map((choice) => choice.who))]
+    .sort((a, b) => a - b)
+    .map((each) => (each < 0 ? 'the patcher' : `CPU ${each}`));
+  return who.length === 1
+    ? `${who.join('')} goes round by itself`
+    : `${who.join(' and ')} go round, each in turn`;
 }
 
 /** Of a search that could not say anything. */
-export function unknownReport({ protocol, variant, configuration: { offset: _, ...configuration } }: { readonly protocol: string; readonly variant: string; readonly configuration: Configuration }, stopped: string): RunReport {
+export function unknownReport(
+  {
+    protocol,
+    variant,
+    configuration: { offset: _, ...configuration },
+  }: { readonly protocol: string; readonly variant: string; readonly configuration: Configuration },
+  stopped: string,
+): RunReport {
   return {
-    protocol, variant, ...configuration, stopped, exhaustive: false, states: 0, transitions: 0, seconds: 0, bounds: BOUNDS, bytesPerState: 0, edgeBytesPerState: 0,
+    protocol,
+    variant,
+    ...configuration,
+    stopped,
+    exhaustive: false,
+    states: 0,
+    transitions: 0,
+    seconds: 0,
+    bounds: BOUNDS,
+    bytesPerState: 0,
+    edgeBytesPerState: 0,
     parts: { images: 0, cpus: 0, environments: 0, instructions: 0 },
-    properties: Object.fromEntries(PROPERTIES.map(({ name }) => [name, { verdict: 'unknown' }])) as unknown as RunReport['properties'],
+    properties: Object.fromEntries(
+      PROPERTIES.map(({ name }) => [name, { verdict: 'unknown' }]),
+    ) as unknown as RunReport['properties'],
   };
 }
 
@@ -125,7 +179,8 @@ export function replayToken(text: string): PathReport {
 }
 
 /**
- * The same schedule under another protocol: its CPU fetches the site after as many stores, and then all run to the end.
+ * The same schedule under another protocol: its CPU fetches the site after as many stores, and then
+ * all run to the end.
  * @throws Fault `bad-usage` where the token is damaged, `unknown-protocol`
  * @example
  * const { runs: [run] } = await check(['naive'], { environment: 'user', passes: 1, updates: 1 });
@@ -138,26 +193,56 @@ export function replayUnder(text: string, name: string): PathReport {
   const subject = findSubject(protocol, variant, configuration.environment);
   const model = build(subject, configuration, { plain: configuration.reduce === 'none', split });
   const shape = shapeOf(configuration);
-  const { path, crux, bad } = perform(model, scheduleOf(from), shape, (property) => PROPERTIES.some(({ name: each, apart }) => each === property && !apart));
+  const { path, crux, bad } = perform(model, scheduleOf(from), shape, (property) =>
+    PROPERTIES.some(({ name: each, apart }) => each === property && !apart),
+  );
   const told = trace(model, path, shape, null);
-  const ran = told.steps.flatMap(({ who, entered }) => (entered === null ? [] : [`CPU ${who} runs ${entered}`]));
-  const end = bad !== null ? `${bad.property}: ${bad.text}` : `${ran.length === 0 ? 'no target runs' : `${ran.join(', ')}, and nothing else`}`;
-  return { protocol, variant, property: bad?.property ?? 'none', ...drawn({ ...told, end, crux: bad === null ? crux : told.crux }) };
+  const ran = told.steps.flatMap(({ who, entered }) =>
+    entered === null ? [] : [`CPU ${who} runs ${entered}`],
+  );
+  const end =
+    bad !== null
+      ? `${bad.property}: ${bad.text}`
+      : `${ran.length === 0 ? 'no target runs' : `${ran.join(', ')}, and nothing else`}`;
+  return {
+    protocol,
+    variant,
+    property: bad?.property ?? 'none',
+    ...drawn({ ...told, end, crux: bad === null ? crux : told.crux }),
+  };
 }
 
-const drawn = (told: Trace): Pick<PathReport, 'steps' | 'picture' | 'svg'> => ({ steps: told.steps, picture: draw(told), svg: drawSvg(told) });
+const drawn = (told: Trace): Pick<PathReport, 'steps' | 'picture' | 'svg'> => ({
+  steps: told.steps,
+  picture: draw(told),
+  svg: drawSvg(told),
+});
 
 function retold(token: string): ReturnType<typeof decodeToken> & { readonly told: Trace } {
   const decoded = decodeToken(token);
   const { protocol, variant, property, configuration, split, own, text, path } = decoded;
-  const subject = own === null ? findSubject(protocol, variant, configuration.environment) : subjectOf(own, configuration.environment);
+  const subject =
+    own === null
+      ? findSubject(protocol, variant, configuration.environment)
+      : subjectOf(own, configuration.environment);
   const model = build(subject, configuration, { plain: configuration.reduce === 'none', split });
   const shape = shapeOf(configuration);
-  return { ...decoded, told: trace(model, path, shape, `${property}: ${endOf(model, path, shape, property) ?? text}`) };
+  return {
+    ...decoded,
+    told: trace(model, path, shape, `${property}: ${endOf(model, path, shape, property) ?? text}`),
+  };
 }
 
-/** What breaks the property at the path's end; null where the state itself does, which the search alone can tell. */
-function endOf(model: Model, path: readonly Choice[], shape: Shape, property: string): string | null {
+/**
+ * What breaks the property at the path's end; null where the state itself does, which the search
+ * alone can tell.
+ */
+function endOf(
+  model: Model,
+  path: readonly Choice[],
+  shape: Shape,
+  property: string,
+): string | null {
   const last = replay(model, path, shape).at(-1);
   return last?.move?.bad.find((bad) => bad.property === property)?.text ?? null;
 }

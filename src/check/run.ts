@@ -44,7 +44,12 @@ export interface Run {
   readonly strict?: Run;
 }
 
-export function build(subject: Subject, configuration: Configuration, { plain, split }: Grain, rules: Rules = RULES): Model {
+export function build(
+  subject: Subject,
+  configuration: Configuration,
+  { plain, split }: Grain,
+  rules: Rules = RULES,
+): Model {
   const { protocol, handler, environment } = subject;
   const has = (name: Configuration['contexts'][number]) => configuration.contexts.includes(name);
   const scene = new Scene({
@@ -52,7 +57,14 @@ export function build(subject: Subject, configuration: Configuration, { plain, s
     site: configuration.site,
     passes: configuration.passes,
     updates: configuration.updates,
-    events: { irq: has('irq'), nmi: has('nmi') || has('nested-nmi'), mc: has('mc'), db: has('db'), preempt: has('preempt'), signal: has('signal') },
+    events: {
+      irq: has('irq'),
+      nmi: has('nmi') || has('nested-nmi'),
+      mc: has('mc'),
+      db: has('db'),
+      preempt: has('preempt'),
+      signal: has('signal'),
+    },
     nmiRaw: has('nested-nmi'),
     tso: configuration.tso,
     shadowStacks: configuration.shadowStack,
@@ -70,8 +82,19 @@ export function build(subject: Subject, configuration: Configuration, { plain, s
     planted: protocol.steps.flatMap((step) => (step.do === 'plant' ? [step.bytes] : [])),
   });
   const hosted = configuration.patcher === 'task';
-  if (hosted && subject.updaters !== 'one') throw new Fault('bad-usage', `${subject.name}/${subject.variant} has two updaters, which stand beside the CPUs`, { hint: 'leave out --patcher task' });
-  const ops = compile(scene, { steps: protocol.steps, store: configuration.store, dropSync: configuration.dropSync, lock: subject.updaters === 'locked', hosted });
+  if (hosted && subject.updaters !== 'one')
+    throw new Fault(
+      'bad-usage',
+      `${subject.name}/${subject.variant} has two updaters, which stand beside the CPUs`,
+      { hint: 'leave out --patcher task' },
+    );
+  const ops = compile(scene, {
+    steps: protocol.steps,
+    store: configuration.store,
+    dropSync: configuration.dropSync,
+    lock: subject.updaters === 'locked',
+    hosted,
+  });
   return new Model(scene, ops, {
     fetch: configuration.fetch,
     chunk: configuration.chunk,
@@ -84,8 +107,14 @@ export function build(subject: Subject, configuration: Configuration, { plain, s
   });
 }
 
-/** How many CPUs and waiting tasks a state has. A patcher that is a task has one of the CPUs to itself, unless tasks are switched. */
-export function shapeOf({ cpus, tasks, contexts, patcher }: Configuration, reduce: Configuration['reduce']): Shape {
+/**
+ * How many CPUs and waiting tasks a state has. A patcher that is a task has one of the CPUs to
+ * itself, unless tasks are switched.
+ */
+export function shapeOf(
+  { cpus, tasks, contexts, patcher }: Configuration,
+  reduce: Configuration['reduce'],
+): Shape {
   const hosts = patcher === 'task' ? 1 : 0;
   return {
     cpus: reduce === 'por' ? Math.min(cpus, 1 + hosts) : cpus,
@@ -98,16 +127,25 @@ export function shapeOf({ cpus, tasks, contexts, patcher }: Configuration, reduc
 const UNMASKABLE: readonly string[] = ['nmi', 'nested-nmi', 'mc', 'db'];
 
 /**
- * The strict promise is judged where control enters a target, so fetch and retirement must be two steps for it, which
- * costs a factor. It is broken by a delay, which any context can suffer; with `por` it is therefore
- * judged beside maskable interrupts only, in a search of its own.
+ * The strict promise is judged where control enters a target, so fetch and retirement must be two
+ * steps for it, which costs a factor. It is broken by a delay, which any context can suffer; with
+ * `por` it is therefore judged beside maskable interrupts only, in a search of its own.
  */
-export function run(subject: Subject, configuration: Configuration, limits: Limits, rules: Rules = RULES): Run {
+export function run(
+  subject: Subject,
+  configuration: Configuration,
+  limits: Limits,
+  rules: Rules = RULES,
+): Run {
   const masked = configuration.contexts.filter((name) => !UNMASKABLE.includes(name));
-  if (configuration.reduce !== 'por' || masked.length === configuration.contexts.length) return runOnce(subject, configuration, true, limits, rules);
+  if (configuration.reduce !== 'por' || masked.length === configuration.contexts.length)
+    return runOnce(subject, configuration, true, limits, rules);
   const whole = runOnce(subject, configuration, false, limits, rules);
   const strict = runOnce(subject, { ...configuration, contexts: masked }, true, limits, rules);
-  const properties = new Map(whole.properties).set('after-update-strict', strict.properties.get('after-update-strict') as PropertyVerdict);
+  const properties = new Map(whole.properties).set(
+    'after-update-strict',
+    strict.properties.get('after-update-strict') as PropertyVerdict,
+  );
   return {
     ...whole,
     properties,
@@ -120,14 +158,28 @@ export function run(subject: Subject, configuration: Configuration, limits: Limi
   };
 }
 
-function runOnce(subject: Subject, configuration: Configuration, split: boolean, limits: Limits, rules: Rules): Run {
+function runOnce(
+  subject: Subject,
+  configuration: Configuration,
+  split: boolean,
+  limits: Limits,
+  rules: Rules,
+): Run {
   const { cpus, patcher } = configuration;
   let { reduce } = configuration;
   let model = build(subject, configuration, { plain: reduce === 'none', split }, rules);
   const preempted = configuration.contexts.includes('preempt');
-  // With more tasks than CPUs a task may migrate, and the per-CPU area, or the patcher, then couples CPUs.
-  if (reduce === 'por' && preempted && (model.scene.stash.size > 0 || patcher === 'task') && cpus > 1) reduce = 'sym';
-  const search = (how: Configuration['reduce'], on: Model) => explore(on, shapeOf(configuration, how), how === 'por', limits);
+  // With more tasks than CPUs a task may migrate, and the per-CPU area, or the patcher, then
+  // couples CPUs.
+  if (
+    reduce === 'por' &&
+    preempted &&
+    (model.scene.stash.size > 0 || patcher === 'task') &&
+    cpus > 1
+  )
+    reduce = 'sym';
+  const search = (how: Configuration['reduce'], on: Model) =>
+    explore(on, shapeOf(configuration, how), how === 'por', limits);
   let result = search(reduce, model);
   if (reduce === 'por' && model.cpusWrite && cpus > 1) {
     reduce = 'sym';
@@ -137,12 +189,21 @@ function runOnce(subject: Subject, configuration: Configuration, split: boolean,
   const properties = new Map<PropertyName, PropertyVerdict>();
   for (const { name, applies } of PROPERTIES) {
     const finding = result.findings.get(name);
-    if (finding !== undefined) properties.set(name, { verdict: 'fails', steps: finding.depth, story: finding.text });
+    if (finding !== undefined)
+      properties.set(name, { verdict: 'fails', steps: finding.depth, story: finding.text });
     else if (!applies(configuration)) properties.set(name, { verdict: 'not-applicable' });
-    else properties.set(name, { verdict: result.stopped === null && !result.undecided.has(name) ? 'holds' : 'unknown' });
+    else
+      properties.set(name, {
+        verdict: result.stopped === null && !result.undecided.has(name) ? 'holds' : 'unknown',
+      });
   }
   return {
-    subject, configuration, properties, reduce, model, search: result,
+    subject,
+    configuration,
+    properties,
+    reduce,
+    model,
+    search: result,
     states: result.states,
     transitions: result.transitions,
     seconds: result.seconds,

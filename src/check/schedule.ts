@@ -1,6 +1,7 @@
-// The same schedule under another protocol. What makes a schedule the same is when the CPU fetches the site: after as many stores to it
-// have reached memory. A protocol whose stores go through other steps keeps what lies between them (a
-// synchronisation that waits for a CPU gets its answer), and after its last fetch everything runs to the end.
+// The same schedule under another protocol. What makes a schedule the same is when the CPU fetches
+// the site: after as many stores to it have reached memory. A protocol whose stores go through
+// other steps keeps what lies between them (a synchronisation that waits for a CPU gets its
+// answer), and after its last fetch everything runs to the end.
 
 import type { Model } from '../machine/sim/model.js';
 import type { Choice, Shape } from './expand.js';
@@ -11,14 +12,30 @@ import type { Trace } from './trace.js';
 export type Schedule = readonly { readonly who: number; readonly stores: number }[];
 
 export function scheduleOf({ steps }: Trace): Schedule {
-  return steps.flatMap(({ who, fetched }, i) => (fetched === null ? [] : [{ who, stores: steps.slice(0, i).filter(({ stored }) => stored !== null).length }]));
+  return steps.flatMap(({ who, fetched }, i) =>
+    fetched === null
+      ? []
+      : [{ who, stores: steps.slice(0, i).filter(({ stored }) => stored !== null).length }],
+  );
 }
 
 /** Longer than any program under test runs by itself; a wait that nobody ends stops here. */
 const STEPS_MAX = 1000;
 
-/** A path that keeps to a schedule up to the first broken property that is `judged`, and which of its steps is the last fetch that the schedule names. */
-export function perform(model: Model, schedule: Schedule, shape: Shape, judged: (property: string) => boolean): { readonly path: readonly Choice[]; readonly crux: number; readonly bad: { readonly property: string; readonly text: string } | null } {
+/**
+ * A path that keeps to a schedule up to the first broken property that is `judged`, and which of
+ * its steps is the last fetch that the schedule names.
+ */
+export function perform(
+  model: Model,
+  schedule: Schedule,
+  shape: Shape,
+  judged: (property: string) => boolean,
+): {
+  readonly path: readonly Choice[];
+  readonly crux: number;
+  readonly bad: { readonly property: string; readonly text: string } | null;
+} {
   const path: Choice[] = [];
   let state = model.initial(shape.cpus, shape.waiting);
   let stores = 0;
@@ -30,7 +47,8 @@ export function perform(model: Model, schedule: Schedule, shape: Shape, judged: 
     bad ??= done.move?.bad.find(({ property }) => judged(property)) ?? null;
     if (done.after !== null) state = done.after;
   };
-  const options = (who: number): Replayed[] => choices(model, state, shape).filter(({ choice }) => choice.who === who && choice.swap < 0);
+  const options = (who: number): Replayed[] =>
+    choices(model, state, shape).filter(({ choice }) => choice.who === who && choice.swap < 0);
   /** A store reaches memory before the next step: the schedule counts those that have. */
   const patch = (): boolean => {
     const all = options(-1);
@@ -41,12 +59,34 @@ export function perform(model: Model, schedule: Schedule, shape: Shape, judged: 
   /** The CPU's own next step, on the bytes that memory holds now, or else what it was asked for. */
   const run = (who: number): Replayed | null => {
     const all = options(who);
-    const newest = ({ move }: Replayed): boolean => move?.label.kind === 'run' && (move.label.bytes === null || move.label.bytes.every((byte, i) => byte === model.memory(model.viewOf(state[2 + who] as number), (move.label as { at: number }).at + i)));
-    return all.find(newest) ?? all.find(({ move }) => move?.label.kind === 'event' && (move.label.event === 'ipi' || move.label.event === 'stop')) ?? null;
+    const newest = ({ move }: Replayed): boolean =>
+      move?.label.kind === 'run' &&
+      (move.label.bytes === null ||
+        move.label.bytes.every(
+          (byte, i) =>
+            byte ===
+            model.memory(
+              model.viewOf(state[2 + who] as number),
+              (move.label as { at: number }).at + i,
+            ),
+        ));
+    return (
+      all.find(newest) ??
+      all.find(
+        ({ move }) =>
+          move?.label.kind === 'event' &&
+          (move.label.event === 'ipi' || move.label.event === 'stop'),
+      ) ??
+      null
+    );
   };
   const answer = (): boolean => {
     for (let who = 0; who < shape.cpus; who++) {
-      const asked = options(who).find(({ move }) => move?.label.kind === 'event' && (move.label.event === 'ipi' || move.label.event === 'stop'));
+      const asked = options(who).find(
+        ({ move }) =>
+          move?.label.kind === 'event' &&
+          (move.label.event === 'ipi' || move.label.event === 'stop'),
+      );
       if (asked !== undefined) {
         take(asked);
         return true;
@@ -56,7 +96,7 @@ export function perform(model: Model, schedule: Schedule, shape: Shape, judged: 
   };
   for (const { who, stores: wanted } of schedule) {
     while (bad === null && stores < wanted && path.length < STEPS_MAX && (patch() || answer()));
-    for (let fetched = false; bad === null && !fetched && path.length < STEPS_MAX; ) {
+    for (let fetched = false; bad === null && !fetched && path.length < STEPS_MAX;) {
       const next = run(who);
       if (next === null) break;
       fetched = next.move?.label.kind === 'run' && next.move.label.stop === 'fetch';
@@ -66,7 +106,9 @@ export function perform(model: Model, schedule: Schedule, shape: Shape, judged: 
   }
   // The CPUs first, so that the pass ends as the protocol stands there; then the patcher.
   while (bad === null && path.length < STEPS_MAX) {
-    const cpu = Array.from({ length: shape.cpus }, (_, i) => i).map(run).find((next) => next !== null);
+    const cpu = Array.from({ length: shape.cpus }, (_, i) => i)
+      .map(run)
+      .find((next) => next !== null);
     if (cpu !== undefined && cpu !== null) take(cpu);
     else if (!patch()) break;
   }

@@ -1,12 +1,22 @@
-// What is checked: each protocol with its trap handler, in the environment it is made for. A variant is the same idea with one
-// thing changed, mostly the thing that somebody on the list said about it.
+// What is checked: each protocol with its trap handler, in the environment it is made for. A
+// variant is the same idea with one thing changed, mostly the thing that somebody on the list said
+// about it.
 
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import { pointer, trampoline } from '../plan/protocols/baselines.js';
 import { int3Abort, int3AbortSynced, int3AbortWaiting } from '../plan/protocols/int3-abort.js';
-import { int3Kernel, int3KernelCounted, int3KernelPermanent } from '../plan/protocols/int3-kernel.js';
-import { retireCounted, retirePlain, retirePublished, retireVersioned } from '../plan/protocols/int3-retire.js';
+import {
+  int3Kernel,
+  int3KernelCounted,
+  int3KernelPermanent,
+} from '../plan/protocols/int3-kernel.js';
+import {
+  retireCounted,
+  retirePlain,
+  retirePublished,
+  retireVersioned,
+} from '../plan/protocols/int3-retire.js';
 import { int3 } from '../plan/protocols/int3.js';
 import { naive } from '../plan/protocols/naive.js';
 import { stopMachinePlain, stopMachineSerialising } from '../plan/protocols/stop-machine.js';
@@ -35,7 +45,10 @@ export interface Subject {
   readonly protocol: Protocol;
   readonly handler: ((entry: Entry) => SceneHandler) | null;
   readonly via: SceneOptions['via'];
-  /** Offset of the site in its line, where the protocol only takes some; null where the configuration says. */
+  /**
+   * Offset of the site in its line, where the protocol only takes some; null where the
+   * configuration says.
+   */
   readonly offset: number | null;
   /** Traps are claimed only between publish and retire. */
   readonly tornDown: boolean;
@@ -47,7 +60,10 @@ export interface Subject {
   readonly spin: boolean;
   /** The program under test has an int3 of its own. */
   readonly foreign: boolean;
-  /** Updates one after the other, or by two updaters at the same time, with or without a lock between them. */
+  /**
+   * Updates one after the other, or by two updaters at the same time, with or without a lock
+   * between them.
+   */
   readonly updaters: 'one' | 'locked' | 'unlocked';
   /** Its handler writes what other CPUs read: one CPU does not stand for all (matrix.ts). */
   readonly coupled: boolean;
@@ -55,29 +71,80 @@ export interface Subject {
   readonly full: boolean;
 }
 
-const kernelHandler = (make: (entry: Entry) => BreakpointHandler, counts: SceneHandler['counts'] = null) => (entry: Entry): SceneHandler => {
-  return { ...make(entry), tables: 'poke', counts };
-};
-const userHandler = (program: SceneHandler['program'], tables: SceneHandler['tables'], words: SceneHandler['words'] = {}) => (): SceneHandler => ({ program, resume: null, tables, stash: [], globals: [], words, counts: null });
+const kernelHandler =
+  (make: (entry: Entry) => BreakpointHandler, counts: SceneHandler['counts'] = null) =>
+  (entry: Entry): SceneHandler => {
+    return { ...make(entry), tables: 'poke', counts };
+  };
+const userHandler =
+  (
+    program: SceneHandler['program'],
+    tables: SceneHandler['tables'],
+    words: SceneHandler['words'] = {},
+  ) =>
+  (): SceneHandler => ({
+    program,
+    resume: null,
+    tables,
+    stash: [],
+    globals: [],
+    words,
+    counts: null,
+  });
 
-const plain = { handler: null, via: 'site', offset: null, tornDown: false, order: 'sorted', functions: 1, lostTail: false, spin: false, foreign: false, updaters: 'one', coupled: false, full: false } as const;
+const plain = {
+  handler: null,
+  via: 'site',
+  offset: null,
+  tornDown: false,
+  order: 'sorted',
+  functions: 1,
+  lostTail: false,
+  spin: false,
+  foreign: false,
+  updaters: 'one',
+  coupled: false,
+  full: false,
+} as const;
 
 /** A row for the kernel, or for a process. */
-const inKernel = (name: string, variant: string, protocol: Protocol, rest: Partial<Subject> = {}): Subject => ({ ...plain, name, variant, environment: 'kernel', protocol, ...rest });
-const inUser = (name: string, variant: string, protocol: Protocol, rest: Partial<Subject> = {}): Subject => ({ ...plain, name, variant, environment: 'user', protocol, ...rest });
+const inKernel = (
+  name: string,
+  variant: string,
+  protocol: Protocol,
+  rest: Partial<Subject> = {},
+): Subject => ({ ...plain, name, variant, environment: 'kernel', protocol, ...rest });
+const inUser = (
+  name: string,
+  variant: string,
+  protocol: Protocol,
+  rest: Partial<Subject> = {},
+): Subject => ({ ...plain, name, variant, environment: 'user', protocol, ...rest });
 /** Trap byte and emulation in the kernel, with a table for each update. */
-const poke = (name: string, variant: string, make: (entry: Entry) => BreakpointHandler, rest: Partial<Subject> & { counts?: SceneHandler['counts'] } = {}): Subject => {
+const poke = (
+  name: string,
+  variant: string,
+  make: (entry: Entry) => BreakpointHandler,
+  rest: Partial<Subject> & { counts?: SceneHandler['counts'] } = {},
+): Subject => {
   const { counts = null, ...row } = rest;
-  return inKernel(name, variant, { ...int3Kernel, name }, { handler: kernelHandler(make, counts), tornDown: true, ...row });
+  return inKernel(
+    name,
+    variant,
+    { ...int3Kernel, name },
+    { handler: kernelHandler(make, counts), tornDown: true, ...row },
+  );
 };
 
-const nmi = (options: Omit<PercpuNmiOptions, 'entry'>) => (entry: Entry) => percpuNmi({ entry, ...options });
+const nmi = (options: Omit<PercpuNmiOptions, 'entry'>) => (entry: Entry) =>
+  percpuNmi({ entry, ...options });
 const merged = (entry: Entry) => gap({ gap: 6, entry });
 const shipped = userHandler(SIGTRAP_PROGRAM, 'registry');
 const counted = (entry: Entry) => gap({ gap: 6, entry, counted: true });
 const aborting = kernelHandler((entry) => abort({ entry }));
 /** Traps are claimed between publish and retire, and handlers write what others read. */
-const helping = (handler: NonNullable<Subject['handler']>) => ({ handler, tornDown: true, coupled: true }) as const;
+const helping = (handler: NonNullable<Subject['handler']>) =>
+  ({ handler, tornDown: true, coupled: true }) as const;
 const retiring = (retry: Retry) => {
   const { program, words } = retire({ retry });
   return userHandler(program, 'poke', words);
@@ -93,10 +160,16 @@ export const HANDLERS = {
   levels: { environment: 'kernel', make: kernelHandler((entry) => levels({ entry }), 'level') },
   sigtrap: { environment: 'user', make: shipped },
   retire: { environment: 'user', make: retiring('versioned') },
-} as const satisfies Record<string, { environment: Environment; make: (entry: Entry) => SceneHandler }>;
+} as const satisfies Record<
+  string,
+  { environment: Environment; make: (entry: Entry) => SceneHandler }
+>;
 export type HandlerName = keyof typeof HANDLERS;
 
-/** A site whose changed bytes lie inside one aligned quadword, and one where they lie in one line only. */
+/**
+ * A site whose changed bytes lie inside one aligned quadword, and one where they lie in one line
+ * only.
+ */
 const IN_QWORD = 8;
 const IN_LINE = 30;
 
@@ -133,9 +206,14 @@ export const SUBJECTS: readonly Subject[] = [
   poke('int3-percpu-nmi', '', nmi({ form: 'ret', tells: 'nowhere' }), { counts: 'nmi' }),
   poke('int3-percpu-nmi', 'jmp', nmi({ form: 'jmp', tells: 'nowhere' }), { counts: 'nmi' }),
   poke('int3-percpu-nmi', 'handler', nmi({ form: 'ret', tells: 'handler' }), { counts: 'nmi' }),
-  poke('int3-percpu-nmi', 'trampoline', nmi({ form: 'ret', tells: 'trampoline' }), { counts: 'nmi' }),
+  poke('int3-percpu-nmi', 'trampoline', nmi({ form: 'ret', tells: 'trampoline' }), {
+    counts: 'nmi',
+  }),
   poke('int3-levels', '', (entry) => levels({ entry }), { counts: 'level' }),
-  poke('int3-levels', 'tells', (entry) => levels({ entry, tells: true }), { counts: 'level', full: true }),
+  poke('int3-levels', 'tells', (entry) => levels({ entry, tells: true }), {
+    counts: 'level',
+    full: true,
+  }),
   inKernel('int3-abort', '', int3Abort, helping(aborting)),
   inKernel('int3-abort', 'synced', int3AbortSynced, helping(aborting)),
   inKernel('int3-abort', 'waiting', int3AbortWaiting, helping(aborting)),
@@ -152,19 +230,37 @@ export const SUBJECTS: readonly Subject[] = [
   inUser('int3', 'two-updaters', int3, { handler: shipped, updaters: 'locked', full: true }),
   inUser('int3', 'no-lock', int3, { handler: shipped, updaters: 'unlocked', full: true }),
   inUser('int3', 'two-sites', int3, { handler: shipped, functions: 2, full: true }),
-  inUser('int3', 'unsorted', int3, { handler: shipped, functions: 2, order: 'unsorted', full: true }),
-  inUser('int3', 'shadow', int3, { handler: userHandler(SIGTRAP_SHADOW_PROGRAM, 'registry'), full: true }),
+  inUser('int3', 'unsorted', int3, {
+    handler: shipped,
+    functions: 2,
+    order: 'unsorted',
+    full: true,
+  }),
+  inUser('int3', 'shadow', int3, {
+    handler: userHandler(SIGTRAP_SHADOW_PROGRAM, 'registry'),
+    full: true,
+  }),
   inUser('int3-retire', '', retirePlain, { handler: retiring('none'), tornDown: true }),
   inUser('int3-retire', 'reread', retirePlain, { handler: retiring('reread'), tornDown: true }),
   inUser('int3-retire', 'counted', retireCounted, helping(retiring('counted'))),
-  inUser('int3-retire', 'versioned', retirePublished, { handler: retiring('versioned'), tornDown: true }),
-  inUser('int3-retire', 'version-first', retireVersioned, { handler: retiring('versioned'), tornDown: true }),
+  inUser('int3-retire', 'versioned', retirePublished, {
+    handler: retiring('versioned'),
+    tornDown: true,
+  }),
+  inUser('int3-retire', 'version-first', retireVersioned, {
+    handler: retiring('versioned'),
+    tornDown: true,
+  }),
 ];
 
 /** A user's own protocol: its handler says where it belongs, or `environment` does. */
 export function subjectOf(protocol: Protocol, environment: Environment | undefined): Subject {
   const { handler, steps } = protocol;
-  if (handler !== null && !Object.hasOwn(HANDLERS, handler)) throw new Fault('bad-protocol', `handler is ${handler}, which is none of ours`, { at: 'handler', ...hintFor(handler, Object.keys(HANDLERS)) });
+  if (handler !== null && !Object.hasOwn(HANDLERS, handler))
+    throw new Fault('bad-protocol', `handler is ${handler}, which is none of ours`, {
+      at: 'handler',
+      ...hintFor(handler, Object.keys(HANDLERS)),
+    });
   const known = handler === null ? null : HANDLERS[handler as HandlerName];
   return {
     ...plain,
@@ -178,13 +274,37 @@ export function subjectOf(protocol: Protocol, environment: Environment | undefin
 }
 
 /** The subject of that name, or a refusal that names the nearest. */
-export function findSubject(name: string, variant: string, environment: Environment | undefined): Subject {
+export function findSubject(
+  name: string,
+  variant: string,
+  environment: Environment | undefined,
+): Subject {
   const named = SUBJECTS.filter((each) => each.name === name);
-  if (named.length === 0) throw new Fault('unknown-protocol', `there is no protocol ${name}`, hintFor(name, [...new Set(SUBJECTS.map((each) => each.name))]));
-  const there = named.filter((each) => environment === undefined || each.environment === environment);
-  if (there.length === 0) throw new Fault('bad-usage', `${name} is for the ${named[0]?.environment ?? 'other'} environment`, { hint: `leave out --env` });
+  if (named.length === 0)
+    throw new Fault(
+      'unknown-protocol',
+      `there is no protocol ${name}`,
+      hintFor(name, [...new Set(SUBJECTS.map((each) => each.name))]),
+    );
+  const there = named.filter(
+    (each) => environment === undefined || each.environment === environment,
+  );
+  if (there.length === 0)
+    throw new Fault(
+      'bad-usage',
+      `${name} is for the ${named[0]?.environment ?? 'other'} environment`,
+      { hint: `leave out --env` },
+    );
   const found = there.find((each) => each.variant === variant);
-  if (found === undefined) throw new Fault('unknown-protocol', `${name} has no variant ${variant}`, hintFor(variant, there.map((each) => each.variant).filter((each) => each !== '')));
+  if (found === undefined)
+    throw new Fault(
+      'unknown-protocol',
+      `${name} has no variant ${variant}`,
+      hintFor(
+        variant,
+        there.map((each) => each.variant).filter((each) => each !== ''),
+      ),
+    );
   return found;
 }
 

@@ -1,5 +1,6 @@
-// A path to words: who did what, with the patcher's reasons and the machine's own names, and what the first site's bytes
-// were after it. What is drawn and what is told (lanes.ts) both come from here.
+// A path to words: who did what, with the patcher's reasons and the machine's own names, and what
+// the first site's bytes were after it. What is drawn and what is told (lanes.ts) both come from
+// here.
 
 import type { Model } from '../machine/sim/model.js';
 import type { Op } from '../machine/sim/patcher.js';
@@ -20,8 +21,16 @@ export interface TraceStep {
   readonly update: number;
   /** The patcher's operation. */
   readonly op: Op['op'] | null;
-  /** Bytes that it stored in a site: where, by address and by name, and how many bytes its step stores there in all. */
-  readonly stored: { readonly address: number; readonly at: string; readonly bytes: readonly number[]; readonly of: number } | null;
+  /**
+   * Bytes that it stored in a site: where, by address and by name, and how many bytes its step
+   * stores there in all.
+   */
+  readonly stored: {
+    readonly address: number;
+    readonly at: string;
+    readonly bytes: readonly number[];
+    readonly of: number;
+  } | null;
   /** Bytes of the first site in memory afterwards. */
   readonly site: readonly number[];
   /** Bytes that were fetched. */
@@ -42,15 +51,30 @@ export interface Trace {
   readonly steps: readonly TraceStep[];
   /** What came of it. */
   readonly end: string | null;
-  /** The step that, with the last one before it that somebody else made, is what matters: mostly the last. */
+  /**
+   * The step that, with the last one before it that somebody else made, is what matters: mostly the
+   * last.
+   */
   readonly crux: number;
 }
 
 const two = (byte: number): string => byte.toString(16).padStart(2, '0');
 export const spell = (bytes: readonly number[]): string => bytes.map(two).join(' ');
 
-export function trace(model: Model, path: readonly Choice[], shape: Shape, end: string | null): Trace {
-  return { title: titleOf(model), steps: replay(model, path, shape).map((step) => (step.patcher === null ? cpuStep(model, step) : patcherStep(model, step))), end, crux: path.length - 1 };
+export function trace(
+  model: Model,
+  path: readonly Choice[],
+  shape: Shape,
+  end: string | null,
+): Trace {
+  return {
+    title: titleOf(model),
+    steps: replay(model, path, shape).map((step) =>
+      step.patcher === null ? cpuStep(model, step) : patcherStep(model, step),
+    ),
+    end,
+    crux: path.length - 1,
+  };
 }
 
 function titleOf(model: Model): string {
@@ -76,53 +100,122 @@ function meaning({ scene }: Model, at: number, bytes: readonly number[]): string
   const insn = decode(bytes);
   if (typeof insn === 'string') return 'no instruction';
   const [operand] = insn.operands;
-  if (operand?.kind !== 'rel') return insn.form.name === 'nop' || insn.pad.length > 0 ? insn.form.name : printInsn(insn);
+  if (operand?.kind !== 'rel')
+    return insn.form.name === 'nop' || insn.pad.length > 0 ? insn.form.name : printInsn(insn);
   const name = scene.nameOf(at + insn.length + operand.distance);
   return `${insn.form.name} ${name.startsWith('0x') ? 'to nowhere' : name}`;
 }
 
 function patcherStep(model: Model, step: Replayed): TraceStep {
   const { op, flush, silent } = step.patcher as NonNullable<Replayed['patcher']>;
-  const site = op.op === 'store' ? model.scene.sites.find(({ at, length }) => op.at >= at && op.at < at + length) : undefined;
-  const inSite = (other: Op): boolean => other.op === 'store' && other.step === op.step && other.update === op.update && site !== undefined && other.at >= site.at && other.at < site.at + site.length;
-  const of = model.ops.reduce((sum, other) => sum + (other.op === 'store' && inSite(other) ? other.bytes.length : 0), 0);
+  const site =
+    op.op === 'store'
+      ? model.scene.sites.find(({ at, length }) => op.at >= at && op.at < at + length)
+      : undefined;
+  const inSite = (other: Op): boolean =>
+    other.op === 'store' &&
+    other.step === op.step &&
+    other.update === op.update &&
+    site !== undefined &&
+    other.at >= site.at &&
+    other.at < site.at + site.length;
+  const of = model.ops.reduce(
+    (sum, other) => sum + (other.op === 'store' && inSite(other) ? other.bytes.length : 0),
+    0,
+  );
   return {
-    who: -1, what: describe(model, op, silent), why: op.why, step: op.step, update: op.update, op: op.op,
-    stored: op.op === 'store' && !silent ? { address: op.at, at: model.scene.nameOf(op.at), bytes: op.bytes, of } : null,
-    site: siteBytes(model, step), fetched: null, entered: null, event: false, answer: false, minor: flush ? false : silent || op.op === 'current',
+    who: -1,
+    what: describe(model, op, silent),
+    why: op.why,
+    step: op.step,
+    update: op.update,
+    op: op.op,
+    stored:
+      op.op === 'store' && !silent
+        ? { address: op.at, at: model.scene.nameOf(op.at), bytes: op.bytes, of }
+        : null,
+    site: siteBytes(model, step),
+    fetched: null,
+    entered: null,
+    event: false,
+    answer: false,
+    minor: flush ? false : silent || op.op === 'current',
   };
 }
 
 const EVENT_WORDS: Readonly<Record<string, string>> = {
-  irq: 'an interrupt', nmi: 'an NMI', mc: 'a machine check', db: 'a #DB', signal: 'a signal', ipi: 'answers the IPI', stop: 'is stopped', release: 'is released', 'release-serialise': 'is released',
+  irq: 'an interrupt',
+  nmi: 'an NMI',
+  mc: 'a machine check',
+  db: 'a #DB',
+  signal: 'a signal',
+  ipi: 'answers the IPI',
+  stop: 'is stopped',
+  release: 'is released',
+  'release-serialise': 'is released',
 };
 
 function cpuStep(model: Model, step: Replayed): TraceStep {
   const { who } = step.choice;
-  const base = { who, why: null, step: -1, update: 0, op: null, stored: null, site: siteBytes(model, step), fetched: null, entered: null, event: false, answer: false, minor: false };
+  const base = {
+    who,
+    why: null,
+    step: -1,
+    update: 0,
+    op: null,
+    stored: null,
+    site: siteBytes(model, step),
+    fetched: null,
+    entered: null,
+    event: false,
+    answer: false,
+    minor: false,
+  };
   if (step.move === null) return { ...base, what: 'another task is switched in', event: true };
   const { label, cpu } = step.move;
   const node = model.nodeOf(step.before[2 + who] as number);
   const where = model.scene.nameOf(node.rip);
-  const context = node.context === 'task' ? '' : `${node.context === 'trap' ? 'handler' : node.context}: `;
+  const context =
+    node.context === 'task' ? '' : `${node.context === 'trap' ? 'handler' : node.context}: `;
   const after = cpu < 0 ? null : model.nodeOf(cpu);
   const next = after === null || after.done ? null : model.scene.nameOf(after.rip);
   const entered = step.move.entered < 0 ? null : (TARGETS[step.move.entered] as string);
   const then = `${entered === null ? '' : `, into ${entered}`}${after === null ? '' : next === null ? ', done' : `, to ${next}`}`;
   if (label.kind === 'event') {
     const asked = label.event === 'ipi' || label.event === 'stop' || label.event === 'serialise';
-    return { ...base, what: label.event === 'ipi' ? 'answers the IPI: serialises' : `${EVENT_WORDS[label.event] ?? label.event} at ${where}`, event: !asked, answer: asked };
+    return {
+      ...base,
+      what:
+        label.event === 'ipi'
+          ? 'answers the IPI: serialises'
+          : `${EVENT_WORDS[label.event] ?? label.event} at ${where}`,
+      event: !asked,
+      answer: asked,
+    };
   }
   if (label.kind === 'flush') return { ...base, what: `${context}a store reaches memory` };
   const stored = model.storeOf(step.move);
-  if (stored !== null) return { ...base, what: `${context}stores ${spell(stored.bytes)} at ${model.scene.nameOf(stored.at)}` };
+  if (stored !== null)
+    return {
+      ...base,
+      what: `${context}stores ${spell(stored.bytes)} at ${model.scene.nameOf(stored.at)}`,
+    };
   switch (label.stop) {
     case 'fetch':
-      return { ...base, what: `${context}fetches ${spell(label.bytes ?? [])} (${meaning(model, label.at, label.bytes ?? [])})`, fetched: label.bytes };
+      return {
+        ...base,
+        what: `${context}fetches ${spell(label.bytes ?? [])} (${meaning(model, label.at, label.bytes ?? [])})`,
+        fetched: label.bytes,
+      };
     case 'piece':
       return { ...base, what: `${context}fetches a part of ${where}` };
     case 'load':
-      return { ...base, what: `${context}reads the table${then}`, entered, minor: entered === null };
+      return {
+        ...base,
+        what: `${context}reads the table${then}`,
+        entered,
+        minor: entered === null,
+      };
     case 'retire':
       return { ...base, what: `${context}executes it${then}`, entered, minor: entered === null };
     default:
@@ -175,13 +268,20 @@ export function describe(model: Model, op: Op, silent = false): string {
 export function standing(model: Model, path: readonly Choice[], shape: Shape): string {
   const { before, after } = replay(model, path, shape).at(-1) as Replayed;
   const state = after ?? before;
-  const patcher = model.patcherDone(state[0] as number) ? [] : model.patcherMoves(state[0] as number, state[1] as number).map(({ op }) => `the patcher waits at «${describe(model, op)}»`);
+  const patcher = model.patcherDone(state[0] as number)
+    ? []
+    : model
+        .patcherMoves(state[0] as number, state[1] as number)
+        .map(({ op }) => `the patcher waits at «${describe(model, op)}»`);
   const cpus = Array.from({ length: shape.cpus }, (_, i) => i).flatMap((i) => {
     const cpu = state[2 + i] as number;
     const { done, rip, context, interruptible } = model.nodeOf(cpu);
     if (done) return [];
-    const masked = model.scene.environment === 'kernel' && !interruptible ? ' with interrupts off' : '';
-    return [`CPU ${i} ${model.moves(cpu, state[1] as number).length === 0 ? 'stands' : 'goes round'} at ${model.scene.nameOf(rip)}${context === 'task' ? '' : ` (${context})`}${masked}`];
+    const masked =
+      model.scene.environment === 'kernel' && !interruptible ? ' with interrupts off' : '';
+    return [
+      `CPU ${i} ${model.moves(cpu, state[1] as number).length === 0 ? 'stands' : 'goes round'} at ${model.scene.nameOf(rip)}${context === 'task' ? '' : ` (${context})`}${masked}`,
+    ];
   });
   return [...patcher, ...cpus].join('; ');
 }

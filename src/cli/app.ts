@@ -1,5 +1,5 @@
-// The route map: every command's words, flags and help, and nothing of what it does. This is the only
-// file that knows the parser (stricli).
+// The route map: every command's words, flags and help, and nothing of what it does. This is the
+// only file that knows the parser (stricli).
 //
 // To add a command NAME:
 //   1. `commands/NAME.ts` exports `Flags` (an interface of its flags) and
@@ -36,7 +36,10 @@ interface Local extends CommandContext {
   fail(error: unknown): void;
 }
 
-interface Row<FLAGS extends Readonly<Partial<Record<keyof FLAGS, unknown>>>, ARGS extends readonly unknown[]> {
+interface Row<
+  FLAGS extends Readonly<Partial<Record<keyof FLAGS, unknown>>>,
+  ARGS extends readonly unknown[],
+> {
   readonly brief: string;
   /** More than the brief, where the help needs it. */
   readonly about?: string;
@@ -48,31 +51,40 @@ interface Module<FLAGS, ARGS extends readonly unknown[]> {
   readonly run: (context: Context, flags: FLAGS, ...args: ARGS) => number | Promise<number>;
 }
 
-const examples = (rows: readonly (readonly [string, string])[]): string => ['Examples:', ...rows.map(([comment, line]) => `  # ${comment}\n  ${line}`)].join('\n');
+const examples = (rows: readonly (readonly [string, string])[]): string =>
+  ['Examples:', ...rows.map(([comment, line]) => `  # ${comment}\n  ${line}`)].join('\n');
 
-function command<FLAGS extends Readonly<Partial<Record<keyof FLAGS, unknown>>>, ARGS extends readonly unknown[]>(
-  load: () => Promise<Module<FLAGS, ARGS>>,
-  row: Row<FLAGS, ARGS>,
-): Command<Local> {
+function command<
+  FLAGS extends Readonly<Partial<Record<keyof FLAGS, unknown>>>,
+  ARGS extends readonly unknown[],
+>(load: () => Promise<Module<FLAGS, ARGS>>, row: Row<FLAGS, ARGS>): Command<Local> {
   return buildCommand<FLAGS, ARGS, Local>({
     async func(this: Local, flags: FLAGS, ...args: ARGS) {
-      // Loading is inside: a missing optional dependency is a failure of the command like any other.
+      // Loading is inside: a missing optional dependency is a failure of the command like any
+      // other.
       try {
         this.end(await (await load()).run(this.context, flags, ...args));
       } catch (error) {
-        // A Ctrl-C that came while the command waited for another program is delivered when the loop polls: between two
-        // immediates it has.
+        // A Ctrl-C that came while the command waited for another program is delivered when the
+        // loop polls: between two immediates it has.
         await setImmediate();
         await setImmediate();
         this.fail(error);
       }
     },
     parameters: row.parameters,
-    docs: { brief: row.brief, fullDescription: `${row.about ?? `${row.brief}.`}\n\n${examples(row.examples)}` },
+    docs: {
+      brief: row.brief,
+      fullDescription: `${row.about ?? `${row.brief}.`}\n\n${examples(row.examples)}`,
+    },
   } as Parameters<typeof buildCommand<FLAGS, ARGS, Local>>[0]);
 }
 
-const json = { kind: 'boolean', brief: 'Print one JSON value instead of text', default: false } as const;
+const json = {
+  kind: 'boolean',
+  brief: 'Print one JSON value instead of text',
+  default: false,
+} as const;
 
 function positive(text: string): number {
   const value = Number(text);
@@ -82,12 +94,14 @@ function positive(text: string): number {
 
 function count(text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 1) throw new SyntaxError(`${text} is not a whole number above 0`);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new SyntaxError(`${text} is not a whole number above 0`);
   return value;
 }
 
 function extent(text: string): 'default' | 'full' {
-  if (text !== '' && text !== 'default' && text !== 'full') throw new SyntaxError(`${text} is neither default nor full`);
+  if (text !== '' && text !== 'default' && text !== 'full')
+    throw new SyntaxError(`${text} is neither default nor full`);
   return text === 'full' ? 'full' : 'default';
 }
 
@@ -99,18 +113,39 @@ kernel's objtool does. Relocatable objects, kernel modules, shared objects and p
 not at all. A file without sites is not touched, nor is one that has a table (see --force).`,
     examples: [
       ['one object, in place', 'static-call annotate filters.o'],
-      ['a kernel module, whose keys may belong to the kernel', 'static-call annotate --module net.ko'],
+      [
+        'a kernel module, whose keys may belong to the kernel',
+        'static-call annotate --module net.ko',
+      ],
       ['leave the input alone', 'static-call annotate libfilters.so -o annotated.so'],
     ],
     parameters: {
       flags: {
-        module: { kind: 'boolean', brief: 'Name a key that the object does not know by its trampoline', default: false },
-        force: { kind: 'boolean', brief: 'Write the table again where there is one', default: false },
-        output: { kind: 'parsed', parse: String, brief: 'Write here instead (one FILE)', optional: true, placeholder: 'file' },
+        module: {
+          kind: 'boolean',
+          brief: 'Name a key that the object does not know by its trampoline',
+          default: false,
+        },
+        force: {
+          kind: 'boolean',
+          brief: 'Write the table again where there is one',
+          default: false,
+        },
+        output: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Write here instead (one FILE)',
+          optional: true,
+          placeholder: 'file',
+        },
         json,
       },
       aliases: { o: 'output' },
-      positional: { kind: 'array', parameter: { brief: 'Object files', parse: String, placeholder: 'file' }, minimum: 1 },
+      positional: {
+        kind: 'array',
+        parameter: { brief: 'Object files', parse: String, placeholder: 'file' },
+        minimum: 1,
+      },
     },
   }),
   cc: command(() => import('./commands/cc.js'), {
@@ -125,11 +160,24 @@ object gets its table when it is linked by this command.`,
     ],
     parameters: {
       flags: {
-        align: { kind: 'enum', values: ['line', 'fetch32', 'fetch16', 'qword', 'no'], brief: 'Keep sites inside lines, 32, 16 or (clang) 8 bytes', default: 'line' },
-        verbose: { kind: 'boolean', brief: 'Tell the whole command and what was annotated, on stderr', default: false },
+        align: {
+          kind: 'enum',
+          values: ['line', 'fetch32', 'fetch16', 'qword', 'no'],
+          brief: 'Keep sites inside lines, 32, 16 or (clang) 8 bytes',
+          default: 'line',
+        },
+        verbose: {
+          kind: 'boolean',
+          brief: 'Tell the whole command and what was annotated, on stderr',
+          default: false,
+        },
         json,
       },
-      positional: { kind: 'array', parameter: { brief: "The compiler's command", parse: String, placeholder: 'word' }, minimum: 1 },
+      positional: {
+        kind: 'array',
+        parameter: { brief: "The compiler's command", parse: String, placeholder: 'word' },
+        minimum: 1,
+      },
     },
   }),
   bench: command(() => import('./commands/bench.js'), {
@@ -139,16 +187,46 @@ held against: by rounds, with a control and with threads that are seen to run. P
 (XRay, objtool, SPIN) are named. With --gate, status 1 if a ratio grew beyond the noise of both runs.`,
     examples: [
       ['everything, in less than two minutes', 'static-call bench --html bench.html'],
-      ['calls and updates alone, in fifteen seconds', 'static-call bench --only call,update --seconds 15'],
-      ['keep a run, and hold a later one against it', 'static-call bench --json > before.json; static-call bench --gate before.json'],
+      [
+        'calls and updates alone, in fifteen seconds',
+        'static-call bench --only call,update --seconds 15',
+      ],
+      [
+        'keep a run, and hold a later one against it',
+        'static-call bench --json > before.json; static-call bench --gate before.json',
+      ],
     ],
     parameters: {
       flags: {
-        only: { kind: 'enum', values: ['call', 'update', 'pause', 'trap', 'objects', 'check'], brief: 'These groups alone', variadic: ',', optional: true },
-        seconds: { kind: 'parsed', parse: positive, brief: 'How long to measure (default: 45; 3 with --quick)', optional: true, placeholder: 'S' },
+        only: {
+          kind: 'enum',
+          values: ['call', 'update', 'pause', 'trap', 'objects', 'check'],
+          brief: 'These groups alone',
+          variadic: ',',
+          optional: true,
+        },
+        seconds: {
+          kind: 'parsed',
+          parse: positive,
+          brief: 'How long to measure (default: 45; 3 with --quick)',
+          optional: true,
+          placeholder: 'S',
+        },
         quick: { kind: 'boolean', brief: 'At most 1,000 sites, and no XRay', default: false },
-        html: { kind: 'parsed', parse: String, brief: 'Write the run with its plots as one page', optional: true, placeholder: 'file' },
-        gate: { kind: 'parsed', parse: String, brief: 'Hold the ratios against those of an earlier --json', optional: true, placeholder: 'file' },
+        html: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Write the run with its plots as one page',
+          optional: true,
+          placeholder: 'file',
+        },
+        gate: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Hold the ratios against those of an earlier --json',
+          optional: true,
+          placeholder: 'file',
+        },
         json,
       },
     },
@@ -161,41 +239,183 @@ PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every aske
     examples: [
       ['what was merged into Linux, and what a process runs', 'static-call check int3-gap int3'],
       ['without its last synchronisation', 'static-call check int3-gap --drop-sync 3'],
-      ['with NMIs, drawn', 'static-call check int3-percpu/fixed --context task,irq,nmi --svg nmi.svg'],
+      [
+        'with NMIs, drawn',
+        'static-call check int3-percpu/fixed --context task,irq,nmi --svg nmi.svg',
+      ],
       ['every protocol against every property', 'static-call check --matrix'],
       ['whether this CPU does what the model forbids', 'static-call check --litmus'],
     ],
     parameters: {
       flags: {
-        protocol: { kind: 'parsed', parse: String, brief: 'Same as the argument', optional: true, variadic: true, placeholder: 'name|file' },
-        env: { kind: 'enum', values: ['kernel', 'user'], brief: 'For a protocol that is made for both', optional: true },
-        fetch: { kind: 'enum', values: ['F0', 'F1', 'F1d', 'F1a', 'F2', 'F3', 'F4'], brief: 'What a CPU may fetch (default: F3, anything since it serialised)', optional: true },
-        chunk: { kind: 'enum', values: ['byte', 'qword', 'fetch16', 'fetch32', 'line'], brief: 'What it fetches whole (default: byte)', optional: true },
-        store: { kind: 'enum', values: ['byte', 'qword', 'line'], brief: 'Widest atomic store (default: line)', optional: true },
-        context: { kind: 'parsed', parse: String, brief: 'Of task, irq, nmi, nested-nmi, mc, db, preempt, signal', optional: true, placeholder: 'list' },
-        cpus: { kind: 'parsed', parse: count, brief: 'CPUs (default: 2)', optional: true, placeholder: 'N' },
-        tasks: { kind: 'parsed', parse: count, brief: 'Tasks (default: one a CPU)', optional: true, placeholder: 'N' },
-        passes: { kind: 'parsed', parse: count, brief: 'Passes of each task over its site (default: 2)', optional: true, placeholder: 'N' },
-        updates: { kind: 'parsed', parse: count, brief: 'Updates (default: 2)', optional: true, placeholder: 'N' },
-        site: { kind: 'enum', values: ['call', 'jmp', 'null', 'ret0'], brief: 'Kind of site, or what it goes to and from (default: call)', optional: true },
-        dropSync: { kind: 'parsed', parse: count, brief: 'Leave out the Kth synchronisation', optional: true, placeholder: 'K' },
-        tso: { kind: 'enum', values: ['on', 'off'], brief: 'Store buffers (default: on)', optional: true },
-        entry: { kind: 'enum', values: ['2019', 'today'], brief: 'Whether #BP entry tells lockdep (default: today, it does not)', optional: true },
-        patcher: { kind: 'enum', values: ['beside', 'task'], brief: 'Beside the CPUs, or a task on one of them (default: beside)', optional: true },
+        protocol: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Same as the argument',
+          optional: true,
+          variadic: true,
+          placeholder: 'name|file',
+        },
+        env: {
+          kind: 'enum',
+          values: ['kernel', 'user'],
+          brief: 'For a protocol that is made for both',
+          optional: true,
+        },
+        fetch: {
+          kind: 'enum',
+          values: ['F0', 'F1', 'F1d', 'F1a', 'F2', 'F3', 'F4'],
+          brief: 'What a CPU may fetch (default: F3, anything since it serialised)',
+          optional: true,
+        },
+        chunk: {
+          kind: 'enum',
+          values: ['byte', 'qword', 'fetch16', 'fetch32', 'line'],
+          brief: 'What it fetches whole (default: byte)',
+          optional: true,
+        },
+        store: {
+          kind: 'enum',
+          values: ['byte', 'qword', 'line'],
+          brief: 'Widest atomic store (default: line)',
+          optional: true,
+        },
+        context: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Of task, irq, nmi, nested-nmi, mc, db, preempt, signal',
+          optional: true,
+          placeholder: 'list',
+        },
+        cpus: {
+          kind: 'parsed',
+          parse: count,
+          brief: 'CPUs (default: 2)',
+          optional: true,
+          placeholder: 'N',
+        },
+        tasks: {
+          kind: 'parsed',
+          parse: count,
+          brief: 'Tasks (default: one a CPU)',
+          optional: true,
+          placeholder: 'N',
+        },
+        passes: {
+          kind: 'parsed',
+          parse: count,
+          brief: 'Passes of each task over its site (default: 2)',
+          optional: true,
+          placeholder: 'N',
+        },
+        updates: {
+          kind: 'parsed',
+          parse: count,
+          brief: 'Updates (default: 2)',
+          optional: true,
+          placeholder: 'N',
+        },
+        site: {
+          kind: 'enum',
+          values: ['call', 'jmp', 'null', 'ret0'],
+          brief: 'Kind of site, or what it goes to and from (default: call)',
+          optional: true,
+        },
+        dropSync: {
+          kind: 'parsed',
+          parse: count,
+          brief: 'Leave out the Kth synchronisation',
+          optional: true,
+          placeholder: 'K',
+        },
+        tso: {
+          kind: 'enum',
+          values: ['on', 'off'],
+          brief: 'Store buffers (default: on)',
+          optional: true,
+        },
+        entry: {
+          kind: 'enum',
+          values: ['2019', 'today'],
+          brief: 'Whether #BP entry tells lockdep (default: today, it does not)',
+          optional: true,
+        },
+        patcher: {
+          kind: 'enum',
+          values: ['beside', 'task'],
+          brief: 'Beside the CPUs, or a task on one of them (default: beside)',
+          optional: true,
+        },
         shadowStack: { kind: 'boolean', brief: 'With shadow stacks', default: false },
-        property: { kind: 'parsed', parse: String, brief: 'Judge these alone', optional: true, variadic: true, placeholder: 'name' },
-        reduce: { kind: 'enum', values: ['none', 'macro', 'sym', 'por'], brief: 'Reductions of the search (default: por, all)', optional: true },
-        statesMax: { kind: 'parsed', parse: count, brief: 'Give up beyond so many states', optional: true, placeholder: 'N' },
-        secondsMax: { kind: 'parsed', parse: positive, brief: 'Give up after so long; each program of --litmus runs so long', optional: true, placeholder: 'S' },
-        path: { kind: 'parsed', parse: String, brief: 'Replay and draw a path that was printed', optional: true, placeholder: 'token' },
-        under: { kind: 'parsed', parse: String, brief: 'Draw beside the failure what the same schedule comes to under this protocol', optional: true, placeholder: 'protocol' },
-        svg: { kind: 'parsed', parse: String, brief: 'Draw the first failure there', optional: true, placeholder: 'file' },
-        matrix: { kind: 'parsed', parse: extent, inferEmpty: true, brief: 'Every protocol against every property; `full`: and every setting', optional: true, placeholder: 'full' },
-        litmus: { kind: 'boolean', brief: 'Run small programs on this CPU beside the model', default: false },
+        property: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Judge these alone',
+          optional: true,
+          variadic: true,
+          placeholder: 'name',
+        },
+        reduce: {
+          kind: 'enum',
+          values: ['none', 'macro', 'sym', 'por'],
+          brief: 'Reductions of the search (default: por, all)',
+          optional: true,
+        },
+        statesMax: {
+          kind: 'parsed',
+          parse: count,
+          brief: 'Give up beyond so many states',
+          optional: true,
+          placeholder: 'N',
+        },
+        secondsMax: {
+          kind: 'parsed',
+          parse: positive,
+          brief: 'Give up after so long; each program of --litmus runs so long',
+          optional: true,
+          placeholder: 'S',
+        },
+        path: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Replay and draw a path that was printed',
+          optional: true,
+          placeholder: 'token',
+        },
+        under: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Draw beside the failure what the same schedule comes to under this protocol',
+          optional: true,
+          placeholder: 'protocol',
+        },
+        svg: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Draw the first failure there',
+          optional: true,
+          placeholder: 'file',
+        },
+        matrix: {
+          kind: 'parsed',
+          parse: extent,
+          inferEmpty: true,
+          brief: 'Every protocol against every property; `full`: and every setting',
+          optional: true,
+          placeholder: 'full',
+        },
+        litmus: {
+          kind: 'boolean',
+          brief: 'Run small programs on this CPU beside the model',
+          default: false,
+        },
         stats: { kind: 'boolean', brief: 'Tell speed and memory of the search', default: false },
         json,
       },
-      positional: { kind: 'array', parameter: { brief: 'Protocols', parse: String, placeholder: 'protocol' } },
+      positional: {
+        kind: 'array',
+        parameter: { brief: 'Protocols', parse: String, placeholder: 'protocol' },
+      },
     },
   }),
   demo: command(() => import('./commands/demo.js'), {
@@ -204,15 +424,46 @@ PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every aske
 as it goes, and holds every block's sum against the known one. Status 1 if anything was wrong.`,
     examples: [
       ['five seconds, two threads', 'static-call demo'],
-      ['one store for each site instead of traps', 'static-call demo --protocol store --writer alias'],
+      [
+        'one store for each site instead of traps',
+        'static-call demo --protocol store --writer alias',
+      ],
     ],
     parameters: {
       flags: {
-        seconds: { kind: 'parsed', parse: positive, brief: 'How long', default: '5', placeholder: 'S' },
-        threads: { kind: 'parsed', parse: count, brief: 'Native threads that call', default: '2', placeholder: 'N' },
-        file: { kind: 'parsed', parse: String, brief: 'What is summed (default: the node program)', optional: true, placeholder: 'F' },
-        protocol: { kind: 'enum', values: ['int3', 'store'], brief: 'How a site is rewritten', default: 'int3' },
-        writer: { kind: 'enum', values: ['procmem', 'alias'], brief: 'How text is written (default: procmem; alias for store)', optional: true },
+        seconds: {
+          kind: 'parsed',
+          parse: positive,
+          brief: 'How long',
+          default: '5',
+          placeholder: 'S',
+        },
+        threads: {
+          kind: 'parsed',
+          parse: count,
+          brief: 'Native threads that call',
+          default: '2',
+          placeholder: 'N',
+        },
+        file: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'What is summed (default: the node program)',
+          optional: true,
+          placeholder: 'F',
+        },
+        protocol: {
+          kind: 'enum',
+          values: ['int3', 'store'],
+          brief: 'How a site is rewritten',
+          default: 'int3',
+        },
+        writer: {
+          kind: 'enum',
+          values: ['procmem', 'alias'],
+          brief: 'How text is written (default: procmem; alias for store)',
+          optional: true,
+        },
         json,
       },
     },
@@ -227,7 +478,12 @@ Status 4 if no process can be patched here.`,
   include: command(() => import('./commands/include.js'), {
     brief: 'Print the directory of static_call.h',
     about: 'Prints the directory of static_call.h, the one header that C and C++ code needs.',
-    examples: [['compile a library whose calls can be retargeted', 'gcc -O2 -shared -fPIC -I"$(static-call include)" filters.c -o libfilters.so']],
+    examples: [
+      [
+        'compile a library whose calls can be retargeted',
+        'gcc -O2 -shared -fPIC -I"$(static-call include)" filters.c -o libfilters.so',
+      ],
+    ],
     parameters: { flags: { json } },
   }),
   inspect: command(() => import('./commands/inspect.js'), {
@@ -238,37 +494,83 @@ symbols: names come out of its own kallsyms tables. The summary comes first; --b
 Files that are refused are told on stderr, and the others are answered (status 3).`,
     examples: [
       ['what a kernel has', 'static-call inspect /boot/vmlinuz'],
-      ['its keys, with trampoline and initial target', 'static-call inspect --by key /boot/vmlinuz'],
-      ['the sites of some keys in all modules', "static-call inspect --key 'tp_func_sched_*' /lib/modules"],
-      ['what changed between two builds (status 1 if anything)', 'static-call inspect --diff old.ko new.ko'],
+      [
+        'its keys, with trampoline and initial target',
+        'static-call inspect --by key /boot/vmlinuz',
+      ],
+      [
+        'the sites of some keys in all modules',
+        "static-call inspect --key 'tp_func_sched_*' /lib/modules",
+      ],
+      [
+        'what changed between two builds (status 1 if anything)',
+        'static-call inspect --diff old.ko new.ko',
+      ],
     ],
     parameters: {
       flags: {
-        by: { kind: 'enum', values: ['key', 'site', 'section', 'function', 'file'], brief: 'List by this, after the summary', optional: true },
-        key: { kind: 'parsed', parse: String, brief: 'Only keys whose name matches (* any run, ? any one)', optional: true, placeholder: 'glob' },
+        by: {
+          kind: 'enum',
+          values: ['key', 'site', 'section', 'function', 'file'],
+          brief: 'List by this, after the summary',
+          optional: true,
+        },
+        key: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Only keys whose name matches (* any run, ? any one)',
+          optional: true,
+          placeholder: 'glob',
+        },
         diff: { kind: 'boolean', brief: 'Compare two builds by key and function', default: false },
         json,
       },
-      positional: { kind: 'array', parameter: { brief: 'Files or directories; - is standard input', parse: String, placeholder: 'file|dir' }, minimum: 1 },
+      positional: {
+        kind: 'array',
+        parameter: {
+          brief: 'Files or directories; - is standard input',
+          parse: String,
+          placeholder: 'file|dir',
+        },
+        minimum: 1,
+      },
     },
   }),
   types: command(() => import('./commands/types.js'), {
-    brief: 'Write the TypeScript type of a program\'s keys',
+    brief: "Write the TypeScript type of a program's keys",
     about: `Writes the type that open<...> takes: each key with the names of its declared targets, null where it may be
 empty, 'ret0' where it may return 0. Wrong names then do not compile. The type is called after the file
 (libfilters.so: Filters).`,
     examples: [
-      ['then: import type { Filters } from "./filters.keys.js"', 'static-call types libfilters.so -o filters.keys.ts'],
+      [
+        'then: import type { Filters } from "./filters.keys.js"',
+        'static-call types libfilters.so -o filters.keys.ts',
+      ],
       ['look at it', 'static-call types libfilters.so'],
     ],
     parameters: {
       flags: {
-        output: { kind: 'parsed', parse: String, brief: 'Write here instead of standard output', optional: true, placeholder: 'file' },
-        name: { kind: 'parsed', parse: String, brief: 'Name of the type', optional: true, placeholder: 'name' },
+        output: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Write here instead of standard output',
+          optional: true,
+          placeholder: 'file',
+        },
+        name: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Name of the type',
+          optional: true,
+          placeholder: 'name',
+        },
         json,
       },
       aliases: { o: 'output' },
-      positional: { kind: 'tuple', parameters: [{ brief: 'A shared object or program', parse: String, placeholder: 'file' }] },
+      positional: {
+        kind: 'tuple',
+        parameters: [{ brief: 'A shared object or program', parse: String, placeholder: 'file' }],
+      },
     },
   }),
 };
@@ -280,36 +582,55 @@ Exit status: 0 done; 1 the answer is no; 2 wrong usage; 3 input refused; 4 this 
 70 a bug of ours; 130 after Ctrl-C. The answer is on stdout, everything else on stderr.`;
 
 function application(version: string): Application<Local> {
-  return buildApplication<Local>(buildRouteMap<keyof typeof ROUTES, Local>({ routes: ROUTES, docs: { brief: 'Static calls for x86-64 Linux programs', fullDescription: ABOUT } }), {
-    name: 'static-call',
-    versionInfo: { currentVersion: version },
-    // After `--` everything is an argument: `static-call cc -- gcc -c x.c`.
-    scanner: { caseStyle: 'allow-kebab-for-camel', allowArgumentEscapeSequence: true },
-    documentation: { caseStyle: 'convert-camel-to-kebab', onlyRequiredInUsageLine: true },
-    localization: {
-      text: {
-        ...text_en,
-        noCommandRegisteredForInput: (args) => usage(text_en.noCommandRegisteredForInput(args)),
-        exceptionWhileParsingArguments: (error, colour) => usage(text_en.exceptionWhileParsingArguments.call({ formatException }, error, colour)),
+  return buildApplication<Local>(
+    buildRouteMap<keyof typeof ROUTES, Local>({
+      routes: ROUTES,
+      docs: { brief: 'Static calls for x86-64 Linux programs', fullDescription: ABOUT },
+    }),
+    {
+      name: 'static-call',
+      versionInfo: { currentVersion: version },
+      // After `--` everything is an argument: `static-call cc -- gcc -c x.c`.
+      scanner: { caseStyle: 'allow-kebab-for-camel', allowArgumentEscapeSequence: true },
+      documentation: { caseStyle: 'convert-camel-to-kebab', onlyRequiredInUsageLine: true },
+      localization: {
+        text: {
+          ...text_en,
+          noCommandRegisteredForInput: (args) => usage(text_en.noCommandRegisteredForInput(args)),
+          exceptionWhileParsingArguments: (error, colour) =>
+            usage(text_en.exceptionWhileParsingArguments.call({ formatException }, error, colour)),
+        },
       },
     },
-  });
+  );
 }
 
-/** The parser's own statuses are negative; those that are not here mean that the command could not even start. */
+/**
+ * The parser's own statuses are negative; those that are not here mean that the command could not
+ * even start.
+ */
 const STATUS: ReadonlyMap<number, number> = new Map<number, number>([
   [ExitCode.Success, EXIT.good],
   [ExitCode.UnknownCommand, EXIT.usage],
   [ExitCode.InvalidArgument, EXIT.usage],
 ]);
 
-const formatException = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const formatException = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
 
 /** Runs what the words ask for and says how it ended. */
-export async function runCommandLine(argv: readonly string[], streams: Streams, version: string): Promise<number> {
+export async function runCommandLine(
+  argv: readonly string[],
+  streams: Streams,
+  version: string,
+): Promise<number> {
   const context = contextFor(streams);
   const seen: { status?: number } = {};
-  const parser: Streams & { exitCode?: number | string | null } = { stdout: streams.stdout, stderr: streams.stderr, env: streams.env };
+  const parser: Streams & { exitCode?: number | string | null } = {
+    stdout: streams.stdout,
+    stderr: streams.stderr,
+    env: streams.env,
+  };
   const local: Local = {
     process: parser,
     context,

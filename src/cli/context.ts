@@ -1,6 +1,7 @@
-// What a command is given besides its flags: where its answer and its remarks go, how to colour them, and
-// when to stop. Commands write through it and never to `process`, so that a test runs them in its own
-// process and reads what they said. Only the answer goes to stdout; everything else to stderr.
+// What a command is given besides its flags: where its answer and its remarks go, how to colour
+// them, and when to stop. Commands write through it and never to `process`, so that a test runs
+// them in its own process and reads what they said. Only the answer goes to stdout; everything else
+// to stderr.
 
 import { styleText } from 'node:util';
 import { EXIT } from '../base/fault.js';
@@ -34,22 +35,28 @@ export interface Context {
   readonly stderr: Stream;
   readonly env: Streams['env'];
   /**
-   * Aborts at the first Ctrl-C; the second one ends the process at once. Asking for it is what takes over
-   * SIGINT: a command that never asks ends by the signal, as if nobody listened.
+   * Aborts at the first Ctrl-C; the second one ends the process at once. Asking for it is what
+   * takes over SIGINT: a command that never asks ends by the signal, as if nobody listened.
    */
   readonly signal: AbortSignal;
 }
 
-/** NO_COLOR, FORCE_COLOR, TERM=dumb and a stream that is no terminal, in the order the field gives them. */
+/**
+ * NO_COLOR, FORCE_COLOR, TERM=dumb and a stream that is no terminal, in the order the field gives
+ * them.
+ */
 function coloured(stream: Stream, env: Streams['env']): boolean {
   if (env['NO_COLOR']) return false;
-  if (env['FORCE_COLOR'] !== undefined) return env['FORCE_COLOR'] !== '0' && env['FORCE_COLOR'] !== 'false';
+  if (env['FORCE_COLOR'] !== undefined)
+    return env['FORCE_COLOR'] !== '0' && env['FORCE_COLOR'] !== 'false';
   return (stream.getColorDepth?.(env) ?? 1) > 2;
 }
 
 export function paintFor(stream: Stream, env: Streams['env']): Paint {
   // validateStream would ask the real stdout, whichever stream this is.
-  return coloured(stream, env) ? (style, text) => styleText(style, text, { validateStream: false }) : (_, text) => text;
+  return coloured(stream, env)
+    ? (style, text) => styleText(style, text, { validateStream: false })
+    : (_, text) => text;
 }
 
 /** Bits of 64 have no JSON number: addresses are hex strings. */
@@ -58,7 +65,9 @@ function asJson(_key: string, value: unknown): unknown {
 }
 
 /** A Context and the way to give SIGINT back after the command. */
-export function contextFor(streams: Streams): Context & { release(): void; interrupted(): boolean } {
+export function contextFor(
+  streams: Streams,
+): Context & { release(): void; interrupted(): boolean } {
   let abort: AbortController | undefined;
   const onInterrupt = (): void => {
     if (abort!.signal.aborted) process.exit(EXIT.interrupted);
@@ -67,7 +76,8 @@ export function contextFor(streams: Streams): Context & { release(): void; inter
   return {
     print: (text) => void streams.stdout.write(`${text}\n`),
     note: (text) => void streams.stderr.write(`${text}\n`),
-    json: (schema, value) => void streams.stdout.write(`${JSON.stringify({ schema, ...value }, asJson, 2)}\n`),
+    json: (schema, value) =>
+      void streams.stdout.write(`${JSON.stringify({ schema, ...value }, asJson, 2)}\n`),
     paint: paintFor(streams.stdout, streams.env),
     stderr: streams.stderr,
     env: streams.env,

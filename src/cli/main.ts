@@ -1,23 +1,26 @@
-// Arguments to an exit status. `--version` is answered here, before the parser is loaded: scripts ask for it
-// in loops and it must cost no more than node itself.
+// Arguments to an exit status. `--version` is answered here, before the parser is loaded: scripts
+// ask for it in loops and it must cost no more than node itself.
 
 import { version } from '../app/version.js';
 import type { Streams } from './context.js';
 
 /**
- * Runs one command line and says how it ended: 0 good, 1 the answer is "no", 2 usage, 3 input refused,
- * 4 environment refused, 70 a bug of ours, 130 after Ctrl-C.
+ * Runs one command line and says how it ended: 0 good, 1 the answer is "no", 2 usage, 3 input
+ * refused, 4 environment refused, 70 a bug of ours, 130 after Ctrl-C.
  */
 export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
   if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-v')) {
     streams.stdout.write(`${version()}\n`);
     return 0;
   }
-  // `static-call inspect DIR | head` closes our stdout; that is the reader's good right and no error.
+  // `static-call inspect DIR | head` closes our stdout; that is the reader's good right and no
+  // error.
   if (streams === process) {
     process.stdout.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(0);
-      process.stderr.write(`error[unwritable-file]: standard output cannot be written (${error.code})\n  hint: the answer is lost; see that there is room for it\n`);
+      process.stderr.write(
+        `error[unwritable-file]: standard output cannot be written (${error.code})\n  hint: the answer is lost; see that there is room for it\n`,
+      );
       process.exit(3);
     });
   }

@@ -1,5 +1,6 @@
-// One live line on stderr, drawn over itself, ten times a second at most; nothing at all where stderr is
-// no terminal, so that a log never holds it. It owns no timer: the command says when there is news.
+// One live line on stderr, drawn over itself, ten times a second at most; nothing at all where
+// stderr is no terminal, so that a log never holds it. It owns no timer: the command says when
+// there is news.
 
 import { performance } from 'node:perf_hooks';
 import type { Context } from './context.js';

@@ -1,5 +1,6 @@
-// A failure to the text that a user sees and the status that a script sees. A Fault is told in three lines
-// without a stack, for it is an answer; anything else is a bug of ours and carries what its report needs.
+// A failure to the text that a user sees and the status that a script sees. A Fault is told in
+// three lines without a stack, for it is an answer; anything else is a bug of ours and carries what
+// its report needs.
 
 import { EXIT, isFault } from '../base/fault.js';
 import type { Paint } from './context.js';

@@ -33,14 +33,19 @@ export interface Segment {
 
 const latin = new TextDecoder('latin1');
 
-/** A NUL-terminated name out of a string table. ASCII in practice; other bytes survive as latin-1. */
+/**
+ * A NUL-terminated name out of a string table. ASCII in practice; other bytes survive as latin-1.
+ */
 export function stringAt(table: Uint8Array, offset: number): string {
   if (offset >= table.length) return '';
   const end = table.indexOf(0, offset);
   return latin.decode(table.subarray(offset, end < 0 ? table.length : end));
 }
 
-/** A signed 64-bit field as a number: exact within 53 bits, where every canonical address and every size of a file lies. */
+/**
+ * A signed 64-bit field as a number: exact within 53 bits, where every canonical address and every
+ * size of a file lies.
+ */
 export function signed64(view: DataView, at: number): number {
   return view.getInt32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true);
 }
@@ -52,25 +57,37 @@ export class SymbolTable {
   readonly #strings: Uint8Array;
   readonly #extended: DataView | null;
 
-  constructor(section: Section, bytes: Uint8Array, strings: Uint8Array, extended: Uint8Array | null) {
+  constructor(
+    section: Section,
+    bytes: Uint8Array,
+    strings: Uint8Array,
+    extended: Uint8Array | null,
+  ) {
     this.section = section;
     this.count = Math.floor(bytes.length / N.SYM_SIZE);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#strings = strings;
-    this.#extended = extended && new DataView(extended.buffer, extended.byteOffset, extended.length);
+    this.#extended =
+      extended && new DataView(extended.buffer, extended.byteOffset, extended.length);
   }
 
   #at(i: number): number {
-    if (!(i >= 0 && i < this.count)) throw new Fault('bad-elf', `symbol ${i} of a table of ${this.count}`, { at: this.section.name });
+    if (!(i >= 0 && i < this.count))
+      throw new Fault('bad-elf', `symbol ${i} of a table of ${this.count}`, {
+        at: this.section.name,
+      });
     return i * N.SYM_SIZE;
   }
   name(i: number): string {
     return stringAt(this.#strings, this.#view.getUint32(this.#at(i), true));
   }
-  /** Whether the name begins so, without making a string of it: most symbols are not of interest. */
+  /**
+   * Whether the name begins so, without making a string of it: most symbols are not of interest.
+   */
   nameStartsWith(i: number, prefix: string): boolean {
     const from = this.#view.getUint32(this.#at(i), true);
-    for (let k = 0; k < prefix.length; k++) if (this.#strings[from + k] !== prefix.charCodeAt(k)) return false;
+    for (let k = 0; k < prefix.length; k++)
+      if (this.#strings[from + k] !== prefix.charCodeAt(k)) return false;
     return true;
   }
   value(i: number): Addr {
@@ -91,7 +108,8 @@ export class SymbolTable {
   /** Header index of the defining section; SHN_UNDEF, SHN_ABS and SHN_COMMON as they are. */
   sectionIndex(i: number): number {
     const index = this.#view.getUint16(this.#at(i) + 6, true);
-    if (index !== N.SHN_XINDEX || !this.#extended || i * 4 + 4 > this.#extended.byteLength) return index;
+    if (index !== N.SHN_XINDEX || !this.#extended || i * 4 + 4 > this.#extended.byteLength)
+      return index;
     return this.#extended.getUint32(i * 4, true);
   }
   defined(i: number): boolean {
@@ -99,7 +117,8 @@ export class SymbolTable {
   }
   /** The first symbol of that name, or -1. Linear: build a map where many are asked for. */
   find(name: string): number {
-    for (let i = 1; i < this.count; i++) if (this.nameStartsWith(i, name) && this.name(i) === name) return i;
+    for (let i = 1; i < this.count; i++)
+      if (this.nameStartsWith(i, name) && this.name(i) === name) return i;
     return -1;
   }
 }
@@ -115,7 +134,10 @@ export class RelocationTable {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
   #at(i: number): number {
-    if (!(i >= 0 && i < this.count)) throw new Fault('bad-elf', `relocation ${i} of a table of ${this.count}`, { at: this.section.name });
+    if (!(i >= 0 && i < this.count))
+      throw new Fault('bad-elf', `relocation ${i} of a table of ${this.count}`, {
+        at: this.section.name,
+      });
     return i * N.RELA_SIZE;
   }
   /** Relocatable: in the section it applies to. Linked: a virtual address. */
@@ -151,7 +173,9 @@ export class ElfObject {
     this.segments = parts.segments;
   }
 
-  /** A position-independent program has the type of a shared object; only its dynamic section tells. */
+  /**
+   * A position-independent program has the type of a shared object; only its dynamic section tells.
+   */
   get isProgram(): boolean {
     if (this.type !== 'shared') return this.type === 'executable';
     for (const segment of this.segments) {
@@ -159,7 +183,11 @@ export class ElfObject {
       const bytes = this.bytes.subarray(segment.offset, segment.offset + segment.fileSize);
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       for (let at = 0; at + 16 <= bytes.length; at += 16) {
-        if (signed64(view, at) === N.DT_FLAGS_1 && (view.getUint32(at + 8, true) & N.DF_1_PIE) !== 0) return true;
+        if (
+          signed64(view, at) === N.DT_FLAGS_1 &&
+          (view.getUint32(at + 8, true) & N.DF_1_PIE) !== 0
+        )
+          return true;
       }
     }
     return false;
@@ -170,7 +198,9 @@ export class ElfObject {
   }
   /** The section's bytes in the file; none for SHT_NOBITS. */
   data(section: Section): Uint8Array {
-    return section.type === N.SHT_NOBITS ? new Uint8Array(0) : this.bytes.subarray(section.offset, section.offset + section.size);
+    return section.type === N.SHT_NOBITS
+      ? new Uint8Array(0)
+      : this.bytes.subarray(section.offset, section.offset + section.size);
   }
   /** `.symtab`, if the file was not stripped. */
   get symbols(): SymbolTable | null {
@@ -187,9 +217,19 @@ export class ElfObject {
     let table: SymbolTable | null = null;
     if (section) {
       const strings = this.sections[section.link];
-      if (!strings || strings.type !== N.SHT_STRTAB) throw new Fault('bad-elf', `its string table is section ${section.link}, which is none`, { at: section.name });
-      const extended = this.sections.find((s) => s.type === N.SHT_SYMTAB_SHNDX && s.link === section.index);
-      table = new SymbolTable(section, this.data(section), this.data(strings), extended ? this.data(extended) : null);
+      if (!strings || strings.type !== N.SHT_STRTAB)
+        throw new Fault('bad-elf', `its string table is section ${section.link}, which is none`, {
+          at: section.name,
+        });
+      const extended = this.sections.find(
+        (s) => s.type === N.SHT_SYMTAB_SHNDX && s.link === section.index,
+      );
+      table = new SymbolTable(
+        section,
+        this.data(section),
+        this.data(strings),
+        extended ? this.data(extended) : null,
+      );
     }
     this.#symbols.set(type, table);
     return table;
@@ -216,13 +256,16 @@ export class ElfObject {
   /** File offset of a linked address, or -1 where no segment has bytes for it. */
   fileOffset(address: Addr): number {
     for (const s of this.segments) {
-      if (s.type === N.PT_LOAD && address >= s.address && address < s.address + s.fileSize) return s.offset + (address - s.address);
+      if (s.type === N.PT_LOAD && address >= s.address && address < s.address + s.fileSize)
+        return s.offset + (address - s.address);
     }
     return -1;
   }
   /** `length` bytes at a linked address. */
   at(address: Addr, length: number): Uint8Array | null {
     const offset = this.fileOffset(address);
-    return offset < 0 || offset + length > this.bytes.length ? null : this.bytes.subarray(offset, offset + length);
+    return offset < 0 || offset + length > this.bytes.length
+      ? null
+      : this.bytes.subarray(offset, offset + length);
   }
 }

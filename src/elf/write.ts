@@ -1,6 +1,7 @@
-// An ElfObject and a list of wishes (new sections, new section symbols, new contents) to bytes. The layout is
-// kept: nothing that is not replaced moves, and what must grow is written again behind the rest, where it replaces
-// the old tables if those were last. With no wish the same bytes come back. It does not renumber sections and does not shrink a file.
+// An ElfObject and a list of wishes (new sections, new section symbols, new contents) to bytes. The
+// layout is kept: nothing that is not replaced moves, and what must grow is written again behind
+// the rest, where it replaces the old tables if those were last. With no wish the same bytes come
+// back. It does not renumber sections and does not shrink a file.
 
 import { Fault } from '../base/fault.js';
 import { invariant } from '../base/invariant.js';
@@ -11,7 +12,18 @@ import type { ElfObject, Section } from './object.js';
 const E_SHOFF = 40;
 const E_SHNUM = 60;
 const E_SHSTRNDX = 62;
-const SH = { name: 0, type: 4, flags: 8, address: 16, offset: 24, size: 32, link: 40, info: 44, align: 48, entrySize: 56 } as const;
+const SH = {
+  name: 0,
+  type: 4,
+  flags: 8,
+  address: 16,
+  offset: 24,
+  size: 32,
+  link: 40,
+  info: 44,
+  align: 48,
+  entrySize: 56,
+} as const;
 /** Of a table; a larger one is damage, and would make a file of that size. */
 const ALIGN_MAX = 4096;
 /** Lists symbols by index in ULEB128; clang writes it for lld's --icf=safe. */
@@ -33,7 +45,10 @@ export class ElfEdit {
   readonly #added: NewSection[] = [];
   /** New contents of old sections, by header index. */
   readonly #replaced = new Map<number, Uint8Array>();
-  /** Header indices of sections that lacked a section symbol, in the order asked for, with their places in it. */
+  /**
+   * Header indices of sections that lacked a section symbol, in the order asked for, with their
+   * places in it.
+   */
   readonly #symbolsFor = new Map<number, number>();
   readonly #unnamed = new Set<number>();
   #sectionSymbols: Map<number, number> | undefined;
@@ -52,14 +67,21 @@ export class ElfEdit {
     this.#replaced.set(section.index, data);
   }
 
-  /** Its header and bytes stay where they are, for a loaded section cannot go; nobody finds it by name. */
+  /**
+   * Its header and bytes stay where they are, for a loaded section cannot go; nobody finds it by
+   * name.
+   */
   unname(section: Section): void {
     this.#unnamed.add(section.index);
   }
 
-  /** How far the symbols that `symbolIndex` maps have moved is known only when all section symbols were asked for. */
+  /**
+   * How far the symbols that `symbolIndex` maps have moved is known only when all section symbols
+   * were asked for.
+   */
   sectionSymbol(index: number): void {
-    if (!this.#knownSectionSymbols().has(index) && !this.#symbolsFor.has(index)) this.#symbolsFor.set(index, this.#symbolsFor.size);
+    if (!this.#knownSectionSymbols().has(index) && !this.#symbolsFor.has(index))
+      this.#symbolsFor.set(index, this.#symbolsFor.size);
   }
 
   #knownSectionSymbols(): Map<number, number> {
@@ -67,26 +89,31 @@ export class ElfEdit {
     const known = new Map<number, number>();
     const symbols = this.#symbols();
     // They are local; the section header's `info` says where the globals begin.
-    for (let i = Math.min(symbols.section.info, symbols.count) - 1; i >= 1; i--) if (symbols.type(i) === N.STT_SECTION) known.set(symbols.sectionIndex(i), i);
+    for (let i = Math.min(symbols.section.info, symbols.count) - 1; i >= 1; i--)
+      if (symbols.type(i) === N.STT_SECTION) known.set(symbols.sectionIndex(i), i);
     return (this.#sectionSymbols = known);
   }
 
   #symbols(): NonNullable<ElfObject['symbols']> {
     const symbols = this.#object.symbols;
-    if (!symbols) throw new Fault('bad-elf', 'the file has no symbol table that relocations could name');
+    if (!symbols)
+      throw new Fault('bad-elf', 'the file has no symbol table that relocations could name');
     return symbols;
   }
 
   /**
-   * Where a symbol will be. New locals take the places of the first globals, and those go to the end: every other
-   * symbol keeps its number, so of a module's thousands of relocations a handful changes.
+   * Where a symbol will be. New locals take the places of the first globals, and those go to the
+   * end: every other symbol keeps its number, so of a module's thousands of relocations a handful
+   * changes.
    */
   symbolIndex(old: number): number {
     const added = this.#symbolsFor.size;
     if (added === 0) return old;
     const { firstGlobal, count } = this.#shape();
     if (old < firstGlobal) return old;
-    return old < firstGlobal + added ? Math.max(count, firstGlobal + added) + (old - firstGlobal) : old;
+    return old < firstGlobal + added
+      ? Math.max(count, firstGlobal + added) + (old - firstGlobal)
+      : old;
   }
 
   /** After every `sectionSymbol` was asked for. */
@@ -101,22 +128,37 @@ export class ElfEdit {
   #shape(): { firstGlobal: number; count: number } {
     const symbols = this.#symbols();
     const firstGlobal = symbols.section.info;
-    if (firstGlobal < 1 || firstGlobal > symbols.count) throw new Fault('bad-elf', `its first global symbol is said to be ${firstGlobal} of ${symbols.count}`, { at: symbols.section.name });
+    if (firstGlobal < 1 || firstGlobal > symbols.count)
+      throw new Fault(
+        'bad-elf',
+        `its first global symbol is said to be ${firstGlobal} of ${symbols.count}`,
+        { at: symbols.section.name },
+      );
     return { firstGlobal, count: symbols.count };
   }
 
   /** @throws Fault `bad-elf` where a table that must be written again cannot be understood. */
   bytes(): Uint8Array {
     const object = this.#object;
-    if (this.#added.length === 0 && this.#replaced.size === 0 && this.#symbolsFor.size === 0 && this.#unnamed.size === 0) return Uint8Array.from(object.bytes);
-    if (object.sections.length === 0) throw new Fault('bad-elf', 'the file has no section headers to add to');
+    if (
+      this.#added.length === 0 &&
+      this.#replaced.size === 0 &&
+      this.#symbolsFor.size === 0 &&
+      this.#unnamed.size === 0
+    )
+      return Uint8Array.from(object.bytes);
+    if (object.sections.length === 0)
+      throw new Fault('bad-elf', 'the file has no section headers to add to');
     const replaced = new Map(this.#replaced);
     const added = [...this.#added];
     const headers = this.#headers(replaced, added);
     return this.#layOut(headers, replaced, added);
   }
 
-  /** The section header table as it will be, except for offsets; tables that grow are put among the replaced. */
+  /**
+   * The section header table as it will be, except for offsets; tables that grow are put among the
+   * replaced.
+   */
   #headers(replaced: Map<number, Uint8Array>, added: NewSection[]): DataView {
     const { bytes, sections } = this.#object;
     if (this.#symbolsFor.size > 0) this.#growSymbols(replaced, added);
@@ -143,7 +185,9 @@ export class ElfEdit {
     return view;
   }
 
-  /** The string table of the section names with the new ones at its end; returns where each begins. */
+  /**
+   * The string table of the section names with the new ones at its end; returns where each begins.
+   */
   #growNames(replaced: Map<number, Uint8Array>, added: readonly NewSection[]): number[] {
     if (added.length === 0) return [];
     const { bytes, sections } = this.#object;
@@ -151,13 +195,24 @@ export class ElfEdit {
     let index: number = file.getUint16(E_SHSTRNDX, true);
     if (index === N.SHN_XINDEX) index = sections[0]!.link;
     const section = sections[index];
-    if (index === 0 || !section || section.type !== N.SHT_STRTAB) throw new Fault('bad-elf', 'the file has no table of section names');
-    // clang shares it with the symbols' names: appending leaves both as they were, if they end before it.
+    if (index === 0 || !section || section.type !== N.SHT_STRTAB)
+      throw new Fault('bad-elf', 'the file has no table of section names');
+    // clang shares it with the symbols' names: appending leaves both as they were, if they end
+    // before it.
     let table = Buffer.from(replaced.get(index) ?? this.#object.data(section));
     const tableAt = Number(file.getBigUint64(E_SHOFF, true));
-    const beyond = sections.findIndex((_, i) => file.getUint32(tableAt + i * N.SHDR_SIZE + SH.name, true) >= table.length);
-    if (beyond >= 0 || table.at(-1) !== 0) throw new Fault('bad-elf', beyond >= 0 ? `the name of section ${beyond} lies beyond their table` : 'the table of section names does not end with a NUL');
-    // The longest first: another may be its tail, as `.static_call_sites` is of its relocations' name.
+    const beyond = sections.findIndex(
+      (_, i) => file.getUint32(tableAt + i * N.SHDR_SIZE + SH.name, true) >= table.length,
+    );
+    if (beyond >= 0 || table.at(-1) !== 0)
+      throw new Fault(
+        'bad-elf',
+        beyond >= 0
+          ? `the name of section ${beyond} lies beyond their table`
+          : 'the table of section names does not end with a NUL',
+      );
+    // The longest first: another may be its tail, as `.static_call_sites` is of its relocations'
+    // name.
     const places = new Map<string, number>();
     for (const name of [...new Set(added.map((s) => s.name))].sort((a, b) => b.length - a.length)) {
       let at = table.indexOf(`${name}\0`, 0, 'latin1');
@@ -171,23 +226,34 @@ export class ElfEdit {
     return added.map(({ name }) => places.get(name)!);
   }
 
-  /** Symbol table, its table of section numbers beyond 16 bits, and everything that names a symbol by its number. */
+  /**
+   * Symbol table, its table of section numbers beyond 16 bits, and everything that names a symbol
+   * by its number.
+   */
   #growSymbols(replaced: Map<number, Uint8Array>, added: NewSection[]): void {
     const object = this.#object;
     const symbols = this.#symbols();
     const { firstGlobal, count } = this.#shape();
     const old = object.data(symbols.section);
     const table = new Uint8Array((count + this.#symbolsFor.size) * N.SYM_SIZE);
-    for (let i = 0; i < count; i++) table.set(old.subarray(i * N.SYM_SIZE, (i + 1) * N.SYM_SIZE), this.symbolIndex(i) * N.SYM_SIZE);
+    for (let i = 0; i < count; i++)
+      table.set(
+        old.subarray(i * N.SYM_SIZE, (i + 1) * N.SYM_SIZE),
+        this.symbolIndex(i) * N.SYM_SIZE,
+      );
     const view = new DataView(table.buffer);
 
-    const wide = object.sections.find((s) => s.type === N.SHT_SYMTAB_SHNDX && s.link === symbols.section.index);
-    const needsWide = wide !== undefined || [...this.#symbolsFor.keys()].some((index) => index >= N.SHN_LORESERVE);
+    const wide = object.sections.find(
+      (s) => s.type === N.SHT_SYMTAB_SHNDX && s.link === symbols.section.index,
+    );
+    const needsWide =
+      wide !== undefined || [...this.#symbolsFor.keys()].some((index) => index >= N.SHN_LORESERVE);
     const wideTable = new Uint8Array(needsWide ? (table.length / N.SYM_SIZE) * 4 : 0);
     const wideView = new DataView(wideTable.buffer);
     if (wide) {
       const oldWide = object.data(wide);
-      for (let i = 0; i < count && i * 4 + 4 <= oldWide.length; i++) wideTable.set(oldWide.subarray(i * 4, i * 4 + 4), this.symbolIndex(i) * 4);
+      for (let i = 0; i < count && i * 4 + 4 <= oldWide.length; i++)
+        wideTable.set(oldWide.subarray(i * 4, i * 4 + 4), this.symbolIndex(i) * 4);
     }
     for (const [section, i] of this.#symbolsFor) {
       const at = (firstGlobal + i) * N.SYM_SIZE;
@@ -201,12 +267,22 @@ export class ElfEdit {
     }
     replaced.set(symbols.section.index, table);
     if (wide) replaced.set(wide.index, wideTable);
-    else if (needsWide) added.push({ name: '.symtab_shndx', type: N.SHT_SYMTAB_SHNDX, flags: 0, align: 4, entrySize: 4, link: symbols.section.index, data: wideTable });
+    else if (needsWide)
+      added.push({
+        name: '.symtab_shndx',
+        type: N.SHT_SYMTAB_SHNDX,
+        flags: 0,
+        align: 4,
+        entrySize: 4,
+        link: symbols.section.index,
+        data: wideTable,
+      });
 
     for (const section of object.sections) {
       if (section.link !== symbols.section.index || replaced.has(section.index)) continue;
       if (section.type === N.SHT_RELA) this.#renumberRelocations(section, replaced);
-      else if (section.type === SHT_LLVM_ADDRSIG) replaced.set(section.index, this.#renumberList(section, count));
+      else if (section.type === SHT_LLVM_ADDRSIG)
+        replaced.set(section.index, this.#renumberList(section, count));
     }
   }
 
@@ -227,7 +303,7 @@ export class ElfEdit {
   #renumberList(section: Section, count: number): Uint8Array {
     const old = this.#object.data(section);
     const list: number[] = [];
-    for (let at = 0; at < old.length; ) {
+    for (let at = 0; at < old.length;) {
       let symbol = 0;
       let byte: number;
       let shift = 0;
@@ -237,7 +313,10 @@ export class ElfEdit {
         shift += 7;
       } while (byte & 0x80);
       // Also a number that grew beyond all numbers, which would be written without an end.
-      if (!(symbol < count)) throw new Fault('bad-elf', `a list of symbols names number ${symbol} of ${count}`, { at: section.name });
+      if (!(symbol < count))
+        throw new Fault('bad-elf', `a list of symbols names number ${symbol} of ${count}`, {
+          at: section.name,
+        });
       let left = this.symbolIndex(symbol);
       for (; left >= 0x80; left = Math.floor(left / 0x80)) list.push((left % 0x80) | 0x80);
       list.push(left);
@@ -248,13 +327,22 @@ export class ElfEdit {
   /** The symbol table's count of locals, and the signature symbols of section groups. */
   #renumberHeaders(view: DataView): void {
     const symbols = this.#symbols().section;
-    view.setUint32(symbols.index * N.SHDR_SIZE + SH.info, symbols.info + this.#symbolsFor.size, true);
+    view.setUint32(
+      symbols.index * N.SHDR_SIZE + SH.info,
+      symbols.info + this.#symbolsFor.size,
+      true,
+    );
     for (const s of this.#object.sections) {
-      if (s.type === N.SHT_GROUP && s.link === symbols.index) view.setUint32(s.index * N.SHDR_SIZE + SH.info, this.symbolIndex(s.info), true);
+      if (s.type === N.SHT_GROUP && s.link === symbols.index)
+        view.setUint32(s.index * N.SHDR_SIZE + SH.info, this.symbolIndex(s.info), true);
     }
   }
 
-  #layOut(headers: DataView, replaced: ReadonlyMap<number, Uint8Array>, added: readonly NewSection[]): Uint8Array {
+  #layOut(
+    headers: DataView,
+    replaced: ReadonlyMap<number, Uint8Array>,
+    added: readonly NewSection[],
+  ): Uint8Array {
     const { bytes, sections } = this.#object;
     // What fits its old place stays there: relocations, above all, keep their size.
     const inPlace = [...replaced].filter(([index, data]) => data.length === sections[index]!.size);
@@ -293,13 +381,17 @@ export class ElfEdit {
   }
 
   /**
-   * How much of the file's beginning stays: up to the last byte that anything but the tables to be replaced uses. Bytes
-   * after all that the headers describe (a signature, an appended archive) are somebody's too.
+   * How much of the file's beginning stays: up to the last byte that anything but the tables to be
+   * replaced uses. Bytes after all that the headers describe (a signature, an appended archive) are
+   * somebody's too.
    */
   #keep(moved: ReadonlySet<number>): number {
     const { bytes, sections, segments } = this.#object;
     const file = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    let kept = Math.max(N.EHDR_SIZE, Number(file.getBigUint64(32, true)) + segments.length * N.PHDR_SIZE);
+    let kept = Math.max(
+      N.EHDR_SIZE,
+      Number(file.getBigUint64(32, true)) + segments.length * N.PHDR_SIZE,
+    );
     let described = Number(file.getBigUint64(E_SHOFF, true)) + sections.length * N.SHDR_SIZE;
     for (const s of segments) kept = Math.max(kept, s.offset + s.fileSize);
     for (const s of sections) {

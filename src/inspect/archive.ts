@@ -1,5 +1,6 @@
-// Members of a static library, in the System V format with GNU's long names: enough to look into each of
-// them, nothing of the index. A thin archive holds only names of files and is refused with that hint.
+// Members of a static library, in the System V format with GNU's long names: enough to look into
+// each of them, nothing of the index. A thin archive holds only names of files and is refused with
+// that hint.
 
 import { Fault } from '../base/fault.js';
 
@@ -12,7 +13,8 @@ export interface Member {
   readonly bytes: Uint8Array;
 }
 
-const text = (bytes: Uint8Array, from: number, length: number): string => Buffer.from(bytes.subarray(from, from + length)).toString('latin1');
+const text = (bytes: Uint8Array, from: number, length: number): string =>
+  Buffer.from(bytes.subarray(from, from + length)).toString('latin1');
 
 export function isArchive(bytes: Uint8Array): boolean {
   const magic = text(bytes, 0, 8);
@@ -21,17 +23,35 @@ export function isArchive(bytes: Uint8Array): boolean {
 
 /** @throws Fault `bad-elf`. */
 export function* membersOf(bytes: Uint8Array, path: string): Generator<Member> {
-  if (text(bytes, 0, 8) === THIN) throw new Fault('bad-elf', 'a thin archive holds no objects, only their names', { at: path, hint: 'give the objects themselves; ar t lists them' });
+  if (text(bytes, 0, 8) === THIN)
+    throw new Fault('bad-elf', 'a thin archive holds no objects, only their names', {
+      at: path,
+      hint: 'give the objects themselves; ar t lists them',
+    });
   let names = '';
-  for (let at = MAGIC.length; at + HEADER <= bytes.length; ) {
+  for (let at = MAGIC.length; at + HEADER <= bytes.length;) {
     const label = text(bytes, at, 16).trimEnd();
     const size = Number(text(bytes, at + 48, 10).trim() || 'none');
-    if (text(bytes, at + 58, 2) !== '`\n' || !Number.isInteger(size) || size < 0 || at + HEADER + size > bytes.length) {
-      throw new Fault('bad-elf', `the archive is damaged at byte ${at}`, { at: path, hint: 'build it again' });
+    if (
+      text(bytes, at + 58, 2) !== '`\n' ||
+      !Number.isInteger(size) ||
+      size < 0 ||
+      at + HEADER + size > bytes.length
+    ) {
+      throw new Fault('bad-elf', `the archive is damaged at byte ${at}`, {
+        at: path,
+        hint: 'build it again',
+      });
     }
     const member = bytes.subarray(at + HEADER, at + HEADER + size);
     if (label === '//') names = text(member, 0, size);
-    else if (label !== '/' && label !== '/SYM64/') yield { name: /^\/\d+$/.test(label) ? until(names, Number(label.slice(1)), '/\n') : until(label, 0, '/'), bytes: member };
+    else if (label !== '/' && label !== '/SYM64/')
+      yield {
+        name: /^\/\d+$/.test(label)
+          ? until(names, Number(label.slice(1)), '/\n')
+          : until(label, 0, '/'),
+        bytes: member,
+      };
     at += HEADER + size + (size & 1);
   }
 }

@@ -1,5 +1,5 @@
-// Facts to numbers: one pass over all sites of an answer, grouped by whatever is asked for. The summary is the
-// group of everything.
+// Facts to numbers: one pass over all sites of an answer, grouped by whatever is asked for. The
+// summary is the group of everything.
 
 import type { FileFacts, SiteFacts } from './facts.js';
 
@@ -15,7 +15,10 @@ export class Counts {
   init = 0;
   crossesLine = 0;
   destinationCrossesLine = 0;
-  /** Sites whose section is aligned to less than a line: the two counts above presume where it begins. */
+  /**
+   * Sites whose section is aligned to less than a line: the two counts above presume where it
+   * begins.
+   */
   lineUncertain = 0;
   readonly protocols: Record<string, number> = {};
   readonly keys: Set<string> = new Set();
@@ -67,7 +70,9 @@ export function summarise(files: readonly FileFacts[]): Summary {
       perKey.set(site.key, (perKey.get(site.key) ?? 0) + 1);
     }
   }
-  const topKeys = [...perKey].map(([name, sites]) => ({ name, sites })).sort((a, b) => b.sites - a.sites || (a.name < b.name ? -1 : 1));
+  const topKeys = [...perKey]
+    .map(([name, sites]) => ({ name, sites }))
+    .sort((a, b) => b.sites - a.sites || (a.name < b.name ? -1 : 1));
   return {
     files: files.length,
     filesWithSites,
@@ -86,7 +91,9 @@ export function summarise(files: readonly FileFacts[]): Summary {
   };
 }
 
-const NAMES: Readonly<Record<Exclude<Dimension, 'site'>, (file: FileFacts, site: SiteFacts) => string>> = {
+const NAMES: Readonly<
+  Record<Exclude<Dimension, 'site'>, (file: FileFacts, site: SiteFacts) => string>
+> = {
   key: (_, site) => site.key,
   section: (_, site) => site.section ?? '-',
   function: (_, site) => site.function ?? '-',
@@ -94,7 +101,10 @@ const NAMES: Readonly<Record<Exclude<Dimension, 'site'>, (file: FileFacts, site:
 };
 
 /** Most sites first, then by name; what has none is not there. */
-export function group(files: readonly FileFacts[], by: Exclude<Dimension, 'site'>): { readonly name: string; readonly counts: Counts }[] {
+export function group(
+  files: readonly FileFacts[],
+  by: Exclude<Dimension, 'site'>,
+): { readonly name: string; readonly counts: Counts }[] {
   const name = NAMES[by];
   const groups = new Map<string, Counts>();
   for (const file of files) {
@@ -105,7 +115,9 @@ export function group(files: readonly FileFacts[], by: Exclude<Dimension, 'site'
       counts.add(file.path, site);
     }
   }
-  return [...groups].map(([label, counts]) => ({ name: label, counts })).sort((a, b) => b.counts.sites - a.counts.sites || (a.name < b.name ? -1 : 1));
+  return [...groups]
+    .map(([label, counts]) => ({ name: label, counts }))
+    .sort((a, b) => b.counts.sites - a.counts.sites || (a.name < b.name ? -1 : 1));
 }
 
 /** Only what belongs to keys whose name matches. */
@@ -119,12 +131,15 @@ export function onlyKeys(files: readonly FileFacts[], pattern: string): FileFact
   }));
 }
 
-/** `*` any run, `?` any one; by two places to go back to, so that no pattern takes longer than their product. */
+/**
+ * `*` any run, `?` any one; by two places to go back to, so that no pattern takes longer than their
+ * product.
+ */
 export function globMatches(pattern: string, name: string): boolean {
   let p = 0;
   let star = -1;
   let from = 0;
-  for (let n = 0; n < name.length; ) {
+  for (let n = 0; n < name.length;) {
     if (pattern[p] === '*') {
       star = p++;
       from = n;

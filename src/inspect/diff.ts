@@ -1,6 +1,7 @@
-// Two builds, compared by what survives a build: the key, the function that holds the site, and its place among
-// that function's sites of that key. Addresses do not survive, so none is compared; what is told is which sites came, went,
-// or now lie otherwise across a cache line, for that decides how they can be patched.
+// Two builds, compared by what survives a build: the key, the function that holds the site, and its
+// place among that function's sites of that key. Addresses do not survive, so none is compared;
+// what is told is which sites came, went, or now lie otherwise across a cache line, for that
+// decides how they can be patched.
 
 import type { FileFacts, SiteFacts } from './facts.js';
 
@@ -27,7 +28,10 @@ export interface Difference {
   readonly changes: readonly Change[];
   readonly sites: readonly [number, number];
   readonly keys: { readonly gained: readonly string[]; readonly lost: readonly string[] };
-  /** Sites of both builds, and how many of them lie in another place of their section: no change by itself. */
+  /**
+   * Sites of both builds, and how many of them lie in another place of their section: no change by
+   * itself.
+   */
   readonly same: number;
   readonly moved: number;
 }
@@ -52,13 +56,22 @@ export function compare(before: Build, after: Build): Difference {
       const was = old?.sites[ordinal];
       const is = now?.sites[ordinal];
       const site = (is ?? was)!;
-      const told = { file, function: site.function, key: site.key, kind: site.kind, ordinal, section: site.section, offset: site.offset };
+      const told = {
+        file,
+        function: site.function,
+        key: site.key,
+        kind: site.kind,
+        ordinal,
+        section: site.section,
+        offset: site.offset,
+      };
       if (!was) changes.push({ change: 'gained', ...told });
       else if (!is) changes.push({ change: 'lost', ...told });
       else {
         same++;
         if (was.offset !== is.offset || was.section !== is.section) moved++;
-        if (was.destinationCrossesLine !== is.destinationCrossesLine) changes.push({ change: is.destinationCrossesLine ? 'onto-line' : 'off-line', ...told });
+        if (was.destinationCrossesLine !== is.destinationCrossesLine)
+          changes.push({ change: is.destinationCrossesLine ? 'onto-line' : 'off-line', ...told });
       }
     }
   }
@@ -66,7 +79,10 @@ export function compare(before: Build, after: Build): Difference {
   return {
     changes,
     sites: [countOf(before), countOf(after)],
-    keys: { gained: [...newKeys].filter((k) => !oldKeys.has(k)).sort(), lost: [...oldKeys].filter((k) => !newKeys.has(k)).sort() },
+    keys: {
+      gained: [...newKeys].filter((k) => !oldKeys.has(k)).sort(),
+      lost: [...oldKeys].filter((k) => !newKeys.has(k)).sort(),
+    },
     same,
     moved,
   };
@@ -85,9 +101,18 @@ function groups(build: Build, single: boolean): Map<string, Group> {
     }
   }
   const place = (s: SiteFacts): number => s.address ?? s.offset;
-  for (const { sites } of found.values()) sites.sort((x, y) => ((x.section ?? '') < (y.section ?? '') ? -1 : (x.section ?? '') > (y.section ?? '') ? 1 : place(x) - place(y)));
+  for (const { sites } of found.values())
+    sites.sort((x, y) =>
+      (x.section ?? '') < (y.section ?? '')
+        ? -1
+        : (x.section ?? '') > (y.section ?? '')
+          ? 1
+          : place(x) - place(y),
+    );
   return found;
 }
 
-const keysOf = (build: Build): Set<string> => new Set(build.files.flatMap(({ facts }) => facts.keys.map((k) => k.name)));
-const countOf = (build: Build): number => build.files.reduce((sum, { facts }) => sum + facts.sites.length, 0);
+const keysOf = (build: Build): Set<string> =>
+  new Set(build.files.flatMap(({ facts }) => facts.keys.map((k) => k.name)));
+const countOf = (build: Build): number =>
+  build.files.reduce((sum, { facts }) => sum + facts.sites.length, 0);

@@ -1,6 +1,6 @@
-// What an inspection says of a file: plain records, ready to be printed, counted, compared or made JSON.
-// They hold strings and numbers and nothing of the file's bytes, so the buffer that was read can
-// be used again for the next of a thousand files.
+// What an inspection says of a file: plain records, ready to be printed, counted, compared or made
+// JSON. They hold strings and numbers and nothing of the file's bytes, so the buffer that was read
+// can be used again for the next of a thousand files.
 
 import { crossesLine, LINE, type Addr } from '../base/addr.js';
 import { isFault, type FaultCode } from '../base/fault.js';
@@ -29,7 +29,10 @@ export interface SiteFacts {
   /** Over all bytes of the instruction, and over the four that say where it leads. */
   readonly crossesLine: boolean;
   readonly destinationCrossesLine: boolean;
-  /** False where the section is aligned to less than a line, so that only linking or loading decides; it is then taken to begin at one. */
+  /**
+   * False where the section is aligned to less than a line, so that only linking or loading
+   * decides; it is then taken to begin at one.
+   */
   readonly lineCertain: boolean;
   readonly bytes: string;
   /** Those of our protocols that patch this site in place. */
@@ -37,12 +40,18 @@ export interface SiteFacts {
 }
 
 export interface Target {
-  /** Where a call of the key ends as the file stands: a symbol, else an address; null where it is empty or not known. */
+  /**
+   * Where a call of the key ends as the file stands: a symbol, else an address; null where it is
+   * empty or not known.
+   */
   readonly target: string | null;
   readonly targetKnown: boolean;
 }
 
-/** Where the kernel's trampoline of an empty key jumps to, if it was built to return by way of a thunk. */
+/**
+ * Where the kernel's trampoline of an empty key jumps to, if it was built to return by way of a
+ * thunk.
+ */
 const RETURN_THUNK = '__x86_return_thunk';
 
 /** `symbol` is where a trampoline or key leads, null where it leads nowhere. */
@@ -82,7 +91,10 @@ export interface KernelFacts {
   /** Where names come from: `kallsyms` out of the image, its `symtab`, or nowhere. */
   readonly names: 'kallsyms' | 'symtab' | null;
   readonly symbols: number;
-  /** Branches to a trampoline, byte by byte through the text: those that the table lists, and the others. */
+  /**
+   * Branches to a trampoline, byte by byte through the text: those that the table lists, and the
+   * others.
+   */
   readonly branches: { readonly listed: number; readonly unlisted: number };
 }
 
@@ -100,8 +112,12 @@ export interface FileFacts {
 /** What can run in a real process; the others exist to be checked. */
 const PROTOCOLS: readonly Protocol[] = [int3, store];
 
-/** Asked of the plan itself, so that no other answer is given here than when it is run. A call through a slot changes wholly when it becomes a direct one. */
-const acceptedBy = (protocol: Protocol, at: Addr, length: number, direct: boolean): boolean => acceptsChange(protocol.accepts, at, length, direct ? length - DESTINATION : 0, length);
+/**
+ * Asked of the plan itself, so that no other answer is given here than when it is run. A call
+ * through a slot changes wholly when it becomes a direct one.
+ */
+const acceptedBy = (protocol: Protocol, at: Addr, length: number, direct: boolean): boolean =>
+  acceptsChange(protocol.accepts, at, length, direct ? length - DESTINATION : 0, length);
 
 export interface SitePlace {
   readonly section: string | null;
@@ -111,7 +127,11 @@ export interface SitePlace {
   readonly function: { readonly name: string; readonly offset: number } | null;
 }
 
-export function siteFacts(site: Omit<Site, 'section' | 'at' | 'condition'>, place: SitePlace, bytes: Uint8Array): SiteFacts {
+export function siteFacts(
+  site: Omit<Site, 'section' | 'at' | 'condition'>,
+  place: SitePlace,
+  bytes: Uint8Array,
+): SiteFacts {
   const at = place.address ?? place.offset;
   const { length } = site;
   const direct = compiledForm(bytes, 0)?.indirect !== true;
@@ -125,7 +145,8 @@ export function siteFacts(site: Omit<Site, 'section' | 'at' | 'condition'>, plac
     keySymbol: site.keySymbol,
     kind: site.kind,
     tail: (site.flags & SITE_TAIL) !== 0,
-    // The kernel sets the flag when it boots or loads: what lies in an init section is what it sets it for.
+    // The kernel sets the flag when it boots or loads: what lies in an init section is what it sets
+    // it for.
     init: (site.flags & SITE_INIT) !== 0 || (place.section?.startsWith('.init') ?? false),
     crossesLine: crossesLine(at, length),
     destinationCrossesLine: crossesLine(at + length - DESTINATION, DESTINATION),
@@ -135,8 +156,14 @@ export function siteFacts(site: Omit<Site, 'section' | 'at' | 'condition'>, plac
   };
 }
 
-/** The keys that sites call, in the order of their names, joined with the trampolines that the file defines. */
-export function keyFacts(sites: readonly SiteFacts[], trampolines: readonly TrampolineFacts[]): KeyFacts[] {
+/**
+ * The keys that sites call, in the order of their names, joined with the trampolines that the file
+ * defines.
+ */
+export function keyFacts(
+  sites: readonly SiteFacts[],
+  trampolines: readonly TrampolineFacts[],
+): KeyFacts[] {
   const defined = new Map(trampolines.map((t) => [t.key, t]));
   const keys = new Map<string, { symbol: string; sites: number }>();
   for (const site of sites) {
@@ -148,11 +175,20 @@ export function keyFacts(sites: readonly SiteFacts[], trampolines: readonly Tram
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, { symbol, sites: count }]) => {
       const trampoline = defined.get(name);
-      return { name, symbol, trampoline: trampoline?.address ?? null, sites: count, target: trampoline?.target ?? null, targetKnown: trampoline?.targetKnown ?? false };
+      return {
+        name,
+        symbol,
+        trampoline: trampoline?.address ?? null,
+        sites: count,
+        target: trampoline?.target ?? null,
+        targetKnown: trampoline?.targetKnown ?? false,
+      };
     });
 }
 
-export function countByKey(sites: readonly { readonly key: string }[]): ReadonlyMap<string, number> {
+export function countByKey(
+  sites: readonly { readonly key: string }[],
+): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const { key } of sites) counts.set(key, (counts.get(key) ?? 0) + 1);
   return counts;

@@ -1,9 +1,18 @@
-// Arguments to bytes: files, directories and standard input. Directories give their files in the order of
-// their names, whatever order the disk has them in; what is neither ELF, archive, kernel image nor packed module is passed
-// over there, and a fault where it was named. The bytes handed out are those of one buffer,
-// used again for the next file: ninety megabytes of modules need the room of the largest.
+// Arguments to bytes: files, directories and standard input. Directories give their files in the
+// order of their names, whatever order the disk has them in; what is neither ELF, archive, kernel
+// image nor packed module is passed over there, and a fault where it was named. The bytes handed
+// out are those of one buffer, used again for the next file: ninety megabytes of modules need the
+// room of the largest.
 
-import { closeSync, constants, fstatSync, openSync, opendirSync, readSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  opendirSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.js';
 import { isElf } from '../elf/read.js';
@@ -13,7 +22,9 @@ import { packingOf } from './unpack.js';
 
 export interface Input {
   readonly path: string;
-  /** Its path below the directory that was named, or its last part: what two builds have in common. */
+  /**
+   * Its path below the directory that was named, or its last part: what two builds have in common.
+   */
   readonly relative: string;
   /** Valid until the next input is asked for. A Fault where it could not be read. */
   readonly bytes: Uint8Array | Fault;
@@ -38,17 +49,31 @@ export function* inputs(paths: readonly string[]): Generator<Input> {
       continue;
     }
     if (!directory) {
-      yield { path, relative: path.slice(path.lastIndexOf('/') + 1), bytes: reader.read(path, () => true)! };
+      yield {
+        path,
+        relative: path.slice(path.lastIndexOf('/') + 1),
+        bytes: reader.read(path, () => true)!,
+      };
       continue;
     }
     let any = false;
     for (const file of walk(path, '')) {
-      const found = file.fault ?? reader.read(join(path, file.relative), (head) => worthReading(head, file.relative));
+      const found =
+        file.fault ??
+        reader.read(join(path, file.relative), (head) => worthReading(head, file.relative));
       if (!found) continue;
       any = true;
       yield { path: join(path, file.relative), relative: file.relative, bytes: found };
     }
-    if (!any) yield { path, relative: '', bytes: new Fault('unreadable-file', 'no object, module or kernel is in this directory', { at: path, hint: 'give a directory that holds some, or the files themselves' }) };
+    if (!any)
+      yield {
+        path,
+        relative: '',
+        bytes: new Fault('unreadable-file', 'no object, module or kernel is in this directory', {
+          at: path,
+          hint: 'give a directory that holds some, or the files themselves',
+        }),
+      };
   }
 }
 
@@ -58,7 +83,8 @@ function* walk(root: string, below: string): Generator<{ relative: string; fault
   try {
     const directory = opendirSync(join(root, below), { bufferSize: 256 });
     try {
-      for (let entry = directory.readSync(); entry; entry = directory.readSync()) entries.push({ name: entry.name, directory: entry.isDirectory(), file: entry.isFile() });
+      for (let entry = directory.readSync(); entry; entry = directory.readSync())
+        entries.push({ name: entry.name, directory: entry.isDirectory(), file: entry.isFile() });
     } finally {
       directory.closeSync();
     }
@@ -76,7 +102,12 @@ function* walk(root: string, below: string): Generator<{ relative: string; fault
 
 /** Packed files are everywhere; of those only what is called a module or a kernel. */
 function worthReading(head: Uint8Array, name: string): boolean {
-  return isElf(head) || isBzImage(head) || isArchive(head) || (packingOf(head) !== null && /\.ko\.\w+$|(^|\/)vmlinu[xz][^/]*$/.test(name));
+  return (
+    isElf(head) ||
+    isBzImage(head) ||
+    isArchive(head) ||
+    (packingOf(head) !== null && /\.ko\.\w+$|(^|\/)vmlinu[xz][^/]*$/.test(name))
+  );
 }
 
 class Reader {
@@ -89,13 +120,24 @@ class Reader {
       // Without waiting: a fifo is opened when somebody writes to it, which may be never.
       file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
       const stat = fstatSync(file);
-      if (!stat.isFile()) return new Fault('unreadable-file', 'it is no regular file', { at: path, hint: 'name a file, or - for standard input' });
-      if (stat.size > MOST) return new Fault('unreadable-file', `it has ${stat.size} bytes; ${MOST} are the most that are read`, { at: path });
-      if (stat.size > this.#buffer.length) this.#buffer = new Uint8Array(Math.max(stat.size, Math.min(this.#buffer.length * 2, MOST)));
+      if (!stat.isFile())
+        return new Fault('unreadable-file', 'it is no regular file', {
+          at: path,
+          hint: 'name a file, or - for standard input',
+        });
+      if (stat.size > MOST)
+        return new Fault(
+          'unreadable-file',
+          `it has ${stat.size} bytes; ${MOST} are the most that are read`,
+          { at: path },
+        );
+      if (stat.size > this.#buffer.length)
+        this.#buffer = new Uint8Array(Math.max(stat.size, Math.min(this.#buffer.length * 2, MOST)));
       let length = readSync(file, this.#buffer, 0, Math.min(HEAD, stat.size), 0);
       if (!wanted(this.#buffer.subarray(0, length))) return null;
       // A file may shrink while it is read: what there is, is what is looked at.
-      for (let got = 1; got > 0 && length < stat.size; length += got) got = readSync(file, this.#buffer, length, stat.size - length, length);
+      for (let got = 1; got > 0 && length < stat.size; length += got)
+        got = readSync(file, this.#buffer, length, stat.size - length, length);
       return this.#buffer.subarray(0, length);
     } catch (error) {
       return unreadable(error, path);
@@ -105,7 +147,10 @@ class Reader {
   }
 }
 
-/** By pieces, for a pipe has no size to hold against the bound; where another process made it non-blocking, it is waited for. */
+/**
+ * By pieces, for a pipe has no size to hold against the bound; where another process made it
+ * non-blocking, it is waited for.
+ */
 function fromStandardInput(): Uint8Array | Fault {
   const pieces: Uint8Array[] = [];
   let length = 0;
@@ -121,13 +166,19 @@ function fromStandardInput(): Uint8Array | Fault {
     }
     if (got === 0) return Buffer.concat(pieces, length);
     length += got;
-    if (length > MOST) return new Fault('unreadable-file', `it has more than ${MOST} bytes, the most that are read`, { at: '-' });
+    if (length > MOST)
+      return new Fault(
+        'unreadable-file',
+        `it has more than ${MOST} bytes, the most that are read`,
+        { at: '-' },
+      );
     pieces.push(piece.subarray(0, got));
   }
 }
 
 function unreadable(error: unknown, at: string): Fault {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ENOENT') return new Fault('no-such-file', 'there is no such file or directory', { at });
+  if (code === 'ENOENT')
+    return new Fault('no-such-file', 'there is no such file or directory', { at });
   return new Fault('unreadable-file', `it cannot be read: ${message}`, { at, cause: error });
 }

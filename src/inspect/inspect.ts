@@ -1,6 +1,6 @@
-// One input to what is said of it: whatever is packed is unpacked, whatever holds several is opened, and
-// each ELF file goes to the reader that knows its kind. A file that cannot be read is an entry with its fault,
-// so that the others are answered all the same.
+// One input to what is said of it: whatever is packed is unpacked, whatever holds several is
+// opened, and each ELF file goes to the reader that knows its kind. A file that cannot be read is
+// an entry with its fault, so that the others are answered all the same.
 
 import { Fault } from '../base/fault.js';
 import { isElf, readElf } from '../elf/read.js';
@@ -26,30 +26,56 @@ export async function inspectInput(input: Pick<Input, 'path' | 'bytes'>): Promis
 
 function refused(path: string, error: unknown): FileFacts {
   const fault = faultFacts(error);
-  return { path, kind: null, sites: [], keys: [], trampolines: [], faults: [{ ...fault, at: fault.at ?? path }] };
+  return {
+    path,
+    kind: null,
+    sites: [],
+    keys: [],
+    trampolines: [],
+    faults: [{ ...fault, at: fault.at ?? path }],
+  };
 }
 
-async function inspectBytes(path: string, bytes: Uint8Array, distributed: boolean, depth: number): Promise<FileFacts[]> {
+async function inspectBytes(
+  path: string,
+  bytes: Uint8Array,
+  distributed: boolean,
+  depth: number,
+): Promise<FileFacts[]> {
   if (isElf(bytes)) {
     const object = readElf(bytes, path);
-    return [isKernel(object) ? inspectKernel(path, object, distributed ? 'image' : 'vmlinux') : inspectObject(path, object)];
+    return [
+      isKernel(object)
+        ? inspectKernel(path, object, distributed ? 'image' : 'vmlinux')
+        : inspectObject(path, object),
+    ];
   }
   if (isArchive(bytes)) return inspectArchive(path, bytes);
   if (depth > 0) {
     if (isBzImage(bytes)) {
       const payload = payloadOf(bytes, path);
       const packing = packingOf(payload.bytes);
-      if (packing === null) throw new Fault('unknown-packing', `the payload begins with ${hexOf(payload.bytes.subarray(0, 6))}, which is no known packing`, { at: path });
+      if (packing === null)
+        throw new Fault(
+          'unknown-packing',
+          `the payload begins with ${hexOf(payload.bytes.subarray(0, 6))}, which is no known packing`,
+          { at: path },
+        );
       const kernel = await unpack(streamOf(payload, packing), packing, path, payload.size);
       return inspectBytes(path, kernel, true, depth - 1);
     }
     const packing = packingOf(bytes);
-    if (packing !== null) return inspectBytes(path, await unpack(bytes, packing, path), distributed, depth - 1);
+    if (packing !== null)
+      return inspectBytes(path, await unpack(bytes, packing, path), distributed, depth - 1);
   }
-  throw new Fault('not-elf', `it begins with ${hexOf(bytes.subarray(0, 6)) || 'nothing'}: neither ELF, nor an archive, nor a kernel image, nor packed`, {
-    at: path,
-    hint: 'give an object, a module, a program, a static library or a kernel image',
-  });
+  throw new Fault(
+    'not-elf',
+    `it begins with ${hexOf(bytes.subarray(0, 6)) || 'nothing'}: neither ELF, nor an archive, nor a kernel image, nor packed`,
+    {
+      at: path,
+      hint: 'give an object, a module, a program, a static library or a kernel image',
+    },
+  );
 }
 
 function inspectArchive(path: string, bytes: Uint8Array): FileFacts[] {
@@ -71,4 +97,5 @@ function inspectArchive(path: string, bytes: Uint8Array): FileFacts[] {
   return found;
 }
 
-const hexOf = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join(' ');
+const hexOf = (bytes: Uint8Array): string =>
+  Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join(' ');

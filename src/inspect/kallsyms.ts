@@ -1,15 +1,15 @@
-// A kernel's own symbol table out of its image: the arrays that scripts/kallsyms.c emits side by side into
-// .rodata, without a symbol or a header that says where. Each array is found by what it must be next to
-// its neighbours, never by a version number; a guess is taken only where every entry of it holds. Symbols
-// of modules are not in an image and not found here.
+// A kernel's own symbol table out of its image: the arrays that scripts/kallsyms.c emits side by
+// side into .rodata, without a symbol or a header that says where. Each array is found by what it
+// must be next to its neighbours, never by a version number; a guess is taken only where every
+// entry of it holds. Symbols of modules are not in an image and not found here.
 //
 // The orders there have been (every array begins at a multiple of 8, later of 4 is accepted too):
 //
 //   addresses first   addresses | offsets, relative_base; num_syms; names; markers; [seqs]; token_table; token_index
 //   names first       num_syms; names; markers; token_table; token_index; addresses | offsets, [relative_base]; [seqs]
 //
-// What changed since 5.10, when markers and num_syms already were 32 bits wide (80ffbaa5b1bd ("kallsyms:
-// reduce size a little on 64-bit"), in v4.20):
+// What changed since 5.10, when markers and num_syms already were 32 bits wide (80ffbaa5b1bd
+// ("kallsyms: reduce size a little on 64-bit"), in v4.20):
 //   73bbb94466fd ("kallsyms: support "big" kernel symbols"), in v6.1: lengths of names are ULEB128;
 //   60443c88f3a8 ("kallsyms: Improve the performance of kallsyms_lookup_name()"), in v6.2: seqs, 4 bytes each;
 //   19bd8981dc2e ("kallsyms: Reduce the memory occupied by kallsyms_seqs_of_names[]"), in v6.2: 3 bytes each;
@@ -26,7 +26,8 @@ import { isKernelAddress, type Symbols } from './symbols.js';
 export interface KallsymsLayout {
   readonly order: 'addresses first' | 'names first';
   /** Per-CPU symbols are `absolute` where the offsets' sign tells them apart. */
-  readonly addresses: 'absolute' | 'base-relative' | 'base-relative, absolute per-CPU' | 'place-relative';
+  readonly addresses:
+    'absolute' | 'base-relative' | 'base-relative, absolute per-CPU' | 'place-relative';
   /** Bytes of an entry of seqs where that lies between markers and tokens, else 0. */
   readonly seqs: 0 | 3 | 4;
   readonly align: 4 | 8;
@@ -40,7 +41,13 @@ export class Kallsyms implements Symbols {
   readonly #names: Uint32Array;
   readonly #tokens: readonly string[];
 
-  constructor(layout: KallsymsLayout, addresses: Float64Array, bytes: Uint8Array, names: Uint32Array, tokens: readonly string[]) {
+  constructor(
+    layout: KallsymsLayout,
+    addresses: Float64Array,
+    bytes: Uint8Array,
+    names: Uint32Array,
+    tokens: readonly string[],
+  ) {
     this.count = addresses.length;
     this.layout = layout;
     this.#addresses = addresses;
@@ -76,18 +83,25 @@ export class Kallsyms implements Symbols {
 export function findKallsyms(elf: ElfObject): Kallsyms | null {
   for (const segment of elf.segments) {
     if (segment.type !== PT_LOAD) continue;
-    const found = searchSpan(elf.bytes.subarray(segment.offset, segment.offset + segment.fileSize), segment.address);
+    const found = searchSpan(
+      elf.bytes.subarray(segment.offset, segment.offset + segment.fileSize),
+      segment.address,
+    );
     if (found) return found;
   }
   return null;
 }
 
-// Every digit occurs in some name, so its own code stands for itself: ten one-letter tokens in a row.
+// Every digit occurs in some name, so its own code stands for itself: ten one-letter tokens in a
+// row.
 const DIGITS = Buffer.from('0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00', 'latin1');
 const TOKENS = 256;
 /** More than KSYM_NAME_LEN (512 since 6.1) and its length need. */
 const LONGEST = 600;
-/** Real kernels have one such row of digits, or two, and one table; a file made to be slow has no end of them. */
+/**
+ * Real kernels have one such row of digits, or two, and one table; a file made to be slow has no
+ * end of them.
+ */
 const MOST_HITS = 64;
 const MOST_TABLES = 4;
 /** seqs has three bytes for an index, so no kernel has more symbols. */
@@ -110,13 +124,18 @@ function searchSpan(bytes: Uint8Array, base: Addr): Kallsyms | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let hits = 0;
   let tables = 0;
-  for (let hit = buffer.indexOf(DIGITS); hit >= 0 && hits < MOST_HITS && tables < MOST_TABLES; hit = buffer.indexOf(DIGITS, hit + 1), hits++) {
+  for (
+    let hit = buffer.indexOf(DIGITS);
+    hit >= 0 && hits < MOST_HITS && tables < MOST_TABLES;
+    hit = buffer.indexOf(DIGITS, hit + 1), hits++
+  ) {
     for (const align of [8, 4] as const) {
       const tokens = tokensAround(bytes, view, hit, align);
       if (tokens) tables++;
       const table = tokens && namesBefore(bytes, view, tokens);
       const found = table && addressesNear(view, base, tokens, table);
-      if (found) return new Kallsyms(found.layout, found.addresses, bytes, table.names, tokens.strings);
+      if (found)
+        return new Kallsyms(found.layout, found.addresses, bytes, table.names, tokens.strings);
     }
   }
   return null;
@@ -124,8 +143,16 @@ function searchSpan(bytes: Uint8Array, base: Addr): Kallsyms | null {
 
 const up = (at: number, align: number): number => Math.ceil(at / align) * align;
 
-/** From the token of `0`, 48 tokens back lies the beginning; the index behind the table confirms all 256. */
-function tokensAround(bytes: Uint8Array, view: DataView, zero: number, align: 4 | 8): Tokens | null {
+/**
+ * From the token of `0`, 48 tokens back lies the beginning; the index behind the table confirms all
+ * 256.
+ */
+function tokensAround(
+  bytes: Uint8Array,
+  view: DataView,
+  zero: number,
+  align: 4 | 8,
+): Tokens | null {
   let first = zero - 1; // ends up at the end of token 0
   for (let ends = 1; ends < 48 && first >= 0; ends++) first = bytes.lastIndexOf(0, first - 1);
   if (first < 0) return null;
@@ -142,7 +169,11 @@ function tokensAround(bytes: Uint8Array, view: DataView, zero: number, align: 4 
       at = end + 1;
     }
     const index = up(at, align);
-    if (strings.length === TOKENS && index + 2 * TOKENS <= bytes.length && starts.every((s, i) => view.getUint16(index + 2 * i, true) === s)) {
+    if (
+      strings.length === TOKENS &&
+      index + 2 * TOKENS <= bytes.length &&
+      starts.every((s, i) => view.getUint16(index + 2 * i, true) === s)
+    ) {
       return { start, index, align, strings };
     }
   }
@@ -150,11 +181,25 @@ function tokensAround(bytes: Uint8Array, view: DataView, zero: number, align: 4 
 }
 
 /** Markers end where the tokens begin, or where seqs begins that ends there. */
-function namesBefore(bytes: Uint8Array, view: DataView, { start, align }: Tokens): NameTable | null {
+function namesBefore(
+  bytes: Uint8Array,
+  view: DataView,
+  { start, align }: Tokens,
+): NameTable | null {
   for (let end = start; end > start - align && end >= 4; end -= 4) {
     const markers = markersEndingAt(view, end);
     const count = (end - markers) / 4;
-    const found = markers >= 0 ? namesEndingAt(bytes, view, markers, count, (n) => n > (count - 1) * 256 && n <= count * 256, align) : null;
+    const found =
+      markers >= 0
+        ? namesEndingAt(
+            bytes,
+            view,
+            markers,
+            count,
+            (n) => n > (count - 1) * 256 && n <= count * 256,
+            align,
+          )
+        : null;
     if (found) return { ...found, seqs: 0 };
   }
   for (const width of [3, 4] as const) {
@@ -165,7 +210,14 @@ function namesBefore(bytes: Uint8Array, view: DataView, { start, align }: Tokens
       if (markers < 0) break;
       // Two reads refuse nearly every n before anything longer is looked at.
       if (view.getUint32(markers, true) !== 0) continue;
-      if (count > 1 && !(view.getUint32(markers + 4, true) >= 512 && view.getUint32(markers + 4, true) <= 256 * LONGEST)) continue;
+      if (
+        count > 1 &&
+        !(
+          view.getUint32(markers + 4, true) >= 512 &&
+          view.getUint32(markers + 4, true) <= 256 * LONGEST
+        )
+      )
+        continue;
       const found = namesEndingAt(bytes, view, markers, count, (k) => k === n, align);
       if (found) return { ...found, seqs: width };
     }
@@ -185,8 +237,17 @@ function markersEndingAt(view: DataView, end: number): number {
   return -1;
 }
 
-/** The names that end before their markers and agree with each of them; num_syms stands in front. */
-function namesEndingAt(bytes: Uint8Array, view: DataView, markers: number, count: number, possible: (n: number) => boolean, align: 4 | 8): Omit<NameTable, 'seqs'> | null {
+/**
+ * The names that end before their markers and agree with each of them; num_syms stands in front.
+ */
+function namesEndingAt(
+  bytes: Uint8Array,
+  view: DataView,
+  markers: number,
+  count: number,
+  possible: (n: number) => boolean,
+  align: 4 | 8,
+): Omit<NameTable, 'seqs'> | null {
   const last = view.getUint32(markers + 4 * (count - 1), true);
   const lowest = Math.max(align, markers - last - 256 * LONGEST);
   for (let at = markers - last - (last === 0 ? align : 0); at >= lowest; at--) {
@@ -199,7 +260,14 @@ function namesEndingAt(bytes: Uint8Array, view: DataView, markers: number, count
   return null;
 }
 
-function walkNames(bytes: Uint8Array, view: DataView, start: number, n: number, markers: number, align: number): Uint32Array | null {
+function walkNames(
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  n: number,
+  markers: number,
+  align: number,
+): Uint32Array | null {
   if (n > markers - start) return null; // a name takes two bytes at least
   const names = new Uint32Array(n);
   let at = start;
@@ -214,42 +282,85 @@ function walkNames(bytes: Uint8Array, view: DataView, start: number, n: number, 
   return up(at, align) === markers ? names : null;
 }
 
-/** Every way that addresses have been stored, at both places; the one under which they ascend is it. */
-function addressesNear(view: DataView, base: Addr, tokens: Tokens, table: NameTable): { layout: KallsymsLayout; addresses: Float64Array } | null {
+/**
+ * Every way that addresses have been stored, at both places; the one under which they ascend is it.
+ */
+function addressesNear(
+  view: DataView,
+  base: Addr,
+  tokens: Tokens,
+  table: NameTable,
+): { layout: KallsymsLayout; addresses: Float64Array } | null {
   const { align } = tokens;
   const n = table.names.length;
   const behind = up(tokens.index + 2 * TOKENS, align);
   const widths = { offsets: up(4 * n, align), addresses: 8 * n };
   const places = [
-    { order: 'addresses first', offsets: table.numSyms - 8 - widths.offsets, relativeBase: table.numSyms - 8, addresses: table.numSyms - widths.addresses },
-    { order: 'names first', offsets: behind, relativeBase: behind + widths.offsets, addresses: behind },
+    {
+      order: 'addresses first',
+      offsets: table.numSyms - 8 - widths.offsets,
+      relativeBase: table.numSyms - 8,
+      addresses: table.numSyms - widths.addresses,
+    },
+    {
+      order: 'names first',
+      offsets: behind,
+      relativeBase: behind + widths.offsets,
+      addresses: behind,
+    },
   ] as const;
   const inside = (at: number, size: number): boolean => at >= 0 && at + size <= view.byteLength;
   for (const place of places) {
-    const take = (addresses: KallsymsLayout['addresses'], at: number, size: number, address: (i: number) => Addr): { layout: KallsymsLayout; addresses: Float64Array } | null => {
+    const take = (
+      addresses: KallsymsLayout['addresses'],
+      at: number,
+      size: number,
+      address: (i: number) => Addr,
+    ): { layout: KallsymsLayout; addresses: Float64Array } | null => {
       const column = inside(at, size) ? ascending(n, address) : null;
-      return column && { layout: { order: place.order, addresses, seqs: table.seqs, align }, addresses: column };
+      return (
+        column && {
+          layout: { order: place.order, addresses, seqs: table.seqs, align },
+          addresses: column,
+        }
+      );
     };
     const anchor = inside(place.relativeBase, 8) ? signed64(view, place.relativeBase) : 0;
     const offset = (i: number): number => view.getInt32(place.offsets + 4 * i, true);
     const found =
       (isKernelAddress(anchor) &&
         (take('base-relative', place.offsets, 4 * n, (i) => anchor + (offset(i) >>> 0)) ??
-          take('base-relative, absolute per-CPU', place.offsets, 4 * n, (i) => (offset(i) >= 0 ? offset(i) : anchor - 1 - offset(i))))) ||
-      take('absolute', place.addresses, widths.addresses, (i) => signed64(view, place.addresses + 8 * i)) ||
-      (place.order === 'names first' && take('place-relative', place.offsets, 4 * n, (i) => base + place.offsets + 4 * i + offset(i)));
+          take('base-relative, absolute per-CPU', place.offsets, 4 * n, (i) =>
+            offset(i) >= 0 ? offset(i) : anchor - 1 - offset(i),
+          ))) ||
+      take('absolute', place.addresses, widths.addresses, (i) =>
+        signed64(view, place.addresses + 8 * i),
+      ) ||
+      (place.order === 'names first' &&
+        take(
+          'place-relative',
+          place.offsets,
+          4 * n,
+          (i) => base + place.offsets + 4 * i + offset(i),
+        ));
     if (found) return found;
   }
   return null;
 }
 
-/** All of them in unsigned order, some in the kernel's half, those below it small (per-CPU offsets); else null. */
+/**
+ * All of them in unsigned order, some in the kernel's half, those below it small (per-CPU offsets);
+ * else null.
+ */
 function ascending(n: number, address: (i: number) => Addr): Float64Array | null {
   const column = new Float64Array(n);
   let previous = -1;
   for (let i = 0; i < n; i++) {
     const a = address(i);
-    const fits = a < 0 ? isKernelAddress(a) && (previous >= -1 || a >= previous) : previous >= -1 && a >= previous && a < 0x8000_0000;
+    const fits =
+      a < 0
+        ? isKernelAddress(a) && (previous >= -1 || a >= previous)
+        : previous >= -1 && a >= previous && a < 0x8000_0000;
     if (!fits) return null;
     column[i] = a;
     // -1 stands for "nothing yet"; the topmost kernel byte is nobody's symbol.

@@ -1,8 +1,18 @@
-// The sites of one object, module, shared object or program, with what a reader asks of each. Most files of a
-// directory have none: their string tables are searched for the prefixes first, and nothing else is decoded.
+// The sites of one object, module, shared object or program, with what a reader asks of each. Most
+// files of a directory have none: their string tables are searched for the prefixes first, and
+// nothing else is decoded.
 
 import { hex } from '../base/addr.js';
-import { SHF_EXECINSTR, SHT_STRTAB, STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_NOTYPE } from '../elf/names.js';
+import {
+  SHF_EXECINSTR,
+  SHT_STRTAB,
+  STB_GLOBAL,
+  STB_LOCAL,
+  STB_WEAK,
+  STT_FUNC,
+  STT_GNU_IFUNC,
+  STT_NOTYPE,
+} from '../elf/names.js';
 import type { ElfObject, SymbolTable } from '../elf/object.js';
 import { declaredKeys, KEYS_SECTION, type KeyRecord } from '../keys/records.js';
 import { findSites, sitesSections } from '../sites/find.js';
@@ -10,11 +20,22 @@ import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../sites/site.js';
 import { bestSymbols } from '../sites/symbols.js';
 import { findTrampolines, type Trampoline } from '../sites/trampoline.js';
 import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
-import { countByKey, faultFacts, keyFacts, knownTarget, siteFacts, type FaultFacts, type FileFacts, type FileKind, type TrampolineFacts } from './facts.js';
+import {
+  countByKey,
+  faultFacts,
+  keyFacts,
+  knownTarget,
+  siteFacts,
+  type FaultFacts,
+  type FileFacts,
+  type FileKind,
+  type TrampolineFacts,
+} from './facts.js';
 
 export function inspectObject(path: string, object: ElfObject): FileFacts {
   const kind = kindOf(object);
-  if (!mentionsKeys(object)) return { path, kind, sites: [], keys: [], trampolines: [], faults: [] };
+  if (!mentionsKeys(object))
+    return { path, kind, sites: [], keys: [], trampolines: [], faults: [] };
   const faults: FaultFacts[] = [];
   const orElse = <T>(otherwise: T, read: () => T): T => {
     try {
@@ -25,19 +46,34 @@ export function inspectObject(path: string, object: ElfObject): FileFacts {
     }
   };
   const declared = orElse([], () => declaredKeys(object));
-  const found = orElse([], () => findSites(object, (fault) => faults.push(faultFacts(fault)), declared));
+  const found = orElse([], () =>
+    findSites(object, (fault) => faults.push(faultFacts(fault)), declared),
+  );
   const relocatable = object.type === 'relocatable';
   const functions = new Functions(object, found);
   const sites = found.map((site) => {
     const section = object.sections[site.section]!;
     const offset = relocatable ? site.at : site.at - section.address;
-    const place = { section: section.name, offset, address: relocatable ? null : site.at, align: section.align, function: functions.around(site) };
-    return siteFacts(site, place, object.bytes.subarray(section.offset + offset, section.offset + offset + site.length));
+    const place = {
+      section: section.name,
+      offset,
+      address: relocatable ? null : site.at,
+      align: section.align,
+      function: functions.around(site),
+    };
+    return siteFacts(
+      site,
+      place,
+      object.bytes.subarray(section.offset + offset, section.offset + offset + site.length),
+    );
   });
   const calls = countByKey(found);
   const named = findTrampolines(object);
   const known = new Set(named.map((t) => t.key));
-  const trampolines: TrampolineFacts[] = [...named, ...declared.filter((key) => !known.has(key.name)).map((key) => recorded(object, key))].map((t) => {
+  const trampolines: TrampolineFacts[] = [
+    ...named,
+    ...declared.filter((key) => !known.has(key.name)).map((key) => recorded(object, key)),
+  ].map((t) => {
     const section = object.sections[t.section];
     const jumps = t.form?.startsWith('jmp') ?? false;
     const target = t.targetSymbol ?? (t.target === null ? null : hex(t.target));
@@ -47,7 +83,9 @@ export function inspectObject(path: string, object: ElfObject): FileFacts {
       section: section?.name ?? null,
       offset: relocatable || !section ? t.at : t.at - section.address,
       address: relocatable ? null : t.at,
-      ...(t.form !== null && (!jumps || target !== null) ? knownTarget(target) : { target: null, targetKnown: false }),
+      ...(t.form !== null && (!jumps || target !== null)
+        ? knownTarget(target)
+        : { target: null, targetKnown: false }),
       sites: calls.get(t.key) ?? 0,
     };
   });
@@ -56,15 +94,28 @@ export function inspectObject(path: string, object: ElfObject): FileFacts {
 
 /** The trampoline of a key whose symbols were stripped. */
 function recorded(object: ElfObject, { name, trampoline: at, initialName }: KeyRecord): Trampoline {
-  const section = object.sections.find((s) => (s.flags & SHF_EXECINSTR) !== 0 && at >= s.address && at < s.address + s.size)?.index ?? 0;
+  const section =
+    object.sections.find(
+      (s) => (s.flags & SHF_EXECINSTR) !== 0 && at >= s.address && at < s.address + s.size,
+    )?.index ?? 0;
   const bytes = object.at(at, TRAMPOLINE_LENGTH);
   const is = bytes && recogniseTrampoline(bytes, at);
-  return { key: name, section, at, form: is?.form.name ?? null, target: is?.target ?? null, targetSymbol: initialName };
+  return {
+    key: name,
+    section,
+    at,
+    form: is?.form.name ?? null,
+    target: is?.target ?? null,
+    targetSymbol: initialName,
+  };
 }
 
 const PREFIXES = [Buffer.from(TRAMPOLINE_PREFIX), Buffer.from(KEY_PREFIX)];
 
-/** Whether some name of the file is that of a key or trampoline: a plain search, many times faster than the symbols one by one. */
+/**
+ * Whether some name of the file is that of a key or trampoline: a plain search, many times faster
+ * than the symbols one by one.
+ */
 function mentionsKeys(object: ElfObject): boolean {
   if (sitesSections(object).length > 0 || object.section(KEYS_SECTION)) return true;
   for (const section of object.sections) {
@@ -77,11 +128,17 @@ function mentionsKeys(object: ElfObject): boolean {
 }
 
 function kindOf(object: ElfObject): FileKind {
-  if (object.type === 'relocatable') return object.section('.gnu.linkonce.this_module') || object.section('.modinfo') ? 'module' : 'relocatable';
+  if (object.type === 'relocatable')
+    return object.section('.gnu.linkonce.this_module') || object.section('.modinfo')
+      ? 'module'
+      : 'relocatable';
   return object.isProgram ? 'executable' : 'shared';
 }
 
-/** Which function a site is in: the symbols of the sections in question, sorted once, names made on demand. */
+/**
+ * Which function a site is in: the symbols of the sections in question, sorted once, names made on
+ * demand.
+ */
 class Functions {
   readonly #symbols: SymbolTable | null;
   readonly #bySection = new Map<number, { readonly at: number; readonly symbol: number }[]>();
@@ -90,13 +147,24 @@ class Functions {
     const symbols = sites.length > 0 ? bestSymbols(object) : null;
     this.#symbols = symbols;
     if (!symbols) return;
-    for (const site of sites) if (!this.#bySection.has(site.section)) this.#bySection.set(site.section, []);
+    for (const site of sites)
+      if (!this.#bySection.has(site.section)) this.#bySection.set(site.section, []);
     for (let i = 1; i < symbols.count; i++) {
       const type = symbols.type(i);
-      const named = type === STT_FUNC || type === STT_GNU_IFUNC || (type === STT_NOTYPE && symbols.bind(i) === STB_GLOBAL);
-      if (named) this.#bySection.get(symbols.sectionIndex(i))?.push({ at: symbols.value(i), symbol: i });
+      const named =
+        type === STT_FUNC ||
+        type === STT_GNU_IFUNC ||
+        (type === STT_NOTYPE && symbols.bind(i) === STB_GLOBAL);
+      if (named)
+        this.#bySection.get(symbols.sectionIndex(i))?.push({ at: symbols.value(i), symbol: i });
     }
-    for (const list of this.#bySection.values()) list.sort((a, b) => a.at - b.at || RANK[symbols.bind(b.symbol)]! - RANK[symbols.bind(a.symbol)]! || b.symbol - a.symbol);
+    for (const list of this.#bySection.values())
+      list.sort(
+        (a, b) =>
+          a.at - b.at ||
+          RANK[symbols.bind(b.symbol)]! - RANK[symbols.bind(a.symbol)]! ||
+          b.symbol - a.symbol,
+      );
   }
   /** Of several names of one place a global one, then the first of the table: it sorts last. */
   around(site: Site): { readonly name: string; readonly offset: number } | null {
@@ -117,4 +185,9 @@ class Functions {
   }
 }
 
-const RANK: Readonly<Record<number, number>> = { [STB_GLOBAL]: 0, [STB_WEAK]: 1, [STB_LOCAL]: 2, 10: 0 };
+const RANK: Readonly<Record<number, number>> = {
+  [STB_GLOBAL]: 0,
+  [STB_WEAK]: 1,
+  [STB_LOCAL]: 2,
+  10: 0,
+};

@@ -1,6 +1,6 @@
 // What an inspection asks of a symbol table, whichever it is: kallsyms out of a stripped image, or
-// .symtab of a vmlinux. Symbols are in ascending order of their unsigned address; names are made one by one,
-// for a kernel has hundred thousands and a listing prints a few.
+// .symtab of a vmlinux. Symbols are in ascending order of their unsigned address; names are made
+// one by one, for a kernel has hundred thousands and a listing prints a few.
 
 import type { Addr } from '../base/addr.js';
 
@@ -34,12 +34,20 @@ export function lastAt(symbols: Symbols, address: Addr): number {
   return low - 1;
 }
 
-// Of several names of one place the one with the fewest underscores in front, then the first: so scripts/kallsyms
-// sorts them (and the kernel prints the first), which keeps `_sinittext` from standing for the function there.
+// Of several names of one place the one with the fewest underscores in front, then the first: so
+// scripts/kallsyms sorts them (and the kernel prints the first), which keeps `_sinittext` from
+// standing for the function there.
 const underscores = (name: string): number => name.length - name.replace(/^_+/, '').length;
 
-/** The best name of exactly this address among those that pass, or null. `last` is the index of one symbol there. */
-function bestAt(symbols: Symbols, last: number, passes: (i: number, name: string) => boolean): string | null {
+/**
+ * The best name of exactly this address among those that pass, or null. `last` is the index of one
+ * symbol there.
+ */
+function bestAt(
+  symbols: Symbols,
+  last: number,
+  passes: (i: number, name: string) => boolean,
+): string | null {
   const address = symbols.address(last);
   let best: string | null = null;
   for (let i = last; i >= 0 && symbols.address(i) === address; i--) {
@@ -50,7 +58,10 @@ function bestAt(symbols: Symbols, last: number, passes: (i: number, name: string
 }
 
 /** The function around an address and where that begins. */
-export function functionAt(symbols: Symbols, address: Addr): { readonly name: string; readonly start: Addr } | null {
+export function functionAt(
+  symbols: Symbols,
+  address: Addr,
+): { readonly name: string; readonly start: Addr } | null {
   let i = lastAt(symbols, address);
   while (i >= 0 && !symbols.code(i)) i--;
   const name = i < 0 ? null : bestAt(symbols, i, (k) => symbols.code(k));
@@ -60,10 +71,15 @@ export function functionAt(symbols: Symbols, address: Addr): { readonly name: st
 /** The name of exactly this address, of those that begin with `prefix`. */
 export function nameAt(symbols: Symbols, address: Addr, prefix: string = ''): string | null {
   const i = lastAt(symbols, address);
-  return i < 0 || symbols.address(i) !== address ? null : bestAt(symbols, i, (_, name) => name.startsWith(prefix));
+  return i < 0 || symbols.address(i) !== address
+    ? null
+    : bestAt(symbols, i, (_, name) => name.startsWith(prefix));
 }
 
-/** Addresses of the wanted names, looked for from the last symbol on: those of the linker script's end are what is asked for. */
+/**
+ * Addresses of the wanted names, looked for from the last symbol on: those of the linker script's
+ * end are what is asked for.
+ */
 export function addressesOf(symbols: Symbols, wanted: readonly string[]): Map<string, Addr> {
   const names = new Set(wanted);
   const found = new Map<string, Addr>();

@@ -1,9 +1,11 @@
-// Packed bytes to plain bytes: the seven forms in which kernels and modules are distributed, told apart
-// by their first bytes. The invariant is a bound: never more than LIMIT bytes come out, and never
-// more are asked for than the input can hold, whatever sizes it claims. What the bytes mean is not asked here.
+// Packed bytes to plain bytes: the seven forms in which kernels and modules are distributed, told
+// apart by their first bytes. The invariant is a bound: never more than LIMIT bytes come out, and
+// never more are asked for than the input can hold, whatever sizes it claims. What the bytes mean
+// is not asked here.
 //
 // Packages that decode are optional and are loaded by the first file that needs one. Where one is
-// missing the program of the same format is asked instead; where that is missing too, a fault names both.
+// missing the program of the same format is asked instead; where that is missing too, a fault names
+// both.
 
 import { spawnSync } from 'node:child_process';
 import { constants, gunzipSync } from 'node:zlib';
@@ -18,8 +20,14 @@ export type Packing = 'gzip' | 'bzip2' | 'lzma' | 'xz' | 'lz4' | 'zstd';
 /** No kernel image is near it, and two copies of it fit into one gigabyte. */
 export const LIMIT: number = 384 * 1024 * 1024;
 
-/** `size` is the exact length of the result where something outside the stream tells it, else null. */
-export type Unpack = (bytes: Uint8Array, size: number | null, limit: number) => Uint8Array | Promise<Uint8Array>;
+/**
+ * `size` is the exact length of the result where something outside the stream tells it, else null.
+ */
+export type Unpack = (
+  bytes: Uint8Array,
+  size: number | null,
+  limit: number,
+) => Uint8Array | Promise<Uint8Array>;
 
 interface Row {
   readonly magic: readonly number[];
@@ -29,15 +37,36 @@ interface Row {
   readonly program: readonly string[] | null;
 }
 
-// The kernel tells them apart by the same leading bytes (lib/decompress.c). Its lzma test is two bytes, of
-// which the second is the low byte of a dictionary size that every encoder rounds to a power of two.
+// The kernel tells them apart by the same leading bytes (lib/decompress.c). Its lzma test is two
+// bytes, of which the second is the low byte of a dictionary size that every encoder rounds to a
+// power of two.
 const PACKINGS: Readonly<Record<Packing, Row>> = {
   gzip: { magic: [0x1f, 0x8b], unpack: unpackGzip, package: null, program: null },
-  bzip2: { magic: [0x42, 0x5a, 0x68], unpack: unpackBzip2, package: 'seek-bzip', program: ['bzip2', '-dc'] },
-  lzma: { magic: [0x5d, 0x00, 0x00], unpack: unpackLzma, package: 'lzma-native', program: ['xz', '-dc', '--format=lzma'] },
-  xz: { magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], unpack: unpackLzma, package: 'lzma-native', program: ['xz', '-dc', '--format=xz'] },
+  bzip2: {
+    magic: [0x42, 0x5a, 0x68],
+    unpack: unpackBzip2,
+    package: 'seek-bzip',
+    program: ['bzip2', '-dc'],
+  },
+  lzma: {
+    magic: [0x5d, 0x00, 0x00],
+    unpack: unpackLzma,
+    package: 'lzma-native',
+    program: ['xz', '-dc', '--format=lzma'],
+  },
+  xz: {
+    magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00],
+    unpack: unpackLzma,
+    package: 'lzma-native',
+    program: ['xz', '-dc', '--format=xz'],
+  },
   lz4: { magic: [0x02, 0x21, 0x4c, 0x18], unpack: unpackLz4, package: null, program: null },
-  zstd: { magic: [0x28, 0xb5, 0x2f, 0xfd], unpack: unpackZstd, package: 'fzstd', program: ['zstd', '-dc'] },
+  zstd: {
+    magic: [0x28, 0xb5, 0x2f, 0xfd],
+    unpack: unpackZstd,
+    package: 'fzstd',
+    program: ['zstd', '-dc'],
+  },
 };
 
 /** How the bytes are packed, or null where no known packing begins so. */
@@ -49,24 +78,45 @@ export function packingOf(bytes: Uint8Array): Packing | null {
 }
 
 /** @throws Fault `bad-packing`, `no-unpacker`. */
-export async function unpack(bytes: Uint8Array, packing: Packing, at: string, size: number | null = null): Promise<Uint8Array> {
+export async function unpack(
+  bytes: Uint8Array,
+  packing: Packing,
+  at: string,
+  size: number | null = null,
+): Promise<Uint8Array> {
   const row = PACKINGS[packing];
-  if (size !== null && size > LIMIT) throw new Fault('bad-packing', `the ${packing} stream claims ${size} bytes; ${LIMIT} are the most that are unpacked`, { at });
+  if (size !== null && size > LIMIT)
+    throw new Fault(
+      'bad-packing',
+      `the ${packing} stream claims ${size} bytes; ${LIMIT} are the most that are unpacked`,
+      { at },
+    );
   let plain: Uint8Array;
   try {
     plain = await row.unpack(bytes, size, size ?? LIMIT);
   } catch (error) {
-    if (isFault(error)) throw new Fault(error.code, error.message, { at, hint: error.hint, cause: error });
-    if (!isMissing(error)) throw new Fault('bad-packing', `the ${packing} stream does not unpack: ${said(error)}`, { at, cause: error });
+    if (isFault(error))
+      throw new Fault(error.code, error.message, { at, hint: error.hint, cause: error });
+    if (!isMissing(error))
+      throw new Fault('bad-packing', `the ${packing} stream does not unpack: ${said(error)}`, {
+        at,
+        cause: error,
+      });
     plain = byProgram(row, bytes, packing, at, size ?? LIMIT);
   }
   if (size !== null && plain.length !== size) {
-    throw new Fault('bad-packing', `the ${packing} stream holds ${plain.length} bytes, not the ${size} that are stated behind it`, { at });
+    throw new Fault(
+      'bad-packing',
+      `the ${packing} stream holds ${plain.length} bytes, not the ${size} that are stated behind it`,
+      { at },
+    );
   }
   return plain;
 }
 
-/** One chunk as large as the result spares a second copy; deflate cannot do better than 1032 to 1. */
+/**
+ * One chunk as large as the result spares a second copy; deflate cannot do better than 1032 to 1.
+ */
 function unpackGzip(bytes: Uint8Array, size: number | null, limit: number): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const stated = size ?? (bytes.length >= 18 ? view.getUint32(bytes.length - 4, true) : 0);
@@ -74,24 +124,53 @@ function unpackGzip(bytes: Uint8Array, size: number | null, limit: number): Uint
   return gunzipSync(bytes, { maxOutputLength: Math.max(1, limit), chunkSize });
 }
 
-function byProgram(row: Row, bytes: Uint8Array, packing: Packing, at: string, limit: number): Uint8Array {
+function byProgram(
+  row: Row,
+  bytes: Uint8Array,
+  packing: Packing,
+  at: string,
+  limit: number,
+): Uint8Array {
   const [program = '', ...args] = row.program ?? [];
-  const done = spawnSync(program, args, { input: bytes, maxBuffer: limit, timeout: 60_000, stdio: ['pipe', 'pipe', 'ignore'] });
+  const done = spawnSync(program, args, {
+    input: bytes,
+    maxBuffer: limit,
+    timeout: 60_000,
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
   if ((done.error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') {
-    throw new Fault('no-unpacker', `${packing} needs the package ${row.package} or the program ${program}, and neither is here`, {
-      at,
-      hint: `npm install ${row.package}, or install ${program}`,
-    });
+    throw new Fault(
+      'no-unpacker',
+      `${packing} needs the package ${row.package} or the program ${program}, and neither is here`,
+      {
+        at,
+        hint: `npm install ${row.package}, or install ${program}`,
+      },
+    );
   }
-  if (done.error) throw new Fault('bad-packing', `${program} did not unpack it: ${done.error.message}`, { at, cause: done.error });
-  if (done.status !== 0) throw new Fault('bad-packing', `${program} refused the ${packing} stream with status ${done.status}`, { at });
+  if (done.error)
+    throw new Fault('bad-packing', `${program} did not unpack it: ${done.error.message}`, {
+      at,
+      cause: done.error,
+    });
+  if (done.status !== 0)
+    throw new Fault(
+      'bad-packing',
+      `${program} refused the ${packing} stream with status ${done.status}`,
+      { at },
+    );
   return done.stdout;
 }
 
 function isMissing(error: unknown): boolean {
   const { code, message } = error as NodeJS.ErrnoException;
   // The second is node-gyp-build on a system that the package brings no binary for.
-  return code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND' || (message ?? '').startsWith('No native build was found');
+  return (
+    code === 'MODULE_NOT_FOUND' ||
+    code === 'ERR_MODULE_NOT_FOUND' ||
+    (message ?? '').startsWith('No native build was found')
+  );
 }
 
-const said = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] ?? '';
+const said = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n', 1)[0] ?? '';

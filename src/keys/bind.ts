@@ -1,6 +1,7 @@
-// Sites to keys: what the header recorded, what the symbols say and who calls, joined by the key's name. Every key
-// that is in any of the three is in the result. Where two of them speak of the same thing they must agree; a
-// key whose trampoline is missing or is not one is refused, for patching it would write into something else.
+// Sites to keys: what the header recorded, what the symbols say and who calls, joined by the key's
+// name. Every key that is in any of the three is in the result. Where two of them speak of the same
+// thing they must agree; a key whose trampoline is missing or is not one is refused, for patching
+// it would write into something else.
 
 import { hex } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -14,8 +15,8 @@ import { RET0, type DeclaredTarget, type KeyDef } from './key.js';
 import { readRecords, type KeyRecord, type TargetRecord } from './records.js';
 
 /**
- * The keys of a linked object with its sites, which are found also where its symbols are stripped: the records tell
- * where the trampolines are.
+ * The keys of a linked object with its sites, which are found also where its symbols are stripped:
+ * the records tell where the trampolines are.
  * @throws Fault as `findSites` and `bindKeys` do.
  */
 export function keysOf(object: ElfObject): KeyDef[] {
@@ -35,42 +36,91 @@ export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
   const targets = targetsByKey(records.targets);
   const called = sitesByKey(sites);
 
-  const names = new Set([...recorded.keys(), ...symbols.keys(), ...trampolines.keys(), ...targets.keys(), ...called.keys()]);
+  const names = new Set([
+    ...recorded.keys(),
+    ...symbols.keys(),
+    ...trampolines.keys(),
+    ...targets.keys(),
+    ...called.keys(),
+  ]);
   return [...names].sort().map((name) => {
     const of = { name, targets: targets.get(name) ?? [], sites: called.get(name) ?? [] };
     const record = recorded.get(name);
     if (!record) return unrecorded(of, symbols.get(name) ?? null, trampolines.get(name) ?? null);
     const symbol = symbols.get(name);
     if (symbol !== undefined && symbol !== record.address) {
-      throw new Fault('bad-keys-section', `key ${name} is at ${hex(record.address)} by its record and at ${hex(symbol)} by its symbol`, { at: record.where });
+      throw new Fault(
+        'bad-keys-section',
+        `key ${name} is at ${hex(record.address)} by its record and at ${hex(symbol)} by its symbol`,
+        { at: record.where },
+      );
     }
     checkTrampoline(object, record);
-    const initial: KeyDef['initial'] = record.kind === 'function' ? { kind: 'function', name: record.initialName! } : { kind: record.kind };
-    return { ...of, address: record.address, trampoline: record.trampoline, returns: record.returns, initial };
+    const initial: KeyDef['initial'] =
+      record.kind === 'function'
+        ? { kind: 'function', name: record.initialName! }
+        : { kind: record.kind };
+    return {
+      ...of,
+      address: record.address,
+      trampoline: record.trampoline,
+      returns: record.returns,
+      initial,
+    };
   });
 }
 
-/** A key that no record describes: another object's, or one that another header defined, as the kernel's does. */
-function unrecorded(of: Pick<KeyDef, 'name' | 'targets' | 'sites'>, address: number | null, trampoline: Trampoline | null): KeyDef {
-  if (address !== null && !trampoline) throw new Fault('no-trampoline', `key ${of.name} has no trampoline`, { at: hex(address) });
-  if (trampoline && trampoline.form === null) throw new Fault('bad-trampoline', `the trampoline of key ${of.name} holds other bytes than a trampoline`, { at: hex(trampoline.at) });
-  return { ...of, address, trampoline: trampoline?.at ?? null, returns: null, initial: initialOf(trampoline) };
+/**
+ * A key that no record describes: another object's, or one that another header defined, as the
+ * kernel's does.
+ */
+function unrecorded(
+  of: Pick<KeyDef, 'name' | 'targets' | 'sites'>,
+  address: number | null,
+  trampoline: Trampoline | null,
+): KeyDef {
+  if (address !== null && !trampoline)
+    throw new Fault('no-trampoline', `key ${of.name} has no trampoline`, { at: hex(address) });
+  if (trampoline && trampoline.form === null)
+    throw new Fault(
+      'bad-trampoline',
+      `the trampoline of key ${of.name} holds other bytes than a trampoline`,
+      { at: hex(trampoline.at) },
+    );
+  return {
+    ...of,
+    address,
+    trampoline: trampoline?.at ?? null,
+    returns: null,
+    initial: initialOf(trampoline),
+  };
 }
 
 function initialOf(trampoline: Trampoline | null): KeyDef['initial'] {
   if (!trampoline) return null;
   if (trampoline.target === null) return { kind: 'null' };
   if (trampoline.targetSymbol === '__static_call_return0') return { kind: 'ret0' };
-  return trampoline.targetSymbol === null ? null : { kind: 'function', name: trampoline.targetSymbol };
+  return trampoline.targetSymbol === null
+    ? null
+    : { kind: 'function', name: trampoline.targetSymbol };
 }
 
 function checkTrampoline(object: ElfObject, record: KeyRecord): void {
   const bytes = object.at(record.trampoline, TRAMPOLINE_LENGTH);
   const is = bytes && recogniseTrampoline(bytes, record.trampoline);
   const at = hex(record.trampoline);
-  if (!is) throw new Fault('bad-trampoline', `the trampoline of key ${record.name} holds other bytes than a trampoline`, { at });
+  if (!is)
+    throw new Fault(
+      'bad-trampoline',
+      `the trampoline of key ${record.name} holds other bytes than a trampoline`,
+      { at },
+    );
   if ((is.target === null) !== (record.kind === 'null')) {
-    throw new Fault('bad-trampoline', `key ${record.name} is recorded as ${record.kind === 'null' ? 'empty' : 'not empty'}, but its trampoline is a ${is.form.effect}`, { at });
+    throw new Fault(
+      'bad-trampoline',
+      `key ${record.name} is recorded as ${record.kind === 'null' ? 'empty' : 'not empty'}, but its trampoline is a ${is.form.effect}`,
+      { at },
+    );
   }
 }
 
@@ -78,7 +128,12 @@ function unique(records: readonly KeyRecord[]): Map<string, KeyRecord> {
   const byName = new Map<string, KeyRecord>();
   for (const record of records) {
     const other = byName.get(record.name);
-    if (other) throw new Fault('bad-keys-section', `key ${record.name} is recorded twice, also at ${other.where}`, { at: record.where });
+    if (other)
+      throw new Fault(
+        'bad-keys-section',
+        `key ${record.name} is recorded twice, also at ${other.where}`,
+        { at: record.where },
+      );
     byName.set(record.name, record);
   }
   return byName;
@@ -87,7 +142,9 @@ function unique(records: readonly KeyRecord[]): Map<string, KeyRecord> {
 function keyAddresses(object: ElfObject): Map<string, number> {
   const symbols = bestSymbols(object);
   const found = new Map<string, number>();
-  if (symbols) for (const [name, i] of keySymbols(symbols)) if (symbols.defined(i)) found.set(bareName(name), symbols.value(i));
+  if (symbols)
+    for (const [name, i] of keySymbols(symbols))
+      if (symbols.defined(i)) found.set(bareName(name), symbols.value(i));
   return found;
 }
 
@@ -95,12 +152,22 @@ function keyAddresses(object: ElfObject): Map<string, number> {
 function targetsByKey(records: readonly TargetRecord[]): Map<string, DeclaredTarget[]> {
   const byKey = new Map<string, DeclaredTarget[]>();
   for (const { key, name, address, slot, where } of records) {
-    if (name === RET0) throw new Fault('ambiguous-target', `a target of key ${key} is called ${RET0}, which means "return 0"`, { at: where });
+    if (name === RET0)
+      throw new Fault(
+        'ambiguous-target',
+        `a target of key ${key} is called ${RET0}, which means "return 0"`,
+        { at: where },
+      );
     const list = byKey.get(key) ?? [];
     byKey.set(key, list);
     const known = list.find((t) => t.name === name);
     if (!known) list.push({ name, address, slot });
-    else if (known.address !== address) throw new Fault('ambiguous-target', `two functions called ${name} are declared for key ${key}`, { at: where });
+    else if (known.address !== address)
+      throw new Fault(
+        'ambiguous-target',
+        `two functions called ${name} are declared for key ${key}`,
+        { at: where },
+      );
   }
   for (const list of byKey.values()) list.sort((a, b) => (a.name < b.name ? -1 : 1));
   return byKey;
@@ -113,7 +180,12 @@ function sitesByKey(sites: readonly Site[]): Map<string, Site[]> {
     if (list) list.push(site);
     else byKey.set(site.key, [site]);
   }
-  // A table may list a site twice; patched twice in one batch, the second edit would find what the first one wrote.
-  for (const [key, list] of byKey) byKey.set(key, list.sort((a, b) => a.at - b.at).filter((site, i) => site.at !== list[i - 1]?.at));
+  // A table may list a site twice; patched twice in one batch, the second edit would find what the
+  // first one wrote.
+  for (const [key, list] of byKey)
+    byKey.set(
+      key,
+      list.sort((a, b) => a.at - b.at).filter((site, i) => site.at !== list[i - 1]?.at),
+    );
   return byKey;
 }

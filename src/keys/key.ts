@@ -1,5 +1,6 @@
-// A key: what the C side's DEFINE_STATIC_CALL and STATIC_CALL_TARGET say about one static call of one object,
-// with the sites that call it. Addresses are as linked; who loads the object adds its bias.
+// A key: what the C side's DEFINE_STATIC_CALL and STATIC_CALL_TARGET say about one static call of
+// one object, with the sites that call it. Addresses are as linked; who loads the object adds its
+// bias.
 
 import type { Addr } from '../base/addr.js';
 import type { Site } from '../sites/site.js';
@@ -12,13 +13,16 @@ export interface DeclaredTarget {
   /** null where only the dynamic linker knows: another object defines it, or it is an IFUNC. */
   readonly address: Addr | null;
   /**
-   * Where the loaded object holds the function's final address, eight bytes that the dynamic linker has filled
-   * in. It wins over `address`, which another object's symbol of the same name may have preempted.
+   * Where the loaded object holds the function's final address, eight bytes that the dynamic linker
+   * has filled in. It wins over `address`, which another object's symbol of the same name may have
+   * preempted.
    */
   readonly slot: Addr;
 }
 
-/** As a target's name: the key returns 0. Only keys that return an integer or a pointer accept it. */
+/**
+ * As a target's name: the key returns 0. Only keys that return an integer or a pointer accept it.
+ */
 export const RET0 = 'ret0';
 
 export interface KeyDef {
@@ -28,16 +32,25 @@ export interface KeyDef {
   readonly address: Addr | null;
   /** `__SCT__blend` in this object; null where another object defines it. */
   readonly trampoline: Addr | null;
-  /** null where nothing tells: the key is defined elsewhere, or by a header that does not record it. */
+  /**
+   * null where nothing tells: the key is defined elsewhere, or by a header that does not record it.
+   */
   readonly returns: ReturnClass | null;
   /** What the trampoline does as linked. */
-  readonly initial: { readonly kind: 'function'; readonly name: string } | { readonly kind: 'null' } | { readonly kind: 'ret0' } | null;
+  readonly initial:
+    | { readonly kind: 'function'; readonly name: string }
+    | { readonly kind: 'null' }
+    | { readonly kind: 'ret0' }
+    | null;
   readonly targets: readonly DeclaredTarget[];
   /** Ascending by address. */
   readonly sites: readonly Site[];
 }
 
-/** What `update` accepts for a key: its declared targets, null where it may be empty, 'ret0' where it may return 0. */
+/**
+ * What `update` accepts for a key: its declared targets, null where it may be empty, 'ret0' where
+ * it may return 0.
+ */
 export function accepted(key: KeyDef): (string | null)[] {
   const names: (string | null)[] = key.targets.map((t) => t.name);
   if (key.returns === 'void') names.push(null);

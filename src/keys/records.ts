@@ -1,7 +1,8 @@
-// The sections in which static_call.h tells what a program declared, decoded: the keys that an object defines
-// and the targets they may have. A record is a row of pointers, which in a linked file are relocations that the
-// dynamic linker has yet to perform; each is read as what it will be. Nothing here is believed: a pointer that leads
-// nowhere, a string without an end or a number out of its range is a Fault that names its record.
+// The sections in which static_call.h tells what a program declared, decoded: the keys that an
+// object defines and the targets they may have. A record is a row of pointers, which in a linked
+// file are relocations that the dynamic linker has yet to perform; each is read as what it will be.
+// Nothing here is believed: a pointer that leads nowhere, a string without an end or a number out
+// of its range is a Fault that names its record.
 
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -13,7 +14,18 @@ export const KEYS_SECTION = '.static_call_keys';
 export const TARGETS_SECTION = '.static_call_targets';
 
 /** struct static_call_key_record and struct static_call_target_record of include/static_call.h. */
-const KEY = { key: 0, trampoline: 8, initial: 16, name: 24, initialName: 32, version: 40, kind: 44, returns: 45, exported: 46, size: 48 } as const;
+const KEY = {
+  key: 0,
+  trampoline: 8,
+  initial: 16,
+  name: 24,
+  initialName: 32,
+  version: 40,
+  kind: 44,
+  returns: 45,
+  exported: 46,
+  size: 48,
+} as const;
 const TARGET = { key: 0, func: 8, keyName: 16, name: 24, size: 32 } as const;
 const VERSION = 1;
 
@@ -54,9 +66,19 @@ class Table {
   readonly rows: number;
   readonly #size: number;
 
-  constructor(object: ElfObject, section: Section, size: number, pointers: ReadonlyMap<Addr, Pointer>) {
+  constructor(
+    object: ElfObject,
+    section: Section,
+    size: number,
+    pointers: ReadonlyMap<Addr, Pointer>,
+  ) {
     const bytes = object.data(section);
-    if (bytes.length % size !== 0) throw new Fault('bad-keys-section', `${bytes.length} bytes are no whole number of records of ${size}`, { at: section.name });
+    if (bytes.length % size !== 0)
+      throw new Fault(
+        'bad-keys-section',
+        `${bytes.length} bytes are no whole number of records of ${size}`,
+        { at: section.name },
+      );
     this.#object = object;
     this.#section = section;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -81,9 +103,16 @@ class Table {
   word(row: number, field: number): number {
     return this.#view.getUint32(row * this.#size + field, true);
   }
-  /** A field without a relocation holds its value: a program at a fixed address, or packed relocations (RELR). */
+  /**
+   * A field without a relocation holds its value: a program at a fixed address, or packed
+   * relocations (RELR).
+   */
   pointer(row: number, field: number): Pointer {
-    return this.#pointers.get(this.slot(row, field)) ?? { address: signed64(this.#view, row * this.#size + field) };
+    return (
+      this.#pointers.get(this.slot(row, field)) ?? {
+        address: signed64(this.#view, row * this.#size + field),
+      }
+    );
   }
   /** A pointer into this object. */
   local(row: number, field: number, what: string): Addr {
@@ -93,17 +122,21 @@ class Table {
   }
   one<T>(row: number, field: number, values: readonly T[], what: string): T {
     const value = this.byte(row, field);
-    if (value >= values.length) throw this.fail(row, `its ${what} is ${value}; known are 0 to ${values.length - 1}`);
+    if (value >= values.length)
+      throw this.fail(row, `its ${what} is ${value}; known are 0 to ${values.length - 1}`);
     return values[value]!;
   }
   /** A pointer to a name. */
   text(row: number, field: number, what: string): string {
     const address = this.local(row, field, what);
     const offset = this.#object.fileOffset(address);
-    // No further than a name can be long: each of many records may lead into the same megabytes without a NUL.
-    const bytes = offset < 0 ? new Uint8Array(0) : this.#object.bytes.subarray(offset, offset + LONGEST + 1);
+    // No further than a name can be long: each of many records may lead into the same megabytes
+    // without a NUL.
+    const bytes =
+      offset < 0 ? new Uint8Array(0) : this.#object.bytes.subarray(offset, offset + LONGEST + 1);
     const name = bytes.includes(0) ? stringAt(bytes, 0) : '';
-    if (!/^[\x20-\x7e]+$/.test(name)) throw this.fail(row, `its ${what} at ${hex(address)} is no name`);
+    if (!/^[\x20-\x7e]+$/.test(name))
+      throw this.fail(row, `its ${what} at ${hex(address)} is no name`);
     return name;
   }
 }
@@ -127,34 +160,60 @@ function pointersIn(object: ElfObject, sections: readonly Section[]): Map<Addr, 
       else if (type === N.R_X86_64_IRELATIVE) found.set(at, { symbol: 'an IFUNC' });
       else if ((type === N.R_X86_64_64 || type === N.R_X86_64_GLOB_DAT) && symbols) {
         const known = symbols.defined(symbol) && symbols.type(symbol) !== N.STT_GNU_IFUNC;
-        found.set(at, known ? { address: symbols.value(symbol) + table.addend(i) } : { symbol: symbols.name(symbol) });
-      } else throw new Fault('bad-keys-section', `relocation type ${type} at ${hex(at)} is none that a record needs`, { at: section.name });
+        found.set(
+          at,
+          known
+            ? { address: symbols.value(symbol) + table.addend(i) }
+            : { symbol: symbols.name(symbol) },
+        );
+      } else
+        throw new Fault(
+          'bad-keys-section',
+          `relocation type ${type} at ${hex(at)} is none that a record needs`,
+          { at: section.name },
+        );
     }
   }
   return found;
 }
 
 const isCode = (object: ElfObject, address: Addr): boolean =>
-  object.segments.some((s) => s.type === N.PT_LOAD && (s.flags & N.PF_X) !== 0 && address >= s.address && address < s.address + s.memorySize);
+  object.segments.some(
+    (s) =>
+      s.type === N.PT_LOAD &&
+      (s.flags & N.PF_X) !== 0 &&
+      address >= s.address &&
+      address < s.address + s.memorySize,
+  );
 
 const isData = (object: ElfObject, address: Addr): boolean =>
-  object.segments.some((s) => s.type === N.PT_LOAD && (s.flags & N.PF_W) !== 0 && address >= s.address && address + 16 <= s.address + s.memorySize);
+  object.segments.some(
+    (s) =>
+      s.type === N.PT_LOAD &&
+      (s.flags & N.PF_W) !== 0 &&
+      address >= s.address &&
+      address + 16 <= s.address + s.memorySize,
+  );
 
 function keyRecord(object: ElfObject, table: Table, row: number): KeyRecord {
   const version = table.word(row, KEY.version);
-  if (version !== VERSION) throw table.fail(row, `it is of version ${version}; this program reads ${VERSION}`);
+  if (version !== VERSION)
+    throw table.fail(row, `it is of version ${version}; this program reads ${VERSION}`);
   const name = table.text(row, KEY.name, 'name');
   const kind = table.one(row, KEY.kind, KINDS, 'initial kind');
   const address = table.local(row, KEY.key, 'key');
-  if (address % 16 !== 0 || !isData(object, address)) throw table.fail(row, `key ${name} at ${hex(address)} is not aligned writable data`);
+  if (address % 16 !== 0 || !isData(object, address))
+    throw table.fail(row, `key ${name} at ${hex(address)} is not aligned writable data`);
   const trampoline = table.local(row, KEY.trampoline, 'trampoline');
-  if (trampoline === 0) throw new Fault('no-trampoline', `key ${name} has no trampoline`, { at: table.where(row) });
+  if (trampoline === 0)
+    throw new Fault('no-trampoline', `key ${name} has no trampoline`, { at: table.where(row) });
   return {
     name,
     address,
     trampoline,
     kind,
-    initialName: kind === 'function' ? table.text(row, KEY.initialName, "initial target's name") : null,
+    initialName:
+      kind === 'function' ? table.text(row, KEY.initialName, "initial target's name") : null,
     returns: table.one(row, KEY.returns, RETURNS, 'return class'),
     exported: table.one(row, KEY.exported, EXPORTS, 'export code'),
     where: table.where(row),
@@ -166,7 +225,8 @@ function targetRecord(object: ElfObject, table: Table, row: number): TargetRecor
   const name = table.text(row, TARGET.name, 'name');
   const pointer = table.pointer(row, TARGET.func);
   const address = 'address' in pointer ? pointer.address : null;
-  if (address !== null && !isCode(object, address)) throw table.fail(row, `target ${name} of key ${key} at ${hex(address)} is no code`);
+  if (address !== null && !isCode(object, address))
+    throw table.fail(row, `target ${name} of key ${key} at ${hex(address)} is no code`);
   return { key, name, address, slot: table.slot(row, TARGET.func), where: table.where(row) };
 }
 
@@ -175,25 +235,37 @@ export interface Records {
   readonly targets: readonly TargetRecord[];
 }
 
-/** The keys that a file tells of whatever became of its symbols: what is found by their trampolines. None in a relocatable one. @throws as `readRecords` */
+/**
+ * The keys that a file tells of whatever became of its symbols: what is found by their trampolines.
+ * None in a relocatable one. @throws as `readRecords`
+ */
 export function declaredKeys(object: ElfObject): readonly KeyRecord[] {
   return object.type === 'relocatable' ? [] : readRecords(object).keys;
 }
 
 /**
- * What a linked file declares, in the file's order, as it is written: a target may be there several times.
+ * What a linked file declares, in the file's order, as it is written: a target may be there several
+ * times.
  * @throws Fault `not-linked`, `bad-keys-section`, `no-trampoline`.
  */
 export function readRecords(object: ElfObject): Records {
-  if (object.type === 'relocatable') throw new Fault('not-linked', 'the file is relocatable: its keys have no addresses yet');
+  if (object.type === 'relocatable')
+    throw new Fault('not-linked', 'the file is relocatable: its keys have no addresses yet');
   const [keys, targets] = [object.section(KEYS_SECTION), object.section(TARGETS_SECTION)];
   const sections = [keys, targets].filter((s) => s !== undefined);
   if (sections.length === 0) return { keys: [], targets: [] };
   const pointers = pointersIn(object, sections);
-  const rows = <T>(section: Section | undefined, size: number, read: (object: ElfObject, table: Table, row: number) => T): T[] => {
+  const rows = <T>(
+    section: Section | undefined,
+    size: number,
+    read: (object: ElfObject, table: Table, row: number) => T,
+  ): T[] => {
     if (!section) return [];
     const table = new Table(object, section, size, pointers);
     return Array.from({ length: table.rows }, (_, row) => read(object, table, row));
   };
-  return { keys: rows(keys, KEY.size, keyRecord), targets: rows(targets, TARGET.size, targetRecord) };
+  return {
+    keys: rows(keys, KEY.size, keyRecord),
+    targets: rows(targets, TARGET.size, targetRecord),
+  };
 }

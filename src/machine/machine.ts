@@ -1,18 +1,27 @@
-// Where a protocol happens. The process machine patches this process; the simulated one patches a small
-// SMP box and lets the checker choose, between any two stores, which CPU moves next. Both are handed
-// the same steps.
+// Where a protocol happens. The process machine patches this process; the simulated one patches a
+// small SMP box and lets the checker choose, between any two stores, which CPU moves next. Both are
+// handed the same steps.
 
 import type { Batch } from '../plan/batch.js';
 import type { Protocol, Step } from '../plan/protocol.js';
 
 export interface Machine {
-  /** All the steps of a protocol, if at that moment the machine is fit for it. @throws Stopped; whatever else it throws, nothing was begun */
+  /**
+   * All the steps of a protocol, if at that moment the machine is fit for it. @throws Stopped;
+   * whatever else it throws, nothing was begun
+   */
   begin(protocol: Protocol, batch: Batch): void;
-  /** Steps in their order, each for the whole batch before the next begins: the way on or back. @throws Stopped */
+  /**
+   * Steps in their order, each for the whole batch before the next begins: the way on or back.
+   * @throws Stopped
+   */
   run(steps: readonly Step[], batch: Batch): void;
 }
 
-/** A step failed, perhaps half-way; those before it were performed and those after it were not begun. */
+/**
+ * A step failed, perhaps half-way; those before it were performed and those after it were not
+ * begun.
+ */
 export class Stopped extends Error {
   override readonly name = 'Stopped';
   /** Index in the steps. */

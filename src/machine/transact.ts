@@ -1,8 +1,8 @@
-// Runs a protocol so that its failure has an end: the text and the keys' words come out all old or all new, or,
-// where neither can be written any more, the sites stay parked on their trap and are emulated to what the words
-// say. Which way is open follows from the steps: until a store has let a site run the new instruction, back;
-// from then on, forward. A protocol without traps has nothing to park on: there a second failure leaves some
-// sites old and some new, each of them whole.
+// Runs a protocol so that its failure has an end: the text and the keys' words come out all old or
+// all new, or, where neither can be written any more, the sites stay parked on their trap and are
+// emulated to what the words say. Which way is open follows from the steps: until a store has let a
+// site run the new instruction, back; from then on, forward. A protocol without traps has nothing
+// to park on: there a second failure leaves some sites old and some new, each of them whole.
 
 import { Batch, type KeyChange } from '../plan/batch.js';
 import type { Protocol, Step } from '../plan/protocol.js';
@@ -41,7 +41,13 @@ function pointOfNoReturn(steps: readonly Step[]): number {
  * @param previous what the words were before
  * @throws Unfinished, and what the machine throws where it begins nothing
  */
-export function transact(protocol: Protocol, batch: Batch, previous: readonly KeyChange[], machine: Machine, unlike: Unlike): void {
+export function transact(
+  protocol: Protocol,
+  batch: Batch,
+  previous: readonly KeyChange[],
+  machine: Machine,
+  unlike: Unlike,
+): void {
   const { steps } = protocol;
   try {
     machine.begin(protocol, batch);
@@ -49,8 +55,8 @@ export function transact(protocol: Protocol, batch: Batch, previous: readonly Ke
     if (!(error instanceof Stopped)) throw error;
     const { step: failed, cause } = error;
     const commit = pointOfNoReturn(steps);
-    // Behind a trap every site can still go forward when the switch has begun; without one, those that were
-    // switched are switched back, and only what follows the switch is tried again.
+    // Behind a trap every site can still go forward when the switch has begun; without one, those
+    // that were switched are switched back, and only what follows the switch is tried again.
     const end = failed > commit || (failed === commit && protocol.handler !== null) ? 'new' : 'old';
     try {
       if (end === 'new') machine.run(steps.slice(failed), batch);
@@ -62,7 +68,10 @@ export function transact(protocol: Protocol, batch: Batch, previous: readonly Ke
   }
 }
 
-/** Edits of a batch whose bytes in the text are not all of that side; `ours`: some byte is of neither. Reads the text. */
+/**
+ * Edits of a batch whose bytes in the text are not all of that side; `ours`: some byte is of
+ * neither. Reads the text.
+ */
 type Unlike = (batch: Batch, side: 'old' | 'new' | 'ours') => Batch;
 
 /** What stands in the text decides. */
@@ -71,7 +80,10 @@ function settled(protocol: Protocol, batch: Batch, end: 'old' | 'new', unlike: U
   return others.count === 0 ? end : protocol.handler === null ? 'mixed' : 'parked';
 }
 
-/** Without those of which somebody made something else meanwhile. They are left to him: nothing of ours stands there. */
+/**
+ * Without those of which somebody made something else meanwhile. They are left to him: nothing of
+ * ours stands there.
+ */
 function ours(batch: Batch, unlike: Unlike): Batch {
   const others = unlike(batch, 'ours');
   const found = new Batch(batch.count);
@@ -83,26 +95,57 @@ function ours(batch: Batch, unlike: Unlike): Batch {
   return found;
 }
 
-function goBack(protocol: Protocol, failed: number, batch: Batch, previous: readonly KeyChange[], machine: Machine, unlike: Unlike): void {
+function goBack(
+  protocol: Protocol,
+  failed: number,
+  batch: Batch,
+  previous: readonly KeyChange[],
+  machine: Machine,
+  unlike: Unlike,
+): void {
   const { steps } = protocol;
-  machine.run([{ do: 'publish', why: 'the way back' }], Object.assign(Object.create(batch) as Batch, { keys: previous }));
-  const changed = protocol.handler === null ? ours(unlike(batch, 'old'), unlike) : unlike(batch, 'old');
+  machine.run(
+    [{ do: 'publish', why: 'the way back' }],
+    Object.assign(Object.create(batch) as Batch, { keys: previous }),
+  );
+  const changed =
+    protocol.handler === null ? ours(unlike(batch, 'old'), unlike) : unlike(batch, 'old');
   if (changed.count === 0) return;
-  const sync: Step = { do: 'sync', why: 'nobody may pair bytes of before with bytes of the way back' };
+  const sync: Step = {
+    do: 'sync',
+    why: 'nobody may pair bytes of before with bytes of the way back',
+  };
   if (protocol.handler === null) {
     // No trap hides a site: each is exchanged back by one store, as it came.
     machine.run([steps.find(isStore)!, sync], reversed(changed));
     return;
   }
-  const rest: readonly Step[] = [{ do: 'store', part: 'rest', bytes: 'old', as: 'bytes', why: 'hidden behind the trap' }, sync];
-  // Where only first bytes differ, the site is whole either way and no synchronisation is owed: whoever still
-  // meets the trap is emulated to the old target.
-  const first: Step = { do: 'store', part: 'first', bytes: 'old', as: 'one', why: 'the old first byte before the old rest is the old instruction' };
-  machine.run(failed >= steps.findIndex((s) => isStore(s) && s.part === 'rest') ? [...rest, first] : [first], changed);
+  const rest: readonly Step[] = [
+    { do: 'store', part: 'rest', bytes: 'old', as: 'bytes', why: 'hidden behind the trap' },
+    sync,
+  ];
+  // Where only first bytes differ, the site is whole either way and no synchronisation is owed:
+  // whoever still meets the trap is emulated to the old target.
+  const first: Step = {
+    do: 'store',
+    part: 'first',
+    bytes: 'old',
+    as: 'one',
+    why: 'the old first byte before the old rest is the old instruction',
+  };
+  machine.run(
+    failed >= steps.findIndex((s) => isStore(s) && s.part === 'rest') ? [...rest, first] : [first],
+    changed,
+  );
 }
 
 function reversed(batch: Batch): Batch {
-  const back = new Batch(batch.count, { at: batch.at, length: batch.length, old: batch.new, new: batch.old });
+  const back = new Batch(batch.count, {
+    at: batch.at,
+    length: batch.length,
+    old: batch.new,
+    new: batch.old,
+  });
   back.count = batch.count;
   return back;
 }

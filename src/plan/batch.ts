@@ -1,14 +1,20 @@
-// What one update writes, as columns: a key may have a hundred thousand sites, and an object for each of
-// them would cost more than the stores. Eight bytes are kept for every site, of which `length` count.
+// What one update writes, as columns: a key may have a hundred thousand sites, and an object for
+// each of them would cost more than the stores. Eight bytes are kept for every site, of which
+// `length` count.
 
 import type { Addr } from '../base/addr.js';
 
-/** The three words of a key record that the trap handler reads, and the pointer that C code queries. */
+/**
+ * The three words of a key record that the trap handler reads, and the pointer that C code queries.
+ */
 export interface KeyChange {
   /** Address of the key's record in the handler's data (trap/registry.ts). */
   readonly record: Addr;
   readonly words: { readonly call: number; readonly tail: number; readonly jcc: number };
-  /** Address of the `func` field of the C side's key, if it is visible, and what is stored there; 0 for null. */
+  /**
+   * Address of the `func` field of the C side's key, if it is visible, and what is stored there; 0
+   * for null.
+   */
   readonly slot: Addr | null;
   readonly func: Addr;
 }

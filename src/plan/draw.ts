@@ -1,6 +1,6 @@
-// Sites and a target to a batch: what stands at each site, what shall stand there, and whether the protocol
-// may put it there. Everything is computed and checked here, before the first byte is written; nothing is
-// allocated for a site, for there may be a hundred thousand.
+// Sites and a target to a batch: what stands at each site, what shall stand there, and whether the
+// protocol may put it there. Everything is computed and checked here, before the first byte is
+// written; nothing is allocated for a site, for there may be a hundred thousand.
 
 import { crosses, hex, UNIT_NAMES, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -14,8 +14,8 @@ import { formOf, TRANSFORM, type TargetKind } from './transform.js';
 export const KINDS: readonly SiteKind[] = ['call', 'jmp', 'jcc'];
 
 /**
- * The sites of one key in one object, by address, its trampoline among them. `batch.old` mirrors what stands in
- * the text; `batch.new` is what the update at hand wants there.
+ * The sites of one key in one object, by address, its trampoline among them. `batch.old` mirrors
+ * what stands in the text; `batch.new` is what the update at hand wants there.
  */
 export class SiteColumns {
   readonly batch: Batch;
@@ -32,14 +32,27 @@ export class SiteColumns {
     return count * (4 * 8 + 3);
   }
 
-  /** @param memory where they lie, SiteColumns.size bytes from a multiple of eight; the process keeps them in the ground. */
-  constructor(count: number, trampoline: number, memory: ArrayBuffer = new ArrayBuffer(SiteColumns.size(count)), offset = 0) {
+  /**
+   * @param memory where they lie, SiteColumns.size bytes from a multiple of eight; the process keeps them in the ground.
+   */
+  constructor(
+    count: number,
+    trampoline: number,
+    memory: ArrayBuffer = new ArrayBuffer(SiteColumns.size(count)),
+    offset = 0,
+  ) {
     let at = offset;
-    const bytes = (each: number): Uint8Array => new Uint8Array(memory, (at += each * count) - each * count, each * count);
+    const bytes = (each: number): Uint8Array =>
+      new Uint8Array(memory, (at += each * count) - each * count, each * count);
     const addresses = new Float64Array(memory, at, count);
     at += 8 * count;
     this.original = bytes(8);
-    this.batch = new Batch(count, { at: addresses, old: bytes(8), new: bytes(8), length: bytes(1) });
+    this.batch = new Batch(count, {
+      at: addresses,
+      old: bytes(8),
+      new: bytes(8),
+      length: bytes(1),
+    });
     this.batch.count = count;
     this.kind = bytes(1);
     this.condition = bytes(1);
@@ -50,7 +63,10 @@ export class SiteColumns {
 /** A target as the sites of one object reach it. */
 export interface Destination {
   readonly kind: TargetKind;
-  /** Where the emulated call goes, and where a 32-bit displacement goes: the same, unless a veneer is between. */
+  /**
+   * Where the emulated call goes, and where a 32-bit displacement goes: the same, unless a veneer
+   * is between.
+   */
   readonly target: Addr;
   readonly way: Addr;
   /** Code within reach that returns 0, and that just returns. */
@@ -79,24 +95,38 @@ export function accepts(rule: Acceptance, batch: Batch, i: number): boolean {
   let [first, end] = [0, length];
   while (first < end && batch.old[8 * i + first] === batch.new[8 * i + first]) first++;
   while (end > first && batch.old[8 * i + end - 1] === batch.new[8 * i + end - 1]) end--;
-  return first === end && rule.bytes === 'changed' ? true : acceptsChange(rule, batch.at[i]!, length, first, end);
+  return first === end && rule.bytes === 'changed'
+    ? true
+    : acceptsChange(rule, batch.at[i]!, length, first, end);
 }
 
 /** The same for a site of that length of which the bytes from `first` to before `end` change. */
-export function acceptsChange(rule: Acceptance, site: Addr, length: number, first: number, end: number): boolean {
+export function acceptsChange(
+  rule: Acceptance,
+  site: Addr,
+  length: number,
+  first: number,
+  end: number,
+): boolean {
   if (rule.within === null) return true;
-  // Where only displacement bytes change all four are stored; any other store exchanges eight, which must hold the whole site.
+  // Where only displacement bytes change all four are stored; any other store exchanges eight,
+  // which must hold the whole site.
   const [from, to] = rule.bytes === 'changed' && first >= 1 && end <= 5 ? [1, 5] : [0, length];
   return !crosses(rule.within, site + from, to - from);
 }
 
-/** How many last bytes of a direct branch say where it leads: what may change between two functions. */
+/**
+ * How many last bytes of a direct branch say where it leads: what may change between two functions.
+ */
 export const DESTINATION = 4;
 
 export interface Drawn {
   /** Edits that change something, ready to be run: the columns' own batch, or a part of it. */
   readonly batch: Batch;
-  /** Sites (the trampoline not counted) that will run the new instruction, and that will call the trampoline. */
+  /**
+   * Sites (the trampoline not counted) that will run the new instruction, and that will call the
+   * trampoline.
+   */
   readonly inline: number;
   readonly trampoline: number;
 }
@@ -108,7 +138,14 @@ function stamp(columns: SiteColumns, d: Destination): void {
     const row = KINDS[kind[i]!]!;
     const { to } = TRANSFORM[row][d.kind];
     const away = to === null ? 0 : to === 'target' ? d.way : d[to];
-    emitInto(formOf(row, d.kind, batch.length[i]!), batch.new, 8 * i, batch.at[i]!, away, condition[i]!);
+    emitInto(
+      formOf(row, d.kind, batch.length[i]!),
+      batch.new,
+      8 * i,
+      batch.at[i]!,
+      away,
+      condition[i]!,
+    );
   }
 }
 
@@ -117,7 +154,12 @@ function stamp(columns: SiteColumns, d: Destination): void {
  * @throws Fault `store-refused` where neither the site nor, through it, the trampoline can carry the change;
  *   `not-inline` where `require` asks for more than the protocol can do.
  */
-export function draw(columns: SiteColumns, destination: Destination | null, rule: Acceptance, require?: 'inline'): Drawn {
+export function draw(
+  columns: SiteColumns,
+  destination: Destination | null,
+  rule: Acceptance,
+  require?: 'inline',
+): Drawn {
   const { batch, original } = columns;
   if (destination) stamp(columns, destination);
   else batch.new.set(original);
@@ -126,23 +168,43 @@ export function draw(columns: SiteColumns, destination: Destination | null, rule
   for (let i = 0; i < batch.count; i++) {
     const length = batch.length[i]!;
     if (rule.within !== null && !accepts(rule, batch, i)) {
-      if (i === columns.trampoline) throw new Fault('store-refused', `the trampoline itself crosses a ${UNIT_NAMES[rule.within]}`, { at: hex(batch.at[i]!) });
-      if (require === 'inline') throw new Fault('not-inline', `the changed bytes of the site cross a ${UNIT_NAMES[rule.within]}`, { at: hex(batch.at[i]!) });
+      if (i === columns.trampoline)
+        throw new Fault(
+          'store-refused',
+          `the trampoline itself crosses a ${UNIT_NAMES[rule.within]}`,
+          { at: hex(batch.at[i]!) },
+        );
+      if (require === 'inline')
+        throw new Fault(
+          'not-inline',
+          `the changed bytes of the site cross a ${UNIT_NAMES[rule.within]}`,
+          { at: hex(batch.at[i]!) },
+        );
       // It keeps calling its trampoline, or goes back to it if that much can be stored.
       batch.new.set(original.subarray(8 * i, 8 * i + 8), 8 * i);
-      if (!accepts(rule, batch, i)) throw new Fault('store-refused', 'the site does not call its trampoline, and one store cannot send it back there', { at: hex(batch.at[i]!) });
+      if (!accepts(rule, batch, i))
+        throw new Fault(
+          'store-refused',
+          'the site does not call its trampoline, and one store cannot send it back there',
+          { at: hex(batch.at[i]!) },
+        );
     }
     if (i !== columns.trampoline && same(batch.new, original, i, length)) onTrampoline++;
     if (same(batch.old, batch.new, i, length)) unchanged++;
   }
   const sites = batch.count - (columns.trampoline >= 0 ? 1 : 0);
-  return { batch: unchanged === 0 ? batch : changedPart(batch, unchanged), inline: sites - onTrampoline, trampoline: onTrampoline };
+  return {
+    batch: unchanged === 0 ? batch : changedPart(batch, unchanged),
+    inline: sites - onTrampoline,
+    trampoline: onTrampoline,
+  };
 }
 
 /** The edits that change something. */
 export function changedPart(batch: Batch, unchanged: number): Batch {
   const part = new Batch(batch.count - unchanged);
-  for (let i = 0; i < batch.count; i++) if (!same(batch.old, batch.new, i, batch.length[i]!)) part.append(batch, i);
+  for (let i = 0; i < batch.count; i++)
+    if (!same(batch.old, batch.new, i, batch.length[i]!)) part.append(batch, i);
   return part;
 }
 
@@ -150,7 +212,10 @@ export function changedPart(batch: Batch, unchanged: number): Batch {
  * Several keys' edits as one batch, ascending by address. A single one is handed through as it is.
  * @param room gives a batch with room for so many edits, which is overwritten
  */
-export function merge(batches: readonly Batch[], room: (count: number) => Batch = (count) => new Batch(count)): Batch {
+export function merge(
+  batches: readonly Batch[],
+  room: (count: number) => Batch = (count) => new Batch(count),
+): Batch {
   if (batches.length === 1) return batches[0]!;
   const all = room(batches.reduce((sum, b) => sum + b.count, 0));
   all.count = 0;
@@ -158,7 +223,11 @@ export function merge(batches: readonly Batch[], room: (count: number) => Batch 
   for (;;) {
     let lowest = -1;
     batches.forEach((b, k) => {
-      if (next[k]! < b.count && (lowest < 0 || b.at[next[k]!]! < batches[lowest]!.at[next[lowest]!]!)) lowest = k;
+      if (
+        next[k]! < b.count &&
+        (lowest < 0 || b.at[next[k]!]! < batches[lowest]!.at[next[lowest]!]!)
+      )
+        lowest = k;
     });
     if (lowest < 0) return all;
     all.append(batches[lowest]!, next[lowest]!++);

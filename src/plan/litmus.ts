@@ -1,6 +1,7 @@
-// Two-thread programs that are asked of the real CPU and of the model: one thread changes an instruction by some
-// steps, over and over, while another executes it. They are not protocols but questions about the machine, one each;
-// what a CPU shows must be among what the model allows, or the model is wrong.
+// Two-thread programs that are asked of the real CPU and of the model: one thread changes an
+// instruction by some steps, over and over, while another executes it. They are not protocols but
+// questions about the machine, one each; what a CPU shows must be among what the model allows, or
+// the model is wrong.
 
 import type { Step } from './protocol.js';
 import { int3 } from './protocols/int3.js';
@@ -15,9 +16,9 @@ export interface LitmusProgram {
   readonly offset: number;
   readonly steps: readonly Step[];
   /**
-   * `landing`: is what is executed one of the two instructions, whole? `order`: the displacement only ever counts up, and the
-   * writer says in a word how far it has come; does a call go to an older target than the word said, or than
-   * the call before it?
+   * `landing`: is what is executed one of the two instructions, whole? `order`: the displacement
+   * only ever counts up, and the writer says in a word how far it has come; does a call go to an
+   * older target than the word said, or than the call before it?
    */
   readonly watch: 'landing' | 'order';
 }
@@ -33,10 +34,22 @@ const synced = (...kept: readonly number[]): Step[] => {
   let n = 0;
   return effects(int3.steps).filter((step) => step.do !== 'sync' || kept.includes(++n));
 };
-const whole: Step = { do: 'store', part: 'changed', bytes: 'new', as: 'one', why: 'one store instruction' };
+const whole: Step = {
+  do: 'store',
+  part: 'changed',
+  bytes: 'new',
+  as: 'one',
+  why: 'one store instruction',
+};
 const sync: Step = { do: 'sync', why: 'every CPU serialises' };
 
-const landing = (name: string, about: string, offset: number, steps: readonly Step[], from: LitmusProgram['from'] = 'call'): LitmusProgram => ({ name, about, from, offset, steps, watch: 'landing' });
+const landing = (
+  name: string,
+  about: string,
+  offset: number,
+  steps: readonly Step[],
+  from: LitmusProgram['from'] = 'call',
+): LitmusProgram => ({ name, about, from, offset, steps, watch: 'landing' });
 
 export const LITMUS: readonly LitmusProgram[] = [
   landing('bytes', 'five stores, byte by byte, inside a line', 8, stores(naive.steps)),
@@ -46,12 +59,37 @@ export const LITMUS: readonly LitmusProgram[] = [
   landing('one-fetch16', 'one store over the end of 16 bytes', 12, [whole]),
   landing('one-fetch32', 'one store over the end of 32 bytes', 30, [whole]),
   landing('one-line', 'one store over the end of a line', 61, [whole]),
-  landing('one-nop', 'a nop and a call, exchanged by one store inside a quadword', 8, [whole], 'nop'),
-  landing('int3', 'the trap byte and three synchronisations, over the end of a line', 61, synced(1, 2, 3)),
+  landing(
+    'one-nop',
+    'a nop and a call, exchanged by one store inside a quadword',
+    8,
+    [whole],
+    'nop',
+  ),
+  landing(
+    'int3',
+    'the trap byte and three synchronisations, over the end of a line',
+    61,
+    synced(1, 2, 3),
+  ),
   landing('int3-no-1', 'without the one behind the trap byte', 61, synced(2, 3)),
   landing('int3-no-2', 'without the one behind the rest', 61, synced(1, 3)),
   landing('int3-no-3', 'without the last one', 61, synced(1, 2)),
   landing('int3-none', 'without any', 61, synced()),
-  { name: 'order', about: 'one store, then the word', from: 'call', offset: 8, steps: [whole], watch: 'order' },
-  { name: 'order-sync', about: 'one store, a synchronisation, then the word', from: 'call', offset: 8, steps: [whole, sync], watch: 'order' },
+  {
+    name: 'order',
+    about: 'one store, then the word',
+    from: 'call',
+    offset: 8,
+    steps: [whole],
+    watch: 'order',
+  },
+  {
+    name: 'order-sync',
+    about: 'one store, a synchronisation, then the word',
+    from: 'call',
+    offset: 8,
+    steps: [whole, sync],
+    watch: 'order',
+  },
 ];

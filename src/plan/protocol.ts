@@ -1,17 +1,23 @@
 // A protocol is data: which sites it accepts, which trap handler must be installed while it runs,
-// and a flat list of steps. Each step is done for the whole batch before the next one begins. It is no
-// code, so it can be printed, compared, stored in a trace, performed on a process and enumerated by the
-// checker without change; a new kind of step is a row here and a case in each machine.
+// and a flat list of steps. Each step is done for the whole batch before the next one begins. It is
+// no code, so it can be printed, compared, stored in a trace, performed on a process and enumerated
+// by the checker without change; a new kind of step is a row here and a case in each machine.
 
 import type { Unit } from '../base/addr.js';
 
-/** The site's bytes that a store touches. `changed` is the smallest run that differs between old and new. */
+/**
+ * The site's bytes that a store touches. `changed` is the smallest run that differs between old and
+ * new.
+ */
 export type Part = 'first' | 'rest' | 'whole' | 'changed';
 
 /** One thing that is done for the whole batch, with its reason. */
 export type Step = { readonly why: string } & (
   | {
-      /** Key words and `func` now name the new target: from here a trap emulates the new instruction. */
+      /**
+       * Key words and `func` now name the new target: from here a trap emulates the new
+       * instruction.
+       */
       readonly do: 'publish';
     }
   | {
@@ -19,32 +25,58 @@ export type Step = { readonly why: string } & (
       readonly part: Part;
       readonly bytes: 'trap' | 'old' | 'new';
       /**
-       * `one`: a single store instruction, inside one cache line.
-       * `exchange`: the same, as compare-and-exchange of the whole aligned or in-line eight bytes, so that a
-       * foreign change to a neighbouring byte is noticed. `bytes`: one byte after the other, ascending.
+       * `one`: a single store instruction, inside one cache line. `exchange`: the same, as
+       * compare-and-exchange of the whole aligned or in-line eight bytes, so that a foreign change
+       * to a neighbouring byte is noticed. `bytes`: one byte after the other, ascending.
        */
       readonly as: 'one' | 'exchange' | 'bytes';
     }
   | {
-      /** Returns when every CPU that runs the program has executed a serialising instruction since it began. */
+      /**
+       * Returns when every CPU that runs the program has executed a serialising instruction since
+       * it began.
+       */
       readonly do: 'sync';
     }
-  | { /** Takes back what `publish` made known: a trap at the site is no longer claimed. */ readonly do: 'retire' }
   | {
-      /** Stores an instruction of the protocol's own over the beginning of every site, as one store. */
+      /** Takes back what `publish` made known: a trap at the site is no longer claimed. */ readonly do: 'retire';
+    }
+  | {
+      /**
+       * Stores an instruction of the protocol's own over the beginning of every site, as one store.
+       */
       readonly do: 'plant';
       readonly bytes: readonly number[];
     }
-  | { /** The new bytes behind what was planted, one after the other; then, with `unplant`, those in its place, as one store. */ readonly do: 'behind' | 'unplant' }
-  | { /** Adds to a named word of the handler's shared data, as one LOCKed instruction. */ readonly do: 'count'; readonly word: string; readonly by: 1 | -1 }
-  | { /** Every other CPU or thread is held outside the text that is written. */ readonly do: 'stop' }
+  | {
+      /** The new bytes behind what was planted, one after the other; then, with `unplant`, those in its place, as one store. */ readonly do:
+        'behind' | 'unplant';
+    }
+  | {
+      /** Adds to a named word of the handler's shared data, as one LOCKed instruction. */ readonly do: 'count';
+      readonly word: string;
+      readonly by: 1 | -1;
+    }
+  | {
+      /** Every other CPU or thread is held outside the text that is written. */ readonly do: 'stop';
+    }
   | { readonly do: 'release'; readonly serialise: boolean }
-  | { /** Goes on when the word has that value. */ readonly do: 'await'; readonly word: string; readonly is: number }
-  | { /** Compare-and-exchange: where the word is not `from` nothing changes, and the next step comes all the same. */ readonly do: 'exchange'; readonly word: string; readonly from: number; readonly to: number }
+  | {
+      /** Goes on when the word has that value. */ readonly do: 'await';
+      readonly word: string;
+      readonly is: number;
+    }
+  | {
+      /** Compare-and-exchange: where the word is not `from` nothing changes, and the next step comes all the same. */ readonly do: 'exchange';
+      readonly word: string;
+      readonly from: number;
+      readonly to: number;
+    }
   | {
       /**
-       * Back to an earlier step unless the word has that value, at most `times` times (below 16) in an update. Past that the
-       * update is given up where it stands and never returns; what runs meanwhile is judged all the same.
+       * Back to an earlier step unless the word has that value, at most `times` times (below 16) in
+       * an update. Past that the update is given up where it stands and never returns; what runs
+       * meanwhile is judged all the same.
        */
       readonly do: 'retry';
       /** Index of the step. */
@@ -55,7 +87,10 @@ export type Step = { readonly why: string } & (
     }
 );
 
-/** Which sites a protocol patches in place; the others keep calling their trampoline, which is patched. */
+/**
+ * Which sites a protocol patches in place; the others keep calling their trampoline, which is
+ * patched.
+ */
 export interface Acceptance {
   /** `changed`: the bytes that differ between old and new instruction; `whole`: all of them. */
   readonly bytes: 'changed' | 'whole';
@@ -69,7 +104,9 @@ export interface Protocol {
   /** One line: what it does. */
   readonly about: string;
   readonly accepts: Acceptance;
-  /** Name of the handler in `trap/` that must be installed while it runs; null if it plants no trap. */
+  /**
+   * Name of the handler in `trap/` that must be installed while it runs; null if it plants no trap.
+   */
   readonly handler: string | null;
   readonly steps: readonly Step[];
 }

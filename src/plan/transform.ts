@@ -7,8 +7,9 @@
 //   jcc (tail)    jcc  target     jcc  to a ret    jcc  return-0 function
 //   trampoline    as a tail jmp
 //
-// Every form is one instruction of its site's length. Two instructions would let a thread that is interrupted
-// between them come back into the middle of what replaced them, as happened on i386 until 1cd5f059d956 (in v5.18).
+// Every form is one instruction of its site's length. Two instructions would let a thread that is
+// interrupted between them come back into the middle of what replaced them, as happened on i386
+// until 1cd5f059d956 (in v5.18).
 
 import type { SiteKind } from '../sites/site.js';
 import type { Emulation } from '../trap/registry.js';

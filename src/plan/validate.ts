@@ -1,6 +1,6 @@
-// A protocol that somebody hands in, held against the interface of protocol.ts: the first field that does not fit is
-// named, with what was found there. The table says for each kind of step which fields it has; the compiler
-// sees to it that no kind is missing.
+// A protocol that somebody hands in, held against the interface of protocol.ts: the first field
+// that does not fit is named, with what was found there. The table says for each kind of step which
+// fields it has; the compiler sees to it that no kind is missing.
 
 import { UNITS, type Unit } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -11,10 +11,23 @@ type Check = { readonly what: string; readonly fits: (value: unknown) => boolean
 
 const text: Check = { what: 'a text', fits: (v) => typeof v === 'string' && v !== '' };
 const flag: Check = { what: 'true or false', fits: (v) => typeof v === 'boolean' };
-const count: Check = { what: 'a whole number from 0', fits: (v) => Number.isInteger(v) && (v as number) >= 0 };
-const oneOf = (...words: readonly (string | null)[]): Check => ({ what: `one of ${words.map(String).join(', ')}`, fits: (v) => words.includes(v as string | null) });
+const count: Check = {
+  what: 'a whole number from 0',
+  fits: (v) => Number.isInteger(v) && (v as number) >= 0,
+};
+const oneOf = (...words: readonly (string | null)[]): Check => ({
+  what: `one of ${words.map(String).join(', ')}`,
+  fits: (v) => words.includes(v as string | null),
+});
 
-const byteList: Check = { what: 'one to five bytes', fits: (v) => Array.isArray(v) && v.length > 0 && v.length <= 5 && v.every((byte) => Number.isInteger(byte) && byte >= 0 && byte <= 255) };
+const byteList: Check = {
+  what: 'one to five bytes',
+  fits: (v) =>
+    Array.isArray(v) &&
+    v.length > 0 &&
+    v.length <= 5 &&
+    v.every((byte) => Number.isInteger(byte) && byte >= 0 && byte <= 255),
+};
 
 const part = oneOf('first', 'rest', 'whole', 'changed');
 
@@ -32,7 +45,15 @@ const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
   release: { serialise: flag },
   await: { word: text, is: count },
   exchange: { word: text, from: count, to: count },
-  retry: { to: count, word: text, is: count, times: { what: 'a whole number from 1 to 15', fits: (v) => count.fits(v) && (v as number) >= 1 && (v as number) <= 15 } },
+  retry: {
+    to: count,
+    word: text,
+    is: count,
+    times: {
+      what: 'a whole number from 1 to 15',
+      fits: (v) => count.fits(v) && (v as number) >= 1 && (v as number) <= 15,
+    },
+  },
 };
 
 function show(value: unknown): string {
@@ -41,16 +62,26 @@ function show(value: unknown): string {
 }
 
 function fields(value: unknown, where: string, checks: Readonly<Record<string, Check>>): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Fault('bad-protocol', `${where || 'the protocol'} is ${show(value)}, not an object`, { at: where });
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Fault('bad-protocol', `${where || 'the protocol'} is ${show(value)}, not an object`, {
+      at: where,
+    });
   const path = (name: string): string => (where === '' ? name : `${where}.${name}`);
   for (const [name, { what, fits }] of Object.entries(checks)) {
     const found = (value as Record<string, unknown>)[name];
-    if (!fits(found)) throw new Fault('bad-protocol', `${path(name)} is ${show(found)}, not ${what}`, { at: path(name) });
+    if (!fits(found))
+      throw new Fault('bad-protocol', `${path(name)} is ${show(found)}, not ${what}`, {
+        at: path(name),
+      });
   }
   for (const name of Object.keys(value)) {
     if (name in checks) continue;
     const hint = didYouMean(name, Object.keys(checks));
-    throw new Fault('bad-protocol', `${path(name)} is no field of it; there are ${Object.keys(checks).join(', ')}`, { at: path(name), ...(hint ? { hint } : {}) });
+    throw new Fault(
+      'bad-protocol',
+      `${path(name)} is no field of it; there are ${Object.keys(checks).join(', ')}`,
+      { at: path(name), ...(hint ? { hint } : {}) },
+    );
   }
 }
 
@@ -58,19 +89,39 @@ function fields(value: unknown, where: string, checks: Readonly<Record<string, C
 export function validateProtocol(value: unknown): Protocol {
   const list: Check = { what: 'a list of steps', fits: (v) => Array.isArray(v) && v.length > 0 };
   const anything: Check = { what: '', fits: () => true };
-  fields(value, '', { name: text, about: text, accepts: anything, handler: { what: "a handler's name, or null", fits: (v) => v === null || text.fits(v) }, steps: list });
+  fields(value, '', {
+    name: text,
+    about: text,
+    accepts: anything,
+    handler: { what: "a handler's name, or null", fits: (v) => v === null || text.fits(v) },
+    steps: list,
+  });
   const protocol = value as Protocol;
-  fields(protocol.accepts, 'accepts', { bytes: oneOf('changed', 'whole'), within: oneOf(...(Object.keys(UNITS) as Unit[]), null) });
+  fields(protocol.accepts, 'accepts', {
+    bytes: oneOf('changed', 'whole'),
+    within: oneOf(...(Object.keys(UNITS) as Unit[]), null),
+  });
   protocol.steps.forEach((step: unknown, i) => {
     const where = `steps[${i}]`;
     const kind = (step as { do?: unknown } | null)?.do;
     if (typeof kind !== 'string' || !Object.hasOwn(STEPS, kind)) {
       const hint = typeof kind === 'string' ? didYouMean(kind, Object.keys(STEPS)) : undefined;
-      throw new Fault('bad-protocol', `${where}.do is ${show(kind)}, not one of ${Object.keys(STEPS).join(', ')}`, { at: `${where}.do`, ...(hint ? { hint } : {}) });
+      throw new Fault(
+        'bad-protocol',
+        `${where}.do is ${show(kind)}, not one of ${Object.keys(STEPS).join(', ')}`,
+        { at: `${where}.do`, ...(hint ? { hint } : {}) },
+      );
     }
-    fields(step, where, { do: text, why: { what: 'a text: every step says why', fits: text.fits }, ...STEPS[kind as Step['do']] });
+    fields(step, where, {
+      do: text,
+      why: { what: 'a text: every step says why', fits: text.fits },
+      ...STEPS[kind as Step['do']],
+    });
     const { to } = step as { to?: number };
-    if (kind === 'retry' && to !== undefined && to >= i) throw new Fault('bad-protocol', `${where}.to is ${to}, not an earlier step`, { at: `${where}.to` });
+    if (kind === 'retry' && to !== undefined && to >= i)
+      throw new Fault('bad-protocol', `${where}.to is ${to}, not an earlier step`, {
+        at: `${where}.to`,
+      });
   });
   return protocol;
 }

@@ -1,6 +1,7 @@
-// From "four bytes of this code lead to a trampoline" to a site, or to nothing. Those bytes count only as
-// the displacement of a call or jump that really begins where decoding from the start of the function
-// says so: bytes that merely look like a call occur inside other instructions (LuaJIT issue 164 is what comes of patching one).
+// From "four bytes of this code lead to a trampoline" to a site, or to nothing. Those bytes count
+// only as the displacement of a call or jump that really begins where decoding from the start of
+// the function says so: bytes that merely look like a call occur inside other instructions (LuaJIT
+// issue 164 is what comes of patching one).
 
 import { Sweep, type Decoded } from '../x86/decode.js';
 import { compiledForm, conditionOf, SITE_FORMS } from '../x86/forms.js';
@@ -11,7 +12,9 @@ export class Code implements Disposable {
   readonly bytes: Uint8Array;
   readonly #starts: Float64Array;
   #sweep: Sweep | undefined;
-  /** The last boundary found: the next candidate is nearly always further on in the same function. */
+  /**
+   * The last boundary found: the next candidate is nearly always further on in the same function.
+   */
   #last = 0;
 
   constructor(bytes: Uint8Array, starts: Float64Array) {
@@ -59,25 +62,46 @@ export interface Branch {
   readonly indirect: boolean;
 }
 
-/** The branch whose displacement is the four bytes at `displacement`, or null: they belong to something else. */
+/**
+ * The branch whose displacement is the four bytes at `displacement`, or null: they belong to
+ * something else.
+ */
 export function branchAt(code: Code, displacement: number): Branch | null {
   const at = code.covering(displacement);
   return plainBranch(code.bytes, at, displacement) ?? decodedBranch(code, at, displacement);
 }
 
-/** At a boundary the opcode settles what the instruction is, unless prefixes come before it: nearly all sites end here. */
+/**
+ * At a boundary the opcode settles what the instruction is, unless prefixes come before it: nearly
+ * all sites end here.
+ */
 function plainBranch(bytes: Uint8Array, at: number, displacement: number): Branch | null {
   const form = compiledForm(bytes, at);
   if (!form || at + form.displacement !== displacement) return null;
-  return { at, length: form.length, kind: form.effect as SiteKind, condition: conditionOf(form, bytes, at), indirect: form.indirect };
+  return {
+    at,
+    length: form.length,
+    kind: form.effect as SiteKind,
+    condition: conditionOf(form, bytes, at),
+    indirect: form.indirect,
+  };
 }
 
 function decodedBranch(code: Code, at: number, displacement: number): Branch | null {
   const { flow, length, slot } = code.instruction(at);
   if (at + length !== displacement + 4) return null;
-  if (flow === 'call' || flow === 'jmp') return { at, length, kind: flow, condition: 0, indirect: false };
-  // The opcode byte is the last before the displacement whatever prefixes came before; `loop` and `jrcxz` have no four-byte form.
-  if (flow === 'jcc') return { at, length, kind: 'jcc', condition: code.bytes[displacement - 1]! & 15, indirect: false };
+  if (flow === 'call' || flow === 'jmp')
+    return { at, length, kind: flow, condition: 0, indirect: false };
+  // The opcode byte is the last before the displacement whatever prefixes came before; `loop` and
+  // `jrcxz` have no four-byte form.
+  if (flow === 'jcc')
+    return {
+      at,
+      length,
+      kind: 'jcc',
+      condition: code.bytes[displacement - 1]! & 15,
+      indirect: false,
+    };
   if (slot === null) return null;
   if (flow === 'call-indirect') return { at, length, kind: 'call', condition: 0, indirect: true };
   if (flow === 'jmp-indirect') return { at, length, kind: 'jmp', condition: 0, indirect: true };
@@ -97,7 +121,12 @@ export function branchFrom(bytes: Uint8Array, offset: number): Branch | null {
 
 const MAX_INSTRUCTION = 15;
 
-export function siteOf(branch: Branch, where: { section: number; at: number }, names: { key: string; keySymbol: string }, flags = 0): Site {
+export function siteOf(
+  branch: Branch,
+  where: { section: number; at: number },
+  names: { key: string; keySymbol: string },
+  flags = 0,
+): Site {
   return {
     section: where.section,
     at: where.at,

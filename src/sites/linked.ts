@@ -1,6 +1,7 @@
-// Sites of a linked file without a table: every branch whose destination is a trampoline, by way of a PLT entry or
-// GOT slot where the linker put one between. Bytes are searched first, because nearly none leads to
-// the few addresses in question; what is found is then confirmed by decoding, so that bytes inside another instruction never count.
+// Sites of a linked file without a table: every branch whose destination is a trampoline, by way of
+// a PLT entry or GOT slot where the linker put one between. Bytes are searched first, because
+// nearly none leads to the few addresses in question; what is found is then confirmed by decoding,
+// so that bytes inside another instruction never count.
 
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -10,9 +11,17 @@ import { branchAt, branchFrom, Code, siteOf } from './confirm.js';
 import { isPlt, pltEntries, slotsOf } from './plt.js';
 import { decodeSiteTable, ENTRY_SIZE, FLAG_BITS, SITES_SECTION } from './section.js';
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
-import { bestSymbols, functionStarts, isTemplate, keySymbols, namesFor, type KeyNames } from './symbols.js';
+import {
+  bestSymbols,
+  functionStarts,
+  isTemplate,
+  keySymbols,
+  namesFor,
+  type KeyNames,
+} from './symbols.js';
 
-const isCode = (section: Section): boolean => (section.flags & N.SHF_EXECINSTR) !== 0 && section.type === N.SHT_PROGBITS;
+const isCode = (section: Section): boolean =>
+  (section.flags & N.SHF_EXECINSTR) !== 0 && section.type === N.SHT_PROGBITS;
 
 /** Everything whose address a branch may name to reach a trampoline. */
 export interface Destinations {
@@ -31,25 +40,32 @@ export interface DeclaredKey {
   readonly trampoline: Addr;
 }
 
-export function destinations(object: ElfObject, declared: readonly DeclaredKey[] = []): Destinations {
+export function destinations(
+  object: ElfObject,
+  declared: readonly DeclaredKey[] = [],
+): Destinations {
   const direct = new Map<Addr, KeyNames>();
   const slots = new Map<Addr, KeyNames>();
   const symbols = bestSymbols(object);
   const keys = new Map<string, number>();
-  for (const table of [object.dynamicSymbols, object.symbols]) if (table) for (const [name, i] of keySymbols(table)) if (table.defined(i)) keys.set(name, i);
+  for (const table of [object.dynamicSymbols, object.symbols])
+    if (table) for (const [name, i] of keySymbols(table)) if (table.defined(i)) keys.set(name, i);
   if (symbols) {
     for (let i = 1; i < symbols.count; i++) {
-      if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX) && symbols.defined(i)) direct.set(symbols.value(i), namesFor(symbols.name(i), keys));
+      if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX) && symbols.defined(i))
+        direct.set(symbols.value(i), namesFor(symbols.name(i), keys));
     }
   }
-  for (const { name, trampoline } of declared) direct.set(trampoline, { key: name, keySymbol: KEY_PREFIX + name });
+  for (const { name, trampoline } of declared)
+    direct.set(trampoline, { key: name, keySymbol: KEY_PREFIX + name });
   const trampolines = new Set(direct.keys());
   const dynamic = object.dynamicSymbols;
   for (const slot of slotsOf(object)) {
     if (slot.symbol < 0) {
       const names = direct.get(slot.address);
       if (names) slots.set(slot.at, names);
-    } else if (dynamic?.nameStartsWith(slot.symbol, TRAMPOLINE_PREFIX)) slots.set(slot.at, namesFor(dynamic.name(slot.symbol), keys));
+    } else if (dynamic?.nameStartsWith(slot.symbol, TRAMPOLINE_PREFIX))
+      slots.set(slot.at, namesFor(dynamic.name(slot.symbol), keys));
   }
   if (slots.size > 0) {
     for (const entry of pltEntries(object)) {
@@ -61,9 +77,13 @@ export function destinations(object: ElfObject, declared: readonly DeclaredKey[]
 }
 
 /** In order of address. */
-export function decodeLinked(object: ElfObject, known: Destinations = destinations(object)): Site[] {
+export function decodeLinked(
+  object: ElfObject,
+  known: Destinations = destinations(object),
+): Site[] {
   const symbols = bestSymbols(object);
-  // A GOT slot of a program that is not position-independent holds the address itself, without a relocation.
+  // A GOT slot of a program that is not position-independent holds the address itself, without a
+  // relocation.
   const filled = object.type === 'executable' && known.trampolines.size > 0;
   if (known.direct.size === 0 && known.slots.size === 0) return [];
   const range = span(known.direct.keys());
@@ -72,22 +92,32 @@ export function decodeLinked(object: ElfObject, known: Destinations = destinatio
     const names = slot >= slotSpan.low && slot <= slotSpan.high ? known.slots.get(slot) : undefined;
     if (names || !filled) return names;
     const bytes = object.at(slot, 8);
-    return bytes ? known.direct.get(signed64(new DataView(bytes.buffer, bytes.byteOffset, 8), 0)) : undefined;
+    return bytes
+      ? known.direct.get(signed64(new DataView(bytes.buffer, bytes.byteOffset, 8), 0))
+      : undefined;
   };
   const code = object.sections.filter((s) => isCode(s) && !isPlt(s) && !isTemplate(s));
-  const found = code.map((section) => search(object.data(section), section.address, range, known.direct, throughSlot));
+  const found = code.map((section) =>
+    search(object.data(section), section.address, range, known.direct, throughSlot),
+  );
   const sections = new Set(code.filter((_, i) => found[i]!.length > 0).map((s) => s.index));
   // Without any symbols each section is decoded from its beginning.
   const starts = symbols ? functionStarts(symbols, sections) : new Map<number, Float64Array>();
   const sites: Site[] = [];
   for (const [i, section] of code.entries()) {
     if (found[i]!.length === 0) continue;
-    using run = new Code(object.data(section), (starts.get(section.index) ?? new Float64Array(0)).map((address) => address - section.address));
+    using run = new Code(
+      object.data(section),
+      (starts.get(section.index) ?? new Float64Array(0)).map(
+        (address) => address - section.address,
+      ),
+    );
     for (const { displacement, names, indirect } of found[i]!) {
       const branch = branchAt(run, displacement);
       if (!branch || branch.indirect !== indirect) continue;
       const at = section.address + branch.at;
-      if (!known.trampolines.has(at)) sites.push(siteOf(branch, { section: section.index, at }, names));
+      if (!known.trampolines.has(at))
+        sites.push(siteOf(branch, { section: section.index, at }, names));
     }
   }
   return sites.sort((a, b) => a.at - b.at);
@@ -110,7 +140,13 @@ interface Found {
 }
 
 /** Every place in a section whose bytes could be a branch to one of the destinations. */
-function search(bytes: Uint8Array, base: Addr, range: { low: Addr; high: Addr }, direct: Destinations['direct'], throughSlot: (slot: Addr) => KeyNames | undefined): Found[] {
+function search(
+  bytes: Uint8Array,
+  base: Addr,
+  range: { low: Addr; high: Addr },
+  direct: Destinations['direct'],
+  throughSlot: (slot: Addr) => KeyNames | undefined,
+): Found[] {
   const found: Found[] = [];
   const { low, high } = range;
   const end = bytes.length - 5;
@@ -125,7 +161,11 @@ function search(bytes: Uint8Array, base: Addr, range: { low: Addr; high: Addr },
       indirect = true;
     } else continue;
     if (displacement + 4 > bytes.length) continue;
-    const rel32 = bytes[displacement]! | (bytes[displacement + 1]! << 8) | (bytes[displacement + 2]! << 16) | (bytes[displacement + 3]! << 24);
+    const rel32 =
+      bytes[displacement]! |
+      (bytes[displacement + 1]! << 8) |
+      (bytes[displacement + 2]! << 16) |
+      (bytes[displacement + 3]! << 24);
     const to = base + displacement + 4 + rel32;
     const names = indirect ? throughSlot(to) : to >= low && to <= high ? direct.get(to) : undefined;
     if (names) found.push({ displacement, names, indirect });
@@ -134,10 +174,16 @@ function search(bytes: Uint8Array, base: Addr, range: { low: Addr; high: Addr },
 }
 
 /**
- * What the file's own `.static_call_sites` says, in the table's order. The names come from whatever stands at the key's address: the key itself, or
- * where the key belongs to another file, the trampoline, PLT entry or GOT slot that the site uses.
+ * What the file's own `.static_call_sites` says, in the table's order. The names come from whatever
+ * stands at the key's address: the key itself, or where the key belongs to another file, the
+ * trampoline, PLT entry or GOT slot that the site uses.
  */
-export function readLinked(object: ElfObject, section: Section, report: (fault: Fault) => void, declared: readonly DeclaredKey[] = []): Site[] {
+export function readLinked(
+  object: ElfObject,
+  section: Section,
+  report: (fault: Fault) => void,
+  declared: readonly DeclaredKey[] = [],
+): Site[] {
   const table = decodeSiteTable(object.data(section), section.address);
   const names = keyPlaces(object, declared);
   const late = lateKeys(object, section);
@@ -152,19 +198,42 @@ export function readLinked(object: ElfObject, section: Section, report: (fault: 
     const bytes = data[home];
     const branch = bytes ? branchFrom(bytes, offset) : null;
     const key = late.get(i) ?? names.get(table.keys[i]!);
-    if (!branch) report(new Fault('bad-site', `entry ${i} names ${hex(at)}, where no call or jump is`, { at: SITES_SECTION }));
-    else if (!key) report(new Fault('bad-sites-section', `entry ${i} names a key at ${hex(table.keys[i]!)}, where no symbol ${KEY_PREFIX}* or ${TRAMPOLINE_PREFIX}* is`, { at: SITES_SECTION }));
-    else sites.push(siteOf(branch, { section: code[home]!.index, at }, key, late.get(i)?.flags ?? table.flags[i]!));
+    if (!branch)
+      report(
+        new Fault('bad-site', `entry ${i} names ${hex(at)}, where no call or jump is`, {
+          at: SITES_SECTION,
+        }),
+      );
+    else if (!key)
+      report(
+        new Fault(
+          'bad-sites-section',
+          `entry ${i} names a key at ${hex(table.keys[i]!)}, where no symbol ${KEY_PREFIX}* or ${TRAMPOLINE_PREFIX}* is`,
+          { at: SITES_SECTION },
+        ),
+      );
+    else
+      sites.push(
+        siteOf(
+          branch,
+          { section: code[home]!.index, at },
+          key,
+          late.get(i)?.flags ?? table.flags[i]!,
+        ),
+      );
     if (home < 0) home = 0;
   }
   return sites;
 }
 
 /**
- * Keys that only the dynamic linker fills in, by entry: linkers leave a relocation where an exported key of a shared object may be
- * preempted, and the field holds nothing until then.
+ * Keys that only the dynamic linker fills in, by entry: linkers leave a relocation where an
+ * exported key of a shared object may be preempted, and the field holds nothing until then.
  */
-export function lateKeys(object: ElfObject, section: Section): ReadonlyMap<number, KeyNames & { readonly flags: number }> {
+export function lateKeys(
+  object: ElfObject,
+  section: Section,
+): ReadonlyMap<number, KeyNames & { readonly flags: number }> {
   const late = new Map<number, KeyNames & { readonly flags: number }>();
   const dynamic = object.dynamicSymbols;
   if (!dynamic || (section.flags & N.SHF_ALLOC) === 0) return late;
@@ -174,27 +243,47 @@ export function lateKeys(object: ElfObject, section: Section): ReadonlyMap<numbe
     for (let i = 0; i < table.count; i++) {
       const field = table.offset(i) - section.address;
       const symbol = table.symbol(i);
-      if (table.type(i) !== N.R_X86_64_PC32 || field % ENTRY_SIZE !== 4 || field < 0 || field >= section.size || !isKeySymbol(dynamic, symbol)) continue;
+      if (
+        table.type(i) !== N.R_X86_64_PC32 ||
+        field % ENTRY_SIZE !== 4 ||
+        field < 0 ||
+        field >= section.size ||
+        !isKeySymbol(dynamic, symbol)
+      )
+        continue;
       const keySymbol = dynamic.name(symbol);
-      late.set((field - 4) / ENTRY_SIZE, { key: bareName(keySymbol), keySymbol, flags: table.addend(i) & FLAG_BITS });
+      late.set((field - 4) / ENTRY_SIZE, {
+        key: bareName(keySymbol),
+        keySymbol,
+        flags: table.addend(i) & FLAG_BITS,
+      });
     }
   }
   return late;
 }
 
-const isKeySymbol = (symbols: SymbolTable, i: number): boolean => symbols.nameStartsWith(i, KEY_PREFIX) || symbols.nameStartsWith(i, TRAMPOLINE_PREFIX);
+const isKeySymbol = (symbols: SymbolTable, i: number): boolean =>
+  symbols.nameStartsWith(i, KEY_PREFIX) || symbols.nameStartsWith(i, TRAMPOLINE_PREFIX);
 
-const holds = (section: Section | undefined, at: Addr): boolean => section !== undefined && at >= section.address && at < section.address + section.size;
+const holds = (section: Section | undefined, at: Addr): boolean =>
+  section !== undefined && at >= section.address && at < section.address + section.size;
 
 /** Every address that an entry may give for a key; `isKey` where it is the key's own. */
-export function keyPlaces(object: ElfObject, declared: readonly DeclaredKey[] = []): ReadonlyMap<Addr, KeyNames & { readonly isKey: boolean }> {
+export function keyPlaces(
+  object: ElfObject,
+  declared: readonly DeclaredKey[] = [],
+): ReadonlyMap<Addr, KeyNames & { readonly isKey: boolean }> {
   const { direct, slots } = destinations(object, declared);
   const places = new Map<Addr, KeyNames & { readonly isKey: boolean }>();
-  for (const [address, names] of [...slots, ...direct]) places.set(address, { ...names, isKey: false });
+  for (const [address, names] of [...slots, ...direct])
+    places.set(address, { ...names, isKey: false });
   for (const symbols of [object.dynamicSymbols, object.symbols]) {
     if (!symbols) continue;
-    for (const [name, i] of keySymbols(symbols)) if (symbols.defined(i)) places.set(symbols.value(i), { key: bareName(name), keySymbol: name, isKey: true });
+    for (const [name, i] of keySymbols(symbols))
+      if (symbols.defined(i))
+        places.set(symbols.value(i), { key: bareName(name), keySymbol: name, isKey: true });
   }
-  for (const { name, address } of declared) places.set(address, { key: name, keySymbol: KEY_PREFIX + name, isKey: true });
+  for (const { name, address } of declared)
+    places.set(address, { key: name, keySymbol: KEY_PREFIX + name, isKey: true });
   return places;
 }

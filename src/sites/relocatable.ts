@@ -1,9 +1,10 @@
-// Sites of a relocatable object, the way the kernel's objtool defines them: an instruction whose relocation
-// leads to a *global* symbol named `__SCT__*`. Calls always count. A jump counts when it leaves its function:
-// to another object's trampoline only from inside a function symbol, to one of this object's only at its first
-// instruction. Data, address-taking and calls through a pointer do not count; they go on through the trampoline.
-// Calls and jumps through the GOT (`-fno-plt`) count too: objtool knows none, for the kernel has no GOT,
-// and the linker turns most of them into direct ones of the same length.
+// Sites of a relocatable object, the way the kernel's objtool defines them: an instruction whose
+// relocation leads to a *global* symbol named `__SCT__*`. Calls always count. A jump counts when it
+// leaves its function: to another object's trampoline only from inside a function symbol, to one of
+// this object's only at its first instruction. Data, address-taking and calls through a pointer do
+// not count; they go on through the trampoline. Calls and jumps through the GOT (`-fno-plt`) count
+// too: objtool knows none, for the kernel has no GOT, and the linker turns most of them into direct
+// ones of the same length.
 
 import { Fault } from '../base/fault.js';
 import * as N from '../elf/names.js';
@@ -12,7 +13,14 @@ import { destination, SITE_FORMS } from '../x86/forms.js';
 import { branchAt, branchFrom, Code, siteOf } from './confirm.js';
 import { ENTRY_SIZE, FLAG_BITS, SITES_SECTION } from './section.js';
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
-import { functionStarts, isTemplate, keySymbols, namesFor, trampolineSymbols, type KeyNames } from './symbols.js';
+import {
+  functionStarts,
+  isTemplate,
+  keySymbols,
+  namesFor,
+  trampolineSymbols,
+  type KeyNames,
+} from './symbols.js';
 
 const GOT_RELOCATIONS: ReadonlySet<number> = new Set([N.R_X86_64_GOTPCREL, N.R_X86_64_GOTPCRELX]);
 const DIRECT_RELOCATIONS: ReadonlySet<number> = new Set([N.R_X86_64_PC32, N.R_X86_64_PLT32]);
@@ -63,7 +71,8 @@ class Functions {
   constructor(ranges: readonly Range[]) {
     for (const { start, end } of ranges.toSorted((a, b) => a.start - b.start)) {
       const last = this.#ends.length - 1;
-      if (last >= 0 && start <= this.#ends[last]!) this.#ends[last] = Math.max(this.#ends[last]!, end);
+      if (last >= 0 && start <= this.#ends[last]!)
+        this.#ends[last] = Math.max(this.#ends[last]!, end);
       else {
         this.#starts.push(start);
         this.#ends.push(end);
@@ -109,7 +118,12 @@ interface Candidate {
 }
 
 /** Every relocation of a section that may belong to a branch to a trampoline, ascending. */
-function candidatesOf(object: ElfObject, section: Section, symbols: SymbolTable, trampolines: Trampolines): Candidate[] {
+function candidatesOf(
+  object: ElfObject,
+  section: Section,
+  symbols: SymbolTable,
+  trampolines: Trampolines,
+): Candidate[] {
   const found: Candidate[] = [];
   const relocated = new Set<number>();
   for (const table of object.relocationsOf(section)) {
@@ -122,7 +136,8 @@ function candidatesOf(object: ElfObject, section: Section, symbols: SymbolTable,
       const displacement = table.offset(i);
       if (trampolines.sections.has(section.index)) relocated.add(displacement);
       if (named) {
-        if (direct || GOT_RELOCATIONS.has(type)) found.push({ displacement, trampoline: symbol, bySymbol: true, indirect: !direct });
+        if (direct || GOT_RELOCATIONS.has(type))
+          found.push({ displacement, trampoline: symbol, bySymbol: true, indirect: !direct });
       } else if (direct && symbol < symbols.count && symbols.type(symbol) === N.STT_SECTION) {
         // The addend counts from the displacement; a branch counts from its end, four bytes on.
         const trampoline = trampolines.at(symbols.sectionIndex(symbol), table.addend(i) + 4);
@@ -130,12 +145,22 @@ function candidatesOf(object: ElfObject, section: Section, symbols: SymbolTable,
       }
     }
   }
-  const resolved = trampolines.sections.has(section.index) ? resolvedCandidates(object.data(section), section.index, relocated, trampolines) : [];
+  const resolved = trampolines.sections.has(section.index)
+    ? resolvedCandidates(object.data(section), section.index, relocated, trampolines)
+    : [];
   return [...found, ...resolved].sort((a, b) => a.displacement - b.displacement);
 }
 
-/** Branches inside the trampolines' own section, which the assembler may have resolved without leaving a relocation. */
-function resolvedCandidates(bytes: Uint8Array, section: number, relocated: ReadonlySet<number>, trampolines: Trampolines): Candidate[] {
+/**
+ * Branches inside the trampolines' own section, which the assembler may have resolved without
+ * leaving a relocation.
+ */
+function resolvedCandidates(
+  bytes: Uint8Array,
+  section: number,
+  relocated: ReadonlySet<number>,
+  trampolines: Trampolines,
+): Candidate[] {
   const found: Candidate[] = [];
   for (let displacement = 1; displacement + 4 <= bytes.length; displacement++) {
     if (relocated.has(displacement)) continue;
@@ -147,17 +172,22 @@ function resolvedCandidates(bytes: Uint8Array, section: number, relocated: Reado
 }
 
 /**
- * By relocation and decoding, in objtool's order: jumps of the whole file first, then calls, each by section and offset.
- * Its first pass settles where jumps lead and its second where calls do.
+ * By relocation and decoding, in objtool's order: jumps of the whole file first, then calls, each
+ * by section and offset. Its first pass settles where jumps lead and its second where calls do.
  */
 export function decodeRelocatable(object: ElfObject): Site[] {
   const symbols = object.symbols;
   if (!symbols) return [];
   const trampolines = new Trampolines(symbols);
   if (trampolines.count === 0) return [];
-  const code = object.sections.filter((s) => (s.flags & N.SHF_EXECINSTR) !== 0 && s.type !== N.SHT_NOBITS && !isTemplate(s));
+  const code = object.sections.filter(
+    (s) => (s.flags & N.SHF_EXECINSTR) !== 0 && s.type !== N.SHT_NOBITS && !isTemplate(s),
+  );
   const candidates = code.map((section) => candidatesOf(object, section, symbols, trampolines));
-  const starts = functionStarts(symbols, new Set(code.filter((_, i) => candidates[i]!.length > 0).map((s) => s.index)));
+  const starts = functionStarts(
+    symbols,
+    new Set(code.filter((_, i) => candidates[i]!.length > 0).map((s) => s.index)),
+  );
   const jumps: Site[] = [];
   const calls: Site[] = [];
   let ranges: ReadonlyMap<number, readonly Range[]> | undefined;
@@ -169,32 +199,52 @@ export function decodeRelocatable(object: ElfObject): Site[] {
       if (candidate.displacement < 0 || candidate.displacement + 4 > run.bytes.length) continue;
       const branch = branchAt(run, candidate.displacement);
       if (!branch || branch.indirect !== candidate.indirect) continue;
-      const site = siteOf(branch, { section: section.index, at: branch.at }, trampolines.names(candidate.trampoline));
+      const site = siteOf(
+        branch,
+        { section: section.index, at: branch.at },
+        trampolines.names(candidate.trampoline),
+      );
       if (branch.kind === 'call') calls.push(site);
       else {
         ranges ??= functionRanges(symbols);
         functions ??= new Functions(ranges.get(section.index) ?? []);
-        if (functions.contains(branch.at) && (candidate.bySymbol || leaves(symbols, candidate.trampoline, site))) jumps.push(site);
+        if (
+          functions.contains(branch.at) &&
+          (candidate.bySymbol || leaves(symbols, candidate.trampoline, site))
+        )
+          jumps.push(site);
       }
     }
   }
   return [...jumps, ...calls];
 }
 
-/** A jump that names a place and not a symbol is a tail call only if a function begins there, and another than its own. */
+/**
+ * A jump that names a place and not a symbol is a tail call only if a function begins there, and
+ * another than its own.
+ */
 function leaves(symbols: SymbolTable, trampoline: number, site: Site): boolean {
   const into = site.at - symbols.value(trampoline);
-  const inside = site.section === symbols.sectionIndex(trampoline) && into >= 0 && into < symbols.size(trampoline);
+  const inside =
+    site.section === symbols.sectionIndex(trampoline) &&
+    into >= 0 &&
+    into < symbols.size(trampoline);
   return symbols.type(trampoline) === N.STT_FUNC && !inside;
 }
 
 /** What the object's own `.static_call_sites` and its relocations say, in the table's order. */
-export function readRelocatable(object: ElfObject, section: Section, report: (fault: Fault) => void): Site[] {
+export function readRelocatable(
+  object: ElfObject,
+  section: Section,
+  report: (fault: Fault) => void,
+): Site[] {
   const symbols = object.symbols;
-  const bad = (message: string): Fault => new Fault('bad-sites-section', message, { at: SITES_SECTION });
+  const bad = (message: string): Fault =>
+    new Fault('bad-sites-section', message, { at: SITES_SECTION });
   if (!symbols) throw bad('the file has a table of sites but no symbols');
   const size = object.data(section).length;
-  if (size % ENTRY_SIZE !== 0) throw bad(`${size} bytes are no whole number of entries of ${ENTRY_SIZE}`);
+  if (size % ENTRY_SIZE !== 0)
+    throw bad(`${size} bytes are no whole number of entries of ${ENTRY_SIZE}`);
   const count = size / ENTRY_SIZE;
   const tables = object.relocationsOf(section);
   const fields = relocationByField(tables, count, bad);
@@ -202,7 +252,8 @@ export function readRelocatable(object: ElfObject, section: Section, report: (fa
   const codeOf = (index: number): Uint8Array | null => {
     let bytes = data.get(index);
     const home = object.sections[index];
-    if (!bytes && home && (home.flags & N.SHF_EXECINSTR) !== 0) data.set(index, (bytes = object.data(home)));
+    if (!bytes && home && (home.flags & N.SHF_EXECINSTR) !== 0)
+      data.set(index, (bytes = object.data(home)));
     return bytes ?? null;
   };
   const keys = new Map<number, KeyNames | null>();
@@ -219,14 +270,24 @@ export function readRelocatable(object: ElfObject, section: Section, report: (fa
     const bytes = codeOf(home);
     const branch = bytes && at >= 0 && at < bytes.length ? branchFrom(bytes, at) : null;
     if (!branch) {
-      report(new Fault('bad-site', `entry ${i} names ${object.sections[home]?.name ?? `section ${home}`}+0x${at.toString(16)}, where no call or jump is`, { at: SITES_SECTION }));
+      report(
+        new Fault(
+          'bad-site',
+          `entry ${i} names ${object.sections[home]?.name ?? `section ${home}`}+0x${at.toString(16)}, where no call or jump is`,
+          { at: SITES_SECTION },
+        ),
+      );
       continue;
     }
     const symbol = key.table.symbol(key.row);
     let names = keys.get(symbol);
     if (names === undefined) keys.set(symbol, (names = keyNames(symbols, symbol)));
     if (!names) {
-      report(bad(`entry ${i} names the key ${symbols.name(symbol) || `symbol ${symbol}`}, which is neither ${KEY_PREFIX}* nor ${TRAMPOLINE_PREFIX}*`));
+      report(
+        bad(
+          `entry ${i} names the key ${symbols.name(symbol) || `symbol ${symbol}`}, which is neither ${KEY_PREFIX}* nor ${TRAMPOLINE_PREFIX}*`,
+        ),
+      );
       continue;
     }
     sites.push(siteOf(branch, { section: home, at }, names, key.table.addend(key.row) & FLAG_BITS));
@@ -235,7 +296,11 @@ export function readRelocatable(object: ElfObject, section: Section, report: (fa
 }
 
 function keyNames(symbols: SymbolTable, index: number): KeyNames | null {
-  if (!symbols.nameStartsWith(index, KEY_PREFIX) && !symbols.nameStartsWith(index, TRAMPOLINE_PREFIX)) return null;
+  if (
+    !symbols.nameStartsWith(index, KEY_PREFIX) &&
+    !symbols.nameStartsWith(index, TRAMPOLINE_PREFIX)
+  )
+    return null;
   const keySymbol = symbols.name(index);
   return { key: bareName(keySymbol), keySymbol };
 }
@@ -245,13 +310,24 @@ interface Row {
   readonly row: number;
 }
 
-function relocationByField(tables: readonly RelocationTable[], count: number, bad: (message: string) => Fault): (Row | undefined)[] {
+function relocationByField(
+  tables: readonly RelocationTable[],
+  count: number,
+  bad: (message: string) => Fault,
+): (Row | undefined)[] {
   const fields = new Array<Row | undefined>(count * 2).fill(undefined);
   for (const table of tables) {
     for (let row = 0; row < table.count; row++) {
       const offset = table.offset(row);
-      if (offset % 4 !== 0 || offset < 0 || offset >= count * ENTRY_SIZE || table.type(row) !== N.R_X86_64_PC32) {
-        throw bad(`relocation ${row} of type ${table.type(row)} at 0x${offset.toString(16)} is none that such a table has`);
+      if (
+        offset % 4 !== 0 ||
+        offset < 0 ||
+        offset >= count * ENTRY_SIZE ||
+        table.type(row) !== N.R_X86_64_PC32
+      ) {
+        throw bad(
+          `relocation ${row} of type ${table.type(row)} at 0x${offset.toString(16)} is none that such a table has`,
+        );
       }
       fields[offset / 4] = { table, row };
     }

@@ -1,7 +1,8 @@
-// The codec of `.static_call_sites`, as the kernel lays it out: eight bytes an entry, two signed 32-bit
-// distances, each counted from its own field: to the site's instruction, and to the key, whose
-// two low address bits carry flags. In a relocatable file the distances are still relocations; here they are numbers.
-// A section that belongs to no segment has address 0, and the distances then count from there.
+// The codec of `.static_call_sites`, as the kernel lays it out: eight bytes an entry, two signed
+// 32-bit distances, each counted from its own field: to the site's instruction, and to the key,
+// whose two low address bits carry flags. In a relocatable file the distances are still
+// relocations; here they are numbers. A section that belongs to no segment has address 0, and the
+// distances then count from there.
 
 import type { Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -22,7 +23,11 @@ export interface SiteTable {
 /** @throws Fault `bad-sites-section` where the size is no multiple of an entry. */
 export function decodeSiteTable(bytes: Uint8Array, address: Addr): SiteTable {
   if (bytes.length % ENTRY_SIZE !== 0) {
-    throw new Fault('bad-sites-section', `${bytes.length} bytes are no whole number of entries of ${ENTRY_SIZE}`, { at: SITES_SECTION });
+    throw new Fault(
+      'bad-sites-section',
+      `${bytes.length} bytes are no whole number of entries of ${ENTRY_SIZE}`,
+      { at: SITES_SECTION },
+    );
   }
   const count = bytes.length / ENTRY_SIZE;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -40,18 +45,30 @@ export function decodeSiteTable(bytes: Uint8Array, address: Addr): SiteTable {
   return { count, sites, keys, flags };
 }
 
-/** @throws Fault `out-of-reach`, `bad-sites-section` (a key whose address leaves no room for flags). */
+/**
+ * @throws Fault `out-of-reach`, `bad-sites-section` (a key whose address leaves no room for flags).
+ */
 export function encodeSiteTable(table: SiteTable, address: Addr): Uint8Array {
   const bytes = new Uint8Array(table.count * ENTRY_SIZE);
   const view = new DataView(bytes.buffer);
   const put = (field: number, to: Addr): void => {
     const distance = to - (address + field);
-    if (distance !== (distance | 0)) throw new Fault('out-of-reach', `an entry's distance of ${distance} bytes does not fit 32 bits`, { at: SITES_SECTION });
+    if (distance !== (distance | 0))
+      throw new Fault(
+        'out-of-reach',
+        `an entry's distance of ${distance} bytes does not fit 32 bits`,
+        { at: SITES_SECTION },
+      );
     view.setInt32(field, distance, true);
   };
   for (let i = 0; i < table.count; i++) {
     const key = table.keys[i]!;
-    if (key % 4 !== 0) throw new Fault('bad-sites-section', 'a key is not aligned to four bytes, whose low bits hold flags', { at: SITES_SECTION });
+    if (key % 4 !== 0)
+      throw new Fault(
+        'bad-sites-section',
+        'a key is not aligned to four bytes, whose low bits hold flags',
+        { at: SITES_SECTION },
+      );
     put(i * ENTRY_SIZE, table.sites[i]!);
     put(i * ENTRY_SIZE + 4, key + table.flags[i]!);
   }

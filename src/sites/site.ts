@@ -1,9 +1,16 @@
-// A static call site: one instruction that calls, jumps or conditionally jumps to a key's trampoline.
+// A static call site: one instruction that calls, jumps or conditionally jumps to a key's
+// trampoline.
 
-/** What the compiler put there. `jmp` and `jcc` are tail calls: the target returns to the site's caller. */
+/**
+ * What the compiler put there. `jmp` and `jcc` are tail calls: the target returns to the site's
+ * caller.
+ */
 export type SiteKind = 'call' | 'jmp' | 'jcc';
 
-/** Low bits of the key address in a `.static_call_sites` entry (STATIC_CALL_SITE_TAIL, STATIC_CALL_SITE_INIT). */
+/**
+ * Low bits of the key address in a `.static_call_sites` entry (STATIC_CALL_SITE_TAIL,
+ * STATIC_CALL_SITE_INIT).
+ */
 export const SITE_TAIL = 1;
 export const SITE_INIT = 2;
 
@@ -11,11 +18,17 @@ export const KEY_PREFIX = '__SCK__';
 export const TRAMPOLINE_PREFIX = '__SCT__';
 
 export interface Site {
-  /** Header index of the section that holds the instruction; 0 where the file has no section headers. */
+  /**
+   * Header index of the section that holds the instruction; 0 where the file has no section
+   * headers.
+   */
   readonly section: number;
   /** Relocatable file: offset in that section. Linked file: virtual address as linked. */
   readonly at: number;
-  /** Constant for its site whatever is written there: 5, or 6 for jcc, `addr32 call` and calls through the GOT; more with prefixes. */
+  /**
+   * Constant for its site whatever is written there: 5, or 6 for jcc, `addr32 call` and calls
+   * through the GOT; more with prefixes.
+   */
   readonly length: number;
   readonly kind: SiteKind;
   /** Condition of a `jcc`, 0 to 15 as in the opcode; 0 for the others. */
@@ -24,7 +37,10 @@ export interface Site {
   readonly flags: number;
   /** The key's bare name: `blend` for `__SCK__blend`. */
   readonly key: string;
-  /** The symbol that a table entry names: the key's, or the trampoline's where the file does not know the key. */
+  /**
+   * The symbol that a table entry names: the key's, or the trampoline's where the file does not
+   * know the key.
+   */
   readonly keySymbol: string;
 }
 

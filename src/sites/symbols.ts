@@ -5,7 +5,10 @@ import * as N from '../elf/names.js';
 import type { ElfObject, Section, SymbolTable } from '../elf/object.js';
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX } from './site.js';
 
-/** How a site's key is written into a table: by the key's symbol where there is one, else by the trampoline's. */
+/**
+ * How a site's key is written into a table: by the key's symbol where there is one, else by the
+ * trampoline's.
+ */
 export interface KeyNames {
   readonly key: string;
   readonly keySymbol: string;
@@ -14,14 +17,16 @@ export interface KeyNames {
 /** Every symbol named `__SCK__*`, by name. The last one wins, as in objtool's table of names. */
 export function keySymbols(symbols: SymbolTable): Map<string, number> {
   const found = new Map<string, number>();
-  for (let i = 1; i < symbols.count; i++) if (symbols.nameStartsWith(i, KEY_PREFIX)) found.set(symbols.name(i), i);
+  for (let i = 1; i < symbols.count; i++)
+    if (symbols.nameStartsWith(i, KEY_PREFIX)) found.set(symbols.name(i), i);
   return found;
 }
 
 /** Every symbol named `__SCT__*`, defined here or not. */
 export function trampolineSymbols(symbols: SymbolTable): number[] {
   const found: number[] = [];
-  for (let i = 1; i < symbols.count; i++) if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX)) found.push(i);
+  for (let i = 1; i < symbols.count; i++)
+    if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX)) found.push(i);
   return found;
 }
 
@@ -34,10 +39,14 @@ export function namesFor(trampoline: string, keys: ReadonlyMap<string, unknown>)
 const isFunction = (type: number): boolean => type === N.STT_FUNC || type === N.STT_GNU_IFUNC;
 
 /**
- * Where decoding may begin, ascending, per section index: offsets (relocatable) or addresses (linked). A function that begins
- * inside an earlier one is left out: decoding from the outer one comes past it, unless it begins where no instruction does.
+ * Where decoding may begin, ascending, per section index: offsets (relocatable) or addresses
+ * (linked). A function that begins inside an earlier one is left out: decoding from the outer one
+ * comes past it, unless it begins where no instruction does.
  */
-export function functionStarts(symbols: SymbolTable, wanted: ReadonlySet<number>): Map<number, Float64Array> {
+export function functionStarts(
+  symbols: SymbolTable,
+  wanted: ReadonlySet<number>,
+): Map<number, Float64Array> {
   const ranges = new Map<number, { start: number; end: number }[]>();
   for (const index of wanted) ranges.set(index, []);
   for (let i = 1; i < symbols.count; i++) {
@@ -59,7 +68,10 @@ function outermost(ranges: { start: number; end: number }[]): Float64Array {
   return Float64Array.from(starts);
 }
 
-/** Templates that the kernel copies over other code: objtool leaves them alone, and nobody runs them where they are. */
+/**
+ * Templates that the kernel copies over other code: objtool leaves them alone, and nobody runs them
+ * where they are.
+ */
 export const isTemplate = (section: Section): boolean => section.name === '.altinstr_replacement';
 
 /** `.symtab`, or what the dynamic linker sees where the file is stripped. */

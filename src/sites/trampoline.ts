@@ -1,9 +1,15 @@
-// The trampolines that a file defines: where, in which form, and where they lead as the file stands.
+// The trampolines that a file defines: where, in which form, and where they lead as the file
+// stands.
 
 import type { Addr } from '../base/addr.js';
 import * as N from '../elf/names.js';
 import type { ElfObject, SymbolTable } from '../elf/object.js';
-import { recogniseTrampoline, SITE_FORMS, TRAMPOLINE_LENGTH, type TrampolineFormName } from '../x86/forms.js';
+import {
+  recogniseTrampoline,
+  SITE_FORMS,
+  TRAMPOLINE_LENGTH,
+  type TrampolineFormName,
+} from '../x86/forms.js';
 import { pltEntries, slotsOf } from './plt.js';
 import { bareName } from './site.js';
 import { bestSymbols, trampolineSymbols } from './symbols.js';
@@ -31,23 +37,32 @@ export function findTrampolines(object: ElfObject): Trampoline[] {
     return section !== N.SHN_UNDEF && section !== N.SHN_ABS && section !== N.SHN_COMMON;
   });
   if (defined.length === 0) return [];
-  return object.type === 'relocatable' ? relocatable(object, symbols, defined) : linked(object, symbols, defined);
+  return object.type === 'relocatable'
+    ? relocatable(object, symbols, defined)
+    : linked(object, symbols, defined);
 }
 
-function relocatable(object: ElfObject, symbols: SymbolTable, defined: readonly number[]): Trampoline[] {
+function relocatable(
+  object: ElfObject,
+  symbols: SymbolTable,
+  defined: readonly number[],
+): Trampoline[] {
   const targets = new Map<string, string>();
   const nameOf = namer(symbols);
   for (const index of new Set(defined.map((i) => symbols.sectionIndex(i)))) {
     const section = object.sections[index];
     for (const table of section ? object.relocationsOf(section) : []) {
-      for (let i = 0; i < table.count; i++) targets.set(`${index}:${table.offset(i)}`, nameOf(table.symbol(i), table.addend(i) + 4));
+      for (let i = 0; i < table.count; i++)
+        targets.set(`${index}:${table.offset(i)}`, nameOf(table.symbol(i), table.addend(i) + 4));
     }
   }
   return defined.map((i) => {
     const index = symbols.sectionIndex(i);
     const section = object.sections[index];
     const at = symbols.value(i);
-    const bytes = section ? object.data(section).subarray(at, at + TRAMPOLINE_LENGTH) : new Uint8Array(0);
+    const bytes = section
+      ? object.data(section).subarray(at, at + TRAMPOLINE_LENGTH)
+      : new Uint8Array(0);
     const found = recogniseTrampoline(bytes, at);
     const jumps = found?.form.effect === 'jmp';
     return {
@@ -56,19 +71,26 @@ function relocatable(object: ElfObject, symbols: SymbolTable, defined: readonly 
       at,
       form: found?.form.name ?? null,
       target: null,
-      targetSymbol: jumps ? (targets.get(`${index}:${at + SITE_FORMS.jmp.displacement}`) ?? null) : null,
+      targetSymbol: jumps
+        ? (targets.get(`${index}:${at + SITE_FORMS.jmp.displacement}`) ?? null)
+        : null,
     };
   });
 }
 
-/** A symbol's name; for a section symbol, of the first function that begins at that offset: one pass for all, for there may be as many keys as functions. */
+/**
+ * A symbol's name; for a section symbol, of the first function that begins at that offset: one pass
+ * for all, for there may be as many keys as functions.
+ */
 function namer(symbols: SymbolTable): (index: number, offset: number) => string {
   let functions: Map<string, number> | undefined;
   return (index, offset) => {
     if (symbols.type(index) !== N.STT_SECTION) return symbols.name(index);
     if (!functions) {
       functions = new Map();
-      for (let i = symbols.count - 1; i >= 1; i--) if (symbols.type(i) === N.STT_FUNC) functions.set(`${symbols.sectionIndex(i)}:${symbols.value(i)}`, i);
+      for (let i = symbols.count - 1; i >= 1; i--)
+        if (symbols.type(i) === N.STT_FUNC)
+          functions.set(`${symbols.sectionIndex(i)}:${symbols.value(i)}`, i);
     }
     const found = functions.get(`${symbols.sectionIndex(index)}:${offset}`);
     return found === undefined ? '' : symbols.name(found);
@@ -107,7 +129,11 @@ function namesAt(symbols: SymbolTable, wanted: ReadonlySet<Addr>): Map<Addr, str
 }
 
 /** A target of another file, or one that may be preempted, is reached through the PLT. */
-function nameThroughPlt(object: ElfObject, wanted: ReadonlySet<Addr>, names: Map<Addr, string>): void {
+function nameThroughPlt(
+  object: ElfObject,
+  wanted: ReadonlySet<Addr>,
+  names: Map<Addr, string>,
+): void {
   const dynamic = object.dynamicSymbols;
   if (!dynamic) return;
   const slots = new Map<Addr, number>();

@@ -1,5 +1,6 @@
-// H. Peter Anvin's state machine (14 January 2019, in the thread of the third series): no emulation at all. The updater says
-// in a word how far it is, and whoever meets the int3 helps according to it, then runs the instruction again:
+// H. Peter Anvin's state machine (14 January 2019, in the thread of the third series): no emulation
+// at all. The updater says in a word how far it is, and whoever meets the int3 helps according to
+// it, then runs the instruction again:
 //
 //   arming     the updater has stored int3 and still waits for the others: the trap gives the update up, by moving the
 //              word to `aborted` and putting the old first byte back
@@ -8,8 +9,9 @@
 //   draining   the int3 is gone or going: just run the site again
 //   idle       the trap is not ours
 //
-// It was to need no emulation and no gap, and to be free of the deadlock of a handler that waits. Said of it on the
-// list: it can go round for ever, and the handler must be able to write text. The search finds more: see docs/verdicts.md.
+// It was to need no emulation and no gap, and to be free of the deadlock of a handler that waits.
+// Said of it on the list: it can go round for ever, and the handler must be able to write text. The
+// search finds more: see docs/verdicts.md.
 
 import { label, mem, mem8, word, type Program } from './assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
@@ -49,7 +51,11 @@ const answer: Program = [
   label('finish'),
   ['mov', 'rcx', mem('r8', BYTES)],
   ['mov', 'rdx', 'rcx'],
-  ...Array.from({ length: SITE_LENGTH - 1 }, (_, i): Program => [['shr', 'rdx', 8], ['mov', 'r11', 'rdx'], ['xchg', mem8('r10', i + 1), 'r11b']]).flat(),
+  ...Array.from({ length: SITE_LENGTH - 1 }, (_, i): Program => [
+    ['shr', 'rdx', 8],
+    ['mov', 'r11', 'rdx'],
+    ['xchg', mem8('r10', i + 1), 'r11b'],
+  ]).flat(),
   label('first'), // never over another's byte
   ['mov', 'eax', INT3],
   ['lock', 'cmpxchg', mem8('r10'), 'cl'],
@@ -58,5 +64,10 @@ const answer: Program = [
 ];
 
 export function abort({ entry }: { readonly entry: Entry }): BreakpointHandler {
-  return breakpoint({ entry, answer, globals: [{ offset: BYTES, holds: 'bytes' }], words: { state: STATE } });
+  return breakpoint({
+    entry,
+    answer,
+    globals: [{ offset: BYTES, holds: 'bytes' }],
+    words: { state: STATE },
+  });
 }

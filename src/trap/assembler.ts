@@ -1,8 +1,9 @@
-// From a program, which is an array, to machine code. Handlers, entry code, trampolines and the checker's test
-// programs are written in it, so that what a process runs and what the simulator explores are the same bytes.
-// A branch takes the short form wherever that reaches. What differs from process to process is a *named
-// word*, eight bytes that `place` fills in; everything else is fixed when the program is assembled. Labels outside
-// the program are given as `symbols`, with the address at which the code will lie.
+// From a program, which is an array, to machine code. Handlers, entry code, trampolines and the
+// checker's test programs are written in it, so that what a process runs and what the simulator
+// explores are the same bytes. A branch takes the short form wherever that reaches. What differs
+// from process to process is a *named word*, eight bytes that `place` fills in; everything else is
+// fixed when the program is assembled. Labels outside the program are given as `symbols`, with the
+// address at which the code will lie.
 //
 //   const code = assemble([
 //     ['movabs', 'r8', word('data')],
@@ -18,9 +19,31 @@ import { nearest } from '../base/nearest.js';
 import { accepts, candidates, encode, encodeForm } from '../x86/isa/encode.js';
 import type { Form, Kind } from '../x86/isa/form.js';
 import type { Lockable, Rows, Shape } from '../x86/isa/table.js';
-import { register, type ControlRegister, type Mem, type Operand, type R16, type R32, type R64, type R8 } from '../x86/isa/operand.js';
+import {
+  register,
+  type ControlRegister,
+  type Mem,
+  type Operand,
+  type R16,
+  type R32,
+  type R64,
+  type R8,
+} from '../x86/isa/operand.js';
 
-export { fs, gs, gs32, gs8, mem, mem16, mem32, mem8, rip, rip32, rip8, type R64 } from '../x86/isa/operand.js';
+export {
+  fs,
+  gs,
+  gs32,
+  gs8,
+  mem,
+  mem16,
+  mem32,
+  mem8,
+  rip,
+  rip32,
+  rip8,
+  type R64,
+} from '../x86/isa/operand.js';
 
 /** Eight bytes whose value is known only where the code is placed. */
 export interface Word {
@@ -30,25 +53,50 @@ export const word = (name: string): Word => ({ word: name });
 
 type Number64 = number | bigint;
 interface Written {
-  r8: R8; r16: R16; r32: R32; r64: R64;
-  rm8: R8 | Mem<8>; rm16: R16 | Mem<16>; rm32: R32 | Mem<32>; rm64: R64 | Mem<64>;
-  R64: R64; m64: Mem<64>; m: Mem; cr: ControlRegister;
-  imm8: Number64; imm16: Number64; imm64: Number64 | Word; simm8: Number64; iz32: Number64; iz64: Number64;
-  rel8: string; rel32: string; one: 1; cl: 'cl';
+  r8: R8;
+  r16: R16;
+  r32: R32;
+  r64: R64;
+  rm8: R8 | Mem<8>;
+  rm16: R16 | Mem<16>;
+  rm32: R32 | Mem<32>;
+  rm64: R64 | Mem<64>;
+  R64: R64;
+  m64: Mem<64>;
+  m: Mem;
+  cr: ControlRegister;
+  imm8: Number64;
+  imm16: Number64;
+  imm64: Number64 | Word;
+  simm8: Number64;
+  iz32: Number64;
+  iz64: Number64;
+  rel8: string;
+  rel32: string;
+  one: 1;
+  cl: 'cl';
 }
-type Tuple<N, K> = K extends readonly string[] ? readonly [N, ...{ [I in keyof K]: K[I] extends keyof Written ? Written[K[I]] : never }] : never;
+type Tuple<N, K> = K extends readonly string[]
+  ? readonly [N, ...{ [I in keyof K]: K[I] extends keyof Written ? Written[K[I]] : never }]
+  : never;
 type Plain<S> = S extends { name: infer N; kinds: infer K } ? Tuple<N, K> : never;
 type Locked<I> = I extends readonly [infer N, ...infer O] ? readonly ['lock', N, ...O] : never;
 
-/** `['mov', 'rax', mem('rdx', 168)]`, `['jne', 'label']`, `['lock', 'inc', mem('rax')]`: a row of the table with its operands. */
+/**
+ * `['mov', 'rax', mem('rdx', 168)]`, `['jne', 'label']`, `['lock', 'inc', mem('rax')]`: a row of
+ * the table with its operands.
+ */
 export type Instruction = Plain<Shape<Rows>> | Locked<Plain<Shape<Lockable<Rows>>>>;
 
 /**
- * How the caller's frame is found at an instruction, as unwind tables say it. `call`: the caller's RSP was
- * base + offset, and the return address lies just below. `frame`: a hardware exception frame (RIP, CS, RFLAGS,
- * RSP, SS) lies at base + offset. `none`: the chain cannot be followed from here.
+ * How the caller's frame is found at an instruction, as unwind tables say it. `call`: the caller's
+ * RSP was base + offset, and the return address lies just below. `frame`: a hardware exception
+ * frame (RIP, CS, RFLAGS, RSP, SS) lies at base + offset. `none`: the chain cannot be followed from
+ * here.
  */
-export type CfaRule = { readonly kind: 'call' | 'frame'; readonly base: R64; readonly offset: number } | { readonly kind: 'none' };
+export type CfaRule =
+  | { readonly kind: 'call' | 'frame'; readonly base: R64; readonly offset: number }
+  | { readonly kind: 'none' };
 
 export type Item =
   | Instruction
@@ -73,9 +121,18 @@ export function nop(length: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9): Item {
   const at = (index: 0 | null, dispBytes: 0 | 1 | 4): readonly Operand[] => [
     { kind: 'mem', size: 32, base: 0, index, scale: 1, disp: 0, segment: null, dispBytes },
   ];
-  const shapes: Readonly<Record<typeof length, readonly [pad: readonly number[], operands: readonly Operand[]]>> = {
-    1: [[], []], 2: [[0x66], []], 3: [[], at(null, 0)], 4: [[], at(null, 1)], 5: [[], at(0, 1)],
-    6: [[0x66], at(0, 1)], 7: [[], at(null, 4)], 8: [[], at(0, 4)], 9: [[0x66], at(0, 4)],
+  const shapes: Readonly<
+    Record<typeof length, readonly [pad: readonly number[], operands: readonly Operand[]]>
+  > = {
+    1: [[], []],
+    2: [[0x66], []],
+    3: [[], at(null, 0)],
+    4: [[], at(null, 1)],
+    5: [[], at(0, 1)],
+    6: [[0x66], at(0, 1)],
+    7: [[], at(null, 4)],
+    8: [[], at(0, 4)],
+    9: [[0x66], at(0, 4)],
   };
   const [pad, operands] = shapes[length];
   const [form] = candidates('nop', operands);
@@ -83,7 +140,10 @@ export function nop(length: 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9): Item {
   return bytes(...encodeForm(form, operands, false, pad));
 }
 
-/** A program that is none: an unknown instruction, wrong operands, a label that is missing or out of reach. */
+/**
+ * A program that is none: an unknown instruction, wrong operands, a label that is missing or out of
+ * reach.
+ */
 export class AssemblyError extends Error {
   override readonly name = 'AssemblyError';
 }
@@ -123,9 +183,11 @@ export function assemble(program: Program, { at = 0, symbols = {} }: Where = {})
   const marks: { before: number; set: (offset: number) => void }[] = [];
   const names = new Set<string>();
   const fragments: Fragment[] = [];
-  const fixed = (values: readonly number[]) => fragments.push({ length: values.length, emit: () => [...values], grow: null });
+  const fixed = (values: readonly number[]) =>
+    fragments.push({ length: values.length, emit: () => [...values], grow: null });
   const mark = (set: (offset: number) => void) => marks.push({ before: fragments.length, set });
-  const wordAt = (name: string, back: number) => mark((offset) => words.push({ name, offset: offset - back }));
+  const wordAt = (name: string, back: number) =>
+    mark((offset) => words.push({ name, offset: offset - back }));
 
   program.forEach((item, position) => {
     if (!('item' in item)) {
@@ -136,12 +198,14 @@ export function assemble(program: Program, { at = 0, symbols = {} }: Where = {})
     }
     switch (item.item) {
       case 'label':
-        if (names.has(item.name)) throw new AssemblyError(`item ${position}: label ${item.name} is defined twice`);
+        if (names.has(item.name))
+          throw new AssemblyError(`item ${position}: label ${item.name} is defined twice`);
         names.add(item.name);
         mark((offset) => labels.set(item.name, offset));
         break;
       case 'bytes':
-        if (item.bytes.some((byte) => !Number.isInteger(byte) || byte < 0 || byte > 255)) throw new AssemblyError(`item ${position}: a byte is 0 to 255`);
+        if (item.bytes.some((byte) => !Number.isInteger(byte) || byte < 0 || byte > 255))
+          throw new AssemblyError(`item ${position}: a byte is 0 to 255`);
         fixed(item.bytes);
         break;
       case 'quad': {
@@ -153,8 +217,16 @@ export function assemble(program: Program, { at = 0, symbols = {} }: Where = {})
         break;
       }
       case 'align':
-        if (item.to < 1 || (item.to & (item.to - 1)) !== 0) throw new AssemblyError(`item ${position}: cannot align to ${item.to}`);
-        fragments.push({ length: 0, align: item.to, emit: function () { return Array<number>(this.length).fill(item.fill); }, grow: null });
+        if (item.to < 1 || (item.to & (item.to - 1)) !== 0)
+          throw new AssemblyError(`item ${position}: cannot align to ${item.to}`);
+        fragments.push({
+          length: 0,
+          align: item.to,
+          emit: function () {
+            return Array<number>(this.length).fill(item.fill);
+          },
+          grow: null,
+        });
         break;
       case 'cfa':
         mark((offset) => rules.push({ offset, rule: item.rule }));
@@ -168,12 +240,15 @@ export function assemble(program: Program, { at = 0, symbols = {} }: Where = {})
     const outside = symbols[name];
     if (outside !== undefined) return outside - at;
     const close = nearest(name, [...names, ...Object.keys(symbols)]);
-    throw new AssemblyError(`label ${name} is not defined${close === undefined ? '' : `; did you mean ${close}?`}`);
+    throw new AssemblyError(
+      `label ${name} is not defined${close === undefined ? '' : `; did you mean ${close}?`}`,
+    );
   };
 
-  // Branches only ever grow, so this ends, and always at the same place: the least lengths that reach.
+  // Branches only ever grow, so this ends, and always at the same place: the least lengths that
+  // reach.
   const offsets: number[] = [];
-  for (let settled = false; !settled; ) {
+  for (let settled = false; !settled;) {
     let offset = 0;
     fragments.forEach((fragment, i) => {
       if (fragment.align !== undefined) fragment.length = -(at + offset) & (fragment.align - 1);
@@ -191,7 +266,10 @@ export function assemble(program: Program, { at = 0, symbols = {} }: Where = {})
   const out = new Uint8Array(offsets[fragments.length] as number);
   fragments.forEach((fragment, i) => {
     const written = fragment.emit(offsets[i] as number, resolve);
-    if (written.length !== fragment.length) throw new AssemblyError(`a fragment of ${fragment.length} bytes came out as ${written.length}`);
+    if (written.length !== fragment.length)
+      throw new AssemblyError(
+        `a fragment of ${fragment.length} bytes came out as ${written.length}`,
+      );
     out.set(written, offsets[i]);
   });
   return { bytes: out, labels, words, cfa: rules };
@@ -201,7 +279,8 @@ export function assemble(program: Program, { at = 0, symbols = {} }: Where = {})
 export function place(code: Code, values: Readonly<Record<string, Number64>>): Uint8Array {
   const out = code.bytes.slice();
   const known = new Set(code.words.map(({ name }) => name));
-  for (const name of Object.keys(values)) if (!known.has(name)) throw new AssemblyError(`the code has no word ${name}`);
+  for (const name of Object.keys(values))
+    if (!known.has(name)) throw new AssemblyError(`the code has no word ${name}`);
   for (const { name, offset } of code.words) {
     const value = values[name];
     if (value === undefined) throw new AssemblyError(`word ${name} has no value`);
@@ -216,10 +295,16 @@ function little64(value: Number64): Uint8Array {
   return out;
 }
 
-function instruction(written: readonly unknown[], position: number): { fragment: Fragment; word: string | null } {
+function instruction(
+  written: readonly unknown[],
+  position: number,
+): { fragment: Fragment; word: string | null } {
   const lock = written[0] === 'lock';
   const [name, ...rest] = (lock ? written.slice(1) : written) as [string, ...unknown[]];
-  const say = (problem: string) => new AssemblyError(`item ${position}, ${[...(lock ? ['lock'] : []), name, ...rest.map(show)].join(' ')}: ${problem}`);
+  const say = (problem: string) =>
+    new AssemblyError(
+      `item ${position}, ${[...(lock ? ['lock'] : []), name, ...rest.map(show)].join(' ')}: ${problem}`,
+    );
 
   const [target] = rest;
   if (rest.length === 1 && typeof target === 'string' && register(target) === undefined) {
@@ -227,9 +312,11 @@ function instruction(written: readonly unknown[], position: number): { fragment:
     const lengths = forms.map((form) => encodeForm(form, [{ kind: 'rel', distance: 0 }]).length);
     if (forms.length === 0 || lock) throw say(`no such instruction; ${target} is not a register`);
     let choice = 0;
-    const distance = (offset: number, resolve: Resolve) => resolve(target) - offset - (lengths[choice] as number);
+    const distance = (offset: number, resolve: Resolve) =>
+      resolve(target) - offset - (lengths[choice] as number);
     const chosen = () => forms[choice] as Form;
-    const reaches = (offset: number, resolve: Resolve) => accepts(chosen().kinds[0] as Kind, { kind: 'rel', distance: distance(offset, resolve) });
+    const reaches = (offset: number, resolve: Resolve) =>
+      accepts(chosen().kinds[0] as Kind, { kind: 'rel', distance: distance(offset, resolve) });
     const fragment: Fragment = {
       length: lengths[0] as number,
       emit(offset, resolve) {
@@ -250,7 +337,8 @@ function instruction(written: readonly unknown[], position: number): { fragment:
   let pointer: { label: string; disp: number } | null = null;
   const operands = rest.map((value): Operand => {
     if (typeof value === 'number' || typeof value === 'bigint') {
-      if (typeof value === 'number' && !Number.isSafeInteger(value)) throw say(`${value} is not an exact integer`);
+      if (typeof value === 'number' && !Number.isSafeInteger(value))
+        throw say(`${value} is not an exact integer`);
       return { kind: 'imm', value: BigInt(value) };
     }
     if (typeof value === 'string') {
@@ -263,18 +351,34 @@ function instruction(written: readonly unknown[], position: number): { fragment:
       return { kind: 'imm', value: 0n };
     }
     const memory = value as Mem;
-    if (memory?.kind !== 'mem') throw say('an operand is a register, a number, a memory operand, a word or a label');
+    if (memory?.kind !== 'mem')
+      throw say('an operand is a register, a number, a memory operand, a word or a label');
     if (memory.label !== undefined) pointer = { label: memory.label, disp: memory.disp };
     return memory;
   });
-  if (wordName !== null && name !== 'movabs') throw say('a word stands only in movabs, whose immediate has eight bytes');
+  if (wordName !== null && name !== 'movabs')
+    throw say('a word stands only in movabs, whose immediate has eight bytes');
   const first = encode(name, operands, lock);
-  if (first === null) throw say(candidates(name, operands).length > 0 ? 'LOCK is not allowed here' : 'no such instruction with these operands');
-  if (pointer === null) return { fragment: { length: first.length, emit: () => first, grow: null }, word: wordName };
+  if (first === null)
+    throw say(
+      candidates(name, operands).length > 0
+        ? 'LOCK is not allowed here'
+        : 'no such instruction with these operands',
+    );
+  if (pointer === null)
+    return { fragment: { length: first.length, emit: () => first, grow: null }, word: wordName };
   const { label: to, disp } = pointer as { label: string; disp: number };
   const emit = (offset: number, resolve: Resolve): number[] => {
     const relative = resolve(to) + disp - offset - first.length;
-    return encode(name, operands.map((operand) => (operand.kind === 'mem' ? { ...operand, disp: relative } : operand)), lock) ?? first;
+    return (
+      encode(
+        name,
+        operands.map((operand) =>
+          operand.kind === 'mem' ? { ...operand, disp: relative } : operand,
+        ),
+        lock,
+      ) ?? first
+    );
   };
   return { fragment: { length: first.length, emit, grow: null }, word: wordName };
 }

@@ -1,14 +1,18 @@
-// The #BP handler of a kernel but for the one thing that the thread argued about: how a CALL is emulated. Entry,
-// look-up, the emulations that need no push (a JMP, a RET, nothing, return 0: editing pt_regs is a complete
-// emulation of those) and the way out are the same for every proposal; each proposal is a file beside this one that
-// fills in the rest. An interrupt gate: IF is clear from the trap until the IRET or a trampoline's STI.
+// The #BP handler of a kernel but for the one thing that the thread argued about: how a CALL is
+// emulated. Entry, look-up, the emulations that need no push (a JMP, a RET, nothing, return 0:
+// editing pt_regs is a complete emulation of those) and the way out are the same for every
+// proposal; each proposal is a file beside this one that fills in the rest. An interrupt gate: IF
+// is clear from the trap until the IRET or a trampoline's STI.
 
 import { cfa, gs, label, mem, mem32, word, type Program } from './assembler.js';
 import { ENTRY, FRAME, IF, PERCPU, POKE, type Entry, type KernelHandler } from './kernel.js';
 import { EMULATE } from './registry.js';
 import { SHADOW } from './shadow.js';
 
-/** What is done with a trap whose site was found. RSP: pt_regs, every register free; falls through to the exit. */
+/**
+ * What is done with a trap whose site was found. RSP: pt_regs, every register free; falls through
+ * to the exit.
+ */
 type Answer =
   | {
       /** Emulates a CALL. rdi: end of the site, rsi: target. */
@@ -46,13 +50,32 @@ export interface BreakpointHandler extends KernelHandler {
   readonly words: Readonly<Record<string, number>>;
 }
 
-const GENERAL = ['rdi', 'rsi', 'rdx', 'rcx', 'rax', 'r8', 'r9', 'r10', 'r11', 'rbx', 'rbp', 'r12', 'r13', 'r14', 'r15'] as const;
+const GENERAL = [
+  'rdi',
+  'rsi',
+  'rdx',
+  'rcx',
+  'rax',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'rbx',
+  'rbp',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+] as const;
 
 /** All general registers, so that RSP points at a pt_regs. */
 const saveRegisters: Program = GENERAL.map((name) => ['push', name] as const);
 const restoreRegisters: Program = [...GENERAL].reverse().map((name) => ['pop', name] as const);
 
-/** Finds the entry of the site in rax, or goes to `missing`. Afterwards rdx: form, rsi: target, rdi: end of the site. */
+/**
+ * Finds the entry of the site in rax, or goes to `missing`. Afterwards rdx: form, rsi: target, rdi:
+ * end of the site.
+ */
 export function lookUp(missing: string): Program {
   return [
     ['movabs', 'rcx', word('table')],
@@ -91,7 +114,9 @@ export const dispatch = (missing: string): Program => [
 ];
 
 /** The saved RIP becomes that register's value. */
-export const resumeAt = (register: 'rsi' | 'rdi'): Program => [['mov', mem('rsp', FRAME.rip), register]];
+export const resumeAt = (register: 'rsi' | 'rdi'): Program => [
+  ['mov', mem('rsp', FRAME.rip), register],
+];
 
 /** Pushes the end of the site on the interrupted stack, which must have room: see gap.ts. */
 export const pushReturn: Program = [
@@ -102,8 +127,9 @@ export const pushReturn: Program = [
 ];
 
 /**
- * lockdep on the way out, as entry_64.S of 2019 had it: first "off" (TRACE_IRQS_OFF of error_exit), then "on"
- * if the saved flags have IF (TRACE_IRQS_IRETQ). The first of them undoes what a handler may have said.
+ * lockdep on the way out, as entry_64.S of 2019 had it: first "off" (TRACE_IRQS_OFF of error_exit),
+ * then "on" if the saved flags have IF (TRACE_IRQS_IRETQ). The first of them undoes what a handler
+ * may have said.
  */
 const traceExit: Program = [
   ['mov', gs(PERCPU.lockdep), 0],
@@ -114,8 +140,9 @@ const traceExit: Program = [
 ];
 
 /**
- * A reference to the table, or to `missing` where nobody has published one: the counter of the kernel's handler since v5.5,
- * which took the place of one more synchronisation (285a54efe386). Keeps rax, the site.
+ * A reference to the table, or to `missing` where nobody has published one: the counter of the
+ * kernel's handler since v5.5, which took the place of one more synchronisation (285a54efe386).
+ * Keeps rax, the site.
  */
 export const takeReference = (missing: string): Program => [
   ['movabs', 'rcx', word('table')],
@@ -129,7 +156,10 @@ export const takeReference = (missing: string): Program => [
   ['jne', 'take'],
   ['mov', 'rax', 'rdi'],
 ];
-export const dropReference: Program = [['movabs', 'rcx', word('table')], ['lock', 'dec', mem('rcx', POKE.refs)]];
+export const dropReference: Program = [
+  ['movabs', 'rcx', word('table')],
+  ['lock', 'dec', mem('rcx', POKE.refs)],
+];
 
 /** The emulations that need no push, around the one that does. */
 const emulate = (call: Program, jump: Program, shadow: boolean, missing: string): Program => [
@@ -154,10 +184,25 @@ const emulate = (call: Program, jump: Program, shadow: boolean, missing: string)
 ];
 
 export function breakpoint(body: Body): BreakpointHandler {
-  const { entry, room = [], counted = false, shadow = false, after = [], stash = [], globals = [], words = {} } = body;
+  const {
+    entry,
+    room = [],
+    counted = false,
+    shadow = false,
+    after = [],
+    stash = [],
+    globals = [],
+    words = {},
+  } = body;
   const traced = entry === '2019';
   const missing = counted ? 'release' : 'unclaimed';
-  const out: Program = [...(shadow ? SHADOW.resume : []), ...(traced ? traceExit : []), ...restoreRegisters, ['add', 'rsp', 8], ['iretq']];
+  const out: Program = [
+    ...(shadow ? SHADOW.resume : []),
+    ...(traced ? traceExit : []),
+    ...restoreRegisters,
+    ['add', 'rsp', 8],
+    ['iretq'],
+  ];
   const program: Program = [
     label('entry'),
     cfa({ kind: 'frame', base: 'rsp', offset: 0 }),
@@ -169,7 +214,9 @@ export function breakpoint(body: Body): BreakpointHandler {
     ['dec', 'rax'], // the saved address is behind the int3; rax: the site
     ...(counted ? takeReference('unclaimed') : []),
     ...lookUp(missing),
-    ...('answer' in body ? body.answer : emulate(body.call, body.jump ?? resumeAt('rsi'), shadow, missing)),
+    ...('answer' in body
+      ? body.answer
+      : emulate(body.call, body.jump ?? resumeAt('rsi'), shadow, missing)),
     label('exit'),
     ...(counted ? dropReference : []),
     ...out,

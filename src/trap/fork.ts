@@ -1,11 +1,12 @@
-// What happens at fork(), as the three handlers that libc calls around it. A fork waits until no update runs, so
-// a child never starts with text that is half old and half new. Text that is mapped a second time is shared memory: the
-// child would go where the parent's later updates point. So its bytes are copied before the fork, while
-// nothing changes, and the child puts the copy in the shared pages' place before anything else of it runs.
+// What happens at fork(), as the three handlers that libc calls around it. A fork waits until no
+// update runs, so a child never starts with text that is half old and half new. Text that is mapped
+// a second time is shared memory: the child would go where the parent's later updates point. So its
+// bytes are copied before the fork, while nothing changes, and the child puts the copy in the
+// shared pages' place before anything else of it runs.
 //
-// libc runs them for fork() alone. vfork and posix_spawn run nothing of the program before exec and need none; a
-// raw clone() without exec is not covered. Where a copy cannot be had the child keeps the shared text: fork
-// has no way to refuse, and nearly every child execs at once.
+// libc runs them for fork() alone. vfork and posix_spawn run nothing of the program before exec and
+// need none; a raw clone() without exec is not covered. Where a copy cannot be had the child keeps
+// the shared text: fork has no way to refuse, and nearly every child execs at once.
 
 import { assemble, label, mem, mem32, word, type Code, type Program } from './assembler.js';
 import { DATA, REGION } from './registry.js';
@@ -18,7 +19,8 @@ const MREMAP_MAYMOVE_FIXED = 3;
 const FUTEX_WAIT_PRIVATE = 128;
 const FUTEX_WAKE_PRIVATE = 129;
 
-// rbx: the data; rbp: the region at hand; r12: its size; r13: the copy, or whether the lock was taken here.
+// rbx: the data; rbp: the region at hand; r12: its size; r13: the copy, or whether the lock was
+// taken here.
 const saved = ['rbx', 'rbp', 'r12', 'r13'] as const;
 const enter: Program = [...saved.map((r) => ['push', r] as const), ['movabs', 'rbx', word('data')]];
 const leave: Program = [...[...saved].reverse().map((r) => ['pop', r] as const), ['ret']];
@@ -143,7 +145,8 @@ const child: Program = [
     ['mov', 'eax', SYS.mremap],
     ['syscall'],
   ]),
-  // The text is the child's own now, the server is the parent's, and nobody here waits for anything.
+  // The text is the child's own now, the server is the parent's, and nobody here waits for
+  // anything.
   ['xor', 'eax', 'eax'],
   ['mov', mem('rbx', DATA.regions), 'rax'],
   ['mov', mem('rbx', DATA.requests), 'rax'],

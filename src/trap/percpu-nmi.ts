@@ -1,9 +1,10 @@
-// ftrace's attempt of 30 April and 1 May 2019 (Steven Rostedt, three versions, after an idea of Linus Torvalds): per-CPU
-// slots once more, but three trampolines, for interrupts on, interrupts off and NMI, the last with a slot of its own,
-// chosen by in_nmi(). Options are what the versions differed in. `form`: v1 jumped through memory after
-// the STI; Linus Torvalds asked for push, push, STI, RET, so that nothing is read behind the STI. `tells`: v2
-// told lockdep in the handler, which the way out of the exception takes back; v3 told it in the trampoline,
-// before the STI. Against all of them: #MC inside NMI shares the NMI slot (Nicolai Stange called it highly theoretical),
+// ftrace's attempt of 30 April and 1 May 2019 (Steven Rostedt, three versions, after an idea of
+// Linus Torvalds): per-CPU slots once more, but three trampolines, for interrupts on, interrupts
+// off and NMI, the last with a slot of its own, chosen by in_nmi(). Options are what the versions
+// differed in. `form`: v1 jumped through memory after the STI; Linus Torvalds asked for push, push,
+// STI, RET, so that nothing is read behind the STI. `tells`: v2 told lockdep in the handler, which
+// the way out of the exception takes back; v3 told it in the trampoline, before the STI. Against
+// all of them: #MC inside NMI shares the NMI slot (Nicolai Stange called it highly theoretical),
 // #DB, and that contexts cannot be counted (Andy Lutomirski). The gap replaced it within a week.
 
 import { cfa, gs, label, mem, rip, type Program } from './assembler.js';
@@ -22,8 +23,14 @@ export interface PercpuNmiOptions {
 }
 
 export function percpuNmi({ entry, form, tells }: PercpuNmiOptions): BreakpointHandler {
-  const trampoline = (name: string, slots: (typeof SLOTS)['normal' | 'nmi'], enable: boolean): Program => {
-    const on: Program = enable ? [...(tells === 'trampoline' ? [['mov', gs(PERCPU.lockdep), 1] as const] : []), ['sti']] : [];
+  const trampoline = (
+    name: string,
+    slots: (typeof SLOTS)['normal' | 'nmi'],
+    enable: boolean,
+  ): Program => {
+    const on: Program = enable
+      ? [...(tells === 'trampoline' ? [['mov', gs(PERCPU.lockdep), 1] as const] : []), ['sti']]
+      : [];
     return [
       label(name),
       ['push', gs(slots.source)],

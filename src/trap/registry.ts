@@ -1,6 +1,6 @@
-// Layout of the data that the SIGTRAP handler reads, the same in a process and on the simulator. It is
-// permanent: nothing in it is freed, moved or reused, for a thread may be anywhere in the handler while
-// any number of updates come and go.
+// Layout of the data that the SIGTRAP handler reads, the same in a process and on the simulator. It
+// is permanent: nothing in it is freed, moved or reused, for a thread may be anywhere in the
+// handler while any number of updates come and go.
 //
 //   data ──► tables ──► table {next, first, end, count, slots...} ──► table ──► 0
 //                              slot {site, word | length | condition} ──► record {call, tail, jcc, traps}
@@ -17,7 +17,10 @@ export const DATA = {
   tables: 0,
   /** The handler that was installed before ours: 0 SIG_DFL, 1 SIG_IGN, else an address. */
   previous: 8,
-  /** Traps at addresses without a site whose byte was no longer int3: sent back to run the instruction. */
+  /**
+   * Traps at addresses without a site whose byte was no longer int3: sent back to run the
+   * instruction.
+   */
   orphans: 16,
   /** Traps that were not ours and went to the previous handler. */
   foreign: 24,
@@ -34,7 +37,10 @@ export const DATA = {
   regions: 104,
   /** 1 once the handler was installed: from then on whoever stands in front of it came later. */
   installed: 112,
-  /** 1 while a thread serves updates from C, a count of the requests so far, and the list of REQUEST. 32 bits, 32, 64. */
+  /**
+   * 1 while a thread serves updates from C, a count of the requests so far, and the list of
+   * REQUEST. 32 bits, 32, 64.
+   */
   server: 120,
   doorbell: 124,
   requests: 128,
@@ -61,20 +67,26 @@ export const REQUEST = { next: 0, key: 8, func: 16, state: 24, result: 28, size:
 
 export const MAGIC = 0x6c6c_6163_7461_7473n; // "statcall", little-endian
 /**
- * Changes with any layout in this file, and with the code that lies beside the handler: two runtimes of one process share
- * both, or the second is refused.
+ * Changes with any layout in this file, and with the code that lies beside the handler: two
+ * runtimes of one process share both, or the second is refused.
  */
 export const VERSION = 2n;
 
 export const TABLE = { next: 0, first: 8, end: 16, count: 24, slots: 32 } as const;
 export const SLOT = { site: 0, word: 8, size: 16 } as const;
-/** The handler's half of a record has a cache line of its own, so that the trap counter of one key does not slow another. */
+/**
+ * The handler's half of a record has a cache line of its own, so that the trap counter of one key
+ * does not slow another.
+ */
 export const RECORD = {
   call: 0,
   tail: 8,
   jcc: 16,
   traps: 24,
-  /** What follows is the runtime's own: list of GROUP, the C side's key, how many programs are open on it. */
+  /**
+   * What follows is the runtime's own: list of GROUP, the C side's key, how many programs are open
+   * on it.
+   */
   groups: 64,
   key: 72,
   users: 80,
@@ -88,8 +100,18 @@ export const RECORD = {
 /** Return classes as a record holds them. */
 export const RETURNS = ['unknown', 'void', 'integer', 'other'] as const;
 
-/** The sites of one key in one object, with the text they lie in; SiteColumns (plan/draw.ts) follows. */
-export const GROUP = { next: 0, count: 8, trampoline: 16, start: 24, end: 32, columns: 40 } as const;
+/**
+ * The sites of one key in one object, with the text they lie in; SiteColumns (plan/draw.ts)
+ * follows.
+ */
+export const GROUP = {
+  next: 0,
+  count: 8,
+  trampoline: 16,
+  start: 24,
+  end: 32,
+  columns: 40,
+} as const;
 
 /** What a word tells the handler to do; bits 48 to 55. */
 export const EMULATE = { none: 0, call: 1, jmp: 2, nop: 3, ret: 4, ret0: 5, jcc: 6 } as const;
@@ -97,7 +119,9 @@ export type Emulation = keyof typeof EMULATE;
 
 const EMULATIONS = Object.keys(EMULATE) as Emulation[];
 
-/** Form and target in one word, exact in a double. User addresses have 47 bits, so 48 are enough. */
+/**
+ * Form and target in one word, exact in a double. User addresses have 47 bits, so 48 are enough.
+ */
 export function emulationWord(form: Emulation, target: Addr = 0): number {
   return EMULATE[form] * 2 ** 48 + (target < 0 ? target + 2 ** 48 : target);
 }
@@ -106,20 +130,32 @@ export function readWord(word: number): { form: Emulation; target: Addr } {
   return { form: EMULATIONS[form] ?? 'none', target: word - form * 2 ** 48 };
 }
 
-/** Second word of a slot: the address of the site's word, its length (bits 48 to 51), its condition (52 to 55). */
+/**
+ * Second word of a slot: the address of the site's word, its length (bits 48 to 51), its condition
+ * (52 to 55).
+ */
 export function slotWord(word: Addr, length: number, condition: number): bigint {
   return BigInt(word) | (BigInt(length) << 48n) | (BigInt(condition) << 52n);
 }
 
-/** Slots as columns, ascending by site: `shape` is the length with the condition above it, four bits each. */
+/**
+ * Slots as columns, ascending by site: `shape` is the length with the condition above it, four bits
+ * each.
+ */
 export interface SlotColumns {
   readonly site: Float64Array;
   readonly word: Float64Array;
   readonly shape: Uint8Array;
 }
 
-/** One table, ready to be placed anywhere. Halves of words are written as numbers: there may be a million. */
-export function encodeColumns({ site, word, shape }: SlotColumns, next: Addr): BigUint64Array<ArrayBuffer> {
+/**
+ * One table, ready to be placed anywhere. Halves of words are written as numbers: there may be a
+ * million.
+ */
+export function encodeColumns(
+  { site, word, shape }: SlotColumns,
+  next: Addr,
+): BigUint64Array<ArrayBuffer> {
   const count = site.length;
   const words = new BigUint64Array((TABLE.slots + count * SLOT.size) / 8);
   words[TABLE.next / 8] = BigInt(next);
@@ -146,5 +182,12 @@ export interface SlotInput {
 /** As encodeColumns, for a handful of slots. */
 export function encodeTable(slots: readonly SlotInput[], next: Addr): BigUint64Array<ArrayBuffer> {
   const column = (of: (slot: SlotInput) => number): Float64Array => Float64Array.from(slots, of);
-  return encodeColumns({ site: column((s) => s.site), word: column((s) => s.word), shape: Uint8Array.from(slots, (s) => s.length | (s.condition << 4)) }, next);
+  return encodeColumns(
+    {
+      site: column((s) => s.site),
+      word: column((s) => s.word),
+      shape: Uint8Array.from(slots, (s) => s.length | (s.condition << 4)),
+    },
+    next,
+  );
 }

@@ -1,7 +1,8 @@
-// A SIGTRAP handler over a table that is torn down after the last synchronisation, as the kernel tears its vector down.
-// In the kernel that is sound, for no CPU acknowledges the last IPI from inside #BP; in a process a thread may stand
-// between its trap and this handler for any time, and membarrier does not wait for it. So it finds an
-// empty table for an int3 that was ours. What the handler does then is the variant:
+// A SIGTRAP handler over a table that is torn down after the last synchronisation, as the kernel
+// tears its vector down. In the kernel that is sound, for no CPU acknowledges the last IPI from
+// inside #BP; in a process a thread may stand between its trap and this handler for any time, and
+// membarrier does not wait for it. So it finds an empty table for an int3 that was ours. What the
+// handler does then is the variant:
 //
 //   none       the trap is not ours: SIGTRAP gets its default action back and the int3 runs again, which ends the process
 //   reread     if the byte is no int3 any more, the site is run again; if it is one, it is taken for somebody else's,
@@ -26,19 +27,38 @@ const INT3 = 0xcc;
 const SIGTRAP = 5;
 const SYS_RT_SIGACTION = 13;
 
-const WORDS: Readonly<Record<Retry, Readonly<Record<string, number>>>> = { none: {}, reread: {}, versioned: { version: VERSION }, counted: { refs: POKE.refs } };
+const WORDS: Readonly<Record<Retry, Readonly<Record<string, number>>>> = {
+  none: {},
+  reread: {},
+  versioned: { version: VERSION },
+  counted: { refs: POKE.refs },
+};
 
-/** A signal handler: rdx ucontext, RSP at the restorer's address. Its one named word is `table`, a POKE table. */
-export function retire({ retry }: { readonly retry: Retry }): { readonly program: Program; readonly words: Readonly<Record<string, number>> } {
+/**
+ * A signal handler: rdx ucontext, RSP at the restorer's address. Its one named word is `table`, a
+ * POKE table.
+ */
+export function retire({ retry }: { readonly retry: Retry }): {
+  readonly program: Program;
+  readonly words: Readonly<Record<string, number>>;
+} {
   const counted = retry === 'counted';
   const leave: Program = [...(counted ? dropReference : []), ['ret']];
   const missing: Program =
     retry === 'none' || counted
-      ? (counted ? dropReference : [])
+      ? counted
+        ? dropReference
+        : []
       : [
           ['cmp', mem8('rax'), INT3],
           ['jne', 'again'],
-          ...(retry === 'versioned' ? ([['movabs', 'rcx', word('table')], ['cmp', mem('rcx', VERSION), 'r10'], ['jne', 'look']] as const) : []),
+          ...(retry === 'versioned'
+            ? ([
+                ['movabs', 'rcx', word('table')],
+                ['cmp', mem('rcx', VERSION), 'r10'],
+                ['jne', 'look'],
+              ] as const)
+            : []),
           ['jmp', 'unclaimed'],
           label('again'), // with rax the site
           ['mov', mem('r8', UCONTEXT.rip), 'rax'],
@@ -51,7 +71,12 @@ export function retire({ retry }: { readonly retry: Retry }): { readonly program
     ['mov', 'rax', mem('r8', UCONTEXT.rip)],
     ['dec', 'rax'], // the saved address is behind the int3; rax: the site
     label('look'),
-    ...(retry === 'versioned' ? ([['movabs', 'rcx', word('table')], ['mov', 'r10', mem('rcx', VERSION)]] as const) : []),
+    ...(retry === 'versioned'
+      ? ([
+          ['movabs', 'rcx', word('table')],
+          ['mov', 'r10', mem('rcx', VERSION)],
+        ] as const)
+      : []),
     ...(counted ? takeReference('unclaimed') : []),
     ...lookUp('missing'),
     ...dispatch('missing'),

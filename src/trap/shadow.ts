@@ -1,9 +1,10 @@
-// What an emulation must do to the shadow stack. In the kernel #BP pushed CS, LIP and the old SSP there, and IRET compares
-// CS:LIP with the frame on the ordinary stack, so every change of the saved RIP is #CP at once; and a
-// call that nobody made leaves no return address for the target's RET to meet. Both can be mended
-// by WRSS, which the kernel must then allow itself. Nobody on the list wrote this: supervisor shadow stacks came
-// later, and Linux does not enable them. The frame's form is the manual's (SDM volume 1, 17.2, and IRET, operation).
-// In a process the kernel pushed a token and the restorer's address, and rt_sigreturn checks the token alone
+// What an emulation must do to the shadow stack. In the kernel #BP pushed CS, LIP and the old SSP
+// there, and IRET compares CS:LIP with the frame on the ordinary stack, so every change of the
+// saved RIP is #CP at once; and a call that nobody made leaves no return address for the target's
+// RET to meet. Both can be mended by WRSS, which the kernel must then allow itself. Nobody on the
+// list wrote this: supervisor shadow stacks came later, and Linux does not enable them. The frame's
+// form is the manual's (SDM volume 1, 17.2, and IRET, operation). In a process the kernel pushed a
+// token and the restorer's address, and rt_sigreturn checks the token alone
 // (Documentation/arch/x86/shstk.rst); WRSS must have been allowed by arch_prctl(ARCH_SHSTK_WRSS).
 
 import { label, mem, type Program, type R64 } from './assembler.js';
@@ -14,10 +15,22 @@ import { UCONTEXT } from './sigtrap.js';
 const [SSP, LIP, CS] = [0, 8, 16];
 const FRAME_SIZE = 24;
 
-/** rax or rcx: SSP, or on to `off` where shadow stacks are off: RDSSP leaves its operand alone then. */
-const current = (off: string): Program => [['xor', 'eax', 'eax'], ['rdsspq', 'rax'], ['test', 'rax', 'rax'], ['je', off]];
+/**
+ * rax or rcx: SSP, or on to `off` where shadow stacks are off: RDSSP leaves its operand alone then.
+ */
+const current = (off: string): Program => [
+  ['xor', 'eax', 'eax'],
+  ['rdsspq', 'rax'],
+  ['test', 'rax', 'rax'],
+  ['je', off],
+];
 
-const currentUser = (off: string): Program => [['xor', 'ecx', 'ecx'], ['rdsspq', 'rcx'], ['test', 'rcx', 'rcx'], ['je', off]];
+const currentUser = (off: string): Program => [
+  ['xor', 'ecx', 'ecx'],
+  ['rdsspq', 'rcx'],
+  ['test', 'rcx', 'rcx'],
+  ['je', off],
+];
 
 export const SHADOW = {
   /** LIP follows the saved RIP. */
@@ -38,9 +51,10 @@ export const SHADOW = {
   ],
 
   /**
-   * The gap of gap.ts once more: the frame moves one word down and rdi, the return address, takes the place that
-   * becomes free above it. SSP itself can only be lowered by a CALL, and by none that reads as "where am
-   * I": one to the next instruction leaves the shadow stack alone. Until the IRET every word is above SSP.
+   * The gap of gap.ts once more: the frame moves one word down and rdi, the return address, takes
+   * the place that becomes free above it. SSP itself can only be lowered by a CALL, and by none
+   * that reads as "where am I": one to the next instruction leaves the shadow stack alone. Until
+   * the IRET every word is above SSP.
    */
   push: [
     ...current('no_push'),
@@ -72,9 +86,10 @@ export interface UserRegisters {
 
 export const USER_SHADOW = {
   /**
-   * Emulates a CALL and leaves the handler, or falls through where shadow stacks are off. At SSP lies the restorer's
-   * address, above it the token. The return address belongs where the token is, and the token where the
-   * restorer's address is, which nobody needs if the handler makes the system call itself.
+   * Emulates a CALL and leaves the handler, or falls through where shadow stacks are off. At SSP
+   * lies the restorer's address, above it the token. The return address belongs where the token is,
+   * and the token where the restorer's address is, which nobody needs if the handler makes the
+   * system call itself.
    */
   call: ({ context, end, target }: UserRegisters): Program => [
     ...currentUser('no_shadow_call'),

@@ -1,6 +1,7 @@
-// The SIGTRAP handler that ships, with the user shadow stack kept in step: the same program with what an emulated CALL and
-// an emulated RET must do to it spliced in behind their labels. It is a variant for the checker: it has
-// never run on hardware with user shadow stacks, so a process that has them enabled is refused instead.
+// The SIGTRAP handler that ships, with the user shadow stack kept in step: the same program with
+// what an emulated CALL and an emulated RET must do to it spliced in behind their labels. It is a
+// variant for the checker: it has never run on hardware with user shadow stacks, so a process that
+// has them enabled is refused instead.
 
 import type { Program } from './assembler.js';
 import { USER_SHADOW } from './shadow.js';

@@ -1,14 +1,26 @@
-// The SIGTRAP handler of a process, as machine code. It takes a trapped thread from the site it met to
-// where the site's new instruction would have taken it, by editing the saved registers: what the kernel's
-// text_poke handler does to pt_regs. It calls nothing, takes no lock, allocates nothing and writes no
-// memory but the saved registers, the return address of an emulated call and two counters.
+// The SIGTRAP handler of a process, as machine code. It takes a trapped thread from the site it met
+// to where the site's new instruction would have taken it, by editing the saved registers: what the
+// kernel's text_poke handler does to pt_regs. It calls nothing, takes no lock, allocates nothing
+// and writes no memory but the saved registers, the return address of an emulated call and two
+// counters.
 //
-// It is installed with SA_SIGINFO and SA_NODEFER: an asynchronous signal whose handler passes an armed
-// site may come on top of it. The kernel leaves 128 bytes below the interrupted stack pointer alone (the
-// red zone, psABI section 3.2.2), so the return address goes where the real call would have put it.
-// The frame is left by the libc's own restorer, for unwinders know it by its bytes.
+// It is installed with SA_SIGINFO and SA_NODEFER: an asynchronous signal whose handler passes an
+// armed site may come on top of it. The kernel leaves 128 bytes below the interrupted stack pointer
+// alone (the red zone, psABI section 3.2.2), so the return address goes where the real call would
+// have put it. The frame is left by the libc's own restorer, for unwinders know it by its bytes.
 
-import { assemble, label, mem, mem32, mem8, rip, word, quad, type Code, type Program } from './assembler.js';
+import {
+  assemble,
+  label,
+  mem,
+  mem32,
+  mem8,
+  rip,
+  word,
+  quad,
+  type Code,
+  type Program,
+} from './assembler.js';
 import { DATA, EMULATE, RECORD, SLOT, TABLE } from './registry.js';
 
 /** siginfo_t.si_code, and its value for an int3: a debug exception or a sent signal has another. */
@@ -24,7 +36,8 @@ const SYS = { rt_sigaction: 13, getpid: 39, gettid: 186, tgkill: 234 } as const;
 const LESS = 1 << 12;
 const CONDITION_FLAGS = [0x800, 0x001, 0x040, 0x041, 0x080, 0x004, LESS, LESS | 0x040] as const;
 
-// rdi signal, rsi siginfo, rdx ucontext. Every caller-saved register is free: the frame holds them all.
+// rdi signal, rsi siginfo, rdx ucontext. Every caller-saved register is free: the frame holds them
+// all.
 export const SIGTRAP_PROGRAM: Program = [
   ['mov', 'eax', mem32('rsi', SI_CODE)],
   ['cmp', 'eax', SI_KERNEL],
@@ -114,7 +127,8 @@ export const SIGTRAP_PROGRAM: Program = [
   ['mov', mem('rdx', UCONTEXT.rsp), 'rsi'],
   ['jmp', 'jump'],
 
-  // Whether the condition holds: some flag of its mask is set, inverted by the condition's lowest bit.
+  // Whether the condition holds: some flag of its mask is set, inverted by the condition's lowest
+  // bit.
   label('jcc'),
   ['shr', 'rcx', 52],
   ['and', 'ecx', 15],
@@ -138,8 +152,8 @@ export const SIGTRAP_PROGRAM: Program = [
   ['jne', 'jump'],
   ['jmp', 'skip'],
 
-  // Not a site of ours. If the byte is no int3 any more, somebody (a debugger, another patcher) took it away
-  // between the trap and here: the instruction that stands there now has not run yet.
+  // Not a site of ours. If the byte is no int3 any more, somebody (a debugger, another patcher)
+  // took it away between the trap and here: the instruction that stands there now has not run yet.
   label('miss'),
   ['movzx', 'ecx', mem8('rax', 0)],
   ['cmp', 'ecx', 0xcc],
@@ -205,7 +219,10 @@ export const SIGTRAP_PROGRAM: Program = [
   ...CONDITION_FLAGS.map((mask) => quad(mask)),
 ];
 
-/** The handler; its one relocated word is `data`, the address of the block that registry.ts describes. */
+/**
+ * The handler; its one relocated word is `data`, the address of the block that registry.ts
+ * describes.
+ */
 export function sigtrap(): Code {
   return assemble(SIGTRAP_PROGRAM);
 }

@@ -1,10 +1,12 @@
-// What `static_call_update()` of the C side calls through a key's `update`: it puts a request on its own stack, hands
-// it to the thread that serves updates, and sleeps until that one has done it. It is machine code because C
-// calls it on any thread, also while every thread that could run JavaScript sits in a native call.
+// What `static_call_update()` of the C side calls through a key's `update`: it puts a request on
+// its own stack, hands it to the thread that serves updates, and sleeps until that one has done it.
+// It is machine code because C calls it on any thread, also while every thread that could run
+// JavaScript sits in a native call.
 //
-// Requests are pushed on a list by compare-and-exchange; the server takes the whole list by one exchange, so a
-// popped node that comes back (the ABA problem) cannot arise. A request's memory belongs to the caller
-// and is gone once `state` is set: the server touches nothing of it after that.
+// Requests are pushed on a list by compare-and-exchange; the server takes the whole list by one
+// exchange, so a popped node that comes back (the ABA problem) cannot arise. A request's memory
+// belongs to the caller and is gone once `state` is set: the server touches nothing of it after
+// that.
 
 import { assemble, label, mem, mem32, word, type Code, type Program } from './assembler.js';
 import { DATA, REQUEST } from './registry.js';
@@ -17,7 +19,8 @@ const ENOSYS = 38;
 /** int update(struct static_call_key *key, void *func): 0 or a negative errno. */
 const program: Program = [
   ['movabs', 'r8', word('data')],
-  // Nobody serves (the runtime's thread ended, or this is a child of fork): as if no runtime had opened the object.
+  // Nobody serves (the runtime's thread ended, or this is a child of fork): as if no runtime had
+  // opened the object.
   ['mov', 'eax', mem32('r8', DATA.server)],
   ['test', 'eax', 'eax'],
   ['je', 'nobody'],

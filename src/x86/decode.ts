@@ -1,15 +1,19 @@
-// Bytes to instruction boundaries and branches: the only file that knows iced-x86. The decoder is a wasm
-// module that takes about 40 ms to load, so it is loaded by the first question and never by an import;
-// its objects live outside the garbage collector, so a Sweep is disposed and the one Instruction
-// is reused for the life of the process. What leaves this file are plain records.
+// Bytes to instruction boundaries and branches: the only file that knows iced-x86. The decoder is a
+// wasm module that takes about 40 ms to load, so it is loaded by the first question and never by an
+// import; its objects live outside the garbage collector, so a Sweep is disposed and the one
+// Instruction is reused for the life of the process. What leaves this file are plain records.
 
 import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
 import { addrFromBits, bitsFromAddr, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 
-/** Where control goes after an instruction. `other`: interrupts, system calls, undefined opcodes by design. */
-export type Flow = 'next' | 'call' | 'jmp' | 'jcc' | 'ret' | 'call-indirect' | 'jmp-indirect' | 'other' | 'invalid';
+/**
+ * Where control goes after an instruction. `other`: interrupts, system calls, undefined opcodes by
+ * design.
+ */
+export type Flow =
+  'next' | 'call' | 'jmp' | 'jcc' | 'ret' | 'call-indirect' | 'jmp-indirect' | 'other' | 'invalid';
 
 export interface Decoded {
   readonly at: Addr;
@@ -29,13 +33,18 @@ interface Loaded {
 
 let loaded: Loaded | undefined;
 
-/** @throws Fault `no-memory`: the engine sets ten gigabytes of addresses aside for the module's memory, of which it uses few */
+/**
+ * @throws Fault `no-memory`: the engine sets ten gigabytes of addresses aside for the module's memory, of which it uses few
+ */
 function requireIced(): typeof Iced {
   try {
     return createRequire(import.meta.url)('iced-x86') as typeof Iced;
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    throw new Fault('no-memory', `the decoder was refused its memory (${cause.message})`, { cause, hint: 'raise the limit of addresses (ulimit -v), or start node with --disable-wasm-trap-handler, which asks for less' });
+    throw new Fault('no-memory', `the decoder was refused its memory (${cause.message})`, {
+      cause,
+      hint: 'raise the limit of addresses (ulimit -v), or start node with --disable-wasm-trap-handler, which asks for less',
+    });
   }
 }
 
@@ -69,7 +78,8 @@ export class Sweep implements Disposable {
     const { iced } = load();
     this.length = bytes.length;
     this.#base = base;
-    // Lengths matter here and not legality: `lock call` faults when it runs, but it is six bytes long.
+    // Lengths matter here and not legality: `lock call` faults when it runs, but it is six bytes
+    // long.
     this.#decoder = new iced.Decoder(64, bytes, iced.DecoderOptions.NoInvalidCheck);
   }
 
@@ -78,14 +88,15 @@ export class Sweep implements Disposable {
   }
 
   /**
-   * Where the instruction that covers `offset` begins, when decoding starts at `from`. Bytes that are
-   * no instruction count as one byte each, as objdump shows them: data between functions must not end the sweep.
+   * Where the instruction that covers `offset` begins, when decoding starts at `from`. Bytes that
+   * are no instruction count as one byte each, as objdump shows them: data between functions must
+   * not end the sweep.
    */
   covering(from: number, offset: number): number {
     const decoder = this.#decoder;
     const { instruction } = load();
     decoder.position = from;
-    for (let at = from; ; ) {
+    for (let at = from; ;) {
       decoder.decodeOut(instruction);
       let next = at + 1;
       if (instruction.isInvalid) decoder.position = next;
@@ -100,13 +111,16 @@ export class Sweep implements Disposable {
     const decoder = this.#decoder;
     const { instruction, flows, iced } = load();
     const at = this.#base + offset;
-    if (offset < 0 || offset >= this.length) return { at, length: 1, flow: 'invalid', target: null, slot: null };
+    if (offset < 0 || offset >= this.length)
+      return { at, length: 1, flow: 'invalid', target: null, slot: null };
     decoder.position = offset;
     decoder.ip = bitsFromAddr(at);
     decoder.decodeOut(instruction);
     if (instruction.isInvalid) return { at, length: 1, flow: 'invalid', target: null, slot: null };
     const flow = flows.get(instruction.flowControl) ?? 'other';
-    const direct = (flow === 'call' || flow === 'jmp' || flow === 'jcc') && instruction.op0Kind === iced.OpKind.NearBranch64;
+    const direct =
+      (flow === 'call' || flow === 'jmp' || flow === 'jcc') &&
+      instruction.op0Kind === iced.OpKind.NearBranch64;
     return {
       at,
       length: instruction.length,
@@ -117,7 +131,9 @@ export class Sweep implements Disposable {
   }
 }
 
-/** The one instruction at the start of some bytes. Code of more than a few instructions is a Sweep. */
+/**
+ * The one instruction at the start of some bytes. Code of more than a few instructions is a Sweep.
+ */
 export function decode(bytes: Uint8Array, at: Addr = 0): Decoded {
   using sweep = new Sweep(bytes, at);
   return sweep.at(0);

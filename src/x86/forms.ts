@@ -1,8 +1,9 @@
-// The instructions that a site or a trampoline may hold, as one table: fixed bytes and named fields. Reading
-// (`recognise`) and writing (`emit`) are both derived from a row, so neither can know a form that the
-// other does not. Every alternative of a non-tail site is exactly one instruction, of its site's length: a thread that
-// was interrupted between two of them would come back into the middle of the call that replaced
-// them, as once happened on i386 to a two-instruction "return 0". A `ret` is padded by int3 instead: nobody gets past it.
+// The instructions that a site or a trampoline may hold, as one table: fixed bytes and named
+// fields. Reading (`recognise`) and writing (`emit`) are both derived from a row, so neither can
+// know a form that the other does not. Every alternative of a non-tail site is exactly one
+// instruction, of its site's length: a thread that was interrupted between two of them would come
+// back into the middle of the call that replaced them, as once happened on i386 to a
+// two-instruction "return 0". A `ret` is padded by int3 instead: nobody gets past it.
 
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -12,13 +13,16 @@ import { invariant } from '../base/invariant.js';
 export type Effect = 'call' | 'jmp' | 'jcc' | 'nop' | 'ret0' | 'ret';
 
 //                                     bytes and fields          effect  what a compiler or linker makes of a call
+// prettier-ignore
 const SITE_ROWS = {
   'call':         { bytes: 'e8 rel32',                   effect: 'call', compiled: true },
-  // What the linker makes of `call *x@GOTPCREL(%rip)` when x turns out to be near: as long as that one.
+  // What the linker makes of `call *x@GOTPCREL(%rip)` when x turns out to be near: as long as that
+  // one.
   'addr32-call':  { bytes: '67 e8 rel32',                effect: 'call', compiled: true },
   'call-got':     { bytes: 'ff 15 slot32',               effect: 'call', compiled: true },
   'jmp':          { bytes: 'e9 rel32',                   effect: 'jmp',  compiled: true },
-  // The six-byte jump for a site that was `jmp *x@GOTPCREL(%rip)`: CS is a prefix that a jump ignores.
+  // The six-byte jump for a site that was `jmp *x@GOTPCREL(%rip)`: CS is a prefix that a jump
+  // ignores.
   'cs-jmp':       { bytes: '2e e9 rel32',                effect: 'jmp',  compiled: false },
   'jmp-got':      { bytes: 'ff 25 slot32',               effect: 'jmp',  compiled: true },
   'jcc':          { bytes: '0f 8? rel32',                effect: 'jcc',  compiled: true },
@@ -31,16 +35,17 @@ const SITE_ROWS = {
   'ret6':         { bytes: 'c3 cc cc cc cc cc',          effect: 'ret',  compiled: false },
 } as const satisfies Record<string, { bytes: string; effect: Effect; compiled: boolean }>;
 
-// A trampoline is five bytes of jump or return and three that say what it is: ud1 %esp,%ecx, which nobody
-// executes, or "SCT" as kernels before 5.19 wrote it.
+// A trampoline is five bytes of jump or return and three that say what it is: ud1 %esp,%ecx, which
+// nobody executes, or "SCT" as kernels before 5.19 wrote it.
+// prettier-ignore
 const TRAMPOLINE_ROWS = {
-  'jmp':        { bytes: 'e9 rel32 0f b9 cc',       effect: 'jmp' },
-  'ret-built':  { bytes: 'c3 cc 90 90 90 0f b9 cc', effect: 'ret' },
-  'ret':        { bytes: 'c3 cc cc cc cc 0f b9 cc', effect: 'ret' },
-  'jmp-sct':        { bytes: 'e9 rel32 53 43 54',       effect: 'jmp' },
-  'ret-built-sct':  { bytes: 'c3 90 90 90 90 53 43 54', effect: 'ret' },
-  'ret-int3-sct':   { bytes: 'c3 cc 90 90 90 53 43 54', effect: 'ret' },
-  'ret-sct':        { bytes: 'c3 cc cc cc cc 53 43 54', effect: 'ret' },
+  'jmp':           { bytes: 'e9 rel32 0f b9 cc',       effect: 'jmp' },
+  'ret-built':     { bytes: 'c3 cc 90 90 90 0f b9 cc', effect: 'ret' },
+  'ret':           { bytes: 'c3 cc cc cc cc 0f b9 cc', effect: 'ret' },
+  'jmp-sct':       { bytes: 'e9 rel32 53 43 54',       effect: 'jmp' },
+  'ret-built-sct': { bytes: 'c3 90 90 90 90 53 43 54', effect: 'ret' },
+  'ret-int3-sct':  { bytes: 'c3 cc 90 90 90 53 43 54', effect: 'ret' },
+  'ret-sct':       { bytes: 'c3 cc cc cc cc 53 43 54', effect: 'ret' },
 } as const satisfies Record<string, { bytes: string; effect: Effect }>;
 
 export type SiteFormName = keyof typeof SITE_ROWS;
@@ -50,11 +55,16 @@ export interface Form<Name extends string = string> {
   readonly name: Name;
   readonly effect: Effect;
   readonly length: number;
-  /** Whether compilers and linkers emit it for a call to a trampoline; the others are only ever patched in. */
+  /**
+   * Whether compilers and linkers emit it for a call to a trampoline; the others are only ever
+   * patched in.
+   */
   readonly compiled: boolean;
   /** Whether its displacement names a slot that holds the target, and not the target. */
   readonly indirect: boolean;
-  /** Offset of the 32-bit displacement, which counts from the end of the *instruction*; -1 if none. */
+  /**
+   * Offset of the 32-bit displacement, which counts from the end of the *instruction*; -1 if none.
+   */
   readonly displacement: number;
   /** Offset of the byte whose low half is a condition; -1 if none. */
   readonly condition: number;
@@ -63,11 +73,17 @@ export interface Form<Name extends string = string> {
   readonly mask: Uint8Array;
 }
 
-/** The displacement of a trampoline counts from the end of its five-byte jump, not of its eight bytes. */
+/**
+ * The displacement of a trampoline counts from the end of its five-byte jump, not of its eight
+ * bytes.
+ */
 const DISPLACEMENT = 4;
 
 /** `0f 8? rel32` to bytes, mask and fields: `?` is half a byte that holds a condition. */
-function form<Name extends string>(name: Name, row: { bytes: string; effect: Effect; compiled?: boolean }): Form<Name> {
+function form<Name extends string>(
+  name: Name,
+  row: { bytes: string; effect: Effect; compiled?: boolean },
+): Form<Name> {
   const bytes: number[] = [];
   const mask: number[] = [];
   let displacement = -1;
@@ -101,14 +117,17 @@ function form<Name extends string>(name: Name, row: { bytes: string; effect: Eff
   };
 }
 
-function forms<Rows extends Record<string, { bytes: string; effect: Effect; compiled?: boolean }>>(rows: Rows): { readonly [N in keyof Rows & string]: Form<N> } {
+function forms<Rows extends Record<string, { bytes: string; effect: Effect; compiled?: boolean }>>(
+  rows: Rows,
+): { readonly [N in keyof Rows & string]: Form<N> } {
   const made: Record<string, Form> = {};
   for (const [name, row] of Object.entries(rows)) made[name] = form(name, row);
   return made as { readonly [N in keyof Rows & string]: Form<N> };
 }
 
 export const SITE_FORMS: { readonly [N in SiteFormName]: Form<N> } = forms(SITE_ROWS);
-export const TRAMPOLINE_FORMS: { readonly [N in TrampolineFormName]: Form<N> } = forms(TRAMPOLINE_ROWS);
+export const TRAMPOLINE_FORMS: { readonly [N in TrampolineFormName]: Form<N> } =
+  forms(TRAMPOLINE_ROWS);
 export const TRAMPOLINE_LENGTH = 8;
 
 export type SiteForm = Form<SiteFormName>;
@@ -117,20 +136,24 @@ export type TrampolineForm = Form<TrampolineFormName>;
 const ALL_SITE_FORMS: readonly SiteForm[] = Object.values(SITE_FORMS);
 const ALL_TRAMPOLINE_FORMS: readonly TrampolineForm[] = Object.values(TRAMPOLINE_FORMS);
 
-/** By first byte, those that a compiler emits: the lookup that is done once for each of a million sites. */
+/**
+ * By first byte, those that a compiler emits: the lookup that is done once for each of a million
+ * sites.
+ */
 const COMPILED: readonly (readonly SiteForm[])[] = Array.from({ length: 256 }, (_, first) =>
   ALL_SITE_FORMS.filter((f) => f.compiled && f.bytes[0] === first),
 );
 
 function matches(form: Form, bytes: Uint8Array, offset: number): boolean {
   if (offset < 0 || offset + form.length > bytes.length) return false;
-  for (let i = 0; i < form.length; i++) if ((bytes[offset + i]! & form.mask[i]!) !== form.bytes[i]!) return false;
+  for (let i = 0; i < form.length; i++)
+    if ((bytes[offset + i]! & form.mask[i]!) !== form.bytes[i]!) return false;
   return true;
 }
 
 /**
- * The form of the call, jump or conditional jump that a compiler or linker put at `offset`, by its opcode alone: whether an
- * instruction begins there at all is for the caller to know.
+ * The form of the call, jump or conditional jump that a compiler or linker put at `offset`, by its
+ * opcode alone: whether an instruction begins there at all is for the caller to know.
  */
 export function compiledForm(bytes: Uint8Array, offset: number): SiteForm | null {
   for (const form of COMPILED[bytes[offset] ?? 0]!) if (matches(form, bytes, offset)) return form;
@@ -160,21 +183,35 @@ export interface Recognised<F extends Form = Form> {
   readonly condition: number;
 }
 
-function recogniseAs<F extends Form>(all: readonly F[], bytes: Uint8Array, at: Addr): Recognised<F> | null {
+function recogniseAs<F extends Form>(
+  all: readonly F[],
+  bytes: Uint8Array,
+  at: Addr,
+): Recognised<F> | null {
   for (const form of all) {
     if (form.length !== bytes.length || !matches(form, bytes, 0)) continue;
-    return { form, target: form.displacement < 0 ? null : destination(form, bytes, 0, at), condition: conditionOf(form, bytes, 0) };
+    return {
+      form,
+      target: form.displacement < 0 ? null : destination(form, bytes, 0, at),
+      condition: conditionOf(form, bytes, 0),
+    };
   }
   return null;
 }
 
-/** `bytes` are the site's own, all of them and no more: its length is known and decides between `ret5` and `ret6`. */
+/**
+ * `bytes` are the site's own, all of them and no more: its length is known and decides between
+ * `ret5` and `ret6`.
+ */
 export function recognise(bytes: Uint8Array, at: Addr): Recognised<SiteForm> | null {
   return recogniseAs(ALL_SITE_FORMS, bytes, at);
 }
 
 /** `bytes` are the eight of a trampoline. */
-export function recogniseTrampoline(bytes: Uint8Array, at: Addr): Recognised<TrampolineForm> | null {
+export function recogniseTrampoline(
+  bytes: Uint8Array,
+  at: Addr,
+): Recognised<TrampolineForm> | null {
   return recogniseAs(ALL_TRAMPOLINE_FORMS, bytes, at);
 }
 
@@ -186,16 +223,29 @@ export interface Placement {
 }
 
 /**
- * Writes the form over `length` bytes from `offset`, allocating nothing: once for each of a hundred thousand sites.
+ * Writes the form over `length` bytes from `offset`, allocating nothing: once for each of a hundred
+ * thousand sites.
  * @throws Fault `out-of-reach` where the displacement does not fit 32 bits.
  */
-export function emitInto(form: Form, into: Uint8Array, offset: number, at: Addr, target: Addr, condition: number): void {
+export function emitInto(
+  form: Form,
+  into: Uint8Array,
+  offset: number,
+  at: Addr,
+  target: Addr,
+  condition: number,
+): void {
   const { bytes, length, displacement } = form;
   for (let i = 0; i < length; i++) into[offset + i] = bytes[i]!;
   if (form.condition >= 0) into[offset + form.condition]! |= condition & 15;
   if (displacement < 0) return;
   const rel32 = target - (at + branchEnd(form));
-  if (rel32 !== (rel32 | 0)) throw new Fault('out-of-reach', `${hex(target)} is ${rel32} bytes away, more than a 32-bit displacement holds`, { at: hex(at) });
+  if (rel32 !== (rel32 | 0))
+    throw new Fault(
+      'out-of-reach',
+      `${hex(target)} is ${rel32} bytes away, more than a 32-bit displacement holds`,
+      { at: hex(at) },
+    );
   const d = offset + displacement;
   into[d] = rel32;
   into[d + 1] = rel32 >> 8;

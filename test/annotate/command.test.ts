@@ -1,4 +1,13 @@
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, utimesSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { readElf } from '#elf/read';
 import { findSites } from '#sites/find';
@@ -14,7 +23,11 @@ describe('static-call annotate', () => {
     using folder = new Folder();
     const path = folder.write('a.o', smallObject());
     chmodSync(path, 0o741);
-    expect(await line(['annotate', path])).toEqual({ status: 0, stdout: `${path}: 3 sites, 2 tail\n`, stderr: '' });
+    expect(await line(['annotate', path])).toEqual({
+      status: 0,
+      stdout: `${path}: 3 sites, 2 tail\n`,
+      stderr: '',
+    });
     expect(readElf(folder.read('a.o')).section('.static_call_sites')!.size).toBe(24);
     expect(statSync(path).mode & 0o7777).toBe(0o741);
     expect(readdirSync(folder.path)).toEqual(['a.o']);
@@ -31,7 +44,10 @@ describe('static-call annotate', () => {
 
   test('-o leaves the input alone and gives the output its mode; a file without sites is copied', async () => {
     using folder = new Folder();
-    for (const [name, bytes] of [['with.so', smallLinked()], ['without.o', bare]] as const) {
+    for (const [name, bytes] of [
+      ['with.so', smallLinked()],
+      ['without.o', bare],
+    ] as const) {
       const path = folder.write(name, bytes);
       chmodSync(path, 0o755);
       const out = folder.file(`out-${name}`);
@@ -46,7 +62,11 @@ describe('static-call annotate', () => {
     using folder = new Folder();
     const path = folder.write('a.o', bare);
     utimesSync(path, 1, 1);
-    expect(await line(['annotate', path])).toEqual({ status: 0, stdout: `${path}: no sites\n`, stderr: '' });
+    expect(await line(['annotate', path])).toEqual({
+      status: 0,
+      stdout: `${path}: no sites\n`,
+      stderr: '',
+    });
     expect(statSync(path).mtimeMs).toBe(1000);
   });
 
@@ -57,8 +77,15 @@ describe('static-call annotate', () => {
     const once = folder.read('a.o');
     const again = await line(['annotate', path]);
     expect([again.status, again.stdout]).toEqual([0, '']);
-    expect(again.stderr).toMatch(/a\.o: has a table already \(3 sites, 2 tail\); --force writes it again\n$/);
-    const counts = async (...flags: string[]): Promise<unknown> => (JSON.parse((await line(['annotate', '--json', ...flags, path])).stdout) as { files: [{ outcome: string; sites: number; tail: number }] }).files.map(({ outcome, sites, tail }) => [outcome, sites, tail])[0];
+    expect(again.stderr).toMatch(
+      /a\.o: has a table already \(3 sites, 2 tail\); --force writes it again\n$/,
+    );
+    const counts = async (...flags: string[]): Promise<unknown> =>
+      (
+        JSON.parse((await line(['annotate', '--json', ...flags, path])).stdout) as {
+          files: [{ outcome: string; sites: number; tail: number }];
+        }
+      ).files.map(({ outcome, sites, tail }) => [outcome, sites, tail])[0];
     const [, sites, tail] = (await counts('--force')) as [string, number, number];
     expect(sites).toBeGreaterThan(0);
     expect(await counts()).toEqual(['present', sites, tail]);
@@ -68,10 +95,17 @@ describe('static-call annotate', () => {
 
   test('a key that is not known: refused with the place, and nothing written; --module names the trampoline', async () => {
     using folder = new Folder();
-    const lost = Buffer.from(smallObject().toString('latin1').replaceAll('__SCK__b', '__SCX__b'), 'latin1');
+    const lost = Buffer.from(
+      smallObject().toString('latin1').replaceAll('__SCK__b', '__SCX__b'),
+      'latin1',
+    );
     const path = folder.write('a.o', lost);
     const refused = await line(['annotate', path]);
-    expect(refused).toEqual({ status: 3, stdout: '', stderr: `error[no-key]: the object calls __SCT__b and has no symbol __SCK__b\n  at ${path}: .text+0x8\n  hint: declare the key with DECLARE_STATIC_CALL, or pass --module\n` });
+    expect(refused).toEqual({
+      status: 3,
+      stdout: '',
+      stderr: `error[no-key]: the object calls __SCT__b and has no symbol __SCK__b\n  at ${path}: .text+0x8\n  hint: declare the key with DECLARE_STATIC_CALL, or pass --module\n`,
+    });
     expect(folder.read('a.o').equals(lost)).toBe(true);
     expect((await line(['annotate', '--module', path])).status).toBe(0);
     expect(sites(folder.read('a.o'))).toBe(3);
@@ -93,11 +127,24 @@ describe('static-call annotate', () => {
       folder.write('thirty-two.o', Buffer.from(smallObject()).fill(1, 4, 5)),
       folder.write('empty.o', ''),
     ];
-    const before = bad.map((path) => (statSync(path, { throwIfNoEntry: false })?.isFile() ? readFileSync(path) : null));
+    const before = bad.map((path) =>
+      statSync(path, { throwIfNoEntry: false })?.isFile() ? readFileSync(path) : null,
+    );
     const { status, stdout, stderr } = await line(['annotate', good[0]!, ...bad, good[1]!]);
     expect(status).toBe(3);
     expect(stdout).toBe(good.map((path) => `${path}: 3 sites, 2 tail\n`).join(''));
-    const codes = ['no-such-file', 'unreadable-file', 'not-elf', 'not-elf', 'not-elf', 'not-elf', 'truncated-elf', 'truncated-elf', 'wrong-class', 'not-elf'];
+    const codes = [
+      'no-such-file',
+      'unreadable-file',
+      'not-elf',
+      'not-elf',
+      'not-elf',
+      'not-elf',
+      'truncated-elf',
+      'truncated-elf',
+      'wrong-class',
+      'not-elf',
+    ];
     expect([...stderr.matchAll(/error\[([\w-]+)\]/g)].map((m) => m[1])).toEqual(codes);
     for (const [i, path] of bad.entries()) {
       expect(stderr).toContain(`at ${path}`);
@@ -116,7 +163,18 @@ describe('static-call annotate', () => {
       schema: 'static-call/annotate@1',
       files: [
         { path, outcome: 'written', sites: 3, tail: 2, fault: null },
-        { path: gone, outcome: 'refused', sites: 0, tail: 0, fault: { code: 'no-such-file', message: `there is no file ${gone}`, hint: 'check the path', at: gone } },
+        {
+          path: gone,
+          outcome: 'refused',
+          sites: 0,
+          tail: 0,
+          fault: {
+            code: 'no-such-file',
+            message: `there is no file ${gone}`,
+            hint: 'check the path',
+            at: gone,
+          },
+        },
       ],
     });
   });

@@ -26,5 +26,7 @@ test('a byte of code, a field of a header, or a relocation that names another sy
   const headers = Number(after.readBigUInt64LE(40));
   expect(changed(headers + text.index * 64 + 48, 48)).toEqual(['.text: align was 16 and is 32']);
   const rela = object.section('.rela.text')!;
-  expect(changed(rela.offset + 12, 1)).toEqual([expect.stringMatching(/^\.rela\.text\+0: named __SCT__a and names /)]);
+  expect(changed(rela.offset + 12, 1)).toEqual([
+    expect.stringMatching(/^\.rela\.text\+0: named __SCT__a and names /),
+  ]);
 });

@@ -1,4 +1,5 @@
-// What -ffunction-sections makes of a very large program: more sections than 16 bits count, as gas writes them.
+// What -ffunction-sections makes of a very large program: more sections than 16 bits count, as gas
+// writes them.
 
 import { spawnSync } from 'node:child_process';
 import { beforeEach, expect, test } from 'vitest';
@@ -12,7 +13,11 @@ beforeEach(({ skip }) => skip(!gcc, 'gcc is missing'));
 
 test('66,000 functions in sections of their own, with section symbols and without', () => {
   const count = 66_000;
-  const functions = Array.from({ length: count }, (_, i) => ` .section .text.f${i},"ax",@progbits\n .globl f${i}; .type f${i},@function\nf${i}: call __SCT__a\n jmp __SCT__a\n .size f${i},.-f${i}\n`);
+  const functions = Array.from(
+    { length: count },
+    (_, i) =>
+      ` .section .text.f${i},"ax",@progbits\n .globl f${i}; .type f${i},@function\nf${i}: call __SCT__a\n jmp __SCT__a\n .size f${i},.-f${i}\n`,
+  );
   const full = assemble(`${functions.join('')} .data\n .quad __SCK__a\n`);
   using folder = new Folder();
   for (const bytes of [full, withoutSectionSymbols(full)]) {
@@ -30,10 +35,14 @@ test('66,000 functions in sections of their own, with section symbols and withou
   }
 });
 
-/** What clang writes and gas does not: each section symbol becomes a nameless local of no type, so that numbers stay. */
+/**
+ * What clang writes and gas does not: each section symbol becomes a nameless local of no type, so
+ * that numbers stay.
+ */
 function withoutSectionSymbols(bytes: Buffer): Buffer {
   const copy = Buffer.from(bytes);
   const table = readElf(copy).symbols!;
-  for (let i = 1; i < table.count; i++) if (table.type(i) === 3) copy[table.section.offset + i * 24 + 4] = 0;
+  for (let i = 1; i < table.count; i++)
+    if (table.type(i) === 3) copy[table.section.offset + i * 24 + 4] = 0;
   return copy;
 }

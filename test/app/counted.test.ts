@@ -10,9 +10,26 @@ function program(): App<Hooks> {
     const [from, to] = [target, targets.trace ?? null];
     target = to;
     const undo = (): void => void (target = from);
-    return { changes: [{ key: 'trace', from, to }], inline: 1, trampoline: 0, traps: 0, ns: 1, undo, [Symbol.dispose]: undo };
+    return {
+      changes: [{ key: 'trace', from, to }],
+      inline: 1,
+      trampoline: 0,
+      traps: 0,
+      ns: 1,
+      undo,
+      [Symbol.dispose]: undo,
+    };
   };
-  const keys = { trace: { name: 'trace', targets: ['ring', 'log', null], sites: 1, get target() { return target; } } };
+  const keys = {
+    trace: {
+      name: 'trace',
+      targets: ['ring', 'log', null],
+      sites: 1,
+      get target() {
+        return target;
+      },
+    },
+  };
   return { keys, update } as unknown as App<Hooks>;
 }
 

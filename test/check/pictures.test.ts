@@ -1,4 +1,5 @@
-// Every way to fail of the default table, as it is drawn: small enough, joined, with its reasons, and in the words of its story.
+// Every way to fail of the default table, as it is drawn: small enough, joined, with its reasons,
+// and in the words of its story.
 
 import { describe, expect, it } from 'vitest';
 import { replayToken, replayUnder } from '#check/index';
@@ -22,27 +23,51 @@ interface Failure {
   readonly shape: Shape;
   readonly finding: Finding;
 }
-const shapeOf = ({ reduce, configuration }: Run): Shape => unsorted(shapeOfRun(configuration, reduce));
+const shapeOf = ({ reduce, configuration }: Run): Shape =>
+  unsorted(shapeOfRun(configuration, reduce));
 function failures(done: Run, title: string): Failure[] {
   return [...done.properties].flatMap(([name, { verdict }]) => {
     const of = name === 'after-update-strict' ? (done.strict ?? done) : done;
     const finding = of.search.findings.get(name);
-    return verdict === 'fails' && finding !== undefined ? [{ title: `${title}: ${name}`, of, shape: shapeOf(of), finding }] : [];
+    return verdict === 'fails' && finding !== undefined
+      ? [{ title: `${title}: ${name}`, of, shape: shapeOf(of), finding }]
+      : [];
   });
 }
-/** Each protocol once in its environment and once with NMIs: all pictures of the page, but for settings that repeat them. */
-const jobs = matrixJobs().filter(({ configuration: { contexts, fetch, chunk, updates } }) => fetch === 'F3' && chunk === 'byte' && !contexts.includes('mc') && updates === (contexts.includes('nmi') ? 1 : 2));
-const all = jobs.flatMap(({ protocol, variant, configuration, limits }) => failures(run(findSubject(protocol, variant, configuration.environment), configuration, limits), `${protocol}/${variant} ${configuration.contexts.join()}`));
+/**
+ * Each protocol once in its environment and once with NMIs: all pictures of the page, but for
+ * settings that repeat them.
+ */
+const jobs = matrixJobs().filter(
+  ({ configuration: { contexts, fetch, chunk, updates } }) =>
+    fetch === 'F3' &&
+    chunk === 'byte' &&
+    !contexts.includes('mc') &&
+    updates === (contexts.includes('nmi') ? 1 : 2),
+);
+const all = jobs.flatMap(({ protocol, variant, configuration, limits }) =>
+  failures(
+    run(findSubject(protocol, variant, configuration.environment), configuration, limits),
+    `${protocol}/${variant} ${configuration.contexts.join()}`,
+  ),
+);
 const drawn = all.map((failure) => {
   const { of, shape, finding } = failure;
   const { path } = readable(of.model, of.search, finding, shape);
-  return { ...failure, path, told: trace(of.model, path, shape, `${finding.property}: ${finding.text}`) };
+  return {
+    ...failure,
+    path,
+    told: trace(of.model, path, shape, `${finding.property}: ${finding.text}`),
+  };
 });
 
 describe('the second pass', () => {
   it('has something to do', () => {
     expect(new Set(all.map(({ finding }) => finding.property)).size).toBeGreaterThan(8);
-    const better = drawn.filter(({ of, shape, finding, path }) => changes(path) < changes(firstPath(of.model, of.search, finding, shape)));
+    const better = drawn.filter(
+      ({ of, shape, finding, path }) =>
+        changes(path) < changes(firstPath(of.model, of.search, finding, shape)),
+    );
     expect(better.length).toBeGreaterThan(10);
   });
 
@@ -54,7 +79,8 @@ describe('the second pass', () => {
       expect(end(steps.at(-1)!), title).toBe(true);
       expect(steps.slice(0, -1).some(end), title).toBe(false);
       expect(changes(path), title).toBeLessThanOrEqual(changes(first));
-      // A reduced search may take moves that no path needs, so its first path is no lower bound; it is an upper one here.
+      // A reduced search may take moves that no path needs, so its first path is no lower bound; it
+      // is an upper one here.
       expect(path.length, title).toBeLessThanOrEqual(first.length);
       expect(slice(of.model, path, end, shape), title).toEqual(path);
     }
@@ -76,14 +102,39 @@ describe('the second pass', () => {
   });
 
   it('beyond its bound keeps a path that can be followed, also where the patcher has a CPU among equals', () => {
-    const done = run(findSubject('naive', '', 'kernel'), configure({ contexts: ['task', 'irq'], cpus: 3, passes: 1, updates: 1, patcher: 'task', reduce: 'sym' }), { states: 1e6, seconds: 60 });
+    const done = run(
+      findSubject('naive', '', 'kernel'),
+      configure({
+        contexts: ['task', 'irq'],
+        cpus: 3,
+        passes: 1,
+        updates: 1,
+        patcher: 'task',
+        reduce: 'sym',
+      }),
+      { states: 1e6, seconds: 60 },
+    );
     const { of, shape, finding } = failures(done, 'naive')[0]!;
     const { path } = readable(of.model, of.search, finding, shape, 0);
-    expect(replay(of.model, path, shape).at(-1)!.move!.bad.map(({ property }) => property)).toContain(finding.property);
+    expect(
+      replay(of.model, path, shape)
+        .at(-1)!
+        .move!.bad.map(({ property }) => property),
+    ).toContain(finding.property);
   });
 
   it('slices away what another lane did for itself', () => {
-    const { of, shape, finding, path } = failures(run(findSubject('naive', '', 'kernel'), configure({ contexts: ['task'], cpus: 2, passes: 2, updates: 1, reduce: 'sym' }), { states: 1e6, seconds: 60 }), 'naive').map((each) => ({ ...each, path: readable(each.of.model, each.of.search, each.finding, each.shape).path }))[0]!;
+    const { of, shape, finding, path } = failures(
+      run(
+        findSubject('naive', '', 'kernel'),
+        configure({ contexts: ['task'], cpus: 2, passes: 2, updates: 1, reduce: 'sym' }),
+        { states: 1e6, seconds: 60 },
+      ),
+      'naive',
+    ).map((each) => ({
+      ...each,
+      path: readable(each.of.model, each.of.search, each.finding, each.shape).path,
+    }))[0]!;
     const end = endOf(of.search, finding);
     // CPU 1 passes the site once before anything happens, which the end does not ask for.
     const idle: Choice[] = [];
@@ -107,11 +158,17 @@ describe('the second pass', () => {
       const key = `${state.join()} ${who} ${left}`;
       if ((seen.get(key) ?? -1) >= room) return false;
       seen.set(key, room);
-      return room > 0 && choices(of.model, state, shape).some((done) => {
-        const { choice } = done;
-        const rest = who === null || choice.who === who ? left : left - 1;
-        return rest >= 0 && (end(done) || (done.after !== null && walk(done.after, choice.who, rest, room - 1)));
-      });
+      return (
+        room > 0 &&
+        choices(of.model, state, shape).some((done) => {
+          const { choice } = done;
+          const rest = who === null || choice.who === who ? left : left - 1;
+          return (
+            rest >= 0 &&
+            (end(done) || (done.after !== null && walk(done.after, choice.who, rest, room - 1)))
+          );
+        })
+      );
     };
     return walk(of.model.initial(shape.cpus, shape.waiting), null, most, moves);
   }
@@ -123,20 +180,46 @@ describe('the second pass', () => {
     ['int3-gap/spin', { ...small, reduce: 'por' }],
     ['stop-machine/plain', { ...small, reduce: 'sym' }],
     ['int3-retire', { ...small, environment: 'user', reduce: 'sym' }],
-  ] as const satisfies readonly (readonly [string, Partial<Configuration>])[])('finds for %s the fewest changes, and with these the fewest moves: trying all finds no less', ([name, given]) => {
-    const [protocol, variant = ''] = name.split('/') as [string, string?];
-    const found = failures(run(findSubject(protocol, variant, undefined), configure({ environment: findSubject(protocol, variant, undefined).environment, ...given }), { states: 1e6, seconds: 60 }), name);
-    expect(found.length).toBeGreaterThan(0);
-    for (const failure of found) {
-      const { path } = readable(failure.of.model, failure.of.search, failure.finding, failure.shape);
-      expect(reachable(failure, changes(path), path.length), failure.title).toBe(true);
-      expect(reachable(failure, changes(path), path.length - 1), failure.title).toBe(false);
-      if (changes(path) > 0) expect(reachable(failure, changes(path) - 1, 60), failure.title).toBe(false);
-    }
-  });
+  ] as const satisfies readonly (readonly [string, Partial<Configuration>])[])(
+    'finds for %s the fewest changes, and with these the fewest moves: trying all finds no less',
+    ([name, given]) => {
+      const [protocol, variant = ''] = name.split('/') as [string, string?];
+      const found = failures(
+        run(
+          findSubject(protocol, variant, undefined),
+          configure({
+            environment: findSubject(protocol, variant, undefined).environment,
+            ...given,
+          }),
+          { states: 1e6, seconds: 60 },
+        ),
+        name,
+      );
+      expect(found.length).toBeGreaterThan(0);
+      for (const failure of found) {
+        const { path } = readable(
+          failure.of.model,
+          failure.of.search,
+          failure.finding,
+          failure.shape,
+        );
+        expect(reachable(failure, changes(path), path.length), failure.title).toBe(true);
+        expect(reachable(failure, changes(path), path.length - 1), failure.title).toBe(false);
+        if (changes(path) > 0)
+          expect(reachable(failure, changes(path) - 1, 60), failure.title).toBe(false);
+      }
+    },
+  );
 
   it('draws a round by two CPUs to where it began, each of them moving', () => {
-    const [failure] = failures(run(inTurn, configure({ environment: 'user', contexts: ['task'], cpus: 2, passes: 1, updates: 1 }), { states: 1e6, seconds: 60 }), 'in turn').filter(({ finding }) => finding.property === 'livelock');
+    const [failure] = failures(
+      run(
+        inTurn,
+        configure({ environment: 'user', contexts: ['task'], cpus: 2, passes: 1, updates: 1 }),
+        { states: 1e6, seconds: 60 },
+      ),
+      'in turn',
+    ).filter(({ finding }) => finding.property === 'livelock');
     const { of, shape, finding } = failure!;
     expect(shape.cpus).toBe(2);
     const { path, lap } = readable(of.model, of.search, finding, shape);
@@ -148,7 +231,8 @@ describe('the second pass', () => {
 });
 
 describe('a picture', () => {
-  const text = (picture: string): string => picture.replaceAll(/^(?:[ *][0-9a-f]{2})*[ ]*[│●○┌┐┼─ ]*/gm, '').replaceAll(/\s+/g, ' ');
+  const text = (picture: string): string =>
+    picture.replaceAll(/^(?:[ *][0-9a-f]{2})*[ ]*[│●○┌┐┼─ ]*/gm, '').replaceAll(/\s+/g, ' ');
 
   it('has at most fifteen lines of a hundred columns', () => {
     for (const { title, told } of drawn) {
@@ -162,7 +246,12 @@ describe('a picture', () => {
     let joined = 0;
     for (const { title, told } of drawn) {
       const picture = draw(told);
-      const pair = new Set(told.steps.filter(({ minor }, i) => !minor || i === told.steps.length - 1).map(({ who }) => who)).size > 1;
+      const pair =
+        new Set(
+          told.steps
+            .filter(({ minor }, i) => !minor || i === told.steps.length - 1)
+            .map(({ who }) => who),
+        ).size > 1;
       expect(picture.match(/●/g), title).toHaveLength(pair ? 2 : 1);
       expect(picture.match(/[┌┐]/g)?.length ?? 0, title).toBe(pair ? 1 : 0);
       if (pair) joined++;
@@ -174,18 +263,31 @@ describe('a picture', () => {
     let reasons = 0;
     for (const { title, told } of drawn) {
       // A row begins at its mark and goes on to the next one.
-      const shown = draw(told).split('\n').slice(2).filter((line) => !/^= |^ {2}\S/.test(line)).join('\n').split(/^(?=.*[●○])/m).map((part) => text(part.replace(/^.*\(\d+ steps? not shown\)$/gm, '')).trim()).filter((part) => part !== '');
+      const shown = draw(told)
+        .split('\n')
+        .slice(2)
+        .filter((line) => !/^= |^ {2}\S/.test(line))
+        .join('\n')
+        .split(/^(?=.*[●○])/m)
+        .map((part) => text(part.replace(/^.*\(\d+ steps? not shown\)$/gm, '')).trim())
+        .filter((part) => part !== '');
       const rows = rowsOf(told);
       const given = new Set<string | null>();
       for (const part of shown) {
         const whole = rows.find(({ what, why }) => part === `${what}: ${why}`);
         given.add(whole?.why ?? null);
         if (whole !== undefined) reasons++;
-        else expect(rows.filter(({ what }) => part === what).some(({ why }) => given.has(why)), `${title}: ${part}`).toBe(true);
+        else
+          expect(
+            rows.filter(({ what }) => part === what).some(({ why }) => given.has(why)),
+            `${title}: ${part}`,
+          ).toBe(true);
       }
     }
     expect(reasons).toBeGreaterThan(50);
-    expect(text('*cc 04     ○       │    one two\n           │       │      three\n= four')).toBe('one two three = four');
+    expect(text('*cc 04     ○       │    one two\n           │       │      three\n= four')).toBe(
+      'one two three = four',
+    );
   });
 
   it('says what came of it, and its story is in its words', () => {
@@ -194,8 +296,10 @@ describe('a picture', () => {
       expect(said, title).toContain(`= ${told.end!}`.replaceAll(/\s+/g, ' '));
       const sentence = story(told, finding.text);
       expect(sentence, title).toContain(finding.text);
-      for (const [, quoted] of sentence.matchAll(/«(.*?)»/g)) if (!finding.text.includes('«')) expect(said, title).toContain(quoted);
-      for (const [, fetched] of sentence.matchAll(/CPU \d: ([^,]*)/g)) expect(said, title).toContain(fetched);
+      for (const [, quoted] of sentence.matchAll(/«(.*?)»/g))
+        if (!finding.text.includes('«')) expect(said, title).toContain(quoted);
+      for (const [, fetched] of sentence.matchAll(/CPU \d: ([^,]*)/g))
+        expect(said, title).toContain(fetched);
     }
   });
 
@@ -203,17 +307,33 @@ describe('a picture', () => {
     for (const { title, told } of drawn) {
       const svg = drawSvg(told);
       expect(svg, title).toMatch(/^<svg .*<\/svg>\n$/s);
-      expect((svg.match(/<circle/g) ?? []).length, title).toBe((draw(told).match(/[●○]/g) ?? []).length);
-      const words = (part: string) => part.replaceAll(/<text [^>]*>|<\/text>/g, ' ').replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&').replaceAll(/\s+/g, ' ');
+      expect((svg.match(/<circle/g) ?? []).length, title).toBe(
+        (draw(told).match(/[●○]/g) ?? []).length,
+      );
+      const words = (part: string) =>
+        part
+          .replaceAll(/<text [^>]*>|<\/text>/g, ' ')
+          .replaceAll('&lt;', '<')
+          .replaceAll('&gt;', '>')
+          .replaceAll('&amp;', '&')
+          .replaceAll(/\s+/g, ' ');
       const shown = words(svg);
-      for (const line of draw(told).split('\n').slice(2)) expect(shown, title).toContain(text(line).trim());
+      for (const line of draw(told).split('\n').slice(2))
+        expect(shown, title).toContain(text(line).trim());
     }
   });
 
-  it('comes again from its token, for a protocol of one\'s own too', () => {
-    const subject = { ...findSubject('naive', '', 'user'), protocol: { ...findSubject('naive', '', 'user').protocol, name: 'mine' }, name: 'mine' };
+  it("comes again from its token, for a protocol of one's own too", () => {
+    const subject = {
+      ...findSubject('naive', '', 'user'),
+      protocol: { ...findSubject('naive', '', 'user').protocol, name: 'mine' },
+      name: 'mine',
+    };
     for (const each of [findSubject('int3-retire', '', 'user'), subject]) {
-      const { properties } = report(each, configure({ environment: 'user', updates: 1 }), { states: 1e6, seconds: 60 });
+      const { properties } = report(each, configure({ environment: 'user', updates: 1 }), {
+        states: 1e6,
+        seconds: 60,
+      });
       for (const [name, { verdict, path, picture, steps }] of Object.entries(properties)) {
         if (verdict !== 'fails') continue;
         const again = replayToken(path!);
@@ -224,10 +344,19 @@ describe('a picture', () => {
 });
 
 describe('the same schedule under another protocol', () => {
-  const under = (of: string, property: PropertyName, name: string, given: Partial<Configuration> = {}) => {
+  const under = (
+    of: string,
+    property: PropertyName,
+    name: string,
+    given: Partial<Configuration> = {},
+  ) => {
     const [protocol, variant = ''] = of.split('/') as [string, string?];
     const subject = findSubject(protocol, variant, given.environment);
-    const { properties } = report(subject, configure({ environment: subject.environment, passes: 1, updates: 1, ...given }), { states: 1e6, seconds: 60 });
+    const { properties } = report(
+      subject,
+      configure({ environment: subject.environment, passes: 1, updates: 1, ...given }),
+      { states: 1e6, seconds: 60 },
+    );
     return replayUnder(properties[property].path!, name);
   };
   it('fetches after as many stores, and runs one target', () => {

@@ -9,8 +9,14 @@ it('docs/verdicts.md is what the search says now (node scripts/verdicts.mjs writ
 it('every setting of the full matrix is searched to its end', async () => {
   const { runs, incomplete } = await checkMatrix('full');
   expect(incomplete).toBe(false);
-  expect(runs.filter(({ exhaustive }) => !exhaustive).map(({ protocol, variant, stopped }) => `${protocol}/${variant}: ${stopped}`)).toEqual([]);
-  const pictures = runs.flatMap(({ properties }) => Object.values(properties).flatMap(({ picture }) => picture ?? []));
+  expect(
+    runs
+      .filter(({ exhaustive }) => !exhaustive)
+      .map(({ protocol, variant, stopped }) => `${protocol}/${variant}: ${stopped}`),
+  ).toEqual([]);
+  const pictures = runs.flatMap(({ properties }) =>
+    Object.values(properties).flatMap(({ picture }) => picture ?? []),
+  );
   expect(pictures.length).toBeGreaterThan(1000);
   for (const picture of pictures) {
     const lines = picture.split('\n');

@@ -5,22 +5,39 @@ import { SUBJECTS } from '#check/subject';
 
 const limits = { states: 5_000_000, seconds: 60 };
 
-function verdicts(name: string, variant: string, given: Partial<Configuration>): Record<string, string> {
-  const subject = SUBJECTS.find((each) => each.name === name && each.variant === variant && each.environment === (given.environment ?? 'kernel'));
+function verdicts(
+  name: string,
+  variant: string,
+  given: Partial<Configuration>,
+): Record<string, string> {
+  const subject = SUBJECTS.find(
+    (each) =>
+      each.name === name &&
+      each.variant === variant &&
+      each.environment === (given.environment ?? 'kernel'),
+  );
   if (subject === undefined) throw new Error(`no subject ${name} ${variant}`);
-  return Object.fromEntries([...run(subject, configure(given), limits).properties].map(([property, { verdict }]) => [property, verdict]));
+  return Object.fromEntries(
+    [...run(subject, configure(given), limits).properties].map(([property, { verdict }]) => [
+      property,
+      verdict,
+    ]),
+  );
 }
 
 describe('what the search decides', () => {
   it('a plain write is torn, and at every fetch level, for whole instructions are fetched between its bytes', () => {
-    for (const fetch of ['F0', 'F1', 'F1d', 'F1a', 'F2', 'F3', 'F4'] as const) expect(verdicts('naive', '', { fetch }).torn).toBe('fails');
+    for (const fetch of ['F0', 'F1', 'F1d', 'F1a', 'F2', 'F3', 'F4'] as const)
+      expect(verdicts('naive', '', { fetch }).torn).toBe('fails');
   });
 
   it('one store inside a line holds where a line is fetched whole, and is torn byte by byte', () => {
     const byLine = { chunk: 'line', contexts: ['task'] } as const;
     expect(verdicts('store', 'in-line', byLine).torn).toBe('holds');
-    // It lies over the end of a quadword, of 16 bytes and of 32: what a CPU must fetch whole is the line.
-    for (const chunk of ['qword', 'fetch16', 'fetch32'] as const) expect(verdicts('store', 'in-line', { ...byLine, chunk }).torn).toBe('fails');
+    // It lies over the end of a quadword, of 16 bytes and of 32: what a CPU must fetch whole is the
+    // line.
+    for (const chunk of ['qword', 'fetch16', 'fetch32'] as const)
+      expect(verdicts('store', 'in-line', { ...byLine, chunk }).torn).toBe('fails');
     expect(verdicts('store', '', { ...byLine, chunk: 'qword' }).torn).toBe('holds');
     expect(verdicts('store', '', { ...byLine, chunk: 'byte' }).torn).toBe('fails');
     expect(verdicts('store', 'forced', byLine).torn).toBe('fails');
@@ -28,7 +45,19 @@ describe('what the search decides', () => {
 
   it('the merged way holds in task, interrupt and NMI', () => {
     const found = verdicts('int3-gap', '', { contexts: ['task', 'irq', 'nmi'] });
-    for (const property of ['torn', 'target', 'after-update', 'stack', 'flags', 'slot', 'lockdep', 'deadlock', 'indirect-branch', 'stray-trap']) expect(found[property], property).toBe('holds');
+    for (const property of [
+      'torn',
+      'target',
+      'after-update',
+      'stack',
+      'flags',
+      'slot',
+      'lockdep',
+      'deadlock',
+      'indirect-branch',
+      'stray-trap',
+    ])
+      expect(found[property], property).toBe('holds');
     expect(found['indirect-branch-strict']).toBe('fails');
   });
 
@@ -43,8 +72,19 @@ describe('what the search decides', () => {
 
   it('what ships holds in a process, and only the strict promise needs a second update to break', () => {
     const two = verdicts('int3', '', { environment: 'user' });
-    for (const property of ['torn', 'target', 'after-update', 'stack', 'flags', 'stray-trap', 'deadlock']) expect(two[property], property).toBe('holds');
+    for (const property of [
+      'torn',
+      'target',
+      'after-update',
+      'stack',
+      'flags',
+      'stray-trap',
+      'deadlock',
+    ])
+      expect(two[property], property).toBe('holds');
     expect(two['after-update-strict']).toBe('fails');
-    expect(verdicts('int3', '', { environment: 'user', updates: 1 })['after-update-strict']).toBe('holds');
+    expect(verdicts('int3', '', { environment: 'user', updates: 1 })['after-update-strict']).toBe(
+      'holds',
+    );
   });
 });

@@ -11,24 +11,71 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('static-call check', () => {
   it('says no with a picture, and yes without', async () => {
-    const wrong = await line(['check', 'naive', '--env', 'kernel', '--context', 'task', '--passes', '1', '--updates', '1']);
+    const wrong = await line([
+      'check',
+      'naive',
+      '--env',
+      'kernel',
+      '--context',
+      'task',
+      '--passes',
+      '1',
+      '--updates',
+      '1',
+    ]);
     expect(wrong.status).toBe(1);
     expect(wrong.stdout).toMatch(/torn +FAILS/);
     expect(wrong.stdout).toMatch(/site +patcher +CPU 0/);
     expect(wrong.stdout).not.toMatch(/the same schedule/);
-    const right = await line(['check', 'int3-gap', '--context', 'task', '--passes', '1', '--updates', '1', '--stats']);
+    const right = await line([
+      'check',
+      'int3-gap',
+      '--context',
+      'task',
+      '--passes',
+      '1',
+      '--updates',
+      '1',
+      '--stats',
+    ]);
     expect([right.status, right.stderr]).toEqual([0, '']);
-    expect(right.stdout).toMatch(/M transitions\/s, \d+ bytes a state, \d+ for its edges; interned: .* core images/);
+    expect(right.stdout).toMatch(
+      /M transitions\/s, \d+ bytes a state, \d+ for its edges; interned: .* core images/,
+    );
   });
 
   it('judges only what it is asked for', async () => {
-    const asked = ['check', 'naive', '--env', 'kernel', '--context', 'task', '--passes', '1', '--updates', '1'];
+    const asked = [
+      'check',
+      'naive',
+      '--env',
+      'kernel',
+      '--context',
+      'task',
+      '--passes',
+      '1',
+      '--updates',
+      '1',
+    ];
     expect((await line([...asked, '--property', 'flags'])).status).toBe(0);
     expect((await line([...asked, '--property', 'flags', '--property', 'torn'])).status).toBe(1);
   });
 
   it('lets what is reported apart decide where it is asked for', async () => {
-    const waits = ['check', 'examples/protocols/jmp-self.mjs', '--chunk', 'qword', '--drop-sync', '3', '--context', 'task', '--passes', '1', '--updates', '1'];
+    const waits = [
+      'check',
+      'examples/protocols/jmp-self.mjs',
+      '--chunk',
+      'qword',
+      '--drop-sync',
+      '3',
+      '--context',
+      'task',
+      '--passes',
+      '1',
+      '--updates',
+      '1',
+    ];
     const all = await line(waits);
     expect([all.status, /livelock \(apart\) +FAILS/.test(all.stdout)]).toEqual([0, true]);
     const asked = await line([...waits, '--property', 'livelock']);
@@ -38,16 +85,53 @@ describe('static-call check', () => {
   });
 
   it('draws the same schedule under another protocol, in the environment where that one lives', async () => {
-    const both = await line(['check', 'naive', '--passes', '1', '--updates', '1', '--under', 'int3']);
-    expect(both.stdout).toMatch(/^naive: user,[^]*^= torn: [^]*^the same schedule under int3:$[^]*^= CPU 0 runs B, and nothing else$/m);
+    const both = await line([
+      'check',
+      'naive',
+      '--passes',
+      '1',
+      '--updates',
+      '1',
+      '--under',
+      'int3',
+    ]);
+    expect(both.stdout).toMatch(
+      /^naive: user,[^]*^= torn: [^]*^the same schedule under int3:$[^]*^= CPU 0 runs B, and nothing else$/m,
+    );
     const token = /--path (\S+)/.exec(both.stdout)![1]!;
-    expect((await line(['check', '--path', token, '--under', 'int3'])).stdout).toMatch(/^= CPU 0 runs B, and nothing else$/m);
+    expect((await line(['check', '--path', token, '--under', 'int3'])).stdout).toMatch(
+      /^= CPU 0 runs B, and nothing else$/m,
+    );
   });
 
   it('prints one JSON value, whose paths replay and draw', async () => {
-    const { stdout, status } = await line(['check', 'int3-gap/no-gap', '--context', 'task', '--passes', '1', '--updates', '1', '--json']);
-    const value = JSON.parse(stdout) as { schema: string; runs: { protocol: string; variant: string; exhaustive: boolean; properties: Record<string, { verdict: string; path?: string }> }[] };
-    expect([status, value.schema, value.runs[0]!.protocol, value.runs[0]!.variant, value.runs[0]!.exhaustive]).toEqual([1, 'static-call/check@1', 'int3-gap', 'no-gap', true]);
+    const { stdout, status } = await line([
+      'check',
+      'int3-gap/no-gap',
+      '--context',
+      'task',
+      '--passes',
+      '1',
+      '--updates',
+      '1',
+      '--json',
+    ]);
+    const value = JSON.parse(stdout) as {
+      schema: string;
+      runs: {
+        protocol: string;
+        variant: string;
+        exhaustive: boolean;
+        properties: Record<string, { verdict: string; path?: string }>;
+      }[];
+    };
+    expect([
+      status,
+      value.schema,
+      value.runs[0]!.protocol,
+      value.runs[0]!.variant,
+      value.runs[0]!.exhaustive,
+    ]).toEqual([1, 'static-call/check@1', 'int3-gap', 'no-gap', true]);
     const { path } = value.runs[0]!.properties['stack']!;
     const svg = join(folder, 'stack.svg');
     const replayed = await line(['check', '--path', path!, '--svg', svg]);
@@ -61,19 +145,42 @@ describe('static-call check', () => {
       return `${status} ${stderr.replaceAll('\n', ' ')}`;
     };
     expect(await refused('int3-gab')).toMatch(/^2 .*did you mean int3-gap\?/);
-    expect(await refused('int3-gap', '--property', 'tron')).toMatch(/^2 .*unknown property tron.*did you mean torn\?/);
-    expect(await refused('int3-gap', '--context', 'task,nim')).toMatch(/^2 .*unknown context nim.*did you mean nmi\?/);
-    expect(await refused('int3', '--context', 'task,irq')).toMatch(/^2 .*context irq is the kernel's/);
+    expect(await refused('int3-gap', '--property', 'tron')).toMatch(
+      /^2 .*unknown property tron.*did you mean torn\?/,
+    );
+    expect(await refused('int3-gap', '--context', 'task,nim')).toMatch(
+      /^2 .*unknown context nim.*did you mean nmi\?/,
+    );
+    expect(await refused('int3', '--context', 'task,irq')).toMatch(
+      /^2 .*context irq is the kernel's/,
+    );
     expect(await refused('int3-gap/no-gab')).toMatch(/^2 .*did you mean no-gap\?/);
     expect(await refused('naive', '--under', 'int4')).toMatch(/^2 .*did you mean int3\?/);
-    for (const [flag, wrong, right] of [['--env', 'kernal', 'kernel'], ['--chunk', 'bite', 'byte'], ['--store', 'qwort', 'qword'], ['--site', 'rte0', 'ret0'], ['--entry', '2091', '2019'], ['--reduce', 'pro', 'por'], ['--fetch', 'F33', 'F3']] as const) {
-      expect(await refused('int3-gap', flag, wrong)).toMatch(new RegExp(`^2 .*did you mean .*"${right}"`));
+    for (const [flag, wrong, right] of [
+      ['--env', 'kernal', 'kernel'],
+      ['--chunk', 'bite', 'byte'],
+      ['--store', 'qwort', 'qword'],
+      ['--site', 'rte0', 'ret0'],
+      ['--entry', '2091', '2019'],
+      ['--reduce', 'pro', 'por'],
+      ['--fetch', 'F33', 'F3'],
+    ] as const) {
+      expect(await refused('int3-gap', flag, wrong)).toMatch(
+        new RegExp(`^2 .*did you mean .*"${right}"`),
+      );
     }
     expect(await refused()).toMatch(/^2 .*name a protocol/);
-    expect(await refused('int3', '--drop-sync', '4')).toMatch(/^2 .*drop-sync is 4; int3 has 3 synchronisations/);
-    expect(await refused('int3', '--cpus', '1.5')).toMatch(/^2 .*1.5 is not a whole number above 0/);
+    expect(await refused('int3', '--drop-sync', '4')).toMatch(
+      /^2 .*drop-sync is 4; int3 has 3 synchronisations/,
+    );
+    expect(await refused('int3', '--cpus', '1.5')).toMatch(
+      /^2 .*1.5 is not a whole number above 0/,
+    );
     const file = join(folder, 'own.mjs');
-    writeFileSync(file, 'export default { name: "own", about: "mine", accepts: { bytes: "whole", within: null }, handler: null, steps: [{ do: "stor", why: "x" }] };');
+    writeFileSync(
+      file,
+      'export default { name: "own", about: "mine", accepts: { bytes: "whole", within: null }, handler: null, steps: [{ do: "stor", why: "x" }] };',
+    );
     expect(await refused(file)).toMatch(/^3 .*steps\[0\]\.do.*did you mean store\?/);
     expect(await refused(join(folder, 'own.ts'))).toMatch(/^3 /);
   });
@@ -85,52 +192,97 @@ describe('static-call check', () => {
     [['--matrix', 'full', '--states-max', '9'], '--states-max says nothing beside --matrix'],
     [['--path', 'x', '--property', 'torn'], '--property says nothing beside --path'],
   ])('refuses %j, for it would not be heeded', async (words, message) => {
-    expect(await line(['check', ...words])).toMatchObject({ status: 2, stdout: '', stderr: expect.stringContaining(message) as string });
+    expect(await line(['check', ...words])).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: expect.stringContaining(message) as string,
+    });
   });
 
   it('gives the answer also where its picture cannot be had', async () => {
     const small = ['--context', 'task', '--passes', '1', '--updates', '1'];
     const nowhere = join(folder, 'nowhere', 'x.svg');
     const wrong = await line(['check', 'naive', '--env', 'kernel', ...small, '--svg', nowhere]);
-    expect(wrong).toMatchObject({ status: 3, stdout: expect.stringMatching(/torn +FAILS/) as string, stderr: expect.stringContaining('error[unwritable-file]') as string });
+    expect(wrong).toMatchObject({
+      status: 3,
+      stdout: expect.stringMatching(/torn +FAILS/) as string,
+      stderr: expect.stringContaining('error[unwritable-file]') as string,
+    });
     const right = await line(['check', 'int3-gap', ...small, '--svg', nowhere]);
-    expect(right).toMatchObject({ status: 0, stdout: expect.stringMatching(/torn +holds/) as string, stderr: `nothing that was asked for fails, so there is nothing to draw in ${nowhere}\n` });
+    expect(right).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/torn +holds/) as string,
+      stderr: `nothing that was asked for fails, so there is nothing to draw in ${nowhere}\n`,
+    });
   });
 });
 
 describe('a check that is stopped', () => {
-  const endless = ['--env', 'kernel', '--reduce', 'none', '--cpus', '3', '--context', 'task,irq,nmi'];
+  const endless = [
+    '--env',
+    'kernel',
+    '--reduce',
+    'none',
+    '--cpus',
+    '3',
+    '--context',
+    'task,irq,nmi',
+  ];
   it('by its bounds says what it knows, and unknown', async () => {
     const { status, stdout } = await line(['check', 'naive', ...endless, '--states-max', '150000']);
     expect(status).toBe(1);
     expect(stdout).toMatch(/torn +FAILS/);
     expect(stdout).toMatch(/stack +unknown/);
     expect(stdout).toMatch(/stopped, more than 150000 states;/);
-    expect((await line(['check', 'int3-gap', ...endless, '--seconds-max', '0.2'])).stdout).toMatch(/stopped, more than 0.2 s;/);
+    expect((await line(['check', 'int3-gap', ...endless, '--seconds-max', '0.2'])).stdout).toMatch(
+      /stopped, more than 0.2 s;/,
+    );
   });
 
   /** Runs it until it has used so many seconds of CPU, then sends what Ctrl-C sends. */
-  async function interrupted(words: readonly string[], seconds: number): Promise<{ status: number | null; stdout: string; stderr: string }> {
-    const child = spawn(process.execPath, ['bin/static-call', 'check', ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+  async function interrupted(
+    words: readonly string[],
+    seconds: number,
+  ): Promise<{ status: number | null; stdout: string; stderr: string }> {
+    const child = spawn(process.execPath, ['bin/static-call', 'check', ...words], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const said = { stdout: '', stderr: '' };
     child.stdout.on('data', (data: Buffer) => (said.stdout += data.toString()));
     child.stderr.on('data', (data: Buffer) => (said.stderr += data.toString()));
     const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
     // Fields 14 and 15 of proc_pid_stat(5), in hundredths; the name before them holds no blank.
-    const used = () => readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(' ').slice(13, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
-    while (child.exitCode === null && used() < seconds) await new Promise((resolve) => setTimeout(resolve, 50));
+    const used = () =>
+      readFileSync(`/proc/${child.pid}/stat`, 'utf8')
+        .split(' ')
+        .slice(13, 15)
+        .reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
+    while (child.exitCode === null && used() < seconds)
+      await new Promise((resolve) => setTimeout(resolve, 50));
     child.kill('SIGINT');
     return { status: await ended, ...said };
   }
 
-  it.skipIf(!existsSync('/proc/self/stat')).for([
-    ...more<[string, readonly string[], number, RegExp][]>(['one', ['naive', ...endless], 3, /torn +FAILS[^]*stack +unknown[^]*stopped, interrupted;/],
-    ['several', ['int3-gap', 'naive', ...endless], 5, /^int3-gap: [^]*torn +unknown[^]*^naive: [^]*torn +FAILS/m]),
-    ['the matrix', ['--matrix'], 5, /^protocol +env[^]*^Least that the hardware must promise/m],
-  ] as const)('by Ctrl-C prints what it knows of %s, and exits 130', async ([, words, seconds, expected]) => {
-    const { status, stdout, stderr } = await interrupted(words, seconds);
-    expect(status).toBe(130);
-    expect(stdout).toMatch(expected);
-    expect(stderr).toMatch(/not every run was finished: what is missing is unknown/);
-  });
+  it
+    .skipIf(!existsSync('/proc/self/stat'))
+    .for([
+      ...more<[string, readonly string[], number, RegExp][]>(
+        ['one', ['naive', ...endless], 3, /torn +FAILS[^]*stack +unknown[^]*stopped, interrupted;/],
+        [
+          'several',
+          ['int3-gap', 'naive', ...endless],
+          5,
+          /^int3-gap: [^]*torn +unknown[^]*^naive: [^]*torn +FAILS/m,
+        ],
+      ),
+      ['the matrix', ['--matrix'], 5, /^protocol +env[^]*^Least that the hardware must promise/m],
+    ] as const)(
+    'by Ctrl-C prints what it knows of %s, and exits 130',
+    async ([, words, seconds, expected]) => {
+      const { status, stdout, stderr } = await interrupted(words, seconds);
+      expect(status).toBe(130);
+      expect(stdout).toMatch(expected);
+      expect(stderr).toMatch(/not every run was finished: what is missing is unknown/);
+    },
+  );
 });

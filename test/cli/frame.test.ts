@@ -34,7 +34,9 @@ describe('the command line', () => {
       const { main } = await import('#cli/main');
       await main(['--version']);
       await main(['--help']).catch((error) => console.log(error.message));`;
-    const done = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+    const done = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      encoding: 'utf8',
+    });
     expect(done.stdout).toMatch(/^\d+\.\d+\.\d+\n\.\/app\.js\n$/);
   });
 
@@ -46,12 +48,15 @@ describe('the command line', () => {
   });
 
   it('answers to the word help as to --help, of a command too', async () => {
-    for (const words of [[], ['inspect']]) expect(await line(['help', ...words])).toEqual(await line([...words, '--help']));
+    for (const words of [[], ['inspect']])
+      expect(await line(['help', ...words])).toEqual(await line([...words, '--help']));
   });
 
   it('says what each command does, with an example', async () => {
     const { stdout } = await line(['--help']);
-    const names = [...stdout.slice(stdout.indexOf('COMMANDS')).matchAll(/^ {2}(\w+) /gm)].map((m) => m[1]!);
+    const names = [...stdout.slice(stdout.indexOf('COMMANDS')).matchAll(/^ {2}(\w+) /gm)].map(
+      (m) => m[1]!,
+    );
     expect(names).toContain('include');
     for (const name of names) {
       const help = await line([name, '--help']);
@@ -62,9 +67,21 @@ describe('the command line', () => {
   });
 
   it.each([
-    ['an unknown command', ['inclde'], 'error[bad-usage]: No command registered for `inclde`\n  hint: did you mean `include`?\n'],
-    ['an unknown flag', ['include', '--jsno'], 'error[bad-usage]: No flag registered for --jsno\n  hint: did you mean --json?\n'],
-    ['too many arguments', ['include', 'x'], 'error[bad-usage]: Too many arguments, expected 0 but encountered "x"\n  hint: see --help\n'],
+    [
+      'an unknown command',
+      ['inclde'],
+      'error[bad-usage]: No command registered for `inclde`\n  hint: did you mean `include`?\n',
+    ],
+    [
+      'an unknown flag',
+      ['include', '--jsno'],
+      'error[bad-usage]: No flag registered for --jsno\n  hint: did you mean --json?\n',
+    ],
+    [
+      'too many arguments',
+      ['include', 'x'],
+      'error[bad-usage]: Too many arguments, expected 0 but encountered "x"\n  hint: see --help\n',
+    ],
   ])('refuses %s with status 2', async (_what, argv, stderr) => {
     expect(await line(argv)).toEqual({ status: 2, stdout: '', stderr });
   });
@@ -73,33 +90,61 @@ describe('the command line', () => {
     const { status, stdout } = await line(['include']);
     expect(status).toBe(0);
     expect(existsSync(join(stdout.trim(), 'static_call.h'))).toBe(true);
-    expect(JSON.parse((await line(['include', '--json'])).stdout)).toEqual({ schema: 'static-call/include@1', path: stdout.trim() });
+    expect(JSON.parse((await line(['include', '--json'])).stdout)).toEqual({
+      schema: 'static-call/include@1',
+      path: stdout.trim(),
+    });
   });
 
   it('survives a reader that has enough', () => {
-    const done = spawnSync('sh', ['-c', `${process.execPath} bin/static-call --help | true; ${process.execPath} bin/static-call --help | head -1`], { encoding: 'utf8' });
+    const done = spawnSync(
+      'sh',
+      [
+        '-c',
+        `${process.execPath} bin/static-call --help | true; ${process.execPath} bin/static-call --help | head -1`,
+      ],
+      { encoding: 'utf8' },
+    );
     expect(done.stderr).toBe('');
     expect(done.stdout).toBe('USAGE\n');
   });
 });
 
-describe.skipIf(!existsSync('/dev/full'))('standard output that takes nothing (skipped without /dev/full)', () => {
-  it('is told, and is no success', () => {
-    const done = spawnSync('sh', ['-c', `${process.execPath} bin/static-call include > /dev/full`], { encoding: 'utf8' });
-    expect([done.status, done.stderr]).toEqual([3, 'error[unwritable-file]: standard output cannot be written (ENOSPC)\n  hint: the answer is lost; see that there is room for it\n']);
-  });
-});
+describe.skipIf(!existsSync('/dev/full'))(
+  'standard output that takes nothing (skipped without /dev/full)',
+  () => {
+    it('is told, and is no success', () => {
+      const done = spawnSync(
+        'sh',
+        ['-c', `${process.execPath} bin/static-call include > /dev/full`],
+        { encoding: 'utf8' },
+      );
+      expect([done.status, done.stderr]).toEqual([
+        3,
+        'error[unwritable-file]: standard output cannot be written (ENOSPC)\n  hint: the answer is lost; see that there is room for it\n',
+      ]);
+    });
+  },
+);
 
 describe('a failure', () => {
   it('is three lines and the status of its row, without a stack', () => {
-    const told = report(new Fault('bad-site', 'found 0f 1f, wanted a call', { at: 'libx.so:0x1130' }), '1.2.3', plain);
+    const told = report(
+      new Fault('bad-site', 'found 0f 1f, wanted a call', { at: 'libx.so:0x1130' }),
+      '1.2.3',
+      plain,
+    );
     expect(told).toEqual({
       exit: EXIT.input,
       text: 'error[bad-site]: found 0f 1f, wanted a call\n  at libx.so:0x1130\n  hint: the file or another tool changed the instruction; rebuild or annotate again',
     });
   });
   it('that is ours says so, with version and status 70', () => {
-    for (const error of [new InvariantError('two sites at one address'), new TypeError('x is undefined'), 'thrown text']) {
+    for (const error of [
+      new InvariantError('two sites at one address'),
+      new TypeError('x is undefined'),
+      'thrown text',
+    ]) {
       const told = report(error, '1.2.3', plain);
       expect(told.exit).toBe(70);
       expect(told.text).toMatch(/^error\[bug\]: /);
@@ -111,7 +156,9 @@ describe('a failure', () => {
     expect(paintFor(tty, {})('red', 'x')).toBe('\x1b[31mx\x1b[39m');
     expect(paintFor(tty, { NO_COLOR: '1' })('red', 'x')).toBe('x');
     expect(paintFor({ write: () => true }, {})('red', 'x')).toBe('x');
-    expect(paintFor({ write: () => true }, { FORCE_COLOR: '1' })('red', 'x')).toBe('\x1b[31mx\x1b[39m');
+    expect(paintFor({ write: () => true }, { FORCE_COLOR: '1' })('red', 'x')).toBe(
+      '\x1b[31mx\x1b[39m',
+    );
   });
 });
 
@@ -123,12 +170,21 @@ describe('Ctrl-C', () => {
       context.signal.addEventListener('abort', () => { console.log('stopping'); process.kill(process.pid, 'SIGINT'); });
       process.kill(process.pid, 'SIGINT');
       setTimeout(() => {}, 20_000);`;
-    const done = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
-    expect({ status: done.status, stdout: done.stdout }).toEqual({ status: 130, stdout: 'stopping\n' });
+    const done = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+      encoding: 'utf8',
+    });
+    expect({ status: done.status, stdout: done.stdout }).toEqual({
+      status: 130,
+      stdout: 'stopping\n',
+    });
   });
   it('is left alone until a command asks for it', () => {
     const before = process.listenerCount('SIGINT');
-    const context = contextFor({ stdout: { write: () => true }, stderr: { write: () => true }, env: {} });
+    const context = contextFor({
+      stdout: { write: () => true },
+      stderr: { write: () => true },
+      env: {},
+    });
     expect(process.listenerCount('SIGINT')).toBe(before);
     expect(context.signal.aborted).toBe(false);
     expect(process.listenerCount('SIGINT')).toBe(before + 1);
@@ -139,18 +195,38 @@ describe('Ctrl-C', () => {
 
 describe('a table', () => {
   it('aligns words left and numbers right, and shows what is absent', () => {
-    const text = table([{ title: 'key' }, { title: 'calls', align: 'right' }, { title: 'target' }], [['blend', 1234567, 'blend_avx2'], ['trace', 3n, null]]);
-    expect(text).toBe(['key        calls  target', 'blend  1,234,567  blend_avx2', 'trace          3  -'].join('\n'));
+    const text = table(
+      [{ title: 'key' }, { title: 'calls', align: 'right' }, { title: 'target' }],
+      [
+        ['blend', 1234567, 'blend_avx2'],
+        ['trace', 3n, null],
+      ],
+    );
+    expect(text).toBe(
+      ['key        calls  target', 'blend  1,234,567  blend_avx2', 'trace          3  -'].join(
+        '\n',
+      ),
+    );
   });
   it('counts an escape sequence as nothing', () => {
-    expect(table([{ title: '' }, { title: '' }], [['\x1b[31mab\x1b[39m', 'x'], ['abcd', 'y']])).toBe('\x1b[31mab\x1b[39m    x\nabcd  y');
+    expect(
+      table(
+        [{ title: '' }, { title: '' }],
+        [
+          ['\x1b[31mab\x1b[39m', 'x'],
+          ['abcd', 'y'],
+        ],
+      ),
+    ).toBe('\x1b[31mab\x1b[39m    x\nabcd  y');
   });
 });
 
 describe('a progress line', () => {
   it('is drawn on a terminal, cut to its width, and removed', () => {
     let drawn = '';
-    const live = progress({ stderr: { write: (text: string) => void (drawn += text), isTTY: true, columns: 8 } });
+    const live = progress({
+      stderr: { write: (text: string) => void (drawn += text), isTTY: true, columns: 8 },
+    });
     live.show(() => 'one two three');
     live.show(() => 'too soon');
     live.end();

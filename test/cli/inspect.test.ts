@@ -9,14 +9,23 @@ import { line, spawned } from './line.js';
 const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());
 /** Output with the temporary directory left out: everything else is the same on every machine. */
-const run = async (...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> => {
+const run = async (
+  ...args: string[]
+): Promise<{ status: number; stdout: string; stderr: string }> => {
   const said = await line(['inspect', ...args]);
-  return { ...said, stdout: said.stdout.replaceAll(`${folder.path}/`, ''), stderr: said.stderr.replaceAll(`${folder.path}/`, '') };
+  return {
+    ...said,
+    stdout: said.stdout.replaceAll(`${folder.path}/`, ''),
+    stderr: said.stderr.replaceAll(`${folder.path}/`, ''),
+  };
 };
 
 const built = buildKernel({ keys: 4, sites: 12, kallsyms: { symbols: 20 } });
 const image = folder.write('vmlinuz', buildGzipImage(built.bytes));
-const fewer = folder.write('vmlinuz.old', buildGzipImage(buildKernel({ keys: 3, sites: 9, kallsyms: {} }).bytes));
+const fewer = folder.write(
+  'vmlinuz.old',
+  buildGzipImage(buildKernel({ keys: 3, sites: 9, kallsyms: {} }).bytes),
+);
 
 describe('the text', () => {
   it('is the summary, alone unless a listing is asked for', async () => {
@@ -47,13 +56,21 @@ tp_func_event_2      4      1     3    1    0     1     1        0            0 
   });
   it('lists sites one a line, and only those of the keys that are named', async () => {
     const { stdout } = await run('--key', '*_1', image);
-    const lines = stdout.slice(stdout.indexOf('\n\n') + 2).trimEnd().split('\n');
+    const lines = stdout
+      .slice(stdout.indexOf('\n\n') + 2)
+      .trimEnd()
+      .split('\n');
     expect(lines.length).toBe(5);
-    expect(lines[1]).toMatch(/^vmlinuz:\+0x\w+ +0xffffffff81\w+ +caller_0_tail\+0x\w+ +tp_func_event_1 +call +- +- +e8( \w\w){4} +int3 +-$/);
+    expect(lines[1]).toMatch(
+      /^vmlinuz:\+0x\w+ +0xffffffff81\w+ +caller_0_tail\+0x\w+ +tp_func_event_1 +call +- +- +e8( \w\w){4} +int3 +-$/,
+    );
     expect(stdout).toContain('4 sites, 1 key, 1 trampoline\n');
   });
   it('says no where no key has the name, and which one is near', async () => {
-    expect(await run('--key', 'tp_func_evnt_1', image)).toMatchObject({ status: 1, stderr: 'no key is called tp_func_evnt_1 (did you mean tp_func_event_1?)\n' });
+    expect(await run('--key', 'tp_func_evnt_1', image)).toMatchObject({
+      status: 1,
+      stderr: 'no key is called tp_func_evnt_1 (did you mean tp_func_event_1?)\n',
+    });
   });
   it.each(['section', 'function', 'file'])('lists by %s', async (by) => {
     const { stdout, status } = await run('--by', by, image);
@@ -67,19 +84,56 @@ tp_func_event_2      4      1     3    1    0     1     1        0            0 
 
 describe('the JSON', () => {
   it('has the schema and addresses as hex strings', async () => {
-    const said = JSON.parse((await run('--json', image)).stdout) as { schema: string; files: { path: string; kind: string; sites: Record<string, unknown>[]; keys: Record<string, unknown>[]; trampolines: unknown[]; faults: unknown[] }[] };
+    const said = JSON.parse((await run('--json', image)).stdout) as {
+      schema: string;
+      files: {
+        path: string;
+        kind: string;
+        sites: Record<string, unknown>[];
+        keys: Record<string, unknown>[];
+        trampolines: unknown[];
+        faults: unknown[];
+      }[];
+    };
     expect(said.schema).toBe('static-call/inspect@1');
     const [file] = said.files;
     expect(file).toMatchObject({ path: 'vmlinuz', kind: 'image', faults: [] });
     expect([file!.sites.length, file!.keys.length, file!.trampolines.length]).toEqual([12, 3, 4]);
-    for (const name of ['section', 'offset', 'address', 'function', 'key', 'keySymbol', 'kind', 'tail', 'init', 'crossesLine', 'destinationCrossesLine', 'bytes', 'protocols']) expect(file!.sites[0]).toHaveProperty(name);
-    for (const name of ['name', 'symbol', 'trampoline', 'sites', 'target']) expect(file!.keys[0]).toHaveProperty(name);
-    expect(file!.sites[0]).toMatchObject({ key: 'tp_func_event_0', kind: 'call', section: null, target: '__traceiter_some_event', targetKnown: true });
+    for (const name of [
+      'section',
+      'offset',
+      'address',
+      'function',
+      'key',
+      'keySymbol',
+      'kind',
+      'tail',
+      'init',
+      'crossesLine',
+      'destinationCrossesLine',
+      'bytes',
+      'protocols',
+    ])
+      expect(file!.sites[0]).toHaveProperty(name);
+    for (const name of ['name', 'symbol', 'trampoline', 'sites', 'target'])
+      expect(file!.keys[0]).toHaveProperty(name);
+    expect(file!.sites[0]).toMatchObject({
+      key: 'tp_func_event_0',
+      kind: 'call',
+      section: null,
+      target: '__traceiter_some_event',
+      targetKnown: true,
+    });
     expect(file!.sites[0]!['address']).toMatch(/^0xffffffff81[0-9a-f]{6}$/);
-    expect(file!.keys[0]).toMatchObject({ trampoline: '0xffffffff81000020', target: '__traceiter_some_event' });
+    expect(file!.keys[0]).toMatchObject({
+      trampoline: '0xffffffff81000020',
+      target: '__traceiter_some_event',
+    });
   });
   it('adds the groups that are asked for', async () => {
-    const said = JSON.parse((await run('--json', '--by', 'key', image)).stdout) as { groups: unknown[] };
+    const said = JSON.parse((await run('--json', '--by', 'key', image)).stdout) as {
+      groups: unknown[];
+    };
     expect(said.groups).toMatchObject([{ name: 'tp_func_event_0', sites: 4, files: 1 }, {}, {}]);
   });
 });
@@ -101,40 +155,81 @@ describe('files that cannot be read', () => {
     expect(stdout).toContain('5 files, 2 with sites; 24 sites');
     expect(stdout).toContain('; 3 files refused\n');
     expect(stderr.match(/^error\[.*|^ {2}at .*/gm)).toEqual([
-      expect.stringMatching(/^error\[no-such-file\]/), '  at gone',
-      expect.stringMatching(/^error\[truncated-elf\]/), '  at tree/c-broken',
-      expect.stringMatching(/^error\[not-elf\]/), '  at tree/notes.txt',
+      expect.stringMatching(/^error\[no-such-file\]/),
+      '  at gone',
+      expect.stringMatching(/^error\[truncated-elf\]/),
+      '  at tree/c-broken',
+      expect.stringMatching(/^error\[not-elf\]/),
+      '  at tree/notes.txt',
     ]);
   });
   it('come in the order of their names', async () => {
     const { stdout } = await run('--json', tree);
-    expect((JSON.parse(stdout) as { files: { path: string }[] }).files.map((f) => f.path)).toEqual(['tree/a-kernel', 'tree/b/one.ko.gz', 'tree/c-broken']);
+    expect((JSON.parse(stdout) as { files: { path: string }[] }).files.map((f) => f.path)).toEqual([
+      'tree/a-kernel',
+      'tree/b/one.ko.gz',
+      'tree/c-broken',
+    ]);
   });
   it('may be all there is: a directory without one is refused', async () => {
-    expect(await run(`${tree}/b/empty`)).toMatchObject({ status: 3, stderr: expect.stringMatching(/^error\[unreadable-file\]/) as string });
+    expect(await run(`${tree}/b/empty`)).toMatchObject({
+      status: 3,
+      stderr: expect.stringMatching(/^error\[unreadable-file\]/) as string,
+    });
   });
   it('may be no regular file at all', async () => {
-    expect(await run('/dev/null')).toMatchObject({ status: 3, stderr: expect.stringMatching(/^error\[unreadable-file\]/) as string });
+    expect(await run('/dev/null')).toMatchObject({
+      status: 3,
+      stderr: expect.stringMatching(/^error\[unreadable-file\]/) as string,
+    });
     // Nobody writes to it: who waits for that waits for ever, so a child asks.
     const fifo = folder.file('fifo');
     if (spawnSync('mkfifo', [fifo]).status !== 0) return;
-    const done = spawnSync(process.execPath, ['bin/static-call', 'inspect', fifo], { encoding: 'utf8', timeout: 30_000 });
-    expect(done).toMatchObject({ status: 3, stderr: expect.stringMatching(/^error\[unreadable-file\]: it is no regular file/) as string });
+    const done = spawnSync(process.execPath, ['bin/static-call', 'inspect', fifo], {
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
+    expect(done).toMatchObject({
+      status: 3,
+      stderr: expect.stringMatching(/^error\[unreadable-file\]: it is no regular file/) as string,
+    });
   });
   it('may be given twice, and count twice', async () => {
     expect((await run(image, image)).stdout).toMatch(/^2 files, 2 with sites; 24 sites/);
   });
-  it.skipIf(process.getuid?.() === 0)('may be somebody else\'s (skipped as root, who reads everything)', async () => {
-    const secret = folder.write('secret', built.bytes);
-    chmodSync(secret, 0);
-    expect(await run(secret)).toMatchObject({ status: 3, stderr: expect.stringMatching(/^error\[unreadable-file\]/) as string });
-  });
+  it.skipIf(process.getuid?.() === 0)(
+    "may be somebody else's (skipped as root, who reads everything)",
+    async () => {
+      const secret = folder.write('secret', built.bytes);
+      chmodSync(secret, 0);
+      expect(await run(secret)).toMatchObject({
+        status: 3,
+        stderr: expect.stringMatching(/^error\[unreadable-file\]/) as string,
+      });
+    },
+  );
   it('- is standard input', () => {
-    // The only place where the real stream is read: in a child, empty, whole, and written piece by piece.
-    expect(spawned(['inspect', '-'])).toMatchObject({ status: 3, stderr: expect.stringMatching(/^error\[not-elf\].*\n {2}at -/) as string });
-    const whole = spawnSync(process.execPath, ['bin/static-call', 'inspect', '-'], { input: built.bytes, encoding: 'utf8' });
+    // The only place where the real stream is read: in a child, empty, whole, and written piece by
+    // piece.
+    expect(spawned(['inspect', '-'])).toMatchObject({
+      status: 3,
+      stderr: expect.stringMatching(/^error\[not-elf\].*\n {2}at -/) as string,
+    });
+    const whole = spawnSync(process.execPath, ['bin/static-call', 'inspect', '-'], {
+      input: built.bytes,
+      encoding: 'utf8',
+    });
     expect(whole.stdout).toMatch(/^-: vmlinux; 12 sites/);
-    const pieces = spawnSync('sh', ['-c', `(head -c 5000 "$1"; sleep 0.1; tail -c +5001 "$1") | "$0" bin/static-call inspect -`, process.execPath, image], { encoding: 'utf8' });
+    const pieces = spawnSync(
+      'sh',
+      [
+        '-c',
+        `(head -c 5000 "$1"; sleep 0.1; tail -c +5001 "$1") | "$0" bin/static-call inspect -`,
+        process.execPath,
+        image,
+      ],
+      { encoding: 'utf8' },
+    );
     expect(pieces.stdout).toMatch(/^-: image; 12 sites/);
   });
 });
@@ -142,7 +237,11 @@ describe('files that cannot be read', () => {
 describe('two builds', () => {
   it('that are the same have status 0', async () => {
     const { status, stdout } = await run('--diff', image, image);
-    expect({ status, stdout }).toEqual({ status: 0, stdout: '12 sites before, 12 after; 12 sites in both, 0 of them at another place\n  gained 0, lost 0, now across a line 0, no longer across a line 0\n  keys gained 0, lost 0\n' });
+    expect({ status, stdout }).toEqual({
+      status: 0,
+      stdout:
+        '12 sites before, 12 after; 12 sites in both, 0 of them at another place\n  gained 0, lost 0, now across a line 0, no longer across a line 0\n  keys gained 0, lost 0\n',
+    });
   });
   it('that differ have status 1, and each change is a line', async () => {
     const { status, stdout } = await run('--diff', fewer, image);
@@ -150,13 +249,19 @@ describe('two builds', () => {
     expect(stdout).toMatch(/^9 sites before, 12 after; \d+ sites in both/);
     expect(stdout).toContain('\n  keys gained 1, lost 0\n\n+  key tp_func_event_2\n\n');
     expect(stdout).toMatch(/^\+ {2}caller_5_tail {2,}tp_func_event_\d +\w+ +#0 +\+0x\w+ +gained$/m);
-    const json = JSON.parse((await run('--diff', '--json', fewer, image)).stdout) as { schema: string; changes: { change: string }[] };
+    const json = JSON.parse((await run('--diff', '--json', fewer, image)).stdout) as {
+      schema: string;
+      changes: { change: string }[];
+    };
     expect(json.schema).toBe('static-call/inspect-diff@1');
     expect(json.changes.length).toBe(stdout.split('\n\n').at(-1)!.trimEnd().split('\n').length);
   });
   it('must be two', async () => {
     expect(await run('--diff', image)).toMatchObject({ status: 2, stdout: '' });
-    expect(await run('--diff', '--by', 'key', image, image)).toMatchObject({ status: 2, stdout: '' });
+    expect(await run('--diff', '--by', 'key', image, image)).toMatchObject({
+      status: 2,
+      stdout: '',
+    });
   });
   it('of which one is missing are not compared', async () => {
     expect((await run('--diff', image, folder.file('gone'))).status).toBe(3);
@@ -164,7 +269,11 @@ describe('two builds', () => {
 });
 
 describe('wrong usage', () => {
-  it.each([[['inspect']], [['inspect', '--by', 'colour', image]], [['inspect', '--nonsense', image]]])('%j is status 2', async (argv) => {
+  it.each([
+    [['inspect']],
+    [['inspect', '--by', 'colour', image]],
+    [['inspect', '--nonsense', image]],
+  ])('%j is status 2', async (argv) => {
     expect((await line(argv)).status).toBe(2);
   });
 });

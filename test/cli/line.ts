@@ -9,7 +9,10 @@ export interface Said {
   readonly stderr: string;
 }
 
-export async function line(argv: readonly string[], env: Record<string, string> = {}): Promise<Said> {
+export async function line(
+  argv: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Said> {
   const said = { stdout: '', stderr: '' };
   const status = await main(argv, {
     stdout: { write: (text: string) => void (said.stdout += text) },
@@ -20,6 +23,9 @@ export async function line(argv: readonly string[], env: Record<string, string> 
 }
 
 export function spawned(argv: readonly string[], env: Record<string, string> = {}): Said {
-  const done = spawnSync(process.execPath, ['bin/static-call', ...argv], { encoding: 'utf8', env: { ...process.env, ...env } });
+  const done = spawnSync(process.execPath, ['bin/static-call', ...argv], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
   return { status: done.status ?? -1, stdout: done.stdout, stderr: done.stderr };
 }

@@ -21,7 +21,11 @@ const elfOf = (path: string): ElfObject => readElf(new Uint8Array(readFileSync(p
 const ENV = { PATH: process.env['PATH'] ?? '' };
 const tableSize = (elf: ElfObject): number => elf.section(SITES_SECTION)?.size ?? 0;
 /** In a process of its own, for the compiler writes to the streams that it inherits. */
-function spawned(words: readonly string[]): { status: number | null; stdout: string; stderr: string } {
+function spawned(words: readonly string[]): {
+  status: number | null;
+  stdout: string;
+  stderr: string;
+} {
   return spawnSync(process.execPath, [BIN, 'cc', ...words], { encoding: 'utf8' });
 }
 async function made(words: readonly string[]): Promise<void> {
@@ -30,12 +34,16 @@ async function made(words: readonly string[]): Promise<void> {
 /** What --json says of each output. */
 async function outputs(words: readonly string[]): Promise<unknown[]> {
   const { status, stdout } = await line(['cc', '--json', '--', ...words], ENV);
-  const said = JSON.parse(stdout) as { schema: string; status: number; outputs: { outcome: string; sites: number }[] };
+  const said = JSON.parse(stdout) as {
+    schema: string;
+    status: number;
+    outputs: { outcome: string; sites: number }[];
+  };
   expect([said.schema, said.status]).toEqual(['static-call/cc@1', status]);
   return said.outputs.map(({ outcome, sites }) => [outcome, sites]);
 }
 
-describe('a compiler\'s command line', () => {
+describe("a compiler's command line", () => {
   it.each([
     ['gcc -c a.c', 'compile', ['a.o']],
     ['gcc -O2 -c src/a.c b.cc -I include', 'compile', ['a.o', 'b.o']],
@@ -62,17 +70,31 @@ describe('a compiler\'s command line', () => {
     expect(compilerOf(['clang', '-c'])).toEqual(['clang']);
   });
   it('is given the words of its assembler', () => {
-    expect(alignment('gas', readCompilation(['-c', 'a.c', '-fno-plt']), 'line')).toEqual(['-Wa,-malign-branch-boundary=64', '-Wa,-malign-branch=call+jmp+indirect']);
-    expect(alignment('llvm', readCompilation(['a.c', '-flto']), 'line')).toContain('-Wl,-mllvm,-x86-align-branch-boundary=64');
+    expect(alignment('gas', readCompilation(['-c', 'a.c', '-fno-plt']), 'line')).toEqual([
+      '-Wa,-malign-branch-boundary=64',
+      '-Wa,-malign-branch=call+jmp+indirect',
+    ]);
+    expect(alignment('llvm', readCompilation(['a.c', '-flto']), 'line')).toContain(
+      '-Wl,-mllvm,-x86-align-branch-boundary=64',
+    );
     expect(alignment('gas', readCompilation(['-E', 'a.c']), 'line')).toEqual([]);
-    expect(alignment('llvm', readCompilation(['-c', 'a.c']), 'qword')).toContain('-x86-align-branch-boundary=8');
-    expect(() => alignment('gas', readCompilation(['-c', 'a.c']), 'qword')).toThrow('gas keeps nothing inside 8 bytes');
+    expect(alignment('llvm', readCompilation(['-c', 'a.c']), 'qword')).toContain(
+      '-x86-align-branch-boundary=8',
+    );
+    expect(() => alignment('gas', readCompilation(['-c', 'a.c']), 'qword')).toThrow(
+      'gas keeps nothing inside 8 bytes',
+    );
   });
 });
 
-/** A thousand sites, a quarter of them tail calls, one in some 170 bytes; nops stand for other code, for they compile fast. */
+/**
+ * A thousand sites, a quarter of them tail calls, one in some 170 bytes; nops stand for other code,
+ * for they compile fast.
+ */
 function thousand(): string {
-  const functions = Array.from({ length: 250 }, (_, i) => `
+  const functions = Array.from(
+    { length: 250 },
+    (_, i) => `
 int f${i}(int a, int b);
 int f${i}(int a, int b)
 {
@@ -84,7 +106,8 @@ int f${i}(int a, int b)
 	if (a > b)
 		return static_call(work)(a - b);
 	return noise(a, b) + static_call(work)(b);
-}`);
+}`,
+  );
   return `#include <static_call.h>\nint one(int a); int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nint noise(int, int);\n${functions.join('\n')}\n`;
 }
 
@@ -95,87 +118,144 @@ describe('static-call cc', () => {
     writeFileSync(source, thousand());
   });
 
-  it.each(C.slice(0, LONG ? 2 : 1))('keeps a thousand sites of %s from crossing a line, for less than a hundredth more text', async (compiler) => {
-    const [plain, aligned] = [place('plain.so'), place('aligned.so')];
-    // Compiled once: the assembler is what places the instructions.
-    const assembly = place('thousand.s');
-    await made(['--', compiler, '-O2', '-fPIC', '-S', source, '-o', assembly]);
-    const words = ['--', compiler, '-shared', assembly, '-o'];
-    await made(['--align', 'no', ...words, plain]);
-    await made([...words, aligned]);
-    const [a, b] = [elfOf(plain), elfOf(aligned)];
-    const crossing = (elf: ElfObject): number => findSites(elf).filter((s) => crossesLine(s.at, s.length)).length;
-    expect(findSites(a)).toHaveLength(1000);
-    expect(findSites(b)).toHaveLength(1000);
-    // Otherwise the next line would show nothing.
-    expect(crossing(a)).toBeGreaterThan(0);
-    expect(crossing(b)).toBe(0);
-    expect(b.section('.text')!.size / a.section('.text')!.size).toBeLessThan(1.01);
-    // The table is in the linked file, and says what decoding says.
-    expect(tableSize(b)).toBe(8 * 1000);
-    // Closer, where the assembler can: then one store is enough for every site.
-    const [unit, share] = compiler === 'clang' ? ['qword', 1] as const : ['fetch16', 0.7] as const;
-    const close = place('close.so');
-    await made(['--align', unit, ...words, close]);
-    const sites = findSites(elfOf(close));
-    expect(sites.filter((s) => crosses(unit, s.at, s.length))).toEqual([]);
-    expect(sites.filter((s) => !crosses('qword', s.at + s.length - 4, 4)).length / sites.length).toBeGreaterThanOrEqual(share);
-  });
+  it.each(C.slice(0, LONG ? 2 : 1))(
+    'keeps a thousand sites of %s from crossing a line, for less than a hundredth more text',
+    async (compiler) => {
+      const [plain, aligned] = [place('plain.so'), place('aligned.so')];
+      // Compiled once: the assembler is what places the instructions.
+      const assembly = place('thousand.s');
+      await made(['--', compiler, '-O2', '-fPIC', '-S', source, '-o', assembly]);
+      const words = ['--', compiler, '-shared', assembly, '-o'];
+      await made(['--align', 'no', ...words, plain]);
+      await made([...words, aligned]);
+      const [a, b] = [elfOf(plain), elfOf(aligned)];
+      const crossing = (elf: ElfObject): number =>
+        findSites(elf).filter((s) => crossesLine(s.at, s.length)).length;
+      expect(findSites(a)).toHaveLength(1000);
+      expect(findSites(b)).toHaveLength(1000);
+      // Otherwise the next line would show nothing.
+      expect(crossing(a)).toBeGreaterThan(0);
+      expect(crossing(b)).toBe(0);
+      expect(b.section('.text')!.size / a.section('.text')!.size).toBeLessThan(1.01);
+      // The table is in the linked file, and says what decoding says.
+      expect(tableSize(b)).toBe(8 * 1000);
+      // Closer, where the assembler can: then one store is enough for every site.
+      const [unit, share] =
+        compiler === 'clang' ? (['qword', 1] as const) : (['fetch16', 0.7] as const);
+      const close = place('close.so');
+      await made(['--align', unit, ...words, close]);
+      const sites = findSites(elfOf(close));
+      expect(sites.filter((s) => crosses(unit, s.at, s.length))).toEqual([]);
+      expect(
+        sites.filter((s) => !crosses('qword', s.at + s.length - 4, 4)).length / sites.length,
+      ).toBeGreaterThanOrEqual(share);
+    },
+  );
 
   it('annotates an object, which then brings its table into what is linked', async () => {
     const [c, o, so] = [place('a.c'), place('a.o'), place('liba.so')];
-    writeFileSync(c, '#include <static_call.h>\nint one(int a); int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nint use(int a); int use(int a) { return static_call(work)(a); }\n');
+    writeFileSync(
+      c,
+      '#include <static_call.h>\nint one(int a); int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nint use(int a); int use(int a) { return static_call(work)(a); }\n',
+    );
     expect(await outputs(['gcc', '-O2', '-fPIC', '-c', c, '-o', o])).toEqual([['written', 1]]);
     expect(tableSize(elfOf(o))).toBe(8);
     expect(await outputs(['gcc', '-shared', o, '-o', so])).toEqual([['present', 1]]);
     const linked = elfOf(so);
     expect(tableSize(linked)).toBe(8);
-    expect(bindKeys(linked, findSites(linked))).toMatchObject([{ name: 'work', sites: [{ kind: 'jmp' }] }]);
+    expect(bindKeys(linked, findSites(linked))).toMatchObject([
+      { name: 'work', sites: [{ kind: 'jmp' }] },
+    ]);
   });
 
   it('leaves the table of an object that shares keys with other objects to the link', async () => {
-    const header = '#include <static_call.h>\n#define STATIC_CALL_EXPORTED_work 1\nint one(int a);\nDECLARE_STATIC_CALL(work, one);\n';
-    const [ca, cb, oa, ob, la, lb] = [place('a.c'), place('b.c'), place('a.o'), place('b.o'), place('liba.so'), place('libb.so')];
-    writeFileSync(ca, `${header}int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nEXPORT_STATIC_CALL(work);\nint use(int a); int use(int a) { return static_call(work)(a); }\n`);
-    writeFileSync(cb, `${header}int more(int a); int more(int a) { return static_call(work)(a) + 1; }\n`);
-    for (const [c, o] of [[ca, oa], [cb, ob]] as const) {
+    const header =
+      '#include <static_call.h>\n#define STATIC_CALL_EXPORTED_work 1\nint one(int a);\nDECLARE_STATIC_CALL(work, one);\n';
+    const [ca, cb, oa, ob, la, lb] = [
+      place('a.c'),
+      place('b.c'),
+      place('a.o'),
+      place('b.o'),
+      place('liba.so'),
+      place('libb.so'),
+    ];
+    writeFileSync(
+      ca,
+      `${header}int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nEXPORT_STATIC_CALL(work);\nint use(int a); int use(int a) { return static_call(work)(a); }\n`,
+    );
+    writeFileSync(
+      cb,
+      `${header}int more(int a); int more(int a) { return static_call(work)(a) + 1; }\n`,
+    );
+    for (const [c, o] of [
+      [ca, oa],
+      [cb, ob],
+    ] as const) {
       expect(await outputs(['gcc', '-O2', '-fPIC', '-c', c, '-o', o])).toEqual([['later', 1]]);
       expect(tableSize(elfOf(o))).toBe(0);
     }
     expect(await outputs(['gcc', '-shared', oa, '-o', la])).toEqual([['written', 1]]);
-    const { stderr } = await line(['cc', '--verbose', '--', 'gcc', '-shared', ob, '-o', lb, la], ENV);
+    const { stderr } = await line(
+      ['cc', '--verbose', '--', 'gcc', '-shared', ob, '-o', lb, la],
+      ENV,
+    );
     expect(stderr).toMatch(/^gcc .*\n\S*libb\.so: 1 site\n$/);
     const [a, b] = [elfOf(la), elfOf(lb)];
     expect([tableSize(a), tableSize(b)]).toEqual([8, 8]);
-    expect(bindKeys(a, findSites(a))).toMatchObject([{ name: 'work', initial: { name: 'one' }, sites: [{ kind: 'jmp' }] }]);
-    expect(bindKeys(b, findSites(b))).toMatchObject([{ name: 'work', address: null, trampoline: null, sites: [{ kind: 'call' }] }]);
+    expect(bindKeys(a, findSites(a))).toMatchObject([
+      { name: 'work', initial: { name: 'one' }, sites: [{ kind: 'jmp' }] },
+    ]);
+    expect(bindKeys(b, findSites(b))).toMatchObject([
+      { name: 'work', address: null, trampoline: null, sites: [{ kind: 'call' }] },
+    ]);
   });
 
   it('makes a whole table where only some of the objects brought one', async () => {
-    const key = (name: string, exported: boolean): string => `${exported ? `#define STATIC_CALL_EXPORTED_${name} 1\n` : ''}static int ${name}_one(int a) { return a; }\nDEFINE_STATIC_CALL(${name}, ${name}_one);\nint ${name}_use(int a); int ${name}_use(int a) { return static_call(${name})(a) + 1; }\n`;
-    const [ca, cb, oa, ob, so] = [place('a.c'), place('b.c'), place('a.o'), place('b.o'), place('liball.so')];
+    const key = (name: string, exported: boolean): string =>
+      `${exported ? `#define STATIC_CALL_EXPORTED_${name} 1\n` : ''}static int ${name}_one(int a) { return a; }\nDEFINE_STATIC_CALL(${name}, ${name}_one);\nint ${name}_use(int a); int ${name}_use(int a) { return static_call(${name})(a) + 1; }\n`;
+    const [ca, cb, oa, ob, so] = [
+      place('a.c'),
+      place('b.c'),
+      place('a.o'),
+      place('b.o'),
+      place('liball.so'),
+    ];
     writeFileSync(ca, `#include <static_call.h>\n${key('mine', false)}`);
     writeFileSync(cb, `#include <static_call.h>\n${key('ours', true)}`);
     expect(await outputs(['gcc', '-O2', '-fPIC', '-c', ca, '-o', oa])).toEqual([['written', 1]]);
     expect(await outputs(['gcc', '-O2', '-fPIC', '-c', cb, '-o', ob])).toEqual([['later', 1]]);
     expect(await outputs(['gcc', '-shared', oa, ob, '-o', so])).toEqual([['written', 2]]);
     const linked = elfOf(so);
-    expect(findSites(linked).map((s) => s.key).sort()).toEqual(['mine', 'ours']);
+    expect(
+      findSites(linked)
+        .map((s) => s.key)
+        .sort(),
+    ).toEqual(['mine', 'ours']);
     expect(linked.sections.filter((s) => s.name === '' && s.size === 8)).toHaveLength(1);
     execFileSync('readelf', ['-aW', so], { stdio: ['ignore', 'ignore', 'inherit'] });
     execFileSync('strip', [so, '-o', place('stripped.so')]);
   });
 
-  it('passes the compiler\'s words and status through, and touches nothing that is not made', async () => {
+  it("passes the compiler's words and status through, and touches nothing that is not made", async () => {
     const bad = place('bad.c');
     writeFileSync(bad, 'int f( { }\n');
     const said = spawned(['--json', '--', 'gcc', '-c', bad, '-o', place('bad.o')]);
     expect(said.status).toBe(1);
     expect(said.stderr).toMatch(/bad\.c:1:\d+: error/);
     expect(JSON.parse(said.stdout)).toMatchObject({ status: 1, outputs: [] });
-    expect(spawned(['--', 'gcc', '--version'])).toMatchObject({ status: 0, stdout: execFileSync('gcc', ['--version'], { encoding: 'utf8' }) });
-    expect(await outputs(['gcc', '-O0', '-c', source, '-o', '/dev/null'])).toEqual([['no-code', 0]]);
-    expect(await line(['cc', '--', 'no-such-compiler', 'a.c'])).toMatchObject({ status: 4, stderr: expect.stringMatching(/error\[no-compiler\]: no-such-compiler could not be started.*\n.*name a compiler behind --/) });
+    expect(spawned(['--', 'gcc', '--version'])).toMatchObject({
+      status: 0,
+      stdout: execFileSync('gcc', ['--version'], { encoding: 'utf8' }),
+    });
+    expect(await outputs(['gcc', '-O0', '-c', source, '-o', '/dev/null'])).toEqual([
+      ['no-code', 0],
+    ]);
+    expect(await line(['cc', '--', 'no-such-compiler', 'a.c'])).toMatchObject({
+      status: 4,
+      stderr: expect.stringMatching(
+        /error\[no-compiler\]: no-such-compiler could not be started.*\n.*name a compiler behind --/,
+      ),
+    });
     expect(await line(['cc'])).toMatchObject({ status: 2 });
   });
 });
@@ -186,7 +266,17 @@ describe('the example is built', () => {
     const sites = findSites(elf);
     expect(tableSize(elf)).toBe(8 * sites.length);
     expect(sites.filter((s) => crossesLine(s.at, s.length))).toEqual([]);
-    expect(bindKeys(elf, sites).map((k) => [k.name, k.sites.length > 2, k.sites.some((s) => s.kind === 'jmp')])).toEqual([['checksum', true, true], ['filter', true, true], ['trace', true, true]]);
+    expect(
+      bindKeys(elf, sites).map((k) => [
+        k.name,
+        k.sites.length > 2,
+        k.sites.some((s) => s.kind === 'jmp'),
+      ]),
+    ).toEqual([
+      ['checksum', true, true],
+      ['filter', true, true],
+      ['trace', true, true],
+    ]);
   };
   const copy = (): string => {
     const room = place('checksum');
@@ -195,15 +285,29 @@ describe('the example is built', () => {
   };
   it.skipIf(!has('make'))('by its Makefile', () => {
     const room = copy();
-    execFileSync('make', ['-C', room, `STATIC_CALL=${process.execPath} ${BIN}`], { stdio: 'ignore' });
+    execFileSync('make', ['-C', room, `STATIC_CALL=${process.execPath} ${BIN}`], {
+      stdio: 'ignore',
+    });
     check(join(room, 'libchecksum.so'));
   });
-  if (LONG) it.skipIf(!has('cmake') || !has('make'))('by CMake', () => {
-    const room = copy();
-    const build = join(room, 'build');
-    execFileSync('cmake', ['-S', room, '-B', build, `-DSTATIC_CALL=${process.execPath};${BIN}`, '-DCMAKE_BUILD_TYPE=Release'], { stdio: 'ignore' });
-    execFileSync('cmake', ['--build', build], { stdio: 'ignore' });
-    expect(existsSync(join(build, 'libchecksum.so'))).toBe(true);
-    check(join(build, 'libchecksum.so'));
-  });
+  if (LONG)
+    it.skipIf(!has('cmake') || !has('make'))('by CMake', () => {
+      const room = copy();
+      const build = join(room, 'build');
+      execFileSync(
+        'cmake',
+        [
+          '-S',
+          room,
+          '-B',
+          build,
+          `-DSTATIC_CALL=${process.execPath};${BIN}`,
+          '-DCMAKE_BUILD_TYPE=Release',
+        ],
+        { stdio: 'ignore' },
+      );
+      execFileSync('cmake', ['--build', build], { stdio: 'ignore' });
+      expect(existsSync(join(build, 'libchecksum.so'))).toBe(true);
+      check(join(build, 'libchecksum.so'));
+    });
 });

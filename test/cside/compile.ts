@@ -43,7 +43,20 @@ function command({ cc, text, flags = [], as = 'shared' }: Source): { argv: strin
   const out = place(as === 'object' ? 'a.o' : as === 'shared' ? 'liba.so' : 'a');
   writeFileSync(source, `#include <static_call.h>\n${text}\n`);
   const mode = { object: ['-c'], shared: ['-shared', '-fPIC'], program: [] }[as];
-  return { argv: [cxx ? '-std=c++17' : '-std=c11', ...STRICT, `-I${INCLUDE}`, '-O2', ...mode, source, ...flags, '-o', out], out };
+  return {
+    argv: [
+      cxx ? '-std=c++17' : '-std=c11',
+      ...STRICT,
+      `-I${INCLUDE}`,
+      '-O2',
+      ...mode,
+      source,
+      ...flags,
+      '-o',
+      out,
+    ],
+    out,
+  };
 }
 
 /** Throws with the compiler's words where it refuses or warns. */
@@ -65,7 +78,10 @@ export function accepted(source: Source): void {
 export function refusal(source: Source): string {
   const { argv } = command({ as: 'object', ...source });
   // No wrong program gets as far as code.
-  const done = spawnSync(source.cc, [...argv, '-fsyntax-only'], { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
+  const done = spawnSync(source.cc, [...argv, '-fsyntax-only'], {
+    encoding: 'utf8',
+    env: { ...process.env, LC_ALL: 'C' },
+  });
   if (done.status === 0) throw new Error(`${source.cc} accepts:\n${source.text}`);
   return done.stderr;
 }

@@ -11,7 +11,9 @@ const C = ['gcc', ...(has('clang') ? ['clang'] : [])];
 const CXX = ['g++', 'clang++'].filter(has);
 
 // What is not here is not asked below; this says so.
-it.for(['clang', 'g++', 'clang++'])('%s has its say', (cc, { skip }) => skip(!has(cc), `${cc} is not installed`));
+it.for(['clang', 'g++', 'clang++'])('%s has its say', (cc, { skip }) =>
+  skip(!has(cc), `${cc} is not installed`),
+);
 
 /** Every macro, with targets that are static, public and undefined in the file. */
 const RIGHT = `
@@ -55,21 +57,38 @@ const MODES: readonly (readonly string[])[] = [
 describe('a right program', () => {
   describe.each([...C, ...CXX])('of %s', (cc) => {
     // C++ differs from C in what is declared, not in what is emitted.
-    it.each(cc.includes('++') ? [MODES[2]!, ...more(MODES[0]!, MODES[4]!)] : [MODES[0]!, MODES[2]!, ...more(...MODES.filter((_, i) => i % 2 === 1 || i === 4))])('runs unchanged when nobody retargets it: %s %s %s %s', (...mode) => {
+    it.each(
+      cc.includes('++')
+        ? [MODES[2]!, ...more(MODES[0]!, MODES[4]!)]
+        : [MODES[0]!, MODES[2]!, ...more(...MODES.filter((_, i) => i % 2 === 1 || i === 4))],
+    )('runs unchanged when nobody retargets it: %s %s %s %s', (...mode) => {
       if (mode[0] === '-flto' && cc.startsWith('clang') && !lld) return;
-      const flags = mode[0] === '-flto' && cc.startsWith('clang') ? [...mode, '-fuse-ld=lld'] : mode;
-      const { path, elf } = compile({ cc, text: RIGHT, as: 'program', flags: flags.filter((f): f is string => f !== undefined) });
+      const flags =
+        mode[0] === '-flto' && cc.startsWith('clang') ? [...mode, '-fuse-ld=lld'] : mode;
+      const { path, elf } = compile({
+        cc,
+        text: RIGHT,
+        as: 'program',
+        flags: flags.filter((f): f is string => f !== undefined),
+      });
       expect(output(path)).toBe(SAYS);
       const keys = bindKeys(elf, findSites(elf));
-      expect(keys.map((k) => [k.name, k.returns, k.initial, k.targets.map((t) => t.name)])).toEqual([
-        ['filter', 'integer', { kind: 'ret0' }, ['drop']],
-        ['trace', 'void', { kind: 'null' }, ['say']],
-        ['work', 'integer', { kind: 'function', name: 'one' }, ['one', 'putchar', 'two']],
-      ]);
+      expect(keys.map((k) => [k.name, k.returns, k.initial, k.targets.map((t) => t.name)])).toEqual(
+        [
+          ['filter', 'integer', { kind: 'ret0' }, ['drop']],
+          ['trace', 'void', { kind: 'null' }, ['say']],
+          ['work', 'integer', { kind: 'function', name: 'one' }, ['one', 'putchar', 'two']],
+        ],
+      );
     });
   });
 
-  it.each([['gcc', '-std=c2x'], ...more(['gcc', '-std=gnu17'] as const), ['g++', '-std=c++20'], ['g++', '-std=gnu++2b']])('compiles in other dialects: %s %s', (cc, dialect) => {
+  it.each([
+    ['gcc', '-std=c2x'],
+    ...more(['gcc', '-std=gnu17'] as const),
+    ['g++', '-std=c++20'],
+    ['g++', '-std=gnu++2b'],
+  ])('compiles in other dialects: %s %s', (cc, dialect) => {
     accepted({ cc, text: RIGHT, flags: [dialect] });
   });
 
@@ -81,7 +100,10 @@ DEFINE_STATIC_CALL(work, bad);
 template <class T> T call(T a) { return static_call(work)(a); }
 int main() { try { return call(1); } catch (int n) { std::printf("caught %d\\n", n); } }`;
     expect(output(compile({ cc, text, as: 'program' }).path)).toBe('caught 7\n');
-    const plain = text.replace('{ throw 7; }', '{ return 7; }').replace('try {', '{').replace('catch (int n)', 'int n = 1;');
+    const plain = text
+      .replace('{ throw 7; }', '{ return 7; }')
+      .replace('try {', '{')
+      .replace('catch (int n)', 'int n = 1;');
     accepted({ cc, text: plain, flags: ['-fno-exceptions'] });
   });
 
@@ -103,14 +125,23 @@ inline int use(int a) { auto call = [](int b) { return static_call(work)(b); }; 
 int caller(int a) { return use(a); }`,
     });
     const [work] = bindKeys(elf, findSites(elf));
-    expect(work!.targets.map((t) => t.name)).toEqual(['(pick<int, long>)', 'first', 'ns::plain', 'static_cast<int (*)(int)>(over)']);
+    expect(work!.targets.map((t) => t.name)).toEqual([
+      '(pick<int, long>)',
+      'first',
+      'ns::plain',
+      'static_cast<int (*)(int)>(over)',
+    ]);
     expect(work!.targets.every((t) => t.address !== null)).toBe(true);
     // Records are constants: nothing runs before main to fill them.
-    expect(elf.sections.filter((s) => s.name === '.init_array').every((s) => s.size === 8)).toBe(true);
+    expect(elf.sections.filter((s) => s.name === '.init_array').every((s) => s.size === 8)).toBe(
+      true,
+    );
   });
 
   it.each([...C, ...CXX])('says what its functions return: %s', (cc) => {
-    const { elf } = compile({ cc, text: `
+    const { elf } = compile({
+      cc,
+      text: `
 #include <stdbool.h>
 struct pair { long a, b; };
 #define KEY(name, type, parameters) type f_##name parameters; type f_##name parameters { for (;;) {} } DEFINE_STATIC_CALL(name, f_##name)
@@ -123,7 +154,9 @@ KEY(pointer, char *, (int a));
 KEY(pointer_of_float, struct pair *, (float a));
 KEY(real, double, (int a));
 KEY(both, struct pair, (int a));
-KEY(narrow, int, (char a));`, flags: ['-Wno-unused-parameter', '-Wno-return-type'] });
+KEY(narrow, int, (char a));`,
+      flags: ['-Wno-unused-parameter', '-Wno-return-type'],
+    });
     const of = Object.fromEntries(bindKeys(elf, []).map((k) => [k.name, k.returns]));
     const [gcc, cxx] = [cc === 'gcc', cc.includes('++')];
     expect(of).toEqual({
@@ -142,11 +175,20 @@ KEY(narrow, int, (char a));`, flags: ['-Wno-unused-parameter', '-Wno-return-type
 });
 
 /** Symbol of an object, as readelf would show it. */
-function symbol(elf: ElfObject, name: string): { value: number; size: number; type: number; visibility: number; section: string } {
+function symbol(
+  elf: ElfObject,
+  name: string,
+): { value: number; size: number; type: number; visibility: number; section: string } {
   const symbols = elf.symbols!;
   const i = symbols.find(name);
   expect(i, name).toBeGreaterThan(0);
-  return { value: symbols.value(i), size: symbols.size(i), type: symbols.type(i), visibility: symbols.visibility(i), section: elf.sections[symbols.sectionIndex(i)]?.name ?? '' };
+  return {
+    value: symbols.value(i),
+    size: symbols.size(i),
+    type: symbols.type(i),
+    visibility: symbols.visibility(i),
+    section: elf.sections[symbols.sectionIndex(i)]?.name ?? '',
+  };
 }
 const bytesOf = (elf: ElfObject, at: number): string => Buffer.from(elf.at(at, 8)!).toString('hex');
 
@@ -163,7 +205,7 @@ int use(int a); int use(int a) { static_call_cond(trace)(); return static_call(w
     flags: ['-Wl,-z,text', '-fcf-protection'],
   };
 
-  it('has trampolines of eight aligned bytes with the kernel\'s signature, without endbr64', () => {
+  it("has trampolines of eight aligned bytes with the kernel's signature, without endbr64", () => {
     const { elf } = compile(source);
     const of = (name: string): string => bytesOf(elf, symbol(elf, `__SCT__${name}`).value);
     expect(of('work')).toMatch(/^e9.{8}0fb9cc$/);
@@ -171,13 +213,23 @@ int use(int a); int use(int a) { static_call_cond(trace)(); return static_call(w
     expect(of('filter')).toMatch(/^e9.{8}0fb9cc$/);
     for (const name of ['work', 'trace', 'filter']) {
       const trampoline = symbol(elf, `__SCT__${name}`);
-      expect(trampoline).toMatchObject({ size: 8, type: 2 /* STT_FUNC */, section: '.static_call.text' });
+      expect(trampoline).toMatchObject({
+        size: 8,
+        type: 2 /* STT_FUNC */,
+        section: '.static_call.text',
+      });
       expect(trampoline.value % 8).toBe(0);
       expect(symbol(elf, `__SCK__${name}`).value % 16).toBe(0);
-      expect(symbol(elf, `__SCK__${name}`)).toMatchObject({ size: 16, section: name === 'trace' ? '.bss' : '.data' });
+      expect(symbol(elf, `__SCK__${name}`)).toMatchObject({
+        size: 16,
+        section: name === 'trace' ? '.bss' : '.data',
+      });
     }
     const rel32 = elf.at(symbol(elf, '__SCT__filter').value + 1, 4)!;
-    const to = symbol(elf, '__SCT__filter').value + 5 + new DataView(rel32.buffer, rel32.byteOffset).getInt32(0, true);
+    const to =
+      symbol(elf, '__SCT__filter').value +
+      5 +
+      new DataView(rel32.buffer, rel32.byteOffset).getInt32(0, true);
     expect(hex(to)).toBe(hex(symbol(elf, '__static_call_return0').value));
     expect(bytesOf(elf, to).slice(0, 14)).toBe('f30f1efa31c0c3');
   });
@@ -185,30 +237,50 @@ int use(int a); int use(int a) { static_call_cond(trace)(); return static_call(w
   it('hides a key that is not exported, so that its calls are direct', () => {
     const { elf } = compile(source);
     const dynamic = elf.dynamicSymbols!;
-    for (const name of ['__SCT__work', '__SCK__work', '__static_call_return0']) expect(dynamic.find(name), name).toBe(-1);
-    expect(findSites(elf).map((s) => [s.key, s.kind, s.length])).toEqual([['trace', 'call', 5], ['work', 'call', 5], ['filter', 'call', 5]]);
+    for (const name of ['__SCT__work', '__SCK__work', '__static_call_return0'])
+      expect(dynamic.find(name), name).toBe(-1);
+    expect(findSites(elf).map((s) => [s.key, s.kind, s.length])).toEqual([
+      ['trace', 'call', 5],
+      ['work', 'call', 5],
+      ['filter', 'call', 5],
+    ]);
   });
 
-  it('has the kernel\'s names in an object, the key beside the trampoline, and direct calls even without optimisation', () => {
-    const user = compile({ cc, as: 'object', flags: ['-O0', '-fPIC'], text: 'DECLARE_STATIC_CALL(work, __static_call_return0);\nlong use(void); long use(void) { return static_call(work)(); }' });
+  it("has the kernel's names in an object, the key beside the trampoline, and direct calls even without optimisation", () => {
+    const user = compile({
+      cc,
+      as: 'object',
+      flags: ['-O0', '-fPIC'],
+      text: 'DECLARE_STATIC_CALL(work, __static_call_return0);\nlong use(void); long use(void) { return static_call(work)(); }',
+    });
     const symbols = user.elf.symbols!;
     expect(symbols.defined(symbols.find('__SCK__work'))).toBe(false);
-    expect(findSites(user.elf).map((s) => [s.key, s.keySymbol, s.kind])).toEqual([['work', '__SCK__work', 'call']]);
+    expect(findSites(user.elf).map((s) => [s.key, s.keySymbol, s.kind])).toEqual([
+      ['work', '__SCK__work', 'call'],
+    ]);
     // What names the key is not part of a linked file.
     const linked = compile({ cc, text: `${source.text}` });
     expect(linked.elf.section('.discard.static_call')).toBeUndefined();
   });
 
   it('keeps what it declares through --gc-sections, and needs no relocation of text', () => {
-    const { elf } = compile({ ...source, flags: [...source.flags!, '-ffunction-sections', '-fdata-sections', '-Wl,--gc-sections'], text: `${source.text}\nstatic int other(int a) { return -a; }\nSTATIC_CALL_TARGET(work, other);\nint never(int a);\nDEFINE_STATIC_CALL(unused, one);` });
+    const { elf } = compile({
+      ...source,
+      flags: [...source.flags!, '-ffunction-sections', '-fdata-sections', '-Wl,--gc-sections'],
+      text: `${source.text}\nstatic int other(int a) { return -a; }\nSTATIC_CALL_TARGET(work, other);\nint never(int a);\nDEFINE_STATIC_CALL(unused, one);`,
+    });
     const keys = bindKeys(elf, findSites(elf));
     expect(keys.map((k) => k.name)).toEqual(['filter', 'trace', 'unused', 'work']);
-    expect(keys.find((k) => k.name === 'work')!.targets.map((t) => t.name)).toEqual(['one', 'other']);
+    expect(keys.find((k) => k.name === 'work')!.targets.map((t) => t.name)).toEqual([
+      'one',
+      'other',
+    ]);
   });
 });
 
 it.each(C)('a target may be a function that promises more than the key asks: %s', (cc) => {
-  const text = '#include <stdlib.h>\nint one(int a); int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nSTATIC_CALL_TARGET(work, abs);\nint up(void); int up(void) { return static_call_update(work, abs) + static_call_update(work, &abs); }';
+  const text =
+    '#include <stdlib.h>\nint one(int a); int one(int a) { return a; }\nDEFINE_STATIC_CALL(work, one);\nSTATIC_CALL_TARGET(work, abs);\nint up(void); int up(void) { return static_call_update(work, abs) + static_call_update(work, &abs); }';
   accepted({ cc, text });
 });
 
@@ -237,42 +309,92 @@ EXPORT_STATIC_CALL_TRAMP(tonly);
 DEFINE_STATIC_CALL(priv, f);
 int a(int); int a(int x) { return static_call(pub)(x) + static_call(tonly)(x) + static_call(priv)(x); }`;
 
-  it.for(C.slice(0, LONG ? 2 : 1))('is called from C and C++ files of one program: %s', (cc, { skip }) => {
-    const cxx = cc === 'gcc' ? 'g++' : 'clang++';
-    skip(!has(cxx), `${cxx} is not installed`);
-    const one = compile({ cc, as: 'object', text: DEFINER });
-    const two = compile({ cc: cxx, as: 'object', text: `${HEADER}\nextern "C" int b(int x) { return static_call(priv)(x) * 100; }\nSTATIC_CALL_TARGET(priv, g);` });
-    const main = compile({ cc, as: 'program', flags: [one.path, two.path], text: '#include <stdio.h>\nint a(int); int b(int);\nint main(void) { printf("%d %d\\n", a(1), b(1)); return 0; }' });
-    expect(output(main.path)).toBe('6 200\n');
-    expect(bindKeys(main.elf, findSites(main.elf)).find((k) => k.name === 'priv')).toMatchObject({ targets: [{ name: 'f' }, { name: 'g' }], sites: [{}, {}] });
-  });
+  it.for(C.slice(0, LONG ? 2 : 1))(
+    'is called from C and C++ files of one program: %s',
+    (cc, { skip }) => {
+      const cxx = cc === 'gcc' ? 'g++' : 'clang++';
+      skip(!has(cxx), `${cxx} is not installed`);
+      const one = compile({ cc, as: 'object', text: DEFINER });
+      const two = compile({
+        cc: cxx,
+        as: 'object',
+        text: `${HEADER}\nextern "C" int b(int x) { return static_call(priv)(x) * 100; }\nSTATIC_CALL_TARGET(priv, g);`,
+      });
+      const main = compile({
+        cc,
+        as: 'program',
+        flags: [one.path, two.path],
+        text: '#include <stdio.h>\nint a(int); int b(int);\nint main(void) { printf("%d %d\\n", a(1), b(1)); return 0; }',
+      });
+      expect(output(main.path)).toBe('6 200\n');
+      expect(bindKeys(main.elf, findSites(main.elf)).find((k) => k.name === 'priv')).toMatchObject({
+        targets: [{ name: 'f' }, { name: 'g' }],
+        sites: [{}, {}],
+      });
+    },
+  );
 
   it.each(C.slice(0, LONG ? 2 : 1))('is exported whole, or only to be called: %s', (cc) => {
     const lib = compile({ cc, text: DEFINER });
-    const seen = ['__SCK__pub', '__SCT__pub', '__SCK__tonly', '__SCT__tonly', '__SCK__priv', '__SCT__priv'].map((n) => lib.elf.dynamicSymbols!.find(n) > 0);
+    const seen = [
+      '__SCK__pub',
+      '__SCT__pub',
+      '__SCK__tonly',
+      '__SCT__tonly',
+      '__SCK__priv',
+      '__SCT__priv',
+    ].map((n) => lib.elf.dynamicSymbols!.find(n) > 0);
     expect(seen).toEqual([true, true, false, true, false, false]);
     // Protected where it is defined: its own object still calls it directly.
-    expect(findSites(lib.elf).map((s) => [s.key, s.kind, s.length])).toEqual([['pub', 'call', 5], ['tonly', 'call', 5], ['priv', 'call', 5]]);
+    expect(findSites(lib.elf).map((s) => [s.key, s.kind, s.length])).toEqual([
+      ['pub', 'call', 5],
+      ['tonly', 'call', 5],
+      ['priv', 'call', 5],
+    ]);
     const record = lib.elf.section('.static_call_tramp_key')!;
-    const view = new DataView(lib.elf.data(record).buffer, lib.elf.data(record).byteOffset, record.size);
+    const view = new DataView(
+      lib.elf.data(record).buffer,
+      lib.elf.data(record).byteOffset,
+      record.size,
+    );
     expect(record.size).toBe(8);
     expect(record.address + view.getInt32(0, true)).toBe(symbol(lib.elf, '__SCT__tonly').value);
     expect(record.address + 4 + view.getInt32(4, true)).toBe(symbol(lib.elf, '__SCK__tonly').value);
 
-    const user = compile({ cc, flags: [lib.path, '-Wl,-z,defs', '-Wl,-z,text'], text: `${HEADER}
+    const user = compile({
+      cc,
+      flags: [lib.path, '-Wl,-z,defs', '-Wl,-z,text'],
+      text: `${HEADER}
 STATIC_CALL_TARGET(pub, g);
-int b(int); int b(int x) { return static_call(pub)(x) * 100 + static_call_mod(tonly)(x) + (static_call_query(pub) == f); }` });
-    const main = compile({ cc, as: 'program', flags: [lib.path, user.path], text: '#include <stdio.h>\nint a(int); int b(int);\nint main(void) { printf("%d %d\\n", a(1), b(1)); return 0; }' });
+int b(int); int b(int x) { return static_call(pub)(x) * 100 + static_call_mod(tonly)(x) + (static_call_query(pub) == f); }`,
+    });
+    const main = compile({
+      cc,
+      as: 'program',
+      flags: [lib.path, user.path],
+      text: '#include <stdio.h>\nint a(int); int b(int);\nint main(void) { printf("%d %d\\n", a(1), b(1)); return 0; }',
+    });
     expect(output(main.path)).toBe('6 203\n');
     expect(bindKeys(user.elf, findSites(user.elf))).toMatchObject([
-      { name: 'pub', address: null, trampoline: null, returns: null, initial: null, targets: [{ name: 'g', address: null }], sites: [{ kind: 'call' }] },
+      {
+        name: 'pub',
+        address: null,
+        trampoline: null,
+        returns: null,
+        initial: null,
+        targets: [{ name: 'g', address: null }],
+        sites: [{ kind: 'call' }],
+      },
       { name: 'tonly', address: null, trampoline: null, sites: [{ kind: 'call' }] },
     ]);
   });
 });
 
 it.each(C)('arguments are evaluated though the key is empty: %s', (cc) => {
-  const { path } = compile({ cc, as: 'program', text: `
+  const { path } = compile({
+    cc,
+    as: 'program',
+    text: `
 #include <stdio.h>
 void say(int n); void say(int n) { printf("%d\\n", n); }
 DEFINE_STATIC_CALL_NULL(trace, say);
@@ -284,13 +406,17 @@ int main(void)
 	static_call_cond(trace)(++n);
 	(void)static_call(filter)(++n);
 	return n;
-}` });
+}`,
+  });
   expect(spawnSync(path).status).toBe(2);
 });
 
 describe('static_call_update', () => {
   it.each([...C, ...CXX])('asks the runtime that the key names: %s', (cc) => {
-    const { path } = compile({ cc, as: 'program', text: `
+    const { path } = compile({
+      cc,
+      as: 'program',
+      text: `
 #include <stdio.h>
 static int one(int a) { return a; }
 static int two(int a) { return 2 * a; }
@@ -303,7 +429,8 @@ int main(void)
 	int after = static_call_update(work, &two);
 	printf("%d %d %d\\n", before, after, static_call_query(work)(21));
 	return 0;
-}` });
+}`,
+    });
     expect(output(path)).toBe('-38 5 42\n');
   });
 });
@@ -318,40 +445,120 @@ DEFINE_STATIC_CALL(work, one);
 DEFINE_STATIC_CALL_NULL(trace, say);
 `;
   const BOTH: readonly (readonly [what: string, text: string, says: RegExp])[] = [
-    ['a target of another type', 'STATIC_CALL_TARGET(work, wide);', /static_call: wide cannot be a target of key work: it has another type/],
-    ['a target that returns something else', 'STATIC_CALL_TARGET(work, real);', /static_call: real cannot be a target of key work/],
-    ['an update to another type', 'int up(void); int up(void) { return static_call_update(work, wide); }', /static_call: wide cannot be the target of key work/],
-    ['an update to a number', 'int up(void); int up(void) { return static_call_update(work, 0); }', /static_call: 0 cannot be the target of key work/],
-    ['an empty key that returns a value', 'DEFINE_STATIC_CALL_NULL(empty, one);', /static_call: key empty cannot be empty: its functions return a value/],
-    ['return 0 for a double', 'DEFINE_STATIC_CALL_RET0(zero, real);', /static_call: key zero cannot return 0: its functions return neither an integer nor a pointer/],
-    ['return 0 for void', 'DEFINE_STATIC_CALL_RET0(zero, say);', /static_call: key zero cannot return 0/],
-    ['an update to return 0 of a void key', 'int up(void); int up(void) { return static_call_update(trace, STATIC_CALL_RETURN0(trace)); }', /static_call: key trace cannot return 0/],
-    ['the value of a conditional call', 'int get(void); int get(void) { return static_call_cond(trace)("x"); }', /void|return-statement/],
-    ['a call with the wrong arguments', 'int get(void); int get(void) { return static_call(work)(1, 2); }', /too many arguments/],
-    ['an export that came too late', 'EXPORT_STATIC_CALL(work);', /static_call: to export key work, write #define STATIC_CALL_EXPORTED_work 1 before/],
-    ['an export of the trampoline that came too late', 'EXPORT_STATIC_CALL_TRAMP(work);', /write #define STATIC_CALL_EXPORTED_TRAMP_work 1 before/],
+    [
+      'a target of another type',
+      'STATIC_CALL_TARGET(work, wide);',
+      /static_call: wide cannot be a target of key work: it has another type/,
+    ],
+    [
+      'a target that returns something else',
+      'STATIC_CALL_TARGET(work, real);',
+      /static_call: real cannot be a target of key work/,
+    ],
+    [
+      'an update to another type',
+      'int up(void); int up(void) { return static_call_update(work, wide); }',
+      /static_call: wide cannot be the target of key work/,
+    ],
+    [
+      'an update to a number',
+      'int up(void); int up(void) { return static_call_update(work, 0); }',
+      /static_call: 0 cannot be the target of key work/,
+    ],
+    [
+      'an empty key that returns a value',
+      'DEFINE_STATIC_CALL_NULL(empty, one);',
+      /static_call: key empty cannot be empty: its functions return a value/,
+    ],
+    [
+      'return 0 for a double',
+      'DEFINE_STATIC_CALL_RET0(zero, real);',
+      /static_call: key zero cannot return 0: its functions return neither an integer nor a pointer/,
+    ],
+    [
+      'return 0 for void',
+      'DEFINE_STATIC_CALL_RET0(zero, say);',
+      /static_call: key zero cannot return 0/,
+    ],
+    [
+      'an update to return 0 of a void key',
+      'int up(void); int up(void) { return static_call_update(trace, STATIC_CALL_RETURN0(trace)); }',
+      /static_call: key trace cannot return 0/,
+    ],
+    [
+      'the value of a conditional call',
+      'int get(void); int get(void) { return static_call_cond(trace)("x"); }',
+      /void|return-statement/,
+    ],
+    [
+      'a call with the wrong arguments',
+      'int get(void); int get(void) { return static_call(work)(1, 2); }',
+      /too many arguments/,
+    ],
+    [
+      'an export that came too late',
+      'EXPORT_STATIC_CALL(work);',
+      /static_call: to export key work, write #define STATIC_CALL_EXPORTED_work 1 before/,
+    ],
+    [
+      'an export of the trampoline that came too late',
+      'EXPORT_STATIC_CALL_TRAMP(work);',
+      /write #define STATIC_CALL_EXPORTED_TRAMP_work 1 before/,
+    ],
   ];
-  /** All of them in one compilation, each as a file of its own: the compiler says which of them it refuses. */
+  /**
+   * All of them in one compilation, each as a file of its own: the compiler says which of them it
+   * refuses.
+   */
   const together = (cc: string, cases: readonly string[]): string[] => {
-    const text = cases.map((each, i) => `#line 1 "case-${i}"\n${each.replaceAll(/\b(up|get)\(void\)/g, `$1_${i}(void)`)}`).join('\n');
+    const text = cases
+      .map(
+        (each, i) =>
+          `#line 1 "case-${i}"\n${each.replaceAll(/\b(up|get)\(void\)/g, `$1_${i}(void)`)}`,
+      )
+      .join('\n');
     // In macros gcc would name the header's line.
-    const said = refusal({ cc, text: `${KEYS}${text}`, flags: cc.startsWith('clang') ? ['-ferror-limit=0'] : ['-ftrack-macro-expansion=0'] });
-    return cases.map((_, i) => said.split('\n').filter((line) => new RegExp(`^case-${i}:\\d+:(\\d+:)? error: `).test(line)).join('\n'));
+    const said = refusal({
+      cc,
+      text: `${KEYS}${text}`,
+      flags: cc.startsWith('clang') ? ['-ferror-limit=0'] : ['-ftrack-macro-expansion=0'],
+    });
+    return cases.map((_, i) =>
+      said
+        .split('\n')
+        .filter((line) => new RegExp(`^case-${i}:\\d+:(\\d+:)? error: `).test(line))
+        .join('\n'),
+    );
   };
   describe.each([...C, ...CXX])('with %s', (cc) => {
     // The last is right, and nothing may be said of it.
     let said: readonly string[];
-    beforeAll(() => void (said = together(cc, [...BOTH.map(([, text]) => text), 'STATIC_CALL_TARGET(work, one);'])));
+    beforeAll(
+      () =>
+        void (said = together(cc, [
+          ...BOTH.map(([, text]) => text),
+          'STATIC_CALL_TARGET(work, one);',
+        ])),
+    );
     it.each(BOTH.map(([what, , says], i) => [what, i, says] as const))('%s', (_what, i, says) => {
       expect(said[i]).toMatch(says);
     });
     it('but what is right among them', () => expect(said[BOTH.length]).toBe(''));
   });
   it.each(CXX)('in C++ also a struct as return 0, and an empty key by nullptr: %s', (cc) => {
-    expect(refusal({ cc, text: `struct pair { long a, b; }; pair both(int);\nDEFINE_STATIC_CALL_RET0(zero, both);` })).toMatch(/key zero cannot return 0/);
-    expect(refusal({ cc, text: `${KEYS}int up() { return static_call_update(work, nullptr); }` })).toMatch(/nullptr cannot be the target of key work/);
+    expect(
+      refusal({
+        cc,
+        text: `struct pair { long a, b; }; pair both(int);\nDEFINE_STATIC_CALL_RET0(zero, both);`,
+      }),
+    ).toMatch(/key zero cannot return 0/);
+    expect(
+      refusal({ cc, text: `${KEYS}int up() { return static_call_update(work, nullptr); }` }),
+    ).toMatch(/nullptr cannot be the target of key work/);
   });
   it('is not for 32 bits', () => {
-    expect(refusal({ cc: 'gcc', text: '', flags: ['-mx32', '-E'] })).toMatch(/static calls are for x86-64 with 64-bit pointers/);
+    expect(refusal({ cc: 'gcc', text: '', flags: ['-mx32', '-E'] })).toMatch(
+      /static calls are for x86-64 with 64-bit pointers/,
+    );
   });
 });

@@ -29,9 +29,13 @@ describe('static-call types', () => {
   it('writes each key with what it accepts', async () => {
     const { status, stdout } = await line(['types', path, '--name', 'Filters']);
     expect(status).toBe(0);
-    expect(stdout).toBe(`// Written by static-call types: write it again when the keys or their targets change.
+    expect(stdout)
+      .toBe(`// Written by static-call types: write it again when the keys or their targets change.
 
-/** For open<...>: each key with what may become its target. null empties it, 'ret0' makes it return 0. */
+/**
+ * For open<...>: each key with what may become its target. null empties it, 'ret0' makes it return
+ * 0.
+ */
 export type Filters = {
   readonly bare: null;
   readonly blend: 'blend_fast' | 'blend_scalar' | 'ret0';
@@ -39,18 +43,31 @@ export type Filters = {
   readonly trace: 'ring' | null;
 };
 `);
-    expect(JSON.parse((await line(['types', path, '--name', 'Filters', '--json'])).stdout)).toMatchObject({
+    expect(
+      JSON.parse((await line(['types', path, '--name', 'Filters', '--json'])).stdout),
+    ).toMatchObject({
       schema: 'static-call/types@1',
       type: 'Filters',
-      keys: [{ name: 'bare', returns: 'void', accepts: [null] }, { name: 'blend', returns: 'integer', accepts: ['blend_fast', 'blend_scalar', 'ret0'] }, { name: 'scale', returns: 'other' }, { name: 'trace' }],
+      keys: [
+        { name: 'bare', returns: 'void', accepts: [null] },
+        { name: 'blend', returns: 'integer', accepts: ['blend_fast', 'blend_scalar', 'ret0'] },
+        { name: 'scale', returns: 'other' },
+        { name: 'trace' },
+      ],
     });
   });
 
   it('writes what the compiler accepts, and rejects wrong names with', async () => {
     const out = place('filters.keys.ts');
-    expect(await line(['types', path, '--name', 'Filters', '-o', out])).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect(await line(['types', path, '--name', 'Filters', '-o', out])).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: '',
+    });
     const user = join(dirname(out), 'user.ts');
-    writeFileSync(user, `
+    writeFileSync(
+      user,
+      `
 import { open, unchecked } from ${JSON.stringify(join(process.cwd(), 'dist/index.js'))};
 import type { Filters } from ${JSON.stringify(out.replace(/\.ts$/, '.js'))};
 const app = open<Filters>('./libfilters.so');
@@ -64,23 +81,64 @@ app.update({ blend: null });
 app.update({ blond: 'blend_fast' });
 const now: 'blend_fast' | 'blend_scalar' | 'ret0' = app.keys.blend.target;
 export { now };
-`);
-    const flags = ['--ignoreConfig', '--noEmit', '--strict', '--module', 'esnext', '--moduleResolution', 'bundler', '--target', 'es2023', '--lib', 'es2023,esnext.disposable', '--types', 'node', '--typeRoots', join(process.cwd(), 'node_modules/@types'), '--skipLibCheck'];
-    const tsc = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', ...flags, user], { encoding: 'utf8' });
+`,
+    );
+    const flags = [
+      '--ignoreConfig',
+      '--noEmit',
+      '--strict',
+      '--module',
+      'esnext',
+      '--moduleResolution',
+      'bundler',
+      '--target',
+      'es2023',
+      '--lib',
+      'es2023,esnext.disposable',
+      '--types',
+      'node',
+      '--typeRoots',
+      join(process.cwd(), 'node_modules/@types'),
+      '--skipLibCheck',
+    ];
+    const tsc = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', ...flags, user], {
+      encoding: 'utf8',
+    });
     expect(tsc.stdout).toBe('');
     expect(tsc.status).toBe(0);
     expect(readFileSync(out, 'utf8')).toContain('export type Filters');
   });
 
   it('names the type after the file', () => {
-    expect(['libfilters.so', '/a/b/libfoo-bar.so.1.2', 'app', 'x.node', 'lib3d.so', 'lib.so'].map(typeNameOf)).toEqual(['Filters', 'FooBar', 'App', 'X', 'Keys3d', 'Keys']);
+    expect(
+      ['libfilters.so', '/a/b/libfoo-bar.so.1.2', 'app', 'x.node', 'lib3d.so', 'lib.so'].map(
+        typeNameOf,
+      ),
+    ).toEqual(['Filters', 'FooBar', 'App', 'X', 'Keys3d', 'Keys']);
   });
 
   it('refuses what has no keys, what is not linked, and what is no name', async () => {
-    expect(await line(['types', process.execPath])).toMatchObject({ status: 3, stderr: expect.stringContaining('error[no-keys]: the file defines no key') });
-    expect(await line(['types', compile({ cc: 'gcc', text: TEXT, as: 'object' }).path])).toMatchObject({ status: 3, stderr: expect.stringMatching(/^error\[not-linked\].*\n {2}at \S+\.o\n/) });
-    expect(await line(['types', path, '--name', 'a b'])).toMatchObject({ status: 2, stderr: expect.stringContaining('error[bad-usage]: a b is no name for a type') });
-    expect(await line(['types', path, '--name', 'class'])).toMatchObject({ status: 2, stderr: expect.stringContaining('error[bad-usage]: class is no name for a type') });
-    expect(await line(['types', '/nowhere.so'])).toMatchObject({ status: 3, stderr: expect.stringContaining('error[no-such-file]') });
+    expect(await line(['types', process.execPath])).toMatchObject({
+      status: 3,
+      stderr: expect.stringContaining('error[no-keys]: the file defines no key'),
+    });
+    expect(
+      await line(['types', compile({ cc: 'gcc', text: TEXT, as: 'object' }).path]),
+    ).toMatchObject({
+      status: 3,
+      stderr: expect.stringMatching(/^error\[not-linked\].*\n {2}at \S+\.o\n/),
+    });
+    expect(await line(['types', path, '--name', 'a b'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('error[bad-usage]: a b is no name for a type'),
+    });
+    expect(await line(['types', path, '--name', 'class'])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('error[bad-usage]: class is no name for a type'),
+    });
+    expect(await line(['types', '/nowhere.so'])).toMatchObject({
+      status: 3,
+      stderr: expect.stringContaining('error[no-such-file]'),
+    });
   });
 });

@@ -1,5 +1,6 @@
-// ELF files from a description, byte by byte and without the code under test: what the writer makes is held against
-// what this makes. Used by tests and by the fuzzer, which runs without a build step and therefore in plain JavaScript.
+// ELF files from a description, byte by byte and without the code under test: what the writer makes
+// is held against what this makes. Used by tests and by the fuzzer, which runs without a build step
+// and therefore in plain JavaScript.
 
 const align = (n, to) => Math.ceil(n / to) * to;
 
@@ -22,7 +23,16 @@ class Strings {
   }
 }
 
-export const TYPES = { null: 0, progbits: 1, symtab: 2, strtab: 3, rela: 4, nobits: 8, group: 17, shndx: 18 };
+export const TYPES = {
+  null: 0,
+  progbits: 1,
+  symtab: 2,
+  strtab: 3,
+  rela: 4,
+  nobits: 8,
+  group: 17,
+  shndx: 18,
+};
 export const FLAGS = { write: 1, alloc: 2, exec: 4, infoLink: 0x40, group: 0x200 };
 
 /**
@@ -35,10 +45,25 @@ export const FLAGS = { write: 1, alloc: 2, exec: 4, infoLink: 0x40, group: 0x200
  * }} description Sections are numbered from 1 in the order given; symbols from 1, locals first.
  * @returns {Buffer}
  */
-export function elf({ type = 'relocatable', sections, symbols = [], segments = type !== 'relocatable' }) {
+export function elf({
+  type = 'relocatable',
+  sections,
+  symbols = [],
+  segments = type !== 'relocatable',
+}) {
   const names = new Strings();
   const strings = new Strings();
-  const out = sections.map((s) => ({ type: TYPES.progbits, flags: 0, address: 0, data: new Uint8Array(0), align: 1, entrySize: 0, link: 0, info: 0, ...s }));
+  const out = sections.map((s) => ({
+    type: TYPES.progbits,
+    flags: 0,
+    address: 0,
+    data: new Uint8Array(0),
+    align: 1,
+    entrySize: 0,
+    link: 0,
+    info: 0,
+    ...s,
+  }));
   const count = out.length + 1;
   const symtabIndex = count + out.filter((s) => s.relocations).length;
   for (const [i, section] of sections.entries()) {
@@ -50,7 +75,17 @@ export function elf({ type = 'relocatable', sections, symbols = [], segments = t
       data.writeUInt32LE(r.symbol, k * 24 + 12);
       data.writeBigInt64LE(BigInt(r.addend ?? 0), k * 24 + 16);
     }
-    out.push({ name: `.rela${section.name}`, type: TYPES.rela, flags: FLAGS.infoLink, address: 0, data, align: 8, entrySize: 24, link: symtabIndex, info: i + 1 });
+    out.push({
+      name: `.rela${section.name}`,
+      type: TYPES.rela,
+      flags: FLAGS.infoLink,
+      address: 0,
+      data,
+      align: 8,
+      entrySize: 24,
+      link: symtabIndex,
+      info: i + 1,
+    });
   }
   const table = Buffer.alloc((symbols.length + 1) * 24);
   const wide = Buffer.alloc((symbols.length + 1) * 4);
@@ -63,7 +98,7 @@ export function elf({ type = 'relocatable', sections, symbols = [], segments = t
     table.writeUInt32LE(strings.add(s.name ?? ''), at);
     table[at + 4] = ((s.bind ?? 0) << 4) | (s.type ?? 0);
     table[at + 5] = s.visibility ?? 0;
-    if (section >= 0xff00 && section < 0xfff1 || section > 0xffff) {
+    if ((section >= 0xff00 && section < 0xfff1) || section > 0xffff) {
       needsWide = true;
       table.writeUInt16LE(0xffff, at + 6);
       wide.writeUInt32LE(section, (i + 1) * 4);
@@ -71,19 +106,65 @@ export function elf({ type = 'relocatable', sections, symbols = [], segments = t
     table.writeBigInt64LE(BigInt(s.value ?? 0), at + 8);
     table.writeBigInt64LE(BigInt(s.size ?? 0), at + 16);
   }
-  out.push({ name: '.symtab', type: TYPES.symtab, flags: 0, address: 0, data: table, align: 8, entrySize: 24, link: symtabIndex + 1, info: locals });
-  out.push({ name: '.strtab', type: TYPES.strtab, flags: 0, address: 0, data: strings.bytes(), align: 1, entrySize: 0, link: 0, info: 0 });
-  if (needsWide) out.push({ name: '.symtab_shndx', type: TYPES.shndx, flags: 0, address: 0, data: wide, align: 4, entrySize: 4, link: symtabIndex, info: 0 });
+  out.push({
+    name: '.symtab',
+    type: TYPES.symtab,
+    flags: 0,
+    address: 0,
+    data: table,
+    align: 8,
+    entrySize: 24,
+    link: symtabIndex + 1,
+    info: locals,
+  });
+  out.push({
+    name: '.strtab',
+    type: TYPES.strtab,
+    flags: 0,
+    address: 0,
+    data: strings.bytes(),
+    align: 1,
+    entrySize: 0,
+    link: 0,
+    info: 0,
+  });
+  if (needsWide)
+    out.push({
+      name: '.symtab_shndx',
+      type: TYPES.shndx,
+      flags: 0,
+      address: 0,
+      data: wide,
+      align: 4,
+      entrySize: 4,
+      link: symtabIndex,
+      info: 0,
+    });
   const namesIndex = out.length + 1;
-  out.push({ name: '.shstrtab', type: TYPES.strtab, flags: 0, address: 0, data: null, align: 1, entrySize: 0, link: 0, info: 0 });
+  out.push({
+    name: '.shstrtab',
+    type: TYPES.strtab,
+    flags: 0,
+    address: 0,
+    data: null,
+    align: 1,
+    entrySize: 0,
+    link: 0,
+    info: 0,
+  });
   const nameAt = out.map((s) => names.add(s.name));
   out.at(-1).data = names.bytes();
 
-  const loaded = segments ? out.filter((s) => s.flags & FLAGS.alloc && s.type !== TYPES.nobits) : [];
+  const loaded = segments
+    ? out.filter((s) => s.flags & FLAGS.alloc && s.type !== TYPES.nobits)
+    : [];
   let end = 64 + loaded.length * 56;
   const offsets = out.map((s) => {
     // A loaded section's offset agrees with its address modulo the page.
-    const at = segments && s.flags & FLAGS.alloc ? align(end, 4096) + (((s.address % 4096) + 4096) % 4096) : align(end, s.align || 1);
+    const at =
+      segments && s.flags & FLAGS.alloc
+        ? align(end, 4096) + (((s.address % 4096) + 4096) % 4096)
+        : align(end, s.align || 1);
     if (s.type !== TYPES.nobits) end = at + s.data.length;
     return at;
   });
@@ -107,7 +188,10 @@ export function elf({ type = 'relocatable', sections, symbols = [], segments = t
   for (const [i, s] of loaded.entries()) {
     const at = 64 + i * 56;
     file.writeUInt32LE(1, at);
-    file.writeUInt32LE(4 | (s.flags & FLAGS.write ? 2 : 0) | (s.flags & FLAGS.exec ? 1 : 0), at + 4);
+    file.writeUInt32LE(
+      4 | (s.flags & FLAGS.write ? 2 : 0) | (s.flags & FLAGS.exec ? 1 : 0),
+      at + 4,
+    );
     file.writeBigInt64LE(BigInt(offsets[out.indexOf(s)]), at + 8);
     file.writeBigInt64LE(BigInt(s.address), at + 16);
     file.writeBigInt64LE(BigInt(s.address), at + 24);
@@ -134,12 +218,42 @@ export function elf({ type = 'relocatable', sections, symbols = [], segments = t
 
 const SCT = [0x0f, 0xb9, 0xcc];
 
-/** A relocatable object: a caller with a call, a tail jump and a conditional one, and the trampoline and key of one of its two keys. */
+/**
+ * A relocatable object: a caller with a call, a tail jump and a conditional one, and the trampoline
+ * and key of one of its two keys.
+ */
 export function smallObject({ sectionSymbols = true, extraSections = 0 } = {}) {
-  const text = Uint8Array.of(0x85, 0xff, 0x0f, 0x84, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0);
-  const padding = Array.from({ length: extraSections }, (_, i) => ({ name: `.pad${i % 100}`, flags: 0 }));
+  const text = Uint8Array.of(
+    0x85,
+    0xff,
+    0x0f,
+    0x84,
+    0,
+    0,
+    0,
+    0,
+    0xe8,
+    0,
+    0,
+    0,
+    0,
+    0xe9,
+    0,
+    0,
+    0,
+    0,
+  );
+  const padding = Array.from({ length: extraSections }, (_, i) => ({
+    name: `.pad${i % 100}`,
+    flags: 0,
+  }));
   const base = extraSections;
-  const locals = sectionSymbols ? [{ type: 3, section: base + 1 }, { type: 3, section: base + 2 }] : [{ name: 'local.c', type: 4, section: 0xfff1 }];
+  const locals = sectionSymbols
+    ? [
+        { type: 3, section: base + 1 },
+        { type: 3, section: base + 2 },
+      ]
+    : [{ name: 'local.c', type: 4, section: 0xfff1 }];
   const first = locals.length + 1;
   const symbols = [
     ...locals,
@@ -153,9 +267,27 @@ export function smallObject({ sectionSymbols = true, extraSections = 0 } = {}) {
   return elf({
     sections: [
       ...padding,
-      { name: '.text', flags: FLAGS.alloc | FLAGS.exec, align: 16, data: text, relocations: [plt32(4, first + 1), plt32(9, first + 2), plt32(14, first + 1)] },
-      { name: '.static_call.text', flags: FLAGS.alloc | FLAGS.exec, align: 4, data: Uint8Array.of(0xe9, 0, 0, 0, 0, ...SCT), relocations: [plt32(1, first)] },
-      { name: '.data', flags: FLAGS.alloc | FLAGS.write, align: 8, data: new Uint8Array(16), relocations: [{ at: 0, type: 1, symbol: first }] },
+      {
+        name: '.text',
+        flags: FLAGS.alloc | FLAGS.exec,
+        align: 16,
+        data: text,
+        relocations: [plt32(4, first + 1), plt32(9, first + 2), plt32(14, first + 1)],
+      },
+      {
+        name: '.static_call.text',
+        flags: FLAGS.alloc | FLAGS.exec,
+        align: 4,
+        data: Uint8Array.of(0xe9, 0, 0, 0, 0, ...SCT),
+        relocations: [plt32(1, first)],
+      },
+      {
+        name: '.data',
+        flags: FLAGS.alloc | FLAGS.write,
+        align: 8,
+        data: new Uint8Array(16),
+        relocations: [{ at: 0, type: 1, symbol: first }],
+      },
     ],
     symbols,
   });
@@ -175,7 +307,13 @@ export function smallLinked(base = 0x1000) {
     type: 'shared',
     sections: [
       { name: '.text', flags: FLAGS.alloc | FLAGS.exec, address: base, align: 16, data: text },
-      { name: '.data', flags: FLAGS.alloc | FLAGS.write, address: base + 0x2000, align: 8, data: new Uint8Array(32) },
+      {
+        name: '.data',
+        flags: FLAGS.alloc | FLAGS.write,
+        address: base + 0x2000,
+        align: 8,
+        data: new Uint8Array(32),
+      },
     ],
     symbols: [
       { name: 'f', bind: 1, type: 2, section: 1, value: base, size: 18 },

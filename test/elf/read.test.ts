@@ -23,15 +23,37 @@ describe('reading', () => {
   test('what the builder described', () => {
     const object = readElf(smallObject());
     expect(object.type).toBe('relocatable');
-    expect(object.sections.map((s) => s.name)).toEqual(['', '.text', '.static_call.text', '.data', '.rela.text', '.rela.static_call.text', '.rela.data', '.symtab', '.strtab', '.shstrtab']);
+    expect(object.sections.map((s) => s.name)).toEqual([
+      '',
+      '.text',
+      '.static_call.text',
+      '.data',
+      '.rela.text',
+      '.rela.static_call.text',
+      '.rela.data',
+      '.symtab',
+      '.strtab',
+      '.shstrtab',
+    ]);
     const symbols = object.symbols!;
     const f = symbols.find('f');
-    expect([symbols.bind(f), symbols.type(f), symbols.sectionIndex(f), symbols.value(f), symbols.size(f)]).toEqual([1, 2, 1, 0, 18]);
+    expect([
+      symbols.bind(f),
+      symbols.type(f),
+      symbols.sectionIndex(f),
+      symbols.value(f),
+      symbols.size(f),
+    ]).toEqual([1, 2, 1, 0, 18]);
     expect(symbols.find('__SCK__')).toBe(-1);
     expect(symbols.nameStartsWith(f, 'f')).toBe(true);
     expect(symbols.nameStartsWith(f, 'ff')).toBe(false);
     const [relocations] = object.relocationsOf(object.section('.text')!);
-    expect([relocations!.count, relocations!.offset(0), relocations!.type(0), relocations!.addend(0)]).toEqual([3, 4, 4, -4]);
+    expect([
+      relocations!.count,
+      relocations!.offset(0),
+      relocations!.type(0),
+      relocations!.addend(0),
+    ]).toEqual([3, 4, 4, -4]);
     expect(object.dynamicSymbols).toBeNull();
   });
 
@@ -47,7 +69,8 @@ describe('reading', () => {
 
   test('a file cut anywhere is read or refused, never more', () => {
     const whole = smallObject();
-    for (let length = 0; length < whole.length; length += 7) expect(refusal(whole.subarray(0, length))).toMatch(/^(not-elf|truncated-elf) at x\.o/);
+    for (let length = 0; length < whole.length; length += 7)
+      expect(refusal(whole.subarray(0, length))).toMatch(/^(not-elf|truncated-elf) at x\.o/);
   });
 });
 
@@ -55,19 +78,55 @@ describe('refusing', () => {
   const base = smallObject();
   const headers = Number(base.readBigUInt64LE(40));
   test.each([
-    ['another class', damaged(base, 4, 1, 1), 'wrong-class at x.o: class 1, data encoding 1, machine 62'],
+    [
+      'another class',
+      damaged(base, 4, 1, 1),
+      'wrong-class at x.o: class 1, data encoding 1, machine 62',
+    ],
     ['another order of bytes', damaged(base, 5, 1, 2), 'wrong-class'],
-    ['another machine', damaged(base, 18, 2, 183), 'wrong-class at x.o: class 2, data encoding 1, machine 183'],
+    [
+      'another machine',
+      damaged(base, 18, 2, 183),
+      'wrong-class at x.o: class 2, data encoding 1, machine 183',
+    ],
     ['a core dump', damaged(base, 16, 2, 4), 'bad-elf at x.o: file type 4'],
-    ['section headers of another size', damaged(base, 58, 2, 40), 'bad-elf at x.o: section header entries of 40 bytes, not 64'],
+    [
+      'section headers of another size',
+      damaged(base, 58, 2, 40),
+      'bad-elf at x.o: section header entries of 40 bytes, not 64',
+    ],
     ['section headers beyond the end', damaged(base, 40, 8, base.length), 'truncated-elf'],
     ['section headers before the start', damaged(base, 40, 8, -64), 'truncated-elf'],
-    ['more sections than there are', damaged(base, 60, 2, 60_000), 'truncated-elf at x.o: 60000 section header entries'],
-    ['names in a section that holds none', damaged(base, 62, 2, 1), 'bad-elf at x.o: the section names are in section 1, which is no string table'],
-    ['names in a section that does not exist', damaged(base, 62, 2, 99), 'bad-elf at x.o: the section names are in section 99'],
-    ['a section beyond the end', damaged(base, headers + 64 + 32, 8, base.length + 1), 'truncated-elf at x.o: section 1'],
-    ['a section of negative size', damaged(base, headers + 64 + 32, 8, -1), 'truncated-elf at x.o: section 1'],
-    ['symbols of another size', damaged(base, headers + 7 * 64 + 56, 8, 16), 'bad-elf at x.o: section 7 is a table'],
+    [
+      'more sections than there are',
+      damaged(base, 60, 2, 60_000),
+      'truncated-elf at x.o: 60000 section header entries',
+    ],
+    [
+      'names in a section that holds none',
+      damaged(base, 62, 2, 1),
+      'bad-elf at x.o: the section names are in section 1, which is no string table',
+    ],
+    [
+      'names in a section that does not exist',
+      damaged(base, 62, 2, 99),
+      'bad-elf at x.o: the section names are in section 99',
+    ],
+    [
+      'a section beyond the end',
+      damaged(base, headers + 64 + 32, 8, base.length + 1),
+      'truncated-elf at x.o: section 1',
+    ],
+    [
+      'a section of negative size',
+      damaged(base, headers + 64 + 32, 8, -1),
+      'truncated-elf at x.o: section 1',
+    ],
+    [
+      'symbols of another size',
+      damaged(base, headers + 7 * 64 + 56, 8, 16),
+      'bad-elf at x.o: section 7 is a table',
+    ],
     ['program headers beyond the end', damaged(smallLinked(), 32, 8, 1 << 30), 'truncated-elf'],
   ])('%s', (_, bytes, message) => {
     expect(refusal(bytes)).toContain(message);
@@ -80,12 +139,17 @@ describe('refusing', () => {
 
   test('an index beyond a table', () => {
     const symbols = readElf(base).symbols!;
-    expect(() => symbols.name(symbols.count)).toThrow(`symbol ${symbols.count} of a table of ${symbols.count}`);
+    expect(() => symbols.name(symbols.count)).toThrow(
+      `symbol ${symbols.count} of a table of ${symbols.count}`,
+    );
   });
 });
 
 test('the magic bytes decide what is ELF', () => {
   expect(isElf(smallObject())).toBe(true);
   expect(isElf(Uint8Array.of(0x7f, 0x45, 0x4c))).toBe(false);
-  expect(readElf(elf({ sections: [{ name: '.bss', type: 8, flags: FLAGS.alloc, size: 2 ** 40 }] })).sections[1]).toMatchObject({ name: '.bss', size: 2 ** 40 });
+  expect(
+    readElf(elf({ sections: [{ name: '.bss', type: 8, flags: FLAGS.alloc, size: 2 ** 40 }] }))
+      .sections[1],
+  ).toMatchObject({ name: '.bss', size: 2 ** 40 });
 });

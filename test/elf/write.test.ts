@@ -7,7 +7,14 @@ import { findSites } from '#sites/find';
 import { unchanged } from '../annotate/layout.js';
 import { elf, FLAGS, smallLinked, smallObject, TYPES } from './builder.mjs';
 
-const note = { name: '.note', type: TYPES.progbits, flags: 0, align: 4, entrySize: 0, data: Uint8Array.of(1, 2, 3) };
+const note = {
+  name: '.note',
+  type: TYPES.progbits,
+  flags: 0,
+  align: 4,
+  entrySize: 0,
+  data: Uint8Array.of(1, 2, 3),
+};
 const code = (run: () => unknown): string => {
   try {
     run();
@@ -19,13 +26,19 @@ const code = (run: () => unknown): string => {
 };
 
 describe('writing an object', () => {
-  test.each([['relocatable', smallObject()], ['linked', smallLinked()]])('without a wish gives the same bytes back: %s', (_, bytes) => {
+  test.each([
+    ['relocatable', smallObject()],
+    ['linked', smallLinked()],
+  ])('without a wish gives the same bytes back: %s', (_, bytes) => {
     const copy = new ElfEdit(readElf(bytes)).bytes();
     expect(Buffer.compare(copy, bytes)).toBe(0);
     expect(copy.buffer).not.toBe(bytes.buffer);
   });
 
-  test.each([['relocatable', smallObject()], ['linked', smallLinked()]])('adds a section and moves nothing: %s', (_, bytes) => {
+  test.each([
+    ['relocatable', smallObject()],
+    ['linked', smallLinked()],
+  ])('adds a section and moves nothing: %s', (_, bytes) => {
     const edit = new ElfEdit(readElf(bytes));
     const index = edit.addSection(note);
     const out = edit.bytes();
@@ -39,7 +52,11 @@ describe('writing an object', () => {
     const bytes = Buffer.concat([smallObject(), Buffer.from('~appended~')]);
     const edit = new ElfEdit(readElf(bytes));
     edit.addSection(note);
-    expect(Buffer.from(edit.bytes()).subarray(bytes.length - 10, bytes.length).toString()).toBe('~appended~');
+    expect(
+      Buffer.from(edit.bytes())
+        .subarray(bytes.length - 10, bytes.length)
+        .toString(),
+    ).toBe('~appended~');
   });
 
   test('a section symbol that is missing becomes the last local one; the global in its place goes to the end', () => {
@@ -49,8 +66,20 @@ describe('writing an object', () => {
     edit.sectionSymbol(1);
     edit.sectionSymbol(2);
     const symbols = readElf(edit.bytes()).symbols!;
-    const names = Array.from({ length: symbols.count }, (_, i) => (symbols.type(i) === 3 ? `section ${symbols.sectionIndex(i)}` : symbols.name(i)));
-    expect(names).toEqual(['', 'local.c', 'section 2', 'section 1', '__SCT__b', '__SCK__a', '__SCK__b', 'f', '__SCT__a']);
+    const names = Array.from({ length: symbols.count }, (_, i) =>
+      symbols.type(i) === 3 ? `section ${symbols.sectionIndex(i)}` : symbols.name(i),
+    );
+    expect(names).toEqual([
+      '',
+      'local.c',
+      'section 2',
+      'section 1',
+      '__SCT__b',
+      '__SCK__a',
+      '__SCK__b',
+      'f',
+      '__SCT__a',
+    ]);
     expect(symbols.section.info).toBe(4);
     expect([edit.sectionSymbolIndex(2), edit.sectionSymbolIndex(1)]).toEqual([2, 3]);
     expect(unchanged(bytes, edit.bytes())).toEqual([]);
@@ -58,7 +87,12 @@ describe('writing an object', () => {
 
   test('more new locals than there are globals', () => {
     const bytes = elf({
-      sections: Array.from({ length: 5 }, (_, i) => ({ name: `.text.${i}`, flags: FLAGS.alloc | FLAGS.exec, data: new Uint8Array(4), relocations: [{ at: 0, type: 2, symbol: 1 }] })),
+      sections: Array.from({ length: 5 }, (_, i) => ({
+        name: `.text.${i}`,
+        flags: FLAGS.alloc | FLAGS.exec,
+        data: new Uint8Array(4),
+        relocations: [{ at: 0, type: 2, symbol: 1 }],
+      })),
       symbols: [{ name: 'g', bind: 1 }],
     });
     const edit = new ElfEdit(readElf(bytes));
@@ -73,7 +107,15 @@ describe('writing an object', () => {
     const bytes = elf({
       sections: [
         { name: '.text', flags: FLAGS.alloc | FLAGS.exec, data: new Uint8Array(4) },
-        { name: '.group', type: TYPES.group, align: 4, entrySize: 4, link: 4, info: 1, data: Uint8Array.of(1, 0, 0, 0, 1, 0, 0, 0) },
+        {
+          name: '.group',
+          type: TYPES.group,
+          align: 4,
+          entrySize: 4,
+          link: 4,
+          info: 1,
+          data: Uint8Array.of(1, 0, 0, 0, 1, 0, 0, 0),
+        },
         { name: '.llvm_addrsig', type: 0x6fff4c03, link: 4, data: Uint8Array.of(1, 130, 1) },
       ],
       symbols: Array.from({ length: 130 }, (_, i) => ({ name: `g${i}`, bind: 1 })),
@@ -90,13 +132,17 @@ describe('writing an object', () => {
     ['a number that never ends', new Array<number>(400).fill(0xff)],
     ['a number of nothing but room', [...new Array<number>(400).fill(0x80), 1]],
   ])('a list of symbols that names %s is refused', (_, list) => {
-    const edit = new ElfEdit(readElf(elf({
-      sections: [
-        { name: '.text', flags: FLAGS.alloc | FLAGS.exec, data: new Uint8Array(4) },
-        { name: '.llvm_addrsig', type: 0x6fff4c03, link: 3, data: Uint8Array.from(list) },
-      ],
-      symbols: [{ name: 'g', bind: 1 }],
-    })));
+    const edit = new ElfEdit(
+      readElf(
+        elf({
+          sections: [
+            { name: '.text', flags: FLAGS.alloc | FLAGS.exec, data: new Uint8Array(4) },
+            { name: '.llvm_addrsig', type: 0x6fff4c03, link: 3, data: Uint8Array.from(list) },
+          ],
+          symbols: [{ name: 'g', bind: 1 }],
+        }),
+      ),
+    );
     edit.sectionSymbol(1);
     expect(code(() => edit.bytes())).toBe('bad-elf');
   });
@@ -126,7 +172,11 @@ describe('more than 65,279 sections', () => {
     const object = readElf(annotate(readElf(bytes)).bytes!);
     expect(object.sections.length).toBeGreaterThanOrEqual(0xff00);
     const sites = findSites(object);
-    expect(sites.map((s) => `${object.sections[s.section]!.name}+${s.at} ${s.key}`)).toEqual(['.text+2 a', '.text+13 a', '.text+8 b']);
+    expect(sites.map((s) => `${object.sections[s.section]!.name}+${s.at} ${s.key}`)).toEqual([
+      '.text+2 a',
+      '.text+13 a',
+      '.text+8 b',
+    ]);
     expect(sites[0]!.section).toBe(extraSections + 1);
     expect(unchanged(bytes, object.bytes)).toEqual([]);
   });

@@ -1,4 +1,5 @@
-// Reading an object, finding its sites and writing its table. What was written must be readable, and say again what was found.
+// Reading an object, finding its sites and writing its table. What was written must be readable,
+// and say again what was found.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -44,7 +45,9 @@ function compiled() {
     writeFileSync(source, COMDAT);
     const made = [['-c'], ['-shared', '-nostdlib'], ['-c', '-gz', '-g']].map((flags, i) => {
       const out = join(folder, `out${i}`);
-      return spawnSync('gcc', [...flags, '-o', out, source], { stdio: 'ignore' }).status === 0 ? readFileSync(out) : null;
+      return spawnSync('gcc', [...flags, '-o', out, source], { stdio: 'ignore' }).status === 0
+        ? readFileSync(out)
+        : null;
     });
     return made.filter((bytes) => bytes !== null);
   } finally {
@@ -55,8 +58,17 @@ function compiled() {
 export const annotateTarget = {
   name: 'annotate',
   seeds() {
-    const plain = [smallObject(), smallObject({ sectionSymbols: false }), smallLinked(), smallLinked(-0x7f000000), ...compiled()];
-    return [...plain, ...plain.map((bytes) => Buffer.from(annotate(readElf(bytes), { module: true }).bytes))];
+    const plain = [
+      smallObject(),
+      smallObject({ sectionSymbols: false }),
+      smallLinked(),
+      smallLinked(-0x7f000000),
+      ...compiled(),
+    ];
+    return [
+      ...plain,
+      ...plain.map((bytes) => Buffer.from(annotate(readElf(bytes), { module: true }).bytes)),
+    ];
   },
   mutate: mutateElf,
   run(input) {

@@ -25,13 +25,16 @@ describe.each(TARGETS as Target[])('damaged inputs of $name', ({ name, seeds, mu
 
   test('are the same ones each time', async () => {
     const [first] = await seeds();
-    for (const n of [1, 2, 3]) expect(mutate(first, new Random(n)).equals(mutate(first, new Random(n)))).toBe(true);
+    for (const n of [1, 2, 3])
+      expect(mutate(first, new Random(n)).equals(mutate(first, new Random(n)))).toBe(true);
   });
 });
 
 test('the generator of numbers gives what it gave before: a case number must mean the same on every machine', () => {
   const random = new Random(1);
-  expect([random.next(), random.next(), random.next()]).toEqual([3358359462, 2925401225, 3618654255]);
+  expect([random.next(), random.next(), random.next()]).toEqual([
+    3358359462, 2925401225, 3618654255,
+  ]);
 });
 
 describe('a campaign reports a target that', () => {

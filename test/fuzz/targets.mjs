@@ -1,4 +1,5 @@
-// What is fuzzed: where inputs come from, how they are damaged, and what must hold of the code that reads them. A target is
+// What is fuzzed: where inputs come from, how they are damaged, and what must hold of the code that
+// reads them. A target is
 //   name
 //   seeds()                valid inputs, made once (may be asynchronous)
 //   mutate(seed, random)   a damaged copy

@@ -1,4 +1,5 @@
-// Runs cases of one target in a thread, so that whoever started it can see which case it is in and stop it.
+// Runs cases of one target in a thread, so that whoever started it can see which case it is in and
+// stop it.
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { isFault } from '#base/fault';
@@ -31,9 +32,17 @@ for (let i = first; i < last; i++) {
   const input = target.mutate(random.pick(seeds), random);
   try {
     // A collection of garbage may make one run slow; a slow input makes all of them slow.
-    if ((await once(input)) > slowMs && (await once(input)) > slowMs && (await once(input)) > slowMs) tally.findings.push({ case: i, what: `takes more than ${slowMs} ms` });
+    if (
+      (await once(input)) > slowMs &&
+      (await once(input)) > slowMs &&
+      (await once(input)) > slowMs
+    )
+      tally.findings.push({ case: i, what: `takes more than ${slowMs} ms` });
   } catch (error) {
-    tally.findings.push({ case: i, what: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    tally.findings.push({
+      case: i,
+      what: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    });
     if (tally.findings.length >= 20) break;
   }
 }

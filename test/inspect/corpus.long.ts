@@ -1,5 +1,5 @@
-// The real kernel and its modules, against what is known of them: the list beside scripts/corpus, and for the image three
-// ways that know nothing of one another. Needs scripts/corpus.
+// The real kernel and its modules, against what is known of them: the list beside scripts/corpus,
+// and for the image three ways that know nothing of one another. Needs scripts/corpus.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,12 +20,21 @@ import { bzip2, lz4, lzma, xz, zstd } from './streams.mjs';
 
 const found = corpus();
 
-/** Three ways to the same sites and trampolines that know nothing of one another, and what the kernel's own symbols say of the table's place. */
-function agreement(kernel: Uint8Array): { sites: number; trampolines: number; layout: KallsymsLayout } {
+/**
+ * Three ways to the same sites and trampolines that know nothing of one another, and what the
+ * kernel's own symbols say of the table's place.
+ */
+function agreement(kernel: Uint8Array): {
+  sites: number;
+  trampolines: number;
+  layout: KallsymsLayout;
+} {
   const elf = readElf(kernel);
   expect(elf.symbols).toBeNull();
   const calls = findKernelCalls(elf);
-  expect(branchesTo(elf, calls.trampolines)).toEqual(calls.sites.map((s) => s.at).sort((a, b) => a - b));
+  expect(branchesTo(elf, calls.trampolines)).toEqual(
+    calls.sites.map((s) => s.at).sort((a, b) => a - b),
+  );
   const symbols = findKallsyms(elf)!;
   const named: number[] = [];
   const keys = new Set<number>();
@@ -39,11 +48,19 @@ function agreement(kernel: Uint8Array): { sites: number; trampolines: number; la
   expect(named).toEqual(calls.trampolines.map((t) => t.at));
   for (const site of calls.sites) {
     expect(keys.has(site.key)).toBe(true);
-    expect(nameAt(symbols, site.trampoline!, '__SCT__')!.slice(7)).toBe(nameAt(symbols, site.key, '__SCK__')!.slice(7));
+    expect(nameAt(symbols, site.trampoline!, '__SCT__')!.slice(7)).toBe(
+      nameAt(symbols, site.key, '__SCK__')!.slice(7),
+    );
     expect(functionAt(symbols, site.at)!.start).toBeLessThanOrEqual(site.at);
   }
-  expect([bounds.get('__start_static_call_sites'), bounds.get('__stop_static_call_sites')]).toEqual([calls.table, calls.table! + 8 * calls.sites.length]);
-  return { sites: calls.sites.length, trampolines: calls.trampolines.length, layout: symbols.layout };
+  expect([bounds.get('__start_static_call_sites'), bounds.get('__stop_static_call_sites')]).toEqual(
+    [calls.table, calls.table! + 8 * calls.sites.length],
+  );
+  return {
+    sites: calls.sites.length,
+    trampolines: calls.trampolines.length,
+    layout: symbols.layout,
+  };
 }
 
 async function kernelOf(bytes: Uint8Array): Promise<Uint8Array> {
@@ -54,14 +71,17 @@ async function kernelOf(bytes: Uint8Array): Promise<Uint8Array> {
 }
 
 const newer = join(process.env['STATIC_CALL_CORPUS'] ?? 'corpus', 'newer', 'boot');
-describe.skipIf(!existsSync(newer))('a newer image (skipped: scripts/corpus-newer has not been run)', () => {
-  test('has its arrays in the other order, and table, text and names agree', async () => {
-    const image = readdirSync(newer).find((name) => name.startsWith('vmlinuz-'))!;
-    const said = agreement(await kernelOf(readFileSync(join(newer, image))));
-    expect(said.layout.order).toBe('names first');
-    expect(said.sites).toBeGreaterThan(4276);
-  });
-});
+describe.skipIf(!existsSync(newer))(
+  'a newer image (skipped: scripts/corpus-newer has not been run)',
+  () => {
+    test('has its arrays in the other order, and table, text and names agree', async () => {
+      const image = readdirSync(newer).find((name) => name.startsWith('vmlinuz-'))!;
+      const said = agreement(await kernelOf(readFileSync(join(newer, image))));
+      expect(said.layout.order).toBe('names first');
+      expect(said.sites).toBeGreaterThan(4276);
+    });
+  },
+);
 
 describe.skipIf(!found)(`the distributed image (${missing} otherwise)`, () => {
   // The body of a skipped group runs all the same.
@@ -71,10 +91,16 @@ describe.skipIf(!found)(`the distributed image (${missing} otherwise)`, () => {
   test('has 4,276 sites for 709 keys, 740 trampolines and 27 tail jumps, and names for all', async () => {
     const [facts] = await inspectInput({ path: 'image', bytes });
     expect(facts).toMatchObject({ kind: 'image', faults: [] });
-    expect([facts!.sites.length, facts!.keys.length, facts!.trampolines.length, facts!.sites.filter((s) => s.tail).length]).toEqual([4276, 709, 740, 27]);
+    expect([
+      facts!.sites.length,
+      facts!.keys.length,
+      facts!.trampolines.length,
+      facts!.sites.filter((s) => s.tail).length,
+    ]).toEqual([4276, 709, 740, 27]);
     for (const site of facts!.sites) {
       expect(site.function).not.toBeNull();
-      // This kernel lists data too: the key's own symbol bears out the name that came from its trampoline.
+      // This kernel lists data too: the key's own symbol bears out the name that came from its
+      // trampoline.
       expect(site.keySymbol).toBe(`__SCK__${site.key}`);
     }
     for (const t of facts!.trampolines) expect(t.symbol).not.toContain('key_ffffffff');
@@ -82,7 +108,10 @@ describe.skipIf(!found)(`the distributed image (${missing} otherwise)`, () => {
   });
 
   test('table, text and names agree', async () => {
-    expect(agreement(await kernel())).toMatchObject({ sites: 4276, layout: { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 3 } });
+    expect(agreement(await kernel())).toMatchObject({
+      sites: 4276,
+      layout: { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 3 },
+    });
   });
 
   test('an entry that leads elsewhere breaks the agreement', async () => {
@@ -95,19 +124,36 @@ describe.skipIf(!found)(`the distributed image (${missing} otherwise)`, () => {
       return copy;
     };
     // Field `to` says what the one eight bytes on says: distances count from their own place.
-    const copyDown = (view: DataView, to: number): void => view.setInt32(to, view.getInt32(to + 8, true) + 8, true);
+    const copyDown = (view: DataView, to: number): void =>
+      view.setInt32(to, view.getInt32(to + 8, true) + 8, true);
     const otherKey = damaged((view) => copyDown(view, entry + 4));
     const twice = damaged((view) => [entry, entry + 4].forEach((field) => copyDown(view, field)));
     expect(findKernelCalls(readElf(twice)).sites.length).toBe(4276);
     for (const bytes of [otherKey, twice]) expect(() => agreement(bytes)).toThrow();
   });
 
-  test.each([['gzip', (plain: Uint8Array) => gzipSync(plain, { level: 1 })], ['bzip2', bzip2], ['lzma', (p: Uint8Array) => lzma(p, '-1')], ['xz', xz], ['lz4', lz4], ['zstd', (p: Uint8Array) => zstd(p, '-3')]] as const)('packed with %s it says the same', async (packing, pack) => {
+  test.each([
+    ['gzip', (plain: Uint8Array) => gzipSync(plain, { level: 1 })],
+    ['bzip2', bzip2],
+    ['lzma', (p: Uint8Array) => lzma(p, '-1')],
+    ['xz', xz],
+    ['lz4', lz4],
+    ['zstd', (p: Uint8Array) => zstd(p, '-3')],
+  ] as const)('packed with %s it says the same', async (packing, pack) => {
     const plain = await kernel();
     const stream = pack(plain);
     if (!stream) return expect.soft(stream, `no program for ${packing}: not tested`).toBeNull();
-    const [facts] = await inspectInput({ path: 'image', bytes: buildBzImage(stream, plain.length, { trailer: packing !== 'gzip' }) });
-    expect([facts!.kind, facts!.sites.length, facts!.keys.length, facts!.trampolines.length, facts!.faults]).toEqual(['image', 4276, 709, 740, []]);
+    const [facts] = await inspectInput({
+      path: 'image',
+      bytes: buildBzImage(stream, plain.length, { trailer: packing !== 'gzip' }),
+    });
+    expect([
+      facts!.kind,
+      facts!.sites.length,
+      facts!.keys.length,
+      facts!.trampolines.length,
+      facts!.faults,
+    ]).toEqual(['image', 4276, 709, 740, []]);
   });
 });
 
@@ -119,12 +165,20 @@ describe.skipIf(!found)(`the 1,121 modules (${missing} otherwise)`, () => {
       for (const facts of await inspectInput(input)) {
         all.push(facts);
         const row = expected.get(found!.nameOf(input.path));
-        expect([facts.kind, facts.sites.length, facts.sites.filter((s) => s.tail).length, facts.faults], input.path).toEqual(['module', row?.sites ?? 0, row?.tail ?? 0, []]);
-        for (const s of facts.sites) expect(s.function, `${input.path}:${s.section}+${s.offset}`).not.toBeNull();
+        expect(
+          [facts.kind, facts.sites.length, facts.sites.filter((s) => s.tail).length, facts.faults],
+          input.path,
+        ).toEqual(['module', row?.sites ?? 0, row?.tail ?? 0, []]);
+        for (const s of facts.sites)
+          expect(s.function, `${input.path}:${s.section}+${s.offset}`).not.toBeNull();
       }
     }
     const s = summarise(all);
-    expect([s.files, s.filesWithSites, s.sites, s.tail, s.crossesLine]).toEqual([1121, 216, 7140, 43, 446]);
-    expect(all.flatMap((f) => f.sites).filter((x) => x.keySymbol.startsWith('__SCT__')).length).toBe(4046);
+    expect([s.files, s.filesWithSites, s.sites, s.tail, s.crossesLine]).toEqual([
+      1121, 216, 7140, 43, 446,
+    ]);
+    expect(
+      all.flatMap((f) => f.sites).filter((x) => x.keySymbol.startsWith('__SCT__')).length,
+    ).toBe(4046);
   });
 });

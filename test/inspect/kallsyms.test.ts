@@ -4,31 +4,93 @@ import { findKallsyms, type KallsymsLayout } from '#inspect/kallsyms';
 import { addressesOf, functionAt, nameAt } from '#inspect/symbols';
 import { buildKernel } from './kernel-image.mjs';
 
-const LAYOUTS: readonly [string, Partial<KallsymsLayout> & { seqsBehind?: boolean; symbols?: number; big?: boolean; textOnly?: boolean }][] = [
-  ['5.10, SMP: offsets with absolute per-CPU', { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 0 }],
-  ['5.10, one CPU: plain offsets', { order: 'addresses first', addresses: 'base-relative', seqs: 0 }],
-  ['5.10 without base-relative addresses', { order: 'addresses first', addresses: 'absolute', seqs: 0 }],
-  ['6.1: lengths of two bytes', { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 0, big: true }],
-  ['6.2 on its way: seqs of four bytes before the tokens', { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 4 }],
-  ['6.2: seqs of three bytes before the tokens', { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 3 }],
+const LAYOUTS: readonly [
+  string,
+  Partial<KallsymsLayout> & {
+    seqsBehind?: boolean;
+    symbols?: number;
+    big?: boolean;
+    textOnly?: boolean;
+  },
+][] = [
+  [
+    '5.10, SMP: offsets with absolute per-CPU',
+    { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 0 },
+  ],
+  [
+    '5.10, one CPU: plain offsets',
+    { order: 'addresses first', addresses: 'base-relative', seqs: 0 },
+  ],
+  [
+    '5.10 without base-relative addresses',
+    { order: 'addresses first', addresses: 'absolute', seqs: 0 },
+  ],
+  [
+    '6.1: lengths of two bytes',
+    { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 0, big: true },
+  ],
+  [
+    '6.2 on its way: seqs of four bytes before the tokens',
+    { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 4 },
+  ],
+  [
+    '6.2: seqs of three bytes before the tokens',
+    { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 3 },
+  ],
   ['6.2, one CPU', { order: 'addresses first', addresses: 'base-relative', seqs: 3 }],
-  ['6.4: names first', { order: 'names first', addresses: 'base-relative, absolute per-CPU', seqs: 0, seqsBehind: true }],
-  ['6.4 without base-relative addresses', { order: 'names first', addresses: 'absolute', seqs: 0, seqsBehind: true }],
-  ['6.15: no negative offsets', { order: 'names first', addresses: 'base-relative', seqs: 0, seqsBehind: true, big: true }],
-  ['2026: offsets from their own place', { order: 'names first', addresses: 'place-relative', seqs: 0, seqsBehind: true, big: true }],
-  ['2026, aligned to four', { order: 'names first', addresses: 'place-relative', seqs: 0, seqsBehind: true, align: 4 }],
-  ['without KALLSYMS_ALL', { order: 'addresses first', addresses: 'base-relative', seqs: 3, textOnly: true }],
+  [
+    '6.4: names first',
+    {
+      order: 'names first',
+      addresses: 'base-relative, absolute per-CPU',
+      seqs: 0,
+      seqsBehind: true,
+    },
+  ],
+  [
+    '6.4 without base-relative addresses',
+    { order: 'names first', addresses: 'absolute', seqs: 0, seqsBehind: true },
+  ],
+  [
+    '6.15: no negative offsets',
+    { order: 'names first', addresses: 'base-relative', seqs: 0, seqsBehind: true, big: true },
+  ],
+  [
+    '2026: offsets from their own place',
+    { order: 'names first', addresses: 'place-relative', seqs: 0, seqsBehind: true, big: true },
+  ],
+  [
+    '2026, aligned to four',
+    { order: 'names first', addresses: 'place-relative', seqs: 0, seqsBehind: true, align: 4 },
+  ],
+  [
+    'without KALLSYMS_ALL',
+    { order: 'addresses first', addresses: 'base-relative', seqs: 3, textOnly: true },
+  ],
 ];
 
 describe.each(LAYOUTS)('%s', (_, layout) => {
-  // 256 symbols share a marker: below one, at one, beyond several, and both parities of their number.
-  test.each([0, 226, 227, 228, 300, 1100])('with %i symbols more, every symbol comes back', (symbols) => {
-    const built = buildKernel({ kallsyms: { ...layout, symbols } });
-    const found = findKallsyms(readElf(built.bytes));
-    expect(found?.layout).toEqual({ order: layout.order, addresses: layout.addresses, seqs: layout.seqs, align: layout.align ?? 8 });
-    const all = Array.from({ length: found!.count }, (_, i) => ({ address: found!.address(i), type: found!.type(i), name: found!.name(i) }));
-    expect(all).toEqual(built.symbols);
-  });
+  // 256 symbols share a marker: below one, at one, beyond several, and both parities of their
+  // number.
+  test.each([0, 226, 227, 228, 300, 1100])(
+    'with %i symbols more, every symbol comes back',
+    (symbols) => {
+      const built = buildKernel({ kallsyms: { ...layout, symbols } });
+      const found = findKallsyms(readElf(built.bytes));
+      expect(found?.layout).toEqual({
+        order: layout.order,
+        addresses: layout.addresses,
+        seqs: layout.seqs,
+        align: layout.align ?? 8,
+      });
+      const all = Array.from({ length: found!.count }, (_, i) => ({
+        address: found!.address(i),
+        type: found!.type(i),
+        name: found!.name(i),
+      }));
+      expect(all).toEqual(built.symbols);
+    },
+  );
 });
 
 describe('looking up', () => {
@@ -48,14 +110,20 @@ describe('looking up', () => {
     expect(nameAt(symbols, built.trampolines[2]!.at + 1)).toBeNull();
   });
   test('per-CPU offsets lie below every kernel address', () => {
-    expect(addressesOf(symbols, ['cpu_debug_store', '_text', 'nobody'])).toEqual(new Map([['cpu_debug_store', 0x1000], ['_text', built.symbols.find((s) => s.name === '_text')!.address]]));
+    expect(addressesOf(symbols, ['cpu_debug_store', '_text', 'nobody'])).toEqual(
+      new Map([
+        ['cpu_debug_store', 0x1000],
+        ['_text', built.symbols.find((s) => s.name === '_text')!.address],
+      ]),
+    );
     expect(nameAt(symbols, 0x1000)).toBe('cpu_debug_store');
   });
 });
 
 describe('what is damaged is not taken', () => {
   const built = buildKernel({ kallsyms: { symbols: 300 } });
-  const find = (pattern: string): number => Buffer.from(built.bytes).indexOf(Buffer.from(pattern, 'latin1'));
+  const find = (pattern: string): number =>
+    Buffer.from(built.bytes).indexOf(Buffer.from(pattern, 'latin1'));
 
   test('no tokens, no table', () => {
     const bytes = built.bytes.slice();

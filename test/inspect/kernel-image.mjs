@@ -1,6 +1,7 @@
-// Builds small kernels for the tests: text with sites and trampolines, a table of sites, keys, and the
-// kallsyms arrays in any layout that scripts/kallsyms.c has had since 5.10, written from the description
-// of the format. What was put in is handed back, so that a test compares and does not recompute.
+// Builds small kernels for the tests: text with sites and trampolines, a table of sites, keys, and
+// the kallsyms arrays in any layout that scripts/kallsyms.c has had since 5.10, written from the
+// description of the format. What was put in is handed back, so that a test compares and does not
+// recompute.
 
 import { gzipSync } from 'node:zlib';
 
@@ -49,7 +50,7 @@ class Run {
     this.put(v & 255, (v >> 8) & 255, (v >> 16) & 255, (v >>> 24) & 255);
   }
   u64(v) {
-    this.u32(v % 0x1_0000_0000 | 0);
+    this.u32((v % 0x1_0000_0000) | 0);
     this.u32(v < 0 ? Math.floor(v / 0x1_0000_0000) : Math.floor(v / 0x1_0000_0000));
   }
   rel32(to) {
@@ -75,7 +76,15 @@ class Run {
  * @returns the bytes, and what is in them: sites in the table's order, trampolines and symbols by address
  */
 export function buildKernel(shape = {}) {
-  const { keys = 5, sites: siteCount = 12, signature = 'ud1', kallsyms = {}, symtab = false, table = true, thunk = false } = shape;
+  const {
+    keys = 5,
+    sites: siteCount = 12,
+    signature = 'ud1',
+    kallsyms = {},
+    symtab = false,
+    table = true,
+    thunk = false,
+  } = shape;
   const text = new Run(TEXT);
   const data = new Run(DATA);
   const init = new Run(INIT);
@@ -129,7 +138,14 @@ export function buildKernel(shape = {}) {
     // The last key of five is used by no site: its trampoline is found all the same.
     const keyIndex = i % Math.max(1, keys - 1);
     const kind = i % 5 === 3 ? 'jmp' : i % 5 === 4 ? 'jcc' : 'call';
-    sites.push({ at: run.here, key: keyName(keyIndex), kind, function: name, init: inInit, keyIndex });
+    sites.push({
+      at: run.here,
+      key: keyName(keyIndex),
+      kind,
+      function: name,
+      init: inInit,
+      keyIndex,
+    });
     run.put(...(kind === 'call' ? [0xe8] : kind === 'jmp' ? [0xe9] : [0x0f, 0x85]));
     run.rel32(trampolines[keyIndex].at);
     run.put(0xc3);
@@ -147,20 +163,68 @@ export function buildKernel(shape = {}) {
   }
   text.align(8);
   if (kallsyms) {
-    for (let i = 0; i < (kallsyms.symbols ?? 0); i++) symbols.push({ address: TEXT + 0x100000 + i * 16, type: 'r', name: `filler_symbol_number_${i}` });
-    if (kallsyms.big) symbols.push({ address: TEXT + 0x1f0000, type: 't', name: `_RNv${Array.from({ length: 300 }, (_, i) => 'abcdefgh'[(i * i) % 8]).join('')}` });
+    for (let i = 0; i < (kallsyms.symbols ?? 0); i++)
+      symbols.push({
+        address: TEXT + 0x100000 + i * 16,
+        type: 'r',
+        name: `filler_symbol_number_${i}`,
+      });
+    if (kallsyms.big)
+      symbols.push({
+        address: TEXT + 0x1f0000,
+        type: 't',
+        name: `_RNv${Array.from({ length: 300 }, (_, i) => 'abcdefgh'[(i * i) % 8]).join('')}`,
+      });
   }
-  const absolute = kallsyms?.addresses === undefined || kallsyms.addresses.includes('per-CPU') || kallsyms.addresses === 'absolute';
-  const listed = symbols.filter((s) => !kallsyms?.textOnly || /[tT]/.test(s.type)).sort((a, b) => a.address - b.address || a.name.search(/[^_]/) - b.name.search(/[^_]/));
-  const all = absolute && kallsyms && !kallsyms.textOnly ? [{ address: 0, type: 'A', name: '__per_cpu_start' }, { address: 0x1000, type: 'A', name: 'cpu_debug_store' }, ...listed] : listed;
-  if (kallsyms) emitKallsyms(text, all, { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 0, align: 8, ...kallsyms });
+  const absolute =
+    kallsyms?.addresses === undefined ||
+    kallsyms.addresses.includes('per-CPU') ||
+    kallsyms.addresses === 'absolute';
+  const listed = symbols
+    .filter((s) => !kallsyms?.textOnly || /[tT]/.test(s.type))
+    .sort((a, b) => a.address - b.address || a.name.search(/[^_]/) - b.name.search(/[^_]/));
+  const all =
+    absolute && kallsyms && !kallsyms.textOnly
+      ? [
+          { address: 0, type: 'A', name: '__per_cpu_start' },
+          { address: 0x1000, type: 'A', name: 'cpu_debug_store' },
+          ...listed,
+        ]
+      : listed;
+  if (kallsyms)
+    emitKallsyms(text, all, {
+      order: 'addresses first',
+      addresses: 'base-relative, absolute per-CPU',
+      seqs: 0,
+      align: 8,
+      ...kallsyms,
+    });
 
   // As ranges of the file: each part ends where the next begins.
-  const parts = text.parts.map(({ name, start }, i) => ({ name, start: HEADERS + start, end: HEADERS + (text.parts[i + 1]?.start ?? text.length) }));
-  return { bytes: elf(text.done(), data.done(), init.done(), symtab ? symbols : null), sites: sites.map(({ keyIndex: _, ...site }) => site), trampolines, symbols: all, parts };
+  const parts = text.parts.map(({ name, start }, i) => ({
+    name,
+    start: HEADERS + start,
+    end: HEADERS + (text.parts[i + 1]?.start ?? text.length),
+  }));
+  return {
+    bytes: elf(text.done(), data.done(), init.done(), symtab ? symbols : null),
+    sites: sites.map(({ keyIndex: _, ...site }) => site),
+    trampolines,
+    symbols: all,
+    parts,
+  };
 }
 
-const SUBSTRINGS = ['tp_func_', '__SCT__', '__SCK__', 'event_', 'caller_', 'filler_', 'symbol_', 'number_'];
+const SUBSTRINGS = [
+  'tp_func_',
+  '__SCT__',
+  '__SCK__',
+  'event_',
+  'caller_',
+  'filler_',
+  'symbol_',
+  'number_',
+];
 
 function emitKallsyms(run, symbols, layout) {
   const { order, addresses, seqs, align } = layout;
@@ -169,11 +233,15 @@ function emitKallsyms(run, symbols, layout) {
   const tokens = Array.from({ length: 256 }, (_, code) => {
     const char = String.fromCharCode(code);
     if (/\d/.test(char) || entries.some((e) => e.includes(char))) return char;
-    return code >= 128 && code < 128 + SUBSTRINGS.length ? SUBSTRINGS[code - 128] : code > 200 ? `x${code}` : '';
+    return code >= 128 && code < 128 + SUBSTRINGS.length
+      ? SUBSTRINGS[code - 128]
+      : code > 200
+        ? `x${code}`
+        : '';
   });
   const encode = (entry) => {
     const codes = [];
-    for (let i = 0; i < entry.length; ) {
+    for (let i = 0; i < entry.length;) {
       const token = SUBSTRINGS.findIndex((s) => entry.startsWith(s, i));
       codes.push(token >= 0 ? 128 + token : entry.charCodeAt(i));
       i += token >= 0 ? SUBSTRINGS[token].length : 1;
@@ -189,7 +257,14 @@ function emitKallsyms(run, symbols, layout) {
     else if (addresses === 'place-relative') for (const s of symbols) run.place(s.address);
     else {
       const perCpu = addresses === 'base-relative, absolute per-CPU';
-      for (const s of symbols) run.u32(perCpu ? (s.address >= 0 ? s.address : relativeBase - 1 - s.address) : s.address - relativeBase);
+      for (const s of symbols)
+        run.u32(
+          perCpu
+            ? s.address >= 0
+              ? s.address
+              : relativeBase - 1 - s.address
+            : s.address - relativeBase,
+        );
       begin();
       run.part('relative_base');
       run.u64(relativeBase);
@@ -198,7 +273,9 @@ function emitKallsyms(run, symbols, layout) {
   const emitSeqs = (width) => {
     begin();
     run.part('seqs');
-    const sorted = symbols.map((s, i) => ({ name: s.name, i })).sort((a, b) => (a.name < b.name ? -1 : 1));
+    const sorted = symbols
+      .map((s, i) => ({ name: s.name, i }))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
     for (const { i } of sorted) {
       if (width === 4) run.u32(i);
       else run.put(i >> 16, (i >> 8) & 255, i & 255);
@@ -243,7 +320,10 @@ function emitKallsyms(run, symbols, layout) {
   run.put(...Array(64).fill(0xaa));
 }
 
-/** Four segments as the kernel's linker script makes them, per-CPU data at 0 among them; no section headers unless there are symbols. */
+/**
+ * Four segments as the kernel's linker script makes them, per-CPU data at 0 among them; no section
+ * headers unless there are symbols.
+ */
 function elf(text, data, init, symbols) {
   const parts = [
     { bytes: text, address: TEXT, flags: 5, extra: 0 },

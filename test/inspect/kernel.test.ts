@@ -11,17 +11,30 @@ describe.each(['none', 'SCT', 'ud1'] as const)('trampolines with signature %s', 
 
   test('the table is found without a symbol, a relocation or a section header', () => {
     expect(elf.sections).toEqual([]);
-    expect(calls.sites.map(({ at, kind }) => ({ at, kind }))).toEqual(built.sites.map(({ at, kind }) => ({ at, kind })));
-    expect(calls.sites.every((s) => (s.flags & 1) === (s.kind === 'call' ? 0 : 1) && s.length === (s.kind === 'jcc' ? 6 : 5))).toBe(true);
+    expect(calls.sites.map(({ at, kind }) => ({ at, kind }))).toEqual(
+      built.sites.map(({ at, kind }) => ({ at, kind })),
+    );
+    expect(
+      calls.sites.every(
+        (s) =>
+          (s.flags & 1) === (s.kind === 'call' ? 0 : 1) && s.length === (s.kind === 'jcc' ? 6 : 5),
+      ),
+    ).toBe(true);
   });
   test('each trampoline belongs to one key and knows its target', () => {
     const used = new Set(calls.sites.map((s) => s.trampoline));
     expect(used.size).toBe(new Set(calls.sites.map((s) => s.key)).size);
-    for (const t of calls.trampolines) expect(t.target).toBe(built.trampolines.find((b) => b.at === t.at)!.target);
-    for (const s of calls.sites) expect(keyTarget(elf, s.key)).toBe(calls.trampolines.find((t) => t.at === s.trampoline)!.target);
+    for (const t of calls.trampolines)
+      expect(t.target).toBe(built.trampolines.find((b) => b.at === t.at)!.target);
+    for (const s of calls.sites)
+      expect(keyTarget(elf, s.key)).toBe(
+        calls.trampolines.find((t) => t.at === s.trampoline)!.target,
+      );
   });
   test('branches in the text are the same sites, found the other way round', () => {
-    expect(branchesTo(elf, calls.trampolines)).toEqual(built.sites.map((s) => s.at).sort((a, b) => a - b));
+    expect(branchesTo(elf, calls.trampolines)).toEqual(
+      built.sites.map((s) => s.at).sort((a, b) => a - b),
+    );
   });
   if (signature !== 'none') {
     test('a trampoline that nobody calls is found too', () => {
@@ -64,13 +77,16 @@ describe('what is no table', () => {
     // In the filling behind the last function, where nothing leads.
     const room = bytes.lastIndexOf(Buffer.alloc(8, 0xcc));
     bytes.set([0xc3, 0xcc, 0x90, 0x90, 0x90, 0x53, 0x43, 0x54], room - (room % 4));
-    const names = (find: typeof findKernelCalls): number[] => find(readElf(bytes)).trampolines.map((t) => t.at);
+    const names = (find: typeof findKernelCalls): number[] =>
+      find(readElf(bytes)).trampolines.map((t) => t.at);
 
     test('is no trampoline: it lies apart from them', () => {
       expect(names(findKernelCalls)).toEqual(built.trampolines.map((t) => t.at));
     });
     test('would be taken for one by its signature alone', async () => {
-      const { findKernelCalls: find } = await mistaken<{ findKernelCalls: typeof findKernelCalls }>({ file: 'inspect/kernel.js', edits: [['return runAround(found, used);', 'return found;']] });
+      const { findKernelCalls: find } = await mistaken<{ findKernelCalls: typeof findKernelCalls }>(
+        { file: 'inspect/kernel.js', edits: [['return runAround(found, used);', 'return found;']] },
+      );
       expect(names(find).length).toBeGreaterThan(built.trampolines.length);
     });
   });

@@ -1,11 +1,14 @@
-// Packers for the tests: the programs that the kernel's own build runs (scripts/Makefile.lib). Null where a machine lacks one.
+// Packers for the tests: the programs that the kernel's own build runs (scripts/Makefile.lib). Null
+// where a machine lacks one.
 
 import { spawnSync } from 'node:child_process';
 
-const by = (program, ...args) => (plain, ...more) => {
-  const done = spawnSync(program, [...args, ...more], { input: plain, maxBuffer: 1 << 28 });
-  return done.status === 0 ? done.stdout : null;
-};
+const by =
+  (program, ...args) =>
+  (plain, ...more) => {
+    const done = spawnSync(program, [...args, ...more], { input: plain, maxBuffer: 1 << 28 });
+    return done.status === 0 ? done.stdout : null;
+  };
 
 export const bzip2 = by('bzip2', '-9');
 export const lz4 = by('lz4', '-l', '-9');

@@ -1,11 +1,19 @@
-// A process in an array: enough of one for `ProcessMachine` and the writer through /proc/self/mem, so that every
-// effect of a batch can be made to fail without a process to lose.
+// A process in an array: enough of one for `ProcessMachine` and the writer through /proc/self/mem,
+// so that every effect of a batch can be made to fail without a process to lose.
 
 import { EPERM, SYNC_CORE } from '#machine/process/barrier';
 import { SYS, type Call, type Native } from '#machine/process/native';
 import { ProcmemText } from '#machine/process/text';
 import { ProcessMachine } from '#machine/process/process';
-import { COPY, HEADER, OPERATION, ROUTINES, SYSTEM, WORD, type Routines } from '#machine/process/tape';
+import {
+  COPY,
+  HEADER,
+  OPERATION,
+  ROUTINES,
+  SYSTEM,
+  WORD,
+  type Routines,
+} from '#machine/process/tape';
 import { STORE, SWEEPINGS, type Sweeping } from '#machine/process/sweep';
 
 const FILE = 3;
@@ -42,7 +50,8 @@ export function memory(start: number, size: number): Memory {
     throw new Error('not in this memory');
   };
   /** A word of a buffer, or of the handler's data. */
-  const wordAt = (at: number): number => Number(new DataView(bytesOf(at, 8).slice().buffer).getBigInt64(0, true));
+  const wordAt = (at: number): number =>
+    Number(new DataView(bytesOf(at, 8).slice().buffer).getBigInt64(0, true));
   const native: Native = {
     system: null,
     call(name, ...args) {
@@ -73,7 +82,8 @@ export function memory(start: number, size: number): Memory {
     procedure: () => perform,
     callback: never,
   };
-  // Routines have numbers in place of addresses, and do here what their machine code does for a writer through a buffer.
+  // Routines have numbers in place of addresses, and do here what their machine code does for a
+  // writer through a buffer.
   const names = [...ROUTINES, ...SWEEPINGS];
   const routines = Object.fromEntries(names.map((name, i) => [name, i])) as Routines;
   const sweep = (how: Sweeping, words: number): number => {
@@ -83,25 +93,43 @@ export function memory(start: number, size: number): Memory {
       const length = bytesOf(word('length') + i, 1)[0]!;
       const into = bytesOf(at + word('away'), length);
       const [first, end] = how === 'rest' ? [1, length] : [0, how === 'whole' ? length : 1];
-      for (let b = first; b < end; b++) into[b] = how === 'trap' ? 0xcc : bytesOf(word('new') + 8 * i + b, 1)[0]!;
+      for (let b = first; b < end; b++)
+        into[b] = how === 'trap' ? 0xcc : bytesOf(word('new') + 8 * i + b, 1)[0]!;
     }
     return -1;
   };
   const operation = (name: (typeof names)[number], words: number): number => {
     const word = (offset: number): number => wordAt(words + offset);
-    if (name === 'word') new DataView(bytesAt(word(WORD.at) & ~63)).setBigInt64(word(WORD.at) & 63, BigInt(word(WORD.value)), true);
+    if (name === 'word')
+      new DataView(bytesAt(word(WORD.at) & ~63)).setBigInt64(
+        word(WORD.at) & 63,
+        BigInt(word(WORD.value)),
+        true,
+      );
     else if (name === 'expect') return wordAt(word(WORD.at)) === word(WORD.value) ? -1 : 0;
-    else if (name === 'copy') bytesOf(word(COPY.to), word(COPY.size)).set(new Uint8Array(text, word(COPY.from) - start, word(COPY.size)));
+    else if (name === 'copy')
+      bytesOf(word(COPY.to), word(COPY.size)).set(
+        new Uint8Array(text, word(COPY.from) - start, word(COPY.size)),
+      );
     else if (name === 'system') {
       const call = (Object.keys(SYS) as Call[]).find((each) => SYS[each] === word(SYSTEM.number))!;
-      const result = native.call(call, ...[0, 8, 16, 24].map((each) => word(SYSTEM.arguments + each)));
-      bytesOf(words + SYSTEM.result, 8).set(new Uint8Array(BigInt64Array.of(BigInt(result)).buffer));
+      const result = native.call(
+        call,
+        ...[0, 8, 16, 24].map((each) => word(SYSTEM.arguments + each)),
+      );
+      bytesOf(words + SYSTEM.result, 8).set(
+        new Uint8Array(BigInt64Array.of(BigInt(result)).buffer),
+      );
       return result === word(SYSTEM.expected) ? -1 : 0;
     } else return sweep(name as Sweeping, words);
     return -1;
   };
   const perform = (header: number): number => {
-    for (let at = wordAt(header + HEADER.next); at < wordAt(header + HEADER.end); at += OPERATION.size) {
+    for (
+      let at = wordAt(header + HEADER.next);
+      at < wordAt(header + HEADER.end);
+      at += OPERATION.size
+    ) {
       const value = operation(names[wordAt(at + OPERATION.routine)]!, at + OPERATION.words);
       bytesOf(header + HEADER.next, 8).set(new Uint8Array(BigInt64Array.of(BigInt(at)).buffer));
       if (value !== -1) return value;
@@ -110,6 +138,14 @@ export function memory(start: number, size: number): Memory {
   };
   const machine = new ProcessMachine({ native, routines, handler: 0 });
   machine.addText(new ProcmemText(native, FILE, start, start + size));
-  const memory: Memory = { native, machine, text: new Uint8Array(text), words: (at) => new BigUint64Array(bytesAt(at)), effects: 0, fails: () => false, lost: false };
+  const memory: Memory = {
+    native,
+    machine,
+    text: new Uint8Array(text),
+    words: (at) => new BigUint64Array(bytesAt(at)),
+    effects: 0,
+    fails: () => false,
+    lost: false,
+  };
   return memory;
 }

@@ -9,17 +9,34 @@ import { memory, type Memory } from './memory.js';
 
 const TEXT = 0x10_0000;
 const [RECORD, KEY] = [0x5000, 0x6000];
-const OLD: KeyChange = { record: RECORD, words: { call: 1, tail: 2, jcc: 3 }, slot: KEY, func: 0x111 };
-const NEW: KeyChange = { record: RECORD, words: { call: 4, tail: 5, jcc: 6 }, slot: KEY, func: 0x222 };
+const OLD: KeyChange = {
+  record: RECORD,
+  words: { call: 1, tail: 2, jcc: 3 },
+  slot: KEY,
+  func: 0x111,
+};
+const NEW: KeyChange = {
+  record: RECORD,
+  words: { call: 4, tail: 5, jcc: 6 },
+  slot: KEY,
+  func: 0x222,
+};
 
-interface Begun { readonly box: Memory; readonly batch: Batch }
+interface Begun {
+  readonly box: Memory;
+  readonly batch: Batch;
+}
 
-/** Sites of which every byte differs between old and new, at the given gaps; inside a line where `store` needs that. */
+/**
+ * Sites of which every byte differs between old and new, at the given gaps; inside a line where
+ * `store` needs that.
+ */
 function begin(gaps: readonly number[], protocol: Protocol): Begun {
   const places: number[] = [];
   for (const gap of gaps) {
     let at = (places.at(-1) ?? TEXT) + 6 + gap;
-    if (protocol === store && Math.floor(at / 64) !== Math.floor((at + 4) / 64)) at = Math.ceil(at / 64) * 64;
+    if (protocol === store && Math.floor(at / 64) !== Math.floor((at + 4) / 64))
+      at = Math.ceil(at / 64) * 64;
     places.push(at);
   }
   const box = memory(TEXT, 1 << 16);
@@ -37,7 +54,11 @@ function begin(gaps: readonly number[], protocol: Protocol): Begun {
   return { box, batch };
 }
 
-function attempt({ box, batch }: Begun, protocol: Protocol, unlike = (whole: Batch, side: 'old' | 'new' | 'ours'): Batch => box.machine.unlike(whole, side)): { end: End | 'done'; step: number } {
+function attempt(
+  { box, batch }: Begun,
+  protocol: Protocol,
+  unlike = (whole: Batch, side: 'old' | 'new' | 'ours'): Batch => box.machine.unlike(whole, side),
+): { end: End | 'done'; step: number } {
   try {
     transact(protocol, batch, [OLD], box.machine, unlike);
     return { end: 'done', step: protocol.steps.length };
@@ -81,58 +102,71 @@ function agree(begun: Begun, protocol: Protocol, end: End | 'done'): void {
 const gaps = fc.array(fc.constantFrom(0, 1, 60, 300, 1000), { minLength: 1, maxLength: 12 });
 
 describe.each([int3, store])('$name, with every effect in turn refused', (protocol) => {
-  it.each(['once', 'for good'])('%s: the text and the words end all old, all new or parked', (how) => {
-    const ends = new Set<string>();
-    fc.assert(
-      fc.property(gaps, (gaps) => {
-        const whole = begin(gaps, protocol);
-        const before = whole.box.effects;
-        expect(attempt(whole, protocol).end).toBe('done');
-        agree(whole, protocol, 'done');
-        const effects = whole.box.effects - before;
-        for (let k = 0; k < effects; k++) {
-          const begun = begin(gaps, protocol);
-          begun.box.fails = (n) => (how === 'once' ? n === before + k : n >= before + k);
-          const { end, step } = attempt(begun, protocol);
-          expect(end).not.toBe('done');
-          expect(step).toBeLessThan(protocol.steps.length);
-          ends.add(end);
-          agree(begun, protocol, end);
-          // The next update finds whatever stands there and mends it.
-          begun.box.fails = () => false;
-          begun.batch.old.forEach((_, b) => {
-            const i = b >> 3;
-            if (i < begun.batch.count && b % 8 < 5) begun.batch.old[b] = begun.box.text[begun.batch.at[i]! - TEXT + (b % 8)]!;
-          });
-          expect(attempt(begun, protocol).end).toBe('done');
-          agree(begun, protocol, 'done');
-        }
-      }),
-      { numRuns: 20 },
-    );
-    // A single refusal never leaves anything parked.
-    expect([...ends].sort()).toEqual(how === 'once' ? ['new', 'old'] : [protocol === int3 ? 'parked' : 'mixed', 'new', 'old'].sort());
-  });
+  it.each(['once', 'for good'])(
+    '%s: the text and the words end all old, all new or parked',
+    (how) => {
+      const ends = new Set<string>();
+      fc.assert(
+        fc.property(gaps, (gaps) => {
+          const whole = begin(gaps, protocol);
+          const before = whole.box.effects;
+          expect(attempt(whole, protocol).end).toBe('done');
+          agree(whole, protocol, 'done');
+          const effects = whole.box.effects - before;
+          for (let k = 0; k < effects; k++) {
+            const begun = begin(gaps, protocol);
+            begun.box.fails = (n) => (how === 'once' ? n === before + k : n >= before + k);
+            const { end, step } = attempt(begun, protocol);
+            expect(end).not.toBe('done');
+            expect(step).toBeLessThan(protocol.steps.length);
+            ends.add(end);
+            agree(begun, protocol, end);
+            // The next update finds whatever stands there and mends it.
+            begun.box.fails = () => false;
+            begun.batch.old.forEach((_, b) => {
+              const i = b >> 3;
+              if (i < begun.batch.count && b % 8 < 5)
+                begun.batch.old[b] = begun.box.text[begun.batch.at[i]! - TEXT + (b % 8)]!;
+            });
+            expect(attempt(begun, protocol).end).toBe('done');
+            agree(begun, protocol, 'done');
+          }
+        }),
+        { numRuns: 20 },
+      );
+      // A single refusal never leaves anything parked.
+      expect([...ends].sort()).toEqual(
+        how === 'once'
+          ? ['new', 'old']
+          : [protocol === int3 ? 'parked' : 'mixed', 'new', 'old'].sort(),
+      );
+    },
+  );
 });
 
-it.each([int3, store])('$name in a child of fork, which has lost its registration: it registers and goes on where it stopped', (protocol) => {
-  const [here, child] = [begin([0, 300], protocol), begin([0, 300], protocol)];
-  child.box.lost = true;
-  const before = here.box.effects;
-  for (const begun of [here, child]) {
-    expect(attempt(begun, protocol).end).toBe('done');
-    agree(begun, protocol, 'done');
-  }
-  // Nothing is done twice: one refused synchronisation, what is offered, the registration, and the rest.
-  expect(child.box.effects - here.box.effects).toBe(3);
-  // Where that is refused too it is a failed step like any other: two writes, the synchronisation, and then the question.
-  const refused = begin([0, 300], protocol);
-  refused.box.lost = true;
-  refused.box.fails = (n) => n === before + 3;
-  const { end } = attempt(refused, protocol);
-  expect(end).not.toBe('done');
-  agree(refused, protocol, end);
-});
+it.each([int3, store])(
+  '$name in a child of fork, which has lost its registration: it registers and goes on where it stopped',
+  (protocol) => {
+    const [here, child] = [begin([0, 300], protocol), begin([0, 300], protocol)];
+    child.box.lost = true;
+    const before = here.box.effects;
+    for (const begun of [here, child]) {
+      expect(attempt(begun, protocol).end).toBe('done');
+      agree(begun, protocol, 'done');
+    }
+    // Nothing is done twice: one refused synchronisation, what is offered, the registration, and
+    // the rest.
+    expect(child.box.effects - here.box.effects).toBe(3);
+    // Where that is refused too it is a failed step like any other: two writes, the
+    // synchronisation, and then the question.
+    const refused = begin([0, 300], protocol);
+    refused.box.lost = true;
+    refused.box.fails = (n) => n === before + 3;
+    const { end } = attempt(refused, protocol);
+    expect(end).not.toBe('done');
+    agree(refused, protocol, end);
+  },
+);
 
 it('a way back that trusts itself instead of the text is seen to be wrong', () => {
   const begun = begin([0, 300, 1000], int3);

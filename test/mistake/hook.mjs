@@ -1,5 +1,6 @@
-// Puts a mistake into what ships: text of one compiled file is replaced by other text while it is loaded. A text that is
-// not there exactly once ends the process, for a mutant that has become none must not pass for one.
+// Puts a mistake into what ships: text of one compiled file is replaced by other text while it is
+// loaded. A text that is not there exactly once ends the process, for a mutant that has become none
+// must not pass for one.
 
 import { readFileSync } from 'node:fs';
 

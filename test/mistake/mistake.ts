@@ -1,4 +1,5 @@
-// A mistake put into the product, for one child process or one module of it, to see that a check notices it.
+// A mistake put into the product, for one child process or one module of it, to see that a check
+// notices it.
 
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
@@ -12,17 +13,26 @@ export interface Mistake {
 
 /** The environment of a process that makes it. */
 export function making(mistake: Mistake): Record<string, string> {
-  return { STATIC_CALL_MISTAKE: JSON.stringify(mistake), NODE_OPTIONS: `--import=${pathToFileURL('test/mistake/preload.mjs').href}` };
+  return {
+    STATIC_CALL_MISTAKE: JSON.stringify(mistake),
+    NODE_OPTIONS: `--import=${pathToFileURL('test/mistake/preload.mjs').href}`,
+  };
 }
 
 /** A compiled file with a mistake, as a module of its own: what it imports is what ships. */
 export async function mistaken<T>({ file, edits }: Mistake): Promise<T> {
   let source = readFileSync(`dist/${file}`, 'utf8');
   for (const [from, to] of edits) {
-    if (source.split(from).length !== 2) throw new Error(`${file} has ${source.split(from).length - 1} places that read: ${from}`);
+    if (source.split(from).length !== 2)
+      throw new Error(`${file} has ${source.split(from).length - 1} places that read: ${from}`);
     source = source.replace(from, () => to);
   }
   const beside = pathToFileURL(`dist/${file}`);
-  source = source.replace(/(from )'(\.[^']+)'/g, (_, before: string, path: string) => `${before}'${new URL(path, beside).href}'`);
-  return (await import(/* @vite-ignore */ `data:text/javascript,${encodeURIComponent(source)}`)) as T;
+  source = source.replace(
+    /(from )'(\.[^']+)'/g,
+    (_, before: string, path: string) => `${before}'${new URL(path, beside).href}'`,
+  );
+  return (await import(
+    /* @vite-ignore */ `data:text/javascript,${encodeURIComponent(source)}`
+  )) as T;
 }

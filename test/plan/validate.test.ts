@@ -51,7 +51,10 @@ describe('a protocol that is handed in', () => {
     [{ do: 'await', word: '', is: 0 }, 'steps[0].word'],
     [{ do: 'exchange', word: 'state', from: -1, to: 0 }, 'steps[0].from'],
   ])('is refused where a step asks for what cannot be: %j', (step, at) => {
-    expect(fault({ ...int3, steps: [{ ...step, why: 'to see' }, ...int3.steps] })).toMatchObject({ code: 'bad-protocol', at });
+    expect(fault({ ...int3, steps: [{ ...step, why: 'to see' }, ...int3.steps] })).toMatchObject({
+      code: 'bad-protocol',
+      at,
+    });
   });
 
   it('is told the nearest word for a misspelt one', () => {

@@ -1,9 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { bench, expectRefused, type Benched } from './bench.js';
 
-/** The gate's own tolerance is a matter of the machine; what a slow path does to a ratio (9 was measured) is told from chance by a wide margin. */
+/**
+ * The gate's own tolerance is a matter of the machine; what a slow path does to a ratio (9 was
+ * measured) is told from chance by a wide margin.
+ */
 const MUCH = 3;
-const grown = (verdict: Benched['again']): unknown[] => verdict!.regressions.filter(({ before, after }) => after > MUCH * before);
+const grown = (verdict: Benched['again']): unknown[] =>
+  verdict!.regressions.filter(({ before, after }) => after > MUCH * before);
 
 describe('the benchmark and its gate', () => {
   it('refuses the running rows when the thread does not run, fails the gate when a path is slow, and passes it again when nothing changed', () => {

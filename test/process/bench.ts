@@ -2,14 +2,18 @@ import { cpus } from 'node:os';
 import { expect } from 'vitest';
 import { answer, child } from './child.js';
 
-interface Gated { compared: number; regressions: { row: string; before: number; after: number }[] }
+interface Gated {
+  compared: number;
+  regressions: { row: string; before: number; after: number }[];
+}
 export interface Benched {
   rows: Record<string, Record<string, { rows: number; missing: string[] }>>;
   again: Gated | null;
   slowed: Gated | null;
 }
 
-export const bench = (...runs: string[]): Benched => answer<Benched>(child('bench.mjs', runs, { timeoutMs: 150_000 }));
+export const bench = (...runs: string[]): Benched =>
+  answer<Benched>(child('bench.mjs', runs, { timeoutMs: 150_000 }));
 
 const RUNNING = [
   'An update: one thread running, elsewhere in the program',
@@ -19,7 +23,10 @@ const RUNNING = [
 ];
 const WHY = 'a thread that should run was not on a CPU just before a sample';
 
-/** The rows that claim a running thread are refused, and the others are there: what was refused is the claim and not the run. */
+/**
+ * The rows that claim a running thread are refused, and the others are there: what was refused is
+ * the claim and not the run.
+ */
 export function expectRefused({ rows }: Benched): void {
   for (const title of RUNNING) {
     expect(rows['stopped']![title]!.rows, title).toBe(0);

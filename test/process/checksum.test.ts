@@ -1,4 +1,5 @@
-// The example as a program of its own that nobody retargets: what it counts must be exact before a soak can rely on it.
+// The example as a program of its own that nobody retargets: what it counts must be exact before a
+// soak can rely on it.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -65,7 +66,18 @@ int main(int argc, char **argv)
 beforeAll(() => {
   const source = join(room, 'drive.c');
   writeFileSync(source, DRIVER);
-  execFileSync('gcc', ['-O2', '-Wall', '-Wextra', '-Werror', '-Iexamples/checksum', '-Iinclude', source, '-o', program, '-lpthread']);
+  execFileSync('gcc', [
+    '-O2',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-Iexamples/checksum',
+    '-Iinclude',
+    source,
+    '-o',
+    program,
+    '-lpthread',
+  ]);
 });
 
 describe('the checksum example', () => {
@@ -73,7 +85,9 @@ describe('the checksum example', () => {
     const short = join(room, 'short');
     // Not a multiple of a block: the last one goes another way.
     writeFileSync(short, Buffer.alloc(5000, 'static call '));
-    const said = JSON.parse(execFileSync(program, [process.execPath, short], { encoding: 'utf8', timeout: 60_000 })) as Record<string, number & number[]>;
+    const said = JSON.parse(
+      execFileSync(program, [process.execPath, short], { encoding: 'utf8', timeout: 60_000 }),
+    ) as Record<string, number & number[]>;
     // The check value of CRC-32C.
     expect(said['sums']).toEqual([0xe3069283, 0xe3069283, 0xe3069283]);
     const [ESRCH, ENOENT, EINVAL, EBUSY] = [-3, -2, -22, -16];
@@ -86,8 +100,22 @@ describe('the checksum example', () => {
     expect(said['left']).toBe(1);
     expect(said['checksum']).toBeGreaterThanOrEqual(50_000);
     expect(said['crc_table']).toBe(said['checksum']);
-    expect([said['trace'], said['filter'], said['blocks']]).toEqual([said['checksum'], said['checksum'], said['checksum']]);
-    for (const name of ['crc_slice8', 'crc_hardware', 'trace_count', 'trace_ring', 'filter_third', 'filter_none', 'skipped', 'wrong']) expect(said[name], name).toBe(0);
+    expect([said['trace'], said['filter'], said['blocks']]).toEqual([
+      said['checksum'],
+      said['checksum'],
+      said['checksum'],
+    ]);
+    for (const name of [
+      'crc_slice8',
+      'crc_hardware',
+      'trace_count',
+      'trace_ring',
+      'filter_third',
+      'filter_none',
+      'skipped',
+      'wrong',
+    ])
+      expect(said[name], name).toBe(0);
     expect(said['again']).toEqual([1, 0]);
     expect(said['unknown']).toBe(-1);
   });

@@ -11,11 +11,18 @@ afterAll(() => folder[Symbol.dispose]());
 describe.skipIf(!gcc)('an update of two keys with 204 sites', () => {
   const library = gcc ? compileProgram(folder, 'grid.c') : '';
 
-  it.each([WAYS[0], WAYS[2], ...more(WAYS[1], WAYS[3])])('$protocol, $writer: leaves JavaScript once for each key, to look, and once for all that it does', (options) => {
-    const { each, sites, journal } = answer<{ each: Record<string, number>; sites: number; journal: { length: number; last: unknown[] } }>(child('crossings.mjs', [JSON.stringify({ library, options })]));
-    expect(sites).toBeGreaterThan(200);
-    expect(each).toEqual({ code: 3, calls: 0, others: 0 });
-    // 1,110 updates, of which the journal keeps the last thousand at most.
-    expect(journal).toEqual({ length: 610, last: ['work_three', null] });
-  });
+  it.each([WAYS[0], WAYS[2], ...more(WAYS[1], WAYS[3])])(
+    '$protocol, $writer: leaves JavaScript once for each key, to look, and once for all that it does',
+    (options) => {
+      const { each, sites, journal } = answer<{
+        each: Record<string, number>;
+        sites: number;
+        journal: { length: number; last: unknown[] };
+      }>(child('crossings.mjs', [JSON.stringify({ library, options })]));
+      expect(sites).toBeGreaterThan(200);
+      expect(each).toEqual({ code: 3, calls: 0, others: 0 });
+      // 1,110 updates, of which the journal keeps the last thousand at most.
+      expect(journal).toEqual({ length: 610, last: ['work_three', null] });
+    },
+  );
 });

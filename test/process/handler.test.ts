@@ -1,20 +1,63 @@
 import { describe, expect, it } from 'vitest';
 import { answer, child } from './child.js';
 
-interface Site { site: number; form: string; length: number; condition: number; target: number }
-interface After { rip: number; rsp: number; rax: number; pushed: number; traps: number[]; orphans: number; foreign: number; previous: number }
-interface Case { sites: Site[]; trap: number; byte: number; twoBytes: boolean; kernel: boolean; flags: number; top: number; after: After; text: number }
+interface Site {
+  site: number;
+  form: string;
+  length: number;
+  condition: number;
+  target: number;
+}
+interface After {
+  rip: number;
+  rsp: number;
+  rax: number;
+  pushed: number;
+  traps: number[];
+  orphans: number;
+  foreign: number;
+  previous: number;
+}
+interface Case {
+  sites: Site[];
+  trap: number;
+  byte: number;
+  twoBytes: boolean;
+  kernel: boolean;
+  flags: number;
+  top: number;
+  after: After;
+  text: number;
+}
 
-/** The sixteen conditions as the manual words them (SDM volume 2, Jcc), independently of the handler's masks. */
+/**
+ * The sixteen conditions as the manual words them (SDM volume 2, Jcc), independently of the
+ * handler's masks.
+ */
 function holds(condition: number, flags: number): boolean {
-  const [cf, pf, zf, sf, of] = [0, 2, 6, 7, 11].map((bit) => ((flags >> bit) & 1) === 1) as [boolean, boolean, boolean, boolean, boolean];
+  const [cf, pf, zf, sf, of] = [0, 2, 6, 7, 11].map((bit) => ((flags >> bit) & 1) === 1) as [
+    boolean,
+    boolean,
+    boolean,
+    boolean,
+    boolean,
+  ];
   const even = [of, cf, zf, cf || zf, sf, pf, sf !== of, zf || sf !== of][condition >> 1]!;
   return condition % 2 === 0 ? even : !even;
 }
 
 /** What the handler should do, said as plainly as possible. Addresses relative to the text. */
 function expected(c: Case): After {
-  const after: After = { rip: c.trap + 1, rsp: 0, rax: 0x1234, pushed: 0x5555, traps: c.sites.map(() => 0), orphans: 0, foreign: 0, previous: 0 };
+  const after: After = {
+    rip: c.trap + 1,
+    rsp: 0,
+    rax: 0x1234,
+    pushed: 0x5555,
+    traps: c.sites.map(() => 0),
+    orphans: 0,
+    foreign: 0,
+    previous: 0,
+  };
   const index = c.kernel ? c.sites.findIndex((s) => s.site === c.trap) : -1;
   const site = c.sites[index];
   if (!site) {
@@ -24,16 +67,23 @@ function expected(c: Case): After {
   after.traps[index] = 1;
   const [end, target] = [site.site + site.length, site.target - c.text];
   switch (site.form) {
-    case 'call': return { ...after, rip: target, rsp: -8, pushed: c.text + end };
-    case 'jmp': return { ...after, rip: target };
-    case 'nop': return { ...after, rip: end };
-    case 'ret0': return { ...after, rip: end, rax: 0 };
-    case 'ret': return { ...after, rip: c.top - c.text, rsp: 8 };
-    default: return { ...after, rip: holds(site.condition, c.flags) ? target : end };
+    case 'call':
+      return { ...after, rip: target, rsp: -8, pushed: c.text + end };
+    case 'jmp':
+      return { ...after, rip: target };
+    case 'nop':
+      return { ...after, rip: end };
+    case 'ret0':
+      return { ...after, rip: end, rax: 0 };
+    case 'ret':
+      return { ...after, rip: c.top - c.text, rsp: 8 };
+    default:
+      return { ...after, rip: holds(site.condition, c.flags) ? target : end };
   }
 }
 
-const disagreements = (cases: Case[]): Case[] => cases.filter((c) => JSON.stringify(c.after) !== JSON.stringify(expected(c)));
+const disagreements = (cases: Case[]): Case[] =>
+  cases.filter((c) => JSON.stringify(c.after) !== JSON.stringify(expected(c)));
 
 describe('the SIGTRAP handler, called with made-up contexts', () => {
   it('does for 10,000 random contexts what its description says', () => {
@@ -43,8 +93,11 @@ describe('the SIGTRAP handler, called with made-up contexts', () => {
     expect(disagreements(cases).slice(0, 1)).toEqual([]);
   });
 
-  it.each(['no-reread', 'return-address-one-off', 'no-inverted-conditions', 'unsorted-table'])('is seen to be wrong without a rule: %s', (mutant) => {
-    const cases = answer<Case[]>(child('handler.mjs', ['500', '7', mutant]));
-    expect(disagreements(cases).length).toBeGreaterThan(0);
-  });
+  it.each(['no-reread', 'return-address-one-off', 'no-inverted-conditions', 'unsorted-table'])(
+    'is seen to be wrong without a rule: %s',
+    (mutant) => {
+      const cases = answer<Case[]>(child('handler.mjs', ['500', '7', mutant]));
+      expect(disagreements(cases).length).toBeGreaterThan(0);
+    },
+  );
 });

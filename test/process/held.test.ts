@@ -3,8 +3,22 @@ import { Folder, tool } from '../build.js';
 import { answer, child } from './child.js';
 import { compileProgram } from './programs.js';
 
-interface Look { first?: string; seen: string; result: number; thrown: number[]; handled: number; passed: number; wrong: number; traps: number }
-interface Held { during: Look; after: Look; drift: number; resolved: boolean }
+interface Look {
+  first?: string;
+  seen: string;
+  result: number;
+  thrown: number[];
+  handled: number;
+  passed: number;
+  wrong: number;
+  traps: number;
+}
+interface Held {
+  during: Look;
+  after: Look;
+  drift: number;
+  resolved: boolean;
+}
 
 const gdb = tool('gdb');
 const gxx = tool('g++');
@@ -15,29 +29,36 @@ beforeAll(() => {
 });
 afterAll(() => folder[Symbol.dispose]());
 
-const look = (what: string, more: object = {}): ReturnType<typeof child> => child('held.mjs', [JSON.stringify({ library, what, ...more })]);
+const look = (what: string, more: object = {}): ReturnType<typeof child> =>
+  child('held.mjs', [JSON.stringify({ library, what, ...more })]);
 const [SIGINFO, ONSTACK, RESTART] = [4, 0x0800_0000, 0x1000_0000];
 
 /** Function names from the innermost out, of the thread that stays in the target. */
 function frames(seen: string): string[] {
   const thread = seen.split('\nThread ').find((t) => t.includes('act_stay'));
-  const names = [...(thread ?? '').matchAll(/^#\d+ +(?:0x[0-9a-f]+ in )?([\w?]+)/gm)].map((m) => m[1]!);
+  const names = [...(thread ?? '').matchAll(/^#\d+ +(?:0x[0-9a-f]+ in )?([\w?]+)/gm)].map(
+    (m) => m[1]!,
+  );
   return names.slice(Math.max(0, names.indexOf('act_stay')), names.indexOf('act_stay') + 4);
 }
 const CALLERS = ['act_stay', 'middle', 'outer', 'held_thread'];
 
 describe.skipIf(!gxx)('an update that is held with its trap bytes visible', () => {
-  it.skipIf(!gdb)('gdb shows who called the target, through the trap and through the patched site', ({ skip }) => {
-    const got = answer<Held>(look('backtrace', { gdb }));
-    if (/ptrace: Operation not permitted/i.test(got.during.seen)) skip('gdb may not attach to a process here');
-    expect(got.during.first).toBe('cc');
-    expect(got.during.traps).toBe(1);
-    expect(frames(got.during.seen), got.during.seen).toEqual(CALLERS);
-    expect(got.during.result).toBe(7 + 2 + 100 + 1000);
-    expect(got.after.traps).toBe(0);
-    expect(frames(got.after.seen), got.after.seen).toEqual(CALLERS);
-    expect(got.drift).toBe(0);
-  });
+  it.skipIf(!gdb)(
+    'gdb shows who called the target, through the trap and through the patched site',
+    ({ skip }) => {
+      const got = answer<Held>(look('backtrace', { gdb }));
+      if (/ptrace: Operation not permitted/i.test(got.during.seen))
+        skip('gdb may not attach to a process here');
+      expect(got.during.first).toBe('cc');
+      expect(got.during.traps).toBe(1);
+      expect(frames(got.during.seen), got.during.seen).toEqual(CALLERS);
+      expect(got.during.result).toBe(7 + 2 + 100 + 1000);
+      expect(got.after.traps).toBe(0);
+      expect(frames(got.after.seen), got.after.seen).toEqual(CALLERS);
+      expect(got.drift).toBe(0);
+    },
+  );
 
   it('an exception comes back through the trap and through the patched site, destroying what lies between', () => {
     const got = answer<Held>(look('exception'));

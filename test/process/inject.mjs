@@ -1,10 +1,13 @@
-// Effects of a runtime in a test's hands: `Native` is the only door to the operating system, so a wrapper of it sees every
-// effect, counted from 0, and can let it through, refuse it, or keep it waiting while the test looks at the process.
+// Effects of a runtime in a test's hands: `Native` is the only door to the operating system, so a
+// wrapper of it sees every effect, counted from 0, and can let it through, refuse it, or keep it
+// waiting while the test looks at the process.
 
 import { Fault } from '#base/fault';
 import { intercepted } from '#machine/process/native';
 
-/** Asking who one is or what is installed, and giving back what one has, a kernel does not refuse. */
+/**
+ * Asking who one is or what is installed, and giving back what one has, a kernel does not refuse.
+ */
 const NEVER_REFUSED = new Set(['gettid', 'rt_sigaction', 'close', 'munmap']);
 
 /**
@@ -14,21 +17,29 @@ const NEVER_REFUSED = new Set(['gettid', 'rt_sigaction', 'close', 'munmap']);
  */
 export function intercept(native, decide) {
   let n = 0;
-  const call = (name, ...args) => (NEVER_REFUSED.has(name) ? undefined : decide({ n: n++, name, args })) ?? native.call(name, ...args);
-  const effect = (name, code) => (...args) => {
-    const decided = decide({ n: n++, name, args });
-    if (decided !== undefined) throw new Fault(code, `${name} was refused by a test`);
-    return native[name](...args);
-  };
+  const call = (name, ...args) =>
+    (NEVER_REFUSED.has(name) ? undefined : decide({ n: n++, name, args })) ??
+    native.call(name, ...args);
+  const effect =
+    (name, code) =>
+    (...args) => {
+      const decided = decide({ n: n++, name, args });
+      if (decided !== undefined) throw new Fault(code, `${name} was refused by a test`);
+      return native[name](...args);
+    };
   return {
     ...intercepted(native, call),
     load: effect('load', 'not-loaded'),
     atFork: effect('atFork', 'no-memory'),
-    sigaction: (signal, action) => (action === null ? native.sigaction : effect('sigaction', 'not-supported'))(signal, action),
+    sigaction: (signal, action) =>
+      (action === null ? native.sigaction : effect('sigaction', 'not-supported'))(signal, action),
   };
 }
 
-/** Calls `look` once, before the k-th synchronisation after `arm()`: all stores of the steps before it are visible. */
+/**
+ * Calls `look` once, before the k-th synchronisation after `arm()`: all stores of the steps before
+ * it are visible.
+ */
 export function holdAtSync(native, k, look) {
   let left = -1;
   const held = intercept(native, ({ name }) => {

@@ -1,4 +1,5 @@
-// A batch with each of its effects refused, or with each of its sites changed by somebody, in a child.
+// A batch with each of its effects refused, or with each of its sites changed by somebody, in a
+// child.
 
 import { expect } from 'vitest';
 import type { Folder } from '../build.js';
@@ -7,12 +8,36 @@ import { answer, child, type Ended } from './child.js';
 import { compileProgram } from './programs.js';
 import type { WAYS } from './ways.js';
 
-export interface Injected { effects: number; tried: number; ends: Record<string, number>; steps: number[]; problems: unknown[]; passes: number; lost: number; back: number }
+export interface Injected {
+  effects: number;
+  tried: number;
+  ends: Record<string, number>;
+  steps: number[];
+  problems: unknown[];
+  passes: number;
+  lost: number;
+  back: number;
+}
 
-export const inject = (library: string, options: object, how: string, mutant?: string, mistake?: Mistake): Injected =>
-  answer<Injected>(child('injected.mjs', [JSON.stringify({ library, options, how, mutant })], { timeoutMs: 300_000, ...(mistake && { mistake }) }));
+export const inject = (
+  library: string,
+  options: object,
+  how: string,
+  mutant?: string,
+  mistake?: Mistake,
+): Injected =>
+  answer<Injected>(
+    child('injected.mjs', [JSON.stringify({ library, options, how, mutant })], {
+      timeoutMs: 300_000,
+      ...(mistake && { mistake }),
+    }),
+  );
 
-export function expectInjected(got: Injected, way: Omit<(typeof WAYS)[number], 'assume'>, how: string): void {
+export function expectInjected(
+  got: Injected,
+  way: Omit<(typeof WAYS)[number], 'assume'>,
+  how: string,
+): void {
   expect(got.problems).toEqual([]);
   expect(got.tried).toBe(got.effects);
   expect(Object.values(got.ends).reduce((a, b) => a + b)).toBe(got.tried);
@@ -21,13 +46,31 @@ export function expectInjected(got: Injected, way: Omit<(typeof WAYS)[number], '
   // Every effect was told with the step it belongs to; nothing stays behind a single refusal.
   expect(Math.min(...got.steps)).toBeGreaterThan(1);
   if (!how.endsWith('good')) expect(got.ends).toEqual({ 'update-failed': got.tried });
-  else if (way.writer === 'procmem') expect(got.ends[way.protocol === 'int3' ? 'update-parked' : 'update-mixed']).toBeGreaterThan(0);
+  else if (way.writer === 'procmem')
+    expect(got.ends[way.protocol === 'int3' ? 'update-parked' : 'update-mixed']).toBeGreaterThan(0);
 }
 
-export interface Drifting { sites: number; noticed: number; written: number; left: number; problems: unknown[]; failed: number }
+export interface Drifting {
+  sites: number;
+  noticed: number;
+  written: number;
+  left: number;
+  problems: unknown[];
+  failed: number;
+}
 
-export function driftingChild(folder: Folder, protocol: string, sync: number, each?: number, mistake?: Mistake): Ended {
+export function driftingChild(
+  folder: Folder,
+  protocol: string,
+  sync: number,
+  each?: number,
+  mistake?: Mistake,
+): Ended {
   const library = compileProgram(folder, 'grid.c', each === undefined ? [] : [`-DEACH=${each}`]);
-  return child('drifting.mjs', [JSON.stringify({ library, protocol, sync })], { timeoutMs: 120_000, ...(mistake && { mistake }) });
+  return child('drifting.mjs', [JSON.stringify({ library, protocol, sync })], {
+    timeoutMs: 120_000,
+    ...(mistake && { mistake }),
+  });
 }
-export const drifting = (folder: Folder, protocol: string, sync: number): Drifting => answer<Drifting>(driftingChild(folder, protocol, sync));
+export const drifting = (folder: Folder, protocol: string, sync: number): Drifting =>
+  answer<Drifting>(driftingChild(folder, protocol, sync));

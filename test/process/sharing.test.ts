@@ -37,7 +37,9 @@ describe.skipIf(!gcc)('a key that several objects call', () => {
   it('also where it is called before it is defined: the pointer that C queries follows too', () => {
     const provider = compileProgram(folder, 'provider.c');
     const consumer = compileProgram(folder, 'consumer.c', ['-Wl,--no-as-needed', provider]);
-    const said = answer<{ results: number[][]; drift: number[] }>(child('late.mjs', [provider, consumer]));
+    const said = answer<{ results: number[][]; drift: number[] }>(
+      child('late.mjs', [provider, consumer]),
+    );
     expect(said.results).toEqual([
       [2, 2, 1, 1, 1],
       [2, 2, 1, 1, 1],

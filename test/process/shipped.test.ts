@@ -11,48 +11,100 @@ import { sigtrap } from '#trap/sigtrap';
 import { answer, child } from './child.js';
 import { more } from '../more.js';
 
-type Effect = { write: string } | { store: number; bytes: number[]; locked: boolean } | { sync: true } | { asked: true };
-interface Shipped { effects: Effect[]; text: number[]; handler: number[]; data: number; installed: boolean }
+type Effect =
+  | { write: string }
+  | { store: number; bytes: number[]; locked: boolean }
+  | { sync: true }
+  | { asked: true };
+interface Shipped {
+  effects: Effect[];
+  text: number[];
+  handler: number[];
+  data: number;
+  installed: boolean;
+}
 
 const here = process.platform === 'linux' && process.arch === 'x64';
 
 function explored(name: string, site: SiteShape, offset: number): Model {
-  const subject = SUBJECTS.find((each) => each.name === name && each.variant === '' && each.environment === 'user')!;
-  return build(subject, configure({ environment: 'user', site, offset, updates: 1, store: 'line' }), { plain: false, split: false });
+  const subject = SUBJECTS.find(
+    (each) => each.name === name && each.variant === '' && each.environment === 'user',
+  )!;
+  return build(
+    subject,
+    configure({ environment: 'user', site, offset, updates: 1, store: 'line' }),
+    { plain: false, split: false },
+  );
 }
 
-/** What the checker's patcher does, in the words of the child; a process asks first whether the handler is still there. */
+/**
+ * What the checker's patcher does, in the words of the child; a process asks first whether the
+ * handler is still there.
+ */
 function operations({ ops, scene }: Model, { handler }: Protocol): Effect[] {
   const { at } = scene.sites[0]!;
-  return (handler === null ? [] : [{ asked: true } as Effect]).concat(ops.flatMap((op): Effect[] => {
-    if (op.op === 'write') return [{ write: op.write.value.toString(16) }];
-    if (op.op === 'store') return [{ store: op.at - at, bytes: [...op.bytes], locked: op.locked }];
-    return op.op === 'barrier' ? [{ sync: true }] : [];
-  }));
+  return (handler === null ? [] : [{ asked: true } as Effect]).concat(
+    ops.flatMap((op): Effect[] => {
+      if (op.op === 'write') return [{ write: op.write.value.toString(16) }];
+      if (op.op === 'store')
+        return [{ store: op.at - at, bytes: [...op.bytes], locked: op.locked }];
+      return op.op === 'barrier' ? [{ sync: true }] : [];
+    }),
+  );
 }
 
-function performed(protocol: Protocol, model: Model, offset: number, writer: 'alias' | 'procmem'): Shipped {
+function performed(
+  protocol: Protocol,
+  model: Model,
+  offset: number,
+  writer: 'alias' | 'procmem',
+): Shipped {
   const [old, fresh] = model.scene.sites[0]!.contents;
-  const word = operations(model, protocol).flatMap((effect) => ('write' in effect ? [effect.write] : []))[0]!;
-  return answer<Shipped>(child('shipped.mjs', [JSON.stringify({ protocol, writer, offset, old, new: fresh, word: `0x${word}` })]));
+  const word = operations(model, protocol).flatMap((effect) =>
+    'write' in effect ? [effect.write] : [],
+  )[0]!;
+  return answer<Shipped>(
+    child('shipped.mjs', [
+      JSON.stringify({ protocol, writer, offset, old, new: fresh, word: `0x${word}` }),
+    ]),
+  );
 }
 
 describe.skipIf(!here)('what ships is what was checked', () => {
   it.for<['int3' | 'store', SiteShape, number]>([
-    ['int3', 'call', 61], ...more<['int3', SiteShape, number][]>(['int3', 'call', 8], ['int3', 'null', 60], ['int3', 'ret0', 3], ['int3', 'jmp', 62]),
-    ['store', 'call', 8], ['store', 'null', 8], ...more<['store', SiteShape, number][]>(['store', 'call', 19], ['store', 'ret0', 59], ['store', 'jmp', 59]),
-  ])('%s at a site %s at byte %i of its line: the same words, stores and synchronisations in the same order', ([name, shape, offset]) => {
-    const protocol = { int3, store }[name];
-    const model = explored(protocol.name, shape, offset);
-    const { effects, text } = performed(protocol, model, offset, 'alias');
-    expect(effects).toEqual(operations(model, protocol));
-    expect(text).toEqual(model.scene.sites[0]!.contents[1]);
-  });
+    ['int3', 'call', 61],
+    ...more<['int3', SiteShape, number][]>(
+      ['int3', 'call', 8],
+      ['int3', 'null', 60],
+      ['int3', 'ret0', 3],
+      ['int3', 'jmp', 62],
+    ),
+    ['store', 'call', 8],
+    ['store', 'null', 8],
+    ...more<['store', SiteShape, number][]>(
+      ['store', 'call', 19],
+      ['store', 'ret0', 59],
+      ['store', 'jmp', 59],
+    ),
+  ])(
+    '%s at a site %s at byte %i of its line: the same words, stores and synchronisations in the same order',
+    ([name, shape, offset]) => {
+      const protocol = { int3, store }[name];
+      const model = explored(protocol.name, shape, offset);
+      const { effects, text } = performed(protocol, model, offset, 'alias');
+      expect(effects).toEqual(operations(model, protocol));
+      expect(text).toEqual(model.scene.sites[0]!.contents[1]);
+    },
+  );
 
   it('int3 through /proc/self/mem: the same, but that the kernel copies the rest in one call', () => {
     const model = explored('int3', 'call', 61);
     const { effects } = performed(int3, model, 61, 'procmem');
-    const byByte = effects.flatMap((effect): Effect[] => ('store' in effect ? effect.bytes.map((byte, i) => ({ store: effect.store + i, bytes: [byte], locked: false })) : [effect]));
+    const byByte = effects.flatMap((effect): Effect[] =>
+      'store' in effect
+        ? effect.bytes.map((byte, i) => ({ store: effect.store + i, bytes: [byte], locked: false }))
+        : [effect],
+    );
     expect(byByte).toEqual(operations(model, int3));
   });
 
@@ -74,9 +126,18 @@ describe.skipIf(!here)('what ships is what was checked', () => {
     const model = explored('int3', 'call', 61);
     const mutants: Protocol[] = [
       { ...int3, steps: int3.steps.toSpliced(2, 1) },
-      { ...int3, steps: [...int3.steps.slice(0, 4), int3.steps[5]!, int3.steps[4]!, int3.steps[6]!] },
-      { ...int3, steps: int3.steps.map((step) => (step.do === 'store' && step.part === 'rest' ? { ...step, part: 'whole' } : step)) },
+      {
+        ...int3,
+        steps: [...int3.steps.slice(0, 4), int3.steps[5]!, int3.steps[4]!, int3.steps[6]!],
+      },
+      {
+        ...int3,
+        steps: int3.steps.map((step) =>
+          step.do === 'store' && step.part === 'rest' ? { ...step, part: 'whole' } : step,
+        ),
+      },
     ];
-    for (const mutant of mutants) expect(performed(mutant, model, 61, 'alias').effects).not.toEqual(operations(model, int3));
+    for (const mutant of mutants)
+      expect(performed(mutant, model, 61, 'alias').effects).not.toEqual(operations(model, int3));
   });
 });

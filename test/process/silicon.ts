@@ -20,10 +20,14 @@ export function instructions(cases: number, seed: number, row = '', mutant = '')
   const folder = mkdtempSync(join(tmpdir(), 'static-call-silicon-'));
   try {
     const progress = join(folder, 'case');
-    const ended = child('silicon.mjs', [String(cases), String(seed), row, mutant, progress], { timeoutMs: 600_000 });
+    const ended = child('silicon.mjs', [String(cases), String(seed), row, mutant, progress], {
+      timeoutMs: 600_000,
+    });
     if (ended.status === 0) return answer<Comparison>(ended);
     const last = readFileSync(progress, { encoding: 'utf8', flag: 'a+' }).trim();
-    throw new Error(`the comparison ended by ${ended.signal ?? `status ${ended.status}`} at ${last || 'its start'}\n${ended.stderr}`);
+    throw new Error(
+      `the comparison ended by ${ended.signal ?? `status ${ended.status}`} at ${last || 'its start'}\n${ended.stderr}`,
+    );
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -31,5 +35,7 @@ export function instructions(cases: number, seed: number, row = '', mutant = '')
 
 /** Random contexts through the whole SIGTRAP handler. */
 export function contexts(cases: number, seed: number, mutant = ''): Comparison {
-  return answer<Comparison>(child('sigtrap.mjs', [String(cases), String(seed), mutant], { timeoutMs: 600_000 }));
+  return answer<Comparison>(
+    child('sigtrap.mjs', [String(cases), String(seed), mutant], { timeoutMs: 600_000 }),
+  );
 }

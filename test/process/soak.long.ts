@@ -7,8 +7,11 @@ import { WAYS } from './ways.js';
 const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());
 
-describe.skipIf(!gcc)('two threads pass call, tail, conditional and cold sites while three keys are retargeted', () => {
-  it.each(WAYS)('$protocol, $writer, for twenty seconds', (way) => {
-    expectSound(soak(compileProgram(folder, 'soak.c'), way, 20), way.protocol);
-  });
-});
+describe.skipIf(!gcc)(
+  'two threads pass call, tail, conditional and cold sites while three keys are retargeted',
+  () => {
+    it.each(WAYS)('$protocol, $writer, for twenty seconds', (way) => {
+      expectSound(soak(compileProgram(folder, 'soak.c'), way, 20), way.protocol);
+    });
+  },
+);

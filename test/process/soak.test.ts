@@ -12,21 +12,29 @@ beforeAll(() => {
 });
 afterAll(() => folder[Symbol.dispose]());
 
-describe.skipIf(!gcc)('two threads pass call, tail, conditional and cold sites while three keys are retargeted', () => {
-  it.each([WAYS[0], WAYS[2], ...more(WAYS[1], WAYS[3])])('$protocol, $writer: no wrong result, every target reached, every byte put back', (way) => {
-    expectSound(soak(library, way, 1), way.protocol);
-  });
+describe.skipIf(!gcc)(
+  'two threads pass call, tail, conditional and cold sites while three keys are retargeted',
+  () => {
+    it.each([WAYS[0], WAYS[2], ...more(WAYS[1], WAYS[3])])(
+      '$protocol, $writer: no wrong result, every target reached, every byte put back',
+      (way) => {
+        expectSound(soak(library, way, 1), way.protocol);
+      },
+    );
 
-  it('a timer of JavaScript, workers and the pool of libuv pass them too', () => {
-    const got = soak(library, WAYS[0], 1.5, { guests: true });
-    expectSound(got, 'int3');
-    expect(got.guests.timer).toBeGreaterThan(0);
-    expect(got.guests.pool).toBeGreaterThan(0);
-    for (const passed of got.guests.workers) expect(passed).toBeGreaterThan(0);
-    expect(got.guests.workers).toHaveLength(2);
-  });
+    it('a timer of JavaScript, workers and the pool of libuv pass them too', () => {
+      const got = soak(library, WAYS[0], 1.5, { guests: true });
+      expectSound(got, 'int3');
+      expect(got.guests.timer).toBeGreaterThan(0);
+      expect(got.guests.pool).toBeGreaterThan(0);
+      for (const passed of got.guests.workers) expect(passed).toBeGreaterThan(0);
+      expect(got.guests.workers).toHaveLength(2);
+    });
 
-  it('a child that crashes fails with what it said', () => {
-    expect(() => soak(library, WAYS[0], 0.1, { crash: true })).toThrow('the child ended with status null, signal SIGSEGV');
-  });
-});
+    it('a child that crashes fails with what it said', () => {
+      expect(() => soak(library, WAYS[0], 0.1, { crash: true })).toThrow(
+        'the child ended with status null, signal SIGSEGV',
+      );
+    });
+  },
+);

@@ -11,13 +11,26 @@ describe.skipIf(!gcc)('an open program', () => {
   let got: Record<string, any>;
   beforeAll(() => {
     copyFileSync('test/types/filters.c', folder.file('filters.c'));
-    must('gcc', ['-O2', '-shared', '-fPIC', `-I${INCLUDE}`, folder.file('filters.c'), '-o', folder.file('libfilters.so')]);
+    must('gcc', [
+      '-O2',
+      '-shared',
+      '-fPIC',
+      `-I${INCLUDE}`,
+      folder.file('filters.c'),
+      '-o',
+      folder.file('libfilters.so'),
+    ]);
     got = answer(child('surface.mjs', [realpathSync(folder.file('libfilters.so'))]));
   });
 
   it('names for each key what update accepts, null and ret0 too', () => {
     expect(got['keys']).toEqual([
-      { name: 'blend', target: 'blend_scalar', targets: ['blend_avx2', 'blend_scalar', 'ret0'], sites: 1 },
+      {
+        name: 'blend',
+        target: 'blend_scalar',
+        targets: ['blend_avx2', 'blend_scalar', 'ret0'],
+        sites: 1,
+      },
       { name: 'trace', target: null, targets: ['trace_ring', null], sites: 1 },
     ]);
     expect(got['every']).toEqual([true, true, true, true, true]);
@@ -55,7 +68,13 @@ describe.skipIf(!gcc)('an open program', () => {
 
   it('that was closed is as it was linked, refuses updates, and can be opened again', () => {
     expect(got['closed']).toEqual(['blend_scalar', null, 20]);
-    expect(got['afterwards']).toEqual({ update: 'closed', undo: 'nothing', verify: 0, sites: 0, journal: expect.any(Number) as number });
+    expect(got['afterwards']).toEqual({
+      update: 'closed',
+      undo: 'nothing',
+      verify: 0,
+      sites: 0,
+      journal: expect.any(Number) as number,
+    });
     expect(got['reopened']).toEqual(['ret0', 0]);
   });
 });

@@ -3,7 +3,15 @@ import { answer, child } from './child.js';
 
 interface Answer {
   differences: unknown[];
-  seen: { drawn: number; refused: Record<string, number>; trampoline: number; unchanged: number; stored: number; exchanged: number; drifted: number };
+  seen: {
+    drawn: number;
+    refused: Record<string, number>;
+    trampoline: number;
+    unchanged: number;
+    stored: number;
+    exchanged: number;
+    drifted: number;
+  };
 }
 
 describe('the machine code of an update', () => {
@@ -11,7 +19,15 @@ describe('the machine code of an update', () => {
     const { differences, seen } = answer<Answer>(child('sweep.mjs', ['4000', '20261123']));
     expect(differences).toEqual([]);
     // Every outcome was met, or the comparison says nothing about it.
-    for (const n of [seen.drawn, seen.trampoline, seen.unchanged, seen.stored, seen.exchanged, seen.drifted]) expect(n).toBeGreaterThan(50);
+    for (const n of [
+      seen.drawn,
+      seen.trampoline,
+      seen.unchanged,
+      seen.stored,
+      seen.exchanged,
+      seen.drifted,
+    ])
+      expect(n).toBeGreaterThan(50);
     expect(Object.keys(seen.refused).sort()).toEqual(['not-inline', 'store-refused']);
   });
 });

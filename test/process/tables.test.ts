@@ -1,4 +1,5 @@
-// Tables as tools other than ours may leave them: in any order, with an entry twice, with two entries that cannot both be.
+// Tables as tools other than ours may leave them: in any order, with an entry twice, with two
+// entries that cannot both be.
 
 import { afterAll, describe, expect, it } from 'vitest';
 import { Folder, gcc } from '../build.js';
@@ -12,12 +13,15 @@ afterAll(() => folder[Symbol.dispose]());
 const EXPORTED = ['work', 'hook', 'filter'].map((key) => `-DSTATIC_CALL_EXPORTED_${key}=1`);
 
 describe.skipIf(!gcc)('a table of sites', () => {
-  it.each([WAYS[0], ...more(WAYS[2])])('that lists sites twice patches them once: $protocol, $writer', (way) => {
-    const library = withTable(folder, `twice-${way.protocol}`, [], everySecondTwice);
-    const got = soak(library, way, 0.4);
-    expectRight(got);
-    expect(Object.values(got.sites).reduce((a, b) => a + b)).toBe(6 + 3);
-  });
+  it.each([WAYS[0], ...more(WAYS[2])])(
+    'that lists sites twice patches them once: $protocol, $writer',
+    (way) => {
+      const library = withTable(folder, `twice-${way.protocol}`, [], everySecondTwice);
+      const got = soak(library, way, 0.4);
+      expectRight(got);
+      expect(Object.values(got.sites).reduce((a, b) => a + b)).toBe(6 + 3);
+    },
+  );
 
   it('in any order is the same table', () => {
     const library = withTable(folder, 'backwards', [], backwards);
@@ -30,7 +34,8 @@ describe.skipIf(!gcc)('a table of sites', () => {
     const library = withTable(folder, 'overlapping', ['-fno-plt', ...EXPORTED], (table, byteAt) => {
       // Behind the prefix of a six-byte call another call seems to begin.
       const six = [...table.sites].findIndex((at) => byteAt(at) === 0x67);
-      for (const column of [table.sites, table.keys, table.flags]) column[six === 0 ? 1 : 0] = column[six]!;
+      for (const column of [table.sites, table.keys, table.flags])
+        column[six === 0 ? 1 : 0] = column[six]!;
       table.sites[six === 0 ? 1 : 0]!++;
     });
     expect(() => soak(library, WAYS[0], 0.4)).toThrow(/two sites overlap[^]*bad-site/);

@@ -11,9 +11,24 @@ import { INCLUDE } from './programs.js';
 export const COUNT = 11;
 
 /** The soaked program with its table changed. */
-export function withTable(folder: Folder, name: string, flags: readonly string[], change: (table: SiteTable, byteAt: (at: number) => number) => void): string {
+export function withTable(
+  folder: Folder,
+  name: string,
+  flags: readonly string[],
+  change: (table: SiteTable, byteAt: (at: number) => number) => void,
+): string {
   const object = folder.file(`${name}.o`);
-  must('gcc', ['-O2', '-c', '-fPIC', '-pthread', ...flags, `-I${INCLUDE}`, fileURLToPath(new URL('./programs/soak.c', import.meta.url)), '-o', object]);
+  must('gcc', [
+    '-O2',
+    '-c',
+    '-fPIC',
+    '-pthread',
+    ...flags,
+    `-I${INCLUDE}`,
+    fileURLToPath(new URL('./programs/soak.c', import.meta.url)),
+    '-o',
+    object,
+  ]);
   must(process.execPath, ['bin/static-call', 'annotate', object]);
   const path = folder.file(`${name}.so`);
   must('gcc', ['-shared', '-pthread', object, '-o', path]);
@@ -29,7 +44,8 @@ export function withTable(folder: Folder, name: string, flags: readonly string[]
 
 /** Every second entry stands for its neighbour too, which is left on its trampoline. */
 export function everySecondTwice(table: SiteTable): void {
-  for (const column of [table.sites, table.keys, table.flags]) for (let i = 0; i + 1 < COUNT; i += 2) column[i + 1] = column[i]!;
+  for (const column of [table.sites, table.keys, table.flags])
+    for (let i = 0; i + 1 < COUNT; i += 2) column[i + 1] = column[i]!;
 }
 export function backwards(table: SiteTable): void {
   for (const column of [table.sites, table.keys, table.flags]) column.reverse();

@@ -1,7 +1,14 @@
 import { expect, it, describe } from 'vitest';
 import { answer, child } from './child.js';
 
-interface Stopped { operation: number; mark: number; told: object; after: number[]; rest: null; done: number }
+interface Stopped {
+  operation: number;
+  mark: number;
+  told: object;
+  after: number[];
+  rest: null;
+  done: number;
+}
 interface Said {
   many: { stop: unknown; last: number };
   copies: number[];
@@ -29,10 +36,23 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('a tape'
     ['store', { edit: 1 }],
     ['system', { call: 'futex', result: -11 }],
     ['expect', { expected: 12345 }],
-  ] as const)('stops at a %s that fails, says which and why, does nothing behind it, and goes on from there', (kind, told) => {
-    expect(said.stops[kind]).toEqual({ operation: 1, mark: 2, told, after: [1, 0], rest: null, done: 1 });
-  });
+  ] as const)(
+    'stops at a %s that fails, says which and why, does nothing behind it, and goes on from there',
+    (kind, told) => {
+      expect(said.stops[kind]).toEqual({
+        operation: 1,
+        mark: 2,
+        told,
+        after: [1, 0],
+        rest: null,
+        done: 1,
+      });
+    },
+  );
   it('has stored the edits before the one that stopped it, and has not touched that one', () => {
-    expect(said.sites).toEqual([[0x90, 2, 2, 2, 2], [0xcc, 1, 1, 1, 1]]);
+    expect(said.sites).toEqual([
+      [0x90, 2, 2, 2, 2],
+      [0xcc, 1, 1, 1, 1],
+    ]);
   });
 });

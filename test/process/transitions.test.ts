@@ -19,7 +19,8 @@ beforeAll(() => {
   if (gcc) program = compileProgram(folder, 'transitions.c', ['-Wa,-mrelax-relocations=no']);
 });
 afterAll(() => folder[Symbol.dispose]());
-const seen = (protocol: string, writer: string): Seen => answer<Seen>(child('transitions.mjs', [program, protocol, writer]));
+const seen = (protocol: string, writer: string): Seen =>
+  answer<Seen>(child('transitions.mjs', [program, protocol, writer]));
 
 describe.skipIf(!gcc)('every form of site goes from every target to every other', () => {
   it('under int3, in place', () => {
@@ -27,7 +28,10 @@ describe.skipIf(!gcc)('every form of site goes from every target to every other'
     expect(said.wrong).toEqual([]);
     expect([said.pairs, said.drift]).toEqual([18, 0]);
     expect(said.inline).toEqual([8]);
-    expect(said.kinds).toEqual({ value: ['call', 'call', 'call', 'call', 'call', 'jcc', 'jmp', 'jmp'], event: ['call', 'call', 'call', 'call', 'call', 'jcc', 'jmp', 'jmp'] });
+    expect(said.kinds).toEqual({
+      value: ['call', 'call', 'call', 'call', 'call', 'jcc', 'jmp', 'jmp'],
+      event: ['call', 'call', 'call', 'call', 'call', 'jcc', 'jmp', 'jmp'],
+    });
     // The kernel's table, and its six-byte neighbours.
     expect(said.forms).toMatchObject({
       'call5 function': ['call'],

@@ -1,6 +1,7 @@
-// For every rule of fetching, ordering and events a small program that can tell whether it is in force: its answer
-// under the rule, and another one when the rule is taken away. First come the rules that are a choice of the
-// configuration, where taking one away is choosing its neighbour; then those that nobody may choose.
+// For every rule of fetching, ordering and events a small program that can tell whether it is in
+// force: its answer under the rule, and another one when the rule is taken away. First come the
+// rules that are a choice of the configuration, where taking one away is choosing its neighbour;
+// then those that nobody may choose.
 
 import { describe, expect, it } from 'vitest';
 import { configure, type Configuration } from '#check/configuration';
@@ -16,10 +17,27 @@ import type { Step } from '#plan/protocol';
 const NUMBER: Record<string, number> = { A: 1, B: 2, C: 3 };
 /** Each target says its number in R8. */
 const target = (name: string): Program => [label(name), ['mov', 'r8d', NUMBER[name]!], ['ret']];
-const pass: Program = [['call', 'f'], ['shl', 'r9d', 4], ['or', 'r9d', 'r8d']];
-const task = (...body: Program): Program => [label('task'), ['xor', 'r9d', 'r9d'], ['xor', 'r11d', 'r11d'], ...body, label('done'), ['ud2']];
+const pass: Program = [
+  ['call', 'f'],
+  ['shl', 'r9d', 4],
+  ['or', 'r9d', 'r8d'],
+];
+const task = (...body: Program): Program => [
+  label('task'),
+  ['xor', 'r9d', 'r9d'],
+  ['xor', 'r11d', 'r11d'],
+  ...body,
+  label('done'),
+  ['ud2'],
+];
 
-const store = (part: 'first' | 'rest' | 'changed', as: 'one' | 'exchange' = 'one'): Step => ({ do: 'store', part, bytes: 'new', as, why: 'for the question' });
+const store = (part: 'first' | 'rest' | 'changed', as: 'one' | 'exchange' = 'one'): Step => ({
+  do: 'store',
+  part,
+  bytes: 'new',
+  as,
+  why: 'for the question',
+});
 
 const LITMUS: Litmus = {
   environment: 'kernel',
@@ -35,20 +53,41 @@ const WORD = { turn: 24, x: 25, y: 26 };
 const shared = (word: keyof typeof WORD) => rip('table', 8 * WORD[word]);
 
 /** The outcomes of `litmus` with this body in its task, and after it this code. */
-function ends(litmus: Partial<Litmus> & { body?: Program; behind?: Program; words?: number[] }, machine: Partial<LitmusMachine> = {}): string[] {
+function ends(
+  litmus: Partial<Litmus> & { body?: Program; behind?: Program; words?: number[] },
+  machine: Partial<LitmusMachine> = {},
+): string[] {
   const { body = pass, behind = [], words = [], ...rest } = litmus;
-  return outcomes({ ...LITMUS, ...rest, program: { program: [...task(...body), ...behind], target, words } }, machine);
+  return outcomes(
+    { ...LITMUS, ...rest, program: { program: [...task(...body), ...behind], target, words } },
+    machine,
+  );
 }
 const torn = (outcome: string): boolean => outcome.startsWith('torn');
 const without = (change: Partial<Rules>): Rules => ({ ...RULES, ...change });
-const notSerialising = (...names: Serialising[]): Rules => without({ serialising: new Set([...RULES.serialising].filter((name) => !names.includes(name))) });
-const alsoSerialising = (name: Serialising): Rules => without({ serialising: new Set([...RULES.serialising, name]) });
-const notDraining = (name: Draining): Rules => without({ draining: new Set([...RULES.draining].filter((each) => each !== name)) });
+const notSerialising = (...names: Serialising[]): Rules =>
+  without({ serialising: new Set([...RULES.serialising].filter((name) => !names.includes(name))) });
+const alsoSerialising = (name: Serialising): Rules =>
+  without({ serialising: new Set([...RULES.serialising, name]) });
+const notDraining = (name: Draining): Rules =>
+  without({ draining: new Set([...RULES.draining].filter((each) => each !== name)) });
 
-function verdict(name: string, property: Parameters<ReturnType<typeof run>['properties']['get']>[0], given: Partial<Configuration>, rules: Rules = RULES): string | undefined {
+function verdict(
+  name: string,
+  property: Parameters<ReturnType<typeof run>['properties']['get']>[0],
+  given: Partial<Configuration>,
+  rules: Rules = RULES,
+): string | undefined {
   const { environment = 'kernel' } = given;
-  const subject = SUBJECTS.find((each) => each.name === name && each.variant === '' && each.environment === environment)!;
-  return run(subject, configure({ contexts: ['task'], passes: 1, updates: 1, cpus: 1, ...given }), { states: 1_000_000, seconds: 30 }, rules).properties.get(property)?.verdict;
+  const subject = SUBJECTS.find(
+    (each) => each.name === name && each.variant === '' && each.environment === environment,
+  )!;
+  return run(
+    subject,
+    configure({ contexts: ['task'], passes: 1, updates: 1, cpus: 1, ...given }),
+    { states: 1_000_000, seconds: 30 },
+    rules,
+  ).properties.get(property)?.verdict;
 }
 
 describe('levels of fetching', () => {
@@ -58,24 +97,47 @@ describe('levels of fetching', () => {
   });
 
   it('F1 reads ascending, F1d descending, F1a in any order', () => {
-    // A nop becomes a call in two stores. Who reads in the order of the stores can find the first one's bytes old and the
-    // second one's new; who reads against it cannot.
-    const found = (fetch: 'F1' | 'F1d' | 'F1a', steps: Step[], mixture: RegExp) => ends({ site: 'null', steps }, { fetch }).some((outcome) => mixture.test(outcome));
+    // A nop becomes a call in two stores. Who reads in the order of the stores can find the first
+    // one's bytes old and the second one's new; who reads against it cannot.
+    const found = (fetch: 'F1' | 'F1d' | 'F1a', steps: Step[], mixture: RegExp) =>
+      ends({ site: 'null', steps }, { fetch }).some((outcome) => mixture.test(outcome));
     const newFirstOldRest = [[store('rest'), store('first')], /torn.* e8 1f 44 00 00/] as const;
     const oldFirstNewRest = [[store('first'), store('rest')], /torn.* 0f 04 03 02 01/] as const;
-    expect((['F1', 'F1d', 'F1a'] as const).map((fetch) => found(fetch, [...newFirstOldRest[0]], newFirstOldRest[1]))).toEqual([false, true, true]);
-    expect((['F1', 'F1d', 'F1a'] as const).map((fetch) => found(fetch, [...oldFirstNewRest[0]], oldFirstNewRest[1]))).toEqual([true, false, true]);
+    expect(
+      (['F1', 'F1d', 'F1a'] as const).map((fetch) =>
+        found(fetch, [...newFirstOldRest[0]], newFirstOldRest[1]),
+      ),
+    ).toEqual([false, true, true]);
+    expect(
+      (['F1', 'F1d', 'F1a'] as const).map((fetch) =>
+        found(fetch, [...oldFirstNewRest[0]], oldFirstNewRest[1]),
+      ),
+    ).toEqual([true, false, true]);
   });
 
   it('F1 takes the newest bytes, F2 those from the mark on', () => {
-    // The patcher writes y after the text: who has read y and calls then, calls the new target, unless fetching may be late.
-    const late = (fetch: 'F1' | 'F2') => ends({ body: [['mov', 'r9', shared('y')], ...pass], words: [WORD.y], writes: [{ word: WORD.y, value: 1n }] }, { fetch, chunk: 'line' }).includes('11');
+    // The patcher writes y after the text: who has read y and calls then, calls the new target,
+    // unless fetching may be late.
+    const late = (fetch: 'F1' | 'F2') =>
+      ends(
+        {
+          body: [['mov', 'r9', shared('y')], ...pass],
+          words: [WORD.y],
+          writes: [{ word: WORD.y, value: 1n }],
+        },
+        { fetch, chunk: 'line' },
+      ).includes('11');
     expect([late('F1'), late('F2')]).toEqual([false, true]);
   });
 
   it('F2 moves the mark to what was seen, F3 leaves it until the CPU serialises', () => {
-    const backwards = (fetch: 'F2' | 'F3', ...between: Program) => ends({ body: [...pass, ...between, ...pass] }, { fetch, chunk: 'line' }).includes('21');
-    expect([backwards('F2'), backwards('F3'), backwards('F3', ['cpuid'])]).toEqual([false, true, false]);
+    const backwards = (fetch: 'F2' | 'F3', ...between: Program) =>
+      ends({ body: [...pass, ...between, ...pass] }, { fetch, chunk: 'line' }).includes('21');
+    expect([backwards('F2'), backwards('F3'), backwards('F3', ['cpuid'])]).toEqual([
+      false,
+      true,
+      false,
+    ]);
   });
 
   it('F4 refuses changed bytes that F3 allows, but for int3 in the first place, byte by byte', () => {
@@ -83,8 +145,17 @@ describe('levels of fetching', () => {
     expect(verdict('store', 'torn', { fetch: 'F3', chunk, offset: 8 })).toBe('holds');
     expect(verdict('store', 'torn', { fetch: 'F4', chunk, offset: 8 })).toBe('fails');
     expect(verdict('int3-gap', 'torn', { fetch: 'F4', chunk })).toBe('holds');
-    expect(verdict('int3-gap', 'torn', { fetch: 'F4', chunk }, without({ int3Exempt: false }))).toBe('fails');
-    expect(verdict('int3-gap', 'torn', { fetch: 'F4', chunk, offset: 8 }, without({ strictByByte: false }))).toBe('fails');
+    expect(
+      verdict('int3-gap', 'torn', { fetch: 'F4', chunk }, without({ int3Exempt: false })),
+    ).toBe('fails');
+    expect(
+      verdict(
+        'int3-gap',
+        'torn',
+        { fetch: 'F4', chunk, offset: 8 },
+        without({ strictByByte: false }),
+      ),
+    ).toBe('fails');
   });
 
   it('equal versions are one, so that updates without end close', () => {
@@ -100,15 +171,32 @@ describe('levels of fetching', () => {
 });
 
 describe('units', () => {
-  // Displacement of a call at 8: inside a quadword; at 4: over its end; at 12: over the end of 16 bytes; at 28: of 32; at 61: of a line.
-  it.for([[8, 'byte', 'qword'], [4, 'qword', 'fetch16'], [12, 'fetch16', 'fetch32'], [28, 'fetch32', 'line'], [8, 'byte', 'line']] as const)('a call at byte %i is fetched torn in chunks of one %s and whole in one %s', ([offset, small, large]) => {
-    const mixed = (chunk: LitmusMachine['chunk']) => ends({ offset }, { chunk }).some(torn);
-    expect([mixed(small), mixed(large)]).toEqual([true, false]);
-  });
-  it.for([[8, 'byte', 'qword'], [4, 'qword', 'line']] as const)('a call at byte %i is stored torn by one %s and whole by one %s', ([offset, small, large]) => {
-    const mixed = (width: LitmusMachine['store']) => ends({ offset }, { store: width, fetch: 'F0' }).some(torn);
-    expect([mixed(small), mixed(large)]).toEqual([true, false]);
-  });
+  // Displacement of a call at 8: inside a quadword; at 4: over its end; at 12: over the end of 16
+  // bytes; at 28: of 32; at 61: of a line.
+  it.for([
+    [8, 'byte', 'qword'],
+    [4, 'qword', 'fetch16'],
+    [12, 'fetch16', 'fetch32'],
+    [28, 'fetch32', 'line'],
+    [8, 'byte', 'line'],
+  ] as const)(
+    'a call at byte %i is fetched torn in chunks of one %s and whole in one %s',
+    ([offset, small, large]) => {
+      const mixed = (chunk: LitmusMachine['chunk']) => ends({ offset }, { chunk }).some(torn);
+      expect([mixed(small), mixed(large)]).toEqual([true, false]);
+    },
+  );
+  it.for([
+    [8, 'byte', 'qword'],
+    [4, 'qword', 'line'],
+  ] as const)(
+    'a call at byte %i is stored torn by one %s and whole by one %s',
+    ([offset, small, large]) => {
+      const mixed = (width: LitmusMachine['store']) =>
+        ends({ offset }, { store: width, fetch: 'F0' }).some(torn);
+      expect([mixed(small), mixed(large)]).toEqual([true, false]);
+    },
+  );
   it('no chunk and no store is larger than a line', () => {
     expect(ends({ offset: 61 }, { store: 'line', fetch: 'F0' }).some(torn)).toBe(true);
     expect(ends({ offset: 61 }, { store: 'line', chunk: 'line' }).some(torn)).toBe(true);
@@ -118,7 +206,8 @@ describe('units', () => {
 describe('store buffers', () => {
   it('delay a store past the return of its update, unless there are none', () => {
     const plain = { fetch: 'F0', offset: 8, dropSync: 1 } as const;
-    // The policy's own store is locked and drains; a plain one is what `naive` makes, whose last byte may be late.
+    // The policy's own store is locked and drains; a plain one is what `naive` makes, whose last
+    // byte may be late.
     expect(verdict('naive', 'after-update', { ...plain, tso: true, store: 'line' })).toBe('fails');
     expect(verdict('naive', 'after-update', { ...plain, tso: false, store: 'line' })).toBe('holds');
   });
@@ -127,74 +216,158 @@ describe('store buffers', () => {
     expect(verdict('naive', 'after-update', { fetch: 'F0' }, notDraining('sync'))).toBe('fails');
   });
   it('let stores out in order', () => {
-    const passed = (rules: Rules) => ends({ site: 'null', steps: [store('first'), store('rest')] }, { fetch: 'F1d', rules }).some((outcome) => / 0f 04 03 02 01/.test(outcome));
+    const passed = (rules: Rules) =>
+      ends({ site: 'null', steps: [store('first'), store('rest')] }, { fetch: 'F1d', rules }).some(
+        (outcome) => / 0f 04 03 02 01/.test(outcome),
+      );
     expect([passed(RULES), passed(without({ storesInOrder: false }))]).toEqual([false, true]);
   });
 
-  /** Store one word, load the other: on two CPUs both may find zero while the stores are buffered. */
-  const crossed = (between: Program, machine: Partial<LitmusMachine> = {}): boolean => ends({
-    cpus: 2,
-    steps: [],
-    updates: 0,
-    words: Object.values(WORD),
-    body: [
-      ['mov', 'eax', 1], ['lock', 'xadd', shared('turn'), 'rax'], ['test', 'rax', 'rax'], ['jne', 'second'],
-      ['mov', shared('x'), 1], ...between, ['mov', 'r9', shared('y')], ['jmp', 'done'],
-      label('second'), ['mov', shared('y'), 1], ...between, ['mov', 'r9', shared('x')],
-    ],
-  }, machine).includes('0 | 0');
-  const fences: [string, Instruction, Draining][] = [['a fence', ['mfence'], 'fence'], ['a locked instruction', ['lock', 'inc', mem('rsp', -8)], 'locked'], ['a serialising instruction', ['cpuid'], 'serialise']];
+  /**
+   * Store one word, load the other: on two CPUs both may find zero while the stores are buffered.
+   */
+  const crossed = (between: Program, machine: Partial<LitmusMachine> = {}): boolean =>
+    ends(
+      {
+        cpus: 2,
+        steps: [],
+        updates: 0,
+        words: Object.values(WORD),
+        body: [
+          ['mov', 'eax', 1],
+          ['lock', 'xadd', shared('turn'), 'rax'],
+          ['test', 'rax', 'rax'],
+          ['jne', 'second'],
+          ['mov', shared('x'), 1],
+          ...between,
+          ['mov', 'r9', shared('y')],
+          ['jmp', 'done'],
+          label('second'),
+          ['mov', shared('y'), 1],
+          ...between,
+          ['mov', 'r9', shared('x')],
+        ],
+      },
+      machine,
+    ).includes('0 | 0');
+  const fences: [string, Instruction, Draining][] = [
+    ['a fence', ['mfence'], 'fence'],
+    ['a locked instruction', ['lock', 'inc', mem('rsp', -8)], 'locked'],
+    ['a serialising instruction', ['cpuid'], 'serialise'],
+  ];
 
   it('are seen by their own CPU alone', () => {
     expect([crossed([]), crossed([], { tso: false })]).toEqual([true, false]);
   });
   it.for(fences)('are emptied by %s', ([, instruction, rule]) => {
-    expect([crossed([instruction]), crossed([instruction], { rules: notDraining(rule) })]).toEqual([false, true]);
+    expect([crossed([instruction]), crossed([instruction], { rules: notDraining(rule) })]).toEqual([
+      false,
+      true,
+    ]);
   });
   it('are emptied by the delivery of an event', () => {
     // Only the handler looks at the other word; it says 2 where it never ran behind the store.
-    const look = (rules: Rules) => ends({
-      cpus: 2,
-      steps: [],
-      updates: 0,
-      events: ['irq'],
-      words: Object.values(WORD),
-      body: [
-        ['mov', 'r9d', 2], ['xor', 'r10d', 'r10d'],
-        ['mov', 'eax', 1], ['lock', 'xadd', shared('turn'), 'rax'], ['test', 'rax', 'rax'], ['jne', 'second'],
-        ['mov', shared('x'), 1], ['mov', 'r10d', 1], ['cli'], ['jmp', 'done'],
-        label('second'), ['mov', shared('y'), 1], ['mov', 'r10d', 2], ['cli'],
-      ],
-      behind: [label('irq'), ['cmp', 'r10d', 2], ['ja', 'irq.out'], ['je', 'irq.second'], ['cmp', 'r10d', 1], ['jb', 'irq.out'], ['mov', 'r9', shared('y')], ['jmp', 'irq.out'], label('irq.second'), ['mov', 'r9', shared('x')], label('irq.out'), ['iretq']],
-    }, { rules }).includes('0 | 0');
+    const look = (rules: Rules) =>
+      ends(
+        {
+          cpus: 2,
+          steps: [],
+          updates: 0,
+          events: ['irq'],
+          words: Object.values(WORD),
+          body: [
+            ['mov', 'r9d', 2],
+            ['xor', 'r10d', 'r10d'],
+            ['mov', 'eax', 1],
+            ['lock', 'xadd', shared('turn'), 'rax'],
+            ['test', 'rax', 'rax'],
+            ['jne', 'second'],
+            ['mov', shared('x'), 1],
+            ['mov', 'r10d', 1],
+            ['cli'],
+            ['jmp', 'done'],
+            label('second'),
+            ['mov', shared('y'), 1],
+            ['mov', 'r10d', 2],
+            ['cli'],
+          ],
+          behind: [
+            label('irq'),
+            ['cmp', 'r10d', 2],
+            ['ja', 'irq.out'],
+            ['je', 'irq.second'],
+            ['cmp', 'r10d', 1],
+            ['jb', 'irq.out'],
+            ['mov', 'r9', shared('y')],
+            ['jmp', 'irq.out'],
+            label('irq.second'),
+            ['mov', 'r9', shared('x')],
+            label('irq.out'),
+            ['iretq'],
+          ],
+        },
+        { rules },
+      ).includes('0 | 0');
     expect([look(RULES), look(notDraining('event'))]).toEqual([false, true]);
   });
 });
 
 describe('what serialises', () => {
   /** The second call runs the old target after the first ran the new one. */
-  const backwards = (between: Program, rules: Rules = RULES): boolean => ends({ body: [...pass, ...between, ...pass], words: [WORD.x] }, { chunk: 'line', rules }).includes('21');
+  const backwards = (between: Program, rules: Rules = RULES): boolean =>
+    ends(
+      { body: [...pass, ...between, ...pass], words: [WORD.x] },
+      { chunk: 'line', rules },
+    ).includes('21');
 
-  it.for<[string, Instruction[]]>([['cpuid', [['cpuid']]], ['serialize', [['serialize']]], ['a move to CR3', [['mov', 'cr3', 'rax']]]])('%s does', ([, code]) => {
-    expect([backwards(code), backwards(code, notSerialising('instruction'))]).toEqual([false, true]);
+  it.for<[string, Instruction[]]>([
+    ['cpuid', [['cpuid']]],
+    ['serialize', [['serialize']]],
+    ['a move to CR3', [['mov', 'cr3', 'rax']]],
+  ])('%s does', ([, code]) => {
+    expect([backwards(code), backwards(code, notSerialising('instruction'))]).toEqual([
+      false,
+      true,
+    ]);
   });
   it.for<[string, Program]>([
-    ['lfence', [['lfence']]], ['mfence', [['mfence']]], ['sfence', [['sfence']]], ['a locked instruction', [['lock', 'inc', shared('x')]]],
-    ['cli and sti', [['cli'], ['sti']]], ['swapgs, twice', [['swapgs'], ['swapgs']]], ['call, ret and jmp', [['call', 'leaf'], ['jmp', 'past'], label('leaf'), ['ret'], label('past')]],
+    ['lfence', [['lfence']]],
+    ['mfence', [['mfence']]],
+    ['sfence', [['sfence']]],
+    ['a locked instruction', [['lock', 'inc', shared('x')]]],
+    ['cli and sti', [['cli'], ['sti']]],
+    ['swapgs, twice', [['swapgs'], ['swapgs']]],
+    [
+      'call, ret and jmp',
+      [['call', 'leaf'], ['jmp', 'past'], label('leaf'), ['ret'], label('past')],
+    ],
   ])('%s does not', ([, code]) => {
     expect(backwards(code)).toBe(true);
   });
 
   it('the way out of an interrupt does, the way into it does not', () => {
     const order = (rules: Rules): [boolean, boolean] => {
-      const found = ends({
-        events: ['irq'],
-        body: [...pass, ['xor', 'r11d', 'r11d'], ['cli'], ...pass],
-        // Its own landing goes to R11, which a call may change.
-        behind: [label('irq'), ['push', 'r8'], ['call', 'f'], ['mov', 'r11', 'r8'], ['pop', 'r8'], ['iretq']],
-        read: ({ cpu }) => `${cpu.r[9]!.toString(16)} ${cpu.r[11]}`,
-      }, { chunk: 'line', rules });
-      return [found.some((outcome) => /^2. 1$/.test(outcome)), found.some((outcome) => /^.1 2$/.test(outcome))];
+      const found = ends(
+        {
+          events: ['irq'],
+          body: [...pass, ['xor', 'r11d', 'r11d'], ['cli'], ...pass],
+          // Its own landing goes to R11, which a call may change.
+          behind: [
+            label('irq'),
+            ['push', 'r8'],
+            ['call', 'f'],
+            ['mov', 'r11', 'r8'],
+            ['pop', 'r8'],
+            ['iretq'],
+          ],
+          read: ({ cpu }) => `${cpu.r[9]!.toString(16)} ${cpu.r[11]}`,
+        },
+        { chunk: 'line', rules },
+      );
+      return [
+        found.some((outcome) => /^2. 1$/.test(outcome)),
+        found.some((outcome) => /^.1 2$/.test(outcome)),
+      ];
     };
     expect(order(RULES)).toEqual([true, false]);
     expect(order(alsoSerialising('interrupt'))).toEqual([false, false]);
@@ -204,15 +377,38 @@ describe('what serialises', () => {
   it('the way into a signal handler does, rt_sigreturn does not', () => {
     // The handler leaves its landing where RBX points: its own registers are gone when it returns.
     const order = (rules: Rules): [boolean, boolean] => {
-      const found = ends({
-        environment: 'user',
-        events: ['signal'],
-        body: [['push', 0], ['mov', 'rbx', 'rsp'], ...pass, ['mov', mem('rbx'), 0], ['mov', 'r10', mem('rbx')], ...pass],
-        behind: [label('signal'), ['push', 'rbp'], ['call', 'f'], ['mov', mem('rbx'), 'r8'], ['pop', 'rbp'], ['ret'], label('restorer'), ['mov', 'rax', 15], ['syscall']],
-        read: ({ cpu }) => `${cpu.r[9]!.toString(16)} ${cpu.r[10]}`,
-      }, { chunk: 'line', rules });
+      const found = ends(
+        {
+          environment: 'user',
+          events: ['signal'],
+          body: [
+            ['push', 0],
+            ['mov', 'rbx', 'rsp'],
+            ...pass,
+            ['mov', mem('rbx'), 0],
+            ['mov', 'r10', mem('rbx')],
+            ...pass,
+          ],
+          behind: [
+            label('signal'),
+            ['push', 'rbp'],
+            ['call', 'f'],
+            ['mov', mem('rbx'), 'r8'],
+            ['pop', 'rbp'],
+            ['ret'],
+            label('restorer'),
+            ['mov', 'rax', 15],
+            ['syscall'],
+          ],
+          read: ({ cpu }) => `${cpu.r[9]!.toString(16)} ${cpu.r[10]}`,
+        },
+        { chunk: 'line', rules },
+      );
       // New before the signal and old in it; new in it and old after it.
-      return [found.some((outcome) => /^22 1$/.test(outcome)), found.some((outcome) => /^.1 2$/.test(outcome))];
+      return [
+        found.some((outcome) => /^22 1$/.test(outcome)),
+        found.some((outcome) => /^.1 2$/.test(outcome)),
+      ];
     };
     expect(order(RULES)).toEqual([false, true]);
     expect(order(notSerialising('delivery'))[0]).toBe(true);
@@ -220,36 +416,63 @@ describe('what serialises', () => {
   });
 
   it('a switch to another task does, for the one that comes', () => {
-    // Two tasks and one CPU. Who finds X set comes after the other's call of the new target, on the same CPU.
-    const late = (rules: Rules) => ends({
-      environment: 'user',
-      events: ['preempt'],
-      cpus: 1,
-      waiting: 1,
-      words: Object.values(WORD),
-      body: [
-        ['mov', 'eax', 1], ['lock', 'xadd', shared('turn'), 'rax'], ['test', 'rax', 'rax'], ['jne', 'second'],
-        ...pass, ['mov', 'eax', 'r8d'], ['lock', 'xadd', shared('x'), 'rax'], ['jmp', 'done'],
-        label('second'), ['mov', 'r11', shared('x')], ...pass, ['cmp', 'r11', 2], ['je', 'done'], ['xor', 'r9d', 'r9d'],
-      ],
-    }, { chunk: 'line', rules }).some((outcome) => outcome.split(' | ').includes('1') && outcome.includes('2'));
+    // Two tasks and one CPU. Who finds X set comes after the other's call of the new target, on the
+    // same CPU.
+    const late = (rules: Rules) =>
+      ends(
+        {
+          environment: 'user',
+          events: ['preempt'],
+          cpus: 1,
+          waiting: 1,
+          words: Object.values(WORD),
+          body: [
+            ['mov', 'eax', 1],
+            ['lock', 'xadd', shared('turn'), 'rax'],
+            ['test', 'rax', 'rax'],
+            ['jne', 'second'],
+            ...pass,
+            ['mov', 'eax', 'r8d'],
+            ['lock', 'xadd', shared('x'), 'rax'],
+            ['jmp', 'done'],
+            label('second'),
+            ['mov', 'r11', shared('x')],
+            ...pass,
+            ['cmp', 'r11', 2],
+            ['je', 'done'],
+            ['xor', 'r9d', 'r9d'],
+          ],
+        },
+        { chunk: 'line', rules },
+      ).some((outcome) => outcome.split(' | ').includes('1') && outcome.includes('2'));
     expect([late(RULES), late(notSerialising('switch'))]).toEqual([false, true]);
   });
 
   it('whoever synchronises the others serialises itself: membarrier since Linux 5.11, and who sends IPIs', () => {
     const alone = { cpus: 1, patcher: 'task', chunk: 'qword', offset: 8 } as const;
     expect(verdict('store', 'after-update', { environment: 'user', ...alone })).toBe('holds');
-    expect(verdict('store', 'after-update', { environment: 'user', ...alone }, notSerialising('caller'))).toBe('fails');
+    expect(
+      verdict('store', 'after-update', { environment: 'user', ...alone }, notSerialising('caller')),
+    ).toBe('fails');
     // A signal's handler begins serialised; an interrupt's does not.
     expect(verdict('store', 'after-update', { contexts: ['task', 'irq'], ...alone })).toBe('holds');
-    expect(verdict('store', 'after-update', { contexts: ['task', 'irq'], ...alone }, notSerialising('caller'))).toBe('fails');
+    expect(
+      verdict(
+        'store',
+        'after-update',
+        { contexts: ['task', 'irq'], ...alone },
+        notSerialising('caller'),
+      ),
+    ).toBe('fails');
   });
 
   it('an IPI and membarrier do', () => {
     expect(verdict('int3-gap', 'torn', {})).toBe('holds');
     expect(verdict('int3-gap', 'torn', {}, notSerialising('ipi'))).toBe('fails');
     expect(verdict('int3', 'torn', { environment: 'user' })).toBe('holds');
-    expect(verdict('int3', 'torn', { environment: 'user' }, notSerialising('barrier'))).toBe('fails');
+    expect(verdict('int3', 'torn', { environment: 'user' }, notSerialising('barrier'))).toBe(
+      'fails',
+    );
   });
 });
 
@@ -257,7 +480,9 @@ describe('an event', () => {
   it('discards the instruction that was fetched before it', () => {
     const given = { fetch: 'F0', offset: 8, reduce: 'none' } as const;
     expect(verdict('store', 'after-update-strict', given)).toBe('holds');
-    expect(verdict('store', 'after-update-strict', given, without({ discard: false }))).toBe('fails');
+    expect(verdict('store', 'after-update-strict', given, without({ discard: false }))).toBe(
+      'fails',
+    );
   });
   it('discards the part of an instruction that was fetched before it', () => {
     expect(verdict('int3-gap', 'torn', { fetch: 'F1' })).toBe('holds');
@@ -271,14 +496,33 @@ describe('an event', () => {
   it('does not hold up membarrier while it is between trap and handler, or in the handler', () => {
     const given = { environment: 'user', updates: 2 } as const;
     expect(verdict('int3', 'after-update-strict', given)).toBe('fails');
-    expect(verdict('int3', 'after-update-strict', given, without({ barrierPassesHandlers: false }))).toBe('holds');
+    expect(
+      verdict('int3', 'after-update-strict', given, without({ barrierPassesHandlers: false })),
+    ).toBe('holds');
   });
 });
 
 describe('interrupts held back', () => {
   const still = { steps: [], updates: 0, events: ['irq'] as const };
   /** What R8 was at the last interrupt, once the program had set it to a number of one digit. */
-  const seen = (body: Program, rules: Rules, rest: Partial<Litmus> = {}) => ends({ ...still, body: [['cli'], ...body, ['cli']], behind: [label('irq'), ['mov', 'r9', 'r8'], ['iretq'], label('nmi'), ['iretq'], label('nmi.tail'), label('nmi.end')], ...rest }, { rules }).filter((r8) => r8.length === 1);
+  const seen = (body: Program, rules: Rules, rest: Partial<Litmus> = {}) =>
+    ends(
+      {
+        ...still,
+        body: [['cli'], ...body, ['cli']],
+        behind: [
+          label('irq'),
+          ['mov', 'r9', 'r8'],
+          ['iretq'],
+          label('nmi'),
+          ['iretq'],
+          label('nmi.tail'),
+          label('nmi.end'),
+        ],
+        ...rest,
+      },
+      { rules },
+    ).filter((r8) => r8.length === 1);
   const sti: Program = [['mov', 'r8d', 1], ['sti'], ['mov', 'r8d', 2], ['mov', 'r8d', 3]];
 
   it('by STI, for one instruction', () => {
@@ -291,38 +535,87 @@ describe('interrupts held back', () => {
     expect(seen(sti, without({ shadowEnds: false }), rest)).toEqual(['0', '2', '3']);
   });
   it('not by POPF', () => {
-    const popf: Program = [['sti'], ['pushfq'], ['cli'], ['mov', 'r8d', 1], ['popfq'], ['mov', 'r8d', 2]];
+    const popf: Program = [
+      ['sti'],
+      ['pushfq'],
+      ['cli'],
+      ['mov', 'r8d', 1],
+      ['popfq'],
+      ['mov', 'r8d', 2],
+    ];
     expect(seen(popf, RULES)).toContain('1');
     expect(seen(popf, without({ shadowOfStiAlone: false }))).not.toContain('1');
   });
   it('not by IRET', () => {
-    // There is one boundary at which R8 is 1: two interrupts there have no instruction between them.
-    const twice = (rules: Rules) => ends({
-      ...still,
-      body: [['xor', 'r10d', 'r10d'], ['xor', 'r8d', 'r8d'], ['mov', 'r8d', 1], ['mov', 'r8d', 2], ['cli']],
-      behind: [label('irq'), ['cmp', 'r8d', 1], ['jne', 'out'], ['cmp', 'r10d', 1], ['jne', 'once'], ['mov', 'r9d', 1], label('once'), ['mov', 'r10d', 1], label('out'), ['iretq']],
-    }, { rules }).includes('1');
+    // There is one boundary at which R8 is 1: two interrupts there have no instruction between
+    // them.
+    const twice = (rules: Rules) =>
+      ends(
+        {
+          ...still,
+          body: [
+            ['xor', 'r10d', 'r10d'],
+            ['xor', 'r8d', 'r8d'],
+            ['mov', 'r8d', 1],
+            ['mov', 'r8d', 2],
+            ['cli'],
+          ],
+          behind: [
+            label('irq'),
+            ['cmp', 'r8d', 1],
+            ['jne', 'out'],
+            ['cmp', 'r10d', 1],
+            ['jne', 'once'],
+            ['mov', 'r9d', 1],
+            label('once'),
+            ['mov', 'r10d', 1],
+            label('out'),
+            ['iretq'],
+          ],
+        },
+        { rules },
+      ).includes('1');
     expect([twice(RULES), twice(without({ shadowOfStiAlone: false }))]).toEqual([true, false]);
   });
 });
 
 describe('a second NMI', () => {
   /** How deep they nested at most, and how many bodies ran. */
-  const nested = (inside: Program, rest: Partial<Litmus>, rules: Rules = RULES) => ends({
-    steps: [],
-    updates: 0,
-    events: ['nmi'],
-    body: [['xor', 'r10d', 'r10d'], ['mov', 'r8d', 1]],
-    behind: [
-      label('nmi'), ['inc', 'r10d'], ['cmp', 'r10d', 'r9d'], ['jbe', 'nmi.again'], ['mov', 'r9d', 'r10d'],
-      label('nmi.again'), ['inc', 'r11d'], ...inside,
-      ['cmp', gs(PERCPU.repeat), 0], ['je', 'nmi.tail'], ['mov', gs(PERCPU.repeat), 0], ['jmp', 'nmi.again'],
-      label('nmi.tail'), ['dec', 'r10d'], ['iretq'], label('nmi.end'),
-      label('trap'), ['iretq'],
-    ],
-    read: ({ cpu }) => `${cpu.r[9]} ${cpu.r[11]}`,
-    ...rest,
-  }, { rules }).filter((outcome) => /^\d \d$/.test(outcome)); // others: one came before R9 was set
+  const nested = (inside: Program, rest: Partial<Litmus>, rules: Rules = RULES) =>
+    ends(
+      {
+        steps: [],
+        updates: 0,
+        events: ['nmi'],
+        body: [
+          ['xor', 'r10d', 'r10d'],
+          ['mov', 'r8d', 1],
+        ],
+        behind: [
+          label('nmi'),
+          ['inc', 'r10d'],
+          ['cmp', 'r10d', 'r9d'],
+          ['jbe', 'nmi.again'],
+          ['mov', 'r9d', 'r10d'],
+          label('nmi.again'),
+          ['inc', 'r11d'],
+          ...inside,
+          ['cmp', gs(PERCPU.repeat), 0],
+          ['je', 'nmi.tail'],
+          ['mov', gs(PERCPU.repeat), 0],
+          ['jmp', 'nmi.again'],
+          label('nmi.tail'),
+          ['dec', 'r10d'],
+          ['iretq'],
+          label('nmi.end'),
+          label('trap'),
+          ['iretq'],
+        ],
+        read: ({ cpu }) => `${cpu.r[9]} ${cpu.r[11]}`,
+        ...rest,
+      },
+      { rules },
+    ).filter((outcome) => /^\d \d$/.test(outcome)); // others: one came before R9 was set
   const trap: Program = [['int3'], ['nop']];
 
   it('waits for an IRET', () => {
@@ -338,7 +631,21 @@ describe('a second NMI', () => {
 });
 
 it('every rule has been taken away by some test above', () => {
-  const taken = ['serialising', 'draining', 'storesInOrder', 'discard', 'stiShadow', 'shadowEnds', 'shadowOfStiAlone', 'nmiHeldBack', 'ipiMasked', 'serialiseFirst', 'barrierPassesHandlers', 'int3Exempt', 'strictByByte'];
+  const taken = [
+    'serialising',
+    'draining',
+    'storesInOrder',
+    'discard',
+    'stiShadow',
+    'shadowEnds',
+    'shadowOfStiAlone',
+    'nmiHeldBack',
+    'ipiMasked',
+    'serialiseFirst',
+    'barrierPassesHandlers',
+    'int3Exempt',
+    'strictByByte',
+  ];
   // SA_NODEFER is the handler's affair: test/check/mutants.test.ts takes it away.
   expect([...taken, 'nodefer'].sort()).toEqual(Object.keys(RULES).sort());
 });

@@ -1,5 +1,6 @@
-// A breakpoint that is not the protocol's: the program under test has one between two calls of its site, and a handler
-// of SIGTRAP that was there before. Whatever an update does meanwhile, that handler must be reached by it exactly once.
+// A breakpoint that is not the protocol's: the program under test has one between two calls of its
+// site, and a handler of SIGTRAP that was there before. Whatever an update does meanwhile, that
+// handler must be reached by it exactly once.
 
 import { expect, it } from 'vitest';
 import { outcomes, type Litmus } from '#check/litmus/outcomes';
@@ -7,7 +8,10 @@ import { findSubject } from '#check/subject';
 import { int3 } from '#plan/protocols/int3';
 import { label, mem, type Item, type Program } from '#trap/assembler';
 
-/** How often the previous handler ran: it counts where RBX points, for its own registers are gone when it returns. */
+/**
+ * How often the previous handler ran: it counts where RBX points, for its own registers are gone
+ * when it returns.
+ */
 const program: Program = [
   label('task'),
   ['push', 0],
@@ -40,11 +44,13 @@ function reached(change: (program: Program) => Program = (same) => same): string
   };
   return outcomes(litmus, { chunk: 'line' });
 }
-const instead = (from: Item, to: Program) => (items: Program): Program => {
-  const at = items.findIndex((item) => JSON.stringify(item) === JSON.stringify(from));
-  expect(at).toBeGreaterThanOrEqual(0);
-  return items.toSpliced(at, 1, ...to);
-};
+const instead =
+  (from: Item, to: Program) =>
+  (items: Program): Program => {
+    const at = items.findIndex((item) => JSON.stringify(item) === JSON.stringify(from));
+    expect(at).toBeGreaterThanOrEqual(0);
+    return items.toSpliced(at, 1, ...to);
+  };
 
 it("a breakpoint of the program's own reaches the previous handler exactly once, beside an update", () => {
   expect(reached()).toEqual(['1']);

@@ -1,4 +1,5 @@
-// Two ways to go round for ever although the end stays in reach, each beside its nearest neighbour that does not.
+// Two ways to go round for ever although the end stays in reach, each beside its nearest neighbour
+// that does not.
 
 import { loadProtocol } from '#check/load';
 import { findSubject, subjectOf, type Subject } from '#check/subject';
@@ -6,16 +7,27 @@ import { label, mem, word, type Item } from '#trap/assembler';
 import { VERSION } from '#trap/retire';
 
 const versioned = findSubject('int3-retire', 'versioned', 'user');
-/** A handler that tells others that it looks, by moving the version, and looks again where somebody else has. */
+/**
+ * A handler that tells others that it looks, by moving the version, and looks again where somebody
+ * else has.
+ */
 const announcing = (each: 'time' | 'trap'): Subject => {
   const announce: Item = ['lock', 'xor', mem('rcx', VERSION), 1];
   const again: Item = label('announce');
-  const prelude: Item[] = [['movabs', 'rcx', word('table')], ...(each === 'time' ? [again, announce] : [announce, again]), ['mov', 'r10', mem('rcx', VERSION)], ['cmp', mem('rcx', VERSION), 'r10'], ['jne', 'announce']];
+  const prelude: Item[] = [
+    ['movabs', 'rcx', word('table')],
+    ...(each === 'time' ? [again, announce] : [announce, again]),
+    ['mov', 'r10', mem('rcx', VERSION)],
+    ['cmp', mem('rcx', VERSION), 'r10'],
+    ['jne', 'announce'],
+  ];
   return {
     ...versioned,
     handler: (entry) => {
       const handler = versioned.handler!(entry);
-      const at = handler.program.findIndex((item) => JSON.stringify(item) === JSON.stringify(label('look')));
+      const at = handler.program.findIndex(
+        (item) => JSON.stringify(item) === JSON.stringify(label('look')),
+      );
       return { ...handler, program: handler.program.toSpliced(at, 0, ...prelude) };
     },
   };

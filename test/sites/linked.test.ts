@@ -1,4 +1,5 @@
-// The ways in which compilers and linkers route a call to a trampoline, each seen as the same five sites.
+// The ways in which compilers and linkers route a call to a trampoline, each seen as the same five
+// sites.
 
 import { describe, expect, test } from 'vitest';
 import { readElf } from '#elf/read';
@@ -25,11 +26,36 @@ const cases: [string, 'default' | 'hidden', string[], string[]][] = [
   ['hidden trampolines: direct calls', 'hidden', ['-shared', '-fPIC'], direct],
   ['exported trampolines: through the PLT', 'default', ['-shared', '-fPIC'], direct],
   ['bound at once: through .plt.got', 'default', ['-shared', '-fPIC', '-Wl,-z,now'], direct],
-  ['endbr64 in the PLT', 'default', ['-shared', '-fPIC', '-fcf-protection', '-Wl,-z,ibtplt'], direct],
-  ['endbr64, bound at once', 'default', ['-shared', '-fPIC', '-fcf-protection', '-Wl,-z,ibtplt,-z,now'], direct],
-  ['-fno-plt: through the GOT', 'default', ['-shared', '-fPIC', '-fno-plt'], ['a:call6', 'b:jmp6', 'a:call6', 'b:call6']],
-  ['-fno-plt relaxed: addr32 call, and a jump padded by a nop', 'default', ['-shared', '-fPIC', '-fno-plt', '-Wl,-Bsymbolic'], ['a:call6', 'b:jmp5', 'a:call6', 'b:call6']],
-  ['-fno-plt not relaxed: the slot is relative', 'default', ['-shared', '-fPIC', '-fno-plt', '-Wl,-Bsymbolic,--no-relax'], ['a:call6', 'b:jmp6', 'a:call6', 'b:call6']],
+  [
+    'endbr64 in the PLT',
+    'default',
+    ['-shared', '-fPIC', '-fcf-protection', '-Wl,-z,ibtplt'],
+    direct,
+  ],
+  [
+    'endbr64, bound at once',
+    'default',
+    ['-shared', '-fPIC', '-fcf-protection', '-Wl,-z,ibtplt,-z,now'],
+    direct,
+  ],
+  [
+    '-fno-plt: through the GOT',
+    'default',
+    ['-shared', '-fPIC', '-fno-plt'],
+    ['a:call6', 'b:jmp6', 'a:call6', 'b:call6'],
+  ],
+  [
+    '-fno-plt relaxed: addr32 call, and a jump padded by a nop',
+    'default',
+    ['-shared', '-fPIC', '-fno-plt', '-Wl,-Bsymbolic'],
+    ['a:call6', 'b:jmp5', 'a:call6', 'b:call6'],
+  ],
+  [
+    '-fno-plt not relaxed: the slot is relative',
+    'default',
+    ['-shared', '-fPIC', '-fno-plt', '-Wl,-Bsymbolic,--no-relax'],
+    ['a:call6', 'b:jmp6', 'a:call6', 'b:call6'],
+  ],
   ['link-time optimisation', 'hidden', ['-shared', '-fPIC', '-flto'], direct],
   ['-Os', 'hidden', ['-shared', '-fPIC', '-Os'], direct],
 ];
@@ -40,7 +66,13 @@ describe.skipIf(!gcc)('gcc and ld', () => {
   });
   test('a slot without a relocation, in a program at a fixed address', () => {
     const text = `${source('default')}\nint main(int n, char **v) { return plain(n) + tail(n) + both(n); }`;
-    const bytes = build(gcc!, '.c', text, ['-O1', '-fno-inline', '-no-pie', '-fno-plt', '-Wl,--no-relax']);
+    const bytes = build(gcc!, '.c', text, [
+      '-O1',
+      '-fno-inline',
+      '-no-pie',
+      '-fno-plt',
+      '-Wl,--no-relax',
+    ]);
     expect(shapes(bytes).filter((s) => s.endsWith('6')).length).toBeGreaterThanOrEqual(3);
   });
   test('stripped: the dynamic symbols still name exported trampolines', () => {
@@ -79,15 +111,24 @@ __SCK__a: .quad 0, 0`;
     for (const visibility of ['hidden', 'default'] as const) {
       const object = readElf(build(gcc!, '.c', source(visibility), ['-O2', '-shared', '-fPIC']));
       const found = findTrampolines(object).map((t) => [t.key, t.form, t.targetSymbol]);
-      expect(found.sort()).toEqual([['a', 'jmp', 'one'], ['b', 'jmp', 'one']]);
+      expect(found.sort()).toEqual([
+        ['a', 'jmp', 'one'],
+        ['b', 'jmp', 'one'],
+      ]);
     }
     const relocatable = readElf(build(gcc!, '.c', source('default'), ['-O2', '-c']));
-    expect(findTrampolines(relocatable).map((t) => [t.key, t.form, t.targetSymbol])).toEqual([['a', 'jmp', 'one'], ['b', 'jmp', 'one']]);
+    expect(findTrampolines(relocatable).map((t) => [t.key, t.form, t.targetSymbol])).toEqual([
+      ['a', 'jmp', 'one'],
+      ['b', 'jmp', 'one'],
+    ]);
   });
 });
 
 describe.skipIf(!clang)('clang', () => {
-  test.each(cases.filter(([, , flags]) => !flags.includes('-flto') && !flags.includes('-fno-plt')))('%s', (_, visibility, flags, expected) => {
-    expect(shapes(build(clang!, '.c', source(visibility), ['-O2', ...flags]))).toEqual(expected);
-  });
+  test.each(cases.filter(([, , flags]) => !flags.includes('-flto') && !flags.includes('-fno-plt')))(
+    '%s',
+    (_, visibility, flags, expected) => {
+      expect(shapes(build(clang!, '.c', source(visibility), ['-O2', ...flags]))).toEqual(expected);
+    },
+  );
 });

@@ -23,12 +23,18 @@ test('relocatable: an entry that names no instruction, no key, or lacks a reloca
 
   const moved = Buffer.from(good);
   moved.writeBigInt64LE(3n, rela + 16);
-  expect(told(moved)).toEqual({ sites: 2, faults: ['bad-site: entry 0 names .text+0x3, where no call or jump is'] });
+  expect(told(moved)).toEqual({
+    sites: 2,
+    faults: ['bad-site: entry 0 names .text+0x3, where no call or jump is'],
+  });
   expect(() => findSites(readElf(moved))).toThrow('entry 0 names .text+0x3');
 
   const keyless = Buffer.from(good);
   keyless.writeUInt32LE(3, rela + 24 + 12);
-  expect(told(keyless)).toMatchObject({ sites: 2, faults: [expect.stringContaining('entry 0 names the key f, which is neither')] });
+  expect(told(keyless)).toMatchObject({
+    sites: 2,
+    faults: [expect.stringContaining('entry 0 names the key f, which is neither')],
+  });
 
   const beyond = Buffer.from(good);
   beyond.writeBigInt64LE(1n << 40n, rela + 16);
@@ -36,7 +42,10 @@ test('relocatable: an entry that names no instruction, no key, or lacks a reloca
 
   const twice = Buffer.from(good);
   twice.writeBigInt64LE(0n, rela + 48);
-  expect(told(twice)).toMatchObject({ sites: 2, faults: ['bad-sites-section: entry 1 lacks a relocation'] });
+  expect(told(twice)).toMatchObject({
+    sites: 2,
+    faults: ['bad-sites-section: entry 1 lacks a relocation'],
+  });
 
   const odd = Buffer.from(good);
   odd.writeBigInt64LE(2n, rela);
@@ -51,7 +60,14 @@ test('linked: an entry that names no instruction, or an address that is no key',
   bytes.writeInt32LE(bytes.readInt32LE(table) + 1, table);
   bytes.writeInt32LE(bytes.readInt32LE(table + 12) + 0x400, table + 12);
   bytes.writeInt32LE(0x7fffffff, table + 16);
-  expect(told(bytes)).toMatchObject({ sites: 0, faults: [expect.stringContaining('where no call or jump is'), expect.stringContaining('names a key at'), expect.stringContaining('where no call or jump is')] });
+  expect(told(bytes)).toMatchObject({
+    sites: 0,
+    faults: [
+      expect.stringContaining('where no call or jump is'),
+      expect.stringContaining('names a key at'),
+      expect.stringContaining('where no call or jump is'),
+    ],
+  });
 });
 
 test('a kernel, whose addresses are negative, is found and written like a program', () => {
@@ -79,14 +95,28 @@ test('a long table of many keys', () => {
     type: 'shared',
     sections: [
       { name: '.text', flags: FLAGS.alloc | FLAGS.exec, address: code, data: text },
-      { name: '.data', flags: FLAGS.alloc | FLAGS.write, address: data, data: new Uint8Array(keys * 16) },
+      {
+        name: '.data',
+        flags: FLAGS.alloc | FLAGS.write,
+        address: data,
+        data: new Uint8Array(keys * 16),
+      },
       { name: '.static_call_sites', flags: FLAGS.alloc | FLAGS.write, address: place, data: table },
     ],
-    symbols: Array.from({ length: keys }, (_, k) => ({ name: `__SCK__k${k}`, bind: 1, type: 1, section: 2, value: data + k * 16, size: 16 })),
+    symbols: Array.from({ length: keys }, (_, k) => ({
+      name: `__SCK__k${k}`,
+      bind: 1,
+      type: 1,
+      section: 2,
+      value: data + k * 16,
+      size: 16,
+    })),
   });
   const sites = findSites(readElf(bytes));
   expect(sites).toHaveLength(count);
-  expect(sites.every((s, i) => s.at === code + i * 8 && s.key === `k${i % keys}` && s.length === 5)).toBe(true);
+  expect(
+    sites.every((s, i) => s.at === code + i * 8 && s.key === `k${i % keys}` && s.length === 5),
+  ).toBe(true);
 });
 
 test('a table that is no table', () => {

@@ -1,11 +1,27 @@
 // The checker as a library, as a caller sees it; compiled and never run, as surface.ts is.
 
-import { check, checkMatrix, protocols, replayToken, type CheckOptions, type CheckReport, type PropertyName, type Protocol } from 'static-call/check';
+import {
+  check,
+  checkMatrix,
+  protocols,
+  replayToken,
+  type CheckOptions,
+  type CheckReport,
+  type PropertyName,
+  type Protocol,
+} from 'static-call/check';
 
 export async function settled(signal: AbortSignal): Promise<boolean> {
-  const report: CheckReport = await check(['int3', './mine.mjs'], { cpus: 3, fetch: 'F2', contexts: ['task', 'nmi'], signal, onRun: (run, done, all) => void [run.states, done / all] });
+  const report: CheckReport = await check(['int3', './mine.mjs'], {
+    cpus: 3,
+    fetch: 'F2',
+    contexts: ['task', 'nmi'],
+    signal,
+    onRun: (run, done, all) => void [run.states, done / all],
+  });
   const [run] = report.runs;
-  const word: 'holds' | 'fails' | 'not-applicable' | 'unknown' | undefined = run?.properties.torn.verdict;
+  const word: 'holds' | 'fails' | 'not-applicable' | 'unknown' | undefined =
+    run?.properties.torn.verdict;
   const path: string | undefined = run?.properties['after-update'].path;
   if (path !== undefined) replayToken(path).steps.at(0);
   // @ts-expect-error a verdict names a property that there is
@@ -29,7 +45,9 @@ void bounds;
 const property: PropertyName = 'tron';
 void property;
 
-export const names: readonly string[] = protocols().filter(({ environment }) => environment === 'user').map(({ name }) => name);
+export const names: readonly string[] = protocols()
+  .filter(({ environment }) => environment === 'user')
+  .map(({ name }) => name);
 
 /** A way of one's own, as its file exports it. */
 export const mine: Protocol = {

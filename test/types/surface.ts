@@ -1,10 +1,27 @@
-// The public surface as a caller sees it. This file is compiled and never run: what must compile stands as it
-// is, what must not stands under a line that expects the error, and is itself an error where there is none.
+// The public surface as a caller sees it. This file is compiled and never run: what must compile
+// stands as it is, what must not stands under a line that expects the error, and is itself an error
+// where there is none.
 
-import { counted, Fault, isFault, open, unchecked, type App, type Counted, type Drift, type FaultCode, type Key, type Protocol, type SiteReport, type Update, type UpdateOptions } from 'static-call';
+import {
+  counted,
+  Fault,
+  isFault,
+  open,
+  unchecked,
+  type App,
+  type Counted,
+  type Drift,
+  type FaultCode,
+  type Key,
+  type Protocol,
+  type SiteReport,
+  type Update,
+  type UpdateOptions,
+} from 'static-call';
 import type { Filters } from './filters.keys.js';
 
-type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<A, B>(..._: Equal<A, B> extends true ? [] : ['these types differ']): void {}
 
 const app = open<Filters>('./libfilters.so');
@@ -37,7 +54,11 @@ app.update({ trace: null }, { require: 'trampoline' });
 
 // Options.
 open('./libfilters.so', { protocol: 'int3', writer: 'alias' });
-open('./libfilters.so', { writer: 'procmem', protocol: 'store', assume: 'procmem-stores-are-atomic' });
+open('./libfilters.so', {
+  writer: 'procmem',
+  protocol: 'store',
+  assume: 'procmem-stores-are-atomic',
+});
 // @ts-expect-error no such writer
 open('./libfilters.so', { writer: 'mprotect' });
 // @ts-expect-error no such option
@@ -49,8 +70,14 @@ open();
 export function sample(): void {
   using update = app.update({ trace: 'trace_ring' });
   same<typeof update, Update>();
-  same<typeof update.changes, readonly { readonly key: string; readonly from: string | null; readonly to: string | null }[]>();
-  same<[typeof update.inline, typeof update.trampoline, typeof update.traps, typeof update.ns], [number, number, number, number]>();
+  same<
+    typeof update.changes,
+    readonly { readonly key: string; readonly from: string | null; readonly to: string | null }[]
+  >();
+  same<
+    [typeof update.inline, typeof update.trampoline, typeof update.traps, typeof update.ns],
+    [number, number, number, number]
+  >();
   update.undo();
   // @ts-expect-error it is told, not set
   update.traps = 0;

@@ -2,10 +2,28 @@ import { expect, test } from 'vitest';
 import { decode, Sweep } from '#x86/decode';
 
 test('branches give their destination, RIP-relative operands their slot', () => {
-  expect(decode(Uint8Array.of(0xe8, 1, 0, 0, 0), 0x1000)).toEqual({ at: 0x1000, length: 5, flow: 'call', target: 0x1006, slot: null });
-  expect(decode(Uint8Array.of(0x67, 0xe8, 1, 0, 0, 0), 0x1000)).toMatchObject({ length: 6, flow: 'call', target: 0x1007 });
-  expect(decode(Uint8Array.of(0xff, 0x15, 1, 0, 0, 0), 0x1000)).toMatchObject({ length: 6, flow: 'call-indirect', target: null, slot: 0x1007 });
-  expect(decode(Uint8Array.of(0x0f, 0x84, 0xfa, 0xff, 0xff, 0xff), -0x7f00_0000)).toMatchObject({ flow: 'jcc', target: -0x7f00_0000 });
+  expect(decode(Uint8Array.of(0xe8, 1, 0, 0, 0), 0x1000)).toEqual({
+    at: 0x1000,
+    length: 5,
+    flow: 'call',
+    target: 0x1006,
+    slot: null,
+  });
+  expect(decode(Uint8Array.of(0x67, 0xe8, 1, 0, 0, 0), 0x1000)).toMatchObject({
+    length: 6,
+    flow: 'call',
+    target: 0x1007,
+  });
+  expect(decode(Uint8Array.of(0xff, 0x15, 1, 0, 0, 0), 0x1000)).toMatchObject({
+    length: 6,
+    flow: 'call-indirect',
+    target: null,
+    slot: 0x1007,
+  });
+  expect(decode(Uint8Array.of(0x0f, 0x84, 0xfa, 0xff, 0xff, 0xff), -0x7f00_0000)).toMatchObject({
+    flow: 'jcc',
+    target: -0x7f00_0000,
+  });
   expect(decode(Uint8Array.of(0xcc))).toMatchObject({ flow: 'other' });
   expect(decode(new Uint8Array(0))).toMatchObject({ flow: 'invalid', length: 1 });
 });

@@ -2,17 +2,36 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isFault } from '#base/fault';
 import { decode } from '#x86/decode';
-import { compiledForm, conditionOf, destination, emit, recognise, recogniseTrampoline, SITE_FORMS, TRAMPOLINE_FORMS, type Form } from '#x86/forms';
+import {
+  compiledForm,
+  conditionOf,
+  destination,
+  emit,
+  recognise,
+  recogniseTrampoline,
+  SITE_FORMS,
+  TRAMPOLINE_FORMS,
+  type Form,
+} from '#x86/forms';
 
 const siteForms = Object.values(SITE_FORMS);
 const trampolineForms = Object.values(TRAMPOLINE_FORMS);
 
 /** Addresses of both halves: programs and kernels. */
-const address = fc.oneof(fc.integer({ min: 0x1000, max: 0x7fff_0000_0000 }), fc.integer({ min: -0x7fff_0000, max: -0x1000 }));
+const address = fc.oneof(
+  fc.integer({ min: 0x1000, max: 0x7fff_0000_0000 }),
+  fc.integer({ min: -0x7fff_0000, max: -0x1000 }),
+);
 const distance = fc.integer({ min: -0x7fff_ff00, max: 0x7fff_ff00 });
 const placement = fc.record({ at: address, distance, condition: fc.nat(15) });
 
-function roundTrip(form: Form, read: (bytes: Uint8Array, at: number) => { form: Form; target: number | null; condition: number } | null): void {
+function roundTrip(
+  form: Form,
+  read: (
+    bytes: Uint8Array,
+    at: number,
+  ) => { form: Form; target: number | null; condition: number } | null,
+): void {
   fc.assert(
     fc.property(placement, ({ at, distance, condition }) => {
       const target = at + distance;
@@ -26,19 +45,30 @@ function roundTrip(form: Form, read: (bytes: Uint8Array, at: number) => { form: 
 
 describe('reading what was written gives back the form, the target and the condition', () => {
   test.each(siteForms)('of a site: $name', (form) => roundTrip(form, recognise));
-  test.each(trampolineForms)('of a trampoline: $name', (form) => roundTrip(form, recogniseTrampoline));
+  test.each(trampolineForms)('of a trampoline: $name', (form) =>
+    roundTrip(form, recogniseTrampoline),
+  );
 });
 
 describe('a form is what the processor decodes', () => {
-  const effects: Record<string, string> = { call: 'call', jmp: 'jmp', jcc: 'jcc', nop: 'next', ret0: 'next', ret: 'ret' };
+  const effects: Record<string, string> = {
+    call: 'call',
+    jmp: 'jmp',
+    jcc: 'jcc',
+    nop: 'next',
+    ret0: 'next',
+    ret: 'ret',
+  };
   test.each(siteForms)('$name is one instruction of its length', (form) => {
     fc.assert(
       fc.property(placement, ({ at, distance, condition }) => {
         const decoded = decode(emit(form, { at, target: at + distance, condition }), at);
         expect(decoded.flow).toBe(effects[form.effect]! + (form.indirect ? '-indirect' : ''));
-        // A return is padded with int3: it has no next instruction that a thread could come back to.
+        // A return is padded with int3: it has no next instruction that a thread could come back
+        // to.
         expect(decoded.length).toBe(form.effect === 'ret' ? 1 : form.length);
-        if (form.displacement >= 0) expect(form.indirect ? decoded.slot : decoded.target).toBe(at + distance);
+        if (form.displacement >= 0)
+          expect(form.indirect ? decoded.slot : decoded.target).toBe(at + distance);
       }),
       { numRuns: 30 },
     );
@@ -80,5 +110,7 @@ test('a target beyond 32 bits is refused', () => {
   } catch (error) {
     expect(isFault(error) && error.code).toBe('out-of-reach');
   }
-  expect(emit(SITE_FORMS.call, { at: 0, target: 0x8000_0004 })).toEqual(Uint8Array.of(0xe8, 0xff, 0xff, 0xff, 0x7f));
+  expect(emit(SITE_FORMS.call, { at: 0, target: 0x8000_0004 })).toEqual(
+    Uint8Array.of(0xe8, 0xff, 0xff, 0xff, 0x7f),
+  );
 });

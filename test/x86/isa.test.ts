@@ -14,7 +14,11 @@ import { insnOf } from './operands.js';
 const hexOf = (bytes: ArrayLike<number>) => Buffer.from(Array.from(bytes)).toString('hex');
 const text = (bytes: ArrayLike<number>) => {
   const insn = decode(bytes);
-  return typeof insn === 'string' ? insn : insn.length === bytes.length ? printInsn(insn) : `${insn.length} bytes: ${printInsn(insn)}`;
+  return typeof insn === 'string'
+    ? insn
+    : insn.length === bytes.length
+      ? printInsn(insn)
+      : `${insn.length} bytes: ${printInsn(insn)}`;
 };
 
 test.each([
@@ -57,16 +61,32 @@ test('fifteen bytes are the most', () => {
 
 const objdump = spawnSync('objdump', ['--version']).status === 0;
 
-/** What objdump, which shares nothing with our table, says about each chunk: its length and its text. */
+/**
+ * What objdump, which shares nothing with our table, says about each chunk: its length and its
+ * text.
+ */
 function secondOpinion(chunks: readonly number[][]): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'static-call-isa-'));
   try {
     const file = join(folder, 'code');
     // Sixteen bytes apiece, padded by nops, so that one wrong length cannot shift the others.
-    writeFileSync(file, Buffer.concat(chunks.map((chunk) => Buffer.from([...chunk, ...Array<number>(16 - chunk.length).fill(0x90)]))));
-    const { stdout } = spawnSync('objdump', ['-D', '-b', 'binary', '-m', 'i386:x86-64', '-M', 'intel', '-w', file], { encoding: 'utf8', maxBuffer: 1 << 28 });
+    writeFileSync(
+      file,
+      Buffer.concat(
+        chunks.map((chunk) =>
+          Buffer.from([...chunk, ...Array<number>(16 - chunk.length).fill(0x90)]),
+        ),
+      ),
+    );
+    const { stdout } = spawnSync(
+      'objdump',
+      ['-D', '-b', 'binary', '-m', 'i386:x86-64', '-M', 'intel', '-w', file],
+      { encoding: 'utf8', maxBuffer: 1 << 28 },
+    );
     const lines = new Map<number, string>();
-    for (const [, at, bytes, said] of stdout.matchAll(/^\s*([0-9a-f]+):\t((?:[0-9a-f]{2} )+)\s*\t(.*)$/gm)) {
+    for (const [, at, bytes, said] of stdout.matchAll(
+      /^\s*([0-9a-f]+):\t((?:[0-9a-f]{2} )+)\s*\t(.*)$/gm,
+    )) {
       lines.set(parseInt(at!, 16), `${bytes!.trim().split(' ').length} ${said!.trim()}`);
     }
     return chunks.map((_, i) => lines.get(16 * i) ?? 'nothing');
@@ -85,25 +105,39 @@ function normal(said: string): string {
     .replace(/:0x([0-9a-f]+)$/g, ':[0x$1]')
     .replace(/([fg]s:|ds:)(-?0x[0-9a-f]+)/g, '$1[$2]')
     .replace(/ds:\[/g, '[')
-    .replace(/-0x([0-9a-f]+)/g, (_, n: string) => `+0x${BigInt.asUintN(64, -BigInt(`0x${n}`)).toString(16)}`)
+    .replace(
+      /-0x([0-9a-f]+)/g,
+      (_, n: string) => `+0x${BigInt.asUintN(64, -BigInt(`0x${n}`)).toString(16)}`,
+    )
     .replace(/\+0x0(?=\])/g, '')
     .replace(/(0x[0-9a-f]+)/g, (n: string) => `0x${BigInt.asUintN(64, BigInt(n)).toString(16)}`)
     .replace(/,\s+/g, ',')
     .replace(/\s+/g, ' ')
-    .replace(/,\+/g, ',').replace(/\[\+/g, '[').replace(/ \+/g, ' ')
+    .replace(/,\+/g, ',')
+    .replace(/\[\+/g, '[')
+    .replace(/ \+/g, ' ')
     .trim();
 }
 
-/** An immediate is printed at the operand's width there and signed here: a value with its top digit's bit set counts as negative. */
-const loosely = (said: string) => said.replace(/0x([0-9a-f]+)/g, (_, digits: string) =>
-  [2, 4, 8, 16].includes(digits.length) ? String(BigInt.asIntN(4 * digits.length, BigInt(`0x${digits}`))) : String(BigInt(`0x${digits}`)),
-);
+/**
+ * An immediate is printed at the operand's width there and signed here: a value with its top
+ * digit's bit set counts as negative.
+ */
+const loosely = (said: string) =>
+  said.replace(/0x([0-9a-f]+)/g, (_, digits: string) =>
+    [2, 4, 8, 16].includes(digits.length)
+      ? String(BigInt.asIntN(4 * digits.length, BigInt(`0x${digits}`)))
+      : String(BigInt(`0x${digits}`)),
+  );
 
 /** Two names that objdump shortens, and its way to write a shift by one. */
-const respelled = (said: string) => said.replace(/^(push|pop)f$/, '$1fq').replace(/^((?:shl|shr|sar)\s.*),1$/, '$1,0x1');
+const respelled = (said: string) =>
+  said.replace(/^(push|pop)f$/, '$1fq').replace(/^((?:shl|shr|sar)\s.*),1$/, '$1,0x1');
 
 function disagreements(forms: readonly Form[], each: number): string[] {
-  const samples = forms.flatMap((form) => fc.sample(insnOf(form), { numRuns: each, seed: form.id + 7 }));
+  const samples = forms.flatMap((form) =>
+    fc.sample(insnOf(form), { numRuns: each, seed: form.id + 7 }),
+  );
   const chunks = samples.map(({ form, operands, lock }) => encodeForm(form, operands, lock));
   const said = secondOpinion(chunks);
   return samples.flatMap(({ form, operands, lock }, i) => {
@@ -112,7 +146,9 @@ function disagreements(forms: readonly Form[], each: number): string[] {
     const a = loosely(normal(ours));
     const [length, ...words] = said[i]!.split(' ');
     const b = loosely(normal(respelled(words.join(' '))));
-    return Number(length) === bytes.length && a === b ? [] : [`${hexOf(bytes)}: ours ${a}, objdump ${length} ${b}`];
+    return Number(length) === bytes.length && a === b
+      ? []
+      : [`${hexOf(bytes)}: ours ${a}, objdump ${length} ${b}`];
   });
 }
 
@@ -121,12 +157,22 @@ test.skipIf(!objdump)('objdump reads every form as we do, in length and in words
 });
 
 test.skipIf(!objdump)('objdump notices one altered row', () => {
-  const altered = ROWS.map((row) => (row[0] === 'xadd' ? [row[0], row[1], row[2].replace('c0', 'b0').replace('c1', 'b1'), row[3], row[4]] as const : row));
-  expect(disagreements(spell(altered).filter(({ key }) => key === 'xadd'), 2)).not.toEqual([]);
+  const altered = ROWS.map((row) =>
+    row[0] === 'xadd'
+      ? ([row[0], row[1], row[2].replace('c0', 'b0').replace('c1', 'b1'), row[3], row[4]] as const)
+      : row,
+  );
+  expect(
+    disagreements(
+      spell(altered).filter(({ key }) => key === 'xadd'),
+      2,
+    ),
+  ).not.toEqual([]);
 });
 
-// One instruction of every form, as bytes and text, apart from the table: a row that goes missing or changes its
-// bytes leaves a line here that nobody can read any more. Regenerated by UPDATE=1 where objdump agrees.
+// One instruction of every form, as bytes and text, apart from the table: a row that goes missing
+// or changes its bytes leaves a line here that nobody can read any more. Regenerated by UPDATE=1
+// where objdump agrees.
 const GOLDEN = new URL('./isa.golden.txt', import.meta.url);
 
 test('every instruction of the list is known, and every form is in the list', () => {
@@ -145,5 +191,7 @@ test('every instruction of the list is known, and every form is in the list', ()
     expect(typeof insn === 'string' ? `${hex} is ${insn}` : printInsn(insn)).toBe(said);
     if (typeof insn !== 'string') seen.add(insn.form.id);
   }
-  expect(FORMS.filter(({ id }) => !seen.has(id)).map(({ name, pattern }) => `${name} ${pattern}`)).toEqual([]);
+  expect(
+    FORMS.filter(({ id }) => !seen.has(id)).map(({ name, pattern }) => `${name} ${pattern}`),
+  ).toEqual([]);
 });

@@ -1,4 +1,5 @@
-// Random operands of any kind in the instruction table, in the form in which the decoder yields them.
+// Random operands of any kind in the instruction table, in the form in which the decoder yields
+// them.
 import fc from 'fast-check';
 import type { Form, Kind } from '#x86/isa/form';
 import { CONTROLS, type Mem, type Operand, type Size } from '#x86/isa/operand';
@@ -10,11 +11,17 @@ const reg = (size: Size): fc.Arbitrary<Operand> =>
   size === 8
     ? fc.oneof(
         gpr.map((number): Operand => ({ kind: 'reg', size, number, high: false })),
-        fc.integer({ min: 0, max: 3 }).map((number): Operand => ({ kind: 'reg', size, number, high: true })),
+        fc
+          .integer({ min: 0, max: 3 })
+          .map((number): Operand => ({ kind: 'reg', size, number, high: true })),
       )
     : gpr.map((number): Operand => ({ kind: 'reg', size, number, high: false }));
 
-const disp = fc.oneof(fc.constant(0), fc.integer({ min: -0x80, max: 0x7f }), fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff }));
+const disp = fc.oneof(
+  fc.constant(0),
+  fc.integer({ min: -0x80, max: 0x7f }),
+  fc.integer({ min: -0x8000_0000, max: 0x7fff_ffff }),
+);
 
 export const memory = (size: Size): fc.Arbitrary<Mem> =>
   fc
@@ -35,17 +42,26 @@ export const memory = (size: Size): fc.Arbitrary<Mem> =>
     });
 
 export function operandOf(kind: Kind): fc.Arbitrary<Operand> {
-  if (kind.control) return fc.constantFrom(...CONTROLS).map((number): Operand => ({ kind: 'control', number }));
+  if (kind.control)
+    return fc.constantFrom(...CONTROLS).map((number): Operand => ({ kind: 'control', number }));
   switch (kind.field) {
     case 'fixed':
-      return fc.constant<Operand>(kind.register ? { kind: 'reg', size: 8, number: 1, high: false } : { kind: 'imm', value: 1n });
+      return fc.constant<Operand>(
+        kind.register
+          ? { kind: 'reg', size: 8, number: 1, high: false }
+          : { kind: 'imm', value: 1n },
+      );
     case 'imm': {
       const bits = BigInt(8 * kind.bytes);
-      return fc.bigInt({ min: -(1n << (bits - 1n)), max: (1n << (bits - 1n)) - 1n }).map((value): Operand => ({ kind: 'imm', value }));
+      return fc
+        .bigInt({ min: -(1n << (bits - 1n)), max: (1n << (bits - 1n)) - 1n })
+        .map((value): Operand => ({ kind: 'imm', value }));
     }
     case 'rel': {
       const limit = 2 ** (8 * kind.bytes - 1);
-      return fc.integer({ min: -limit, max: limit - 1 }).map((distance): Operand => ({ kind: 'rel', distance }));
+      return fc
+        .integer({ min: -limit, max: limit - 1 })
+        .map((distance): Operand => ({ kind: 'rel', distance }));
     }
     default: {
       const registers = kind.register ? [reg(kind.size as Size)] : [];
@@ -55,10 +71,16 @@ export function operandOf(kind: Kind): fc.Arbitrary<Operand> {
 }
 
 /** One instruction of that form; those that REX makes unwritable are left out. */
-export function insnOf(form: Form): fc.Arbitrary<{ form: Form; operands: Operand[]; lock: boolean }> {
+export function insnOf(
+  form: Form,
+): fc.Arbitrary<{ form: Form; operands: Operand[]; lock: boolean }> {
   return fc
     .tuple(fc.tuple(...form.kinds.map(operandOf)), fc.boolean())
-    .map(([operands, lock]) => ({ form, operands: operands as Operand[], lock: lock && form.lockable && operands[0]?.kind === 'mem' }))
+    .map(([operands, lock]) => ({
+      form,
+      operands: operands as Operand[],
+      lock: lock && form.lockable && operands[0]?.kind === 'mem',
+    }))
     .filter(({ operands }) => writable(form, operands));
 }
 

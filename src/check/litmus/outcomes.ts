@@ -1,6 +1,7 @@
-// Everything that a small program can end in: a litmus test asks not whether a property holds but which of its
-// outcomes the machine allows. The programs run on the same model as the protocols; an outcome is what its registers
-// say once every CPU is done, or the first bytes that were executed and are no instruction of the site.
+// Everything that a small program can end in: a litmus test asks not whether a property holds but
+// which of its outcomes the machine allows. The programs run on the same model as the protocols; an
+// outcome is what its registers say once every CPU is done, or the first bytes that were executed
+// and are no instruction of the site.
 
 import { invariant } from '../../base/invariant.js';
 import type { Core } from '../../machine/sim/core.js';
@@ -8,7 +9,14 @@ import { Model, type ModelOptions } from '../../machine/sim/model.js';
 import { compile, type Op } from '../../machine/sim/patcher.js';
 import type { Write } from '../../machine/sim/memory.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
-import { Scene, type Environment, type Events, type SceneHandler, type SceneProgram, type SiteShape } from '../../machine/sim/scene.js';
+import {
+  Scene,
+  type Environment,
+  type Events,
+  type SceneHandler,
+  type SceneProgram,
+  type SiteShape,
+} from '../../machine/sim/scene.js';
 import type { Chunk, FetchLevel, StoreWidth } from '../../machine/sim/text.js';
 import type { Step } from '../../plan/protocol.js';
 import { CPUS, expand } from '../expand.js';
@@ -44,7 +52,13 @@ export interface LitmusMachine {
   readonly rules: Rules;
 }
 
-export const LITMUS_MACHINE: LitmusMachine = { fetch: 'F3', chunk: 'byte', store: 'line', tso: true, rules: RULES };
+export const LITMUS_MACHINE: LitmusMachine = {
+  fetch: 'F3',
+  chunk: 'byte',
+  store: 'line',
+  tso: true,
+  rules: RULES,
+};
 
 /** More states than any of these programs has: one that exceeds it is no litmus test. */
 const MOST = 2_000_000;
@@ -58,7 +72,14 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     site: litmus.site,
     passes: 1,
     updates: litmus.updates,
-    events: { irq: on('irq'), nmi: on('nmi'), mc: on('mc'), db: on('db'), preempt: on('preempt'), signal: on('signal') },
+    events: {
+      irq: on('irq'),
+      nmi: on('nmi'),
+      mc: on('mc'),
+      db: on('db'),
+      preempt: on('preempt'),
+      signal: on('signal'),
+    },
     nmiRaw: litmus.nmiRaw ?? false,
     tso,
     shadowStacks: false,
@@ -76,10 +97,25 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     planted: [],
   });
   // Without the return of the update: no promise is asked for that a pass could break.
-  const steps = compile(scene, { steps: litmus.steps, store, dropSync: null }).filter(({ op }) => op !== 'return');
-  const ops: Op[] = [...steps, ...(litmus.writes ?? []).map((write) => ({ op: 'write', write, step: -1, update: 1, why: 'the steps are done' }) as const)];
-  // Plain steps, so that events come between any two instructions, also between a fetch and its retirement.
-  const options: ModelOptions = { fetch, chunk, grain: { plain: true, split: true }, nmis: on('nmi') ? 2 : 0, mcs: 0, dbs: 0 };
+  const steps = compile(scene, { steps: litmus.steps, store, dropSync: null }).filter(
+    ({ op }) => op !== 'return',
+  );
+  const ops: Op[] = [
+    ...steps,
+    ...(litmus.writes ?? []).map(
+      (write) => ({ op: 'write', write, step: -1, update: 1, why: 'the steps are done' }) as const,
+    ),
+  ];
+  // Plain steps, so that events come between any two instructions, also between a fetch and its
+  // retirement.
+  const options: ModelOptions = {
+    fetch,
+    chunk,
+    grain: { plain: true, split: true },
+    nmis: on('nmi') ? 2 : 0,
+    mcs: 0,
+    dbs: 0,
+  };
   return search(new Model(scene, ops, options), litmus);
 }
 
@@ -99,15 +135,21 @@ function search(model: Model, { cpus = 1, waiting = 0, read }: Litmus): string[]
   for (let state = queue.pop(); state !== undefined; state = queue.pop()) {
     expand(model, { cpus, waiting, sorted: false }, false, state, 0, next, {
       moved: () => visit(next.slice()),
-      broken: ([bad], _, __, over) => over && bad !== undefined && found.add(`${bad.property}: ${bad.text}`),
-      unknown: (text) => invariant(false, `a litmus program keeps to what the simulator knows: ${text}`),
+      broken: ([bad], _, __, over) =>
+        over && bad !== undefined && found.add(`${bad.property}: ${bad.text}`),
+      unknown: (text) =>
+        invariant(false, `a litmus program keeps to what the simulator knows: ${text}`),
     });
     const tasks = [...state.subarray(CPUS)];
     if (!tasks.every((task) => model.isDone(task))) continue;
-    found.add(tasks.map((task) => {
-      model.core.load(model.nodeOf(task).id);
-      return read(model.core);
-    }).join(' | '));
+    found.add(
+      tasks
+        .map((task) => {
+          model.core.load(model.nodeOf(task).id);
+          return read(model.core);
+        })
+        .join(' | '),
+    );
   }
   return [...found].sort();
 }

@@ -1,5 +1,6 @@
-// Files to the same files with a table of their sites. Each file is judged by itself: one that is refused is left as it
-// was and the others are still done; the status then says that something was refused.
+// Files to the same files with a table of their sites. Each file is judged by itself: one that is
+// refused is left as it was and the others are still done; the status then says that something was
+// refused.
 
 import { readWhole, replaceFile } from '../../base/file.js';
 import { EXIT, Fault, inFile, isFault } from '../../base/fault.js';
@@ -27,7 +28,8 @@ interface Row {
 }
 
 export function run(context: Context, flags: Flags, ...paths: string[]): number {
-  if (flags.output !== undefined && paths.length !== 1) throw new Fault('bad-usage', `-o takes one file and ${paths.length} are given`);
+  if (flags.output !== undefined && paths.length !== 1)
+    throw new Fault('bad-usage', `-o takes one file and ${paths.length} are given`);
   const rows = paths.map((path) => one(context, flags, path));
   if (flags.json) context.json('static-call/annotate@1', { files: rows });
   return rows.some((row) => row.outcome === 'refused') ? EXIT.input : EXIT.good;
@@ -47,34 +49,65 @@ function one(context: Context, flags: Flags, path: string): Row {
 function written(context: Context, flags: Flags, path: string): Row {
   const bytes = readWhole(path);
   const object = readObject(bytes, path);
-  const { outcome, sites, bytes: annotated } = annotate(object, { module: flags.module, force: flags.force, declared: declaredKeys(object) });
+  const {
+    outcome,
+    sites,
+    bytes: annotated,
+  } = annotate(object, {
+    module: flags.module,
+    force: flags.force,
+    declared: declaredKeys(object),
+  });
   // Without a change the file is not even touched; a copy that was asked for is made all the same.
   if (flags.output !== undefined) replaceFile(flags.output, annotated ?? bytes, path);
   else if (annotated) replaceFile(path, annotated);
   const tail = sites.filter((s) => (s.flags & SITE_TAIL) !== 0).length;
   if (!flags.json) say(context, path, outcome, sites.length, tail);
-  if (outcome === 'no-sites' && isSlimLto(object)) context.note(`${path}: holds intermediate code for link-time optimisation; annotate the linked file`);
+  if (outcome === 'no-sites' && isSlimLto(object))
+    context.note(
+      `${path}: holds intermediate code for link-time optimisation; annotate the linked file`,
+    );
   return { path, outcome, sites: sites.length, tail, fault: null };
 }
 
-const plural = (n: number, noun: string): string => `${n.toLocaleString('en-US')} ${noun}${n === 1 ? '' : 's'}`;
+const plural = (n: number, noun: string): string =>
+  `${n.toLocaleString('en-US')} ${noun}${n === 1 ? '' : 's'}`;
 
-function say(context: Context, path: string, outcome: Annotated['outcome'], sites: number, tail: number): void {
+function say(
+  context: Context,
+  path: string,
+  outcome: Annotated['outcome'],
+  sites: number,
+  tail: number,
+): void {
   const found = `${plural(sites, 'site')}${tail > 0 ? `, ${tail} tail` : ''}`;
-  if (outcome === 'present') context.note(`${path}: has a table already (${found}); --force writes it again`);
+  if (outcome === 'present')
+    context.note(`${path}: has a table already (${found}); --force writes it again`);
   else context.print(`${path}: ${outcome === 'no-sites' ? 'no sites' : found}`);
 }
 
 function readObject(bytes: Uint8Array, path: string): ElfObject {
   const head = Buffer.from(bytes.subarray(0, 8)).toString('latin1');
   if (head === '!<arch>\n' || head === '!<thin>\n') {
-    throw new Fault('not-elf', 'is an archive; its symbol index would have to be made again', { at: path, hint: 'annotate the objects before ar, or the linked file' });
+    throw new Fault('not-elf', 'is an archive; its symbol index would have to be made again', {
+      at: path,
+      hint: 'annotate the objects before ar, or the linked file',
+    });
   }
-  if (head.startsWith('BC\xc0\xde')) throw new Fault('not-elf', 'is LLVM bitcode', { at: path, hint: 'annotate the linked file' });
-  if (head.startsWith('\xfd7zXZ') || head.startsWith('\x1f\x8b') || head.startsWith('\x28\xb5\x2f\xfd')) {
-    throw new Fault('not-elf', 'is compressed', { at: path, hint: 'unpack it first; inspect reads it as it is' });
+  if (head.startsWith('BC\xc0\xde'))
+    throw new Fault('not-elf', 'is LLVM bitcode', { at: path, hint: 'annotate the linked file' });
+  if (
+    head.startsWith('\xfd7zXZ') ||
+    head.startsWith('\x1f\x8b') ||
+    head.startsWith('\x28\xb5\x2f\xfd')
+  ) {
+    throw new Fault('not-elf', 'is compressed', {
+      at: path,
+      hint: 'unpack it first; inspect reads it as it is',
+    });
   }
-  if (!isElf(bytes)) throw new Fault('not-elf', 'does not begin with the ELF magic bytes', { at: path });
+  if (!isElf(bytes))
+    throw new Fault('not-elf', 'does not begin with the ELF magic bytes', { at: path });
   return readElf(bytes, path);
 }
 

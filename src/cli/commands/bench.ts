@@ -1,5 +1,5 @@
-// What static calls buy, measured on this machine: a table for each group, or the run as JSON, or as a page, or
-// held against an earlier run.
+// What static calls buy, measured on this machine: a table for each group, or the run as JSON, or
+// as a page, or held against an earlier run.
 
 import { runBench, SECONDS } from '../../bench/bench.js';
 import { compare, readStored, SCHEMA, type Verdict } from '../../bench/gate.js';
@@ -30,7 +30,15 @@ function textOf({ title, about, noise, rows, unheld, missing }: Table, paint: Pa
   const counted = rows.some((row) => typeof row.interrupts === 'number');
   const more = [...new Set(rows.flatMap((row) => Object.keys(row.more ?? {})))];
   const body = table(
-    [{ title: '' }, right('median'), right('p99'), right('ratio'), right('+-'), ...(counted ? [right('interrupts')] : []), ...more.map(right)],
+    [
+      { title: '' },
+      right('median'),
+      right('p99'),
+      right('ratio'),
+      right('+-'),
+      ...(counted ? [right('interrupts')] : []),
+      ...more.map(right),
+    ],
     rows.map((row) => [
       row.name,
       show(row.median, row.unit),
@@ -41,20 +49,46 @@ function textOf({ title, about, noise, rows, unheld, missing }: Table, paint: Pa
       ...more.map((name) => (row.more?.[name] === undefined ? '' : row.more[name].toFixed(2))),
     ]),
   );
-  const references = [...new Set(rows.flatMap((row) => (row.ratio && names.has(row.ratio.to) && row.ratio.to !== row.id ? [names.get(row.ratio.to)!] : [])))];
+  const references = [
+    ...new Set(
+      rows.flatMap((row) =>
+        row.ratio && names.has(row.ratio.to) && row.ratio.to !== row.id
+          ? [names.get(row.ratio.to)!]
+          : [],
+      ),
+    ),
+  ];
   return [
     paint('bold', title),
-    ...[about, ...(references.length === 1 ? [`Ratio to: ${references[0]}.`] : []), ...(noise === null ? [] : [`Two copies of the same thing differ by ${(100 * noise).toFixed(1)} %: read nothing into less.`]), ...(unheld === undefined ? [] : [`The gate does not hold these: ${unheld}.`])].map((line) => `  ${line}`),
+    ...[
+      about,
+      ...(references.length === 1 ? [`Ratio to: ${references[0]}.`] : []),
+      ...(noise === null
+        ? []
+        : [
+            `Two copies of the same thing differ by ${(100 * noise).toFixed(1)} %: read nothing into less.`,
+          ]),
+      ...(unheld === undefined ? [] : [`The gate does not hold these: ${unheld}.`]),
+    ].map((line) => `  ${line}`),
     ...(rows.length === 0 ? [] : [body]),
     ...missing.map((m) => `  not here: ${m.what}: ${m.why}`),
   ].join('\n');
 }
 
 function gateText({ compared, regressions }: Verdict, file: string): string {
-  if (regressions.length === 0) return `${compared} ratios held against ${file}: none grew beyond the noise of both runs`;
+  if (regressions.length === 0)
+    return `${compared} ratios held against ${file}: none grew beyond the noise of both runs`;
   return [
     `${regressions.length} of ${compared} ratios grew beyond the noise of both runs, held against ${file}:`,
-    table([{ title: 'what' }, right('before'), right('now'), right('accepted')], regressions.map((r) => [`${r.row} (${r.table})`, r.before.toFixed(3), r.after.toFixed(3), `+${(100 * r.tolerance).toFixed(0)} %`])),
+    table(
+      [{ title: 'what' }, right('before'), right('now'), right('accepted')],
+      regressions.map((r) => [
+        `${r.row} (${r.table})`,
+        r.before.toFixed(3),
+        r.after.toFixed(3),
+        `+${(100 * r.tolerance).toFixed(0)} %`,
+      ]),
+    ),
   ].join('\n');
 }
 
@@ -80,7 +114,12 @@ export async function run(context: Context, flags: Flags): Promise<number> {
   line.end();
   const verdict = stored && compare(stored, result);
   if (flags.json) context.json(SCHEMA, verdict ? { ...result, gate: verdict } : result);
-  else context.print(verdict ? `${text(result, context.paint)}\n\n${gateText(verdict, flags.gate!)}` : text(result, context.paint));
+  else
+    context.print(
+      verdict
+        ? `${text(result, context.paint)}\n\n${gateText(verdict, flags.gate!)}`
+        : text(result, context.paint),
+    );
   // Behind the answer: a page that cannot be written must not cost the minute.
   if (flags.html !== undefined) replaceFile(flags.html, page(result));
   return verdict && verdict.regressions.length > 0 ? EXIT.no : EXIT.good;

@@ -1,5 +1,5 @@
-// A compiler's command, run as it stands with a few words more, and its result annotated: the one line by which a
-// C project adopts static calls. The compiler's own words and status pass through.
+// A compiler's command, run as it stands with a few words more, and its result annotated: the one
+// line by which a C project adopts static calls. The compiler's own words and status pass through.
 
 import { spawnSync, type StdioOptions } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
@@ -35,41 +35,68 @@ export function run(context: Context, flags: Flags, ...words: string[]): number 
   const compiler = compilerOf(words);
   const options = words.slice(compiler.length);
   const made = readCompilation(options);
-  const aligned = flags.align === 'no' ? [] : alignment(assemblerOf(compiler, options, context.env), made, flags.align);
+  const aligned =
+    flags.align === 'no'
+      ? []
+      : alignment(assemblerOf(compiler, options, context.env), made, flags.align);
   const all = [...words, `-I${includeDir()}`, ...aligned];
   if (flags.verbose) context.note(all.join(' '));
   // With --json the answer alone is on stdout, so the compiler's goes beside it.
   const status = start(all, context.env, flags.json ? ['inherit', 2, 'inherit'] : 'inherit').status;
-  const outputs = status === 0 ? made.outputs.map((path) => tabulate(path, made.mode === 'compile' || made.partial)) : [];
-  if (flags.verbose) for (const { path, outcome, sites } of outputs) context.note(`${path}: ${SAYS[outcome].replace('%', sites === 1 ? '1 site' : `${sites} sites`)}`);
+  const outputs =
+    status === 0
+      ? made.outputs.map((path) => tabulate(path, made.mode === 'compile' || made.partial))
+      : [];
+  if (flags.verbose)
+    for (const { path, outcome, sites } of outputs)
+      context.note(
+        `${path}: ${SAYS[outcome].replace('%', sites === 1 ? '1 site' : `${sites} sites`)}`,
+      );
   if (flags.json) context.json('static-call/cc@1', { command: all, status, outputs });
   return status;
 }
 
 const SAYS: Readonly<Record<Output['outcome'], string>> = {
-  'written': '%',
+  written: '%',
   'no-sites': 'no sites',
-  'present': '%, from the tables of its objects',
-  'later': '%, left to the linked file, for a key may belong to another object',
+  present: '%, from the tables of its objects',
+  later: '%, left to the linked file, for a key may belong to another object',
   'no-code': 'no object code',
 };
 
-function start(words: readonly string[], env: Context['env'], stdio: StdioOptions): { status: number; stdout: string } {
+function start(
+  words: readonly string[],
+  env: Context['env'],
+  stdio: StdioOptions,
+): { status: number; stdout: string } {
   const done = spawnSync(words[0]!, words.slice(1), { stdio, encoding: 'utf8', env });
-  if (done.error) throw new Fault('no-compiler', `${words[0]} could not be started: ${done.error.message}`, { cause: done.error, hint: 'name a compiler behind --, as in: static-call cc -- gcc -c x.c' });
+  if (done.error)
+    throw new Fault('no-compiler', `${words[0]} could not be started: ${done.error.message}`, {
+      cause: done.error,
+      hint: 'name a compiler behind --, as in: static-call cc -- gcc -c x.c',
+    });
   // A compiler that was killed made nothing; the status is what a shell would say.
   return { status: done.status ?? 128 + constants.signals[done.signal!], stdout: done.stdout };
 }
 
 /** gcc assembles with gas; clang by itself, unless told otherwise. */
-function assemblerOf(compiler: readonly string[], options: readonly string[], env: Context['env']): Assembler {
+function assemblerOf(
+  compiler: readonly string[],
+  options: readonly string[],
+  env: Context['env'],
+): Assembler {
   if (options.includes('-fno-integrated-as') || options.includes('-no-integrated-as')) return 'gas';
-  return start([...compiler, '--version'], env, ['ignore', 'pipe', 'ignore']).stdout.includes('clang') ? 'llvm' : 'gas';
+  return start([...compiler, '--version'], env, ['ignore', 'pipe', 'ignore']).stdout.includes(
+    'clang',
+  )
+    ? 'llvm'
+    : 'gas';
 }
 
 /** Writes the table, where the file can have one yet. */
 function tabulate(path: string, unlinked: boolean): Output {
-  // `-o /dev/null` makes nothing; intermediate code gets its table when something is linked from it.
+  // `-o /dev/null` makes nothing; intermediate code gets its table when something is linked from
+  // it.
   const bytes = existsSync(path) && statSync(path).isFile() ? readWhole(path) : new Uint8Array(0);
   if (!isElf(bytes)) return { path, outcome: 'no-code', sites: 0 };
   const object = readElf(bytes, path);
@@ -77,12 +104,18 @@ function tabulate(path: string, unlinked: boolean): Output {
   if (later > 0) return { path, outcome: 'later', sites: later };
   const declared = declaredKeys(object);
   const found = decodeSites(object, declared).length;
-  const { outcome, bytes: annotated } = annotate(object, { force: !unlinked && !complete(object, found), declared });
+  const { outcome, bytes: annotated } = annotate(object, {
+    force: !unlinked && !complete(object, found),
+    declared,
+  });
   if (annotated) replaceFile(path, annotated);
   return { path, outcome, sites: found };
 }
 
-/** Whether the table that a linked file got from its objects knows every site: some of them may have come without one. */
+/**
+ * Whether the table that a linked file got from its objects knows every site: some of them may have
+ * come without one.
+ */
 function complete(object: ElfObject, found: number): boolean {
   try {
     return findSites(object).length === found;
@@ -93,8 +126,9 @@ function complete(object: ElfObject, found: number): boolean {
 }
 
 /**
- * How many sites wait for the link: an object's table can be linked into anything only if it names no key that another
- * shared object may define or pre-empt, for an entry is a 32-bit distance to the key.
+ * How many sites wait for the link: an object's table can be linked into anything only if it names
+ * no key that another shared object may define or pre-empt, for an entry is a 32-bit distance to
+ * the key.
  */
 function postponed(object: ElfObject): number {
   const symbols = object.symbols;
@@ -105,7 +139,11 @@ function postponed(object: ElfObject): number {
   };
   const sites = decodeSites(object);
   const keys = new Map(sites.map(({ key, keySymbol }) => [key, keySymbol]));
-  // An undefined key is only ever named by assembly, which knows no visibility: its trampoline tells.
-  const near = [...keys].every(([key, symbol]) => symbol === KEY_PREFIX + key && (hidden(symbol) || hidden(TRAMPOLINE_PREFIX + key)));
+  // An undefined key is only ever named by assembly, which knows no visibility: its trampoline
+  // tells.
+  const near = [...keys].every(
+    ([key, symbol]) =>
+      symbol === KEY_PREFIX + key && (hidden(symbol) || hidden(TRAMPOLINE_PREFIX + key)),
+  );
   return near ? 0 : sites.length;
 }

@@ -1,18 +1,34 @@
-// Names of protocols to a table of verdicts, and the picture of what goes wrong. Verdicts come from the search
-// alone. Status 0 only when every asked property holds or does not apply.
+// Names of protocols to a table of verdicts, and the picture of what goes wrong. Verdicts come from
+// the search alone. Status 0 only when every asked property holds or does not apply.
 
 import { EXIT, Fault } from '../../base/fault.js';
 import { replaceFile } from '../../base/file.js';
 import { didYouMean } from '../../base/nearest.js';
 import { CONTEXT_NAMES, type ContextName } from '../../check/configuration.js';
-import { BOUNDS, PROPERTIES, PROPERTY_NAMES, check, checkMatrix, protocols, replayToken, replayUnder, type CheckOptions, type CheckReport, type PropertyName, type RunReport } from '../../check/index.js';
+import {
+  BOUNDS,
+  PROPERTIES,
+  PROPERTY_NAMES,
+  check,
+  checkMatrix,
+  protocols,
+  replayToken,
+  replayUnder,
+  type CheckOptions,
+  type CheckReport,
+  type PropertyName,
+  type RunReport,
+} from '../../check/index.js';
 import { findSubject } from '../../check/subject.js';
 import { weakestModel } from '../../check/matrix.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';
 import { table } from '../table.js';
 
-/** For each litmus program on the real CPU: millions of updates, or some ten thousand where each synchronises. */
+/**
+ * For each litmus program on the real CPU: millions of updates, or some ten thousand where each
+ * synchronises.
+ */
 const LITMUS_MS = 1000;
 
 export interface Flags {
@@ -47,31 +63,55 @@ export interface Flags {
 
 export async function run(context: Context, flags: Flags, ...names: string[]): Promise<number> {
   const all = [...names, ...(flags.protocol ?? [])];
-  for (const [mode, { takes }] of Object.entries(MODES)) if (asks(flags[mode as keyof typeof MODES])) checkAlone(mode, takes, flags, all);
+  for (const [mode, { takes }] of Object.entries(MODES))
+    if (asks(flags[mode as keyof typeof MODES])) checkAlone(mode, takes, flags, all);
   if (flags.path !== undefined) return showPath(context, flags, flags.path);
-  if (flags.litmus) return (await import('../litmus.js')).litmus(context, { json: flags.json, milliseconds: flags.secondsMax === undefined ? LITMUS_MS : 1000 * flags.secondsMax });
+  if (flags.litmus)
+    return (await import('../litmus.js')).litmus(context, {
+      json: flags.json,
+      milliseconds: flags.secondsMax === undefined ? LITMUS_MS : 1000 * flags.secondsMax,
+    });
   const asked = propertiesOf(flags.property ?? []);
-  if (flags.matrix === undefined && all.length === 0) throw new Fault('bad-usage', 'name a protocol', { hint: `one of ${[...new Set(protocols().map(({ name }) => name))].join(', ')}; or --matrix, or --litmus` });
+  if (flags.matrix === undefined && all.length === 0)
+    throw new Fault('bad-usage', 'name a protocol', {
+      hint: `one of ${[...new Set(protocols().map(({ name }) => name))].join(', ')}; or --matrix, or --litmus`,
+    });
   const options = optionsOf(flags);
   const live = progress(context);
-  const onRun: CheckOptions['onRun'] = (last, done, of) => live.show(() => `${done} of ${of}: ${titleOf(last)}, ${last.states.toLocaleString('en-US')} states`);
+  const onRun: CheckOptions['onRun'] = (last, done, of) =>
+    live.show(
+      () => `${done} of ${of}: ${titleOf(last)}, ${last.states.toLocaleString('en-US')} states`,
+    );
   let report: CheckReport;
   try {
-    report = flags.matrix !== undefined ? await checkMatrix(flags.matrix, { signal: context.signal, onRun }) : await check(all, { ...options, signal: context.signal, onRun });
+    report =
+      flags.matrix !== undefined
+        ? await checkMatrix(flags.matrix, { signal: context.signal, onRun })
+        : await check(all, { ...options, signal: context.signal, onRun });
   } finally {
     live.end();
   }
-  if (flags.json) context.json('static-call/check@1', { bounds: BOUNDS, incomplete: report.incomplete, runs: report.runs });
+  if (flags.json)
+    context.json('static-call/check@1', {
+      bounds: BOUNDS,
+      incomplete: report.incomplete,
+      runs: report.runs,
+    });
   else if (flags.matrix !== undefined) printMatrix(context, report);
   else for (const each of report.runs) printRun(context, each, asked, flags);
   // Behind the answer, which a file that cannot be written must not take away.
-  if (flags.svg !== undefined && !writePicture(report, asked, flags.svg)) context.note(`nothing that was asked for fails, so there is nothing to draw in ${flags.svg}`);
+  if (flags.svg !== undefined && !writePicture(report, asked, flags.svg))
+    context.note(`nothing that was asked for fails, so there is nothing to draw in ${flags.svg}`);
   if (report.incomplete) context.note('not every run was finished: what is missing is unknown');
-  const good = !report.incomplete && report.runs.every((each) => asked.every((name) => isGood(each, name)));
+  const good =
+    !report.incomplete && report.runs.every((each) => asked.every((name) => isGood(each, name)));
   return good ? EXIT.good : EXIT.no;
 }
 
-/** What is asked for in place of the named protocols, and which other flags it takes: a flag that says nothing must not seem to. */
+/**
+ * What is asked for in place of the named protocols, and which other flags it takes: a flag that
+ * says nothing must not seem to.
+ */
 const MODES = {
   path: { takes: ['under', 'svg', 'json'] },
   litmus: { takes: ['secondsMax', 'json'] },
@@ -79,82 +119,186 @@ const MODES = {
 } as const satisfies Partial<Record<keyof Flags, { readonly takes: readonly (keyof Flags)[] }>>;
 
 /** Given at all, and not the word for no. */
-const asks = (value: Flags[keyof Flags]): boolean => value !== undefined && value !== false && !(Array.isArray(value) && value.length === 0);
+const asks = (value: Flags[keyof Flags]): boolean =>
+  value !== undefined && value !== false && !(Array.isArray(value) && value.length === 0);
 
-function checkAlone(mode: string, takes: readonly string[], flags: Flags, names: readonly string[]): void {
-  const kebab = (flag: string): string => `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  if (names.length > 0) throw new Fault('bad-usage', `${kebab(mode)} names no protocol, and ${names[0]} is given`, { hint: `leave out one of the two` });
-  const other = Object.keys(flags).find((flag) => flag !== mode && !takes.includes(flag) && asks(flags[flag as keyof Flags]));
-  if (other !== undefined) throw new Fault('bad-usage', `${kebab(other)} says nothing beside ${kebab(mode)}`, { hint: `beside it there can be ${takes.map(kebab).join(', ')}` });
+function checkAlone(
+  mode: string,
+  takes: readonly string[],
+  flags: Flags,
+  names: readonly string[],
+): void {
+  const kebab = (flag: string): string =>
+    `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  if (names.length > 0)
+    throw new Fault('bad-usage', `${kebab(mode)} names no protocol, and ${names[0]} is given`, {
+      hint: `leave out one of the two`,
+    });
+  const other = Object.keys(flags).find(
+    (flag) => flag !== mode && !takes.includes(flag) && asks(flags[flag as keyof Flags]),
+  );
+  if (other !== undefined)
+    throw new Fault('bad-usage', `${kebab(other)} says nothing beside ${kebab(mode)}`, {
+      hint: `beside it there can be ${takes.map(kebab).join(', ')}`,
+    });
 }
 
-const isGood = (run: RunReport, name: PropertyName): boolean => run.properties[name].verdict === 'holds' || run.properties[name].verdict === 'not-applicable';
+const isGood = (run: RunReport, name: PropertyName): boolean =>
+  run.properties[name].verdict === 'holds' || run.properties[name].verdict === 'not-applicable';
 
 /** Those asked for; without any, all but the ones that are reported apart. */
 function propertiesOf(words: readonly string[]): PropertyName[] {
   for (const word of words) {
-    if (!(PROPERTY_NAMES as readonly string[]).includes(word)) throw new Fault('bad-usage', `unknown property ${word}`, { hint: didYouMean(word, PROPERTY_NAMES) ?? `one of ${PROPERTY_NAMES.join(', ')}` });
+    if (!(PROPERTY_NAMES as readonly string[]).includes(word))
+      throw new Fault('bad-usage', `unknown property ${word}`, {
+        hint: didYouMean(word, PROPERTY_NAMES) ?? `one of ${PROPERTY_NAMES.join(', ')}`,
+      });
   }
-  return words.length > 0 ? (words as PropertyName[]) : PROPERTIES.filter(({ apart }) => !apart).map(({ name }) => name);
+  return words.length > 0
+    ? (words as PropertyName[])
+    : PROPERTIES.filter(({ apart }) => !apart).map(({ name }) => name);
 }
 
 function optionsOf(flags: Flags): CheckOptions {
-  const { env, context, dropSync, tso, shadowStack, fetch, chunk, store, cpus, tasks, passes, updates, site, entry, patcher, reduce, statesMax, secondsMax } = flags;
+  const {
+    env,
+    context,
+    dropSync,
+    tso,
+    shadowStack,
+    fetch,
+    chunk,
+    store,
+    cpus,
+    tasks,
+    passes,
+    updates,
+    site,
+    entry,
+    patcher,
+    reduce,
+    statesMax,
+    secondsMax,
+  } = flags;
   const contexts = context?.split(',').map((word) => {
-    if (!(CONTEXT_NAMES as readonly string[]).includes(word)) throw new Fault('bad-usage', `unknown context ${word}`, { hint: didYouMean(word, CONTEXT_NAMES) ?? `one of ${CONTEXT_NAMES.join(', ')}` });
+    if (!(CONTEXT_NAMES as readonly string[]).includes(word))
+      throw new Fault('bad-usage', `unknown context ${word}`, {
+        hint: didYouMean(word, CONTEXT_NAMES) ?? `one of ${CONTEXT_NAMES.join(', ')}`,
+      });
     return word as ContextName;
   });
   const environment = env ?? (flags.under === undefined ? undefined : underOf(flags.under, env));
-  const given = { environment, contexts, dropSync, tso: tso === undefined ? undefined : tso === 'on', fetch, chunk, store, cpus, tasks, passes, updates, site, entry, patcher, reduce, statesMax, secondsMax };
-  return { ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as CheckOptions), shadowStack };
+  const given = {
+    environment,
+    contexts,
+    dropSync,
+    tso: tso === undefined ? undefined : tso === 'on',
+    fetch,
+    chunk,
+    store,
+    cpus,
+    tasks,
+    passes,
+    updates,
+    site,
+    entry,
+    patcher,
+    reduce,
+    statesMax,
+    secondsMax,
+  };
+  return {
+    ...(Object.fromEntries(
+      Object.entries(given).filter(([, value]) => value !== undefined),
+    ) as CheckOptions),
+    shadowStack,
+  };
 }
 
-/** Where the protocol lives under which a schedule is drawn again; what is checked has to live there too. */
+/**
+ * Where the protocol lives under which a schedule is drawn again; what is checked has to live there
+ * too.
+ */
 function underOf(name: string, environment: Flags['env']): Flags['env'] {
   const [protocol = name, variant = ''] = name.split('/');
   return findSubject(protocol, variant, environment).environment;
 }
 
-const titleOf = ({ protocol, variant }: { protocol: string; variant: string }): string => (variant === '' ? protocol : `${protocol}/${variant}`);
+const titleOf = ({ protocol, variant }: { protocol: string; variant: string }): string =>
+  variant === '' ? protocol : `${protocol}/${variant}`;
 
 function settings(run: RunReport): string {
   return [
-    run.environment, `contexts ${run.contexts.join(',')}`, `fetch ${run.fetch} by ${run.chunk}`, `stores by ${run.store}`, `TSO ${run.tso ? 'on' : 'off'}`, `site ${run.site}`,
-    `${run.cpus} CPUs`, `${run.passes} passes`, `${run.updates} update${run.updates === 1 ? '' : 's'}`,
-    ...(run.dropSync === null ? [] : [`without sync ${run.dropSync}`]), ...(run.shadowStack ? ['shadow stacks'] : []), ...(run.environment === 'kernel' ? [`entry ${run.entry}`] : []),
+    run.environment,
+    `contexts ${run.contexts.join(',')}`,
+    `fetch ${run.fetch} by ${run.chunk}`,
+    `stores by ${run.store}`,
+    `TSO ${run.tso ? 'on' : 'off'}`,
+    `site ${run.site}`,
+    `${run.cpus} CPUs`,
+    `${run.passes} passes`,
+    `${run.updates} update${run.updates === 1 ? '' : 's'}`,
+    ...(run.dropSync === null ? [] : [`without sync ${run.dropSync}`]),
+    ...(run.shadowStack ? ['shadow stacks'] : []),
+    ...(run.environment === 'kernel' ? [`entry ${run.entry}`] : []),
     ...(run.patcher === 'task' ? ['the patcher a task on one of them'] : []),
   ].join(', ');
 }
 
 function bounds(run: RunReport): string {
   const parts = [
-    ...(run.contexts.includes('nmi') || run.contexts.includes('nested-nmi') ? [`${run.bounds.nmis} NMIs`] : []),
+    ...(run.contexts.includes('nmi') || run.contexts.includes('nested-nmi')
+      ? [`${run.bounds.nmis} NMIs`]
+      : []),
     ...(run.contexts.includes('mc') ? [`${run.bounds.machineChecks} machine check`] : []),
     ...(run.contexts.includes('irq') ? ['one interrupt at a time on each CPU'] : []),
   ];
   return parts.length === 0 ? '' : `bounds: ${parts.join(', ')}`;
 }
 
-const WORDS = { holds: 'holds', fails: 'FAILS', unknown: 'unknown', 'not-applicable': '-' } as const;
+const WORDS = {
+  holds: 'holds',
+  fails: 'FAILS',
+  unknown: 'unknown',
+  'not-applicable': '-',
+} as const;
 
-function printRun(context: Context, run: RunReport, asked: readonly PropertyName[], { stats, under }: Flags): void {
+function printRun(
+  context: Context,
+  run: RunReport,
+  asked: readonly PropertyName[],
+  { stats, under }: Flags,
+): void {
   const { paint } = context;
   context.print(`${paint('bold', titleOf(run))}: ${settings(run)}`);
-  const rows = PROPERTIES.filter(({ name, apart }) => apart || asked.includes(name)).map(({ name, apart, holds }) => {
-    const { verdict, steps, story } = run.properties[name];
-    return [`  ${name}${apart && !asked.includes(name) ? ' (apart)' : ''}`, WORDS[verdict], verdict === 'fails' ? `${steps} steps: ${story}` : holds];
-  });
+  const rows = PROPERTIES.filter(({ name, apart }) => apart || asked.includes(name)).map(
+    ({ name, apart, holds }) => {
+      const { verdict, steps, story } = run.properties[name];
+      return [
+        `  ${name}${apart && !asked.includes(name) ? ' (apart)' : ''}`,
+        WORDS[verdict],
+        verdict === 'fails' ? `${steps} steps: ${story}` : holds,
+      ];
+    },
+  );
   context.print(table([{ title: '' }, { title: '' }, { title: '' }], rows));
-  context.print(`  ${run.exhaustive ? 'all' : `stopped, ${run.stopped};`} ${run.states.toLocaleString('en-US')} states, ${run.transitions.toLocaleString('en-US')} transitions, ${run.seconds.toFixed(2)} s, reduction ${run.reduce}${bounds(run) === '' ? '' : `; ${bounds(run)}`}`);
+  context.print(
+    `  ${run.exhaustive ? 'all' : `stopped, ${run.stopped};`} ${run.states.toLocaleString('en-US')} states, ${run.transitions.toLocaleString('en-US')} transitions, ${run.seconds.toFixed(2)} s, reduction ${run.reduce}${bounds(run) === '' ? '' : `; ${bounds(run)}`}`,
+  );
   if (stats) {
     const { images, cpus, environments, instructions } = run.parts;
-    context.print(`  ${(run.transitions / run.seconds / 1e6).toFixed(2)} M transitions/s, ${run.bytesPerState.toFixed(0)} bytes a state, ${run.edgeBytesPerState.toFixed(0)} for its edges; interned: ${images.toLocaleString('en-US')} core images, ${cpus.toLocaleString('en-US')} CPUs, ${environments} environments; ${instructions.toLocaleString('en-US')} instructions executed`);
+    context.print(
+      `  ${(run.transitions / run.seconds / 1e6).toFixed(2)} M transitions/s, ${run.bytesPerState.toFixed(0)} bytes a state, ${run.edgeBytesPerState.toFixed(0)} for its edges; interned: ${images.toLocaleString('en-US')} core images, ${cpus.toLocaleString('en-US')} CPUs, ${environments} environments; ${instructions.toLocaleString('en-US')} instructions executed`,
+    );
   }
-  const first = asked.filter((name) => run.properties[name].verdict === 'fails').sort((a, b) => (run.properties[a].steps ?? 0) - (run.properties[b].steps ?? 0))[0];
+  const first = asked
+    .filter((name) => run.properties[name].verdict === 'fails')
+    .sort((a, b) => (run.properties[a].steps ?? 0) - (run.properties[b].steps ?? 0))[0];
   if (first !== undefined) {
     const { picture = '', path = '' } = run.properties[first];
     context.print(`\n${first}:\n${picture}`);
-    if (under !== undefined) context.print(`\nthe same schedule under ${under}:\n${replayUnder(path, under).picture}`);
+    if (under !== undefined)
+      context.print(`\nthe same schedule under ${under}:\n${replayUnder(path, under).picture}`);
     context.print(`\nreplay: static-call check --path ${path}`);
   }
   context.print('');
@@ -163,26 +307,88 @@ function printRun(context: Context, run: RunReport, asked: readonly PropertyName
 function printMatrix(context: Context, { runs }: CheckReport): void {
   const names = PROPERTY_NAMES;
   const short: Readonly<Record<PropertyName, string>> = {
-    torn: 'torn', target: 'target', 'after-update': 'after', 'after-update-strict': 'strict', stack: 'stack', flags: 'flags', slot: 'slot', lockdep: 'lockdep', 'shadow-stack': 'shstk',
-    deadlock: 'dead', livelock: 'live', 'indirect-branch': 'indir', 'indirect-branch-strict': 'ret', 'stray-trap': 'stray', unwind: 'unwind',
+    torn: 'torn',
+    target: 'target',
+    'after-update': 'after',
+    'after-update-strict': 'strict',
+    stack: 'stack',
+    flags: 'flags',
+    slot: 'slot',
+    lockdep: 'lockdep',
+    'shadow-stack': 'shstk',
+    deadlock: 'dead',
+    livelock: 'live',
+    'indirect-branch': 'indir',
+    'indirect-branch-strict': 'ret',
+    'stray-trap': 'stray',
+    unwind: 'unwind',
   };
   const rows: string[][] = [];
   const told: string[] = [];
   for (const run of [...runs].sort((a, b) => order(a).localeCompare(order(b)))) {
-    const cells = names.map((name) => ({ holds: '.', fails: 'FAIL', unknown: '?', 'not-applicable': '-' })[run.properties[name].verdict]);
-    rows.push([titleOf(run), run.environment, run.contexts.filter((name) => name !== 'task').join('+') || 'task', `${run.passes}/${run.updates}`, `${run.fetch}/${run.chunk}`, extras(run), ...cells, run.states.toLocaleString('en-US')]);
+    const cells = names.map(
+      (name) =>
+        ({ holds: '.', fails: 'FAIL', unknown: '?', 'not-applicable': '-' })[
+          run.properties[name].verdict
+        ],
+    );
+    rows.push([
+      titleOf(run),
+      run.environment,
+      run.contexts.filter((name) => name !== 'task').join('+') || 'task',
+      `${run.passes}/${run.updates}`,
+      `${run.fetch}/${run.chunk}`,
+      extras(run),
+      ...cells,
+      run.states.toLocaleString('en-US'),
+    ]);
     const failed = names.filter((name) => run.properties[name].verdict === 'fails');
-    for (const name of failed) told.push(`${titleOf(run)} (${settings(run)}), ${name}: ${run.properties[name].story ?? ''}\n  static-call check --path ${run.properties[name].path ?? ''}`);
+    for (const name of failed)
+      told.push(
+        `${titleOf(run)} (${settings(run)}), ${name}: ${run.properties[name].story ?? ''}\n  static-call check --path ${run.properties[name].path ?? ''}`,
+      );
   }
-  context.print(table([...['protocol', 'env', 'beside task', 'passes/updates', 'fetch', ''].map((title) => ({ title })), ...names.map((name) => ({ title: short[name] })), { title: 'states', align: 'right' }], rows));
+  context.print(
+    table(
+      [
+        ...['protocol', 'env', 'beside task', 'passes/updates', 'fetch', ''].map((title) => ({
+          title,
+        })),
+        ...names.map((name) => ({ title: short[name] })),
+        { title: 'states', align: 'right' },
+      ],
+      rows,
+    ),
+  );
   const kinds = new Map(runs.map((run) => [`${titleOf(run)} ${run.environment}`, run]));
-  context.print(`\nLeast that the hardware must promise (fetch level/chunk, 1 update, maskable contexts):\n${table([{ title: '' }, { title: '' }], [...kinds].sort().map(([name, { protocol, variant, environment }]) => [`  ${name}`, weakestModel(runs, protocol, variant, environment) ?? 'holds at none']))}`);
+  context.print(
+    `\nLeast that the hardware must promise (fetch level/chunk, 1 update, maskable contexts):\n${table(
+      [{ title: '' }, { title: '' }],
+      [...kinds]
+        .sort()
+        .map(([name, { protocol, variant, environment }]) => [
+          `  ${name}`,
+          weakestModel(runs, protocol, variant, environment) ?? 'holds at none',
+        ]),
+    )}`,
+  );
   context.print(`\nWhat happens:\n${[...new Set(told)].join('\n')}`);
 }
 
-const order = (run: RunReport): string => `${run.environment} ${titleOf(run)} ${run.contexts.length} ${run.fetch} ${run.chunk} ${run.updates}`;
+const order = (run: RunReport): string =>
+  `${run.environment} ${titleOf(run)} ${run.contexts.length} ${run.fetch} ${run.chunk} ${run.updates}`;
 const extras = (run: RunReport): string =>
-  [run.site === 'call' ? '' : run.site, run.dropSync === null ? '' : `-sync${run.dropSync}`, run.shadowStack ? 'shstk' : '', run.entry === '2019' ? '2019' : '', run.store === 'line' ? '' : run.store, run.tso ? '' : 'no-tso', run.patcher === 'task' ? 'task' : ''].filter((word) => word !== '').join(' ');
+  [
+    run.site === 'call' ? '' : run.site,
+    run.dropSync === null ? '' : `-sync${run.dropSync}`,
+    run.shadowStack ? 'shstk' : '',
+    run.entry === '2019' ? '2019' : '',
+    run.store === 'line' ? '' : run.store,
+    run.tso ? '' : 'no-tso',
+    run.patcher === 'task' ? 'task' : '',
+  ]
+    .filter((word) => word !== '')
+    .join(' ');
 
 function showPath(context: Context, flags: Flags, token: string): number {
   const path = replayToken(token);
@@ -190,21 +396,33 @@ function showPath(context: Context, flags: Flags, token: string): number {
   else {
     context.print(`${titleOf(path)}: ${path.property}\n`);
     context.print(path.picture);
-    if (flags.under !== undefined) context.print(`\nthe same schedule under ${flags.under}:\n${replayUnder(token, flags.under).picture}`);
+    if (flags.under !== undefined)
+      context.print(
+        `\nthe same schedule under ${flags.under}:\n${replayUnder(token, flags.under).picture}`,
+      );
     context.print('');
-    path.steps.forEach((step, i) => context.print(`${String(i + 1).padStart(3)}  ${step.who < 0 ? 'patcher' : `CPU ${step.who}  `}  ${step.what}${step.why === null || step.step < 0 ? '' : `  (${step.why})`}`));
+    path.steps.forEach((step, i) =>
+      context.print(
+        `${String(i + 1).padStart(3)}  ${step.who < 0 ? 'patcher' : `CPU ${step.who}  `}  ${step.what}${step.why === null || step.step < 0 ? '' : `  (${step.why})`}`,
+      ),
+    );
   }
   if (flags.svg !== undefined) replaceFile(flags.svg, path.svg);
   return EXIT.no;
 }
 
 /** False where nothing failed. */
-function writePicture({ runs }: CheckReport, asked: readonly PropertyName[], file: string): boolean {
-  for (const run of runs) for (const name of asked) {
-    const { path } = run.properties[name];
-    if (path === undefined) continue;
-    replaceFile(file, replayToken(path).svg);
-    return true;
-  }
+function writePicture(
+  { runs }: CheckReport,
+  asked: readonly PropertyName[],
+  file: string,
+): boolean {
+  for (const run of runs)
+    for (const name of asked) {
+      const { path } = run.properties[name];
+      if (path === undefined) continue;
+      replaceFile(file, replayToken(path).svg);
+      return true;
+    }
   return false;
 }

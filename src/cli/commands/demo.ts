@@ -1,4 +1,5 @@
-// The main job, live: builds the checksum example, retargets it while it runs, and says what came of it.
+// The main job, live: builds the checksum example, retargets it while it runs, and says what came
+// of it.
 
 import { runDemo, type DemoResult } from '../../app/demo.js';
 import { EXIT, isFault, type Fault } from '../../base/fault.js';
@@ -36,9 +37,15 @@ function text(result: DemoResult, context: Context): string {
   const received = table(
     [{ title: 'target' }, { title: 'key' }, right('calls received')],
     [
-      ...['crc_table', 'crc_slice8', 'crc_hardware'].map((name) => [name, 'checksum', targets[name]!] as const),
-      ...['trace_count', 'trace_ring', 'null'].map((name) => [name, 'trace', targets[name]!] as const),
-      ...['filter_third', 'filter_none', 'ret0'].map((name) => [name, 'filter', targets[name]!] as const),
+      ...['crc_table', 'crc_slice8', 'crc_hardware'].map(
+        (name) => [name, 'checksum', targets[name]!] as const,
+      ),
+      ...['trace_count', 'trace_ring', 'null'].map(
+        (name) => [name, 'trace', targets[name]!] as const,
+      ),
+      ...['filter_third', 'filter_none', 'ret0'].map(
+        (name) => [name, 'filter', targets[name]!] as const,
+      ),
     ],
     (head) => context.paint('bold', head),
   );
@@ -46,17 +53,25 @@ function text(result: DemoResult, context: Context): string {
 }
 
 /**
- * Where no process can be patched the argument can still be had: one line says what is missing, then the checker
- * shows the wrong way beside the one that runs in a process.
+ * Where no process can be patched the argument can still be had: one line says what is missing,
+ * then the checker shows the wrong way beside the one that runs in a process.
  */
 async function explain(context: Context, fault: Fault): Promise<number> {
   const { check, PROPERTIES } = await import('../../check/index.js');
-  context.note(`no process can be patched here: ${fault.message} (${fault.hint}). What would have run, checked instead:`);
+  context.note(
+    `no process can be patched here: ${fault.message} (${fault.hint}). What would have run, checked instead:`,
+  );
   const { runs } = await check(['naive', 'int3'], { environment: 'user', signal: context.signal });
   for (const { protocol, properties, states } of runs) {
-    const failed = PROPERTIES.filter(({ name, apart }) => !apart && properties[name].verdict === 'fails').map(({ name }) => properties[name]);
-    const verdict = failed.map(({ story }) => story).join('; ') || `holds in all of its ${states.toLocaleString('en-US')} states`;
-    context.print([`${protocol}: ${verdict}`, ...failed.map(({ picture }) => `\n${picture}\n`)].join('\n'));
+    const failed = PROPERTIES.filter(
+      ({ name, apart }) => !apart && properties[name].verdict === 'fails',
+    ).map(({ name }) => properties[name]);
+    const verdict =
+      failed.map(({ story }) => story).join('; ') ||
+      `holds in all of its ${states.toLocaleString('en-US')} states`;
+    context.print(
+      [`${protocol}: ${verdict}`, ...failed.map(({ picture }) => `\n${picture}\n`)].join('\n'),
+    );
   }
   return EXIT.environment;
 }
@@ -81,7 +96,10 @@ async function live(context: Context, flags: Flags): Promise<number> {
     env: context.env,
     signal: context.signal,
     onProgress: (so) =>
-      line.show(() => `${so.secondsLeft.toFixed(1)} s left  ${so.updates.toLocaleString('en-US')} batches  ${so.calls.toLocaleString('en-US')} blocks summed  ${so.wrong} wrong`),
+      line.show(
+        () =>
+          `${so.secondsLeft.toFixed(1)} s left  ${so.updates.toLocaleString('en-US')} batches  ${so.calls.toLocaleString('en-US')} blocks summed  ${so.wrong} wrong`,
+      ),
   });
   line.end();
   if (flags.json) context.json('static-call/demo@1', result);

@@ -15,8 +15,14 @@ export function run(context: Context, flags: Flags): number {
   if (flags.json) context.json('static-call/doctor@1', { canPatch: patches, findings });
   else {
     const mark = { fact: '', ok: 'ok', missing: 'missing' };
-    const rows = findings.map((f) => [f.name, f.kind === 'fact' ? mark.fact : f.ok ? mark.ok : mark.missing, f.detail]);
-    context.print(`${table([{ title: '' }, { title: '' }, { title: '' }], rows)}\n\n${patches ? 'Processes can be patched here.' : 'No process can be patched here; check and inspect work.'}`);
+    const rows = findings.map((f) => [
+      f.name,
+      f.kind === 'fact' ? mark.fact : f.ok ? mark.ok : mark.missing,
+      f.detail,
+    ]);
+    context.print(
+      `${table([{ title: '' }, { title: '' }, { title: '' }], rows)}\n\n${patches ? 'Processes can be patched here.' : 'No process can be patched here; check and inspect work.'}`,
+    );
   }
   return patches ? EXIT.good : EXIT.environment;
 }

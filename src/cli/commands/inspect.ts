@@ -1,11 +1,18 @@
-// `static-call inspect`: the facts of inspect/ as text that can be read and grepped, or as JSON. The summary
-// comes first and alone unless a listing is asked for. A file that is refused is told on stderr, and
-// the others are answered.
+// `static-call inspect`: the facts of inspect/ as text that can be read and grepped, or as JSON.
+// The summary comes first and alone unless a listing is asked for. A file that is refused is told
+// on stderr, and the others are answered.
 
 import { hex, type Addr } from '../../base/addr.js';
 import { EXIT, Fault, FAULTS } from '../../base/fault.js';
 import { didYouMean } from '../../base/nearest.js';
-import { group, onlyKeys, summarise, type Counts, type Dimension, type Summary } from '../../inspect/count.js';
+import {
+  group,
+  onlyKeys,
+  summarise,
+  type Counts,
+  type Dimension,
+  type Summary,
+} from '../../inspect/count.js';
 import { compare, type Build, type Change, type Difference } from '../../inspect/diff.js';
 import type { FileFacts, KernelFacts, KeyFacts, SiteFacts, Target } from '../../inspect/facts.js';
 import { inputs } from '../../inspect/files.js';
@@ -34,41 +41,83 @@ export async function run(context: Context, flags: Flags, ...paths: string[]): P
     if (listing) context.print(`\n${listing}`);
   }
   const status = told(context, files);
-  if (status !== EXIT.good || flags.key === undefined || files.some((f) => f.keys.length + f.trampolines.length > 0)) return status;
+  if (
+    status !== EXIT.good ||
+    flags.key === undefined ||
+    files.some((f) => f.keys.length + f.trampolines.length > 0)
+  )
+    return status;
   const hint = didYouMean(flags.key, keys);
   context.note(`no key is called ${flags.key}${hint === undefined ? '' : ` (${hint})`}`);
   return EXIT.no;
 }
 
 async function runDiff(context: Context, flags: Flags, paths: readonly string[]): Promise<number> {
-  if (paths.length !== 2) throw new Fault('bad-usage', `--diff compares two builds, not ${paths.length}`, { hint: 'static-call inspect --diff OLD NEW' });
-  if (flags.by !== undefined) throw new Fault('bad-usage', '--diff has a listing of its own, so --by says nothing', { hint: 'leave out --by; --key GLOB picks keys' });
-  const builds = [await read(context, flags, [paths[0]!]), await read(context, flags, [paths[1]!])] as const;
-  const status = told(context, builds.flatMap((b) => b.files));
+  if (paths.length !== 2)
+    throw new Fault('bad-usage', `--diff compares two builds, not ${paths.length}`, {
+      hint: 'static-call inspect --diff OLD NEW',
+    });
+  if (flags.by !== undefined)
+    throw new Fault('bad-usage', '--diff has a listing of its own, so --by says nothing', {
+      hint: 'leave out --by; --key GLOB picks keys',
+    });
+  const builds = [
+    await read(context, flags, [paths[0]!]),
+    await read(context, flags, [paths[1]!]),
+  ] as const;
+  const status = told(
+    context,
+    builds.flatMap((b) => b.files),
+  );
   const difference = compare(builds[0].build, builds[1].build);
   if (flags.json) context.json('static-call/inspect-diff@1', { ...difference });
   else context.print(differenceText(difference));
   if (status !== EXIT.good) return status;
-  return difference.changes.length + difference.keys.gained.length + difference.keys.lost.length > 0 ? EXIT.no : EXIT.good;
+  return difference.changes.length + difference.keys.gained.length + difference.keys.lost.length > 0
+    ? EXIT.no
+    : EXIT.good;
 }
 
-async function read(context: Context, flags: Flags, paths: readonly string[]): Promise<{ files: FileFacts[]; keys: ReadonlySet<string>; build: Build }> {
+async function read(
+  context: Context,
+  flags: Flags,
+  paths: readonly string[],
+): Promise<{ files: FileFacts[]; keys: ReadonlySet<string>; build: Build }> {
   const files: { relative: string; facts: FileFacts }[] = [];
   using line = progress(context);
   for (const input of inputs(paths)) {
     line.show(() => `${files.length} files: ${input.path}`);
-    for (const facts of await inspectInput(input)) files.push({ relative: input.relative + facts.path.slice(input.path.length), facts });
+    for (const facts of await inspectInput(input))
+      files.push({ relative: input.relative + facts.path.slice(input.path.length), facts });
   }
-  const wanted = flags.key === undefined ? files.map((f) => f.facts) : onlyKeys(files.map((f) => f.facts), flags.key);
-  return { files: wanted, keys: new Set(files.flatMap((f) => f.facts.keys.map(({ name }) => name))), build: { files: files.map(({ relative }, i) => ({ relative, facts: wanted[i]! })) } };
+  const wanted =
+    flags.key === undefined
+      ? files.map((f) => f.facts)
+      : onlyKeys(
+          files.map((f) => f.facts),
+          flags.key,
+        );
+  return {
+    files: wanted,
+    keys: new Set(files.flatMap((f) => f.facts.keys.map(({ name }) => name))),
+    build: { files: files.map(({ relative }, i) => ({ relative, facts: wanted[i]! })) },
+  };
 }
 
-/** Every fault on stderr; the status is that of input refused, unless only this machine is to blame. */
+/**
+ * Every fault on stderr; the status is that of input refused, unless only this machine is to blame.
+ */
 function told(context: Context, files: readonly FileFacts[]): number {
   let status: number = EXIT.good;
   for (const { faults } of files) {
     for (const { code, message, hint, at } of faults) {
-      context.note(report(new Fault(code, message, { hint, ...(at === null ? {} : { at }) }), '', (_, text) => text).text);
+      context.note(
+        report(
+          new Fault(code, message, { hint, ...(at === null ? {} : { at }) }),
+          '',
+          (_, text) => text,
+        ).text,
+      );
       const { exit } = FAULTS[code];
       if (status !== EXIT.input) status = exit;
     }
@@ -76,36 +125,70 @@ function told(context: Context, files: readonly FileFacts[]): number {
   return status;
 }
 
-const count = (n: number, one: string, many: string = `${one}s`): string => `${n.toLocaleString('en-US')} ${n === 1 ? one : many}`;
-const share = (part: number, whole: number): string => `${part.toLocaleString('en-US')} (${whole === 0 ? 0 : ((100 * part) / whole).toFixed(1)} %)`;
+const count = (n: number, one: string, many: string = `${one}s`): string =>
+  `${n.toLocaleString('en-US')} ${n === 1 ? one : many}`;
+const share = (part: number, whole: number): string =>
+  `${part.toLocaleString('en-US')} (${whole === 0 ? 0 : ((100 * part) / whole).toFixed(1)} %)`;
 
 function summaryText(s: Summary, files: readonly FileFacts[]): string {
-  const what = files.length === 1 && files[0]!.kind !== null ? `${files[0]!.path}: ${files[0]!.kind}` : `${count(s.files, 'file')}, ${s.filesWithSites.toLocaleString('en-US')} with sites`;
-  const lines = [`${what}; ${count(s.sites, 'site')}, ${count(s.keys, 'key')}, ${count(s.trampolines, 'trampoline')}${s.filesRefused ? `; ${count(s.filesRefused, 'file')} refused` : ''}`];
-  const row = (label: string, text: string): void => void lines.push(`  ${label.padEnd(10)} ${text}`);
+  const what =
+    files.length === 1 && files[0]!.kind !== null
+      ? `${files[0]!.path}: ${files[0]!.kind}`
+      : `${count(s.files, 'file')}, ${s.filesWithSites.toLocaleString('en-US')} with sites`;
+  const lines = [
+    `${what}; ${count(s.sites, 'site')}, ${count(s.keys, 'key')}, ${count(s.trampolines, 'trampoline')}${s.filesRefused ? `; ${count(s.filesRefused, 'file')} refused` : ''}`,
+  ];
+  const row = (label: string, text: string): void =>
+    void lines.push(`  ${label.padEnd(10)} ${text}`);
   if (s.sites > 0) {
-    row('kinds', `call ${s.kinds.call.toLocaleString('en-US')}  jmp ${s.kinds.jmp.toLocaleString('en-US')}  jcc ${s.kinds.jcc.toLocaleString('en-US')}`);
+    row(
+      'kinds',
+      `call ${s.kinds.call.toLocaleString('en-US')}  jmp ${s.kinds.jmp.toLocaleString('en-US')}  jcc ${s.kinds.jcc.toLocaleString('en-US')}`,
+    );
     row('flags', `tail ${s.tail.toLocaleString('en-US')}  init ${s.init.toLocaleString('en-US')}`);
-    row('line', `${share(s.crossesLine, s.sites)} cross a cache line, ${share(s.destinationCrossesLine, s.sites)} with their destination`);
-    if (s.lineUncertain > 0) row('', `counted from the section's beginning for ${s.lineUncertain.toLocaleString('en-US')}: it is aligned to less than a line`);
-    row('protocols', Object.entries(s.protocols).map(([name, n]) => `${name} ${n.toLocaleString('en-US')}`).join('  '));
-    s.topKeys.forEach(({ name, sites }, i) => row(i === 0 ? 'top keys' : '', `${String(sites).padStart(String(s.topKeys[0]!.sites).length)} ${name}`));
+    row(
+      'line',
+      `${share(s.crossesLine, s.sites)} cross a cache line, ${share(s.destinationCrossesLine, s.sites)} with their destination`,
+    );
+    if (s.lineUncertain > 0)
+      row(
+        '',
+        `counted from the section's beginning for ${s.lineUncertain.toLocaleString('en-US')}: it is aligned to less than a line`,
+      );
+    row(
+      'protocols',
+      Object.entries(s.protocols)
+        .map(([name, n]) => `${name} ${n.toLocaleString('en-US')}`)
+        .join('  '),
+    );
+    s.topKeys.forEach(({ name, sites }, i) =>
+      row(
+        i === 0 ? 'top keys' : '',
+        `${String(sites).padStart(String(s.topKeys[0]!.sites).length)} ${name}`,
+      ),
+    );
   }
-  for (const { path, kernel } of files) if (kernel) row('kernel', `${files.length > 1 ? `${path}: ` : ''}${kernelText(kernel)}`);
+  for (const { path, kernel } of files)
+    if (kernel) row('kernel', `${files.length > 1 ? `${path}: ` : ''}${kernelText(kernel)}`);
   return lines.join('\n');
 }
 
 function kernelText({ table: at, names, symbols, branches }: KernelFacts): string {
   const found = at === null ? 'no table of sites' : `table of sites at ${hex(at)}`;
   const named = names === null ? 'no names' : `${count(symbols, 'name')} from ${names}`;
-  const others = branches.unlisted === 0 ? 'and no other' : `and ${branches.unlisted.toLocaleString('en-US')} that it does not list`;
+  const others =
+    branches.unlisted === 0
+      ? 'and no other'
+      : `and ${branches.unlisted.toLocaleString('en-US')} that it does not list`;
   return `${found}; ${named}; a scan of the text finds ${branches.listed.toLocaleString('en-US')} of the table's branches ${others}`;
 }
 
 /** Where the file begins in a line that is grepped: `net.ko:.text+0x1f4`. */
-const place = (section: string | null, offset: number): string => `${section ?? ''}+0x${offset.toString(16)}`;
+const place = (section: string | null, offset: number): string =>
+  `${section ?? ''}+0x${offset.toString(16)}`;
 const address = (at: Addr | null): string | null => (at === null ? null : hex(at));
-const target = (t: Target | undefined): string | null => (t === undefined || !t.targetKnown ? '?' : t.target);
+const target = (t: Target | undefined): string | null =>
+  t === undefined || !t.targetKnown ? '?' : t.target;
 
 function list(files: readonly FileFacts[], by: Dimension, context: Context): string | null {
   const head = (text: string): string => context.paint('bold', text);
@@ -120,14 +203,40 @@ function list(files: readonly FileFacts[], by: Dimension, context: Context): str
   if (groups.length === 0) return null;
   const columns = COUNTS.filter((c) => c.title !== `${by}s`);
   const cells = (counts: Counts): Cell[] => columns.map((c) => c.of(counts));
-  if (by !== 'key') return table([{ title: by }, ...columns], groups.map(({ name, counts }) => [name, ...cells(counts)]), head);
+  if (by !== 'key')
+    return table(
+      [{ title: by }, ...columns],
+      groups.map(({ name, counts }) => [name, ...cells(counts)]),
+      head,
+    );
   const keys = new Map<string, KeyFacts>();
-  for (const key of files.flatMap((f) => f.keys)) if (!keys.get(key.name)?.targetKnown) keys.set(key.name, key);
-  const rows = groups.map(({ name, counts }) => [name, ...cells(counts), address(keys.get(name)?.trampoline ?? null), target(keys.get(name))]);
-  return table([{ title: by }, ...columns, { title: 'trampoline' }, { title: 'target' }], rows, head);
+  for (const key of files.flatMap((f) => f.keys))
+    if (!keys.get(key.name)?.targetKnown) keys.set(key.name, key);
+  const rows = groups.map(({ name, counts }) => [
+    name,
+    ...cells(counts),
+    address(keys.get(name)?.trampoline ?? null),
+    target(keys.get(name)),
+  ]);
+  return table(
+    [{ title: by }, ...columns, { title: 'trampoline' }, { title: 'target' }],
+    rows,
+    head,
+  );
 }
 
-const SITE_COLUMNS: readonly Column[] = ['place', 'address', 'function', 'key', 'kind', 'flags', 'line', 'bytes', 'protocols', 'target'].map((title) => ({ title }));
+const SITE_COLUMNS: readonly Column[] = [
+  'place',
+  'address',
+  'function',
+  'key',
+  'kind',
+  'flags',
+  'line',
+  'bytes',
+  'protocols',
+  'target',
+].map((title) => ({ title }));
 
 function siteRow(file: FileFacts, site: SiteFacts, key: KeyFacts | undefined): Cell[] {
   const flags = [site.tail ? 'tail' : '', site.init ? 'init' : ''].filter(Boolean).join(',');
@@ -159,7 +268,9 @@ const COUNTS: readonly (Column & { readonly of: (c: Counts) => Cell })[] = [
   { title: 'store', align: 'right', of: (c) => c.protocols['store'] ?? 0 },
 ];
 
-const CHANGES: Readonly<Record<Change['change'], { readonly sign: string; readonly label: string }>> = {
+const CHANGES: Readonly<
+  Record<Change['change'], { readonly sign: string; readonly label: string }>
+> = {
   gained: { sign: '+', label: 'gained' },
   lost: { sign: '-', label: 'lost' },
   'onto-line': { sign: '!', label: 'now across a line' },
@@ -167,16 +278,40 @@ const CHANGES: Readonly<Record<Change['change'], { readonly sign: string; readon
 };
 
 function differenceText({ changes, sites, keys, same, moved }: Difference): string {
-  const lines = [`${count(sites[0], 'site')} before, ${sites[1].toLocaleString('en-US')} after; ${count(same, 'site')} in both, ${moved.toLocaleString('en-US')} of them at another place`];
-  const numbers = Object.entries(CHANGES).map(([change, { label }]) => `${label} ${changes.filter((c) => c.change === change).length.toLocaleString('en-US')}`);
+  const lines = [
+    `${count(sites[0], 'site')} before, ${sites[1].toLocaleString('en-US')} after; ${count(same, 'site')} in both, ${moved.toLocaleString('en-US')} of them at another place`,
+  ];
+  const numbers = Object.entries(CHANGES).map(
+    ([change, { label }]) =>
+      `${label} ${changes.filter((c) => c.change === change).length.toLocaleString('en-US')}`,
+  );
   lines.push(`  ${numbers.join(', ')}`);
-  lines.push(`  keys gained ${keys.gained.length.toLocaleString('en-US')}, lost ${keys.lost.length.toLocaleString('en-US')}`);
+  lines.push(
+    `  keys gained ${keys.gained.length.toLocaleString('en-US')}, lost ${keys.lost.length.toLocaleString('en-US')}`,
+  );
   // One a line, as everything that may be grepped.
-  const named = [...keys.gained.map((name) => `+  key ${name}`), ...keys.lost.map((name) => `-  key ${name}`)];
+  const named = [
+    ...keys.gained.map((name) => `+  key ${name}`),
+    ...keys.lost.map((name) => `-  key ${name}`),
+  ];
   if (named.length > 0) lines.push('', ...named);
   if (changes.length > 0) {
-    const rows = changes.map((c) => [CHANGES[c.change].sign, `${c.file === null ? '' : `${c.file}:`}${c.function ?? '-'}`, c.key, c.kind, `#${c.ordinal}`, place(c.section, c.offset), CHANGES[c.change].label]);
-    lines.push('', table(rows[0]!.map(() => ({ title: '' })), rows));
+    const rows = changes.map((c) => [
+      CHANGES[c.change].sign,
+      `${c.file === null ? '' : `${c.file}:`}${c.function ?? '-'}`,
+      c.key,
+      c.kind,
+      `#${c.ordinal}`,
+      place(c.section, c.offset),
+      CHANGES[c.change].label,
+    ]);
+    lines.push(
+      '',
+      table(
+        rows[0]!.map(() => ({ title: '' })),
+        rows,
+      ),
+    );
   }
   return lines.join('\n');
 }
@@ -201,6 +336,15 @@ function asJson(files: readonly FileFacts[], flags: Flags): object {
       trampolines: file.trampolines.map((t) => ({ ...t, address: address(t.address) })),
       ...(kernel ? { kernel: { ...kernel, table: address(kernel.table) } } : {}),
     })),
-    ...(flags.by === undefined || flags.by === 'site' ? {} : { groups: group(files, flags.by).map(({ name, counts }) => ({ name, ...counts, keys: counts.keys.size, files: counts.files.size })) }),
+    ...(flags.by === undefined || flags.by === 'site'
+      ? {}
+      : {
+          groups: group(files, flags.by).map(({ name, counts }) => ({
+            name,
+            ...counts,
+            keys: counts.keys.size,
+            files: counts.files.size,
+          })),
+        }),
   };
 }

@@ -4,7 +4,11 @@ import { createRequire } from 'node:module';
 import { Fault } from '../../base/fault.js';
 
 interface SeekBzip {
-  decode(input: Uint8Array, output: { writeByte(byte: number): void; flush(): void }, multistream: boolean): void;
+  decode(
+    input: Uint8Array,
+    output: { writeByte(byte: number): void; flush(): void },
+    multistream: boolean,
+  ): void;
 }
 
 export function unpackBzip2(bytes: Uint8Array, size: number | null, limit: number): Uint8Array {
@@ -14,7 +18,8 @@ export function unpackBzip2(bytes: Uint8Array, size: number | null, limit: numbe
   let length = 0;
   const writeByte = (byte: number): void => {
     if (length === sink.length) {
-      if (length >= limit) throw new Fault('bad-packing', `the bzip2 stream holds more than ${limit} bytes`);
+      if (length >= limit)
+        throw new Fault('bad-packing', `the bzip2 stream holds more than ${limit} bytes`);
       const larger = new Uint8Array(Math.min(limit, length * 2));
       larger.set(sink);
       sink = larger;

@@ -1,6 +1,7 @@
-// The legacy frame of lz4, the one that the kernel's build uses (`lz4 -l`): the magic number, then blocks
-// of at most 8 MiB, each behind its packed length. Written here because a block is twenty lines,
-// and lz4js, which was tried, reads a match from before the beginning of its output without a word.
+// The legacy frame of lz4, the one that the kernel's build uses (`lz4 -l`): the magic number, then
+// blocks of at most 8 MiB, each behind its packed length. Written here because a block is twenty
+// lines, and lz4js, which was tried, reads a match from before the beginning of its output without
+// a word.
 
 import { Fault } from '../../base/fault.js';
 
@@ -10,9 +11,11 @@ const MAGIC = 0x184c2102;
 export function unpackLz4(bytes: Uint8Array, size: number | null, limit: number): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   // A length byte of 255 stands for 255 bytes, and nothing for more.
-  const out = new Uint8Array(size === null ? Math.min(limit, bytes.length * 255) : Math.min(size, bytes.length * 255));
+  const out = new Uint8Array(
+    size === null ? Math.min(limit, bytes.length * 255) : Math.min(size, bytes.length * 255),
+  );
   let length = 0;
-  for (let at = 4; at < bytes.length; ) {
+  for (let at = 4; at < bytes.length;) {
     if (at + 4 > bytes.length) throw cut();
     const packed = view.getUint32(at, true);
     at += 4;
@@ -24,8 +27,16 @@ export function unpackLz4(bytes: Uint8Array, size: number | null, limit: number)
   return size === null ? out.slice(0, length) : out.subarray(0, length);
 }
 
-/** Decodes one block to `out` from `start` on; returns where it ends. Matches stay inside the block. */
-function unpackBlock(source: Uint8Array, from: number, end: number, out: Uint8Array, start: number): number {
+/**
+ * Decodes one block to `out` from `start` on; returns where it ends. Matches stay inside the block.
+ */
+function unpackBlock(
+  source: Uint8Array,
+  from: number,
+  end: number,
+  out: Uint8Array,
+  start: number,
+): number {
   const room = Math.min(out.length, start + BLOCK);
   let at = from;
   let to = start;
@@ -51,7 +62,11 @@ function unpackBlock(source: Uint8Array, from: number, end: number, out: Uint8Ar
     const distance = source[at]! | (source[at + 1]! << 8);
     at += 2;
     const match = count(token & 15) + 4;
-    if (distance === 0 || to - distance < start) throw new Fault('bad-packing', `an lz4 match reaches ${distance} bytes back, before its block`);
+    if (distance === 0 || to - distance < start)
+      throw new Fault(
+        'bad-packing',
+        `an lz4 match reaches ${distance} bytes back, before its block`,
+      );
     if (to + match > room) throw full();
     // The two may overlap, and then the bytes just written are copied again.
     if (distance >= match && match > 32) out.copyWithin(to, to - distance, to - distance + match);
@@ -62,4 +77,5 @@ function unpackBlock(source: Uint8Array, from: number, end: number, out: Uint8Ar
 }
 
 const cut = (): Fault => new Fault('bad-packing', 'the lz4 stream ends inside a block');
-const full = (): Fault => new Fault('bad-packing', 'an lz4 block holds more than the frame or its stated size allows');
+const full = (): Fault =>
+  new Fault('bad-packing', 'an lz4 block holds more than the frame or its stated size allows');

@@ -1,7 +1,7 @@
-// Synchronisation of a process: membarrier(SYNC_CORE), Linux 4.16 (70216e18e519
-// ("membarrier: Provide core serializing command, *_SYNC_CORE")). On return every thread of the process
-// that was running has executed a serialising instruction, every other one will before it runs user code again.
-// It does not wait for a thread that has trapped and not yet run its handler.
+// Synchronisation of a process: membarrier(SYNC_CORE), Linux 4.16 (70216e18e519 ("membarrier:
+// Provide core serializing command, *_SYNC_CORE")). On return every thread of the process that was
+// running has executed a serialising instruction, every other one will before it runs user code
+// again. It does not wait for a thread that has trapped and not yet run its handler.
 
 import { Fault } from '../../base/fault.js';
 import { errorName, type Native } from './native.js';
@@ -11,13 +11,22 @@ export const SYNC_CORE: number = 1 << 5;
 const REGISTER_SYNC_CORE = 1 << 6;
 export const EPERM = -1;
 
-/** Once in a process, again in a forked child; registering twice is harmless. @throws Fault `no-membarrier` */
+/**
+ * Once in a process, again in a forked child; registering twice is harmless. @throws Fault
+ * `no-membarrier`
+ */
 export function registerBarrier(native: Native): void {
   const commands = native.call('membarrier', 0);
-  if (commands < 0) throw new Fault('no-membarrier', `membarrier is refused: ${errorName(commands)}`);
-  if ((commands & SYNC_CORE) === 0) throw new Fault('no-membarrier', `membarrier offers no SYNC_CORE here (commands ${commands})`);
+  if (commands < 0)
+    throw new Fault('no-membarrier', `membarrier is refused: ${errorName(commands)}`);
+  if ((commands & SYNC_CORE) === 0)
+    throw new Fault('no-membarrier', `membarrier offers no SYNC_CORE here (commands ${commands})`);
   const registered = native.call('membarrier', REGISTER_SYNC_CORE);
-  if (registered < 0) throw new Fault('no-membarrier', `registering for SYNC_CORE is refused: ${errorName(registered)}`);
+  if (registered < 0)
+    throw new Fault(
+      'no-membarrier',
+      `registering for SYNC_CORE is refused: ${errorName(registered)}`,
+    );
 }
 
 /** @throws Fault `no-membarrier`, for a seccomp filter may be installed later. */

@@ -1,10 +1,11 @@
-// What static-call leaves in a process for the rest of its life: the trap handler, its data, and memory
-// that is given out and never taken back. A process has one ground, whoever made it: worker threads and
-// other copies of this library find it in /proc/self/maps by the name of its mapping and share it.
+// What static-call leaves in a process for the rest of its life: the trap handler, its data, and
+// memory that is given out and never taken back. A process has one ground, whoever made it: worker
+// threads and other copies of this library find it in /proc/self/maps by the name of its mapping
+// and share it.
 //
-// The mapping is private, so a forked child has its own copy as of the fork: its threads are emulated to the
-// targets of that moment and not to those that the parent chooses later. Code is written before it is made
-// executable and never after.
+// The mapping is private, so a forked child has its own copy as of the fork: its threads are
+// emulated to the targets of that moment and not to those that the parent chooses later. Code is
+// written before it is made executable and never after.
 
 import { existsSync } from 'node:fs';
 import { hex, LINE, PAGE, type Addr } from '../../base/addr.js';
@@ -25,7 +26,10 @@ const NAME = 'static-call';
 const CHUNK = 1 << 20;
 const FUTEX_WAIT_PRIVATE = 128;
 const FUTEX_WAKE_PRIVATE = 129;
-/** struct timespec: how long somebody waits before he looks whether the owner of the lock is still there. */
+/**
+ * struct timespec: how long somebody waits before he looks whether the owner of the lock is still
+ * there.
+ */
 const LOOK_FOR_OWNER: BigInt64Array = BigInt64Array.of(0n, 100_000_000n);
 
 interface Piece {
@@ -34,10 +38,21 @@ interface Piece {
   readonly code: Code;
 }
 
-/** The code of the ground, each piece on a cache line of its own: handler, entry for updates from C, fork's handlers, sweeps, tape. */
+/**
+ * The code of the ground, each piece on a cache line of its own: handler, entry for updates from C,
+ * fork's handlers, sweeps, tape.
+ */
 function pieces(): readonly Piece[] {
   let offset = 0;
-  return ([['handler', sigtrap()], ['updater', updater()], ['fork', forkHandlers()], ['sweeps', sweeps()], ['tape', tapeCode()]] as const).map(([name, code]) => {
+  return (
+    [
+      ['handler', sigtrap()],
+      ['updater', updater()],
+      ['fork', forkHandlers()],
+      ['sweeps', sweeps()],
+      ['tape', tapeCode()],
+    ] as const
+  ).map(([name, code]) => {
     const at = offset;
     offset = Math.ceil((offset + code.bytes.length) / LINE) * LINE;
     invariant(offset <= PAGE, 'the code of the ground fits a page');
@@ -67,13 +82,23 @@ export class Ground {
     this.#halves = new Int32Array(this.#words.buffer);
     this.#thread = native.call('gettid');
     if (this.word('magic') !== MAGIC || this.word('version') !== VERSION) {
-      throw new Fault('other-runtime', `the process holds version ${this.word('version')} of the handler's data, this library has ${VERSION}`);
+      throw new Fault(
+        'other-runtime',
+        `the process holds version ${this.word('version')} of the handler's data, this library has ${VERSION}`,
+      );
     }
     const piece = (name: Piece['name']): Piece => this.#pieces.find((p) => p.name === name)!;
     const sweepsAt = this.handler + piece('sweeps').offset;
     this.sweep = new Sweep(native, sweepsAt, piece('sweeps').code);
-    const within = ({ offset, code }: Piece, names: readonly (keyof Routines)[]): [string, Addr][] => names.map((name) => [name, this.handler + offset + code.labels.get(name)!]);
-    this.routines = Object.fromEntries([...within(piece('sweeps'), SWEEPINGS), ...within(piece('tape'), ROUTINES)]) as Routines;
+    const within = (
+      { offset, code }: Piece,
+      names: readonly (keyof Routines)[],
+    ): [string, Addr][] =>
+      names.map((name) => [name, this.handler + offset + code.labels.get(name)!]);
+    this.routines = Object.fromEntries([
+      ...within(piece('sweeps'), SWEEPINGS),
+      ...within(piece('tape'), ROUTINES),
+    ]) as Routines;
   }
 
   /** What a key's `update` points at while a runtime has its object open. */
@@ -107,8 +132,9 @@ export class Ground {
   }
 
   /**
-   * Runs `body` while no other thread of the process updates. A worker that is terminated in the middle of an update never
-   * gives the lock back: whoever waits takes it over once that thread is gone, and reads back what it left in the texts.
+   * Runs `body` while no other thread of the process updates. A worker that is terminated in the
+   * middle of an update never gives the lock back: whoever waits takes it over once that thread is
+   * gone, and reads back what it left in the texts.
    * @throws Fault `busy` when nested.
    */
   locked<T>(body: () => T): T {
@@ -117,12 +143,22 @@ export class Ground {
     for (;;) {
       const owner = Atomics.compareExchange(halves, lock, 0, this.#thread);
       if (owner === 0) break;
-      if (owner === this.#thread) throw new Fault('busy', 'an update was begun from within an update');
+      if (owner === this.#thread)
+        throw new Fault('busy', 'an update was begun from within an update');
       Atomics.add(halves, waiters, 1);
       // The kernel compares the word again under its own lock, so no wake-up is lost in between.
-      this.native.call('futex', this.data + DATA.lock, FUTEX_WAIT_PRIVATE, owner, this.native.addressOf(LOOK_FOR_OWNER));
+      this.native.call(
+        'futex',
+        this.data + DATA.lock,
+        FUTEX_WAIT_PRIVATE,
+        owner,
+        this.native.addressOf(LOOK_FOR_OWNER),
+      );
       Atomics.sub(halves, waiters, 1);
-      if (this.#isGone(owner) && Atomics.compareExchange(halves, lock, owner, this.#thread) === owner) {
+      if (
+        this.#isGone(owner) &&
+        Atomics.compareExchange(halves, lock, owner, this.#thread) === owner
+      ) {
         mirrorTexts(this);
         break;
       }
@@ -131,16 +167,24 @@ export class Ground {
       return body();
     } finally {
       Atomics.store(halves, lock, 0);
-      if (Atomics.load(halves, waiters) > 0) this.native.call('futex', this.data + DATA.lock, FUTEX_WAKE_PRIVATE, 1);
+      if (Atomics.load(halves, waiters) > 0)
+        this.native.call('futex', this.data + DATA.lock, FUTEX_WAKE_PRIVATE, 1);
     }
   }
 
-  /** Where /proc shows other numbers than gettid says (that of another namespace), nobody is taken for gone. */
+  /**
+   * Where /proc shows other numbers than gettid says (that of another namespace), nobody is taken
+   * for gone.
+   */
   #isGone(thread: number): boolean {
-    return !existsSync(`/proc/self/task/${thread}`) && existsSync(`/proc/self/task/${this.#thread}`);
+    return (
+      !existsSync(`/proc/self/task/${thread}`) && existsSync(`/proc/self/task/${this.#thread}`)
+    );
   }
 
-  /** Memory for good, zeroed, writable. Call it while holding the lock. @throws Fault `no-memory` */
+  /**
+   * Memory for good, zeroed, writable. Call it while holding the lock. @throws Fault `no-memory`
+   */
   allocate(size: number, align: number): Addr {
     const at = Math.ceil(Number(this.word('free')) / align) * align;
     if (at !== 0 && at + size <= Number(this.word('freeEnd'))) {
@@ -171,23 +215,39 @@ export function memoryFile(native: Native, name: string, length: number): number
   const grown = native.call('ftruncate', fd, length);
   if (grown < 0) {
     native.call('close', fd);
-    throw new Fault('no-memory', `a memory file of ${length} bytes was refused: ${errorName(grown)}`);
+    throw new Fault(
+      'no-memory',
+      `a memory file of ${length} bytes was refused: ${errorName(grown)}`,
+    );
   }
   return fd;
 }
 
 /**
- * Where two threads decide which of them makes the ground: the kernel gives a fixed address to one of them.
- * The page is never accessible and goes away at once; the ground itself lies where the kernel chose.
+ * Where two threads decide which of them makes the ground: the kernel gives a fixed address to one
+ * of them. The page is never accessible and goes away at once; the ground itself lies where the
+ * kernel chose.
  */
 const CLAIM: Addr = 0x5ca1_1000_0000;
 
 function claimed<T>(native: Native, body: () => T): T {
   const pause = new Int32Array(new SharedArrayBuffer(4));
   for (let waitedMs = 0; ; waitedMs++) {
-    const page = native.call('mmap', CLAIM, PAGE, PROT.none, MAP.private | MAP.anonymous | MAP.fixedNoReplace, -1, 0);
+    const page = native.call(
+      'mmap',
+      CLAIM,
+      PAGE,
+      PROT.none,
+      MAP.private | MAP.anonymous | MAP.fixedNoReplace,
+      -1,
+      0,
+    );
     if (page === CLAIM) break;
-    if (waitedMs > 10_000) throw new Fault('no-memory', `the page at ${hex(CLAIM)} was not to be had: ${errorName(page)}`);
+    if (waitedMs > 10_000)
+      throw new Fault(
+        'no-memory',
+        `the page at ${hex(CLAIM)} was not to be had: ${errorName(page)}`,
+      );
     Atomics.wait(pause, 0, 0, 1);
   }
   try {
@@ -198,13 +258,15 @@ function claimed<T>(native: Native, body: () => T): T {
 }
 
 function findGround(): Addr | null {
-  const found = readMaps().find((m) => m.path.startsWith(`/memfd:${NAME} `) && m.access === 'r-xp' && m.offset === 0);
+  const found = readMaps().find(
+    (m) => m.path.startsWith(`/memfd:${NAME} `) && m.access === 'r-xp' && m.offset === 0,
+  );
   return found?.start ?? null;
 }
 
 function makeGround(native: Native, made: readonly Piece[]): Addr {
-  // A private mapping of a memory file and not anonymous memory: only that has a name in /proc/self/maps
-  // on every kernel (PR_SET_VMA_ANON_NAME is an option of the kernel's build).
+  // A private mapping of a memory file and not anonymous memory: only that has a name in
+  // /proc/self/maps on every kernel (PR_SET_VMA_ANON_NAME is an option of the kernel's build).
   const fd = memoryFile(native, NAME, 2 * PAGE);
   const at = native.call('mmap', 0, 2 * PAGE, PROT.read | PROT.write, MAP.private, fd, 0);
   native.call('close', fd);
@@ -214,14 +276,20 @@ function makeGround(native: Native, made: readonly Piece[]): Addr {
     data[DATA.magic / 8] = MAGIC;
     data[DATA.version / 8] = VERSION;
     const text = new Uint8Array(native.view(at, PAGE)).fill(0xcc);
-    for (const { offset, code } of made) text.set(place(code, code.words.length === 0 ? {} : { data: at + PAGE }), offset);
+    for (const { offset, code } of made)
+      text.set(place(code, code.words.length === 0 ? {} : { data: at + PAGE }), offset);
     const protectedText = native.call('mprotect', at, PAGE, PROT.read | PROT.exec);
-    if (protectedText < 0) throw new Fault('no-memory', `the trap handler could not be made executable: ${errorName(protectedText)}`);
+    if (protectedText < 0)
+      throw new Fault(
+        'no-memory',
+        `the trap handler could not be made executable: ${errorName(protectedText)}`,
+      );
     const fork = made.find((p) => p.name === 'fork')!;
     const entry = (name: string): Addr => at + fork.offset + fork.code.labels.get(name)!;
     native.atFork(entry('prepare'), entry('parent'), entry('child'));
   } catch (error) {
-    // Whoever looks for the ground would take it for whole, and its forks would never be handled. Nobody has seen it yet.
+    // Whoever looks for the ground would take it for whole, and its forks would never be handled.
+    // Nobody has seen it yet.
     native.call('munmap', at, 2 * PAGE);
     throw error;
   }

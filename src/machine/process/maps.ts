@@ -20,7 +20,13 @@ export function parseMaps(text: string): Mapping[] {
     const m = LINE_FORM.exec(line);
     // The vsyscall page is a kernel address: it is no place of the process.
     if (!m || m[1]!.length > 12) continue;
-    maps.push({ start: parseInt(m[1]!, 16), end: parseInt(m[2]!, 16), access: m[3]!, offset: parseInt(m[4]!, 16), path: m[5]! });
+    maps.push({
+      start: parseInt(m[1]!, 16),
+      end: parseInt(m[2]!, 16),
+      access: m[3]!,
+      offset: parseInt(m[4]!, 16),
+      path: m[5]!,
+    });
   }
   return maps;
 }
@@ -34,18 +40,28 @@ const LOWEST: Addr = 0x10000;
 const HIGHEST: Addr = 0x7fff_ffff_f000;
 
 /**
- * A free place of `size` bytes of which every byte is within `reach` of every byte of [start, end), nearest
- * first; null if there is none. The caller maps it with MAP_FIXED_NOREPLACE: another thread may be faster.
+ * A free place of `size` bytes of which every byte is within `reach` of every byte of [start, end),
+ * nearest first; null if there is none. The caller maps it with MAP_FIXED_NOREPLACE: another thread
+ * may be faster.
  */
-export function freePlaceNear(maps: readonly Mapping[], start: Addr, end: Addr, size: number, reach: number): Addr | null {
+export function freePlaceNear(
+  maps: readonly Mapping[],
+  start: Addr,
+  end: Addr,
+  size: number,
+  reach: number,
+): Addr | null {
   let best: Addr | null = null;
   const consider = (at: Addr): void => {
     if (at < LOWEST || at + size - start > reach || end - at > reach) return;
     if (best === null || Math.abs(at - start) < Math.abs(best - start)) best = at;
   };
   let free = LOWEST;
-  for (const map of [...maps].sort((a, b) => a.start - b.start).concat({ start: HIGHEST, end: HIGHEST, access: '', offset: 0, path: '' })) {
-    // A page is left between neighbours, so that a stack or a heap that grows does not run into ours.
+  for (const map of [...maps]
+    .sort((a, b) => a.start - b.start)
+    .concat({ start: HIGHEST, end: HIGHEST, access: '', offset: 0, path: '' })) {
+    // A page is left between neighbours, so that a stack or a heap that grows does not run into
+    // ours.
     if (map.start - free >= size + 2 * PAGE) {
       consider(map.start - PAGE - size);
       consider(free + PAGE);

@@ -26,14 +26,20 @@ export const SYS = {
 export type Call = keyof typeof SYS;
 
 export const PROT = { none: 0, read: 1, write: 2, exec: 4 } as const;
-export const MAP = { shared: 1, private: 2, fixed: 0x10, anonymous: 0x20, fixedNoReplace: 0x100000 } as const;
+export const MAP = {
+  shared: 1,
+  private: 2,
+  fixed: 0x10,
+  anonymous: 0x20,
+  fixedNoReplace: 0x100000,
+} as const;
 
 export interface Native {
   /** The result, or the negated error number. Arguments are addresses or integers. */
   call(name: Call, ...args: readonly number[]): number;
   /**
-   * What machine code makes its system calls through: the address of a function of C's (number, and up to four arguments) that
-   * returns as the kernel does. null: the instruction itself.
+   * What machine code makes its system calls through: the address of a function of C's (number, and
+   * up to four arguments) that returns as the kernel does. null: the instruction itself.
    */
   readonly system: Addr | null;
   /** The memory itself, not a copy. */
@@ -44,7 +50,10 @@ export interface Native {
   load(path: string | null): Addr;
   /** The `struct link_map` of a handle: load bias at 0, name at 8, dynamic section at 16. */
   linkMap(handle: Addr): Addr;
-  /** 0 where the object and its dependencies do not define it: its default version, or the one that is named. */
+  /**
+   * 0 where the object and its dependencies do not define it: its default version, or the one that
+   * is named.
+   */
   symbol(handle: Addr, name: string, version?: string): Addr;
   /** Returns what was installed; with null it only asks. */
   sigaction(signal: number, action: SignalAction | null): SignalAction;
@@ -56,7 +65,10 @@ export interface Native {
   invoke(at: Addr, a?: number, b?: number, c?: number): number;
   /** The same for code that is called often, with one integer: a fifth of the cost. */
   procedure(at: Addr): (a: number) => number;
-  /** Machine code that calls a function of ours with up to five integers, on the thread that runs this. */
+  /**
+   * Machine code that calls a function of ours with up to five integers, on the thread that runs
+   * this.
+   */
   callback(body: (...args: number[]) => number): Addr;
 }
 
@@ -68,10 +80,19 @@ export interface SignalAction {
   readonly flags: number;
 }
 
-/** The same effects with every system call in the caller's hands, those that machine code makes too: to count, delay or refuse them. */
+/**
+ * The same effects with every system call in the caller's hands, those that machine code makes too:
+ * to count, delay or refuse them.
+ */
 export function intercepted(native: Native, call: Native['call']): Native {
-  const names = Object.fromEntries(Object.entries(SYS).map(([name, number]) => [number, name])) as Record<number, Call>;
-  return { ...native, call, system: native.callback((number, ...args) => call(names[number!]!, ...args)) };
+  const names = Object.fromEntries(
+    Object.entries(SYS).map(([name, number]) => [number, name]),
+  ) as Record<number, Call>;
+  return {
+    ...native,
+    call,
+    system: native.callback((number, ...args) => call(names[number!]!, ...args)),
+  };
 }
 
 /** struct sigaction of glibc on x86-64: handler, 128 bytes of mask, flags, restorer. */
@@ -91,14 +112,29 @@ export function openNative(): Native {
   const require = createRequire(import.meta.url);
   const koffi = require('koffi') as typeof koffiModule;
   const libc = koffi.load('libc.so.6');
-  const syscall = libc.func('long syscall(long, int64, int64, int64, int64, int64, int64)') as (...args: number[]) => number;
+  const syscall = libc.func('long syscall(long, int64, int64, int64, int64, int64, int64)') as (
+    ...args: number[]
+  ) => number;
   // Every argument that is converted costs: a synchronisation has three of them.
-  const short = libc.func('long syscall(int, int64, int64, int64)') as (...args: number[]) => number;
-  const dlopen = libc.func('int64 dlopen(str, int)') as (path: string | null, flags: number) => number;
+  const short = libc.func('long syscall(int, int64, int64, int64)') as (
+    ...args: number[]
+  ) => number;
+  const dlopen = libc.func('int64 dlopen(str, int)') as (
+    path: string | null,
+    flags: number,
+  ) => number;
   const dlsym = libc.func('int64 dlsym(int64, str)') as (handle: number, name: string) => number;
   const dlerror = libc.func('str dlerror()') as () => string | null;
-  const dlinfo = libc.func('int dlinfo(int64, int, void *)') as (handle: number, request: number, out: ArrayBufferView) => number;
-  const sigaction = libc.func('int sigaction(int, void *, void *)') as (signal: number, action: ArrayBufferView | null, old: ArrayBufferView) => number;
+  const dlinfo = libc.func('int dlinfo(int64, int, void *)') as (
+    handle: number,
+    request: number,
+    out: ArrayBufferView,
+  ) => number;
+  const sigaction = libc.func('int sigaction(int, void *, void *)') as (
+    signal: number,
+    action: ArrayBufferView | null,
+    old: ArrayBufferView,
+  ) => number;
   const procedure = koffi.proto('int64 (int64, int64, int64)');
   const single = koffi.proto('int64 (int64)');
   const called = koffi.pointer(koffi.proto('int64 (int64, int64, int64, int64, int64)'));
@@ -108,7 +144,9 @@ export function openNative(): Native {
 
   return {
     call(name, a = 0, b = 0, c = 0, d, e = 0, f = 0) {
-      const result = Number(d === undefined ? short(SYS[name], a, b, c) : syscall(SYS[name], a, b, c, d, e, f));
+      const result = Number(
+        d === undefined ? short(SYS[name], a, b, c) : syscall(SYS[name], a, b, c, d, e, f),
+      );
       return result === -1 ? -koffi.errno() : result;
     },
     system: null,
@@ -116,16 +154,27 @@ export function openNative(): Native {
     addressOf: (buffer) => Number(koffi.address(buffer)),
     load(path) {
       const handle = Number(dlopen(path, RTLD_NOW));
-      if (handle === 0) throw new Fault('not-loaded', dlerror() ?? 'dlopen failed', path === null ? {} : { at: path });
+      if (handle === 0)
+        throw new Fault(
+          'not-loaded',
+          dlerror() ?? 'dlopen failed',
+          path === null ? {} : { at: path },
+        );
       return handle;
     },
     linkMap(handle) {
       const out = new BigUint64Array(1);
-      if (dlinfo(handle, RTLD_DI_LINKMAP, out) !== 0) throw new Fault('not-loaded', dlerror() ?? 'dlinfo failed');
+      if (dlinfo(handle, RTLD_DI_LINKMAP, out) !== 0)
+        throw new Fault('not-loaded', dlerror() ?? 'dlinfo failed');
       return Number(out[0]);
     },
     // Older glibc has the second one elsewhere, so it is looked for when it is asked for.
-    symbol: (handle, name, version) => Number(version === undefined ? dlsym(handle, name) : libc.func('int64 dlvsym(int64, str, str)')(handle, name, version)),
+    symbol: (handle, name, version) =>
+      Number(
+        version === undefined
+          ? dlsym(handle, name)
+          : libc.func('int64 dlvsym(int64, str, str)')(handle, name, version),
+      ),
     sigaction(signal, action) {
       let next: Uint8Array | null = null;
       if (action) {
@@ -134,13 +183,26 @@ export function openNative(): Native {
         view.setBigUint64(SIGACTION.handler, BigInt(action.handler), true);
         view.setInt32(SIGACTION.flags, action.flags, true);
       }
-      if (sigaction(signal, next, old) !== 0) throw new Fault('not-supported', `sigaction(${signal}): ${errorName(-koffi.errno())}`);
-      return { handler: Number(oldWords.getBigUint64(SIGACTION.handler, true)), flags: oldWords.getInt32(SIGACTION.flags, true) };
+      if (sigaction(signal, next, old) !== 0)
+        throw new Fault('not-supported', `sigaction(${signal}): ${errorName(-koffi.errno())}`);
+      return {
+        handler: Number(oldWords.getBigUint64(SIGACTION.handler, true)),
+        flags: oldWords.getInt32(SIGACTION.flags, true),
+      };
     },
     atFork(prepare, parent, child) {
       // pthread_atfork is not in the shared libc; this is what it calls.
-      const failed = libc.func('int __register_atfork(int64, int64, int64, int64)')(prepare, parent, child, 0) as number;
-      if (failed !== 0) throw new Fault('no-memory', `the handlers around fork were refused: ${errorName(-failed)}`);
+      const failed = libc.func('int __register_atfork(int64, int64, int64, int64)')(
+        prepare,
+        parent,
+        child,
+        0,
+      ) as number;
+      if (failed !== 0)
+        throw new Fault(
+          'no-memory',
+          `the handlers around fork were refused: ${errorName(-failed)}`,
+        );
     },
     library(path) {
       const library = koffi.load(path);

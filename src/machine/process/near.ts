@@ -1,6 +1,7 @@
-// Code of ours within reach of an object's sites: the function that returns 0, the one that just returns, and a
-// veneer for each target that is further than 2 GiB away. A call to a far target costs the veneer's
-// indirect jump on every call. Nothing here is ever freed or changed once it is written.
+// Code of ours within reach of an object's sites: the function that returns 0, the one that just
+// returns, and a veneer for each target that is further than 2 GiB away. A call to a far target
+// costs the veneer's indirect jump on every call. Nothing here is ever freed or changed once it is
+// written.
 
 import { hex, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
@@ -10,7 +11,9 @@ import { memoryFile } from './ground.js';
 import { freePlaceNear, readMaps } from './maps.js';
 import { errorName, MAP, PROT, type Native } from './native.js';
 
-/** rel32 reaches 2^31 bytes from the end of the instruction; a page less spares every off-by-one. */
+/**
+ * rel32 reaches 2^31 bytes from the end of the instruction; a page less spares every off-by-one.
+ */
 export const REACH: number = 2 ** 31 - PAGE;
 
 const SLOT = 16;
@@ -54,7 +57,10 @@ export class Near {
   get return(): Addr {
     return (this.#return ??= this.#add(RETURN.bytes));
   }
-  /** Where a site calls to get to the target: the target itself, or its veneer. @throws Fault `out-of-reach` */
+  /**
+   * Where a site calls to get to the target: the target itself, or its veneer. @throws Fault
+   * `out-of-reach`
+   */
   way(target: Addr): Addr {
     if (this.reaches(target)) return target;
     let veneer = this.#veneers.get(target);
@@ -89,9 +95,14 @@ export class Near {
     const fd = memoryFile(native, 'static-call-near', PAGE);
     try {
       const writable = native.call('mmap', 0, PAGE, PROT.read | PROT.write, MAP.shared, fd, 0);
-      if (writable < 0) throw new Fault('no-memory', `mapping a page for veneers failed: ${errorName(writable)}`);
+      if (writable < 0)
+        throw new Fault('no-memory', `mapping a page for veneers failed: ${errorName(writable)}`);
       try {
-        return { at: this.#mapNear(fd), writable: new Uint8Array(native.view(writable, PAGE)), used: 0 };
+        return {
+          at: this.#mapNear(fd),
+          writable: new Uint8Array(native.view(writable, PAGE)),
+          used: 0,
+        };
       } catch (error) {
         native.call('munmap', writable, PAGE);
         throw error;
@@ -104,11 +115,23 @@ export class Near {
   #mapNear(fd: number): Addr {
     for (;;) {
       const near = freePlaceNear(readMaps(), this.#start, this.#end, PAGE, REACH);
-      if (near === null) throw new Fault('out-of-reach', 'no free page within 2 GiB of the text', { at: hex(this.#start) });
-      const at = this.#native.call('mmap', near, PAGE, PROT.read | PROT.exec, MAP.shared | MAP.fixedNoReplace, fd, 0);
+      if (near === null)
+        throw new Fault('out-of-reach', 'no free page within 2 GiB of the text', {
+          at: hex(this.#start),
+        });
+      const at = this.#native.call(
+        'mmap',
+        near,
+        PAGE,
+        PROT.read | PROT.exec,
+        MAP.shared | MAP.fixedNoReplace,
+        fd,
+        0,
+      );
       if (at === near) return at;
       // EEXIST: another thread was given the place first; look again.
-      if (at !== -17) throw new Fault('no-memory', `mapping a page at ${hex(near)} failed: ${errorName(at)}`);
+      if (at !== -17)
+        throw new Fault('no-memory', `mapping a page at ${hex(near)} failed: ${errorName(at)}`);
     }
   }
 }

@@ -1,5 +1,6 @@
-// The machine that is this very process: steps become operations of a tape, which are stores into its text, system
-// calls and words of the handler's data. It knows nothing of keys' names or of what a batch means.
+// The machine that is this very process: steps become operations of a tape, which are stores into
+// its text, system calls and words of the handler's data. It knows nothing of keys' names or of
+// what a batch means.
 
 import { hex } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
@@ -23,17 +24,30 @@ const PERFORMED: ReadonlySet<Step['do']> = new Set(['publish', 'store', 'sync'])
 export function checkPerformable(protocol: Protocol): void {
   for (const step of protocol.steps) {
     if (!PERFORMED.has(step.do)) {
-      throw new Fault('bad-protocol', `a process cannot perform the step ${step.do} of ${protocol.name}`, { hint: 'a process can publish, store and sync; the checker can do more' });
+      throw new Fault(
+        'bad-protocol',
+        `a process cannot perform the step ${step.do} of ${protocol.name}`,
+        { hint: 'a process can publish, store and sync; the checker can do more' },
+      );
     }
-    if (step.do === 'store' && step.bytes === 'trap' && protocol.handler === null) throw new Fault('bad-protocol', `${protocol.name} plants traps and names no handler`);
+    if (step.do === 'store' && step.bytes === 'trap' && protocol.handler === null)
+      throw new Fault('bad-protocol', `${protocol.name} plants traps and names no handler`);
   }
-  if (protocol.handler !== null && protocol.handler !== 'sigtrap') throw new Fault('bad-protocol', `a process has the handler sigtrap, not ${protocol.handler}`);
+  if (protocol.handler !== null && protocol.handler !== 'sigtrap')
+    throw new Fault('bad-protocol', `a process has the handler sigtrap, not ${protocol.handler}`);
   checkComplete(protocol);
 }
 
-/** An update is told as done when its steps are: so they must publish it and end with its bytes. @throws Fault `bad-protocol` */
+/**
+ * An update is told as done when its steps are: so they must publish it and end with its bytes.
+ * @throws Fault `bad-protocol`
+ */
 function checkComplete({ name, steps }: Protocol): void {
-  if (!steps.some((step) => step.do === 'publish')) throw new Fault('bad-protocol', `${name} never publishes: the keys would keep their old targets`);
+  if (!steps.some((step) => step.do === 'publish'))
+    throw new Fault(
+      'bad-protocol',
+      `${name} never publishes: the keys would keep their old targets`,
+    );
   const left = { first: 'old', rest: 'old' };
   for (const step of steps) {
     if (step.do !== 'store') continue;
@@ -41,13 +55,18 @@ function checkComplete({ name, steps }: Protocol): void {
     if (step.part !== 'first') left.rest = step.bytes;
   }
   for (const [part, bytes] of Object.entries(left)) {
-    if (bytes !== 'new') throw new Fault('bad-protocol', `after the last step of ${name} the ${part} of a site is ${bytes === 'trap' ? 'the trap' : 'old'}, not new`);
+    if (bytes !== 'new')
+      throw new Fault(
+        'bad-protocol',
+        `after the last step of ${name} the ${part} of a site is ${bytes === 'trap' ? 'the trap' : 'old'}, not new`,
+      );
   }
 }
 
 /**
- * Edits that are written down before they are performed. Most stores are one operation for all of them; one store of several bytes
- * through /proc/self/mem is three for each site, and a tape of a million sites took 300 MB.
+ * Edits that are written down before they are performed. Most stores are one operation for all of
+ * them; one store of several bytes through /proc/self/mem is three for each site, and a tape of a
+ * million sites took 300 MB.
  */
 const EDITS_AT_ONCE = 16_384;
 
@@ -109,13 +128,21 @@ export class ProcessMachine implements Machine {
     const tape = this.#tape;
     let stop = tape.perform();
     // A child of fork has lost the registration of its parent.
-    if (stop && 'call' in stop.what && stop.what.call === 'membarrier' && stop.what.result === EPERM) {
+    if (
+      stop &&
+      'call' in stop.what &&
+      stop.what.call === 'membarrier' &&
+      stop.what.result === EPERM
+    ) {
       registerAgain(this.#native, stop.mark);
       stop = tape.perform(stop.operation);
     }
     tape.clear();
     if (!stop) return;
-    if (stop.mark === ASKED) throw 'call' in stop.what ? faultOf(stop) : replaced(Number(this.#action[KERNEL_SIGACTION.handler / 8]));
+    if (stop.mark === ASKED)
+      throw 'call' in stop.what
+        ? faultOf(stop)
+        : replaced(Number(this.#action[KERNEL_SIGACTION.handler / 8]));
     throw new Stopped(stop.mark, faultOf(stop));
   }
 
@@ -132,7 +159,7 @@ export class ProcessMachine implements Machine {
         }
         return;
       case 'store':
-        for (let from = 0; from < batch.count; ) {
+        for (let from = 0; from < batch.count;) {
           const text = this.#textAt(batch.at[from]!);
           const to = Math.min(firstFrom(batch, from + 1, text.end), from + EDITS_AT_ONCE);
           text.store(tape, step, batch, from, to);
@@ -148,7 +175,10 @@ export class ProcessMachine implements Machine {
     }
   }
 
-  /** The edits of a batch whose bytes in the text are not those of that side; of `ours`, where some byte is of neither. */
+  /**
+   * The edits of a batch whose bytes in the text are not those of that side; of `ours`, where some
+   * byte is of neither.
+   */
   unlike(batch: Batch, side: 'old' | 'new' | 'ours'): Batch {
     const found = new Batch(batch.count);
     for (let i = 0; i < batch.count; i++) {
@@ -156,7 +186,9 @@ export class ProcessMachine implements Machine {
       const { bytes, start } = this.#textAt(at);
       const [one, other] = side === 'ours' ? [batch.old, batch.new] : [batch[side], batch[side]];
       let same = true;
-      for (let b = 0; same && b < batch.length[i]!; b++) same = bytes[at - start + b] === one[8 * i + b] || bytes[at - start + b] === other[8 * i + b];
+      for (let b = 0; same && b < batch.length[i]!; b++)
+        same =
+          bytes[at - start + b] === one[8 * i + b] || bytes[at - start + b] === other[8 * i + b];
       if (!same) found.append(batch, i);
     }
     return found;
@@ -179,14 +211,30 @@ function registerAgain(native: Native, step: number): void {
 /** What failed, for people. A seccomp filter may be installed at any time, so any call may. */
 function faultOf({ what }: Stop): Fault {
   invariant(!('expected' in what), 'no step expects a word');
-  if ('batch' in what) return new Fault('drift', 'bytes on the site changed while it was being written', { at: hex(what.batch.at[what.edit]!) });
+  if ('batch' in what)
+    return new Fault('drift', 'bytes on the site changed while it was being written', {
+      at: hex(what.batch.at[what.edit]!),
+    });
   const { call, result } = what;
-  if (call === 'rt_sigaction') return new Fault('not-supported', `asking for the SIGTRAP handler is refused: ${errorName(result)}`);
-  if (call === 'membarrier') return new Fault('no-membarrier', `membarrier failed: ${errorName(result)}`);
-  return new Fault('no-text-write', result < 0 ? `writing through /proc/self/mem is refused: ${errorName(result)}` : `only ${result} bytes of a piece of text were written`);
+  if (call === 'rt_sigaction')
+    return new Fault(
+      'not-supported',
+      `asking for the SIGTRAP handler is refused: ${errorName(result)}`,
+    );
+  if (call === 'membarrier')
+    return new Fault('no-membarrier', `membarrier failed: ${errorName(result)}`);
+  return new Fault(
+    'no-text-write',
+    result < 0
+      ? `writing through /proc/self/mem is refused: ${errorName(result)}`
+      : `only ${result} bytes of a piece of text were written`,
+  );
 }
 
-/** The first edit from `low` on that lies at `end` or behind it. Walking there would cost as much as the stores. */
+/**
+ * The first edit from `low` on that lies at `end` or behind it. Walking there would cost as much as
+ * the stores.
+ */
 function firstFrom({ at, count }: Batch, low: number, end: Addr): number {
   let high = count;
   if (at[count - 1]! < end) return count;

@@ -1,10 +1,18 @@
-// Keys and sites as the ground holds them: a record for each key, its sites in groups (one for each object
-// that has some), and the tables by which the trap handler gets from a site to its record. All of it is shared
-// by every runtime of the process, so whoever updates a key reaches all of its sites, whoever opened them.
+// Keys and sites as the ground holds them: a record for each key, its sites in groups (one for each
+// object that has some), and the tables by which the trap handler gets from a site to its record.
+// All of it is shared by every runtime of the process, so whoever updates a key reaches all of its
+// sites, whoever opened them.
 
 import type { Addr } from '../../base/addr.js';
 import { SiteColumns } from '../../plan/draw.js';
-import { encodeColumns, GROUP, RECORD, SLOT, TABLE, type SlotColumns } from '../../trap/registry.js';
+import {
+  encodeColumns,
+  GROUP,
+  RECORD,
+  SLOT,
+  TABLE,
+  type SlotColumns,
+} from '../../trap/registry.js';
 import type { Ground } from './ground.js';
 
 const LOW48 = (1n << 48n) - 1n;
@@ -32,7 +40,10 @@ export class KeyRecord {
   word(name: keyof typeof RECORD): bigint {
     return this.#words[RECORD[name] / 8]!;
   }
-  /** Call it with the lock held, for its halves are read one after the other; no word has more bits than a double. */
+  /**
+   * Call it with the lock held, for its halves are read one after the other; no word has more bits
+   * than a double.
+   */
   held(name: keyof typeof RECORD): number {
     const half = RECORD[name] / 4;
     return this.#halves[half]! + this.#halves[half + 1]! * 2 ** 32;
@@ -60,14 +71,18 @@ export class KeyRecord {
 
   groups(): Group[] {
     const groups: Group[] = [];
-    for (let at = Number(this.word('groups')); at !== 0; ) {
+    for (let at = Number(this.word('groups')); at !== 0;) {
       const head = new BigUint64Array(this.#ground.native.view(at, GROUP.columns));
       const count = Number(head[GROUP.count / 8]);
       const memory = this.#ground.native.view(at + GROUP.columns, SiteColumns.size(count));
       groups.push({
         start: Number(head[GROUP.start / 8]),
         end: Number(head[GROUP.end / 8]),
-        columns: new SiteColumns(count, Number(BigInt.asIntN(64, head[GROUP.trampoline / 8]!)), memory),
+        columns: new SiteColumns(
+          count,
+          Number(BigInt.asIntN(64, head[GROUP.trampoline / 8]!)),
+          memory,
+        ),
       });
       at = Number(head[GROUP.next / 8]);
     }
@@ -76,15 +91,29 @@ export class KeyRecord {
 }
 
 /** Memory for a group's columns. Call it with the lock held. */
-export function allocateGroup(ground: Ground, count: number, trampoline: number): { memory: Addr; columns: SiteColumns } {
+export function allocateGroup(
+  ground: Ground,
+  count: number,
+  trampoline: number,
+): { memory: Addr; columns: SiteColumns } {
   const memory = ground.allocate(GROUP.columns + SiteColumns.size(count), 8);
-  return { memory, columns: new SiteColumns(count, trampoline, ground.native.view(memory + GROUP.columns, SiteColumns.size(count))) };
+  return {
+    memory,
+    columns: new SiteColumns(
+      count,
+      trampoline,
+      ground.native.view(memory + GROUP.columns, SiteColumns.size(count)),
+    ),
+  };
 }
 
-/** The record of the site at an address, if some runtime of this process has made it known; as the handler looks it up. */
+/**
+ * The record of the site at an address, if some runtime of this process has made it known; as the
+ * handler looks it up.
+ */
 export function recordAt(ground: Ground, site: Addr): Addr | null {
   const { native } = ground;
-  for (let table = Number(ground.word('tables')); table !== 0; ) {
+  for (let table = Number(ground.word('tables')); table !== 0;) {
     const head = new BigUint64Array(native.view(table, TABLE.slots));
     if (site >= Number(head[TABLE.first / 8]) && site < Number(head[TABLE.end / 8])) {
       const count = Number(head[TABLE.count / 8]);
@@ -93,7 +122,8 @@ export function recordAt(ground: Ground, site: Addr): Addr | null {
       while (low < high) {
         const middle = (low + high) >>> 1;
         const at = Number(slots[2 * middle]);
-        if (at === site) return Math.floor(Number(slots[2 * middle + 1]! & LOW48) / RECORD.size) * RECORD.size;
+        if (at === site)
+          return Math.floor(Number(slots[2 * middle + 1]! & LOW48) / RECORD.size) * RECORD.size;
         if (at < site) low = middle + 1;
         else high = middle;
       }
@@ -103,7 +133,10 @@ export function recordAt(ground: Ground, site: Addr): Addr | null {
   return null;
 }
 
-/** A table that nobody looks into yet; null where it would be empty. Publish it before the lock is given back. */
+/**
+ * A table that nobody looks into yet; null where it would be empty. Publish it before the lock is
+ * given back.
+ */
 export function makeTable(ground: Ground, slots: SlotColumns): Addr | null {
   if (slots.site.length === 0) return null;
   const words = encodeColumns(slots, Number(ground.word('tables')));
@@ -111,7 +144,10 @@ export function makeTable(ground: Ground, slots: SlotColumns): Addr | null {
   new BigUint64Array(ground.native.view(at, words.byteLength)).set(words);
   return at;
 }
-/** Puts it in front of the others: one store, so that a handler finds the list before it or after it. */
+/**
+ * Puts it in front of the others: one store, so that a handler finds the list before it or after
+ * it.
+ */
 export function publishTable(ground: Ground, table: Addr): void {
   ground.setWord('tables', BigInt(table));
 }
@@ -127,7 +163,7 @@ export function publishRecord(ground: Ground, record: KeyRecord): void {
 
 /** Every record of the process. */
 export function* allRecords(ground: Ground): Generator<KeyRecord> {
-  for (let at = Number(ground.word('records')); at !== 0; ) {
+  for (let at = Number(ground.word('records')); at !== 0;) {
     const record = new KeyRecord(ground, at);
     yield record;
     at = Number(record.word('next'));
@@ -137,21 +173,33 @@ export function* allRecords(ground: Ground): Generator<KeyRecord> {
 const TRAP = 0xcc;
 
 /**
- * Reads back what an update that did not come to its end left at a group's sites: bytes of before, of the new instruction,
- * and, where it plants any, its trap. Others are somebody else's and not taken for ours: `verify()` and the next update name them.
+ * Reads back what an update that did not come to its end left at a group's sites: bytes of before,
+ * of the new instruction, and, where it plants any, its trap. Others are somebody else's and not
+ * taken for ours: `verify()` and the next update name them.
  */
 export function mirror({ columns, start }: Group, bytes: Uint8Array, traps: boolean): void {
   const { at, length, old, new: drawn, count } = columns.batch;
   for (let i = 0; i < count; i++) {
     const site = bytes.subarray(at[i]! - start, at[i]! - start + length[i]!);
-    if (site.every((byte, b) => byte === old[8 * i + b] || byte === drawn[8 * i + b] || (traps && b === 0 && byte === TRAP))) old.set(site, 8 * i);
+    if (
+      site.every(
+        (byte, b) =>
+          byte === old[8 * i + b] ||
+          byte === drawn[8 * i + b] ||
+          (traps && b === 0 && byte === TRAP),
+      )
+    )
+      old.set(site, 8 * i);
   }
 }
 
-/** The same for every site of the process: whoever had the lock is gone. Call it with the lock held. */
+/**
+ * The same for every site of the process: whoever had the lock is gone. Call it with the lock held.
+ */
 export function mirrorTexts(ground: Ground): void {
   for (const record of allRecords(ground)) {
-    for (const group of record.groups()) mirror(group, new Uint8Array(ground.native.view(group.start, group.end - group.start)), true);
+    for (const group of record.groups())
+      mirror(group, new Uint8Array(ground.native.view(group.start, group.end - group.start)), true);
   }
 }
 

@@ -1,6 +1,6 @@
-// Installs the trap handler and keeps an eye on it. What an int3 batch needs of the process's signal state is
-// checked before the batch and not after, for a thread that meets the trap with SIGTRAP blocked, or with
-// somebody else's handler installed, dies of it.
+// Installs the trap handler and keeps an eye on it. What an int3 batch needs of the process's
+// signal state is checked before the batch and not after, for a thread that meets the trap with
+// SIGTRAP blocked, or with somebody else's handler installed, dies of it.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { hex, type Addr } from '../../base/addr.js';
@@ -16,14 +16,16 @@ const SA_RESTART = 0x1000_0000;
 const SA_NODEFER = 0x4000_0000;
 
 /**
- * SA_NODEFER: an asynchronous signal's handler may pass an armed site on top of ours. SA_ONSTACK: a thread with
- * an alternate stack (a coroutine runtime, say) has it because its ordinary stack has no room for a frame.
+ * SA_NODEFER: an asynchronous signal's handler may pass an armed site on top of ours. SA_ONSTACK: a
+ * thread with an alternate stack (a coroutine runtime, say) has it because its ordinary stack has
+ * no room for a frame.
  */
 const HANDLER_FLAGS = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER;
 
 /**
- * Puts our handler in front of whatever handles SIGTRAP now; once in a process. A handler that somebody installs
- * over ours later is his decision: it is reported and not undone, for his may call ours and ours would call his.
+ * Puts our handler in front of whatever handles SIGTRAP now; once in a process. A handler that
+ * somebody installs over ours later is his decision: it is reported and not undone, for his may
+ * call ours and ours would call his.
  * @throws Fault `handler-replaced`
  */
 function claimTrap(ground: Ground, flags: number): void {
@@ -37,13 +39,22 @@ function claimTrap(ground: Ground, flags: number): void {
 
 /** What to say where another handler than ours is found. */
 export function replaced(handler: Addr): Fault {
-  return new Fault('handler-replaced', handler === 0 ? 'the SIGTRAP handler was removed' : 'another SIGTRAP handler was installed over ours', { at: hex(handler) });
+  return new Fault(
+    'handler-replaced',
+    handler === 0
+      ? 'the SIGTRAP handler was removed'
+      : 'another SIGTRAP handler was installed over ours',
+    { at: hex(handler) },
+  );
 }
 
 /** The kernel's struct sigaction: handler, flags, restorer, and a mask of eight bytes. */
 export const KERNEL_SIGACTION = { size: 32, mask: 8, handler: 0 } as const;
 
-/** How old a look at the threads may be, ms: reading /proc costs more than a whole batch of one site. */
+/**
+ * How old a look at the threads may be, ms: reading /proc costs more than a whole batch of one
+ * site.
+ */
 const LOOK_AGAIN_MS = 100;
 
 export class TrapWatch {
@@ -52,10 +63,15 @@ export class TrapWatch {
   readonly #patienceMs: number;
   #claimed = false;
   #lookedAt: number = -Infinity;
-  /** Found at the first look: reading the maps costs more than the rest of it, and a program's own data never move. */
+  /**
+   * Found at the first look: reading the maps costs more than the rest of it, and a program's own
+   * data never move.
+   */
   #own: readonly Range[] | null = null;
 
-  /** @param flags of the handler, and how long a thread without a CPU is waited for: other values are for tests that show why these are needed */
+  /**
+   * @param flags of the handler, and how long a thread without a CPU is waited for: other values are for tests that show why these are needed
+   */
   constructor(ground: Ground, flags: number = HANDLER_FLAGS, patienceMs: number = PATIENCE_MS) {
     this.#ground = ground;
     this.#flags = flags;
@@ -63,8 +79,9 @@ export class TrapWatch {
   }
 
   /**
-   * Before every batch that plants traps. The look at the threads is racy by nature: one may block SIGTRAP right
-   * after it. That the handler is still ours is asked in the batch's own run (process.ts). @throws Fault `handler-replaced`, `trap-blocked`, `shadow-stack`
+   * Before every batch that plants traps. The look at the threads is racy by nature: one may block
+   * SIGTRAP right after it. That the handler is still ours is asked in the batch's own run
+   * (process.ts). @throws Fault `handler-replaced`, `trap-blocked`, `shadow-stack`
    */
   check(): void {
     if (!this.#claimed) claimTrap(this.#ground, this.#flags);
@@ -73,16 +90,25 @@ export class TrapWatch {
     if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
     const own = (this.#own ??= ownData());
     let blocked = lookAtThreads(own);
-    // A thread that starts a program blocks every signal for a moment; who is still so after some milliseconds means it.
-    for (let looks = 1; blocked.length > 0 && looks < LOOKS; ) {
+    // A thread that starts a program blocks every signal for a moment; who is still so after some
+    // milliseconds means it.
+    for (let looks = 1; blocked.length > 0 && looks < LOOKS;) {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, looks);
       const still = new Map(lookAtThreads(own).map((t) => [t.id, t]));
       // Who waits for a CPU cannot put its mask back meanwhile: such a look counts for nothing.
-      if (!blocked.some((t) => starved(t, still.get(t.id))) || performance.now() - now > this.#patienceMs) looks++;
+      if (
+        !blocked.some((t) => starved(t, still.get(t.id))) ||
+        performance.now() - now > this.#patienceMs
+      )
+        looks++;
       blocked = blocked.flatMap((t) => still.get(t.id) ?? []);
     }
     const [thread] = blocked;
-    if (thread) throw new Fault('trap-blocked', `thread ${thread.id} (${thread.name}) has SIGTRAP blocked and would be killed by a trap`);
+    if (thread)
+      throw new Fault(
+        'trap-blocked',
+        `thread ${thread.id} (${thread.name}) has SIGTRAP blocked and would be killed by a trap`,
+      );
     this.#lookedAt = now;
   }
 }
@@ -101,14 +127,19 @@ function starved(before: ThreadState, now: ThreadState | undefined): boolean {
 function lookAtThreads(own: readonly Range[]): ThreadState[] {
   const threads = readThreads();
   const shadowed = threads.find((t) => t.shadowStack);
-  if (shadowed) throw new Fault('shadow-stack', `thread ${shadowed.id} (${shadowed.name}) has a shadow stack, which an emulated call would not match`);
+  if (shadowed)
+    throw new Fault(
+      'shadow-stack',
+      `thread ${shadowed.id} (${shadowed.name}) has a shadow stack, which an emulated call would not match`,
+    );
   return threads.filter((t) => t.trapBlocked && !waitsForInspector(t, own));
 }
 
 const bit = (signal: number): bigint => 1n << BigInt(signal - 1);
 /**
- * Signals that libc keeps to itself (SIGCANCEL, SIGSETXID) and takes out of every mask that a program sets. Where they are
- * blocked, libc is just creating, ending or forking the thread: nothing of the program runs before it has put the mask back.
+ * Signals that libc keeps to itself (SIGCANCEL, SIGSETXID) and takes out of every mask that a
+ * program sets. Where they are blocked, libc is just creating, ending or forking the thread:
+ * nothing of the program runs before it has put the mask back.
  */
 const LIBC_ONLY = bit(32) | bit(33);
 
@@ -129,7 +160,8 @@ export function readThreads(): ThreadState[] {
   for (const id of readdirSync('/proc/self/task')) {
     const status = readOrNone(`/proc/self/task/${id}/status`);
     if (status === '') continue; // it ended meanwhile
-    const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? '';
+    const field = (name: string): string =>
+      new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? '';
     const blocked = BigInt(`0x${field('SigBlk') || '0'}`);
     const trapBlocked = (blocked & bit(SIGTRAP)) !== 0n && (blocked & LIBC_ONLY) !== LIBC_ONLY;
     threads.push({
@@ -153,8 +185,9 @@ function readOrNone(path: string): string {
 }
 
 /**
- * Node has one thread with every signal blocked, which waits for SIGUSR1 to start the inspector and never runs
- * user code. Later versions name it; before, it is known by what it waits for: a semaphore in Node's own data.
+ * Node has one thread with every signal blocked, which waits for SIGUSR1 to start the inspector and
+ * never runs user code. Later versions name it; before, it is known by what it waits for: a
+ * semaphore in Node's own data.
  */
 function waitsForInspector(thread: ThreadState, own: readonly Range[]): boolean {
   if (thread.name === 'SignalInspector') return true;
@@ -169,7 +202,10 @@ interface Range {
   readonly end: number;
 }
 
-/** Where the executable of Node lies, its .bss too: that is the anonymous mapping right behind its own. */
+/**
+ * Where the executable of Node lies, its .bss too: that is the anonymous mapping right behind its
+ * own.
+ */
 function ownData(): Range[] {
   const maps = readMaps();
   return maps.filter((map, i) => (map.path === '' ? maps[i - 1] : map)?.path === process.execPath);

@@ -1,39 +1,78 @@
-// What an update does to every one of its sites, as machine code: looking at them, and storing. In JavaScript a
-// hundred thousand sites cost twenty milliseconds, the first time a multiple of that, and which instructions the
-// engine makes of a store is its own affair; here a store of the protocol is one instruction, chosen by us.
+// What an update does to every one of its sites, as machine code: looking at them, and storing. In
+// JavaScript a hundred thousand sites cost twenty milliseconds, the first time a multiple of that,
+// and which instructions the engine makes of a store is its own affair; here a store of the
+// protocol is one instruction, chosen by us.
 //
-// The code lies in the ground, beside the trap handler. It is handed one block of words and touches nothing but
-// the columns, the text and that block. It calls nothing and cannot fail but by saying at which site it stopped.
+// The code lies in the ground, beside the trap handler. It is handed one block of words and touches
+// nothing but the columns, the text and that block. It calls nothing and cannot fail but by saying
+// at which site it stopped.
 
 import { hex, LINE, UNIT_NAMES, UNITS, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { Batch } from '../../plan/batch.js';
-import { KINDS, type Destination, type Drawn, type SiteColumns, changedPart } from '../../plan/draw.js';
+import {
+  KINDS,
+  type Destination,
+  type Drawn,
+  type SiteColumns,
+  changedPart,
+} from '../../plan/draw.js';
 import type { Acceptance } from '../../plan/protocol.js';
 import { formOf, TRANSFORM } from '../../plan/transform.js';
-import { assemble, bytes, label, mem, mem32, mem8, type Code, type Instruction, type Program } from '../../trap/assembler.js';
+import {
+  assemble,
+  bytes,
+  label,
+  mem,
+  mem32,
+  mem8,
+  type Code,
+  type Instruction,
+  type Program,
+} from '../../trap/assembler.js';
 import type { SiteForm } from '../../x86/forms.js';
 import type { Native } from './native.js';
 
-/** The words of a store: edits [from, to) of a batch's columns, and how far from the site it is written. */
+/**
+ * The words of a store: edits [from, to) of a batch's columns, and how far from the site it is
+ * written.
+ */
 export const STORE = { from: 0, to: 8, at: 16, length: 24, old: 32, new: 40, away: 48 } as const;
 /** The block of a survey: columns as SiteColumns lays them out, and what is found. */
-const SURVEY = { at: 0, count: 8, forms: 16, outer: 24, unit: 32, trampoline: 40, inline: 48, unchanged: 56, original: 64, refused: 72 } as const;
+const SURVEY = {
+  at: 0,
+  count: 8,
+  forms: 16,
+  outer: 24,
+  unit: 32,
+  trampoline: 40,
+  inline: 48,
+  unchanged: 56,
+  original: 64,
+  refused: 72,
+} as const;
 /** One instruction of the new target, for the sites of one kind and length. */
 const FORM = { template: 0, from: 8, mask: 16, shift: 24, tail: 25, size: 32 } as const;
 
 /** Bytes that a store of the four displacement bytes cannot change. */
 const OUTER = -0xff_ffff_ff01n; // 0xffffff00_000000ff
 
-// A column of addresses holds doubles, and the instruction table has no floating point: these two are cvttsd2si.
-const siteOf = { rcx: bytes(0xf2, 0x48, 0x0f, 0x2c, 0x04, 0xce) /* rax, [rsi+8*rcx] */, next: bytes(0xf2, 0x48, 0x0f, 0x2c, 0x06) /* rax, [rsi] */ };
+// A column of addresses holds doubles, and the instruction table has no floating point: these two
+// are cvttsd2si.
+const siteOf = {
+  rcx: bytes(0xf2, 0x48, 0x0f, 0x2c, 0x04, 0xce) /* rax, [rsi+8*rcx] */,
+  next: bytes(0xf2, 0x48, 0x0f, 0x2c, 0x06) /* rax, [rsi] */,
+};
 
 const SAVED = ['rbx', 'rbp', 'r12', 'r13', 'r14', 'r15'] as const;
 const save: Program = SAVED.map((r): Instruction => ['push', r]);
 const leave: Program = [...SAVED.toReversed().map((r): Instruction => ['pop', r]), ['ret']];
 
-/** For every edit, `body` with rcx its index, rax where its first byte is written, rbx and rdx the old and the new bytes. */
+/**
+ * For every edit, `body` with rcx its index, rax where its first byte is written, rbx and rdx the
+ * old and the new bytes.
+ */
 const stores = (name: string, body: Program): Program => [
   label(name),
   ...save,
@@ -61,11 +100,17 @@ const stores = (name: string, body: Program): Program => [
   ...leave,
 ];
 
-/** One byte after the other, ascending, as the protocol's step says; the first is already in r11 or skipped. */
+/**
+ * One byte after the other, ascending, as the protocol's step says; the first is already in r11 or
+ * skipped.
+ */
 const ascending = (name: string, from: 0 | 1): Program => [
   ['mov', 'r11', mem({ base: 'rdx', index: 'rcx', scale: 8 })],
   ...(from === 0 ? ([['mov', mem8('rax'), 'r11b']] as const) : []),
-  ...[1, 2, 3, 4].flatMap((b): Program => [['shr', 'r11', 8], ['mov', mem8('rax', b), 'r11b']]),
+  ...[1, 2, 3, 4].flatMap((b): Program => [
+    ['shr', 'r11', 8],
+    ['mov', mem8('rax', b), 'r11b'],
+  ]),
   ['movzx', 'ebp', mem8({ base: 'r10', index: 'rcx' })],
   ['sub', 'ebp', 5],
   ['je', `${name}-next`],
@@ -79,11 +124,14 @@ const ascending = (name: string, from: 0 | 1): Program => [
 
 const STORES: Program = [
   ...stores('trap', [['mov', mem8('rax'), 0xcc]]),
-  ...stores('first', [['movzx', 'r11d', mem8({ base: 'rdx', index: 'rcx', scale: 8 })], ['mov', mem8('rax'), 'r11b']]),
+  ...stores('first', [
+    ['movzx', 'r11d', mem8({ base: 'rdx', index: 'rcx', scale: 8 })],
+    ['mov', mem8('rax'), 'r11b'],
+  ]),
   ...stores('rest', ascending('rest', 1)),
   ...stores('whole', ascending('whole', 0)),
-  // One store: of the displacement where only that changes, else of eight bytes inside the line, which hold up to
-  // three of a neighbour and so are exchanged only if nobody changed them.
+  // One store: of the displacement where only that changes, else of eight bytes inside the line,
+  // which hold up to three of a neighbour and so are exchanged only if nobody changed them.
   ...stores('exchange', [
     ['mov', 'r11', mem({ base: 'rbx', index: 'rcx', scale: 8 })],
     ['mov', 'rdi', mem({ base: 'rdx', index: 'rcx', scale: 8 })],
@@ -127,10 +175,11 @@ const STORES: Program = [
 ];
 
 /**
- * For every site: the text must be what the mirror says; the new instruction; whether the protocol can put it
- * there, and if not, the file's own, which calls the trampoline. rsi walks the addresses, r8 the old bytes, r15
- * the lengths; r13 is their number, by which the other columns lie behind these. Sites are read four bytes from
- * each end, which overlap, so that nothing beyond the site is touched.
+ * For every site: the text must be what the mirror says; the new instruction; whether the protocol
+ * can put it there, and if not, the file's own, which calls the trampoline. rsi walks the
+ * addresses, r8 the old bytes, r15 the lengths; r13 is their number, by which the other columns lie
+ * behind these. Sites are read four bytes from each end, which overlap, so that nothing beyond the
+ * site is touched.
  */
 const survey = (name: string, instruction: Program): Program => [
   label(name),
@@ -250,7 +299,10 @@ const ROWS = KINDS.flatMap((kind) => ([5, 6] as const).map((length) => ({ kind, 
 export class Sweep {
   readonly #run: Readonly<Record<'draw' | 'restore', (block: number) => number>>;
   readonly #native: Native;
-  /** Blocks that the code reads, as halves of words, for a bigint costs more than most of what it does. */
+  /**
+   * Blocks that the code reads, as halves of words, for a bigint costs more than most of what it
+   * does.
+   */
   readonly #block: Int32Array;
   readonly #blockAt: Addr;
   readonly #forms: Int32Array;
@@ -262,7 +314,8 @@ export class Sweep {
 
   /** @param at where the code lies */
   constructor(native: Native, at: Addr, { labels }: Code) {
-    const procedure = (name: string): ((block: number) => number) => native.procedure(at + labels.get(name)!);
+    const procedure = (name: string): ((block: number) => number) =>
+      native.procedure(at + labels.get(name)!);
     this.#run = { draw: procedure('draw'), restore: procedure('restore') };
     this.#native = native;
     const memory = new Uint8Array(128 + ROWS.length * FORM.size);
@@ -295,10 +348,17 @@ export class Sweep {
   }
 
   /**
-   * `draw` of plan/draw.ts, and the text held against the mirror in the same pass: the same answer and the same refusals.
+   * `draw` of plan/draw.ts, and the text held against the mirror in the same pass: the same answer
+   * and the same refusals.
    * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`
    */
-  survey(name: string, columns: SiteColumns, destination: Destination | null, rule: Acceptance, require?: 'inline'): Drawn {
+  survey(
+    name: string,
+    columns: SiteColumns,
+    destination: Destination | null,
+    rule: Acceptance,
+    require?: 'inline',
+  ): Drawn {
     const { batch, original, trampoline } = columns;
     const { at, rows } = this.#prepare(columns);
     const block = this.#block;
@@ -319,7 +379,11 @@ export class Sweep {
     const back = trampoline >= 0 && sameEight(batch.new, original, 8 * trampoline) ? 1 : 0;
     const sites = batch.count - (trampoline >= 0 ? 1 : 0);
     const onTrampoline = block[SURVEY.original / 4]! - back;
-    return { batch: unchanged === 0 ? batch : changedPart(batch, unchanged), inline: sites - onTrampoline, trampoline: onTrampoline };
+    return {
+      batch: unchanged === 0 ? batch : changedPart(batch, unchanged),
+      inline: sites - onTrampoline,
+      trampoline: onTrampoline,
+    };
   }
 
   /** Fills one row of the forms for a target. */
@@ -331,10 +395,19 @@ export class Sweep {
     const { displacement } = form;
     const from = away - (displacement + 4);
     if (displacement >= 0) {
-      // Between the first site and the last a distance only shrinks and grows, so the two ends tell for all.
+      // Between the first site and the last a distance only shrinks and grows, so the two ends tell
+      // for all.
       const [first, last] = [at[0]!, at[count - 1]!];
-      const far = from - first !== ((from - first) | 0) ? first : from - last !== ((from - last) | 0) ? last : null;
-      if (far !== null) throw new Fault('out-of-reach', `${hex(away)} is more than a 32-bit displacement away`, { at: hex(far) });
+      const far =
+        from - first !== ((from - first) | 0)
+          ? first
+          : from - last !== ((from - last) | 0)
+            ? last
+            : null;
+      if (far !== null)
+        throw new Fault('out-of-reach', `${hex(away)} is more than a 32-bit displacement away`, {
+          at: hex(far),
+        });
     }
     const base = row * FORM.size;
     if (this.#formed[row] !== form) {
@@ -350,19 +423,35 @@ export class Sweep {
     if (displacement >= 0) this.#set(this.#forms, base + FORM.from, from);
   }
 
-  #refusal(name: string, { batch, trampoline }: SiteColumns, i: number, rule: Acceptance, require?: 'inline'): Fault {
+  #refusal(
+    name: string,
+    { batch, trampoline }: SiteColumns,
+    i: number,
+    rule: Acceptance,
+    require?: 'inline',
+  ): Fault {
     const at = batch.at[i]!;
     const where = { at: hex(at) };
     if (this.#block[SURVEY.refused / 4] === 0) {
       const first = new Uint8Array(this.#native.view(at, 1))[0];
       const trapped = first === 0xcc && batch.old[8 * i] !== 0xcc;
-      return new Fault(trapped ? 'foreign-trap' : 'drift', `${trapped ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${name}`, where);
+      return new Fault(
+        trapped ? 'foreign-trap' : 'drift',
+        `${trapped ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${name}`,
+        where,
+      );
     }
     invariant(rule.within !== null, 'what takes every site refuses none');
     const unit = UNIT_NAMES[rule.within];
-    if (i === trampoline) return new Fault('store-refused', `the trampoline itself crosses a ${unit}`, where);
-    if (require === 'inline') return new Fault('not-inline', `the changed bytes of the site cross a ${unit}`, where);
-    return new Fault('store-refused', 'the site does not call its trampoline, and one store cannot send it back there', where);
+    if (i === trampoline)
+      return new Fault('store-refused', `the trampoline itself crosses a ${unit}`, where);
+    if (require === 'inline')
+      return new Fault('not-inline', `the changed bytes of the site cross a ${unit}`, where);
+    return new Fault(
+      'store-refused',
+      'the site does not call its trampoline, and one store cannot send it back there',
+      where,
+    );
   }
 }
 

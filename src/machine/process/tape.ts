@@ -1,13 +1,14 @@
-// What a run does to the process, written down as a list of operations and performed by one call into machine code:
-// words of the handler's data, stores into text, system calls, in the order of the protocol's steps. Between two
-// synchronisations JavaScript then does nothing at all, and how long an update takes is the kernel's affair. The tape
-// stops at the first operation that fails and says which one; what to make of that is the caller's. On a kernel that
-// throws away the TLB at every system call (page table isolation without PCID) each return to JavaScript is dear besides.
+// What a run does to the process, written down as a list of operations and performed by one call
+// into machine code: words of the handler's data, stores into text, system calls, in the order of
+// the protocol's steps. Between two synchronisations JavaScript then does nothing at all, and how
+// long an update takes is the kernel's affair. The tape stops at the first operation that fails and
+// says which one; what to make of that is the caller's. On a kernel that throws away the TLB at
+// every system call (page table isolation without PCID) each return to JavaScript is dear besides.
 //
 //   operation {routine, seven words for it}: 64 bytes        header {next, end, system}: 64 bytes before the first
 //
-// An operation names its routine by address, so one that is added is a routine here and a method below. A routine
-// finds its words at rdi and returns -1 when it is done.
+// An operation names its routine by address, so one that is added is a routine here and a method
+// below. A routine finds its words at rdi and returns -1 when it is done.
 
 import type { Addr } from '../../base/addr.js';
 import type { Batch } from '../../plan/batch.js';
@@ -74,7 +75,8 @@ const program: Program = [
   ['mov', 'rax', -1],
   ['ret'],
 
-  // What makes the call is handed in, by C's convention: it is `enter`, or a test's own that refuses some.
+  // What makes the call is handed in, by C's convention: it is `enter`, or a test's own that
+  // refuses some.
   label('system'),
   ['push', 'rbx'],
   ['mov', 'rbx', 'rdi'],
@@ -121,14 +123,17 @@ interface Columns {
 }
 
 /**
- * Where a tape stopped: at a store that found other bytes than the old ones, a system call with another result than it
- * should have, or a word that holds something else.
+ * Where a tape stopped: at a store that found other bytes than the old ones, a system call with
+ * another result than it should have, or a word that holds something else.
  */
 export interface Stop {
   readonly operation: number;
   /** The mark of that operation. */
   readonly mark: number;
-  readonly what: { readonly batch: Batch; readonly edit: number } | { readonly call: Call; readonly result: number } | { readonly expected: number };
+  readonly what:
+    | { readonly batch: Batch; readonly edit: number }
+    | { readonly call: Call; readonly result: number }
+    | { readonly expected: number };
 }
 
 export class Tape {
@@ -137,7 +142,10 @@ export class Tape {
   readonly #perform: (header: number) => number;
   #count = 0;
   #mark = 0;
-  /** Header and operations; written as halves of words, for a bigint costs more than most of what it does. */
+  /**
+   * Header and operations; written as halves of words, for a bigint costs more than most of what it
+   * does.
+   */
   #halves!: Int32Array;
   #words!: BigUint64Array;
   #at!: Addr;
@@ -213,7 +221,14 @@ export class Tape {
   }
 
   /** Edits [from, to) of a batch, `away` bytes from where they run. */
-  store(how: Sweeping, batch: Batch, from: number, to: number, away: number, source: 'old' | 'new'): void {
+  store(
+    how: Sweeping,
+    batch: Batch,
+    from: number,
+    to: number,
+    away: number,
+    source: 'old' | 'new',
+  ): void {
     const columns = this.columns(batch);
     const half = this.#add(this.#routines[how], batch);
     this.#put(half + STORE.from / 4, from);
@@ -242,7 +257,12 @@ export class Tape {
     let columns = this.#columns.get(batch);
     if (!columns) {
       const { addressOf } = this.#native;
-      columns = { at: addressOf(batch.at), length: addressOf(batch.length), old: addressOf(batch.old), new: addressOf(batch.new) };
+      columns = {
+        at: addressOf(batch.at),
+        length: addressOf(batch.length),
+        old: addressOf(batch.old),
+        new: addressOf(batch.new),
+      };
       this.#columns.set(batch, columns);
     }
     this.#last = { batch, columns };
@@ -261,8 +281,18 @@ export class Tape {
     const mark = this.#marks[operation]!;
     const what = this.#whats[operation]!;
     if (typeof what === 'object') return { operation, mark, what: { batch: what, edit: value } };
-    if (what === 'word') return { operation, mark, what: { expected: Number(this.#words[((operation + 1) * OPERATION.size + OPERATION.words + WORD.value) / 8]!) } };
-    const result = this.#words[((operation + 1) * OPERATION.size + OPERATION.words + SYSTEM.result) / 8]!;
+    if (what === 'word')
+      return {
+        operation,
+        mark,
+        what: {
+          expected: Number(
+            this.#words[((operation + 1) * OPERATION.size + OPERATION.words + WORD.value) / 8]!,
+          ),
+        },
+      };
+    const result =
+      this.#words[((operation + 1) * OPERATION.size + OPERATION.words + SYSTEM.result) / 8]!;
     return { operation, mark, what: { call: what, result: Number(BigInt.asIntN(64, result)) } };
   }
 }

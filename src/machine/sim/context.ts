@@ -1,5 +1,5 @@
-// Words that the core, the events that interrupt it and the model around it share: who runs, what is noted for
-// the model to judge, how a path ends.
+// Words that the core, the events that interrupt it and the model around it share: who runs, what
+// is noted for the model to judge, how a path ends.
 
 import type { Addr } from '../../base/addr.js';
 import type { Cpu } from './cpu.js';
@@ -49,7 +49,19 @@ export class Crash extends Error {
 /** The simulator does not know what a real CPU would do: ends the run. */
 export class Unknown extends Error {}
 
-export const BIT = { nmiBlocked: 1, shadow: 2, repeat: 4, stopped: 8, done: 16, trapped: 32, asyncBlocked: 64, trapBlocked: 128, unserialised: 256, held: 512, patching: 1024 } as const;
+export const BIT = {
+  nmiBlocked: 1,
+  shadow: 2,
+  repeat: 4,
+  stopped: 8,
+  done: 16,
+  trapped: 32,
+  asyncBlocked: 64,
+  trapBlocked: 128,
+  unserialised: 256,
+  held: 512,
+  patching: 1024,
+} as const;
 export type CoreBit = keyof typeof BIT;
 
 /** What an event may do to the core that it interrupts. */

@@ -1,11 +1,13 @@
-// One CPU and the task on it: registers, its private memory, and what the checker remembers about the pass it is
-// in. It is loaded from an interned image, moved on by one macro-step, and saved; equal cores are one image.
-// A macro-step performs one action that others can see or that depends on them, and runs on through what
-// touches registers, this context's stack and constant memory alone, up to the next such action. Nothing of it
-// depends on any other CPU but through the `Input`, so its outcome is remembered by (image, input).
+// One CPU and the task on it: registers, its private memory, and what the checker remembers about
+// the pass it is in. It is loaded from an interned image, moved on by one macro-step, and saved;
+// equal cores are one image. A macro-step performs one action that others can see or that depends
+// on them, and runs on through what touches registers, this context's stack and constant memory
+// alone, up to the next such action. Nothing of it depends on any other CPU but through the
+// `Input`, so its outcome is remembered by (image, input).
 //
-// It judges what lies in the CPU itself (stack, flags, lockdep, shadow stack, call chain, stashes) at every
-// instruction; what depends on the time (which target is current) it only notes, for model.ts to judge.
+// It judges what lies in the CPU itself (stack, flags, lockdep, shadow stack, call chain, stashes)
+// at every instruction; what depends on the time (which target is current) it only notes, for
+// model.ts to judge.
 
 import type { Addr } from '../../base/addr.js';
 import { invariant } from '../../base/invariant.js';
@@ -15,7 +17,19 @@ import { isLocked } from '../../x86/isa/form.js';
 import { PERCPU } from '../../trap/kernel.js';
 import { addrFromBits, hex } from '../../base/addr.js';
 import { WordTable } from './intern.js';
-import { BIT, CONTEXTS, Crash, RSP, Unknown, type Bad, type Context, type ContextKind, type CoreBit, type Interrupted, type Note } from './context.js';
+import {
+  BIT,
+  CONTEXTS,
+  Crash,
+  RSP,
+  Unknown,
+  type Bad,
+  type Context,
+  type ContextKind,
+  type CoreBit,
+  type Interrupted,
+  type Note,
+} from './context.js';
 import { wordsOf, type Region, type Write } from './memory.js';
 import { execute } from './execute.js';
 import { FLAG, newCpu, type Bytes, type Cpu, type Port } from './cpu.js';
@@ -24,7 +38,19 @@ import type { Scene } from './scene.js';
 import { SIGFRAME } from './sigframe.js';
 
 /** Why a macro-step ended where it did, that is, what the next one must do first. */
-export const STOPS = ['fetch', 'retire', 'load', 'text', 'store', 'local', 'enter', 'step', 'patcher', 'done', 'dead'] as const;
+export const STOPS = [
+  'fetch',
+  'retire',
+  'load',
+  'text',
+  'store',
+  'local',
+  'enter',
+  'step',
+  'patcher',
+  'done',
+  'dead',
+] as const;
 export type Stop = (typeof STOPS)[number];
 
 /** What the first action of a macro-step needs from outside. */
@@ -55,7 +81,10 @@ export interface Node {
   /** Has acknowledged and has yet to serialise. */
   readonly unserialised: boolean;
   readonly done: boolean;
-  /** The task is the patcher, whatever interrupts it; its steps are taken while it stands at `patcher`. */
+  /**
+   * The task is the patcher, whatever interrupts it; its steps are taken while it stands at
+   * `patcher`.
+   */
   readonly patching: boolean;
   /** Held by a stop request: only an event that cannot be masked runs here. */
   readonly waiting: boolean;
@@ -86,14 +115,16 @@ class Visible extends Error {
   }
 }
 
-
 interface Decoded {
   readonly insn: Insn;
   readonly key: string;
   readonly locked: boolean;
 }
 
-/** How finely steps are cut. `plain` stops before every instruction; `split` keeps fetch and retirement of a site apart. */
+/**
+ * How finely steps are cut. `plain` stops before every instruction; `split` keeps fetch and
+ * retirement of a site apart.
+ */
 export interface Grain {
   readonly plain: boolean;
   readonly split: boolean;
@@ -103,7 +134,9 @@ export interface Grain {
 const STALE = 0xfff;
 const HEADER = 42;
 const CONTEXT_WORDS = 6;
-/** Instructions without anything visible that a macro-step may run before it is called a runaway. */
+/**
+ * Instructions without anything visible that a macro-step may run before it is called a runaway.
+ */
 const RUNAWAY = 20_000;
 
 /** Low and high 32 bits of an address; `>>>` is modulo 2^32 for negative ones too. */
@@ -161,7 +194,8 @@ export class Core implements Port, Interrupted {
     return this.images.count;
   }
 
-  // ---------------------------------------------------------------------------------------------- registers
+  // ----------------------------------------------------------------------------------------------
+  // registers
 
   get rip(): Addr {
     return this.cpu.rip;
@@ -193,13 +227,17 @@ export class Core implements Port, Interrupted {
     invariant(context, 'a core has at least its task');
     return context;
   }
-  /** The innermost context with a pass under way: the one that an emulation at this point is for. */
+  /**
+   * The innermost context with a pass under way: the one that an emulation at this point is for.
+   */
   get emulated(): number {
-    for (let level = this.contexts.length - 1; level >= 0; level--) if ((this.contexts[level] as Context).site >= 0) return level;
+    for (let level = this.contexts.length - 1; level >= 0; level--)
+      if ((this.contexts[level] as Context).site >= 0) return level;
     return -1;
   }
 
-  // ---------------------------------------------------------------------------------------------- images
+  // ----------------------------------------------------------------------------------------------
+  // images
 
   load(id: number): void {
     const image = this.images.get(id);
@@ -210,7 +248,13 @@ export class Core implements Port, Interrupted {
     cpu.user = ((image[34] as number) & 0x40000000) !== 0;
     cpu.ssp = this.scene.shadowStacks ? join(image[35] as number, image[36] as number) : null;
     const fetched = (image[38] as number) >>> 24;
-    this.pending = fetched === 0 ? null : Array.from({ length: fetched }, (_, i) => ((image[37 + (i >> 2)] as number) >>> (8 * (i & 3))) & 0xff);
+    this.pending =
+      fetched === 0
+        ? null
+        : Array.from(
+            { length: fetched },
+            (_, i) => ((image[37 + (i >> 2)] as number) >>> (8 * (i & 3))) & 0xff,
+          );
     const packed = image[39] as number;
     this.bits = packed & 0xffff;
     this.nmiLevel = (packed >>> 16) & 3;
@@ -234,7 +278,10 @@ export class Core implements Port, Interrupted {
     }
     this.buffer = [];
     for (let i = 0; i < buffered; i++, p += 3) {
-      this.buffer.push({ word: image[p] as number, value: BigInt(image[p + 1] as number) | (BigInt(image[p + 2] as number) << 32n) });
+      this.buffer.push({
+        word: image[p] as number,
+        value: BigInt(image[p + 1] as number) | (BigInt(image[p + 2] as number) << 32n),
+      });
     }
     for (; p < image.length; p += 3) {
       const head = image[p] as number;
@@ -245,7 +292,10 @@ export class Core implements Port, Interrupted {
     }
   }
 
-  /** Interns what is live; memory below a stack pointer is dead, whatever an interrupt would leave there. */
+  /**
+   * Interns what is live; memory below a stack pointer is dead, whatever an interrupt would leave
+   * there.
+   */
   save(stop: Stop, at: number, length: number): number {
     const out = this.#scratch;
     const { cpu } = this;
@@ -257,10 +307,18 @@ export class Core implements Port, Interrupted {
     out[36] = high(cpu.ssp ?? 0);
     out[37] = out[38] = 0;
     if (this.pending !== null) {
-      this.pending.forEach((byte, i) => (out[37 + (i >> 2)] = (out[37 + (i >> 2)] as number) | (byte << (8 * (i & 3)))));
+      this.pending.forEach(
+        (byte, i) =>
+          (out[37 + (i >> 2)] = (out[37 + (i >> 2)] as number) | (byte << (8 * (i & 3)))),
+      );
       out[38] = (out[38] as number) | (this.pending.length << 24);
     }
-    out[39] = this.bits | (this.nmiLevel << 16) | (this.contexts.length << 18) | (this.buffer.length << 22) | (STOPS.indexOf(stop) << 26);
+    out[39] =
+      this.bits |
+      (this.nmiLevel << 16) |
+      (this.contexts.length << 18) |
+      (this.buffer.length << 22) |
+      (STOPS.indexOf(stop) << 26);
     out[40] = length;
     out[41] = at >>> 0;
     let p = HEADER;
@@ -319,7 +377,10 @@ export class Core implements Port, Interrupted {
       stop,
       at,
       length,
-      interruptible: kernel ? this.on && !this.is('shadow') && !this.is('stopped') : this.scene.rules.barrierPassesHandlers || !(this.is('trapped') || this.contexts.some(({ kind }) => CONTEXTS[kind] === 'trap')),
+      interruptible: kernel
+        ? this.on && !this.is('shadow') && !this.is('stopped')
+        : this.scene.rules.barrierPassesHandlers ||
+          !(this.is('trapped') || this.contexts.some(({ kind }) => CONTEXTS[kind] === 'trap')),
       unserialised: this.is('unserialised'),
       patching: this.is('patching'),
       waiting: this.is('stopped') && this.contexts.length === 1,
@@ -338,10 +399,12 @@ export class Core implements Port, Interrupted {
     return this.#nodes[id] as Node;
   }
 
-  // ---------------------------------------------------------------------------------------------- memory
+  // ----------------------------------------------------------------------------------------------
+  // memory
 
   #region(at: Addr, size: number): Region | null {
-    for (const region of this.scene.regions) if (at >= region.at && at + size <= region.at + region.bytes) return region;
+    for (const region of this.scene.regions)
+      if (at >= region.at && at + size <= region.at + region.bytes) return region;
     return null;
   }
 
@@ -349,7 +412,8 @@ export class Core implements Port, Interrupted {
   #shared(at: Addr): boolean {
     const { scene } = this;
     if (scene.events.nmi || scene.events.mc || scene.events.db) {
-      // NMI-like entry code keeps lockdep's word as it found it, so only an ordinary interrupt can tell.
+      // NMI-like entry code keeps lockdep's word as it found it, so only an ordinary interrupt can
+      // tell.
       if (at !== scene.gsBase + PERCPU.lockdep) return true;
     }
     return this.on && (scene.events.irq || scene.events.preempt);
@@ -372,10 +436,12 @@ export class Core implements Port, Interrupted {
     const offset = at - shared.at;
     if (offset >= 0 && offset + size <= shared.initial.length * 8) {
       const word = Math.floor(offset / 8);
-      if (offset % 8 !== 0 || size !== 8) throw new Unknown(`a load of ${size} bytes at ${offset} of the protocol's data`);
+      if (offset % 8 !== 0 || size !== 8)
+        throw new Unknown(`a load of ${size} bytes at ${offset} of the protocol's data`);
       if (shared.sink.has(word)) return 0n;
       if (!shared.mutable.has(word)) return shared.initial[word] as bigint;
-      for (let i = this.buffer.length - 1; i >= 0; i--) if ((this.buffer[i] as Write).word === word) return (this.buffer[i] as Write).value;
+      for (let i = this.buffer.length - 1; i >= 0; i--)
+        if ((this.buffer[i] as Write).word === word) return (this.buffer[i] as Write).value;
       if (this.#input?.value === undefined || !this.#first) throw new Visible('load', word, 8);
       if (shared.targets.has(word)) this.#begin();
       return this.#input.value;
@@ -387,7 +453,8 @@ export class Core implements Port, Interrupted {
     let value = 0n;
     for (let i = size - 1; i >= 0; i--) {
       const byte = this.scene.byte(at + i);
-      if (byte === undefined) throw new Crash('stack', `a load from ${at.toString(16)}, where nothing lies`);
+      if (byte === undefined)
+        throw new Crash('stack', `a load from ${at.toString(16)}, where nothing lies`);
       value = (value << 8n) | BigInt(byte);
     }
     return value;
@@ -399,14 +466,16 @@ export class Core implements Port, Interrupted {
       const word = region.first + Math.floor((at - region.at) / 8);
       if (region.kind === 'percpu' && this.#shared(at)) this.#see('local', 0, size);
       this.#set(region.first * 8 + (at - region.at), size, value);
-      this.tag[word] = region.kind === 'percpu' && this.scene.stash.has(word) ? this.#owner() << 1 : 0;
+      this.tag[word] =
+        region.kind === 'percpu' && this.scene.stash.has(word) ? this.#owner() << 1 : 0;
       return;
     }
     const { shared } = this.scene;
     const offset = at - shared.at;
     if (offset >= 0 && offset + size <= shared.initial.length * 8) {
       const word = Math.floor(offset / 8);
-      if (offset % 8 !== 0 || size !== 8) throw new Unknown(`a store of ${size} bytes at ${offset} of the protocol's data`);
+      if (offset % 8 !== 0 || size !== 8)
+        throw new Unknown(`a store of ${size} bytes at ${offset} of the protocol's data`);
       if (shared.sink.has(word)) return;
       if (this.scene.tso && !this.#locked) this.buffer.push({ word, value });
       else {
@@ -417,17 +486,24 @@ export class Core implements Port, Interrupted {
       return;
     }
     if (this.scene.isPatchable(at, size)) {
-      // A handler writes text through an alias, as the patcher does; a buffered store is of no use to it.
+      // A handler writes text through an alias, as the patcher does; a buffered store is of no use
+      // to it.
       if (!this.#locked) throw new Unknown(`a plain store to patched text at ${hex(at)}`);
       this.#see('store', 0, size);
       this.drain();
-      this.stores.push({ at, bytes: Array.from({ length: size }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn)) });
+      this.stores.push({
+        at,
+        bytes: Array.from({ length: size }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn)),
+      });
       return;
     }
     throw new Crash('stack', `a store to ${at.toString(16)}, where nothing may be stored`);
   }
 
-  /** The store buffer reaches memory: event delivery, serialising and LOCKed instructions (SDM volume 3, 12.10). */
+  /**
+   * The store buffer reaches memory: event delivery, serialising and LOCKed instructions (SDM
+   * volume 3, 12.10).
+   */
   drain(): void {
     if (this.buffer.length === 0) return;
     this.#see('store', 0, 8);
@@ -438,18 +514,29 @@ export class Core implements Port, Interrupted {
 
   #get(byte: number, size: number): bigint {
     switch (size) {
-      case 8: return this.#view.getBigUint64(byte, true);
-      case 4: return BigInt(this.#view.getUint32(byte, true));
-      case 2: return BigInt(this.#view.getUint16(byte, true));
-      default: return BigInt(this.#view.getUint8(byte));
+      case 8:
+        return this.#view.getBigUint64(byte, true);
+      case 4:
+        return BigInt(this.#view.getUint32(byte, true));
+      case 2:
+        return BigInt(this.#view.getUint16(byte, true));
+      default:
+        return BigInt(this.#view.getUint8(byte));
     }
   }
   #set(byte: number, size: number, value: bigint): void {
     switch (size) {
-      case 8: this.#view.setBigUint64(byte, BigInt.asUintN(64, value), true); break;
-      case 4: this.#view.setUint32(byte, Number(BigInt.asUintN(32, value)), true); break;
-      case 2: this.#view.setUint16(byte, Number(BigInt.asUintN(16, value)), true); break;
-      default: this.#view.setUint8(byte, Number(BigInt.asUintN(8, value)));
+      case 8:
+        this.#view.setBigUint64(byte, BigInt.asUintN(64, value), true);
+        break;
+      case 4:
+        this.#view.setUint32(byte, Number(BigInt.asUintN(32, value)), true);
+        break;
+      case 2:
+        this.#view.setUint16(byte, Number(BigInt.asUintN(16, value)), true);
+        break;
+      default:
+        this.#view.setUint8(byte, Number(BigInt.asUintN(8, value)));
     }
   }
   push(value: bigint): void {
@@ -462,7 +549,10 @@ export class Core implements Port, Interrupted {
     return value;
   }
 
-  /** Identity of the emulated call that runs here: its context's level and which of its passes it is. */
+  /**
+   * Identity of the emulated call that runs here: its context's level and which of its passes it
+   * is.
+   */
   #owner(): number {
     const level = this.emulated;
     return level < 0 ? 0 : (((this.contexts[level] as Context).passes & 0xff) << 4) | (level + 1);
@@ -470,10 +560,12 @@ export class Core implements Port, Interrupted {
   #checkStash(word: number): void {
     if (!this.scene.stash.has(word)) return;
     const tag = (this.tag[word] as number) >>> 1;
-    if (tag !== 0 && tag !== this.#owner()) this.fault('slot', 'data stashed for another emulated call is used for this one');
+    if (tag !== 0 && tag !== this.#owner())
+      this.fault('slot', 'data stashed for another emulated call is used for this one');
   }
 
-  // ---------------------------------------------------------------------------------------------- judging
+  // ----------------------------------------------------------------------------------------------
+  // judging
 
   fault(property: string, text: string): void {
     this.bad.push({ property, text });
@@ -512,25 +604,46 @@ export class Core implements Port, Interrupted {
     const level = this.contexts.length - 1;
     const { top } = this;
     if (top.site < 0 || top.entered > 0) {
-      this.fault('target', top.site < 0 ? 'a target is entered that no pass called' : 'one pass enters a second target');
+      this.fault(
+        'target',
+        top.site < 0
+          ? 'a target is entered that no pass called'
+          : 'one pass enters a second target',
+      );
       return;
     }
     top.entered = 1;
     this.notes.push({ note: 'enter', level, target });
     const site = this.scene.sites[top.site] as Scene['sites'][number];
     const then = this.snapshots.get(top.snapshot);
-    const rspThen = Number(BigInt.asIntN(64, BigInt(then[8] as number) | (BigInt(then[9] as number) << 32n)));
+    const rspThen = Number(
+      BigInt.asIntN(64, BigInt(then[8] as number) | (BigInt(then[9] as number) << 32n)),
+    );
     const expected = site.kind === 'call' ? rspThen - 8 : rspThen;
-    if (this.rsp !== expected) this.fault('stack', `the stack pointer is ${this.rsp - expected} bytes off on entry to the target`);
+    if (this.rsp !== expected)
+      this.fault(
+        'stack',
+        `the stack pointer is ${this.rsp - expected} bytes off on entry to the target`,
+      );
     else if (site.kind === 'call') {
       const back = this.#get(this.#byteOf(this.rsp), 8);
-      if (back !== BigInt.asUintN(64, BigInt(site.at + site.length))) this.fault('stack', `the return address is ${hex(addrFromBits(back))}, not the end of the site`);
+      if (back !== BigInt.asUintN(64, BigInt(site.at + site.length)))
+        this.fault(
+          'stack',
+          `the return address is ${hex(addrFromBits(back))}, not the end of the site`,
+        );
     }
-    if (!this.#sameAbove(then, rspThen)) this.fault('stack', 'the stack above the call was changed');
-    if ((then[32] === 1) !== this.on) this.fault('flags', `interrupts are ${this.on ? 'on' : 'off'} on entry to the target, and were ${this.on ? 'off' : 'on'} before the site`);
+    if (!this.#sameAbove(then, rspThen))
+      this.fault('stack', 'the stack above the call was changed');
+    if ((then[32] === 1) !== this.on)
+      this.fault(
+        'flags',
+        `interrupts are ${this.on ? 'on' : 'off'} on entry to the target, and were ${this.on ? 'off' : 'on'} before the site`,
+      );
     for (let n = 0; n < 16; n++) {
       if (n === RSP || n === 11) continue; // R11 may change at a call (psABI 3.2.1), RSP is judged above
-      if (this.#r32[2 * n] !== then[2 * n] || this.#r32[2 * n + 1] !== then[2 * n + 1]) this.fault('flags', `register ${n} was changed before the target`);
+      if (this.#r32[2 * n] !== then[2 * n] || this.#r32[2 * n + 1] !== then[2 * n + 1])
+        this.fault('flags', `register ${n} was changed before the target`);
     }
     this.#probe();
   }
@@ -550,7 +663,11 @@ export class Core implements Port, Interrupted {
     const region = this.#region(rsp, 8);
     if (region === null) return false;
     let p = 33;
-    for (let w = region.first + (rsp - region.at) / 8; w < region.first + region.bytes / 8; w++, p += 2) {
+    for (
+      let w = region.first + (rsp - region.at) / 8;
+      w < region.first + region.bytes / 8;
+      w++, p += 2
+    ) {
       if (this.#mem32[2 * w] !== then[p] || this.#mem32[2 * w + 1] !== then[p + 1]) return false;
     }
     return true;
@@ -560,17 +677,25 @@ export class Core implements Port, Interrupted {
   #probe(): void {
     if (this.scene.environment !== 'kernel' || (this.top.kind !== 0 && this.top.kind !== 1)) return;
     const believed = this.mem[this.scene.lockdepWord] !== 0n;
-    if (believed !== this.on) this.fault('lockdep', `lockdep believes interrupts are ${believed ? 'on' : 'off'}, and they are ${this.on ? 'on' : 'off'}`);
+    if (believed !== this.on)
+      this.fault(
+        'lockdep',
+        `lockdep believes interrupts are ${believed ? 'on' : 'off'}, and they are ${this.on ? 'on' : 'off'}`,
+      );
   }
 
-  /** The chain of calls from here, by the rules that each code says of itself, to the end of the task or to entry code. */
+  /**
+   * The chain of calls from here, by the rules that each code says of itself, to the end of the
+   * task or to entry code.
+   */
   #unwind(): void {
     const { scene, cpu } = this;
     let at = cpu.rip;
     let sp = this.rsp;
     const start = scene.rule(at);
     if (start === 'exempt' || scene.isEntry(at)) return;
-    // A return address belongs to the call before it; an interrupted instruction is its own (B21: the rule is that of ip - 1).
+    // A return address belongs to the call before it; an interrupted instruction is its own (B21:
+    // the rule is that of ip - 1).
     for (let behind = 0, depth = 0; depth < 32; depth++) {
       if (Number.isNaN(at) || Number.isNaN(sp)) {
         this.fault('unwind', 'the chain of calls leaves the stack');
@@ -587,9 +712,12 @@ export class Core implements Port, Interrupted {
         this.fault('unwind', `no rule finds the caller of ${scene.nameOf(at)}`);
         return;
       }
-      const base = depth === 0 ? Number(BigInt.asIntN(64, cpu.r[REGISTERS.indexOf(rule.base)] as bigint)) : sp;
-      if (rule.kind === 'call') [at, sp, behind] = [this.#peek(base + rule.offset - 8), base + rule.offset, 1];
-      else [at, sp, behind] = [this.#peek(base + rule.offset), this.#peek(base + rule.offset + 24), 0];
+      const base =
+        depth === 0 ? Number(BigInt.asIntN(64, cpu.r[REGISTERS.indexOf(rule.base)] as bigint)) : sp;
+      if (rule.kind === 'call')
+        [at, sp, behind] = [this.#peek(base + rule.offset - 8), base + rule.offset, 1];
+      else
+        [at, sp, behind] = [this.#peek(base + rule.offset), this.#peek(base + rule.offset + 24), 0];
     }
     this.fault('unwind', 'the chain of calls does not end');
   }
@@ -597,7 +725,9 @@ export class Core implements Port, Interrupted {
   /** A word of private memory, or NaN. */
   #peek(at: Addr): number {
     const region = this.#region(at, 8);
-    return region === null ? NaN : Number(BigInt.asIntN(64, this.#get(region.first * 8 + (at - region.at), 8)));
+    return region === null
+      ? NaN
+      : Number(BigInt.asIntN(64, this.#get(region.first * 8 + (at - region.at), 8)));
   }
 
   /** The instruction after the site is reached in the context that began the pass. */
@@ -606,20 +736,36 @@ export class Core implements Port, Interrupted {
     if (top.site < 0) return;
     const site = this.scene.sites[top.site] as Scene['sites'][number];
     const then = this.snapshots.get(top.snapshot);
-    const rspThen = Number(BigInt.asIntN(64, BigInt(then[8] as number) | (BigInt(then[9] as number) << 32n)));
-    const back = site.kind === 'call'
-      ? site.at + site.length
-      : Number(BigInt.asIntN(64, BigInt(then[33] as number) | (BigInt(then[34] as number) << 32n)));
+    const rspThen = Number(
+      BigInt.asIntN(64, BigInt(then[8] as number) | (BigInt(then[9] as number) << 32n)),
+    );
+    const back =
+      site.kind === 'call'
+        ? site.at + site.length
+        : Number(
+            BigInt.asIntN(64, BigInt(then[33] as number) | (BigInt(then[34] as number) << 32n)),
+          );
     if (this.rip !== back) return;
     const expected = site.kind === 'call' ? rspThen : rspThen + 8;
-    if (this.rsp !== expected) this.fault('stack', `the stack pointer is ${this.rsp - expected} bytes off after the return`);
+    if (this.rsp !== expected)
+      this.fault('stack', `the stack pointer is ${this.rsp - expected} bytes off after the return`);
     for (const n of [3, 5, 12, 13, 14, 15]) {
-      if (this.#r32[2 * n] !== then[2 * n] || this.#r32[2 * n + 1] !== then[2 * n + 1]) this.fault('flags', `callee-saved register ${n} was changed`);
+      if (this.#r32[2 * n] !== then[2 * n] || this.#r32[2 * n + 1] !== then[2 * n + 1])
+        this.fault('flags', `callee-saved register ${n} was changed`);
     }
-    if ((then[32] === 1) !== this.on) this.fault('flags', `interrupts are ${this.on ? 'on' : 'off'} after the pass, and were ${this.on ? 'off' : 'on'} before`);
+    if ((then[32] === 1) !== this.on)
+      this.fault(
+        'flags',
+        `interrupts are ${this.on ? 'on' : 'off'} after the pass, and were ${this.on ? 'off' : 'on'} before`,
+      );
     const rax = this.cpu.r[0] === 0n;
-    this.notes.push({ note: 'close', level: this.contexts.length - 1, ran: top.entered > 0 ? 'target' : rax ? 'ret0' : 'null' });
-    // What was stashed for this call is dead now: whoever reads it still, reads what was another call's, whatever the value.
+    this.notes.push({
+      note: 'close',
+      level: this.contexts.length - 1,
+      ran: top.entered > 0 ? 'target' : rax ? 'ret0' : 'null',
+    });
+    // What was stashed for this call is dead now: whoever reads it still, reads what was another
+    // call's, whatever the value.
     const owner = this.#owner() << 1;
     for (const word of this.scene.stash) {
       if (this.tag[word] !== owner) continue;
@@ -631,7 +777,8 @@ export class Core implements Port, Interrupted {
     top.snapshot = 0;
   }
 
-  // ---------------------------------------------------------------------------------------------- running
+  // ----------------------------------------------------------------------------------------------
+  // running
 
   /** From registers and memory as they were just set up by hand, to the first visible action. */
   begin(): number {
@@ -647,17 +794,29 @@ export class Core implements Port, Interrupted {
     const node = this.node(id);
     const [oldest, ...rest] = this.buffer;
     this.buffer = rest;
-    return { next: this.save(node.stop, node.at, node.length), notes: [], writes: oldest === undefined ? [] : [oldest], stores: [], bad: [], unknown: null };
+    return {
+      next: this.save(node.stop, node.at, node.length),
+      notes: [],
+      writes: oldest === undefined ? [] : [oldest],
+      stores: [],
+      bad: [],
+      unknown: null,
+    };
   }
 
   /**
-   * The task of `id` is switched for that of `other`, which waits off the CPU. Registers, stack and mask go with the task; the
-   * per-CPU area stays. Null where the scheduler cannot run: in the kernel only with IF set and in no handler.
+   * The task of `id` is switched for that of `other`, which waits off the CPU. Registers, stack and
+   * mask go with the task; the per-CPU area stays. Null where the scheduler cannot run: in the
+   * kernel only with IF set and in no handler.
    */
-  swap(id: number, other: number): { readonly on: number; readonly off: number; readonly writes: readonly Write[] } | null {
+  swap(
+    id: number,
+    other: number,
+  ): { readonly on: number; readonly off: number; readonly writes: readonly Write[] } | null {
     const kernel = this.scene.environment === 'kernel';
     this.load(id);
-    if (kernel && (!this.on || this.is('shadow') || this.is('stopped') || this.contexts.length > 1)) return null;
+    if (kernel && (!this.on || this.is('shadow') || this.is('stopped') || this.contexts.length > 1))
+      return null;
     const area = this.scene.regions.find(({ kind }) => kind === 'percpu');
     const from = area?.first ?? 0;
     const to = area === undefined ? 0 : area.first + area.bytes / 8;
@@ -665,7 +824,8 @@ export class Core implements Port, Interrupted {
     const writes = this.buffer;
     this.buffer = [];
     this.pending = null;
-    // lockdep's idea of IF belongs to the task (current->hardirqs_enabled); it runs with IF set on both sides.
+    // lockdep's idea of IF belongs to the task (current->hardirqs_enabled); it runs with IF set on
+    // both sides.
     const lockdep = this.scene.lockdepWord - from;
     const settle = (mem: BigUint64Array | null, tag: Uint32Array | null): number => {
       const believed = kernel ? this.mem[this.scene.lockdepWord] : 0n;
@@ -686,13 +846,19 @@ export class Core implements Port, Interrupted {
     return { on: settle(own.mem, own.tag), off, writes };
   }
 
-  /** One macro-step. With a stop of kind `load`, `text` or `fetch`, `input` says what memory or the fetcher answered. */
+  /**
+   * One macro-step. With a stop of kind `load`, `text` or `fetch`, `input` says what memory or the
+   * fetcher answered.
+   */
   advance(id: number, input: Input): Outcome {
     this.load(id);
     return this.#outcome(() => this.#run(input, true));
   }
 
-  /** An event reaches this CPU before its next instruction; what it fetched is thrown away. Null where it cannot. */
+  /**
+   * An event reaches this CPU before its next instruction; what it fetched is thrown away. Null
+   * where it cannot.
+   */
   deliver(id: number, event: Event): Outcome | null {
     this.load(id);
     const { rules } = this.scene;
@@ -723,14 +889,24 @@ export class Core implements Port, Interrupted {
       else if (error instanceof Unknown) unknown = error.message;
       else throw error;
     }
-    return { next, notes: this.notes, writes: this.writes, stores: this.stores, bad: this.bad, unknown };
+    return {
+      next,
+      notes: this.notes,
+      writes: this.writes,
+      stores: this.stores,
+      bad: this.bad,
+      unknown,
+    };
   }
 
   /** Until the next visible action; `first` tells that the next action is allowed to be visible. */
   #run(input: Input, first: boolean): number {
     const { scene, cpu } = this;
     for (let count = 0; ; count++) {
-      if (count > RUNAWAY) throw new Unknown(`more than ${RUNAWAY} instructions at ${hex(this.rip)} without anything visible`);
+      if (count > RUNAWAY)
+        throw new Unknown(
+          `more than ${RUNAWAY} instructions at ${hex(this.rip)} without anything visible`,
+        );
       this.#input = first ? input : null;
       this.#first = first;
       if (this.bad.some(({ property }) => !SOFT.has(property))) return this.save('dead', 0, 0);
@@ -758,7 +934,10 @@ export class Core implements Port, Interrupted {
         decoded = this.#decodeFetched(input.bytes);
         const own = input.bytes.slice(0, decoded.insn.length);
         if (!meant.has(own.join())) {
-          this.fault('torn', `a mixture is executed: ${own.map((byte) => byte.toString(16).padStart(2, '0')).join(' ')}`);
+          this.fault(
+            'torn',
+            `a mixture is executed: ${own.map((byte) => byte.toString(16).padStart(2, '0')).join(' ')}`,
+          );
           return this.save('dead', 0, 0);
         }
         if (decoded.key !== 'int3' && !scene.transparent.has(own.join())) this.#begin();
@@ -785,10 +964,16 @@ export class Core implements Port, Interrupted {
       if (byte === undefined) break;
       bytes.push(byte);
     }
-    if (bytes.length === 0) throw new Crash('target', `control goes to ${hex(at)}, where no code lies`);
+    if (bytes.length === 0)
+      throw new Crash('target', `control goes to ${hex(at)}, where no code lies`);
     const insn = decode(bytes);
-    if (insn === 'short' || insn === 'unknown') throw new Unknown(`no row for the instruction at ${hex(at)}: ${bytes.map((b) => b.toString(16)).join(' ')}`);
-    for (let i = 0; i < insn.length; i++) if (this.scene.isPatchable(at + i, 1)) throw new Crash('torn', `control goes to ${hex(at)}, into the middle of a site`);
+    if (insn === 'short' || insn === 'unknown')
+      throw new Unknown(
+        `no row for the instruction at ${hex(at)}: ${bytes.map((b) => b.toString(16)).join(' ')}`,
+      );
+    for (let i = 0; i < insn.length; i++)
+      if (this.scene.isPatchable(at + i, 1))
+        throw new Crash('torn', `control goes to ${hex(at)}, into the middle of a site`);
     decoded = describe(insn);
     this.#static.set(at, decoded);
     return decoded;
@@ -807,8 +992,13 @@ export class Core implements Port, Interrupted {
       const insn = decode(bytes);
       this.#fetched.set(key, (decoded = typeof insn === 'string' ? insn : describe(insn)));
     }
-    // A mixture need not be an instruction, or may go on into the next one: torn either way, whatever it does.
-    if (typeof decoded === 'string') throw new Crash('torn', `a mixture is fetched that is no instruction: ${bytes.map((b) => b.toString(16).padStart(2, '0')).join(' ')}`);
+    // A mixture need not be an instruction, or may go on into the next one: torn either way,
+    // whatever it does.
+    if (typeof decoded === 'string')
+      throw new Crash(
+        'torn',
+        `a mixture is fetched that is no instruction: ${bytes.map((b) => b.toString(16).padStart(2, '0')).join(' ')}`,
+      );
     return decoded;
   }
 
@@ -819,8 +1009,10 @@ export class Core implements Port, Interrupted {
     this.#locked = locked;
     // What a handler has written to text may be fetched stale by an NMI until the IRET serialises.
     if (!first && scene.handlersWrite && key === 'iretq') return new Visible('step', 0, 0);
-    if (!first && wasOn && (key === 'cli' || key === 'popfq') && scene.environment === 'kernel') return new Visible('local', 0, 0);
-    // Back from an interrupt that came just before a target's first instruction is no new entry; back from a trap is.
+    if (!first && wasOn && (key === 'cli' || key === 'popfq') && scene.environment === 'kernel')
+      return new Visible('local', 0, 0);
+    // Back from an interrupt that came just before a target's first instruction is no new entry;
+    // back from a trap is.
     const resumes = key === 'iretq' && CONTEXTS[this.top.kind] !== 'trap';
     const transfer = this.grain.split && TRANSFERS.has(key) && !resumes;
     if (transfer) {
@@ -858,7 +1050,11 @@ export class Core implements Port, Interrupted {
         break;
       case 'jump-indirect':
       case 'call-indirect':
-        if (!scene.isRetpoline(at)) this.fault('indirect-branch', `an indirect ${outcome === 'jump-indirect' ? 'jump' : 'call'} at ${scene.nameOf(at)}`);
+        if (!scene.isRetpoline(at))
+          this.fault(
+            'indirect-branch',
+            `an indirect ${outcome === 'jump-indirect' ? 'jump' : 'call'} at ${scene.nameOf(at)}`,
+          );
         moved = true;
         break;
       case 'jump':
@@ -867,7 +1063,11 @@ export class Core implements Port, Interrupted {
         break;
       case 'return': {
         const word = this.#byteOf(rsp) >> 3;
-        if (((this.tag[word] as number) & 1) === 0 && !scene.isRetpoline(at)) this.fault('indirect-branch-strict', `a return at ${scene.nameOf(at)} that matches no call`);
+        if (((this.tag[word] as number) & 1) === 0 && !scene.isRetpoline(at))
+          this.fault(
+            'indirect-branch-strict',
+            `a return at ${scene.nameOf(at)} that matches no call`,
+          );
         this.tag[word] = 0;
         moved = true;
         break;
@@ -877,12 +1077,16 @@ export class Core implements Port, Interrupted {
         break;
       case 'serialise':
         if (scene.rules.draining.has('serialise')) this.drain();
-        if (scene.rules.serialising.has('instruction')) this.notes.push({ note: 'serialise', level: 0 });
+        if (scene.rules.serialising.has('instruction'))
+          this.notes.push({ note: 'serialise', level: 0 });
         break;
       case 'iret':
         this.drain();
         leave(this);
-        this.put('shadow', this.on && ((!scene.rules.shadowOfStiAlone && !wasOn) || this.is('held')));
+        this.put(
+          'shadow',
+          this.on && ((!scene.rules.shadowOfStiAlone && !wasOn) || this.is('held')),
+        );
         this.put('held', false);
         moved = !resumes;
         break;
@@ -892,15 +1096,20 @@ export class Core implements Port, Interrupted {
       case 'syscall':
         if (scene.environment !== 'user') throw new Unknown('SYSCALL in the kernel');
         moved = CONTEXTS[this.top.kind] === 'trap';
-        if (systemCall(this, moved && !first && this.grain.split)) return new Visible('enter', 0, 0);
+        if (systemCall(this, moved && !first && this.grain.split))
+          return new Visible('enter', 0, 0);
         break;
       case 'halt':
         throw new Unknown('HLT');
       case 'undefined':
-        if (scene.isUnclaimed(at)) throw new Crash('stray-trap', 'a trap that the protocol planted is claimed by nobody');
+        if (scene.isUnclaimed(at))
+          throw new Crash('stray-trap', 'a trap that the protocol planted is claimed by nobody');
         throw new Crash('target', `#UD at ${scene.nameOf(at)}`);
       case 'general-protection':
-        throw new Crash('stack', `#GP at ${scene.nameOf(at)}${key === 'iretq' ? ': the exception frame is damaged' : ''}`);
+        throw new Crash(
+          'stack',
+          `#GP at ${scene.nameOf(at)}${key === 'iretq' ? ': the exception frame is damaged' : ''}`,
+        );
       case 'control-protection':
         throw new Crash('shadow-stack', `#CP at ${scene.nameOf(at)}`);
       case 'sysret':
@@ -923,9 +1132,32 @@ export class Core implements Port, Interrupted {
 }
 
 /** Violations after which the machine still does what the program says: the path goes on. */
-export const SOFT: ReadonlySet<string> = new Set(['lockdep', 'unwind', 'indirect-branch', 'indirect-branch-strict', 'after-update-strict']);
+export const SOFT: ReadonlySet<string> = new Set([
+  'lockdep',
+  'unwind',
+  'indirect-branch',
+  'indirect-branch-strict',
+  'after-update-strict',
+]);
 
-const REGISTERS: readonly string[] = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+const REGISTERS: readonly string[] = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
 
 const TRANSFERS: ReadonlySet<string> = new Set(['call', 'jmp', 'ret', 'iretq', 'j{cc}']);
 

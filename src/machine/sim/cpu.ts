@@ -1,19 +1,41 @@
-// What one instruction can see and change of a CPU, and the names of what can come of it. Nothing here
-// knows of other CPUs, of time or of the system: those belong to the engine, which acts on the outcome.
+// What one instruction can see and change of a CPU, and the names of what can come of it. Nothing
+// here knows of other CPUs, of time or of the system: those belong to the engine, which acts on the
+// outcome.
 
 import type { Addr } from '../../base/addr.js';
 
 /** RFLAGS (SDM volume 1, 3.4.3). Bit 1 is always set. */
 export const FLAG = {
-  cf: 0x1, one: 0x2, pf: 0x4, af: 0x10, zf: 0x40, sf: 0x80, tf: 0x100, if: 0x200, df: 0x400, of: 0x800,
-  iopl: 0x3000, nt: 0x4000, rf: 0x10000, ac: 0x40000, id: 0x200000,
+  cf: 0x1,
+  one: 0x2,
+  pf: 0x4,
+  af: 0x10,
+  zf: 0x40,
+  sf: 0x80,
+  tf: 0x100,
+  if: 0x200,
+  df: 0x400,
+  of: 0x800,
+  iopl: 0x3000,
+  nt: 0x4000,
+  rf: 0x10000,
+  ac: 0x40000,
+  id: 0x200000,
 } as const;
 
 /** What ADD and its like define. */
 export const ARITHMETIC: number = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.of;
 
-/** Selectors of Linux (arch/x86/include/asm/segment.h): IRET accepts these and, in the kernel, a null SS. */
-export const SELECTOR = { kernelCode: 0x10, kernelData: 0x18, userCode: 0x33, userData: 0x2b } as const;
+/**
+ * Selectors of Linux (arch/x86/include/asm/segment.h): IRET accepts these and, in the kernel, a
+ * null SS.
+ */
+export const SELECTOR = {
+  kernelCode: 0x10,
+  kernelData: 0x18,
+  userCode: 0x33,
+  userData: 0x2b,
+} as const;
 
 export interface Cpu {
   /** rax rcx rdx rbx rsp rbp rsi rdi r8 to r15. */
@@ -37,14 +59,25 @@ export interface Cpu {
 /** Registers zero, flags clear, no shadow stack. */
 export function newCpu(user: boolean): Cpu {
   return {
-    r: new BigUint64Array(16), rip: 0, flags: FLAG.one, user, fsBase: 0, gsBase: 0, kernelGsBase: 0,
-    ssp: null, wrss: false, cr: new BigUint64Array(16),
+    r: new BigUint64Array(16),
+    rip: 0,
+    flags: FLAG.one,
+    user,
+    fsBase: 0,
+    gsBase: 0,
+    kernelGsBase: 0,
+    ssp: null,
+    wrss: false,
+    cr: new BigUint64Array(16),
   };
 }
 
 export type Bytes = 1 | 2 | 4 | 8;
 
-/** Memory as the CPU sees it. A port that refuses an access throws; nothing of the CPU has changed by then. */
+/**
+ * Memory as the CPU sees it. A port that refuses an access throws; nothing of the CPU has changed
+ * by then.
+ */
 export interface Port {
   read(address: Addr, bytes: Bytes): bigint;
   write(address: Addr, bytes: Bytes, value: bigint): void;
@@ -67,6 +100,23 @@ export interface Port {
  * | undefined, general-protection, control-protection | #UD, #GP, #CP: nothing changed, RIP is at it |
  */
 export type Outcome =
-  | 'next' | 'jump' | 'jump-indirect' | 'call' | 'call-indirect' | 'return'
-  | 'fence' | 'serialise' | 'iret' | 'cli' | 'sti' | 'popf' | 'swapgs' | 'sysret' | 'syscall' | 'int3' | 'halt'
-  | 'undefined' | 'general-protection' | 'control-protection';
+  | 'next'
+  | 'jump'
+  | 'jump-indirect'
+  | 'call'
+  | 'call-indirect'
+  | 'return'
+  | 'fence'
+  | 'serialise'
+  | 'iret'
+  | 'cli'
+  | 'sti'
+  | 'popf'
+  | 'swapgs'
+  | 'sysret'
+  | 'syscall'
+  | 'int3'
+  | 'halt'
+  | 'undefined'
+  | 'general-protection'
+  | 'control-protection';

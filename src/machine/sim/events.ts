@@ -1,7 +1,8 @@
-// What interrupts a CPU, and how it comes back. In the kernel an event is the processor's own work (SDM volume 3,
-// 6.14): frame on a stack, IF and RIP from the gate; everything after that is code. In a process it is the
-// kernel's work too: exception, signal frame, rt_sigreturn, which are single steps here because no part of
-// them reads patched text; only their stack layout and what serialises in them can be told from outside.
+// What interrupts a CPU, and how it comes back. In the kernel an event is the processor's own work
+// (SDM volume 3, 6.14): frame on a stack, IF and RIP from the gate; everything after that is code.
+// In a process it is the kernel's work too: exception, signal frame, rt_sigreturn, which are single
+// steps here because no part of them reads patched text; only their stack layout and what
+// serialises in them can be told from outside.
 
 import type { Addr } from '../../base/addr.js';
 import { UCONTEXT_REGS, SIGFRAME } from './sigframe.js';
@@ -9,13 +10,33 @@ import { FLAG, SELECTOR } from './cpu.js';
 import { CONTEXTS, Crash, Unknown, type ContextKind, type Interrupted } from './context.js';
 import { PERCPU } from '../../trap/kernel.js';
 
-export const EVENTS = ['irq', 'nmi', 'mc', 'db', 'signal', 'ipi', 'serialise', 'stop', 'release', 'release-serialise', 'pass'] as const;
+export const EVENTS = [
+  'irq',
+  'nmi',
+  'mc',
+  'db',
+  'signal',
+  'ipi',
+  'serialise',
+  'stop',
+  'release',
+  'release-serialise',
+  'pass',
+] as const;
 export type Event = (typeof EVENTS)[number];
 
 const kindOf = (kind: ContextKind): number => CONTEXTS.indexOf(kind);
 
 function enter(core: Interrupted, kind: ContextKind, rsp: Addr, ssp: Addr | null): void {
-  core.contexts.push({ kind: kindOf(kind), site: -1, entered: 0, passes: 0, snapshot: 0, rsp, ssp: ssp ?? 0 });
+  core.contexts.push({
+    kind: kindOf(kind),
+    site: -1,
+    entered: 0,
+    passes: 0,
+    snapshot: 0,
+    rsp,
+    ssp: ssp ?? 0,
+  });
 }
 
 /** False where the CPU cannot take it now. */
@@ -23,8 +44,8 @@ export function deliver(core: Interrupted, event: Event): boolean {
   const { scene } = core;
   switch (event) {
     case 'ipi':
-      // The handler serialises and then acknowledges; that it serialises once more on its way out adds nothing, for
-      // whoever waits for the acknowledgement has stored nothing in between.
+      // The handler serialises and then acknowledges; that it serialises once more on its way out
+      // adds nothing, for whoever waits for the acknowledgement has stored nothing in between.
       if (!scene.rules.serialiseFirst) core.put('unserialised', true);
       else if (scene.rules.serialising.has('ipi')) core.notes.push({ note: 'serialise', level: 0 });
       return true;
@@ -70,8 +91,9 @@ function maskInterrupts(core: Interrupted, off: boolean): void {
 }
 
 /**
- * NMI is blocked until the next IRET, whosever that is (SDM volume 3, 6.7.1). Linux answers a second one that
- * such an early IRET lets in by marking it and running the body again (entry_64.S, repeat_nmi).
+ * NMI is blocked until the next IRET, whosever that is (SDM volume 3, 6.7.1). Linux answers a
+ * second one that such an early IRET lets in by marking it and running the body again (entry_64.S,
+ * repeat_nmi).
  */
 function nonMaskable(core: Interrupted): boolean {
   const { scene } = core;
@@ -83,8 +105,8 @@ function nonMaskable(core: Interrupted): boolean {
     core.put('nmiBlocked', scene.rules.nmiHeldBack);
     return true;
   }
-  // In the last instructions of the first NMI Linux sees by the address that it must not be merely marked; that
-  // equals one that arrives just after them.
+  // In the last instructions of the first NMI Linux sees by the address that it must not be merely
+  // marked; that equals one that arrives just after them.
   if (scene.isNmiTail(core.rip)) return false;
   const repeat = scene.gsBase + PERCPU.repeat;
   if (core.read(repeat, 8) !== 0n) return false;
@@ -105,9 +127,14 @@ function interrupt(core: Interrupted, kind: ContextKind, gate: Addr, stack: Addr
   core.push(BigInt(SELECTOR.kernelCode));
   core.push(BigInt.asUintN(64, BigInt(core.rip)));
   if (shadow !== null) {
-    // SDM volume 3, 17.2.5: an IST event goes to a shadow stack of its own; the frame there is CS, LIP, SSP.
+    // SDM volume 3, 17.2.5: an IST event goes to a shadow stack of its own; the frame there is CS,
+    // LIP, SSP.
     const ssp = stack === null ? shadow : scene.shadowIst(kind, kind === 'nmi' ? core.nmiLevel : 0);
-    [BigInt(SELECTOR.kernelCode), BigInt.asUintN(64, BigInt(core.rip)), BigInt.asUintN(64, BigInt(shadow))].forEach((value, i) => core.write(ssp - 8 * (i + 1), 8, value));
+    [
+      BigInt(SELECTOR.kernelCode),
+      BigInt.asUintN(64, BigInt(core.rip)),
+      BigInt.asUintN(64, BigInt(shadow)),
+    ].forEach((value, i) => core.write(ssp - 8 * (i + 1), 8, value));
     cpu.ssp = ssp - 24;
   }
   enter(core, kind, old, shadow);
@@ -124,7 +151,8 @@ export function trap(core: Interrupted, at: Addr): void {
     interrupt(core, 'trap', scene.gates.trap, null);
     return;
   }
-  if (core.is('trapBlocked')) throw new Crash('stray-trap', 'an int3 while SIGTRAP is blocked kills the process');
+  if (core.is('trapBlocked'))
+    throw new Crash('stray-trap', 'an int3 while SIGTRAP is blocked kills the process');
   void at;
   core.put('trapped', true);
 }
@@ -132,7 +160,8 @@ export function trap(core: Interrupted, at: Addr): void {
 /** IRET: back to what was interrupted; NMI may come again. It serialises. */
 export function leave(core: Interrupted): void {
   const gone = core.contexts.pop();
-  if (gone === undefined || core.contexts.length === 0) throw new Crash('target', 'IRET without an event to return from');
+  if (gone === undefined || core.contexts.length === 0)
+    throw new Crash('target', 'IRET without an event to return from');
   if (gone.site >= 0) core.fault('target', 'the interrupt returned in the middle of its pass');
   if (gone.kind === kindOf('nmi')) core.nmiLevel--;
   core.put('nmiBlocked', false);
@@ -145,7 +174,10 @@ export function deliverTrap(core: Interrupted): void {
   signal(core, 'trap', core.scene.gates.trap);
 }
 
-/** A signal frame below the red zone, as the kernel builds it (arch/x86/kernel/signal_64.c), without the vector state. */
+/**
+ * A signal frame below the red zone, as the kernel builds it (arch/x86/kernel/signal_64.c), without
+ * the vector state.
+ */
 function signal(core: Interrupted, kind: 'trap' | 'signal', handler: Addr): void {
   const { cpu, scene } = core;
   const old = core.rsp;
@@ -180,10 +212,14 @@ function signal(core: Interrupted, kind: 'trap' | 'signal', handler: Addr): void
 
 const RT_SIGRETURN = 15n;
 
-/** True when it is rt_sigreturn to the first instruction of a target and must wait to be seen; nothing has changed then. */
+/**
+ * True when it is rt_sigreturn to the first instruction of a target and must wait to be seen;
+ * nothing has changed then.
+ */
 export function systemCall(core: Interrupted, wait: boolean): boolean {
   const { cpu, scene } = core;
-  if (cpu.r[0] !== RT_SIGRETURN) throw new Crash('stray-trap', `system call ${String(cpu.r[0])}: the handler gave a trap up`);
+  if (cpu.r[0] !== RT_SIGRETURN)
+    throw new Crash('stray-trap', `system call ${String(cpu.r[0])}: the handler gave a trap up`);
   const uc = core.rsp;
   const rip = Number(core.read(uc + SIGFRAME.rip, 8));
   if (wait && scene.target(rip) >= 0) {
@@ -191,11 +227,13 @@ export function systemCall(core: Interrupted, wait: boolean): boolean {
     return true;
   }
   const gone = core.contexts.pop();
-  if (gone === undefined || core.contexts.length === 0) throw new Crash('target', 'rt_sigreturn without a signal');
+  if (gone === undefined || core.contexts.length === 0)
+    throw new Crash('target', 'rt_sigreturn without a signal');
   if (gone.site >= 0) core.fault('target', 'the signal handler returned in the middle of its pass');
   if (cpu.ssp !== null) {
     const token = core.read(cpu.ssp, 8);
-    if (token >> 63n !== 1n) throw new Crash('shadow-stack', 'rt_sigreturn finds no token on the shadow stack');
+    if (token >> 63n !== 1n)
+      throw new Crash('shadow-stack', 'rt_sigreturn finds no token on the shadow stack');
     cpu.ssp = Number(BigInt.asUintN(63, token));
   }
   UCONTEXT_REGS.forEach((offset, n) => (cpu.r[n] = core.read(uc + offset, 8)));
@@ -209,4 +247,3 @@ export function systemCall(core: Interrupted, wait: boolean): boolean {
   if (scene.rules.serialising.has('sigreturn')) core.notes.push({ note: 'serialise', level: 0 });
   return false;
 }
-

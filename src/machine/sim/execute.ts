@@ -1,6 +1,6 @@
-// Executes one decoded instruction on one CPU: reads before it writes, memory before registers, and RIP last,
-// so that an instruction that faults has changed nothing. What an instruction means is in semantics.ts;
-// this file has only what all of them share.
+// Executes one decoded instruction on one CPU: reads before it writes, memory before registers, and
+// RIP last, so that an instruction that faults has changed nothing. What an instruction means is in
+// semantics.ts; this file has only what all of them share.
 
 import type { Insn } from '../../x86/isa/form.js';
 import type { Cpu, Outcome, Port } from './cpu.js';
@@ -16,7 +16,10 @@ export function execute(insn: Insn, cpu: Cpu, port: Port): Outcome {
   }
 }
 
-/** The flags that the manual leaves undefined after this instruction on this CPU, before it is executed. */
+/**
+ * The flags that the manual leaves undefined after this instruction on this CPU, before it is
+ * executed.
+ */
 export function undefinedFlags(insn: Insn, cpu: Cpu): number {
   return SEMANTICS[insn.form.key].undefinedFlags?.(insn, cpu) ?? 0;
 }

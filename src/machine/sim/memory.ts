@@ -1,4 +1,5 @@
-// Where everything lies in the simulated machine, and which of it is whose. Four kinds of memory, by who may see it:
+// Where everything lies in the simulated machine, and which of it is whose. Four kinds of memory,
+// by who may see it:
 //
 //   code     never written, or written by the patcher only (text.ts has its versions)
 //   shared   the protocol's tables: the patcher writes them, any CPU may read or write them
@@ -26,7 +27,10 @@ export interface Write {
   readonly value: bigint;
 }
 
-/** `stack`: dead below the stack pointer. `percpu`: seen by every context of the CPU. `shadow`: a shadow stack. */
+/**
+ * `stack`: dead below the stack pointer. `percpu`: seen by every context of the CPU. `shadow`: a
+ * shadow stack.
+ */
 export type RegionKind = 'stack' | 'percpu' | 'shadow';
 
 export interface Region {
@@ -48,7 +52,14 @@ export interface Shared {
   readonly targets: ReadonlySet<number>;
 }
 
-export function regions(list: readonly { readonly name: string; readonly kind: RegionKind; readonly at: Addr; readonly bytes: number }[]): Region[] {
+export function regions(
+  list: readonly {
+    readonly name: string;
+    readonly kind: RegionKind;
+    readonly at: Addr;
+    readonly bytes: number;
+  }[],
+): Region[] {
   let first = 0;
   return list.map((region) => {
     const placed = { ...region, first };

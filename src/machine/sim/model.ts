@@ -4,12 +4,20 @@
 //   environment  shared data, which targets are current and which replaced, how many NMIs and #MCs are left
 //   cpu          core image, view of the text, windows of its passes, request it has not answered, bytes fetched so far
 //
-// CPUs meet only in the environment and in what the patcher does to all of them (a broadcast), so the moves of a
-// CPU depend on (cpu, environment) and are computed once for each such pair.
+// CPUs meet only in the environment and in what the patcher does to all of them (a broadcast), so
+// the moves of a CPU depend on (cpu, environment) and are computed once for each such pair.
 
 import { invariant } from '../../base/invariant.js';
 import type { Bad, Note } from './context.js';
-import { Core, SOFT, type Grain, type Input, type Node, type Outcome, type TextStore } from './core.js';
+import {
+  Core,
+  SOFT,
+  type Grain,
+  type Input,
+  type Node,
+  type Outcome,
+  type TextStore,
+} from './core.js';
 import type { Event } from './events.js';
 import type { Write } from './memory.js';
 import { ValueTable, WordTable } from './intern.js';
@@ -32,7 +40,13 @@ export interface Move {
   readonly label: MoveLabel;
 }
 export type MoveLabel =
-  | { readonly kind: 'run'; readonly stop: string; readonly at: number; readonly bytes: readonly number[] | null; readonly value: bigint | null }
+  | {
+      readonly kind: 'run';
+      readonly stop: string;
+      readonly at: number;
+      readonly bytes: readonly number[] | null;
+      readonly value: bigint | null;
+    }
   | { readonly kind: 'event'; readonly event: Event }
   | { readonly kind: 'flush' };
 
@@ -63,12 +77,25 @@ interface Env {
 }
 
 /** What the patcher does to all CPUs, its own among them where it has one. */
-type Broadcast = { readonly kind: 'commit'; readonly store: TextStore } | { readonly kind: 'request'; readonly what: number } | { readonly kind: 'barrier' | 'self' | 'pass' } | { readonly kind: 'current'; readonly mask: number } | { readonly kind: 'release'; readonly serialise: boolean };
+type Broadcast =
+  | { readonly kind: 'commit'; readonly store: TextStore }
+  | { readonly kind: 'request'; readonly what: number }
+  | { readonly kind: 'barrier' | 'self' | 'pass' }
+  | { readonly kind: 'current'; readonly mask: number }
+  | { readonly kind: 'release'; readonly serialise: boolean };
 
 /** What a CPU has been asked for and not answered. */
-export const REQUEST = { none: 0, ipi: 1, stop: 2, /** A task that is on no CPU. */ off: 3 } as const;
+export const REQUEST = {
+  none: 0,
+  ipi: 1,
+  stop: 2,
+  /** A task that is on no CPU. */ off: 3,
+} as const;
 
-/** One pass's window, packed: targets current since its first fetch, those allowed, those replaced when its call began. */
+/**
+ * One pass's window, packed: targets current since its first fetch, those allowed, those replaced
+ * when its call began.
+ */
 const WINDOW = { since: 0, allowed: 8, replaced: 16, begun: 1 << 24, live: 1 << 25 } as const;
 
 export interface ModelOptions {
@@ -77,7 +104,10 @@ export interface ModelOptions {
   readonly fetch: FetchLevel;
   readonly chunk: Chunk;
   readonly grain: Grain;
-  /** The patcher is a task on one of the CPUs, where what interrupts that CPU interrupts it; else it is beside them. */
+  /**
+   * The patcher is a task on one of the CPUs, where what interrupts that CPU interrupts it; else it
+   * is beside them.
+   */
   readonly hosted?: boolean;
   readonly nmis: number;
   readonly mcs: number;
@@ -125,11 +155,26 @@ export class Model {
     this.options = options;
     // One updater after the other, or both at once: each update is then an updater's own.
     const second = ops.findIndex(({ update }) => update === 2);
-    this.#ranges = options.together && second > 0 ? [{ from: 0, to: second }, { from: second, to: ops.length }] : [{ from: 0, to: ops.length }];
+    this.#ranges =
+      options.together && second > 0
+        ? [
+            { from: 0, to: second },
+            { from: second, to: ops.length },
+          ]
+        : [{ from: 0, to: ops.length }];
     this.core = new Core(scene, options.grain);
-    const bytes = scene.sites.flatMap((site) => (site.contents[0] as readonly number[]).map((value, i) => ({ at: site.at + i, value })));
-    const written = new Set(ops.flatMap((op) => (op.op === 'store' ? op.bytes.map((_, i) => op.at + i) : [])));
-    this.text = new Text(options.fetch, options.chunk, bytes.filter(({ at }) => written.has(at)), scene.rules);
+    const bytes = scene.sites.flatMap((site) =>
+      (site.contents[0] as readonly number[]).map((value, i) => ({ at: site.at + i, value })),
+    );
+    const written = new Set(
+      ops.flatMap((op) => (op.op === 'store' ? op.bytes.map((_, i) => op.at + i) : [])),
+    );
+    this.text = new Text(
+      options.fetch,
+      options.chunk,
+      bytes.filter(({ at }) => written.has(at)),
+      scene.rules,
+    );
     this.#partials.intern([]);
   }
 
@@ -137,11 +182,22 @@ export class Model {
     return this.options.hosted ?? false;
   }
 
-  get parts(): { readonly images: number; readonly cpus: number; readonly environments: number; readonly instructions: number } {
-    return { images: this.core.nodes, cpus: this.#cpus.count, environments: this.#envs.count, instructions: this.core.steps };
+  get parts(): {
+    readonly images: number;
+    readonly cpus: number;
+    readonly environments: number;
+    readonly instructions: number;
+  } {
+    return {
+      images: this.core.nodes,
+      cpus: this.#cpus.count,
+      environments: this.#envs.count,
+      instructions: this.core.steps,
+    };
   }
 
-  // ---------------------------------------------------------------------------------------------- states
+  // ----------------------------------------------------------------------------------------------
+  // states
 
   /** `waiting` tasks more than CPUs; they come last. */
   initial(cpus: number, waiting: number): Int32Array {
@@ -156,7 +212,17 @@ export class Model {
     core.cpu.user = scene.environment === 'user';
     const shadow = scene.regions.find(({ name }) => name === 'shadow');
     core.cpu.ssp = shadow === undefined ? null : shadow.at + shadow.bytes;
-    core.contexts = [{ kind: 0, site: -1, entered: 0, passes: 0, snapshot: 0, rsp: start.rsp, ssp: core.cpu.ssp ?? 0 }];
+    core.contexts = [
+      {
+        kind: 0,
+        site: -1,
+        entered: 0,
+        passes: 0,
+        snapshot: 0,
+        rsp: start.rsp,
+        ssp: core.cpu.ssp ?? 0,
+      },
+    ];
     core.bits = core.nmiLevel = 0;
     core.buffer = [];
     core.pending = null;
@@ -176,12 +242,23 @@ export class Model {
     const area = scene.regions.find(({ kind }) => kind === 'percpu');
     const host = this.options.hosted ? this.#host(node) : null;
     core.load(node);
-    if (area !== undefined) for (let w = area.first; w < area.first + area.bytes / 8; w++) if (w !== scene.lockdepWord) core.mem[w] = 0n;
+    if (area !== undefined)
+      for (let w = area.first; w < area.first + area.bytes / 8; w++)
+        if (w !== scene.lockdepWord) core.mem[w] = 0n;
     const task = this.#cpu(core.begin(), 0, REQUEST.off, 0, []);
-    const patcher = this.#patchers.intern(Uint32Array.from(this.#ranges, ({ from }) => this.#updaters.intern(Uint32Array.from([from, 0]))));
+    const patcher = this.#patchers.intern(
+      Uint32Array.from(this.#ranges, ({ from }) =>
+        this.#updaters.intern(Uint32Array.from([from, 0])),
+      ),
+    );
     const running = Array.from({ length: cpus }, () => cpu);
     if (host !== null) running[0] = host;
-    return Int32Array.from([patcher, env, ...running, ...Array.from({ length: waiting }, () => task)]);
+    return Int32Array.from([
+      patcher,
+      env,
+      ...running,
+      ...Array.from({ length: waiting }, () => task),
+    ]);
   }
 
   /** A CPU whose task is the patcher. */
@@ -194,7 +271,13 @@ export class Model {
     return this.#cpu(core.begin(), this.text.initial(), REQUEST.none, 0, []);
   }
 
-  #cpu(node: number, view: number, request: number, partial: number, windows: readonly number[]): number {
+  #cpu(
+    node: number,
+    view: number,
+    request: number,
+    partial: number,
+    windows: readonly number[],
+  ): number {
     let length = windows.length;
     while (length > 0 && windows[length - 1] === 0) length--;
     const words = this.#scratch;
@@ -221,12 +304,15 @@ export class Model {
     return this.#requestOf[cpu] as number;
   }
   /**
-   * The next step touches what only interrupts of this CPU can see, no task can be switched in, and it answers no request
-   * before or after: with IF set, whether the patcher's request comes before an interrupt or a CLI can be told.
+   * The next step touches what only interrupts of this CPU can see, no task can be switched in, and
+   * it answers no request before or after: with IF set, whether the patcher's request comes before
+   * an interrupt or a CLI can be told.
    */
   isLocal(cpu: number): boolean {
     const node = this.nodeOf(cpu);
-    return node.stop === 'local' && !node.waiting && !node.interruptible && !this.scene.events.preempt;
+    return (
+      node.stop === 'local' && !node.waiting && !node.interruptible && !this.scene.events.preempt
+    );
   }
   /** Nothing is left to do there but to be interrupted. */
   isDone(cpu: number): boolean {
@@ -235,7 +321,9 @@ export class Model {
   }
   /** Stores that no other CPU sees yet. */
   patcherBuffers(patcher: number): boolean {
-    return (this.#patcherBuffers[patcher] ??= [...this.#patchers.get(patcher)].some((updater) => this.#updaters.get(updater).length > 2));
+    return (this.#patcherBuffers[patcher] ??= [...this.#patchers.get(patcher)].some(
+      (updater) => this.#updaters.get(updater).length > 2,
+    ));
   }
   patcherDone(patcher: number): boolean {
     return (this.#patcherDone[patcher] ??= [...this.#patchers.get(patcher)].every((updater, k) => {
@@ -244,7 +332,8 @@ export class Model {
     }));
   }
 
-  // ---------------------------------------------------------------------------------------------- a CPU
+  // ----------------------------------------------------------------------------------------------
+  // a CPU
 
   moves(cpu: number, environment: number): readonly Move[] {
     const row = (this.#moves[cpu] ??= new Map<number, readonly Move[]>());
@@ -254,23 +343,71 @@ export class Model {
   }
 
   #compute(cpu: number, environment: number): readonly Move[] {
-    const [id, view, request, partial, ...windows] = this.#cpus.get(cpu) as unknown as [number, number, number, number, ...number[]];
+    const [id, view, request, partial, ...windows] = this.#cpus.get(cpu) as unknown as [
+      number,
+      number,
+      number,
+      number,
+      ...number[],
+    ];
     const node = this.core.node(id);
     const env = this.#envs.get(environment);
     const { rules } = this.scene;
     const moves: Move[] = [];
-    const add = (outcome: Outcome, label: MoveLabel, change: { view?: number; request?: number; partial?: number; env?: Env; environment?: number; strict?: boolean } = {}) => {
-      moves.push(this.#apply(outcome, label, { cpu: { view: change.view ?? view, request: change.request ?? request, partial: change.partial ?? 0, windows }, env: change.env ?? env, environment: change.environment ?? environment, strict: change.strict ?? false }));
+    const add = (
+      outcome: Outcome,
+      label: MoveLabel,
+      change: {
+        view?: number;
+        request?: number;
+        partial?: number;
+        env?: Env;
+        environment?: number;
+        strict?: boolean;
+      } = {},
+    ) => {
+      moves.push(
+        this.#apply(outcome, label, {
+          cpu: {
+            view: change.view ?? view,
+            request: change.request ?? request,
+            partial: change.partial ?? 0,
+            windows,
+          },
+          env: change.env ?? env,
+          environment: change.environment ?? environment,
+          strict: change.strict ?? false,
+        }),
+      );
     };
     const run = (input: Input, key: string, change: { view?: number; strict?: boolean } = {}) =>
-      add(this.#advance(id, input, key), { kind: 'run', stop: node.stop, at: node.stop === 'fetch' ? node.rip : node.at, bytes: input.bytes ?? null, value: input.value ?? null }, change);
+      add(
+        this.#advance(id, input, key),
+        {
+          kind: 'run',
+          stop: node.stop,
+          at: node.stop === 'fetch' ? node.rip : node.at,
+          bytes: input.bytes ?? null,
+          value: input.value ?? null,
+        },
+        change,
+      );
 
     if (node.stop === 'dead') return moves;
     if (!node.done && !node.waiting) {
       switch (node.stop) {
         case 'fetch':
           this.#fetch(node, view, partial, run, (next) => {
-            moves.push({ cpu: this.#cpu(id, view, request, next, windows), environment, broadcast: -1, bad: [], unknown: null, passed: false, entered: -1, label: { kind: 'run', stop: 'piece', at: node.rip, bytes: null, value: null } });
+            moves.push({
+              cpu: this.#cpu(id, view, request, next, windows),
+              environment,
+              broadcast: -1,
+              bad: [],
+              unknown: null,
+              passed: false,
+              entered: -1,
+              label: { kind: 'run', stop: 'piece', at: node.rip, bytes: null, value: null },
+            });
           });
           break;
         case 'load': {
@@ -280,7 +417,8 @@ export class Model {
         }
         case 'text': {
           let value = 0n;
-          for (let i = node.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.memory(view, node.at + i));
+          for (let i = node.length - 1; i >= 0; i--)
+            value = (value << 8n) | BigInt(this.memory(view, node.at + i));
           run({ value }, `v${value}`);
           break;
         }
@@ -290,33 +428,54 @@ export class Model {
           // Cut at every instruction, a stop does not yet know what its instruction will ask for.
           const next = this.#advance(id, {}, '').next;
           const asks = next < 0 ? node : this.core.node(next);
-          if ((asks.stop === 'load' || asks.stop === 'text') && node.stop === 'step' && asks.rip === node.rip) return this.#compute(this.#cpu(next, view, request, partial, windows), environment);
+          if (
+            (asks.stop === 'load' || asks.stop === 'text') &&
+            node.stop === 'step' &&
+            asks.rip === node.rip
+          )
+            return this.#compute(this.#cpu(next, view, request, partial, windows), environment);
           run({}, '');
         }
       }
     }
-    // What comes between a fetch and its retirement throws the fetch away and so might as well have come before
-    // it; what comes before the last jump into a target might as well come after it.
+    // What comes between a fetch and its retirement throws the fetch away and so might as well have
+    // come before it; what comes before the last jump into a target might as well come after it.
     const between = !this.options.grain.plain && (node.stop === 'retire' || node.stop === 'enter');
-    // A look at the table does not depend on what an interrupt of the kernel leaves behind, nor the interrupt on it:
-    // it might as well have come at the last step before that the two share. (A signal shares the mask; and a handler that
-    // writes may write what the interrupted one is about to look at.)
-    const deaf = !this.options.grain.plain && this.scene.environment === 'kernel' && !this.scene.handlersWrite && (node.stop === 'load' || node.stop === 'text');
+    // A look at the table does not depend on what an interrupt of the kernel leaves behind, nor the
+    // interrupt on it: it might as well have come at the last step before that the two share. (A
+    // signal shares the mask; and a handler that writes may write what the interrupted one is about
+    // to look at.)
+    const deaf =
+      !this.options.grain.plain &&
+      this.scene.environment === 'kernel' &&
+      !this.scene.handlersWrite &&
+      (node.stop === 'load' || node.stop === 'text');
     if (!node.done && !between && !deaf) {
       const { events } = this.scene;
       const event = (name: Event, left: number) => {
         const outcome = this.#deliver(id, name);
-        if (outcome !== null) add(outcome, { kind: 'event', event: name }, { env: this.#envs.get(left), environment: left });
+        if (outcome !== null)
+          add(
+            outcome,
+            { kind: 'event', event: name },
+            { env: this.#envs.get(left), environment: left },
+          );
       };
       if (events.irq && node.interruptible && !node.inside.has('irq')) event('irq', environment);
-      if (events.nmi && !node.nmiBlocked && env.nmis > 0) event('nmi', this.#spent(environment, 'nmis'));
+      if (events.nmi && !node.nmiBlocked && env.nmis > 0)
+        event('nmi', this.#spent(environment, 'nmis'));
       if (events.mc && env.mcs > 0) event('mc', this.#spent(environment, 'mcs'));
       if (events.db && env.dbs > 0) event('db', this.#spent(environment, 'dbs'));
       if (events.signal) event('signal', environment);
     }
     if (request === REQUEST.ipi && !between && (node.interruptible || !rules.ipiMasked)) {
       const outcome = this.#deliver(id, 'ipi');
-      if (outcome !== null) add(outcome, { kind: 'event', event: 'ipi' }, { request: REQUEST.none, partial: rules.discard ? 0 : partial });
+      if (outcome !== null)
+        add(
+          outcome,
+          { kind: 'event', event: 'ipi' },
+          { request: REQUEST.none, partial: rules.discard ? 0 : partial },
+        );
     }
     if (node.unserialised && !between) {
       const outcome = this.#deliver(id, 'serialise');
@@ -324,7 +483,8 @@ export class Model {
     }
     if (request === REQUEST.stop && !between && node.interruptible) {
       const outcome = this.#deliver(id, 'stop');
-      if (outcome !== null) add(outcome, { kind: 'event', event: 'stop' }, { request: REQUEST.none });
+      if (outcome !== null)
+        add(outcome, { kind: 'event', event: 'stop' }, { request: REQUEST.none });
     }
     if (node.buffered > 0) {
       const outcome = this.core.flush(id);
@@ -346,15 +506,42 @@ export class Model {
   }
 
   readonly #swaps = new Map<number, { readonly cpu: number; readonly task: number } | null>();
-  /** The task on a CPU gives way to one that waits; the switch serialises (a return to it is an IRET). */
+  /**
+   * The task on a CPU gives way to one that waits; the switch serialises (a return to it is an
+   * IRET).
+   */
   swap(cpu: number, task: number): { readonly cpu: number; readonly task: number } | null {
     const key = cpu * 0x1000000 + task;
     let swapped = this.#swaps.get(key);
     if (swapped !== undefined) return swapped;
-    const [node, view, request, , ...windows] = this.#cpus.get(cpu) as unknown as [number, number, number, number, ...number[]];
-    const [other, , , , ...others] = this.#cpus.get(task) as unknown as [number, number, number, number, ...number[]];
+    const [node, view, request, , ...windows] = this.#cpus.get(cpu) as unknown as [
+      number,
+      number,
+      number,
+      number,
+      ...number[],
+    ];
+    const [other, , , , ...others] = this.#cpus.get(task) as unknown as [
+      number,
+      number,
+      number,
+      number,
+      ...number[],
+    ];
     const nodes = this.core.node(node).buffered > 0 ? null : this.core.swap(node, other);
-    swapped = nodes === null ? null : { cpu: this.#cpu(nodes.on, this.scene.rules.serialising.has('switch') ? this.text.serialise(view) : view, request, 0, others), task: this.#cpu(nodes.off, 0, REQUEST.off, 0, windows) };
+    swapped =
+      nodes === null
+        ? null
+        : {
+            cpu: this.#cpu(
+              nodes.on,
+              this.scene.rules.serialising.has('switch') ? this.text.serialise(view) : view,
+              request,
+              0,
+              others,
+            ),
+            task: this.#cpu(nodes.off, 0, REQUEST.off, 0, windows),
+          };
     this.#swaps.set(key, swapped);
     return swapped;
   }
@@ -364,13 +551,24 @@ export class Model {
     return this.text.isPatchable(at) ? this.text.newest(view, at) : (this.scene.byte(at) as number);
   }
 
-  #fetch(node: Node, view: number, partial: number, run: (input: Input, key: string, change?: { view?: number; strict?: boolean }) => void, piece: (partial: number) => void): void {
+  #fetch(
+    node: Node,
+    view: number,
+    partial: number,
+    run: (input: Input, key: string, change?: { view?: number; strict?: boolean }) => void,
+    piece: (partial: number) => void,
+  ): void {
     const { text } = this;
     const at = node.rip;
     const fixed = (where: number) => this.scene.byte(where) as number;
     if (text.level === 'F1' || text.level === 'F1d' || text.level === 'F1a') {
       const known = this.#partials.get(partial);
-      const got: Partial = known.length > 0 ? known : Array.from({ length: node.length }, (_, i) => (text.isPatchable(at + i) ? null : fixed(at + i)));
+      const got: Partial =
+        known.length > 0
+          ? known
+          : Array.from({ length: node.length }, (_, i) =>
+              text.isPatchable(at + i) ? null : fixed(at + i),
+            );
       const ways = got.includes(null) ? text.piece(view, at, got) : [got];
       for (const way of ways) {
         if (way.includes(null)) piece(this.#partials.intern(way));
@@ -378,7 +576,10 @@ export class Model {
       }
       return;
     }
-    for (const { bytes, view: after, strict } of text.fetch(view, at, node.length, fixed, (bytes) => this.core.lengthOf(bytes))) run({ bytes }, `b${bytes.join()}`, { view: after, strict });
+    for (const { bytes, view: after, strict } of text.fetch(view, at, node.length, fixed, (bytes) =>
+      this.core.lengthOf(bytes),
+    ))
+      run({ bytes }, `b${bytes.join()}`, { view: after, strict });
   }
 
   #advance(id: number, input: Input, key: string): Outcome {
@@ -395,12 +596,25 @@ export class Model {
   }
 
   /** An outcome of the core, put into time: windows, view, shared data. */
-  #apply(outcome: Outcome, label: MoveLabel, before: { cpu: { view: number; request: number; partial: number; windows: readonly number[] }; env: Env; environment: number; strict: boolean }): Move {
+  #apply(
+    outcome: Outcome,
+    label: MoveLabel,
+    before: {
+      cpu: { view: number; request: number; partial: number; windows: readonly number[] };
+      env: Env;
+      environment: number;
+      strict: boolean;
+    },
+  ): Move {
     let { view } = before.cpu;
     let { env } = before;
     const windows = [...before.cpu.windows];
     const bad = [...outcome.bad];
-    if (before.strict) bad.push({ property: 'torn', text: 'bytes that changed since this CPU serialised are executed' });
+    if (before.strict)
+      bad.push({
+        property: 'torn',
+        text: 'bytes that changed since this CPU serialised are executed',
+      });
     for (const note of outcome.notes) view = this.#note(note, view, windows, env, bad);
     if (outcome.writes.length + outcome.stores.length > 0) this.cpusWrite = true;
     invariant(outcome.stores.length <= 1, 'an instruction stores to text once');
@@ -408,13 +622,18 @@ export class Model {
     if (outcome.writes.length > 0) env = { ...env, data: written(env.data, outcome.writes) };
     const dead = outcome.next < 0 || bad.some(({ property }) => !SOFT.has(property));
     return {
-      cpu: dead ? -1 : this.#cpu(outcome.next, view, before.cpu.request, before.cpu.partial, windows),
+      cpu: dead
+        ? -1
+        : this.#cpu(outcome.next, view, before.cpu.request, before.cpu.partial, windows),
       environment: env === before.env ? before.environment : this.#envs.intern(env),
       broadcast: store === undefined ? -1 : this.#broadcasts.intern({ kind: 'commit', store }),
       bad,
       unknown: outcome.unknown,
       passed: outcome.notes.some(({ note }) => note === 'close'),
-      entered: outcome.notes.reduce((target, note) => (note.note === 'enter' ? note.target : target), -1),
+      entered: outcome.notes.reduce(
+        (target, note) => (note.note === 'enter' ? note.target : target),
+        -1,
+      ),
       label,
     };
   }
@@ -436,7 +655,11 @@ export class Model {
         const now = (window & WINDOW.begun) !== 0 ? window : begun(window, env);
         windows[level] = now;
         this.#judge(note.target, now, bad);
-        if ((env.replaced & (1 << note.target)) !== 0) bad.push({ property: 'after-update-strict', text: `${TARGETS[note.target]} is entered after the update that replaced it has returned` });
+        if ((env.replaced & (1 << note.target)) !== 0)
+          bad.push({
+            property: 'after-update-strict',
+            text: `${TARGETS[note.target]} is entered after the update that replaced it has returned`,
+          });
         break;
       }
       case 'close': {
@@ -450,35 +673,76 @@ export class Model {
   }
 
   #judge(target: number, window: number, bad: Bad[]): void {
-    const name = TARGETS[target] === 'null' ? 'nothing' : TARGETS[target] === 'ret0' ? '"return 0"' : (TARGETS[target] as string);
-    if (((window >> WINDOW.allowed) & (1 << target)) === 0) bad.push({ property: 'target', text: `the pass runs ${name}, which was not current at any instant since its first fetch` });
-    if (((window >> WINDOW.replaced) & (1 << target)) !== 0) bad.push({ property: 'after-update', text: `a call begins after the update that replaced ${name} has returned, and runs it` });
+    const name =
+      TARGETS[target] === 'null'
+        ? 'nothing'
+        : TARGETS[target] === 'ret0'
+          ? '"return 0"'
+          : (TARGETS[target] as string);
+    if (((window >> WINDOW.allowed) & (1 << target)) === 0)
+      bad.push({
+        property: 'target',
+        text: `the pass runs ${name}, which was not current at any instant since its first fetch`,
+      });
+    if (((window >> WINDOW.replaced) & (1 << target)) !== 0)
+      bad.push({
+        property: 'after-update',
+        text: `a call begins after the update that replaced ${name} has returned, and runs it`,
+      });
   }
 
-  // ---------------------------------------------------------------------------------------------- the patcher
+  // ----------------------------------------------------------------------------------------------
+  // the patcher
 
   patcherMoves(patcher: number, environment: number): readonly PatcherMove[] {
     const key = patcher * 0x10000 + environment;
     let moves = this.#patcherMoves.get(key);
-    if (moves === undefined) this.#patcherMoves.set(key, (moves = this.#patcherCompute(patcher, environment)));
+    if (moves === undefined)
+      this.#patcherMoves.set(key, (moves = this.#patcherCompute(patcher, environment)));
     return moves;
   }
 
   #patcherCompute(patcher: number, environment: number): readonly PatcherMove[] {
-    return [...this.#patchers.get(patcher)].flatMap((updater, k) => this.#updaterMoves(updater, k, patcher, environment));
+    return [...this.#patchers.get(patcher)].flatMap((updater, k) =>
+      this.#updaterMoves(updater, k, patcher, environment),
+    );
   }
 
   /** The moves of the kth updater; the others stay where they are. */
-  #updaterMoves(updater: number, k: number, patcher: number, environment: number): readonly PatcherMove[] {
-    const [pc, retries, ...buffer] = this.#updaters.get(updater) as unknown as [number, number, ...number[]];
-    const at = (next: number, left: readonly number[], again: number = retries): number => this.#patchers.intern(this.#patchers.get(patcher).with(k, this.#updaters.intern(Uint32Array.from([next, again, ...left]))));
+  #updaterMoves(
+    updater: number,
+    k: number,
+    patcher: number,
+    environment: number,
+  ): readonly PatcherMove[] {
+    const [pc, retries, ...buffer] = this.#updaters.get(updater) as unknown as [
+      number,
+      number,
+      ...number[],
+    ];
+    const at = (next: number, left: readonly number[], again: number = retries): number =>
+      this.#patchers.intern(
+        this.#patchers
+          .get(patcher)
+          .with(k, this.#updaters.intern(Uint32Array.from([next, again, ...left]))),
+      );
     const env = this.#envs.get(environment);
     const moves: PatcherMove[] = [];
     const first = buffer[0];
     // TSO: stores reach memory in order, each at any time (SDM volume 3, 9.2.2).
     for (const oldest of this.scene.rules.storesInOrder ? buffer.slice(0, 1) : buffer) {
       const op = this.ops[oldest] as Op & { op: 'store' | 'write' };
-      moves.push({ patcher: at(pc, buffer.filter((each) => each !== oldest)), ...this.#commit(op, env), answered: false, op, flush: true, silent: false });
+      moves.push({
+        patcher: at(
+          pc,
+          buffer.filter((each) => each !== oldest),
+        ),
+        ...this.#commit(op, env),
+        answered: false,
+        op,
+        flush: true,
+        silent: false,
+      });
     }
     const op = pc === this.#ranges[k]?.to ? undefined : this.ops[pc];
     if (op === undefined) return moves;
@@ -495,18 +759,61 @@ export class Model {
     switch (op.op) {
       case 'store':
       case 'write':
-        if (this.scene.tso && !(op.op === 'store' && op.locked)) moves.push({ patcher: at(pc + 1, [...buffer, pc]), environment, broadcast: -1, answered: false, op, flush: false, silent: true });
+        if (this.scene.tso && !(op.op === 'store' && op.locked))
+          moves.push({
+            patcher: at(pc + 1, [...buffer, pc]),
+            environment,
+            broadcast: -1,
+            answered: false,
+            op,
+            flush: false,
+            silent: true,
+          });
         // A LOCKed store waits for the buffer to drain and reaches memory at once.
-        else if (first === undefined) moves.push({ patcher: at(pc + 1, []), ...this.#commit(op, env), answered: false, op, flush: false, silent: false });
+        else if (first === undefined)
+          moves.push({
+            patcher: at(pc + 1, []),
+            ...this.#commit(op, env),
+            answered: false,
+            op,
+            flush: false,
+            silent: false,
+          });
         break;
       case 'current':
-        moves.push({ patcher: at(pc + 1, buffer), environment: this.#envs.intern({ ...env, current: env.current | (1 << op.target), replaced: env.replaced & ~(1 << op.target), underway: env.underway | (1 << op.target) }), broadcast: this.#broadcasts.intern({ kind: 'current', mask: 1 << op.target }), answered: false, op, flush: false, silent: false });
+        moves.push({
+          patcher: at(pc + 1, buffer),
+          environment: this.#envs.intern({
+            ...env,
+            current: env.current | (1 << op.target),
+            replaced: env.replaced & ~(1 << op.target),
+            underway: env.underway | (1 << op.target),
+          }),
+          broadcast: this.#broadcasts.intern({ kind: 'current', mask: 1 << op.target }),
+          answered: false,
+          op,
+          flush: false,
+          silent: false,
+        });
         break;
       case 'return': {
         // What another updater has published and not finished stays current.
         const underway = env.underway & ~(1 << op.target);
         const now = (1 << op.target) | underway;
-        moves.push({ patcher: at(pc + 1, buffer, 0), environment: this.#envs.intern({ ...env, current: now, replaced: (env.replaced | env.current) & ~now, underway }), broadcast: -1, answered: false, op, flush: false, silent: false });
+        moves.push({
+          patcher: at(pc + 1, buffer, 0),
+          environment: this.#envs.intern({
+            ...env,
+            current: now,
+            replaced: (env.replaced | env.current) & ~now,
+            underway,
+          }),
+          broadcast: -1,
+          answered: false,
+          op,
+          flush: false,
+          silent: false,
+        });
         break;
       }
       case 'await':
@@ -515,9 +822,22 @@ export class Model {
       case 'retry': {
         // Four bits count for each retry of an update; a new update begins without any.
         const tried = (retries >>> (4 * op.slot)) & 15;
-        const next = this.#word(op.word, env, buffer) === BigInt(op.is) ? pc + 1 : tried < op.times ? op.to : (this.#ranges[k] as { to: number }).to;
+        const next =
+          this.#word(op.word, env, buffer) === BigInt(op.is)
+            ? pc + 1
+            : tried < op.times
+              ? op.to
+              : (this.#ranges[k] as { to: number }).to;
         const again = next === op.to ? retries + (1 << (4 * op.slot)) : retries;
-        moves.push({ patcher: at(next, buffer, again), environment, broadcast: -1, answered: false, op, flush: false, silent: false });
+        moves.push({
+          patcher: at(next, buffer, again),
+          environment,
+          broadcast: -1,
+          answered: false,
+          op,
+          flush: false,
+          silent: false,
+        });
         break;
       }
       case 'count':
@@ -525,12 +845,23 @@ export class Model {
         // LOCKed, so the buffer is empty first.
         if (first !== undefined) break;
         const value = BigInt(env.data[op.word] as string);
-        const changed = op.op === 'count' ? value + BigInt(op.by) : value === BigInt(op.from) ? BigInt(op.to) : value;
-        go({ env: { ...env, data: written(env.data, [{ word: op.word, value: BigInt.asUintN(64, changed) }]) } });
+        const changed =
+          op.op === 'count'
+            ? value + BigInt(op.by)
+            : value === BigInt(op.from)
+              ? BigInt(op.to)
+              : value;
+        go({
+          env: {
+            ...env,
+            data: written(env.data, [{ word: op.word, value: BigInt.asUintN(64, changed) }]),
+          },
+        });
         break;
       }
       default:
-        // Every way of reaching other CPUs goes through the kernel, and drains the sender's stores first.
+        // Every way of reaching other CPUs goes through the kernel, and drains the sender's stores
+        // first.
         if (first !== undefined && this.scene.rules.draining.has('sync')) break;
         if (op.op === 'lock') {
           if (!env.locked) go({ env: { ...env, locked: true } });
@@ -538,8 +869,10 @@ export class Model {
         else if (op.op === 'send') go({ broadcast: { kind: 'request', what: REQUEST.ipi } });
         else if (op.op === 'stop') go({ broadcast: { kind: 'request', what: REQUEST.stop } });
         else if (op.op === 'wait' || op.op === 'stopped') go({ answered: true });
-        else if (op.op === 'barrier' || op.op === 'self' || op.op === 'pass') go({ broadcast: { kind: op.op } });
-        else if (op.op === 'release') go({ broadcast: { kind: 'release', serialise: op.serialise } });
+        else if (op.op === 'barrier' || op.op === 'self' || op.op === 'pass')
+          go({ broadcast: { kind: op.op } });
+        else if (op.op === 'release')
+          go({ broadcast: { kind: 'release', serialise: op.serialise } });
     }
     return moves;
   }
@@ -553,9 +886,19 @@ export class Model {
     return BigInt(env.data[word] as string);
   }
 
-  #commit(op: Op & { op: 'store' | 'write' }, env: Env): { environment: number; broadcast: number } {
-    if (op.op === 'write') return { environment: this.#envs.intern({ ...env, data: written(env.data, [op.write]) }), broadcast: -1 };
-    return { environment: this.#envs.intern(env), broadcast: this.#broadcasts.intern({ kind: 'commit', store: { at: op.at, bytes: op.bytes } }) };
+  #commit(
+    op: Op & { op: 'store' | 'write' },
+    env: Env,
+  ): { environment: number; broadcast: number } {
+    if (op.op === 'write')
+      return {
+        environment: this.#envs.intern({ ...env, data: written(env.data, [op.write]) }),
+        broadcast: -1,
+      };
+    return {
+      environment: this.#envs.intern(env),
+      broadcast: this.#broadcasts.intern({ kind: 'commit', store: { at: op.at, bytes: op.bytes } }),
+    };
   }
 
   /** What a CPU's move stores to text, if anything. */
@@ -580,7 +923,13 @@ export class Model {
 
   #broadcast(id: number, cpu: number): number {
     const what = this.#broadcasts.get(id);
-    const [node, view, request, partial, ...windows] = this.#cpus.get(cpu) as unknown as [number, number, number, number, ...number[]];
+    const [node, view, request, partial, ...windows] = this.#cpus.get(cpu) as unknown as [
+      number,
+      number,
+      number,
+      number,
+      ...number[],
+    ];
     // A task on no CPU serialises at its switch-in; only the time that passes concerns it.
     if (request === REQUEST.off && what.kind !== 'current') return cpu;
     const own = this.core.node(node).patching;
@@ -588,13 +937,30 @@ export class Model {
     const delivered = (event: Event, serialises: boolean): number => {
       const outcome = this.#deliver(node, event);
       invariant(outcome !== null, `a CPU takes ${event} wherever it is`);
-      return this.#cpu(outcome.next, serialises ? this.text.serialise(view) : view, request, 0, windows);
+      return this.#cpu(
+        outcome.next,
+        serialises ? this.text.serialise(view) : view,
+        request,
+        0,
+        windows,
+      );
     };
     switch (what.kind) {
       case 'commit':
-        return this.#cpu(node, this.text.commit(view, id, what.store.bytes.map((value, i) => ({ at: what.store.at + i, value }))), request, partial, windows);
+        return this.#cpu(
+          node,
+          this.text.commit(
+            view,
+            id,
+            what.store.bytes.map((value, i) => ({ at: what.store.at + i, value })),
+          ),
+          request,
+          partial,
+          windows,
+        );
       case 'request':
-        // Nobody asks himself: the sender serialises by a step of its own, and stops by turning interrupts off.
+        // Nobody asks himself: the sender serialises by a step of its own, and stops by turning
+        // interrupts off.
         if (!own) return this.#cpu(node, view, what.what, partial, windows);
         return what.what === REQUEST.stop ? delivered('stop', false) : cpu;
       case 'barrier':
@@ -604,7 +970,15 @@ export class Model {
       case 'pass':
         return own ? delivered('pass', false) : cpu;
       case 'current':
-        return this.#cpu(node, view, request, partial, windows.map((window) => ((window & WINDOW.live) !== 0 ? window | (what.mask << WINDOW.since) : window)));
+        return this.#cpu(
+          node,
+          view,
+          request,
+          partial,
+          windows.map((window) =>
+            (window & WINDOW.live) !== 0 ? window | (what.mask << WINDOW.since) : window,
+          ),
+        );
       case 'release':
         return delivered(what.serialise ? 'release-serialise' : 'release', what.serialise);
     }
@@ -612,7 +986,13 @@ export class Model {
 }
 
 function begun(window: number, env: Env): number {
-  return (window & (0xff << WINDOW.since)) | WINDOW.live | WINDOW.begun | ((window & 0xff) << WINDOW.allowed) | ((env.replaced & 0xff) << WINDOW.replaced);
+  return (
+    (window & (0xff << WINDOW.since)) |
+    WINDOW.live |
+    WINDOW.begun |
+    ((window & 0xff) << WINDOW.allowed) |
+    ((env.replaced & 0xff) << WINDOW.replaced)
+  );
 }
 
 function written(data: readonly string[], writes: readonly Write[]): string[] {

@@ -1,6 +1,7 @@
-// The patcher: the very steps of a protocol, taken apart into what other CPUs can tell from each other. One
-// step of a real process is one to several operations here: a store of several bytes is as many stores as
-// the width of the configuration makes of it, a synchronisation is a request and a wait.
+// The patcher: the very steps of a protocol, taken apart into what other CPUs can tell from each
+// other. One step of a real process is one to several operations here: a store of several bytes is
+// as many stores as the width of the configuration makes of it, a synchronisation is a request and
+// a wait.
 
 import { Fault } from '../../base/fault.js';
 import { didYouMean } from '../../base/nearest.js';
@@ -21,14 +22,29 @@ interface Origin {
 
 export type Op = Origin &
   (
-    | { readonly op: 'store'; readonly at: number; readonly bytes: readonly number[]; readonly locked: boolean }
+    | {
+        readonly op: 'store';
+        readonly at: number;
+        readonly bytes: readonly number[];
+        readonly locked: boolean;
+      }
     | { readonly op: 'write'; readonly write: Write }
     /** LOCKed, on a word of the shared data. */
     | { readonly op: 'count'; readonly word: number; readonly by: number }
     | { readonly op: 'exchange'; readonly word: number; readonly from: number; readonly to: number }
-    /** `retry` goes to another operation unless the word is that; it is the `slot`th of its update that does. */
+    /**
+     * `retry` goes to another operation unless the word is that; it is the `slot`th of its update
+     * that does.
+     */
     | { readonly op: 'await'; readonly word: number; readonly is: number }
-    | { readonly op: 'retry'; readonly word: number; readonly is: number; readonly to: number; readonly times: number; readonly slot: number }
+    | {
+        readonly op: 'retry';
+        readonly word: number;
+        readonly is: number;
+        readonly to: number;
+        readonly times: number;
+        readonly slot: number;
+      }
     /** The new target may be called from here. */
     | { readonly op: 'current'; readonly target: number }
     /** The update returns: the old target may not be called any more. */
@@ -50,7 +66,10 @@ export interface PatcherOptions {
   readonly hosted?: boolean;
 }
 
-export function compile(scene: Scene, { steps, store, dropSync, lock = false, hosted = false }: PatcherOptions): Op[] {
+export function compile(
+  scene: Scene,
+  { steps, store, dropSync, lock = false, hosted = false }: PatcherOptions,
+): Op[] {
   const ops: Op[] = [];
   for (let update = 1; update < scene.sequence.length; update++) {
     let syncs = 0;
@@ -59,7 +78,8 @@ export function compile(scene: Scene, { steps, store, dropSync, lock = false, ho
     let retries = 0;
     const begins: number[] = [];
     const text = (origin: Origin, at: number, bytes: readonly number[], locked: boolean) => {
-      for (const part of split(at, bytes, STORES[store])) ops.push({ ...origin, op: 'store', ...part, locked });
+      for (const part of split(at, bytes, STORES[store]))
+        ops.push({ ...origin, op: 'store', ...part, locked });
     };
     const target = scene.sequence[update] as number;
     if (lock) ops.push({ step: -1, update, why: 'one updater at a time', op: 'lock' });
@@ -80,15 +100,24 @@ export function compile(scene: Scene, { steps, store, dropSync, lock = false, ho
           break;
         case 'store':
           publication(origin);
-          for (const site of scene.sites) for (const piece of pieces(site, step, update)) {
-            if (step.as === 'bytes') for (const [i, byte] of piece.bytes.entries()) text(origin, piece.at + i, [byte], false);
-            else text(origin, piece.at, piece.bytes, exchanges(step, site, piece.at));
-          }
+          for (const site of scene.sites)
+            for (const piece of pieces(site, step, update)) {
+              if (step.as === 'bytes')
+                for (const [i, byte] of piece.bytes.entries())
+                  text(origin, piece.at + i, [byte], false);
+              else text(origin, piece.at, piece.bytes, exchanges(step, site, piece.at));
+            }
           break;
         case 'sync':
           if (++syncs === dropSync) break;
-          if (scene.environment === 'user' && scene.rules.barrierPassesHandlers) ops.push({ ...origin, op: 'barrier' });
-          else ops.push({ ...origin, op: 'send' }, ...(hosted ? [{ ...origin, op: 'self' } as const] : []), { ...origin, op: 'wait' });
+          if (scene.environment === 'user' && scene.rules.barrierPassesHandlers)
+            ops.push({ ...origin, op: 'barrier' });
+          else
+            ops.push(
+              { ...origin, op: 'send' },
+              ...(hosted ? [{ ...origin, op: 'self' } as const] : []),
+              { ...origin, op: 'wait' },
+            );
           break;
         case 'stop':
           ops.push({ ...origin, op: 'stop' }, { ...origin, op: 'stopped' });
@@ -102,10 +131,18 @@ export function compile(scene: Scene, { steps, store, dropSync, lock = false, ho
           for (const { at } of scene.sites) text(origin, at, planted, false);
           break;
         case 'behind':
-          for (const { at, contents } of scene.sites) for (const [i, byte] of (contents[update] as readonly number[]).entries()) if (i >= planted.length) text(origin, at + i, [byte], false);
+          for (const { at, contents } of scene.sites)
+            for (const [i, byte] of (contents[update] as readonly number[]).entries())
+              if (i >= planted.length) text(origin, at + i, [byte], false);
           break;
         case 'unplant':
-          for (const { at, contents } of scene.sites) text(origin, at, (contents[update] as readonly number[]).slice(0, planted.length), false);
+          for (const { at, contents } of scene.sites)
+            text(
+              origin,
+              at,
+              (contents[update] as readonly number[]).slice(0, planted.length),
+              false,
+            );
           break;
         case 'count':
           ops.push({ ...origin, op: 'count', word: word(scene, step.word, index), by: step.by });
@@ -114,10 +151,24 @@ export function compile(scene: Scene, { steps, store, dropSync, lock = false, ho
           ops.push({ ...origin, op: 'await', word: word(scene, step.word, index), is: step.is });
           break;
         case 'exchange':
-          ops.push({ ...origin, op: 'exchange', word: word(scene, step.word, index), from: step.from, to: step.to });
+          ops.push({
+            ...origin,
+            op: 'exchange',
+            word: word(scene, step.word, index),
+            from: step.from,
+            to: step.to,
+          });
           break;
         case 'retry':
-          ops.push({ ...origin, op: 'retry', word: word(scene, step.word, index), is: step.is, to: begins[step.to] as number, times: step.times, slot: retries++ });
+          ops.push({
+            ...origin,
+            op: 'retry',
+            word: word(scene, step.word, index),
+            is: step.is,
+            to: begins[step.to] as number,
+            times: step.times,
+            slot: retries++,
+          });
           break;
         default:
           unreachable(step);
@@ -129,7 +180,14 @@ export function compile(scene: Scene, { steps, store, dropSync, lock = false, ho
     if (lock) ops.push({ ...origin, op: 'unlock' });
     if (hosted) ops.push({ step: -1, update, why: 'who has updated calls too', op: 'pass' });
   }
-  if (scene.options.spin) ops.push({ step: -1, update: scene.sequence.length - 1, why: "the updater's lock is free again", op: 'write', write: { word: POKE.lock / 8, value: 0n } });
+  if (scene.options.spin)
+    ops.push({
+      step: -1,
+      update: scene.sequence.length - 1,
+      why: "the updater's lock is free again",
+      op: 'write',
+      write: { word: POKE.lock / 8, value: 0n },
+    });
   return ops;
 }
 
@@ -137,18 +195,32 @@ function word(scene: Scene, name: string, index: number): number {
   const found = scene.word(name);
   if (found !== null) return found;
   const known = Object.keys(scene.options.handler?.words ?? {});
-  throw new Fault('bad-protocol', `its handler shares no word ${name}`, { at: `steps[${index}].word`, hint: known.length === 0 ? 'it shares none' : (didYouMean(name, known) ?? `one of ${known.join(', ')}`) });
+  throw new Fault('bad-protocol', `its handler shares no word ${name}`, {
+    at: `steps[${index}].word`,
+    hint:
+      known.length === 0
+        ? 'it shares none'
+        : (didYouMean(name, known) ?? `one of ${known.join(', ')}`),
+  });
 }
 
-/** Where only the displacement changes, `exchange` is one plain store: there is no neighbour's byte to lose (machine/process/sweep.ts). */
+/**
+ * Where only the displacement changes, `exchange` is one plain store: there is no neighbour's byte
+ * to lose (machine/process/sweep.ts).
+ */
 function exchanges(step: Step & { do: 'store' }, site: SceneSite, at: number): boolean {
   return step.as === 'exchange' && at === site.at;
 }
 
-function pieces(site: SceneSite, step: Step & { do: 'store' }, update: number): { at: number; bytes: readonly number[] }[] {
+function pieces(
+  site: SceneSite,
+  step: Step & { do: 'store' },
+  update: number,
+): { at: number; bytes: readonly number[] }[] {
   const old = site.contents[update - 1] as readonly number[];
   const fresh = site.contents[update] as readonly number[];
-  const source = step.bytes === 'trap' ? [0xcc, ...old.slice(1)] : step.bytes === 'old' ? old : fresh;
+  const source =
+    step.bytes === 'trap' ? [0xcc, ...old.slice(1)] : step.bytes === 'old' ? old : fresh;
   const { length } = fresh;
   switch (step.part) {
     case 'first':
@@ -168,10 +240,14 @@ function pieces(site: SceneSite, step: Step & { do: 'store' }, update: number): 
 }
 
 /** Cut at the multiples of the width. */
-function split(at: number, bytes: readonly number[], width: number): { at: number; bytes: readonly number[] }[] {
+function split(
+  at: number,
+  bytes: readonly number[],
+  width: number,
+): { at: number; bytes: readonly number[] }[] {
   const parts: { at: number; bytes: readonly number[] }[] = [];
-  for (let i = 0; i < bytes.length; ) {
-    const room = width - (((at + i) % width) + width) % width;
+  for (let i = 0; i < bytes.length;) {
+    const room = width - ((((at + i) % width) + width) % width);
     parts.push({ at: at + i, bytes: bytes.slice(i, i + room) });
     i += room;
   }

@@ -1,26 +1,43 @@
-// The rules of the machine that are neither a level of fetching nor a choice of the user's, each as something that
-// can be taken away. Nothing but the tests takes one away: for each there is a program whose verdict then
-// changes, which shows that the rule is in force. Verdicts are given under `RULES`.
+// The rules of the machine that are neither a level of fetching nor a choice of the user's, each as
+// something that can be taken away. Nothing but the tests takes one away: for each there is a
+// program whose verdict then changes, which shows that the rule is in force. Verdicts are given
+// under `RULES`.
 
 /** What moves all marks of a CPU to the newest. */
-export type Serialising = 'instruction' | 'iret' | 'delivery' | 'interrupt' | 'sigreturn' | 'ipi' | 'barrier' | 'caller' | 'switch';
+export type Serialising =
+  | 'instruction'
+  | 'iret'
+  | 'delivery'
+  | 'interrupt'
+  | 'sigreturn'
+  | 'ipi'
+  | 'barrier'
+  | 'caller'
+  | 'switch';
 /** What empties a store buffer. `sync` is the patcher's. */
 export type Draining = 'event' | 'fence' | 'locked' | 'serialise' | 'sync';
 
 export interface Rules {
   /**
-   * `instruction`: CPUID, SERIALIZE, MOV to CR; `iret`: the way out of an event (SDM volume 3, 9.3 for both). `delivery`: the
-   * kernel leaves for a signal handler by IRET. `caller`: whoever synchronises the others serialises itself too (membarrier since Linux
-   * 5.11). `switch`: a task that was on no CPU does when it is switched in. Not among them: `interrupt`, the way into an event;
-   * `sigreturn`, which may leave by SYSRET.
+   * `instruction`: CPUID, SERIALIZE, MOV to CR; `iret`: the way out of an event (SDM volume 3, 9.3
+   * for both). `delivery`: the kernel leaves for a signal handler by IRET. `caller`: whoever
+   * synchronises the others serialises itself too (membarrier since Linux 5.11). `switch`: a task
+   * that was on no CPU does when it is switched in. Not among them: `interrupt`, the way into an
+   * event; `sigreturn`, which may leave by SYSRET.
    */
   readonly serialising: ReadonlySet<Serialising>;
   readonly draining: ReadonlySet<Draining>;
   /** Stores leave a buffer in the order in which they entered it (SDM volume 3, 9.2.2). */
   readonly storesInOrder: boolean;
-  /** An event accepted between the fetch of an instruction and its retirement throws the fetched bytes away. */
+  /**
+   * An event accepted between the fetch of an instruction and its retirement throws the fetched
+   * bytes away.
+   */
   readonly discard: boolean;
-  /** STI with IF clear holds interrupts back until the next instruction has executed (SDM volume 2, STI). */
+  /**
+   * STI with IF clear holds interrupts back until the next instruction has executed (SDM volume 2,
+   * STI).
+   */
   readonly stiShadow: boolean;
   /** Another event in between ends that. */
   readonly shadowEnds: boolean;
@@ -43,7 +60,15 @@ export interface Rules {
 }
 
 export const RULES: Rules = {
-  serialising: new Set<Serialising>(['instruction', 'iret', 'delivery', 'ipi', 'barrier', 'caller', 'switch']),
+  serialising: new Set<Serialising>([
+    'instruction',
+    'iret',
+    'delivery',
+    'ipi',
+    'barrier',
+    'caller',
+    'switch',
+  ]),
   draining: new Set<Draining>(['event', 'fence', 'locked', 'serialise', 'sync']),
   storesInOrder: true,
   discard: true,

@@ -1,21 +1,49 @@
-// The program under test and the world around it, for one configuration: a function with one patched site,
-// called by a task in a loop and by the interrupts, NMIs or signals of the configuration; the targets; the
-// entry code of the environment; the protocol's handler and its tables. Everything that runs is bytes from the
-// assembler. Registers hold sentinels, so that a handler that changes one is seen.
+// The program under test and the world around it, for one configuration: a function with one
+// patched site, called by a task in a loop and by the interrupts, NMIs or signals of the
+// configuration; the targets; the entry code of the environment; the protocol's handler and its
+// tables. Everything that runs is bytes from the assembler. Registers hold sentinels, so that a
+// handler that changes one is seen.
 
 import type { Addr } from '../../base/addr.js';
 import { bitsFromAddr } from '../../base/addr.js';
 import { invariant } from '../../base/invariant.js';
-import { assemble, bytes, cfa, gs, label, mem, mem32, place, rip, type CfaRule, type Program } from '../../trap/assembler.js';
+import {
+  assemble,
+  bytes,
+  cfa,
+  gs,
+  label,
+  mem,
+  mem32,
+  place,
+  rip,
+  type CfaRule,
+  type Program,
+} from '../../trap/assembler.js';
 import { ENTRY, FRAME, IF, PERCPU, POKE } from '../../trap/kernel.js';
-import { DATA, RECORD, TABLE, SLOT, emulationWord, slotWord, type Emulation } from '../../trap/registry.js';
+import {
+  DATA,
+  RECORD,
+  TABLE,
+  SLOT,
+  emulationWord,
+  slotWord,
+  type Emulation,
+} from '../../trap/registry.js';
 import { retpoline } from '../../trap/retpoline.js';
 import { SITE_FORMS, emit } from '../../x86/forms.js';
 import { decode } from '../../x86/isa/decode.js';
 import { FLAG } from './cpu.js';
 import { UCONTEXT_REGS } from './sigframe.js';
 import type { Rules } from './rules.js';
-import { regions, type Blob, type Region, type RegionKind, type Shared, type Write } from './memory.js';
+import {
+  regions,
+  type Blob,
+  type Region,
+  type RegionKind,
+  type Shared,
+  type Write,
+} from './memory.js';
 
 export type Environment = 'kernel' | 'user';
 export type SiteShape = 'call' | 'jmp' | 'null' | 'ret0';
@@ -41,21 +69,36 @@ export interface SceneOptions {
   readonly nmiRaw: boolean;
   readonly tso: boolean;
   readonly shadowStacks: boolean;
-  /** The table of traps is claimed only while an update runs, by `publish` and `retire`; else for ever. */
+  /**
+   * The table of traps is claimed only while an update runs, by `publish` and `retire`; else for
+   * ever.
+   */
   readonly tornDown: boolean;
   /** The trap handler and what it must find; null for a protocol that plants no trap. */
   readonly handler: SceneHandler | null;
-  /** What is patched: the site itself, the trampoline that it calls, or only the pointer that it calls through. */
+  /**
+   * What is patched: the site itself, the trampoline that it calls, or only the pointer that it
+   * calls through.
+   */
   readonly via: 'site' | 'trampoline' | 'pointer' | 'retpoline';
   /** Functions with a site: one, or two where interrupts and signals pass the second. */
   readonly functions: 1 | 2;
   /** How the handler's table lists the sites. */
   readonly order: 'sorted' | 'unsorted' | 'duplicate';
-  /** The table says of a tail site that it calls: the flag was lost on the way (68b1eddd421d, in v5.12). */
+  /**
+   * The table says of a tail site that it calls: the flag was lost on the way (68b1eddd421d, in
+   * v5.12).
+   */
   readonly lostTail: boolean;
-  /** How the task treats IF: a spin with IF clear on the updater's lock is what B25 of the facts describes. */
+  /**
+   * How the task treats IF: a spin with IF clear on the updater's lock is what B25 of the facts
+   * describes.
+   */
   readonly spin: boolean;
-  /** The program has an int3 of its own, which belongs to the handler before ours, or to the kernel's notifiers behind it. */
+  /**
+   * The program has an int3 of its own, which belongs to the handler before ours, or to the
+   * kernel's notifiers behind it.
+   */
   readonly foreign: boolean;
   /** Offset of the site in its cache line. */
   readonly offset: number;
@@ -74,9 +117,18 @@ export interface SceneHandler {
   readonly tables: 'poke' | 'registry';
   /** GS offsets of its stashes. */
   readonly stash: readonly number[];
-  /** Words of the POKE table that `publish` fills for the first site: `bytes` are its new ones, with the first old one above them. */
-  readonly globals: readonly { readonly offset: number; readonly holds: 'target' | 'end' | 'bytes' }[];
-  /** Offsets of words that it shares with the steps of a protocol, by the names that those use. Zero at first. */
+  /**
+   * Words of the POKE table that `publish` fills for the first site: `bytes` are its new ones, with
+   * the first old one above them.
+   */
+  readonly globals: readonly {
+    readonly offset: number;
+    readonly holds: 'target' | 'end' | 'bytes';
+  }[];
+  /**
+   * Offsets of words that it shares with the steps of a protocol, by the names that those use. Zero
+   * at first.
+   */
   readonly words: Readonly<Record<string, number>>;
   /** What the entry code of every event counts for it. */
   readonly counts: 'nmi' | 'level' | null;
@@ -84,7 +136,10 @@ export interface SceneHandler {
 
 /** A small program of its own, for a question about the machine and not about a protocol. */
 export interface SceneProgram {
-  /** Labels: `task` and `done`; `irq`, `nmi`, `trap`, `signal`, `restorer` where there are such events; `previous`, a handler of SIGTRAP before the protocol's. Outside: `f`, `table`. */
+  /**
+   * Labels: `task` and `done`; `irq`, `nmi`, `trap`, `signal`, `restorer` where there are such
+   * events; `previous`, a handler of SIGTRAP before the protocol's. Outside: `f`, `table`.
+   */
   readonly program: Program;
   readonly target: (name: string) => Program;
   /** Words behind `table` that it writes. */
@@ -113,8 +168,22 @@ export interface SceneSite {
 }
 
 const SENTINEL = 0x5a5a;
-const KERNEL = { text: -0x7f000000, data: -0x7e000000, stack: -0x36ffffff8000, percpu: -0x77fffff00000, ist: -0x1ffffffe000, shadow: -0x36ffffff0000 } as const;
-const USER = { text: 0x401000, data: 0x600000, stack: 0x7ffc00000000, percpu: 0, ist: 0, shadow: 0x7ff700000000 } as const;
+const KERNEL = {
+  text: -0x7f000000,
+  data: -0x7e000000,
+  stack: -0x36ffffff8000,
+  percpu: -0x77fffff00000,
+  ist: -0x1ffffffe000,
+  shadow: -0x36ffffff0000,
+} as const;
+const USER = {
+  text: 0x401000,
+  data: 0x600000,
+  stack: 0x7ffc00000000,
+  percpu: 0,
+  ist: 0,
+  shadow: 0x7ff700000000,
+} as const;
 const STACK_BYTES = { kernel: 1024, user: 4096 } as const;
 const IST_BYTES = 512;
 /** Where a trap goes that nobody claims, from the start of the text. */
@@ -138,10 +207,22 @@ export class Scene {
   readonly stash: ReadonlySet<number>;
   /** Handlers may write shared data or text: those that share words with the steps. */
   readonly handlersWrite: boolean;
-  readonly gates: { readonly trap: Addr; readonly irq: Addr; readonly nmi: Addr; readonly mc: Addr; readonly db: Addr; readonly signal: Addr };
+  readonly gates: {
+    readonly trap: Addr;
+    readonly irq: Addr;
+    readonly nmi: Addr;
+    readonly mc: Addr;
+    readonly db: Addr;
+    readonly signal: Addr;
+  };
   readonly restorer: Addr;
   readonly transparent: ReadonlySet<string>;
-  readonly start: { readonly rip: Addr; readonly rsp: Addr; readonly flags: number; readonly registers: readonly bigint[] };
+  readonly start: {
+    readonly rip: Addr;
+    readonly rsp: Addr;
+    readonly flags: number;
+    readonly registers: readonly bigint[];
+  };
   /** State numbers (index into TARGETS) of the sequence, the initial one first. */
   readonly sequence: readonly number[];
   readonly #targets = new Map<Addr, number>();
@@ -158,18 +239,33 @@ export class Scene {
   #retpoline: readonly [Addr, Addr] = [0, 0];
   readonly #nmiTail: readonly [Addr, Addr];
   readonly #tables: Tables;
-  readonly #space: { readonly text: Addr; readonly data: Addr; readonly stack: Addr; readonly percpu: Addr; readonly ist: Addr; readonly shadow: Addr };
+  readonly #space: {
+    readonly text: Addr;
+    readonly data: Addr;
+    readonly stack: Addr;
+    readonly percpu: Addr;
+    readonly ist: Addr;
+    readonly shadow: Addr;
+  };
 
   constructor(options: SceneOptions) {
     this.options = options;
-    ({ environment: this.environment, events: this.events, nmiRaw: this.nmiRaw, tso: this.tso, shadowStacks: this.shadowStacks, rules: this.rules } = options);
+    ({
+      environment: this.environment,
+      events: this.events,
+      nmiRaw: this.nmiRaw,
+      tso: this.tso,
+      shadowStacks: this.shadowStacks,
+      rules: this.rules,
+    } = options);
     const kernel = options.environment === 'kernel';
     this.#space = kernel ? KERNEL : USER;
     this.handlersWrite = Object.keys(options.handler?.words ?? {}).length > 0;
     const { text } = this.#space;
     this.gsBase = this.#space.percpu;
 
-    // The sites: one in f, which the task and its interrupts call; with two, one in g, which NMIs and signals call.
+    // The sites: one in f, which the task and its interrupts call; with two, one in g, which NMIs
+    // and signals call.
     const { via } = options;
     const kind = options.site === 'jmp' || via === 'trampoline' ? 'jmp' : 'call';
     const names = options.functions === 2 ? ['f', 'g'] : ['f'];
@@ -186,7 +282,9 @@ export class Scene {
       this.#targets.set(at, TARGETS.indexOf(name as TargetName));
       this.#probes.add(at);
     }
-    this.sequence = SEQUENCES[options.site].slice(0, options.updates + 1).map((name) => TARGETS.indexOf(name));
+    this.sequence = SEQUENCES[options.site]
+      .slice(0, options.updates + 1)
+      .map((name) => TARGETS.indexOf(name));
     const own = (bytes: readonly number[]): string => {
       const insn = decode(bytes);
       invariant(typeof insn !== 'string', 'a site holds an instruction');
@@ -197,30 +295,85 @@ export class Scene {
     const caller: Blob['cfa'] = [{ offset: 0, rule: { kind: 'call', base: 'rsp', offset: 8 } }];
     this.sites = places.map(({ name, at, patched }) => {
       if (via === 'pointer' || via === 'retpoline') {
-        // The nop is where the pass begins; the pointer is read behind it. R11 may change at a call.
+        // The nop is where the pass begins; the pointer is read behind it. R11 may change at a
+        // call.
         const call: Program = via === 'pointer' ? [['call', 'r11']] : [['call', 'thunk']];
-        const code = assemble([['nop'], ['mov', 'r11', rip('pointer')], ...call, label('end'), ['ret'], ...(via === 'pointer' ? [] : [label('thunk'), ...retpoline('r11')])], { at, symbols: { pointer: this.#space.data + POINTER } });
+        const code = assemble(
+          [
+            ['nop'],
+            ['mov', 'r11', rip('pointer')],
+            ...call,
+            label('end'),
+            ['ret'],
+            ...(via === 'pointer' ? [] : [label('thunk'), ...retpoline('r11')]),
+          ],
+          { at, symbols: { pointer: this.#space.data + POINTER } },
+        );
         this.blobs.push({ name, at, bytes: code.bytes, cfa: [...caller, ...code.cfa], exempt: [] });
-        this.#retpoline = [at + (code.labels.get('retpoline') ?? 0), at + (code.labels.get('retpoline.end') ?? 0)];
-        return { at, length: code.labels.get('end') as number, kind, patched: false, contents: this.sequence.map(() => []), meant: new Set([own([0x90])]) };
+        this.#retpoline = [
+          at + (code.labels.get('retpoline') ?? 0),
+          at + (code.labels.get('retpoline.end') ?? 0),
+        ];
+        return {
+          at,
+          length: code.labels.get('end') as number,
+          kind,
+          patched: false,
+          contents: this.sequence.map(() => []),
+          meant: new Set([own([0x90])]),
+        };
       }
       const contents = this.sequence.map((state) => this.#contents(kind, patched, state));
       const bytes = contents[0] as number[];
       if (via === 'trampoline') {
         const distance = patched - (at + 5);
-        this.#blob(name, at, [0xe8, distance & 0xff, (distance >> 8) & 0xff, (distance >> 16) & 0xff, (distance >> 24) & 0xff, 0xc3], [], caller);
+        this.#blob(
+          name,
+          at,
+          [
+            0xe8,
+            distance & 0xff,
+            (distance >> 8) & 0xff,
+            (distance >> 16) & 0xff,
+            (distance >> 24) & 0xff,
+            0xc3,
+          ],
+          [],
+          caller,
+        );
         this.#blob(`${name}.trampoline`, patched, bytes, [], caller);
         this.#labels.set(`${name}.trampoline`, patched);
       } else this.#blob(name, at, [...bytes, ...(kind === 'call' ? [0xc3] : [])], [], caller);
-      return { at: patched, length: 5, kind, patched: true, contents, meant: new Set([...contents.map(own), String(0xcc), ...planted]) };
+      return {
+        at: patched,
+        length: 5,
+        kind,
+        patched: true,
+        contents,
+        meant: new Set([...contents.map(own), String(0xcc), ...planted]),
+      };
     });
 
     const g = names.at(-1) as string;
     const counts = options.handler?.counts ?? null;
-    const program = this.#add('program', text + 0x1000, options.program?.program ?? (kernel ? kernelProgram(counts, g, options) : userProgram(g, options)), { ...Object.fromEntries(this.#labels), table: this.#space.data, stray: text + UNCLAIMED }, []);
-    for (const name of ['probe', 'irq.probe']) if (program.has(name)) this.#probes.add(program.get(name) as Addr);
+    const program = this.#add(
+      'program',
+      text + 0x1000,
+      options.program?.program ??
+        (kernel ? kernelProgram(counts, g, options) : userProgram(g, options)),
+      { ...Object.fromEntries(this.#labels), table: this.#space.data, stray: text + UNCLAIMED },
+      [],
+    );
+    for (const name of ['probe', 'irq.probe'])
+      if (program.has(name)) this.#probes.add(program.get(name) as Addr);
     const foreign = program.get('foreign') ?? null;
-    const unclaimed = this.#add('unclaimed', text + UNCLAIMED, unclaimedCode(foreign === null ? null : (options.handler?.resume ?? null)), { foreign: foreign ?? 0 }, [{ from: 0, to: 0x100 }]);
+    const unclaimed = this.#add(
+      'unclaimed',
+      text + UNCLAIMED,
+      unclaimedCode(foreign === null ? null : (options.handler?.resume ?? null)),
+      { foreign: foreign ?? 0 },
+      [{ from: 0, to: 0x100 }],
+    );
     this.#stray = unclaimed.get('stray') as Addr;
     this.#unclaimed = unclaimed.get('unclaimed') as Addr;
     this.#nmiTail = [program.get('nmi.tail') ?? 0, program.get('nmi.end') ?? 0];
@@ -235,35 +388,87 @@ export class Scene {
     const handlerAt = text + 0x6000;
     let entry = this.#unclaimed;
     if (options.handler !== null) {
-      const code = assemble(options.handler.program, { at: handlerAt, symbols: { unclaimed: this.#unclaimed, table: this.#space.data } });
-      const bytes = place(code, Object.fromEntries(code.words.map(({ name }) => [name, this.#wordValue(name)])));
+      const code = assemble(options.handler.program, {
+        at: handlerAt,
+        symbols: { unclaimed: this.#unclaimed, table: this.#space.data },
+      });
+      const bytes = place(
+        code,
+        Object.fromEntries(code.words.map(({ name }) => [name, this.#wordValue(name)])),
+      );
       const from = code.labels.get('entry') ?? 0;
       const to = code.labels.get('leave') ?? bytes.length;
-      this.blobs.push({ name: 'handler', at: handlerAt, bytes, cfa: code.cfa, exempt: [{ from, to }] });
-      for (const [name, offset] of code.labels) this.#labels.set(`handler.${name}`, handlerAt + offset);
+      this.blobs.push({
+        name: 'handler',
+        at: handlerAt,
+        bytes,
+        cfa: code.cfa,
+        exempt: [{ from, to }],
+      });
+      for (const [name, offset] of code.labels)
+        this.#labels.set(`handler.${name}`, handlerAt + offset);
       entry = handlerAt + from;
     }
     const gate = (name: string): Addr => program.get(name) ?? 0;
-    this.gates = { trap: gate('trap') || entry, irq: gate('irq'), nmi: gate('nmi'), mc: gate('mc'), db: gate('db'), signal: gate('signal') };
+    this.gates = {
+      trap: gate('trap') || entry,
+      irq: gate('irq'),
+      nmi: gate('nmi'),
+      mc: gate('mc'),
+      db: gate('db'),
+      signal: gate('signal'),
+    };
 
-    const list: { name: string; kind: RegionKind; at: Addr; bytes: number }[] = [{ name: 'stack', kind: 'stack', at: this.#space.stack, bytes: STACK_BYTES[options.environment] }];
+    const list: { name: string; kind: RegionKind; at: Addr; bytes: number }[] = [
+      {
+        name: 'stack',
+        kind: 'stack',
+        at: this.#space.stack,
+        bytes: STACK_BYTES[options.environment],
+      },
+    ];
     if (kernel) {
       list.push({ name: 'percpu', kind: 'percpu', at: this.#space.percpu, bytes: PERCPU.size });
-      const ists = [...(options.events.nmi ? ['nmi0', 'nmi1'] : []), ...(options.events.mc ? ['mc0'] : []), ...(options.events.db ? ['db0'] : [])];
-      for (const name of ists) list.push({ name, kind: 'stack', at: this.#space.ist + IST_NAMES.indexOf(name) * 0x1000, bytes: IST_BYTES });
-      if (options.shadowStacks) for (const name of ists) list.push({ name: `shadow.${name}`, kind: 'shadow', at: this.#space.shadow + (1 + IST_NAMES.indexOf(name)) * 0x1000, bytes: SHADOW_BYTES });
+      const ists = [
+        ...(options.events.nmi ? ['nmi0', 'nmi1'] : []),
+        ...(options.events.mc ? ['mc0'] : []),
+        ...(options.events.db ? ['db0'] : []),
+      ];
+      for (const name of ists)
+        list.push({
+          name,
+          kind: 'stack',
+          at: this.#space.ist + IST_NAMES.indexOf(name) * 0x1000,
+          bytes: IST_BYTES,
+        });
+      if (options.shadowStacks)
+        for (const name of ists)
+          list.push({
+            name: `shadow.${name}`,
+            kind: 'shadow',
+            at: this.#space.shadow + (1 + IST_NAMES.indexOf(name)) * 0x1000,
+            bytes: SHADOW_BYTES,
+          });
     }
-    if (options.shadowStacks) list.push({ name: 'shadow', kind: 'shadow', at: this.#space.shadow, bytes: SHADOW_BYTES });
+    if (options.shadowStacks)
+      list.push({ name: 'shadow', kind: 'shadow', at: this.#space.shadow, bytes: SHADOW_BYTES });
     this.regions = regions(list);
     const percpu = this.regions.find(({ name }) => name === 'percpu');
     this.lockdepWord = percpu === undefined ? 0 : percpu.first + PERCPU.lockdep / 8;
-    if (percpu !== undefined) for (const offset of options.handler?.stash ?? []) stash.add(percpu.first + offset / 8);
+    if (percpu !== undefined)
+      for (const offset of options.handler?.stash ?? []) stash.add(percpu.first + offset / 8);
     this.stash = stash;
 
-    this.#tables = via === 'pointer' || via === 'retpoline' ? this.#pointerTables() : options.handler?.tables === 'registry' ? this.#registryTables(kind) : this.#pokeTables(kind);
+    this.#tables =
+      via === 'pointer' || via === 'retpoline'
+        ? this.#pointerTables()
+        : options.handler?.tables === 'registry'
+          ? this.#registryTables(kind)
+          : this.#pokeTables(kind);
     const { initial, sink, targets } = this.#tables;
     const mutable = new Set<number>();
-    for (let update = 1; update <= options.updates; update++) for (const { word } of this.publish(update)) mutable.add(word);
+    for (let update = 1; update <= options.updates; update++)
+      for (const { word } of this.publish(update)) mutable.add(word);
     for (const { word } of options.tornDown ? this.retire() : []) mutable.add(word);
     for (const offset of Object.values(options.handler?.words ?? {})) mutable.add(offset / 8);
     for (const word of options.program?.words ?? []) mutable.add(word);
@@ -273,8 +478,14 @@ export class Scene {
     const stack = this.#space.stack + STACK_BYTES[options.environment];
     const registers = Array.from({ length: 16 }, (_, n) => BigInt(0x1111 * (n + 1)));
     registers[3] = BigInt(options.passes);
-    // At the call of f the stack is off by eight and inside f it is aligned to 16, as the psABI (3.2.2) wants it at a call.
-    this.start = { rip: program.get('task') as Addr, rsp: stack - 8, flags: FLAG.one | FLAG.if, registers };
+    // At the call of f the stack is off by eight and inside f it is aligned to 16, as the psABI
+    // (3.2.2) wants it at a call.
+    this.start = {
+      rip: program.get('task') as Addr,
+      rsp: stack - 8,
+      flags: FLAG.one | FLAG.if,
+      registers,
+    };
   }
 
   #wordValue(name: string): bigint {
@@ -284,28 +495,44 @@ export class Scene {
     return bitsFromAddr(at);
   }
 
-  #add(name: string, at: Addr, program: Program, symbols: Record<string, Addr>, exempt: readonly { from: number; to: number }[]): Map<string, Addr> {
+  #add(
+    name: string,
+    at: Addr,
+    program: Program,
+    symbols: Record<string, Addr>,
+    exempt: readonly { from: number; to: number }[],
+  ): Map<string, Addr> {
     const code = assemble(program, { at, symbols });
     this.blobs.push({ name, at, bytes: code.bytes, cfa: code.cfa, exempt });
     const placed = new Map([...code.labels].map(([key, offset]) => [key, at + offset]));
     for (const [key, where] of placed) this.#labels.set(key, where);
     return placed;
   }
-  #blob(name: string, at: Addr, bytes: readonly number[], exempt: Blob['exempt'], rules: Blob['cfa']): void {
+  #blob(
+    name: string,
+    at: Addr,
+    bytes: readonly number[],
+    exempt: Blob['exempt'],
+    rules: Blob['cfa'],
+  ): void {
     this.blobs.push({ name, at, bytes: Uint8Array.from(bytes), cfa: rules, exempt });
   }
 
   /** The site's bytes in a state. */
   #contents(kind: 'call' | 'jmp', at: Addr, state: number): number[] {
     const name = TARGETS[state] as TargetName;
-    const form = SITE_FORMS[name === 'ret0' ? 'ret0-5' : name === 'null' ? (kind === 'call' ? 'nop5' : 'ret5') : kind];
+    const form =
+      SITE_FORMS[
+        name === 'ret0' ? 'ret0-5' : name === 'null' ? (kind === 'call' ? 'nop5' : 'ret5') : kind
+      ];
     return [...emit(form, { at, target: this.#labels.get(name) ?? null })];
   }
 
   #emulation(said: 'call' | 'jmp', state: number): bigint {
     const kind = this.options.lostTail ? 'call' : said;
     const name = TARGETS[state] as TargetName;
-    const form: Emulation = name === 'ret0' ? 'ret0' : name === 'null' ? (kind === 'call' ? 'nop' : 'ret') : kind;
+    const form: Emulation =
+      name === 'ret0' ? 'ret0' : name === 'null' ? (kind === 'call' ? 'nop' : 'ret') : kind;
     return BigInt(emulationWord(form, this.#labels.get(name) ?? 0));
   }
 
@@ -324,27 +551,48 @@ export class Scene {
     });
     const emulated = this.sequence.map((state, update) => [
       ...words.map((word) => ({ word, value: this.#emulation(kind, state) })),
-      ...globals.map(({ offset, holds }) => ({ word: offset / 8, value: this.#global(holds, update) })),
+      ...globals.map(({ offset, holds }) => ({
+        word: offset / 8,
+        value: this.#global(holds, update),
+      })),
     ]);
     for (const { word, value } of emulated[0] ?? []) initial[word] = value;
-    const destinations = globals.filter(({ holds }) => holds === 'target').map(({ offset }) => offset / 8);
-    return { initial, sink: new Set(), targets: new Set([...words, ...destinations]), emulated, claim: BigInt(listed.length) };
+    const destinations = globals
+      .filter(({ holds }) => holds === 'target')
+      .map(({ offset }) => offset / 8);
+    return {
+      initial,
+      sink: new Set(),
+      targets: new Set([...words, ...destinations]),
+      emulated,
+      claim: BigInt(listed.length),
+    };
   }
 
   #global(holds: SceneHandler['globals'][number]['holds'], update: number): bigint {
     const { at, contents } = this.sites[0] as SceneSite;
-    if (holds === 'target') return bitsFromAddr(this.#labels.get(TARGETS[this.sequence[update] as number] as string) ?? 0);
+    if (holds === 'target')
+      return bitsFromAddr(
+        this.#labels.get(TARGETS[this.sequence[update] as number] as string) ?? 0,
+      );
     if (holds === 'end') return bitsFromAddr(at + 5);
     const [old] = contents[Math.max(0, update - 1)] as readonly number[];
-    return [...(contents[update] as readonly number[]), old as number].reduceRight((word, byte) => (word << 8n) | BigInt(byte), 0n);
+    return [...(contents[update] as readonly number[]), old as number].reduceRight(
+      (word, byte) => (word << 8n) | BigInt(byte),
+      0n,
+    );
   }
 
-  /** The data block, one table with a slot for each site, and one record, laid out as registry.ts says. */
+  /**
+   * The data block, one table with a slot for each site, and one record, laid out as registry.ts
+   * says.
+   */
   #registryTables(kind: 'call' | 'jmp'): Tables {
     const { data } = this.#space;
     const listed = listing(this.sites, this.options.order);
     const table = DATA.size;
-    const record = Math.ceil((table + TABLE.slots + listed.length * SLOT.size) / RECORD.size) * RECORD.size;
+    const record =
+      Math.ceil((table + TABLE.slots + listed.length * SLOT.size) / RECORD.size) * RECORD.size;
     const initial = Array.from({ length: (record + RECORD.size) / 8 }, () => 0n);
     const word = (record + (kind === 'call' ? RECORD.call : RECORD.tail)) / 8;
     initial[DATA.tables / 8] = this.options.tornDown ? 0n : BigInt(data + table);
@@ -355,25 +603,49 @@ export class Scene {
     initial[(table + TABLE.count) / 8] = BigInt(listed.length);
     listed.forEach(({ at }, i) => {
       initial[(table + TABLE.slots + i * SLOT.size + SLOT.site) / 8] = BigInt(at);
-      initial[(table + TABLE.slots + i * SLOT.size + SLOT.word) / 8] = slotWord(data + 8 * word, 5, 0);
+      initial[(table + TABLE.slots + i * SLOT.size + SLOT.word) / 8] = slotWord(
+        data + 8 * word,
+        5,
+        0,
+      );
     });
     initial[word] = this.#emulation(kind, this.sequence[0] as number);
     const sink = new Set([DATA.orphans / 8, DATA.foreign / 8, (record + RECORD.traps) / 8]);
-    return { initial, sink, targets: new Set([word]), emulated: this.sequence.map((state) => [{ word, value: this.#emulation(kind, state) }]), claim: BigInt(data + table) };
+    return {
+      initial,
+      sink,
+      targets: new Set([word]),
+      emulated: this.sequence.map((state) => [{ word, value: this.#emulation(kind, state) }]),
+      claim: BigInt(data + table),
+    };
   }
 
   #pointerTables(): Tables {
     const word = POINTER / 8;
-    const values = this.sequence.map((state) => bitsFromAddr(this.#labels.get(TARGETS[state] as string) ?? 0));
+    const values = this.sequence.map((state) =>
+      bitsFromAddr(this.#labels.get(TARGETS[state] as string) ?? 0),
+    );
     const initial = Array.from({ length: POKE.size / 8 }, () => 0n);
     initial[word] = values[0] as bigint;
-    return { initial, sink: new Set(), targets: new Set([word]), emulated: values.map((value) => [{ word, value }]), claim: 0n };
+    return {
+      initial,
+      sink: new Set(),
+      targets: new Set([word]),
+      emulated: values.map((value) => [{ word, value }]),
+      claim: 0n,
+    };
   }
 
-  /** The stores of `publish` for the nth update. Words that nothing reads are left out: nobody could tell. */
+  /**
+   * The stores of `publish` for the nth update. Words that nothing reads are left out: nobody could
+   * tell.
+   */
   publish(update: number): readonly Write[] {
     const { emulated, claim } = this.#tables;
-    return [...(emulated[update] as readonly Write[]), ...(this.options.tornDown ? [{ word: CLAIM, value: claim }] : [])];
+    return [
+      ...(emulated[update] as readonly Write[]),
+      ...(this.options.tornDown ? [{ word: CLAIM, value: claim }] : []),
+    ];
   }
 
   retire(): readonly Write[] {
@@ -386,14 +658,16 @@ export class Scene {
     return offset === undefined ? null : offset / 8;
   }
 
-  // ---------------------------------------------------------------------------------------------- questions
+  // ----------------------------------------------------------------------------------------------
+  // questions
 
   readonly #bytes = new Map<Addr, number>();
   /** A byte of code as it was at the start. */
   byte(at: Addr): number | undefined {
     let value = this.#bytes.get(at);
     if (value === undefined) {
-      for (const blob of this.blobs) if (at >= blob.at && at < blob.at + blob.bytes.length) value = blob.bytes[at - blob.at];
+      for (const blob of this.blobs)
+        if (at >= blob.at && at < blob.at + blob.bytes.length) value = blob.bytes[at - blob.at];
       if (value !== undefined) this.#bytes.set(at, value);
     }
     return value;
@@ -401,11 +675,14 @@ export class Scene {
 
   /** The site that begins at an address, or -1. */
   siteAt(at: Addr): number {
-    for (let i = 0; i < this.sites.length; i++) if ((this.sites[i] as SceneSite).at === at) return i;
+    for (let i = 0; i < this.sites.length; i++)
+      if ((this.sites[i] as SceneSite).at === at) return i;
     return -1;
   }
   isPatchable(at: Addr, size: number): boolean {
-    return this.sites.some((site) => site.patched && at < site.at + site.length && at + size > site.at);
+    return this.sites.some(
+      (site) => site.patched && at < site.at + site.length && at + size > site.at,
+    );
   }
   target(at: Addr): number {
     return this.#targets.get(at) ?? -1;
@@ -431,7 +708,10 @@ export class Scene {
   isBottom(at: Addr): boolean {
     return at >= this.#bottom[0] && at <= this.#bottom[1];
   }
-  /** How the caller's frame is found at an instruction: its rule, `exempt` in entry code, or null where nothing says. */
+  /**
+   * How the caller's frame is found at an instruction: its rule, `exempt` in entry code, or null
+   * where nothing says.
+   */
   rule(at: Addr): CfaRule | 'exempt' | null {
     const blob = this.blobs.find((each) => at >= each.at && at < each.at + each.bytes.length);
     if (blob === undefined) return null;
@@ -449,7 +729,8 @@ export class Scene {
   /** For people: a label and an offset. */
   nameOf(at: Addr): string {
     let best: [string, Addr] | null = null;
-    for (const [name, where] of this.#labels) if (where <= at && (best === null || where >= best[1])) best = [name, where];
+    for (const [name, where] of this.#labels)
+      if (where <= at && (best === null || where >= best[1])) best = [name, where];
     const blob = this.blobs.find((each) => at >= each.at && at < each.at + each.bytes.length);
     if (blob === undefined) return `0x${bitsFromAddr(at).toString(16)}`;
     if (best === null || best[1] < blob.at) return `${blob.name}+${at - blob.at}`;
@@ -463,12 +744,19 @@ interface Tables {
   readonly targets: ReadonlySet<number>;
   /** What `publish` stores, for each state of the sequence. */
   readonly emulated: readonly (readonly Write[])[];
-  /** What `publish` stores in the first word, so that traps are claimed: how many entries, or where the list of tables begins. */
+  /**
+   * What `publish` stores in the first word, so that traps are claimed: how many entries, or where
+   * the list of tables begins.
+   */
   readonly claim: bigint;
 }
 
 function listing(sites: readonly SceneSite[], order: SceneOptions['order']): readonly SceneSite[] {
-  return order === 'unsorted' ? [...sites].reverse() : order === 'duplicate' ? sites.flatMap((site) => [site, site]) : sites;
+  return order === 'unsorted'
+    ? [...sites].reverse()
+    : order === 'duplicate'
+      ? sites.flatMap((site) => [site, site])
+      : sites;
 }
 
 /** The word that claims traps, in either layout: zero claims none. */
@@ -485,32 +773,70 @@ function istNumber(kind: string, level: number): number {
   return number;
 }
 
-/** Every byte of one displacement differs from its fellow in the others, so that any mixture shows. */
+/**
+ * Every byte of one displacement differs from its fellow in the others, so that any mixture shows.
+ */
 const DISTANCES = { A: 0x01020304, B: 0x05060708, C: 0x090a0b0c } as const;
 
-const targetCode = (name: string): Program => [cfa({ kind: 'call', base: 'rsp', offset: 8 }), label(name), ['ret']];
+const targetCode = (name: string): Program => [
+  cfa({ kind: 'call', base: 'rsp', offset: 8 }),
+  label(name),
+  ['ret'],
+];
 
-const pass = (name: string): Program => [['mov', 'eax', SENTINEL], ['call', name]];
-
-/** The task that patches: its steps are taken while it stands at `patcher`, and when an update has returned it passes the site itself. */
-const patcherTask: Program = [label('patcher'), ['ud2'], label('patcher.pass'), ...pass('f'), ['jmp', 'patcher']];
+const pass = (name: string): Program => [
+  ['mov', 'eax', SENTINEL],
+  ['call', name],
+];
 
 /**
- * An int3 of the program's own, which is held against what it must be: whoever it belongs to counts in the interrupted
- * RBP, and does so exactly once each time.
+ * The task that patches: its steps are taken while it stands at `patcher`, and when an update has
+ * returned it passes the site itself.
  */
-const foreignTrap = (foreign: boolean): Program => (foreign ? [['mov', 'ebp', 0], bytes(0xcc), label('foreign'), ['cmp', 'ebp', 1], ['jne', 'stray']] : []);
+const patcherTask: Program = [
+  label('patcher'),
+  ['ud2'],
+  label('patcher.pass'),
+  ...pass('f'),
+  ['jmp', 'patcher'],
+];
 
-/** In the kernel, what comes after the handler for a trap that it does not claim: the notifiers, then die("int3"). */
+/**
+ * An int3 of the program's own, which is held against what it must be: whoever it belongs to counts
+ * in the interrupted RBP, and does so exactly once each time.
+ */
+const foreignTrap = (foreign: boolean): Program =>
+  foreign
+    ? [['mov', 'ebp', 0], bytes(0xcc), label('foreign'), ['cmp', 'ebp', 1], ['jne', 'stray']]
+    : [];
+
+/**
+ * In the kernel, what comes after the handler for a trap that it does not claim: the notifiers,
+ * then die("int3").
+ */
 const unclaimedCode = (resume: Program | null): Program =>
   resume === null
     ? [label('unclaimed'), label('stray'), ['ud2']]
-    : [label('stray'), ['ud2'], label('unclaimed'), ['lea', 'rcx', rip('foreign')], ['cmp', 'rcx', mem('rsp', FRAME.rip)], ['jne', 'stray'], ['inc', mem('rsp', FRAME.rbp)], ...resume];
+    : [
+        label('stray'),
+        ['ud2'],
+        label('unclaimed'),
+        ['lea', 'rcx', rip('foreign')],
+        ['cmp', 'rcx', mem('rsp', FRAME.rip)],
+        ['jne', 'stray'],
+        ['inc', mem('rsp', FRAME.rbp)],
+        ...resume,
+      ];
 
 /** A task that passes the site in a loop, and the interrupts. Entry code saves what it and a call
  * may change, an even number of words. */
-function kernelProgram(counts: SceneHandler['counts'], g: string, { spin, foreign }: Pick<SceneOptions, 'spin' | 'foreign'>): Program {
-  const level = (how: 'inc' | 'dec'): Program => (counts === 'level' ? [[how, gs(PERCPU.level)]] : []);
+function kernelProgram(
+  counts: SceneHandler['counts'],
+  g: string,
+  { spin, foreign }: Pick<SceneOptions, 'spin' | 'foreign'>,
+): Program {
+  const level = (how: 'inc' | 'dec'): Program =>
+    counts === 'level' ? [[how, gs(PERCPU.level)]] : [];
   const inNmi = (how: 'inc' | 'dec'): Program => (counts === 'nmi' ? [[how, gs(PERCPU.nmi)]] : []);
   const nmiLike = (name: 'nmi' | 'mc' | 'db', again: Program): Program => [
     label(name),
@@ -537,7 +863,18 @@ function kernelProgram(counts: SceneHandler['counts'], g: string, { spin, foreig
   ];
   return [
     label('task'),
-    ...(spin ? ([['cli'], ['mov', gs(PERCPU.lockdep), 0], label('spin'), ['cmp', rip('table', POKE.lock), 0], ['jne', 'spin'], ['mov', gs(PERCPU.lockdep), 1], ['sti'], ['nop']] as const) : []),
+    ...(spin
+      ? ([
+          ['cli'],
+          ['mov', gs(PERCPU.lockdep), 0],
+          label('spin'),
+          ['cmp', rip('table', POKE.lock), 0],
+          ['jne', 'spin'],
+          ['mov', gs(PERCPU.lockdep), 1],
+          ['sti'],
+          ['nop'],
+        ] as const)
+      : []),
     label('loop'),
     ...pass('f'),
     label('probe'),
@@ -568,14 +905,22 @@ function kernelProgram(counts: SceneHandler['counts'], g: string, { spin, foreig
     ['iretq'],
     label('irq.end'),
 
-    ...nmiLike('nmi', [['cmp', gs(PERCPU.repeat), 0], ['je', 'nmi.tail'], ['mov', gs(PERCPU.repeat), 0], ['jmp', 'nmi.again'], label('nmi.tail')]),
+    ...nmiLike('nmi', [
+      ['cmp', gs(PERCPU.repeat), 0],
+      ['je', 'nmi.tail'],
+      ['mov', gs(PERCPU.repeat), 0],
+      ['jmp', 'nmi.again'],
+      label('nmi.tail'),
+    ]),
     ...nmiLike('mc', []),
     ...nmiLike('db', []),
   ];
 }
 
 function userProgram(g: string, { foreign }: Pick<SceneOptions, 'foreign'>): Program {
-  const previous: Program = foreign ? [label('previous'), ['inc', mem('rdx', UCONTEXT_REGS[5])], ['ret']] : [];
+  const previous: Program = foreign
+    ? [label('previous'), ['inc', mem('rdx', UCONTEXT_REGS[5])], ['ret']]
+    : [];
   return [
     label('task'),
     ...pass('f'),

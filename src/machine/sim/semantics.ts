@@ -1,13 +1,21 @@
-// What each row of the instruction table does, by the row's name. The compiler refuses a row without an entry and an
-// entry without a row. Values are unsigned bigints of the operand's size. Flags that the manual leaves
-// undefined are cleared or kept, whichever is shorter here, and named beside it, so that a comparison with a real CPU
-// can mask them and a checker could branch on them.
+// What each row of the instruction table does, by the row's name. The compiler refuses a row
+// without an entry and an entry without a row. Values are unsigned bigints of the operand's size.
+// Flags that the manual leaves undefined are cleared or kept, whichever is shorter here, and named
+// beside it, so that a comparison with a real CPU can mask them and a checker could branch on them.
 
 import { addrFromBits, bitsFromAddr, type Addr } from '../../base/addr.js';
 import type { Insn } from '../../x86/isa/form.js';
 import type { Mem, Operand, Reg } from '../../x86/isa/operand.js';
 import type { RowName } from '../../x86/isa/table.js';
-import { ARITHMETIC, FLAG, SELECTOR, type Bytes, type Cpu, type Outcome, type Port } from './cpu.js';
+import {
+  ARITHMETIC,
+  FLAG,
+  SELECTOR,
+  type Bytes,
+  type Cpu,
+  type Outcome,
+  type Port,
+} from './cpu.js';
 
 /** Thrown inside an instruction, caught by `execute`: one object, for it is no error of ours. */
 export const GENERAL_PROTECTION: unique symbol = Symbol('#GP');
@@ -30,7 +38,9 @@ const RBP = 5;
 
 // Operands.
 
-/** Canonical addresses lie within this distance of zero (four-level paging; SDM volume 1, 3.3.7.1). */
+/**
+ * Canonical addresses lie within this distance of zero (four-level paging; SDM volume 1, 3.3.7.1).
+ */
 const CANONICAL = 2 ** 47;
 
 function canonical(bits: bigint): Addr {
@@ -55,9 +65,16 @@ const EXACT = 2 ** 49;
 function address(context: Context, mem: Mem): Addr {
   const { cpu, next } = context;
   const segment = mem.segment === null ? 0 : mem.segment === 'gs' ? cpu.gsBase : cpu.fsBase;
-  // Nearly every address is the sum of small numbers; bigints, six times as slow, are for those that wrap around.
-  const base = mem.base === null ? 0 : mem.base === 'rip' ? next : Number(BigInt.asIntN(64, cpu.r[mem.base] as bigint));
-  const index = mem.index === null ? 0 : Number(BigInt.asIntN(64, cpu.r[mem.index] as bigint)) * mem.scale;
+  // Nearly every address is the sum of small numbers; bigints, six times as slow, are for those
+  // that wrap around.
+  const base =
+    mem.base === null
+      ? 0
+      : mem.base === 'rip'
+        ? next
+        : Number(BigInt.asIntN(64, cpu.r[mem.base] as bigint));
+  const index =
+    mem.index === null ? 0 : Number(BigInt.asIntN(64, cpu.r[mem.index] as bigint)) * mem.scale;
   if (base > -EXACT && base < EXACT && index > -EXACT && index < EXACT) {
     const sum = segment + base + index + mem.disp;
     if (sum >= CANONICAL || sum < -CANONICAL) throw GENERAL_PROTECTION;
@@ -86,7 +103,8 @@ const operand = ({ insn }: Context, i: number): Operand => insn.operands[i] as O
 
 /** Size in bits of the first register or memory operand. */
 function width({ insn }: { insn: Insn }): 8 | 16 | 32 | 64 {
-  for (const each of insn.operands) if (each.kind === 'reg' || each.kind === 'mem') return each.size;
+  for (const each of insn.operands)
+    if (each.kind === 'reg' || each.kind === 'mem') return each.size;
   return 64;
 }
 
@@ -109,7 +127,12 @@ function get(context: Context, i: number): bigint {
 function set(context: Context, i: number, value: bigint): void {
   const to = operand(context, i);
   if (to.kind === 'reg') writeReg(context.cpu, to, value);
-  else if (to.kind === 'mem') context.port.write(address(context, to), (to.size / 8) as Bytes, BigInt.asUintN(to.size, value));
+  else if (to.kind === 'mem')
+    context.port.write(
+      address(context, to),
+      (to.size / 8) as Bytes,
+      BigInt.asUintN(to.size, value),
+    );
   else if (to.kind === 'control') context.cpu.cr[to.number] = value;
 }
 
@@ -143,7 +166,11 @@ function resultFlags(result: bigint, bits: number): number {
   low ^= low >> 4;
   low ^= low >> 2;
   low ^= low >> 1;
-  return (result === 0n ? FLAG.zf : 0) | (result >> BigInt(bits - 1) === 1n ? FLAG.sf : 0) | (low & 1 ? 0 : FLAG.pf);
+  return (
+    (result === 0n ? FLAG.zf : 0) |
+    (result >> BigInt(bits - 1) === 1n ? FLAG.sf : 0) |
+    (low & 1 ? 0 : FLAG.pf)
+  );
 }
 
 interface Result {
@@ -178,15 +205,16 @@ const logic = (value: bigint, bits: number): Result => ({ value, flags: resultFl
 const LOGIC_UNDEFINED = FLAG.af;
 
 /** By member number: the digit of the opcode. 7 is CMP, a row of its own. */
-const ALU: Readonly<Record<number, (a: bigint, b: bigint, carry: bigint, bits: number) => Result>> = {
-  0: (a, b, _, bits) => add(a, b, 0n, bits),
-  1: (a, b, _, bits) => logic(a | b, bits),
-  2: add,
-  3: subtract,
-  4: (a, b, _, bits) => logic(a & b, bits),
-  5: (a, b, _, bits) => subtract(a, b, 0n, bits),
-  6: (a, b, _, bits) => logic(a ^ b, bits),
-};
+const ALU: Readonly<Record<number, (a: bigint, b: bigint, carry: bigint, bits: number) => Result>> =
+  {
+    0: (a, b, _, bits) => add(a, b, 0n, bits),
+    1: (a, b, _, bits) => logic(a | b, bits),
+    2: add,
+    3: subtract,
+    4: (a, b, _, bits) => logic(a & b, bits),
+    5: (a, b, _, bits) => subtract(a, b, 0n, bits),
+    6: (a, b, _, bits) => logic(a ^ b, bits),
+  };
 const LOGICAL = new Set([1, 4, 6]);
 
 const carry = (cpu: Cpu): bigint => (cpu.flags & FLAG.cf ? 1n : 0n);
@@ -195,7 +223,16 @@ const carry = (cpu: Cpu): bigint => (cpu.flags & FLAG.cf ? 1n : 0n);
 function condition(flags: number, code: number): boolean {
   const has = (flag: number) => (flags & flag) !== 0;
   const unequal = has(FLAG.sf) !== has(FLAG.of);
-  const tests = [has(FLAG.of), has(FLAG.cf), has(FLAG.zf), has(FLAG.cf | FLAG.zf), has(FLAG.sf), has(FLAG.pf), unequal, has(FLAG.zf) || unequal];
+  const tests = [
+    has(FLAG.of),
+    has(FLAG.cf),
+    has(FLAG.zf),
+    has(FLAG.cf | FLAG.zf),
+    has(FLAG.sf),
+    has(FLAG.pf),
+    unequal,
+    has(FLAG.zf) || unequal,
+  ];
   return tests[code >> 1] !== ((code & 1) === 1);
 }
 
@@ -204,7 +241,8 @@ function condition(flags: number, code: number): boolean {
 /** The shadow stack, where it is on, must say the same as the stack (SDM volume 1, 17.2.1). */
 function call(context: Context, target: Addr, outcome: Outcome): Outcome {
   const { cpu, port, next } = context;
-  // A relative call to the next instruction, which reads RIP, leaves the shadow stack alone (CALL, operation).
+  // A relative call to the next instruction, which reads RIP, leaves the shadow stack alone (CALL,
+  // operation).
   const shadowed = cpu.ssp !== null && !(outcome === 'call' && target === next);
   if (shadowed) port.write((cpu.ssp as Addr) - 8, 8, bitsFromAddr(next));
   push(context, bitsFromAddr(next));
@@ -224,25 +262,45 @@ function ret(context: Context, extra: bigint): Outcome {
   return 'return';
 }
 
-/** POPF and IRET at CPL 3 leave IF and IOPL alone, with IOPL 0 as in Linux (SDM volume 2, POPF, table 4-16). */
-const LOADED = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.tf | FLAG.df | FLAG.of | FLAG.nt | FLAG.ac | FLAG.id;
+/**
+ * POPF and IRET at CPL 3 leave IF and IOPL alone, with IOPL 0 as in Linux (SDM volume 2, POPF,
+ * table 4-16).
+ */
+const LOADED =
+  FLAG.cf |
+  FLAG.pf |
+  FLAG.af |
+  FLAG.zf |
+  FLAG.sf |
+  FLAG.tf |
+  FLAG.df |
+  FLAG.of |
+  FLAG.nt |
+  FLAG.ac |
+  FLAG.id;
 const loadedFlags = (cpu: Cpu): number => (cpu.user ? LOADED : LOADED | FLAG.if | FLAG.iopl);
 
 function iret(context: Context): Outcome {
   const { cpu, port } = context;
   const frame = canonical(cpu.r[RSP] as bigint);
-  const [rip, cs, flags, rsp, ss] = [0, 8, 16, 24, 32].map((offset) => port.read(frame + offset, 8)) as [bigint, bigint, bigint, bigint, bigint];
+  const [rip, cs, flags, rsp, ss] = [0, 8, 16, 24, 32].map((offset) =>
+    port.read(frame + offset, 8),
+  ) as [bigint, bigint, bigint, bigint, bigint];
   const code = Number(cs & 0xffffn);
   const data = Number(ss & 0xffffn);
-  // In 64-bit mode IRET pops SS:RSP at any privilege, so a frame whose SS was overwritten ends here.
-  const toKernel = code === SELECTOR.kernelCode && !cpu.user && (data === SELECTOR.kernelData || data === 0);
+  // In 64-bit mode IRET pops SS:RSP at any privilege, so a frame whose SS was overwritten ends
+  // here.
+  const toKernel =
+    code === SELECTOR.kernelCode && !cpu.user && (data === SELECTOR.kernelData || data === 0);
   const toUser = code === SELECTOR.userCode && data === SELECTOR.userData;
   if (!toKernel && !toUser) return 'general-protection';
   const target = canonical(rip);
   if (cpu.ssp !== null && toUser === cpu.user) {
-    // Delivery pushed CS, LIP and the old SSP (SDM volume 3, 6.14, with shadow stacks; IRET, operation).
+    // Delivery pushed CS, LIP and the old SSP (SDM volume 3, 6.14, with shadow stacks; IRET,
+    // operation).
     const ssp = port.read(cpu.ssp, 8);
-    if (port.read(cpu.ssp + 8, 8) !== rip || port.read(cpu.ssp + 16, 8) !== cs || (ssp & 7n) !== 0n) return 'control-protection';
+    if (port.read(cpu.ssp + 8, 8) !== rip || port.read(cpu.ssp + 16, 8) !== cs || (ssp & 7n) !== 0n)
+      return 'control-protection';
     cpu.ssp = addrFromBits(ssp);
   }
   setFlags(cpu, loadedFlags(cpu) | FLAG.rf, Number(flags & 0x3fffffn));
@@ -256,7 +314,12 @@ function iret(context: Context): Outcome {
 
 const shiftCount = (context: { insn: Insn; cpu: Cpu }): number => {
   const from = context.insn.operands[1] as Operand;
-  const count = from.kind === 'reg' ? Number(readReg(context.cpu, from)) : from.kind === 'imm' ? Number(BigInt.asUintN(8, from.value)) : 0;
+  const count =
+    from.kind === 'reg'
+      ? Number(readReg(context.cpu, from))
+      : from.kind === 'imm'
+        ? Number(BigInt.asUintN(8, from.value))
+        : 0;
   return count & (width(context) === 64 ? 63 : 31);
 };
 
@@ -267,14 +330,23 @@ function shift(context: Context): Outcome {
   const member = context.insn.form.member;
   const last = count - 1n;
   const signed = BigInt.asIntN(bits, a);
-  const value = BigInt.asUintN(bits, member === 4 ? a << count : member === 5 ? a >> count : signed >> count);
-  // With a count of zero the operand is written all the same, which clears the upper half of a 32-bit register.
+  const value = BigInt.asUintN(
+    bits,
+    member === 4 ? a << count : member === 5 ? a >> count : signed >> count,
+  );
+  // With a count of zero the operand is written all the same, which clears the upper half of a
+  // 32-bit register.
   set(context, 0, value);
   if (count !== 0n) {
-    const out = member === 4 ? (a << last) >> BigInt(bits - 1) : (member === 5 ? a : signed) >> last;
+    const out =
+      member === 4 ? (a << last) >> BigInt(bits - 1) : (member === 5 ? a : signed) >> last;
     const sign = (n: bigint) => Number((n >> BigInt(bits - 1)) & 1n);
     const overflow = member === 4 ? sign(value) ^ Number(out & 1n) : member === 5 ? sign(a) : 0;
-    setFlags(context.cpu, ARITHMETIC, resultFlags(value, bits) | (out & 1n ? FLAG.cf : 0) | (overflow ? FLAG.of : 0));
+    setFlags(
+      context.cpu,
+      ARITHMETIC,
+      resultFlags(value, bits) | (out & 1n ? FLAG.cf : 0) | (overflow ? FLAG.of : 0),
+    );
   }
   return advance(context);
 }
@@ -282,13 +354,17 @@ function shift(context: Context): Outcome {
 function undefinedByShift(insn: Insn, cpu: Cpu): number {
   const count = shiftCount({ insn, cpu });
   if (count === 0) return 0;
-  const carryToo = insn.form.key === '{shift}' && insn.form.member !== 7 && count >= width({ insn });
+  const carryToo =
+    insn.form.key === '{shift}' && insn.form.member !== 7 && count >= width({ insn });
   return FLAG.af | (count === 1 ? 0 : FLAG.of) | (carryToo ? FLAG.cf : 0);
 }
 
 // Bits.
 
-/** A bit number in a register reaches beyond a memory operand; an immediate one is taken modulo its size. */
+/**
+ * A bit number in a register reaches beyond a memory operand; an immediate one is taken modulo its
+ * size.
+ */
 function bit(context: Context, change: ((value: bigint, mask: bigint) => bigint) | null): Outcome {
   const bits = width(context);
   const target = operand(context, 0);
@@ -296,7 +372,9 @@ function bit(context: Context, change: ((value: bigint, mask: bigint) => bigint)
   if (target.kind === 'mem' && number.kind === 'reg') {
     const far = BigInt.asIntN(bits, get(context, 1));
     const index = far & BigInt(bits - 1);
-    const place = canonical(bitsFromAddr(address(context, target)) + (far >> BigInt(Math.log2(bits))) * BigInt(bits / 8));
+    const place = canonical(
+      bitsFromAddr(address(context, target)) + (far >> BigInt(Math.log2(bits))) * BigInt(bits / 8),
+    );
     const value = context.port.read(place, (bits / 8) as Bytes);
     setFlags(context.cpu, FLAG.cf, (value >> index) & 1n ? FLAG.cf : 0);
     return advance(context);
@@ -310,7 +388,11 @@ function bit(context: Context, change: ((value: bigint, mask: bigint) => bigint)
 const BIT_UNDEFINED = FLAG.of | FLAG.sf | FLAG.af | FLAG.pf;
 
 const compare = (context: Context): Outcome => {
-  setFlags(context.cpu, ARITHMETIC, subtract(get(context, 0), get(context, 1), 0n, width(context)).flags);
+  setFlags(
+    context.cpu,
+    ARITHMETIC,
+    subtract(get(context, 0), get(context, 1), 0n, width(context)).flags,
+  );
   return advance(context);
 };
 
@@ -354,7 +436,11 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
     run: (context) => {
       // The source is read and the destination written whatever the condition says.
       const value = get(context, 1);
-      set(context, 0, condition(context.cpu.flags, context.insn.form.member) ? value : get(context, 0));
+      set(
+        context,
+        0,
+        condition(context.cpu.flags, context.insn.form.member) ? value : get(context, 0),
+      );
       return advance(context);
     },
   },
@@ -391,7 +477,8 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
       const { value, flags } = add(a, b, 0n, width(context));
       const to = operand(context, 0);
       if (to.kind === 'mem') {
-        // The store first: it can fault. In registers the sum wins where both operands are the same.
+        // The store first: it can fault. In registers the sum wins where both operands are the
+        // same.
         set(context, 0, value);
         set(context, 1, a);
       } else {
@@ -407,7 +494,12 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
   '{alu}': {
     run: (context) => {
       const { cpu, insn } = context;
-      const { value, flags } = (ALU[insn.form.member] as (typeof ALU)[number])(get(context, 0), get(context, 1), carry(cpu), width(context));
+      const { value, flags } = (ALU[insn.form.member] as (typeof ALU)[number])(
+        get(context, 0),
+        get(context, 1),
+        carry(cpu),
+        width(context),
+      );
       set(context, 0, value);
       setFlags(cpu, ARITHMETIC, flags);
       return advance(context);
@@ -417,7 +509,11 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
   cmp: { run: compare },
   test: {
     run: (context) => {
-      setFlags(context.cpu, ARITHMETIC, logic(get(context, 0) & get(context, 1), width(context)).flags);
+      setFlags(
+        context.cpu,
+        ARITHMETIC,
+        logic(get(context, 0) & get(context, 1), width(context)).flags,
+      );
       return advance(context);
     },
     undefinedFlags: () => LOGIC_UNDEFINED,
@@ -438,7 +534,12 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
   '{step}': {
     run: (context) => {
       const bits = width(context);
-      const { value, flags } = (context.insn.form.name === 'inc' ? add : subtract)(get(context, 0), 1n, 0n, bits);
+      const { value, flags } = (context.insn.form.name === 'inc' ? add : subtract)(
+        get(context, 0),
+        1n,
+        0n,
+        bits,
+      );
       set(context, 0, value);
       setFlags(context.cpu, ARITHMETIC & ~FLAG.cf, flags);
       return advance(context);
@@ -447,7 +548,13 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
   '{shift}': { run: shift, undefinedFlags: undefinedByShift },
   bt: { run: (context) => bit(context, null), undefinedFlags: () => BIT_UNDEFINED },
   '{bits}': {
-    run: (context) => bit(context, context.insn.form.name === 'bts' ? (value, mask) => value | mask : (value, mask) => value & ~mask),
+    run: (context) =>
+      bit(
+        context,
+        context.insn.form.name === 'bts'
+          ? (value, mask) => value | mask
+          : (value, mask) => value & ~mask,
+      ),
     undefinedFlags: () => BIT_UNDEFINED,
   },
 
@@ -504,18 +611,31 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
   },
   lahf: {
     run: (context) => {
-      writeReg(context.cpu, { kind: 'reg', size: 8, number: 0, high: true }, BigInt((context.cpu.flags & 0xd5) | FLAG.one));
+      writeReg(
+        context.cpu,
+        { kind: 'reg', size: 8, number: 0, high: true },
+        BigInt((context.cpu.flags & 0xd5) | FLAG.one),
+      );
       return advance(context);
     },
   },
   sahf: {
     run: (context) => {
-      setFlags(context.cpu, 0xd5, Number(readReg(context.cpu, { kind: 'reg', size: 8, number: 0, high: true })));
+      setFlags(
+        context.cpu,
+        0xd5,
+        Number(readReg(context.cpu, { kind: 'reg', size: 8, number: 0, high: true })),
+      );
       return advance(context);
     },
   },
   call: {
-    run: (context) => call(context, canonical(get(context, 0)), operand(context, 0).kind === 'rel' ? 'call' : 'call-indirect'),
+    run: (context) =>
+      call(
+        context,
+        canonical(get(context, 0)),
+        operand(context, 0).kind === 'rel' ? 'call' : 'call-indirect',
+      ),
   },
   jmp: {
     run: (context) => {
@@ -531,7 +651,8 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
     },
   },
   ret: {
-    run: (context) => ret(context, context.insn.operands.length === 0 ? 0n : BigInt.asUintN(16, get(context, 0))),
+    run: (context) =>
+      ret(context, context.insn.operands.length === 0 ? 0n : BigInt.asUintN(16, get(context, 0))),
   },
   iretq: { run: iret },
 
@@ -541,7 +662,8 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
   pause: nothing,
   lfence: nothing,
   mfence: only('fence'),
-  // Loads and stores of ordinary memory are ordered as it is: SFENCE drains nothing that TSO would not.
+  // Loads and stores of ordinary memory are ordered as it is: SFENCE drains nothing that TSO would
+  // not.
   sfence: nothing,
   serialize: only('serialise'),
   cpuid: {
@@ -576,7 +698,7 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
     run: ({ cpu }) => {
       const target = canonical(cpu.r[1] as bigint);
       // RFLAGS := (R11 & 3C7FD7H) | 2 (SYSRET, operation).
-      cpu.flags = (Number((cpu.r[11] as bigint) & 0x3c7fd7n)) | FLAG.one;
+      cpu.flags = Number((cpu.r[11] as bigint) & 0x3c7fd7n) | FLAG.one;
       cpu.user = true;
       cpu.rip = target;
       return 'sysret';
@@ -603,7 +725,8 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
       if (cpu.ssp === null) return 'undefined';
       const count = Number(get(context, 0) & 0xffn);
       if (count > 0) {
-        // It touches the first and the last word that it passes, so that it cannot leave the shadow stack unseen.
+        // It touches the first and the last word that it passes, so that it cannot leave the shadow
+        // stack unseen.
         port.read(cpu.ssp, 8);
         port.read(cpu.ssp + 8 * (count - 1), 8);
       }

@@ -1,6 +1,6 @@
-// What static calls are measured against. `pointer` is the call through the key's pointer that they replace: one data store,
-// and an indirect branch at every call. `trampoline` is the out-of-line static call: every site calls a permanent
-// trampoline, and its aligned jump alone is patched.
+// What static calls are measured against. `pointer` is the call through the key's pointer that they
+// replace: one data store, and an indirect branch at every call. `trampoline` is the out-of-line
+// static call: every site calls a permanent trampoline, and its aligned jump alone is patched.
 
 import type { Protocol } from '../protocol.js';
 import { store } from './store.js';
@@ -13,4 +13,8 @@ export const pointer: Protocol = {
   steps: [{ do: 'publish', why: 'the pointer is the whole of it' }],
 };
 
-export const trampoline: Protocol = { ...store, name: 'trampoline', about: 'the out-of-line static call: only the aligned jump of the trampoline is patched' };
+export const trampoline: Protocol = {
+  ...store,
+  name: 'trampoline',
+  about: 'the out-of-line static call: only the aligned jump of the trampoline is patched',
+};

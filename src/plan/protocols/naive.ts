@@ -1,5 +1,5 @@
-// The wrong way, kept so that the checker and the soak can show why it is wrong: the bytes are written
-// one after the other while CPUs fetch them.
+// The wrong way, kept so that the checker and the soak can show why it is wrong: the bytes are
+// written one after the other while CPUs fetch them.
 
 import type { Protocol } from '../protocol.js';
 
@@ -10,7 +10,13 @@ export const naive: Protocol = {
   handler: null,
   steps: [
     { do: 'publish', why: 'nothing reads it: this way has no handler' },
-    { do: 'store', part: 'whole', bytes: 'new', as: 'bytes', why: 'the mistake: a CPU may fetch between two of these stores' },
+    {
+      do: 'store',
+      part: 'whole',
+      bytes: 'new',
+      as: 'bytes',
+      why: 'the mistake: a CPU may fetch between two of these stores',
+    },
     { do: 'sync', why: 'too late for a CPU that has fetched a mixture' },
   ],
 };

@@ -1,6 +1,7 @@
-// From bytes to one instruction, over the same forms as the encoder. What has no row is `unknown`, also where a real
-// CPU would run it: a simulation must end rather than guess. `short` says that the bytes so far begin a
-// known instruction, which is what a CPU that fetches piece by piece needs to know.
+// From bytes to one instruction, over the same forms as the encoder. What has no row is `unknown`,
+// also where a real CPU would run it: a simulation must end rather than guess. `short` says that
+// the bytes so far begin a known instruction, which is what a CPU that fetches piece by piece needs
+// to know.
 
 import { CONTROLS, type Mem, type Operand, type Size } from './operand.js';
 import { dispBytes } from './encode.js';
@@ -9,7 +10,9 @@ import { FORMS, type Form, type Insn, type Kind } from './form.js';
 /** SDM volume 2, 2.3.11: a longer instruction is #GP. */
 const LONGEST = 15;
 
-/** Overrides of a segment whose base is zero in 64-bit mode (SDM volume 1, 3.3.7.1): es cs ss ds. */
+/**
+ * Overrides of a segment whose base is zero in 64-bit mode (SDM volume 1, 3.3.7.1): es cs ss ds.
+ */
 const FLAT = new Set([0x26, 0x2e, 0x36, 0x3e]);
 
 export type Decoded = Insn | 'short' | 'unknown';
@@ -24,7 +27,9 @@ interface Prefixes {
 }
 
 /** Makes the decoder of some forms. */
-export function decoder(forms: readonly Form[]): (bytes: ArrayLike<number>, at?: number) => Decoded {
+export function decoder(
+  forms: readonly Form[],
+): (bytes: ArrayLike<number>, at?: number) => Decoded {
   const byOpcode = new Map<string, Form[]>();
   const prefixesOfOpcodes = new Set<string>();
   for (const form of forms) {
@@ -85,7 +90,13 @@ export function decoder(forms: readonly Form[]): (bytes: ArrayLike<number>, at?:
 }
 
 /** `unknown` where this form is not what the bytes say. */
-function operandsOf(form: Form, prefixes: Prefixes, bytes: ArrayLike<number>, at: number, start: number): Decoded {
+function operandsOf(
+  form: Form,
+  prefixes: Prefixes,
+  bytes: ArrayLike<number>,
+  at: number,
+  start: number,
+): Decoded {
   const rex = prefixes.rex ?? 0;
   if (((rex & 8) !== 0) !== form.wide) return 'unknown';
   const pad = padding(form, prefixes);
@@ -140,12 +151,18 @@ function operandsOf(form: Form, prefixes: Prefixes, bytes: ArrayLike<number>, at
       if (kind.control && !CONTROLS.includes(reg)) return 'unknown';
       operands.push(kind.control ? { kind: 'control', number: reg } : register(kind, reg));
     } else if (kind.field === 'fixed') {
-      operands.push(kind.register ? { kind: 'reg', size: kind.size as Size, number: 1, high: false } : { kind: 'imm', value: 1n });
+      operands.push(
+        kind.register
+          ? { kind: 'reg', size: kind.size as Size, number: 1, high: false }
+          : { kind: 'imm', value: 1n },
+      );
     } else {
       if (i + kind.bytes > bytes.length) return 'short';
       const value = little(bytes, i, kind.bytes);
       i += kind.bytes;
-      operands.push(kind.field === 'rel' ? { kind: 'rel', distance: Number(value) } : { kind: 'imm', value });
+      operands.push(
+        kind.field === 'rel' ? { kind: 'rel', distance: Number(value) } : { kind: 'imm', value },
+      );
     }
   }
   if (i - at > LONGEST) return 'unknown';
@@ -154,16 +171,22 @@ function operandsOf(form: Form, prefixes: Prefixes, bytes: ArrayLike<number>, at
 
 /**
  * The prefixes that this form ignores, or null where one of the prefixes changes the instruction.
- * Flat segment overrides mean nothing; 66 means nothing beside REX.W and on a nop; 67 means nothing where no memory
- * is addressed, and UD1 and NOP address none.
+ * Flat segment overrides mean nothing; 66 means nothing beside REX.W and on a nop; 67 means nothing
+ * where no memory is addressed, and UD1 and NOP address none.
  */
 function padding(form: Form, { others, flat, rex }: Prefixes): number[] | null {
   const pad = [...flat];
   let needed = form.prefix;
   for (const prefix of others) {
     if (prefix === needed) needed = 0;
-    else if (prefix === 0x66 && form.prefix === 0 && ((form.wide && rex !== null) || form.key === 'nop')) pad.push(prefix);
-    else if (prefix === 0x67 && (form.modrm === null || form.key === 'nop' || form.key === 'ud1')) pad.push(prefix);
+    else if (
+      prefix === 0x66 &&
+      form.prefix === 0 &&
+      ((form.wide && rex !== null) || form.key === 'nop')
+    )
+      pad.push(prefix);
+    else if (prefix === 0x67 && (form.modrm === null || form.key === 'nop' || form.key === 'ud1'))
+      pad.push(prefix);
     else return null;
   }
   return needed === 0 ? pad : null;
@@ -175,7 +198,13 @@ function little(bytes: ArrayLike<number>, at: number, count: number): bigint {
   return BigInt.asIntN(8 * count, value);
 }
 
-function memory(kind: Kind, { segment, rex }: Prefixes, bytes: ArrayLike<number>, start: number, modrm: number): { mem: Mem; next: number; rex: number } | 'short' {
+function memory(
+  kind: Kind,
+  { segment, rex }: Prefixes,
+  bytes: ArrayLike<number>,
+  start: number,
+  modrm: number,
+): { mem: Mem; next: number; rex: number } | 'short' {
   const bits = rex ?? 0;
   let i = start;
   const mod = modrm >> 6;
@@ -200,7 +229,11 @@ function memory(kind: Kind, { segment, rex }: Prefixes, bytes: ArrayLike<number>
   const disp = Number(little(bytes, i, count));
   if (typeof base === 'number') base |= bits & 1 ? 8 : 0;
   const mem: Mem = { kind: 'mem', size: kind.size ?? 64, base, index, scale, disp, segment };
-  return { mem: count > dispBytes(mem) ? { ...mem, dispBytes: count } : mem, next: i + count, rex: used };
+  return {
+    mem: count > dispBytes(mem) ? { ...mem, dispBytes: count } : mem,
+    next: i + count,
+    rex: used,
+  };
 }
 
 export const decode: (bytes: ArrayLike<number>, at?: number) => Decoded = decoder(FORMS);

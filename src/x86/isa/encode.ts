@@ -1,6 +1,7 @@
-// From a form and its operands to bytes (SDM volume 2, chapter 2). Prefixes come in one order: padding, LOCK, segment,
-// mandatory prefix, REX. Of several forms that take the same operands the shortest is chosen and, among
-// equals, the first of the table, so the same program always gives the same bytes.
+// From a form and its operands to bytes (SDM volume 2, chapter 2). Prefixes come in one order:
+// padding, LOCK, segment, mandatory prefix, REX. Of several forms that take the same operands the
+// shortest is chosen and, among equals, the first of the table, so the same program always gives
+// the same bytes.
 
 import { invariant } from '../../base/invariant.js';
 import { CONTROLS, type Mem, type Operand } from './operand.js';
@@ -11,21 +12,33 @@ const LOCK = 0xf0;
 const LOG = { 1: 0, 2: 1, 4: 2, 8: 3 } as const;
 
 const fits8 = (value: number) => value >= -0x80 && value < 0x80;
-const fits32 = (value: number) => Number.isInteger(value) && value >= -0x8000_0000 && value < 0x8000_0000;
+const fits32 = (value: number) =>
+  Number.isInteger(value) && value >= -0x8000_0000 && value < 0x8000_0000;
 
 /** Whether the operand may stand where the kind says. */
 export function accepts(kind: Kind, operand: Operand): boolean {
   switch (operand.kind) {
     case 'reg':
-      return kind.register && kind.size === operand.size && (kind.field !== 'fixed' || (operand.number === 1 && !operand.high));
+      return (
+        kind.register &&
+        kind.size === operand.size &&
+        (kind.field !== 'fixed' || (operand.number === 1 && !operand.high))
+      );
     case 'mem':
       return kind.memory && (kind.size === null || kind.size === operand.size);
     case 'control':
       return kind.control && CONTROLS.includes(operand.number);
     case 'imm':
-      return (kind.field === 'imm' || (kind.field === 'fixed' && !kind.register)) && operand.value >= kind.low && operand.value <= kind.high;
+      return (
+        (kind.field === 'imm' || (kind.field === 'fixed' && !kind.register)) &&
+        operand.value >= kind.low &&
+        operand.value <= kind.high
+      );
     case 'rel':
-      return kind.field === 'rel' && (kind.bytes === 1 ? fits8(operand.distance) : fits32(operand.distance));
+      return (
+        kind.field === 'rel' &&
+        (kind.bytes === 1 ? fits8(operand.distance) : fits32(operand.distance))
+      );
   }
 }
 
@@ -38,12 +51,21 @@ export function dispBytes(mem: Mem): 0 | 1 | 4 {
 }
 
 function pushLittle(bytes: number[], value: number | bigint, count: number): void {
-  for (let i = 0n, rest = BigInt(value); i < count; i++, rest >>= 8n) bytes.push(Number(rest & 0xffn));
+  for (let i = 0n, rest = BigInt(value); i < count; i++, rest >>= 8n)
+    bytes.push(Number(rest & 0xffn));
 }
 
 /** The bytes of one form; the operands must be ones that it accepts. */
-export function encodeForm(form: Form, operands: readonly Operand[], lock = false, pad: readonly number[] = []): number[] {
-  invariant(operands.length === form.kinds.length, `${form.name} takes ${form.kinds.length} operands`);
+export function encodeForm(
+  form: Form,
+  operands: readonly Operand[],
+  lock = false,
+  pad: readonly number[] = [],
+): number[] {
+  invariant(
+    operands.length === form.kinds.length,
+    `${form.name} takes ${form.kinds.length} operands`,
+  );
   const bytes = [...pad];
   let rex = form.wide ? 0x48 : 0;
   let reg = typeof form.modrm === 'number' ? form.modrm : 0;
@@ -58,7 +80,8 @@ export function encodeForm(form: Form, operands: readonly Operand[], lock = fals
       else if (operand.number >= 4) rex |= 0x40;
     }
     if (kind.field === 'rm') rm = operand;
-    else if (kind.field === 'reg' && (operand.kind === 'reg' || operand.kind === 'control')) reg = operand.number + (operand.kind === 'reg' && operand.high ? 4 : 0);
+    else if (kind.field === 'reg' && (operand.kind === 'reg' || operand.kind === 'control'))
+      reg = operand.number + (operand.kind === 'reg' && operand.high ? 4 : 0);
   });
   if (lock) bytes.push(LOCK);
   if (rm?.kind === 'mem' && rm.segment !== null) bytes.push(SEGMENT[rm.segment]);
@@ -73,13 +96,19 @@ export function encodeForm(form: Form, operands: readonly Operand[], lock = fals
   } else if (rm?.kind === 'mem') {
     rex |= memory(rm, reg & 7, tail);
   }
-  invariant(!bare || rex === 0, `${form.name}: ah, bh, ch and dh cannot stand in an instruction with a REX prefix`);
+  invariant(
+    !bare || rex === 0,
+    `${form.name}: ah, bh, ch and dh cannot stand in an instruction with a REX prefix`,
+  );
   if (rex !== 0) bytes.push(rex);
-  form.opcode.forEach((byte, i) => bytes.push(form.plus && i === form.opcode.length - 1 ? byte + (reg & 7) : byte));
+  form.opcode.forEach((byte, i) =>
+    bytes.push(form.plus && i === form.opcode.length - 1 ? byte + (reg & 7) : byte),
+  );
   bytes.push(...tail);
   form.kinds.forEach((kind, i) => {
     const operand = operands[i] as Operand;
-    if (operand.kind === 'imm' && kind.field === 'imm') pushLittle(bytes, operand.value, kind.bytes);
+    if (operand.kind === 'imm' && kind.field === 'imm')
+      pushLittle(bytes, operand.value, kind.bytes);
     else if (operand.kind === 'rel') pushLittle(bytes, operand.distance, kind.bytes);
   });
   return bytes;
@@ -90,8 +119,10 @@ function memory(mem: Mem, reg: number, tail: number[]): number {
   const { base, index, disp } = mem;
   invariant(fits32(disp), `a displacement of ${disp} needs more than 32 bits`);
   const modrm = (mod: number, rm: number) => (mod << 6) | (reg << 3) | rm;
-  const sib = (low: number) => (LOG[mem.scale] << 6) | ((index === null ? 4 : index & 7) << 3) | low;
-  const rex = (index !== null && index >= 8 ? 0x42 : 0) | (typeof base === 'number' && base >= 8 ? 0x41 : 0);
+  const sib = (low: number) =>
+    (LOG[mem.scale] << 6) | ((index === null ? 4 : index & 7) << 3) | low;
+  const rex =
+    (index !== null && index >= 8 ? 0x42 : 0) | (typeof base === 'number' && base >= 8 ? 0x41 : 0);
   invariant(index !== 4, 'rsp cannot be an index');
   if (base === 'rip') {
     invariant(index === null, 'rip takes no index');
@@ -115,9 +146,16 @@ function memory(mem: Mem, reg: number, tail: number[]): number {
 }
 
 /** Every form of that name that takes these operands, in table order. */
-export function candidates(name: string, operands: readonly Operand[], forms: readonly Form[] = FORMS): Form[] {
+export function candidates(
+  name: string,
+  operands: readonly Operand[],
+  forms: readonly Form[] = FORMS,
+): Form[] {
   return forms.filter(
-    (form) => form.name === name && form.kinds.length === operands.length && form.kinds.every((kind, i) => accepts(kind, operands[i] as Operand)),
+    (form) =>
+      form.name === name &&
+      form.kinds.length === operands.length &&
+      form.kinds.every((kind, i) => accepts(kind, operands[i] as Operand)),
   );
 }
 

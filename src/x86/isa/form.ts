@@ -1,5 +1,5 @@
-// Each row of the table, spelled out: one Form for every family member and operand size, with its encoding
-// taken apart into fields. Encoder and decoder are two small interpreters over these.
+// Each row of the table, spelled out: one Form for every family member and operand size, with its
+// encoding taken apart into fields. Encoder and decoder are two small interpreters over these.
 
 import { invariant } from '../../base/invariant.js';
 import { FAMILIES, ROWS, type RowName, type Runs } from './table.js';
@@ -7,7 +7,10 @@ import type { Operand, Size } from './operand.js';
 
 /** Where an operand's bits are and what it may be. */
 export interface Kind {
-  /** `reg`: ModRM.reg or the opcode; `rm`: ModRM.rm; `imm`, `rel`: bytes after ModRM; `fixed`: nowhere, the form implies it. */
+  /**
+   * `reg`: ModRM.reg or the opcode; `rm`: ModRM.rm; `imm`, `rel`: bytes after ModRM; `fixed`:
+   * nowhere, the form implies it.
+   */
   readonly field: 'reg' | 'rm' | 'imm' | 'rel' | 'fixed';
   /** Of the register or memory operand; null where it has none. */
   readonly size: Size | null;
@@ -16,27 +19,45 @@ export interface Kind {
   readonly control: boolean;
   /** Bytes in the instruction. */
   readonly bytes: number;
-  /** An immediate's accepted values, written as the assembler takes them; the decoder yields the signed one. */
+  /**
+   * An immediate's accepted values, written as the assembler takes them; the decoder yields the
+   * signed one.
+   */
   readonly low: bigint;
   readonly high: bigint;
 }
 
-const kind = (field: Kind['field'], rest: Partial<Kind> = {}): Kind =>
-  ({ field, size: null, register: false, memory: false, control: false, bytes: 0, low: 0n, high: 0n, ...rest });
+const kind = (field: Kind['field'], rest: Partial<Kind> = {}): Kind => ({
+  field,
+  size: null,
+  register: false,
+  memory: false,
+  control: false,
+  bytes: 0,
+  low: 0n,
+  high: 0n,
+  ...rest,
+});
 /** `wide`: the unsigned reading is accepted too, for the operand is just as wide. */
 const imm = (bytes: number, wide: boolean): Kind => {
   const bits = BigInt(8 * bytes);
-  return kind('imm', { bytes, low: -(1n << (bits - 1n)), high: wide ? (1n << bits) - 1n : (1n << (bits - 1n)) - 1n });
+  return kind('imm', {
+    bytes,
+    low: -(1n << (bits - 1n)),
+    high: wide ? (1n << bits) - 1n : (1n << (bits - 1n)) - 1n,
+  });
 };
 
 const sizes: readonly Size[] = [8, 16, 32, 64];
 const KINDS: Readonly<Record<string, Kind>> = {
-  ...Object.fromEntries(sizes.flatMap((size) => [
-    [`r${size}`, kind('reg', { size, register: true })],
-    [`rm${size}`, kind('rm', { size, register: true, memory: true })],
-    [`R${size}`, kind('rm', { size, register: true })],
-    [`m${size}`, kind('rm', { size, memory: true })],
-  ])),
+  ...Object.fromEntries(
+    sizes.flatMap((size) => [
+      [`r${size}`, kind('reg', { size, register: true })],
+      [`rm${size}`, kind('rm', { size, register: true, memory: true })],
+      [`R${size}`, kind('rm', { size, register: true })],
+      [`m${size}`, kind('rm', { size, memory: true })],
+    ]),
+  ),
   m: kind('rm', { memory: true }),
   cr: kind('reg', { control: true }),
   imm8: imm(1, true),
@@ -83,12 +104,24 @@ export function spell(rows: readonly (readonly [string, string, string, Runs, st
   const forms: Form[] = [];
   rows.forEach(([key, operands, encoding, runs, manual], row) => {
     const family = /\{(\w+)\}/.exec(key)?.[1];
-    const members = family === undefined ? [['', 0] as const] : Object.entries(FAMILIES[family as keyof typeof FAMILIES]);
+    const members =
+      family === undefined
+        ? [['', 0] as const]
+        : Object.entries(FAMILIES[family as keyof typeof FAMILIES]);
     const widths = operands.includes('v') ? ['32', '64'] : [''];
     for (const width of widths) {
       for (const [member, number] of members) {
         const pattern = operands.replaceAll('v', width);
-        const form = { id: forms.length, row, key: key as RowName, name: key.replace(/\{\w+\}/, member), member: number, pattern, runs, manual };
+        const form = {
+          id: forms.length,
+          row,
+          key: key as RowName,
+          name: key.replace(/\{\w+\}/, member),
+          member: number,
+          pattern,
+          runs,
+          manual,
+        };
         forms.push({ ...form, kinds: kindsOf(pattern), ...fieldsOf(encoding, width, number) });
       }
     }
@@ -123,7 +156,9 @@ function fieldsOf(encoding: string, width: string, member: number) {
     else {
       const [byte = '', add = ''] = token.split('+');
       plus = add === 'r';
-      opcode.push(parseInt(byte, 16) + (add.startsWith('8{') ? 8 * member : add.startsWith('{') ? member : 0));
+      opcode.push(
+        parseInt(byte, 16) + (add.startsWith('8{') ? 8 * member : add.startsWith('{') ? member : 0),
+      );
     }
   }
   return { prefix, wide, opcode, plus, modrm, lockable };
@@ -136,12 +171,19 @@ export interface Insn {
   readonly form: Form;
   readonly operands: readonly Operand[];
   readonly lock: boolean;
-  /** Prefix bytes without effect, which come first: segment overrides of branches, padding of nops. */
+  /**
+   * Prefix bytes without effect, which come first: segment overrides of branches, padding of nops.
+   */
   readonly pad: readonly number[];
   readonly length: number;
 }
 
-/** Whether it is one locked read-modify-write: XCHG with memory always is (SDM volume 3, 9.1.2.1). */
+/**
+ * Whether it is one locked read-modify-write: XCHG with memory always is (SDM volume 3, 9.1.2.1).
+ */
 export function isLocked(insn: Insn): boolean {
-  return insn.lock || (insn.form.key === 'xchg' && insn.operands.some((operand) => operand.kind === 'mem'));
+  return (
+    insn.lock ||
+    (insn.form.key === 'xchg' && insn.operands.some((operand) => operand.kind === 'mem'))
+  );
 }

@@ -1,12 +1,81 @@
-// What an instruction works on: a register, a memory operand, an immediate value, a branch distance. Registers are
-// string literals where a person writes them and numbers here, for the encoder and the simulator.
-// A memory operand carries the size of what it names, so that no instruction has to guess it.
+// What an instruction works on: a register, a memory operand, an immediate value, a branch
+// distance. Registers are string literals where a person writes them and numbers here, for the
+// encoder and the simulator. A memory operand carries the size of what it names, so that no
+// instruction has to guess it.
 
 /** The names of one width, by register number. */
-const W64 = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'] as const;
-const W32 = ['eax', 'ecx', 'edx', 'ebx', 'esp', 'ebp', 'esi', 'edi', 'r8d', 'r9d', 'r10d', 'r11d', 'r12d', 'r13d', 'r14d', 'r15d'] as const;
-const W16 = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di', 'r8w', 'r9w', 'r10w', 'r11w', 'r12w', 'r13w', 'r14w', 'r15w'] as const;
-const W8 = ['al', 'cl', 'dl', 'bl', 'spl', 'bpl', 'sil', 'dil', 'r8b', 'r9b', 'r10b', 'r11b', 'r12b', 'r13b', 'r14b', 'r15b'] as const;
+const W64 = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+] as const;
+const W32 = [
+  'eax',
+  'ecx',
+  'edx',
+  'ebx',
+  'esp',
+  'ebp',
+  'esi',
+  'edi',
+  'r8d',
+  'r9d',
+  'r10d',
+  'r11d',
+  'r12d',
+  'r13d',
+  'r14d',
+  'r15d',
+] as const;
+const W16 = [
+  'ax',
+  'cx',
+  'dx',
+  'bx',
+  'sp',
+  'bp',
+  'si',
+  'di',
+  'r8w',
+  'r9w',
+  'r10w',
+  'r11w',
+  'r12w',
+  'r13w',
+  'r14w',
+  'r15w',
+] as const;
+const W8 = [
+  'al',
+  'cl',
+  'dl',
+  'bl',
+  'spl',
+  'bpl',
+  'sil',
+  'dil',
+  'r8b',
+  'r9b',
+  'r10b',
+  'r11b',
+  'r12b',
+  'r13b',
+  'r14b',
+  'r15b',
+] as const;
 /** Bits 8 to 15 of the first four; numbers 4 to 7 of an instruction without REX. */
 const HIGH = ['ah', 'ch', 'dh', 'bh'] as const;
 const CR = ['cr0', 'cr2', 'cr3', 'cr4', 'cr8'] as const;
@@ -57,11 +126,24 @@ export interface Rel {
 export type Operand = Reg | Control | Mem | Imm | Rel;
 
 const REGISTERS: ReadonlyMap<string, Reg | Control> = new Map<string, Reg | Control>([
-  ...([[W64, 64], [W32, 32], [W16, 16], [W8, 8]] as const).flatMap(([names, size]) =>
+  ...(
+    [
+      [W64, 64],
+      [W32, 32],
+      [W16, 16],
+      [W8, 8],
+    ] as const
+  ).flatMap(([names, size]) =>
     names.map((name, number): [string, Reg] => [name, { kind: 'reg', size, number, high: false }]),
   ),
-  ...HIGH.map((name, number): [string, Reg] => [name, { kind: 'reg', size: 8, number, high: true }]),
-  ...CR.map((name): [string, Control] => [name, { kind: 'control', number: Number(name.slice(2)) }]),
+  ...HIGH.map((name, number): [string, Reg] => [
+    name,
+    { kind: 'reg', size: 8, number, high: true },
+  ]),
+  ...CR.map((name): [string, Control] => [
+    name,
+    { kind: 'control', number: Number(name.slice(2)) },
+  ]),
 ]);
 
 /** The register of that name, or undefined. */
@@ -87,9 +169,23 @@ export interface Place {
 }
 
 function place<S extends Size>(size: S, where: R64 | Place, disp = 0): Mem<S> {
-  const { base, index, scale = 1, disp: offset = disp, dispBytes } = typeof where === 'string' ? { base: where } as Place : where;
+  const {
+    base,
+    index,
+    scale = 1,
+    disp: offset = disp,
+    dispBytes,
+  } = typeof where === 'string' ? ({ base: where } as Place) : where;
   const number = (name: R64 | undefined) => (name === undefined ? null : W64.indexOf(name));
-  const mem: Mem<S> = { kind: 'mem', size, base: number(base), index: number(index), scale, disp: offset, segment: null };
+  const mem: Mem<S> = {
+    kind: 'mem',
+    size,
+    base: number(base),
+    index: number(index),
+    scale,
+    disp: offset,
+    segment: null,
+  };
   return dispBytes === undefined ? mem : { ...mem, dispBytes };
 }
 
@@ -100,11 +196,22 @@ export const mem16 = (where: R64 | Place, disp?: number): Mem<16> => place(16, w
 export const mem8 = (where: R64 | Place, disp?: number): Mem<8> => place(8, where, disp);
 
 /** What a label of the program names, addressed relative to the instruction. */
-export const rip = (label: string, disp = 0): Mem<64> => ({ kind: 'mem', size: 64, base: 'rip', index: null, scale: 1, disp, segment: null, label });
+export const rip = (label: string, disp = 0): Mem<64> => ({
+  kind: 'mem',
+  size: 64,
+  base: 'rip',
+  index: null,
+  scale: 1,
+  disp,
+  segment: null,
+  label,
+});
 export const rip32 = (label: string, disp = 0): Mem<32> => ({ ...rip(label, disp), size: 32 });
 export const rip8 = (label: string, disp = 0): Mem<8> => ({ ...rip(label, disp), size: 8 });
 
-/** Eight bytes of the segment: at an offset (per-CPU data of the kernel), or at any memory operand. */
+/**
+ * Eight bytes of the segment: at an offset (per-CPU data of the kernel), or at any memory operand.
+ */
 export function gs(where: number): Mem<64>;
 export function gs<S extends Size>(where: Mem<S>): Mem<S>;
 export function gs(where: number | Mem): Mem {

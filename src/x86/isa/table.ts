@@ -1,7 +1,8 @@
-// The x86-64 instructions that handlers, test programs and the simulator are made of: one row each, in the
-// notation of the Intel manual. Encoder, decoder, printer, the assembler's types, the simulator's
-// semantics and the comparison with the real CPU are all derived from these rows; there is no second
-// description of an encoding. It is no general disassembler: what has no row is unknown, never guessed.
+// The x86-64 instructions that handlers, test programs and the simulator are made of: one row each,
+// in the notation of the Intel manual. Encoder, decoder, printer, the assembler's types, the
+// simulator's semantics and the comparison with the real CPU are all derived from these rows; there
+// is no second description of an encoding. It is no general disassembler: what has no row is
+// unknown, never guessed.
 //
 // Columns: name, operands, encoding, where it runs, manual.
 //
@@ -24,11 +25,34 @@ export const FAMILIES = {
   unary: { not: 2, neg: 3 },
   step: { inc: 0, dec: 1 },
   bits: { bts: 5, btr: 6 },
-  cc: { o: 0, no: 1, b: 2, ae: 3, e: 4, ne: 5, be: 6, a: 7, s: 8, ns: 9, p: 10, np: 11, l: 12, ge: 13, le: 14, g: 15 },
+  cc: {
+    o: 0,
+    no: 1,
+    b: 2,
+    ae: 3,
+    e: 4,
+    ne: 5,
+    be: 6,
+    a: 7,
+    s: 8,
+    ns: 9,
+    p: 10,
+    np: 11,
+    l: 12,
+    ge: 13,
+    le: 14,
+    g: 15,
+  },
 } as const satisfies Record<string, Record<string, number>>;
 
 export type Runs = 'user' | 'event' | 'system' | 'cet';
-export type Row = readonly [name: string, operands: string, encoding: string, runs: Runs, manual: string];
+export type Row = readonly [
+  name: string,
+  operands: string,
+  encoding: string,
+  runs: Runs,
+  manual: string,
+];
 
 export const ROWS = [
   // moves
@@ -123,7 +147,7 @@ export const ROWS = [
   ['mfence', '', '0f ae f0', 'user', 'MFENCE'],
   ['sfence', '', '0f ae f8', 'user', 'SFENCE'],
   ['serialize', '', '0f 01 e8', 'event', 'volume 3, 9.3: serialising; not on every CPU'],
-  ['cpuid', '', '0f a2', 'event', 'volume 3, 9.3: serialising; the answer is the machine\'s own'],
+  ['cpuid', '', '0f a2', 'event', "volume 3, 9.3: serialising; the answer is the machine's own"],
 
   // events
   ['int3', '', 'cc', 'event', 'volume 3, 6.15: interrupt 3, #BP'],
@@ -141,27 +165,63 @@ export const ROWS = [
   ['mov', 'cr, R64', '0f 22 /r', 'system', 'MOV to/from control registers: #GP when CPL is not 0'],
 
   // shadow stack
-  ['rdsspq', 'R64', 'f3 W 0f 1e /1', 'cet', 'RDSSPD/RDSSPQ: a NOP unless shadow stacks are on; volume 1, 17.2'],
-  ['incsspq', 'R64', 'f3 W 0f ae /5', 'cet', 'INCSSPD/INCSSPQ: #UD unless shadow stacks are on; volume 1, 17.2'],
-  ['wrssq', 'm64, r64', 'W 0f 38 f6 /r', 'cet', 'WRSSD/WRSSQ: #UD unless shadow stacks and WR_SHSTK_EN are on; volume 1, 17.2'],
+  [
+    'rdsspq',
+    'R64',
+    'f3 W 0f 1e /1',
+    'cet',
+    'RDSSPD/RDSSPQ: a NOP unless shadow stacks are on; volume 1, 17.2',
+  ],
+  [
+    'incsspq',
+    'R64',
+    'f3 W 0f ae /5',
+    'cet',
+    'INCSSPD/INCSSPQ: #UD unless shadow stacks are on; volume 1, 17.2',
+  ],
+  [
+    'wrssq',
+    'm64, r64',
+    'W 0f 38 f6 /r',
+    'cet',
+    'WRSSD/WRSSQ: #UD unless shadow stacks and WR_SHSTK_EN are on; volume 1, 17.2',
+  ],
 ] as const satisfies readonly Row[];
 
 // The same rows as types, so that a wrong operand does not compile.
 
 type Families = typeof FAMILIES;
 type Member<F extends keyof Families> = Families[F] extends infer M ? keyof M & string : never;
-type Named<S extends string> = S extends `${infer A}{${infer F extends keyof Families}}${infer B}` ? `${A}${Member<F>}${B}` : S;
-type Swap<S extends string, N extends string> = S extends `${infer A}v${infer B}` ? `${A}${N}${Swap<B, N>}` : S;
-type Split<S extends string> = S extends '' ? [] : S extends `${infer A}, ${infer B}` ? [A, ...Split<B>] : [S];
-type Sized<S extends string> = S extends `${string}v${string}` ? Split<Swap<S, '32'>> | Split<Swap<S, '64'>> : Split<S>;
+type Named<S extends string> = S extends `${infer A}{${infer F extends keyof Families}}${infer B}`
+  ? `${A}${Member<F>}${B}`
+  : S;
+type Swap<S extends string, N extends string> = S extends `${infer A}v${infer B}`
+  ? `${A}${N}${Swap<B, N>}`
+  : S;
+type Split<S extends string> = S extends ''
+  ? []
+  : S extends `${infer A}, ${infer B}`
+    ? [A, ...Split<B>]
+    : [S];
+type Sized<S extends string> = S extends `${string}v${string}`
+  ? Split<Swap<S, '32'>> | Split<Swap<S, '64'>>
+  : Split<S>;
 
 export type Mnemonic = Named<(typeof ROWS)[number][0]>;
 /** `[name, kinds of operands]` of one row; distributes over a union of rows. */
-export type Shape<R> = R extends readonly [infer N extends string, infer O extends string, string, Runs, string]
+export type Shape<R> = R extends readonly [
+  infer N extends string,
+  infer O extends string,
+  string,
+  Runs,
+  string,
+]
   ? { readonly name: Named<N>; readonly kinds: Sized<O> }
   : never;
 /** The rows that take a LOCK prefix. */
-export type Lockable<R> = R extends readonly [string, string, `LOCK ${string}`, Runs, string] ? R : never;
+export type Lockable<R> = R extends readonly [string, string, `LOCK ${string}`, Runs, string]
+  ? R
+  : never;
 export type Rows = (typeof ROWS)[number];
 /** A row's name as written, the key of its semantics. */
 export type RowName = Rows[0];

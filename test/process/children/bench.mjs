@@ -1,6 +1,6 @@
-// Measures updates of a small key: as it is, again, with a hot thread that never runs, and with a path made slow.
-// Prints for each which rows there are, and what the gate says of the second and the slow run.
-// argv: the runs to make, of first, second, stopped, slowed.
+// Measures updates of a small key: as it is, again, with a hot thread that never runs, and with a
+// path made slow. Prints for each which rows there are, and what the gate says of the second and
+// the slow run. argv: the runs to make, of first, second, stopped, slowed.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,15 +21,31 @@ async function measured(change = {}) {
   // As the benchmark does: the threads that it patches under keep to the other CPUs.
   driver.pin(0);
   const tables = await measureUpdates(
-    { native, through: change.through ?? native, driver: change.driver?.(driver) ?? driver, workshop, xray: null, cpus: cpus().length, sizes: [1], budget: 100, signal: new AbortController().signal },
+    {
+      native,
+      through: change.through ?? native,
+      driver: change.driver?.(driver) ?? driver,
+      workshop,
+      xray: null,
+      cpus: cpus().length,
+      sizes: [1],
+      budget: 100,
+      signal: new AbortController().signal,
+    },
     groups,
   );
   return { machine: {}, seconds: 0, tables };
 }
-const rows = ({ tables }) => Object.fromEntries(tables.map((t) => [t.title, { rows: t.rows.length, missing: t.missing.map((m) => `${m.what}: ${m.why}`) }]));
+const rows = ({ tables }) =>
+  Object.fromEntries(
+    tables.map((t) => [
+      t.title,
+      { rows: t.rows.length, missing: t.missing.map((m) => `${m.what}: ${m.why}`) },
+    ]),
+  );
 // Half a millisecond for every synchronisation, as if the machine had grown slow in that one place.
 const slow = intercepted(native, (name, ...args) => {
-  if (name === 'membarrier') for (const end = performance.now() + 0.5; performance.now() < end; );
+  if (name === 'membarrier') for (const end = performance.now() + 0.5; performance.now() < end;);
   return native.call(name, ...args);
 });
 try {
@@ -41,11 +57,13 @@ try {
   };
   const runs = {};
   for (const name of process.argv.slice(2)) runs[name] = await measured(ways[name]);
-  console.log(JSON.stringify({
-    rows: Object.fromEntries(Object.entries(runs).map(([name, run]) => [name, rows(run)])),
-    again: runs.first && runs.second ? compare(runs.first, runs.second) : null,
-    slowed: runs.first && runs.slowed ? compare(runs.first, runs.slowed) : null,
-  }));
+  console.log(
+    JSON.stringify({
+      rows: Object.fromEntries(Object.entries(runs).map(([name, run]) => [name, rows(run)])),
+      again: runs.first && runs.second ? compare(runs.first, runs.second) : null,
+      slowed: runs.first && runs.slowed ? compare(runs.first, runs.slowed) : null,
+    }),
+  );
 } finally {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 }

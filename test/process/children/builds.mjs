@@ -1,4 +1,5 @@
-// argv: libraries. Each is opened, retargeted to each kind of target, and put back; one answer a library.
+// argv: libraries. Each is opened, retargeted to each kind of target, and put back; one answer a
+// library.
 import { openNative } from '#machine/process/native';
 import { open } from '#index';
 

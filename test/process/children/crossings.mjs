@@ -5,15 +5,25 @@ import { openNative } from '#machine/process/native';
 const { library, options } = JSON.parse(process.argv[2]);
 const plain = openNative();
 const counts = { code: 0, calls: 0, others: 0 };
-const counted = (what, body) => (...args) => {
-  counts[what]++;
-  return body(...args);
+const counted =
+  (what, body) =>
+  (...args) => {
+    counts[what]++;
+    return body(...args);
+  };
+const native = {
+  ...plain,
+  procedure: (at) => counted('code', plain.procedure(at)),
+  call: counted('calls', plain.call),
 };
-const native = { ...plain, procedure: (at) => counted('code', plain.procedure(at)), call: counted('calls', plain.call) };
-for (const name of ['view', 'addressOf', 'sigaction', 'invoke', 'symbol', 'load']) native[name] = counted('others', plain[name]);
+for (const name of ['view', 'addressOf', 'sigaction', 'invoke', 'symbol', 'load'])
+  native[name] = counted('others', plain[name]);
 
 const app = openWith(native, library, options);
-const STATES = [{ work: 'work_two', hook: 'hook_five' }, { work: 'work_three', hook: null }];
+const STATES = [
+  { work: 'work_two', hook: 'hook_five' },
+  { work: 'work_three', hook: null },
+];
 // What is made at first use, and the look at every thread, come before.
 for (let i = 0; i < 10; i++) app.update(STATES[i % 2]);
 const UPDATES = 100;

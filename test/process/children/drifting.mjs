@@ -1,6 +1,7 @@
-// Changes a byte of one site while an update is on its way, for every site of a batch in turn: what somebody may do who does not
-// know of us. No thread passes the sites meanwhile, for what they hold is no program. argv: JSON {library, protocol, sync}: the
-// change comes right before that synchronisation.
+// Changes a byte of one site while an update is on its way, for every site of a batch in turn: what
+// somebody may do who does not know of us. No thread passes the sites meanwhile, for what they hold
+// is no program. argv: JSON {library, protocol, sync}: the change comes right before that
+// synchronisation.
 import { readSync, openSync, writeSync } from 'node:fs';
 import { openWith } from '#app/open';
 import { openNative } from '#machine/process/native';
@@ -14,7 +15,13 @@ import { bitsOf, openGrid } from './gridded.mjs';
 
 const { library, protocol, sync } = JSON.parse(process.argv[2]);
 // The first synchronisation is there for the change to have a place before the stores.
-const steps = { store: { ...store, steps: [store.steps[0], { do: 'sync', why: 'a place for the change' }, ...store.steps.slice(1)] }, int3 };
+const steps = {
+  store: {
+    ...store,
+    steps: [store.steps[0], { do: 'sync', why: 'a place for the change' }, ...store.steps.slice(1)],
+  },
+  int3,
+};
 const grid = openGrid(library);
 const plain = openNative();
 let [change, syncs, left] = [null, 0, -1];
@@ -25,7 +32,10 @@ const native = intercept(plain, ({ name }) => {
 });
 const app = openWith(native, library, { writer: 'alias', protocol });
 const update = (targets) => app.update(targets, { protocol: steps[protocol] });
-const [FROM, TO] = [{ work: 'ret0', hook: null }, { work: 'work_one', hook: 'hook_five' }];
+const [FROM, TO] = [
+  { work: 'ret0', hook: null },
+  { work: 'work_one', hook: 'hook_five' },
+];
 const bytes = () => new Map(app.sites().map((s) => [Number(s.address), s.bytes]));
 update(TO);
 const to = bytes();
@@ -42,12 +52,21 @@ const get = (at) => {
   return byte[0];
 };
 const refusal = (body) =>
-  faultOf(body, ({ code, message, at, cause }) => ({ code, at: at ?? null, step: Number(/^step (\d+)/.exec(message)?.[1] ?? 0), cause: cause?.code ?? null, causeAt: cause?.at ?? null }));
+  faultOf(body, ({ code, message, at, cause }) => ({
+    code,
+    at: at ?? null,
+    step: Number(/^step (\d+)/.exec(message)?.[1] ?? 0),
+    cause: cause?.code ?? null,
+    causeAt: cause?.at ?? null,
+  }));
 
 const problems = [];
 const seen = { noticed: 0, written: 0, left: 0 };
 const targets = () => ({ work: app.keys.work.target, hook: app.keys.hook.target });
-const sites = [...from].filter(([at, was]) => was !== to.get(at)).map(([at]) => at).sort((a, b) => a - b);
+const sites = [...from]
+  .filter(([at, was]) => was !== to.get(at))
+  .map(([at]) => at)
+  .sort((a, b) => a - b);
 for (const at of sites) {
   const what = [];
   // The last byte of five: part of every displacement, and of every form that has none.
@@ -64,15 +83,23 @@ for (const at of sites) {
     // Sites before it were switched, and back: no CPU may go on with what it fetched in between.
     if (syncs !== (at === sites[0] ? 1 : 2)) what.push(`${syncs} synchronisations`);
     seen.noticed++;
-    if (refused.code !== 'update-failed' || refused.cause !== 'drift' || refused.causeAt !== hex || refused.step !== 3) what.push(refused);
+    if (
+      refused.code !== 'update-failed' ||
+      refused.cause !== 'drift' ||
+      refused.causeAt !== hex ||
+      refused.step !== 3
+    )
+      what.push(refused);
     if (JSON.stringify(targets()) !== JSON.stringify(FROM)) what.push('the keys went on');
     if (!foreign) what.push('the byte was written over');
   } else if (JSON.stringify(targets()) !== JSON.stringify(TO)) what.push('the keys stayed');
   const side = refused ? from : to;
-  for (const [other, now] of bytes()) if (other !== at && now !== side.get(other)) what.push(`${other.toString(16)} holds ${now}`);
+  for (const [other, now] of bytes())
+    if (other !== at && now !== side.get(other)) what.push(`${other.toString(16)} holds ${now}`);
   if (foreign) {
     // It is told, and nothing is written over it later.
-    if (drifts.length !== 1 || drifts[0].kind !== 'foreign' || drifts[0].address !== BigInt(at)) what.push(['drifts', drifts.map((d) => [d.kind, d.address.toString(16)])]);
+    if (drifts.length !== 1 || drifts[0].kind !== 'foreign' || drifts[0].address !== BigInt(at))
+      what.push(['drifts', drifts.map((d) => [d.kind, d.address.toString(16)])]);
     const again = refusal(() => update(refused ? TO : FROM));
     if (again?.code !== 'drift' || again.at !== hex) what.push(['again', again]);
     put(place, get(place) ^ 0x55);
@@ -86,4 +113,11 @@ for (const at of sites) {
   if (what.length > 0) problems.push({ at: hex, what });
 }
 app.close();
-console.log(JSON.stringify({ sites: sites.length, ...seen, problems: problems.slice(0, 3), failed: problems.length }));
+console.log(
+  JSON.stringify({
+    sites: sites.length,
+    ...seen,
+    problems: problems.slice(0, 3),
+    failed: problems.length,
+  }),
+);

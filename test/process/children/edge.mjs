@@ -1,4 +1,5 @@
-// programs/edge.s, retargeted. argv: JSON {library, options}. Prints what the sites do, and the bytes around them.
+// programs/edge.s, retargeted. argv: JSON {library, options}. Prints what the sites do, and the
+// bytes around them.
 import { open, unchecked } from '#index';
 import { readMaps } from '#machine/process/maps';
 import { koffi } from './soaked.mjs';
@@ -11,9 +12,19 @@ const app = open(library, options);
 const sites = app.sites('edge').filter((s) => s.kind !== 'trampoline');
 const maps = readMaps();
 const at = sites.map(({ address }) => Number(address));
-const readable = (address) => maps.some((m) => m.start <= address && address < m.end && m.access[0] === 'r');
+const readable = (address) =>
+  maps.some((m) => m.start <= address && address < m.end && m.access[0] === 'r');
 const before = look();
 app.update({ edge: unchecked('two') });
 const after = [...look(), app.verify().length];
 app.close();
-console.log(JSON.stringify({ offsets: at.map((a) => a % 4096), alone: !readable(at[0] - 1) && !readable(at[1] + 5), inline: sites.filter((s) => s.inline).length, before, after, closed: look() }));
+console.log(
+  JSON.stringify({
+    offsets: at.map((a) => a % 4096),
+    alone: !readable(at[0] - 1) && !readable(at[1] + 5),
+    inline: sites.filter((s) => s.inline).length,
+    before,
+    after,
+    closed: look(),
+  }),
+);

@@ -1,5 +1,5 @@
-// Calls the trap handler as a function, with made-up signal contexts, and prints what it made of them.
-// argv: number of contexts, seed, optional name of a mutant.
+// Calls the trap handler as a function, with made-up signal contexts, and prints what it made of
+// them. argv: number of contexts, seed, optional name of a mutant.
 import { openNative, PROT, MAP } from '#machine/process/native';
 import { assemble, label, mem, place } from '#trap/assembler';
 import { DATA, emulationWord, encodeTable, RECORD } from '#trap/registry';
@@ -10,14 +10,24 @@ const [count, seed, mutant] = [Number(process.argv[2]), Number(process.argv[3]),
 /** Programs with one rule removed; each must be noticed. */
 const MUTANTS = {
   // A trap at no site of ours is always somebody else's.
-  'no-reread': (program) => program.flatMap((item) => (item.item === 'label' && item.name === 'miss' ? [label('miss'), ['jmp', 'foreign']] : [item])),
-  'return-address-one-off': (program) => program.map((item) => (item[0] === 'and' && item[1] === 'r10d' ? ['and', 'r10d', 14] : item)),
-  'no-inverted-conditions': (program) => program.filter((item) => !(item[0] === 'xor' && item[1] === 'eax' && item[2] === 'ecx')),
+  'no-reread': (program) =>
+    program.flatMap((item) =>
+      item.item === 'label' && item.name === 'miss' ? [label('miss'), ['jmp', 'foreign']] : [item],
+    ),
+  'return-address-one-off': (program) =>
+    program.map((item) => (item[0] === 'and' && item[1] === 'r10d' ? ['and', 'r10d', 14] : item)),
+  'no-inverted-conditions': (program) =>
+    program.filter((item) => !(item[0] === 'xor' && item[1] === 'eax' && item[2] === 'ecx')),
 };
 const code = assemble(MUTANTS[mutant]?.(SIGTRAP_PROGRAM) ?? SIGTRAP_PROGRAM);
-/** A table whose ends are in place and whose middle is in the wrong order: a search by halves passes sites by. */
-const disordered = (slots) => (slots.length < 4 ? slots : [slots[0], ...slots.slice(1, -1).reverse(), slots.at(-1)]);
-const table = (slots, next) => encodeTable(mutant === 'unsorted-table' ? disordered(slots) : slots, next);
+/**
+ * A table whose ends are in place and whose middle is in the wrong order: a search by halves passes
+ * sites by.
+ */
+const disordered = (slots) =>
+  slots.length < 4 ? slots : [slots[0], ...slots.slice(1, -1).reverse(), slots.at(-1)];
+const table = (slots, next) =>
+  encodeTable(mutant === 'unsorted-table' ? disordered(slots) : slots, next);
 
 let state = seed >>> 0 || 1;
 const random = (below) => {
@@ -27,16 +37,38 @@ const random = (below) => {
 
 const native = openNative();
 const PAGES = 1 << 16;
-const base = native.call('mmap', 0, PAGES, PROT.read | PROT.write, MAP.private | MAP.anonymous, -1, 0);
+const base = native.call(
+  'mmap',
+  0,
+  PAGES,
+  PROT.read | PROT.write,
+  MAP.private | MAP.anonymous,
+  -1,
+  0,
+);
 const view = new Uint8Array(native.view(base, PAGES));
 const quads = new BigUint64Array(view.buffer);
-const at = { code: base, previous: base + 0x1000, data: base + 0x2000, records: base + 0x3000, tables: base + 0x4000, text: base + 0x6000, siginfo: base + 0x8000, context: base + 0x9000, stack: base + 0xa800 };
+const at = {
+  code: base,
+  previous: base + 0x1000,
+  data: base + 0x2000,
+  records: base + 0x3000,
+  tables: base + 0x4000,
+  text: base + 0x6000,
+  siginfo: base + 0x8000,
+  context: base + 0x9000,
+  stack: base + 0xa800,
+};
 const put = (address, value) => (quads[(address - base) / 8] = BigInt.asUintN(64, BigInt(value)));
 const get = (address) => quads[(address - base) / 8];
 
 view.set(place(code, { data: at.data }), 0);
 // The previous handler leaves a mark: it counts itself in a word behind its code.
-view.set(assemble([['movabs', 'rax', BigInt(at.previous + 64)], ['lock', 'inc', mem('rax')], ['ret']]).bytes, 0x1000);
+view.set(
+  assemble([['movabs', 'rax', BigInt(at.previous + 64)], ['lock', 'inc', mem('rax')], ['ret']])
+    .bytes,
+  0x1000,
+);
 native.call('mprotect', base, 0x1000, PROT.read | PROT.exec);
 native.call('mprotect', at.previous, 0x1000, PROT.read | PROT.write | PROT.exec);
 
@@ -44,11 +76,22 @@ const results = [];
 for (let n = 0; n < count; n++) {
   // Two tables of sites at even places; queries hit sites and the odd places between them.
   const forms = ['call', 'jmp', 'nop', 'ret', 'ret0', 'jcc'];
-  const sites = Array.from({ length: 1 + random(12) }, (_, i) => ({ site: at.text + 32 * i + 2 * random(8), form: forms[random(6)], length: 5 + random(2), condition: random(16), target: 1 + random(2 ** 31) * 0x8000 }));
+  const sites = Array.from({ length: 1 + random(12) }, (_, i) => ({
+    site: at.text + 32 * i + 2 * random(8),
+    form: forms[random(6)],
+    length: 5 + random(2),
+    condition: random(16),
+    target: 1 + random(2 ** 31) * 0x8000,
+  }));
   const slots = sites.map((s, i) => {
     put(at.records + RECORD.size * i, emulationWord(s.form, s.target));
     put(at.records + RECORD.size * i + RECORD.traps, 0);
-    return { site: s.site, word: at.records + RECORD.size * i, length: s.length, condition: s.condition };
+    return {
+      site: s.site,
+      word: at.records + RECORD.size * i,
+      length: s.length,
+      condition: s.condition,
+    };
   });
   const half = random(slots.length + 1);
   const second = table(slots.slice(half), 0);
@@ -84,7 +127,12 @@ for (let n = 0; n < count; n++) {
 
   results.push({
     sites: sites.map((s) => ({ ...s, site: s.site - at.text })),
-    trap: trap - at.text, byte, twoBytes, kernel, flags, top,
+    trap: trap - at.text,
+    byte,
+    twoBytes,
+    kernel,
+    flags,
+    top,
     after: {
       rip: Number(get(at.context + UCONTEXT.rip)) - at.text,
       rsp: Number(get(at.context + UCONTEXT.rsp)) - rsp,

@@ -1,5 +1,14 @@
-// One thing that a process may do to itself, by name, and what came of it. argv: JSON {library, what, other}.
-import { copyFileSync, cpSync, mkdirSync, openSync, readSync, symlinkSync, writeSync } from 'node:fs';
+// One thing that a process may do to itself, by name, and what came of it. argv: JSON {library,
+// what, other}.
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  symlinkSync,
+  writeSync,
+} from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { isFault, open, unchecked } from '#index';
 import { openWith } from '#app/open';
@@ -15,21 +24,40 @@ import { koffi } from './soaked.mjs';
 const { library, what, other } = JSON.parse(process.argv[2]);
 const lib = koffi.load(library);
 const c = Object.fromEntries(
-  ['long pass(long)', 'int jumps(int)', 'int thread_start(int)', 'void thread_release()', 'long thread_stop()', 'int theirs_install()', 'int theirs_count()', 'int theirs_code()', 'void trap_here()', 'void trap_raise()', 'void trap_ignore()', 'int forbid(int, int)', 'void unload(str)', 'int limit_memory(long)', 'long fork_pass()'].map(
-    (declaration) => [/(\w+)\(/.exec(declaration)[1], lib.func(declaration)],
-  ),
+  [
+    'long pass(long)',
+    'int jumps(int)',
+    'int thread_start(int)',
+    'void thread_release()',
+    'long thread_stop()',
+    'int theirs_install()',
+    'int theirs_count()',
+    'int theirs_code()',
+    'void trap_here()',
+    'void trap_raise()',
+    'void trap_ignore()',
+    'int forbid(int, int)',
+    'void unload(str)',
+    'int limit_memory(long)',
+    'long fork_pass()',
+  ].map((declaration) => [/(\w+)\(/.exec(declaration)[1], lib.func(declaration)]),
 );
 const [PLAIN, BLOCKED, SMALL_STACK, STARVED] = [0, 1, 2, 3];
 const [EPERM, MEMBARRIER, PWRITE64] = [1, 324, 18];
-/** Gives back handles of a library until the dynamic linker has none of the two that this process took. */
+/**
+ * Gives back handles of a library until the dynamic linker has none of the two that this process
+ * took.
+ */
 const unload = (path) => c.unload(path);
 const passes = () => Number(c.pass(1));
-const refusal = (body) => faultOf(body, ({ code, message, cause }) => ({ code, message, cause: cause?.code ?? null }));
+const refusal = (body) =>
+  faultOf(body, ({ code, message, cause }) => ({ code, message, cause: cause?.code ?? null }));
 /** Updates for a while, so that threads are met by traps. */
 const storm = (app, ms = 300) => {
   const end = performance.now() + ms;
   let updates = 0;
-  for (; performance.now() < end; updates++) app.update({ act: updates % 2 ? 'act_one' : 'act_two' });
+  for (; performance.now() < end; updates++)
+    app.update({ act: updates % 2 ? 'act_one' : 'act_two' });
   return updates;
 };
 const sleep = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
@@ -49,16 +77,28 @@ const HAZARDS = {
     app.update({ act: 'act_one' });
     done({ refused, after, stored, then: passes() });
   },
-  // `hasty` is the mistake: the looks are counted, whether the thread ran in between or not. Chance may help it out once.
+  // `hasty` is the mistake: the looks are counted, whether the thread ran in between or not. Chance
+  // may help it out once.
   'a thread that would unblock SIGTRAP waits for a CPU'() {
     const app = open(library);
     const passed = { patient: 0, hasty: 0 };
-    for (const [how, patienceMs] of [['patient', 30_000], ['hasty', 0]]) {
-      for (let turn = 0; turn < 12 && (how === 'patient' ? turn < 3 : passed.hasty === turn); turn++) {
+    for (const [how, patienceMs] of [
+      ['patient', 30_000],
+      ['hasty', 0],
+    ]) {
+      for (
+        let turn = 0;
+        turn < 12 && (how === 'patient' ? turn < 3 : passed.hasty === turn);
+        turn++
+      ) {
         c.thread_start(STARVED);
         sleep(20);
         c.thread_release();
-        if (refusal(() => new TrapWatch(new Ground(openNative()), undefined, patienceMs).check()) === null) passed[how]++;
+        if (
+          refusal(() => new TrapWatch(new Ground(openNative()), undefined, patienceMs).check()) ===
+          null
+        )
+          passed[how]++;
         c.thread_stop();
         if (how === 'hasty' && passed.hasty <= turn) passed.refused = turn + 1;
       }
@@ -66,9 +106,10 @@ const HAZARDS = {
     app.update({ act: 'act_two' });
     done({ ...passed, after: passes() });
   },
-  // What a debugger does for a breakpoint: a byte of one site, through the file of the process's memory.
-  // The engine takes memory in pieces of a quarter megabyte and gets what it asks for. The decoder's memory, the file and its
-  // text mapped a second time are each larger than what is left when they are asked for.
+  // What a debugger does for a breakpoint: a byte of one site, through the file of the process's
+  // memory. The engine takes memory in pieces of a quarter megabyte and gets what it asks for. The
+  // decoder's memory, the file and its text mapped a second time are each larger than what is left
+  // when they are asked for.
   'memory runs out'() {
     const limits = [];
     const limited = (megabytes, body) => {
@@ -87,7 +128,16 @@ const HAZARDS = {
     // A child cannot have its copy of the text, and is made nevertheless.
     const [updates, child] = limited(4, () => [storm(app), c.fork_pass()]);
     app.update({ act: 'act_two' });
-    done({ limits, refused, after, updates: updates > 0, child: Number(child), then: passes(), passed: Number(c.thread_stop()), drift: app.verify().length });
+    done({
+      limits,
+      refused,
+      after,
+      updates: updates > 0,
+      child: Number(child),
+      then: passes(),
+      passed: Number(c.thread_stop()),
+      drift: app.verify().length,
+    });
   },
   'a breakpoint of somebody else on a site'() {
     const app = open(library);
@@ -119,7 +169,14 @@ const HAZARDS = {
     const untouched = c.theirs_count();
     c.trap_here();
     c.trap_raise();
-    done({ untouched, theirs: c.theirs_count(), code: c.theirs_code(), passed, traps: app.traps, strays: strays() });
+    done({
+      untouched,
+      theirs: c.theirs_count(),
+      code: c.theirs_code(),
+      passed,
+      traps: app.traps,
+      strays: strays(),
+    });
   },
   'a handler after ours'() {
     const app = open(library, { writer: 'alias' });
@@ -177,14 +234,26 @@ const HAZARDS = {
     c.thread_start(PLAIN);
     if (c.forbid(MEMBARRIER, EPERM) !== 0) return done({ skipped: 'seccomp is refused' });
     const refused = refusal(() => app.update({ act: 'act_two' }));
-    done({ refused, after: passes(), passed: Number(c.thread_stop()), target: app.keys.act.target, drift: app.verify().length });
+    done({
+      refused,
+      after: passes(),
+      passed: Number(c.thread_stop()),
+      target: app.keys.act.target,
+      drift: app.verify().length,
+    });
   },
   'seccomp without pwrite, later'() {
     const app = open(library);
     c.thread_start(PLAIN);
     if (c.forbid(PWRITE64, EPERM) !== 0) return done({ skipped: 'seccomp is refused' });
     const refused = refusal(() => app.update({ act: 'act_two' }));
-    done({ refused, after: passes(), passed: Number(c.thread_stop()), target: app.keys.act.target, drift: app.verify().length });
+    done({
+      refused,
+      after: passes(),
+      passed: Number(c.thread_stop()),
+      target: app.keys.act.target,
+      drift: app.verify().length,
+    });
   },
   'the process ends in the middle of an update'() {
     const hold = holdAtSync(openNative(), 1, () => {
@@ -206,8 +275,12 @@ const HAZARDS = {
       const app = openWith(hold.native, workerData.library, {});
       hold.arm();
       app.update({ act: 'act_two' });`;
-    const modules = ['#app/open', '#machine/process/native', '../inject.mjs'].map((m) => import.meta.resolve(m));
-    const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), { workerData: { modules, library } });
+    const modules = ['#app/open', '#machine/process/native', '../inject.mjs'].map((m) =>
+      import.meta.resolve(m),
+    );
+    const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), {
+      workerData: { modules, library },
+    });
     await new Promise((resolve, reject) => worker.on('message', resolve).on('error', reject));
     await worker.terminate();
     // The trap stands and the lock is held; calls are emulated to what the worker wanted.
@@ -232,10 +305,15 @@ const HAZARDS = {
   // Whatever handles others give back: what a runtime has to do with stays mapped.
   'a library is unloaded by whoever loaded it'() {
     const mapped = (path) => readMaps().some((m) => m.path === path && m.access[2] === 'x');
-    const copies = ['sites', 'target', 'never'].map((name) => library.replace(/\.so$/, `-${name}.so`));
+    const copies = ['sites', 'target', 'never'].map((name) =>
+      library.replace(/\.so$/, `-${name}.so`),
+    );
     for (const copy of copies) copyFileSync(library, copy);
     const native = openNative();
-    const [sites, target, never] = copies.map((path) => ({ path, pass: native.symbol(native.load(path), 'pass') }));
+    const [sites, target, never] = copies.map((path) => ({
+      path,
+      pass: native.symbol(native.load(path), 'pass'),
+    }));
     const pass = (x) => native.invoke(sites.pass, x);
     const app = open(sites.path);
     const theirs = target.pass;
@@ -272,12 +350,23 @@ const HAZARDS = {
         return isFault(error) && error.code;
       }
     })();
-    const grounds = readMaps().filter((m) => m.path.startsWith('/memfd:static-call ') && m.offset === 0).length;
+    const grounds = readMaps().filter(
+      (m) => m.path.startsWith('/memfd:static-call ') && m.offset === 0,
+    ).length;
     a.close();
     b.update({ act: 'act_two' });
     const open_ = passes();
     b.close();
-    done({ different: other.open !== open, seen, passed: passed > 0, back, refused, grounds, open: open_, closed: passes() });
+    done({
+      different: other.open !== open,
+      seen,
+      passed: passed > 0,
+      back,
+      refused,
+      grounds,
+      open: open_,
+      closed: passes(),
+    });
   },
   'two objects that are copies'() {
     const copy = library.replace(/\.so$/, '-copy.so');
@@ -302,11 +391,24 @@ const HAZARDS = {
       app.close();
       parentPort.postMessage(drift);`;
     const index = import.meta.resolve('#index');
-    const workers = [0, 1, 2].map(() => new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), { workerData: { index, library } }));
-    const ended = workers.map((w) => new Promise((resolve, reject) => w.on('message', resolve).on('error', reject)));
+    const workers = [0, 1, 2].map(
+      () =>
+        new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), {
+          workerData: { index, library },
+        }),
+    );
+    const ended = workers.map(
+      (w) => new Promise((resolve, reject) => w.on('message', resolve).on('error', reject)),
+    );
     const updates = storm(app);
     const drifts = await Promise.all(ended);
-    done({ updates, drifts, passed: Number(c.thread_stop()), drift: app.verify().length, users: passes() });
+    done({
+      updates,
+      drifts,
+      passed: Number(c.thread_stop()),
+      drift: app.verify().length,
+      users: passes(),
+    });
   },
 };
 await HAZARDS[what]();

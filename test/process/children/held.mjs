@@ -1,5 +1,6 @@
-// Looks at a process while an update is held with its trap bytes visible. argv: JSON {library, what, flags, gdb, only}: with `only` nothing is done
-// after the look, for a thread that was sent the wrong way may not come back.
+// Looks at a process while an update is held with its trap bytes visible. argv: JSON {library,
+// what, flags, gdb, only}: with `only` nothing is done after the look, for a thread that was sent
+// the wrong way may not come back.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { openWith } from '#app/open';
@@ -16,7 +17,9 @@ const stays = held.func('int held_stays()');
 const finish = held.func('long held_finish()');
 const thrown = held.func('long held_throw(long)');
 const [stormStart, stormStop] = [held.func('int storm_start()'), held.func('void storm_stop()')];
-const [handled, passed, wrong] = ['handled', 'passed', 'wrong'].map((name) => held.func(`long storm_${name}()`));
+const [handled, passed, wrong] = ['handled', 'passed', 'wrong'].map((name) =>
+  held.func(`long storm_${name}()`),
+);
 const sleep = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
 const plain = openNative();
@@ -24,7 +27,24 @@ const plain = openNative();
 if (flags !== undefined) new TrapWatch(new Ground(plain), flags).check();
 
 function backtrace() {
-  const done = spawnSync(gdb, ['-nx', '-batch', '-iex', 'set auto-solib-add off', '-iex', 'set debuginfod enabled off', '-p', String(process.pid), '-ex', 'sharedlibrary held', '-ex', 'thread apply all backtrace 10'], { encoding: 'utf8' });
+  const done = spawnSync(
+    gdb,
+    [
+      '-nx',
+      '-batch',
+      '-iex',
+      'set auto-solib-add off',
+      '-iex',
+      'set debuginfod enabled off',
+      '-p',
+      String(process.pid),
+      '-ex',
+      'sharedlibrary held',
+      '-ex',
+      'thread apply all backtrace 10',
+    ],
+    { encoding: 'utf8' },
+  );
   return done.stdout + done.stderr;
 }
 /** A thread goes through the site and stays in the target while gdb looks. */
@@ -44,7 +64,8 @@ const LOOKS = {
   exception: () => ({ thrown: [5, 6, 7].map((x) => Number(thrown(x))) }),
   storm() {
     stormStart();
-    for (let waited = 0; waited < 20_000 && (waited < 500 || Number(handled()) < 200); waited += 50) sleep(50);
+    for (let waited = 0; waited < 20_000 && (waited < 500 || Number(handled()) < 200); waited += 50)
+      sleep(50);
     stormStop();
     return { handled: Number(handled()), passed: Number(passed()), wrong: Number(wrong()) };
   },
@@ -64,10 +85,27 @@ if (what === 'storm') app.update({ act: 'act_stay' });
 hold.arm();
 app.update({ act: target });
 const after = { ...LOOKS[what](), traps: app.traps };
-// What a profiler does with an address: the mapping that holds it names the file, and the offset is the file's.
+// What a profiler does with an address: the mapping that holds it names the file, and the offset is
+// the file's.
 const resolved = app.sites().every(({ address }) =>
-  readFileSync('/proc/self/maps', 'utf8').split('\n').some((line) => {
-    const [, from, to, access] = /^([0-9a-f]+)-([0-9a-f]+) (\S+)/.exec(line) ?? [];
-    return from && address >= BigInt(`0x${from}`) && address < BigInt(`0x${to}`) && access === 'r-xp' && line.endsWith(` ${app.path}`);
-  }));
-console.log(JSON.stringify({ during, after: { ...after, traps: app.traps - after.traps }, drift: app.verify().length, resolved }));
+  readFileSync('/proc/self/maps', 'utf8')
+    .split('\n')
+    .some((line) => {
+      const [, from, to, access] = /^([0-9a-f]+)-([0-9a-f]+) (\S+)/.exec(line) ?? [];
+      return (
+        from &&
+        address >= BigInt(`0x${from}`) &&
+        address < BigInt(`0x${to}`) &&
+        access === 'r-xp' &&
+        line.endsWith(` ${app.path}`)
+      );
+    }),
+);
+console.log(
+  JSON.stringify({
+    during,
+    after: { ...after, traps: app.traps - after.traps },
+    drift: app.verify().length,
+    resolved,
+  }),
+);

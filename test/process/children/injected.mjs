@@ -1,7 +1,8 @@
-// Fails every effect of a batch in turn while native threads pass its sites, and after each looks at everything that
-// must agree. argv: JSON {library, options, how, mutant}: `how` is once, good (from then on), short (a write stops half-way,
-// once), short by one, one byte, short, then good (the next is refused, and all from then on) or unregistered (a
-// synchronisation says EPERM once, which is mended on the spot). Prints what came of it.
+// Fails every effect of a batch in turn while native threads pass its sites, and after each looks
+// at everything that must agree. argv: JSON {library, options, how, mutant}: `how` is once, good
+// (from then on), short (a write stops half-way, once), short by one, one byte, short, then good
+// (the next is refused, and all from then on) or unregistered (a synchronisation says EPERM once,
+// which is mended on the spot). Prints what came of it.
 import { isFault } from '#index';
 import { openWith } from '#app/open';
 import { openNative } from '#machine/process/native';
@@ -17,9 +18,15 @@ let from = Infinity;
 let count = 0;
 const [EPERM, SYNC] = [-1, 32];
 /** How much of a write of so many bytes is done. */
-const PART = { short: (n) => n >> 1, 'short by one': (n) => n - 1, 'one byte': () => 1, 'short, then good': (n) => n >> 1 };
+const PART = {
+  short: (n) => n >> 1,
+  'short by one': (n) => n - 1,
+  'one byte': () => 1,
+  'short, then good': (n) => n >> 1,
+};
 const native = intercept(plain, ({ name, args }) => {
-  if (how === 'unregistered') return name === 'membarrier' && args[0] === SYNC && count++ === from ? EPERM : undefined;
+  if (how === 'unregistered')
+    return name === 'membarrier' && args[0] === SYNC && count++ === from ? EPERM : undefined;
   const k = count++;
   if (how.endsWith('good') ? k < from : k !== from) return undefined;
   if (k === from && how in PART && name === 'pwrite' && args[2] > 1) {
@@ -32,7 +39,10 @@ const app = openWith(native, library, options);
 if (mutant === 'forgets-parked') app.verify = () => [];
 
 // Twelve states, each of which differs from the next in both keys.
-const [WORK, HOOK] = [['work_one', 'work_two', 'ret0', 'work_three'], [null, 'hook_five', 'hook_six']];
+const [WORK, HOOK] = [
+  ['work_one', 'work_two', 'ret0', 'work_three'],
+  [null, 'hook_five', 'hook_six'],
+];
 const STATES = Array.from({ length: 12 }, (_, i) => ({ work: WORK[i % 4], hook: HOOK[i % 3] }));
 const targets = () => ({ work: app.keys.work.target, hook: app.keys.hook.target });
 const problems = [];
@@ -43,7 +53,10 @@ grid.start(2);
 for (const state of STATES) app.update(state);
 app.update(STATES[0]);
 
-/** Everything that must agree, whatever happened: what all sites do, the keys, what C is told, and verify(). */
+/**
+ * Everything that must agree, whatever happened: what all sites do, the keys, what C is told, and
+ * verify().
+ */
 function look(k, parked, mixed = false, bits = 0) {
   const [now, keys] = [grid.now(), targets()];
   const what = [];
@@ -81,10 +94,15 @@ for (let k = 0; k < effects; k++) {
   }
   from = Infinity;
   const keys = look(k, parked, mixed, bitsOf(state) | bitsOf(next));
-  if (JSON.stringify(keys) !== JSON.stringify(state) && JSON.stringify(keys) !== JSON.stringify(next)) problems.push({ k, what: ['neither old nor new'] });
+  if (
+    JSON.stringify(keys) !== JSON.stringify(state) &&
+    JSON.stringify(keys) !== JSON.stringify(next)
+  )
+    problems.push({ k, what: ['neither old nor new'] });
   app.update(next);
   look(k, false);
-  if (JSON.stringify(targets()) !== JSON.stringify(next)) problems.push({ k, what: ['not mended'] });
+  if (JSON.stringify(targets()) !== JSON.stringify(next))
+    problems.push({ k, what: ['not mended'] });
   state = next;
   tried++;
 }
@@ -92,4 +110,16 @@ grid.stop();
 const counts = grid.counts();
 app.close();
 const back = app.verify();
-console.log(JSON.stringify({ effects, tried, ends, steps: [...steps].sort(), problems: problems.slice(0, 5), passes: grid.passes(), lost: grid.passes() * grid.sites() - counts.reduce((a, b) => a + b), counts, back: back.length }));
+console.log(
+  JSON.stringify({
+    effects,
+    tried,
+    ends,
+    steps: [...steps].sort(),
+    problems: problems.slice(0, 5),
+    passes: grid.passes(),
+    lost: grid.passes() * grid.sites() - counts.reduce((a, b) => a + b),
+    counts,
+    back: back.length,
+  }),
+);

@@ -1,4 +1,5 @@
-// programs/cxx.cpp, programs/jcc.c, programs/rust.c and programs/odd.c, retargeted. argv: JSON {library, what, options}.
+// programs/cxx.cpp, programs/jcc.c, programs/rust.c and programs/odd.c, retargeted. argv: JSON
+// {library, what, options}.
 import { open } from '#index';
 import { openWith } from '#app/open';
 import { openNative } from '#machine/process/native';
@@ -11,14 +12,35 @@ const f = (declaration) => lib.func(declaration);
 
 const WHAT = {
   cxx() {
-    const [start, stop, passes, thrown, wrong, early] = ['void cxx_start()', 'void cxx_stop()', 'long cxx_passes()', 'long cxx_thrown()', 'long cxx_wrong()', 'long cxx_early()'].map(f);
+    const [start, stop, passes, thrown, wrong, early] = [
+      'void cxx_start()',
+      'void cxx_stop()',
+      'long cxx_passes()',
+      'long cxx_thrown()',
+      'long cxx_wrong()',
+      'long cxx_early()',
+    ].map(f);
     const app = open(library, options);
     const works = ['work_one', 'work_two', 'work_throw'];
     start();
     let updates = 0;
-    for (const end = performance.now() + 1000; performance.now() < end || Number(thrown()) === 0; updates++) app.update({ work: works[updates % 3], hook: updates % 2 ? 'hook_add' : null });
+    for (
+      const end = performance.now() + 1000;
+      performance.now() < end || Number(thrown()) === 0;
+      updates++
+    )
+      app.update({ work: works[updates % 3], hook: updates % 2 ? 'hook_add' : null });
     stop();
-    const answer = { updates, traps: app.traps, passes: Number(passes()), thrown: Number(thrown()), wrong: Number(wrong()), early: Number(early()), drift: app.verify().length, sites: app.keys.work.sites + app.keys.hook.sites };
+    const answer = {
+      updates,
+      traps: app.traps,
+      passes: Number(passes()),
+      thrown: Number(thrown()),
+      wrong: Number(wrong()),
+      early: Number(early()),
+      drift: app.verify().length,
+      sites: app.keys.work.sites + app.keys.hook.sites,
+    };
     app.close();
     return answer;
   },
@@ -27,7 +49,13 @@ const WHAT = {
     const app = open(library);
     const before = [Number(odd(5)), other(-5)];
     app.update({ odd: 'chosen', other: 'abs' });
-    const after = [Number(odd(5)), other(-5), app.keys.odd.target, app.keys.other.target, app.verify().length];
+    const after = [
+      Number(odd(5)),
+      other(-5),
+      app.keys.odd.target,
+      app.keys.other.target,
+      app.verify().length,
+    ];
     app.close();
     return { before, after, closed: [Number(odd(5)), other(-5)] };
   },
@@ -35,7 +63,13 @@ const WHAT = {
     const pass = f('long jcc_pass(long)');
     const look = () => [Number(pass(-5)), Number(pass(5))];
     const app = open(library, options);
-    const answer = { kinds: app.sites().map((s) => s.kind).filter((kind) => kind !== 'trampoline'), before: look() };
+    const answer = {
+      kinds: app
+        .sites()
+        .map((s) => s.kind)
+        .filter((kind) => kind !== 'trampoline'),
+      before: look(),
+    };
     app.update({ act: 'act_two' });
     answer.after = look();
     app.update({ act: 'ret0' });
@@ -48,7 +82,11 @@ const WHAT = {
     const [c, rust] = [f('long c_pass(long)'), f('long through_rust(long)')];
     const app = open(library);
     const look = () => [Number(c(5)), Number(rust(5))];
-    const answer = { sites: app.keys.work.sites, inline: app.sites('work').filter((s) => s.inline).length, before: look() };
+    const answer = {
+      sites: app.keys.work.sites,
+      inline: app.sites('work').filter((s) => s.inline).length,
+      before: look(),
+    };
     app.update({ work: 'rust_work' });
     Object.assign(answer, { after: look(), drift: app.verify().length });
     app.close();
@@ -57,7 +95,11 @@ const WHAT = {
   redzone() {
     const kept = f('long leaf_kept()');
     let during = null;
-    const hold = holdAtSync(openNative(), 1, () => (during = { kept: Number(kept()), traps: app.traps }));
+    const hold = holdAtSync(
+      openNative(),
+      1,
+      () => (during = { kept: Number(kept()), traps: app.traps }),
+    );
     const app = openWith(hold.native, library, {});
     const called = Number(kept());
     hold.arm();

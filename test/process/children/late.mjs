@@ -1,4 +1,5 @@
-// argv: provider, consumer. The object that only calls a key is opened before the one that defines it.
+// argv: provider, consumer. The object that only calls a key is opened before the one that defines
+// it.
 import { openNative } from '#machine/process/native';
 import { open } from '#index';
 
@@ -6,7 +7,13 @@ const [provider, consumer] = process.argv.slice(2);
 const native = openNative();
 const p = native.library(provider);
 const c = native.library(consumer);
-const calls = [p('long provider_level(long)'), c('long consumer_level(long)'), p('long provider_sealed(long)'), c('long consumer_sealed(long)'), p('long provider_queried(long)')];
+const calls = [
+  p('long provider_level(long)'),
+  c('long consumer_level(long)'),
+  p('long provider_sealed(long)'),
+  c('long consumer_sealed(long)'),
+  p('long provider_queried(long)'),
+];
 const results = [];
 const look = () => results.push(calls.map((call) => call(1)));
 const b = open(consumer);

@@ -1,13 +1,22 @@
-// A key with very many sites: opened, retargeted in one batch each time with a thread passing them, and put back.
-// argv: JSON {library, sites, updates, options}. Prints how long each took, for whoever wants to know.
+// A key with very many sites: opened, retargeted in one batch each time with a thread passing them,
+// and put back. argv: JSON {library, sites, updates, options}. Prints how long each took, for
+// whoever wants to know.
 import { readFileSync } from 'node:fs';
 import { open } from '#index';
 import { koffi } from './soaked.mjs';
 
 const { library, updates, options } = JSON.parse(process.argv[2]);
-const resident = (what) => Number(new RegExp(`${what}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'latin1'))[1]) / 1024;
+const resident = (what) =>
+  Number(new RegExp(`${what}:\\s+(\\d+)`).exec(readFileSync('/proc/self/status', 'latin1'))[1]) /
+  1024;
 const lib = koffi.load(library);
-const [start, stop, passes, wrong, twos] = ['int many_start()', 'void many_stop()', 'long many_passes()', 'long many_wrong()', 'long many_twos()'].map((d) => lib.func(d));
+const [start, stop, passes, wrong, twos] = [
+  'int many_start()',
+  'void many_stop()',
+  'long many_passes()',
+  'long many_wrong()',
+  'long many_twos()',
+].map((d) => lib.func(d));
 
 const before = resident('VmRSS');
 const began = performance.now();
@@ -29,4 +38,20 @@ const sites = app.keys.many.sites;
 const reported = app.sites('many').filter(({ kind }) => kind !== 'trampoline').length;
 const traps = app.traps;
 app.close();
-console.log(JSON.stringify({ sites, reported, openMs, peakMB, ms, best: Math.min(...ms), median: ms.toSorted((a, b) => a - b)[ms.length >> 1], right: results.every(Boolean), passes: Number(passes()), wrong: Number(wrong()), traps, drift, closed: Number(twos()) === 0 }));
+console.log(
+  JSON.stringify({
+    sites,
+    reported,
+    openMs,
+    peakMB,
+    ms,
+    best: Math.min(...ms),
+    median: ms.toSorted((a, b) => a - b)[ms.length >> 1],
+    right: results.every(Boolean),
+    passes: Number(passes()),
+    wrong: Number(wrong()),
+    traps,
+    drift,
+    closed: Number(twos()) === 0,
+  }),
+);

@@ -1,6 +1,6 @@
-// Fails every effect of opening in turn, each time for a fresh copy of the program: first while the process has nothing of ours
-// yet, then with the program opened again after the refusal, updated, and closed with an
-// effect of that refused as well. argv: JSON {libraries, options}.
+// Fails every effect of opening in turn, each time for a fresh copy of the program: first while the
+// process has nothing of ours yet, then with the program opened again after the refusal, updated,
+// and closed with an effect of that refused as well. argv: JSON {libraries, options}.
 import { readdirSync } from 'node:fs';
 import { isFault } from '#index';
 import { openWith } from '#app/open';
@@ -16,7 +16,10 @@ import { differsFromFile } from './soaked.mjs';
 const { libraries, options } = JSON.parse(process.argv[2]);
 const plain = openNative();
 let [from, count] = [Infinity, 0];
-/** Effects of an opening by who asks for them, how often in this one; `tried` holds those that were refused once. */
+/**
+ * Effects of an opening by who asks for them, how often in this one; `tried` holds those that were
+ * refused once.
+ */
 let [each, asked, tried] = [false, new Map(), new Set()];
 /** A page for which threads compete: who does not get it tries again. */
 const CLAIM = 0x5ca1_1000_0000;
@@ -56,10 +59,14 @@ const nextCopy = () => {
   kept.push(grid);
   return { path, grid };
 };
-const grounds = () => readMaps().filter((m) => m.path.startsWith('/memfd:static-call ') && m.offset === 0).length;
+const grounds = () =>
+  readMaps().filter((m) => m.path.startsWith('/memfd:static-call ') && m.offset === 0).length;
 
 let [opened, closed] = [0, 0];
-/** In each opening the first effect is refused that never was; what the one before left (the ground, memory) is there by then. */
+/**
+ * In each opening the first effect is refused that never was; what the one before left (the ground,
+ * memory) is there by then.
+ */
 for (; ; opened++) {
   const { path, grid } = nextCopy();
   const open = files();
@@ -73,7 +80,8 @@ for (; ; opened++) {
   check(opened, 'there is one ground or none', grounds() <= 1);
   if (!failed) break;
 }
-// Then, with all of the process's own made, each program is opened, updated and closed after the refusal.
+// Then, with all of the process's own made, each program is opened, updated and closed after the
+// refusal.
 for (let k = 0; ; k++) {
   const { path, grid } = nextCopy();
   const before = files();
@@ -87,10 +95,20 @@ for (let k = 0; ; k++) {
     check(k, 'no file is left open', files() === before);
     opened++;
     app = openWith(native, path, options);
-    check(k, 'opened again, calls go where they went', grid.now() === INITIAL && app.keys.work.target === 'work_one' && app.keys.hook.target === null);
+    check(
+      k,
+      'opened again, calls go where they went',
+      grid.now() === INITIAL &&
+        app.keys.work.target === 'work_one' &&
+        app.keys.hook.target === null,
+    );
   }
   app.update(NEXT);
-  check(k, 'it can be opened and updated', grid.now() === bitsOf(NEXT) && app.verify().length === 0);
+  check(
+    k,
+    'it can be opened and updated',
+    grid.now() === bitsOf(NEXT) && app.verify().length === 0,
+  );
   [from, count] = [k, 0];
   const refused = fault(k, 'close', () => app.close());
   from = Infinity;
@@ -100,15 +118,25 @@ for (let k = 0; ; k++) {
     closed++;
     app.close();
   }
-  check(k, 'closed, it is as it was', grid.now() === INITIAL && differsFromFile(plain, readMaps, path) === 0);
+  check(
+    k,
+    'closed, it is as it was',
+    grid.now() === INITIAL && differsFromFile(plain, readMaps, path) === 0,
+  );
   check(k, 'no file is left open after closing', files() === before);
   if (k >= effects) break;
 }
-// A record that an opening left behind would be found in place of the one that the next opening made; text that is
-// shared and in no list would be shared with a child of fork.
+// A record that an opening left behind would be found in place of the one that the next opening
+// made; text that is shared and in no list would be shared with a child of fork.
 const ground = new Ground(plain);
 const keys = [...allRecords(ground)].map((record) => record.word('key'));
-const shared = readMaps().filter((m) => m.path.startsWith('/memfd:static-call-text') && m.access.includes('x'));
-check(-1, 'every text that is mapped twice is known', shared.every((m) => knownAlias(ground, m.start, m.end) !== null));
+const shared = readMaps().filter(
+  (m) => m.path.startsWith('/memfd:static-call-text') && m.access.includes('x'),
+);
+check(
+  -1,
+  'every text that is mapped twice is known',
+  shared.every((m) => knownAlias(ground, m.start, m.end) !== null),
+);
 check(-1, 'every key has one record', new Set(keys).size === keys.length);
 console.log(JSON.stringify({ opened, closed, codes, problems: problems.slice(0, 10) }));

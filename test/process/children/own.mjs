@@ -1,4 +1,5 @@
-// Run by an executable that has static calls itself. argv: JSON {options, at}: addresses of its functions. Prints what they return.
+// Run by an executable that has static calls itself. argv: JSON {options, at}: addresses of its
+// functions. Prints what they return.
 import { open, unchecked } from '#index';
 import { openNative } from '#machine/process/native';
 
@@ -7,7 +8,9 @@ const native = openNative();
 const look = () => [native.invoke(pass, 10), native.invoke(tail, 10)];
 const before = look();
 const app = open(process.execPath, options);
-const sites = app.sites().map((s) => `${s.kind} ${s.where.replace(/\+.*/, '')}${s.inline ? ' inline' : ''}`);
+const sites = app
+  .sites()
+  .map((s) => `${s.kind} ${s.where.replace(/\+.*/, '')}${s.inline ? ' inline' : ''}`);
 app.update({ own: 'own_two' });
 const after = look();
 app.update({ own: 'ret0' });

@@ -37,4 +37,12 @@ a.close();
 look('provider closed: the consumer still has both keys open');
 b.close();
 look('both closed');
-console.log(JSON.stringify({ results, inline, drift, refused, keys: Object.fromEntries(Object.entries(b.keys).map(([n, k]) => [n, k.sites])) }));
+console.log(
+  JSON.stringify({
+    results,
+    inline,
+    drift,
+    refused,
+    keys: Object.fromEntries(Object.entries(b.keys).map(([n, k]) => [n, k.sites])),
+  }),
+);

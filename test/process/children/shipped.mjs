@@ -1,7 +1,8 @@
-// What a process does when it runs a protocol, written down one effect after the other: the classes that ship, over a
-// Native that interprets the machine code of the run on the simulated CPU, over the process's own memory. So
-// every store instruction and system call is seen where it comes, with its width and its lock. Prints the effects and the handler as it lies
-// in the process. argv: JSON {protocol, writer, offset, old, new, word}.
+// What a process does when it runs a protocol, written down one effect after the other: the classes
+// that ship, over a Native that interprets the machine code of the run on the simulated CPU, over
+// the process's own memory. So every store instruction and system call is seen where it comes, with
+// its width and its lock. Prints the effects and the handler as it lies in the process. argv: JSON
+// {protocol, writer, offset, old, new, word}.
 import { Ground } from '#machine/process/ground';
 import { openNative, PROT, MAP, SYS } from '#machine/process/native';
 import { ProcessMachine } from '#machine/process/process';
@@ -23,7 +24,15 @@ const real = openNative();
 const bytesAt = (at, length) => new Uint8Array(real.view(at, length));
 
 const PAGE = 4096;
-const start = real.call('mmap', 0, PAGE, PROT.read | PROT.write, MAP.private | MAP.anonymous, -1, 0);
+const start = real.call(
+  'mmap',
+  0,
+  PAGE,
+  PROT.read | PROT.write,
+  MAP.private | MAP.anonymous,
+  -1,
+  0,
+);
 const site = start + 1024 + asked.offset;
 bytesAt(start, PAGE).fill(0x90);
 bytesAt(site, 5).set(asked.old);
@@ -38,15 +47,22 @@ const stored = (at, bytes, locked) => {
   const now = bytesAt(start, PAGE);
   for (let i = 0; i < bytes.length; i++) {
     const inside = at + i >= from && at + i < to;
-    if (!inside && now[at + i - start] !== bytes[i]) throw new Error(`a neighbour of the site is changed at ${at + i - site}`);
+    if (!inside && now[at + i - start] !== bytes[i])
+      throw new Error(`a neighbour of the site is changed at ${at + i - site}`);
   }
   // Bytes of the window that are stored as they were are no part of the store.
   const values = [...bytes].slice(from - at, to - at);
   effects.push({ store: from - site, bytes: values, locked });
 };
 
-/** Two instructions of the sweeps that convert a column's double; the instruction table has no floating point. */
-const CONVERT = [[[0xf2, 0x48, 0x0f, 0x2c, 0x04, 0xce], (r) => r[6] + 8n * r[1]], [[0xf2, 0x48, 0x0f, 0x2c, 0x06], (r) => r[6]]];
+/**
+ * Two instructions of the sweeps that convert a column's double; the instruction table has no
+ * floating point.
+ */
+const CONVERT = [
+  [[0xf2, 0x48, 0x0f, 0x2c, 0x04, 0xce], (r) => r[6] + 8n * r[1]],
+  [[0xf2, 0x48, 0x0f, 0x2c, 0x06], (r) => r[6]],
+];
 
 /** Where the code of a run makes its system calls. */
 const SYSTEM = 0x20;
@@ -59,16 +75,23 @@ function interpret(at, argument) {
     locked: false,
     read(where, size) {
       let value = 0n;
-      const bytes = where < 0x2000 ? Array.from({ length: size }, (_, i) => stack.get(where + i) ?? 0) : bytesAt(where, size);
+      const bytes =
+        where < 0x2000
+          ? Array.from({ length: size }, (_, i) => stack.get(where + i) ?? 0)
+          : bytesAt(where, size);
       for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]);
       return value;
     },
     write(where, size, value) {
-      const bytes = Array.from({ length: size }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
+      const bytes = Array.from({ length: size }, (_, i) =>
+        Number((value >> BigInt(8 * i)) & 0xffn),
+      );
       if (where < 0x2000) return void bytes.forEach((byte, i) => stack.set(where + i, byte));
       if (where >= alias && where < alias + PAGE) stored(where - alias + start, bytes, port.locked);
-      // Of the record the word of a call is enough: the others are published by the same operations.
-      if (record !== null && where === record + RECORD.call) effects.push({ write: value.toString(16) });
+      // Of the record the word of a call is enough: the others are published by the same
+      // operations.
+      if (record !== null && where === record + RECORD.call)
+        effects.push({ write: value.toString(16) });
       bytesAt(where, size).set(bytes);
     },
   };
@@ -79,7 +102,12 @@ function interpret(at, argument) {
   for (let steps = 0; steps < 10_000 && cpu.rip !== RETURN; steps++) {
     if (cpu.rip === SYSTEM) {
       const [number, ...args] = [7, 6, 2, 1, 8].map((r) => Number(BigInt.asIntN(64, cpu.r[r])));
-      cpu.r[0] = BigInt(native.call(Object.keys(SYS).find((name) => SYS[name] === number), ...args));
+      cpu.r[0] = BigInt(
+        native.call(
+          Object.keys(SYS).find((name) => SYS[name] === number),
+          ...args,
+        ),
+      );
       cpu.rip = Number(port.read(Number(cpu.r[4]), 8));
       cpu.r[4] += 8n;
       continue;
@@ -95,7 +123,8 @@ function interpret(at, argument) {
     if (typeof insn === 'string') throw new Error(`no instruction at ${cpu.rip - at}`);
     port.locked = isLocked(insn);
     const outcome = execute(insn, cpu, port);
-    if (!['next', 'jump', 'call-indirect', 'return'].includes(outcome)) throw new Error(`the code of a store ended in ${outcome}`);
+    if (!['next', 'jump', 'call-indirect', 'return'].includes(outcome))
+      throw new Error(`the code of a store ended in ${outcome}`);
   }
   return Number(BigInt.asIntN(64, cpu.r[0]));
 }
@@ -108,7 +137,8 @@ const native = {
   call(name, ...args) {
     if (name === 'rt_sigaction') effects.push({ asked: true });
     if (name === 'membarrier' && args[0] === 32) effects.push({ sync: true });
-    if (name === 'pwrite' && args[0] === file) stored(args[3], bytesAt(args[1], args[2]).slice(), false);
+    if (name === 'pwrite' && args[0] === file)
+      stored(args[3], bytesAt(args[1], args[2]).slice(), false);
     return real.call(name, ...args);
   },
 };
@@ -120,7 +150,11 @@ const machine = new ProcessMachine(ground);
 if (asked.writer === 'alias') {
   const text = aliasText(ground, start, start + PAGE);
   const words = new BigUint64Array(real.view(Number(ground.word('regions')), 32));
-  alias = Number([...words].find((word) => word !== 0n && Number(word) !== start && Number(word) !== start + PAGE));
+  alias = Number(
+    [...words].find(
+      (word) => word !== 0n && Number(word) !== start && Number(word) !== start + PAGE,
+    ),
+  );
   machine.addText(text);
 } else {
   file = openProcmem(native);
@@ -134,14 +168,18 @@ batch.at[0] = site;
 batch.length[0] = 5;
 batch.old.set(asked.old);
 batch.new.set(asked.new);
-batch.keys = [{ record, words: { call: Number(asked.word), tail: 0, jcc: 0 }, slot: null, func: 0 }];
+batch.keys = [
+  { record, words: { call: Number(asked.word), tail: 0, jcc: 0 }, slot: null, func: 0 },
+];
 transact(asked.protocol, batch, [], machine, (whole, side) => machine.unlike(whole, side));
 
 const { bytes } = sigtrap();
-console.log(JSON.stringify({
-  effects,
-  text: [...bytesAt(site, 5)],
-  handler: [...bytesAt(ground.handler, bytes.length)],
-  data: ground.data,
-  installed: real.sigaction(5, null).handler === ground.handler,
-}));
+console.log(
+  JSON.stringify({
+    effects,
+    text: [...bytesAt(site, 5)],
+    handler: [...bytesAt(ground.handler, bytes.length)],
+    data: ground.data,
+    installed: real.sigaction(5, null).handler === ground.handler,
+  }),
+);

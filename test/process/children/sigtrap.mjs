@@ -1,6 +1,7 @@
-// Runs the whole SIGTRAP handler on random contexts, on the real CPU as a plain function and on the simulator
-// instruction by instruction, over equal memory, and prints where the two disagree, or either with
-// what the table says. A child of silicon.test.ts; by hand: node test/process/children/sigtrap.mjs 10000 [seed] [mutant]
+// Runs the whole SIGTRAP handler on random contexts, on the real CPU as a plain function and on the
+// simulator instruction by instruction, over equal memory, and prints where the two disagree, or
+// either with what the table says. A child of silicon.test.ts; by hand: node
+// test/process/children/sigtrap.mjs 10000 [seed] [mutant]
 import { createRequire } from 'node:module';
 import { assemble, mem, place } from '#trap/assembler';
 import { DATA, EMULATE, RECORD, emulationWord, encodeTable, readWord } from '#trap/registry';
@@ -18,7 +19,9 @@ const COUNT = Number(countText);
 const CODE = 0x7100_0000;
 const AREA = 0x7101_0000;
 const SIZE = 0x10000;
-const [BLOCK, MARKS, INFO, CONTEXT, STACK, RECORDS, TABLES, SITES] = [0, 0x100, 0x200, 0x400, 0x1000, 0x2000, 0x6000, 0xe000].map((offset) => AREA + offset);
+const [BLOCK, MARKS, INFO, CONTEXT, STACK, RECORDS, TABLES, SITES] = [
+  0, 0x100, 0x200, 0x400, 0x1000, 0x2000, 0x6000, 0xe000,
+].map((offset) => AREA + offset);
 const FAKE_STACK = 0x7200_0000;
 const RETURN = 0x7300_0000;
 
@@ -34,7 +37,9 @@ const chance = (p) => bits32() < p * 2 ** 32;
 const oneOf = (list) => list[below(list.length)];
 
 const libc = koffi.load('libc.so.6');
-const mmap = libc.func('int64 mmap(uint64 addr, size_t length, int prot, int flags, int fd, int64 offset)');
+const mmap = libc.func(
+  'int64 mmap(uint64 addr, size_t length, int prot, int flags, int fd, int64 offset)',
+);
 const mprotect = libc.func('int mprotect(uint64 addr, size_t length, int prot)');
 function map(at, length) {
   if (Number(mmap(at, length, 3, 0x10_0022, -1, 0)) !== at) {
@@ -59,11 +64,15 @@ const previous = assemble([
 code.set(handler, 0);
 code.set(previous, 0x1000);
 if (mprotect(CODE, 0x2000, 5) !== 0) throw new Error('mprotect');
-const enter = koffi.decode(BigInt(CODE), koffi.proto('void handler(uint64 signal, uint64 info, uint64 context)'));
+const enter = koffi.decode(
+  BigInt(CODE),
+  koffi.proto('void handler(uint64 signal, uint64 info, uint64 context)'),
+);
 
 const view = new DataView(real.buffer, real.byteOffset);
 const put = (at, bits) => view.setBigUint64(at - AREA, BigInt.asUintN(64, BigInt(bits)), true);
-const get = (bytes, at) => new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at - AREA, true);
+const get = (bytes, at) =>
+  new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at - AREA, true);
 
 const FORMS = Object.keys(EMULATE);
 let slots = [];
@@ -82,10 +91,17 @@ function drawTables() {
     return here;
   });
   for (let t = below(4); t > 0; t--) {
-    const sites = [...new Set(Array.from({ length: below(20) }, () => SITES + 16 + below(0x400)))].sort((a, b) => a - b);
+    const sites = [
+      ...new Set(Array.from({ length: below(20) }, () => SITES + 16 + below(0x400))),
+    ].sort((a, b) => a - b);
     const table = sites.map((site) => {
       const kind = oneOf(['call', 'tail', 'jcc']);
-      return { site, word: oneOf(records) + RECORD[kind], length: kind === 'jcc' ? 6 : 5, condition: below(16) };
+      return {
+        site,
+        word: oneOf(records) + RECORD[kind],
+        length: kind === 'jcc' ? 6 : 5,
+        condition: below(16),
+      };
     });
     const bytes = new Uint8Array(encodeTable(table, next).buffer);
     real.set(bytes, at - AREA);
@@ -95,22 +111,38 @@ function drawTables() {
     at += bytes.length;
   }
   put(BLOCK + DATA.tables, next);
-  for (let i = 0; i < 0x500; i++) real[SITES - AREA + i] = oneOf([0xcc, 0xcc, 0xcd, 0x03, 0xe8, bits32() & 0xff]);
+  for (let i = 0; i < 0x500; i++)
+    real[SITES - AREA + i] = oneOf([0xcc, 0xcc, 0xcd, 0x03, 0xe8, bits32() & 0xff]);
 }
 
 if (mutant === 'setcc') {
   const { run } = SEMANTICS['set{cc}'];
-  SEMANTICS['set{cc}'] = { run: (context) => { context.cpu.flags ^= 0x40; const outcome = run(context); context.cpu.flags ^= 0x40; return outcome; } };
+  SEMANTICS['set{cc}'] = {
+    run: (context) => {
+      context.cpu.flags ^= 0x40;
+      const outcome = run(context);
+      context.cpu.flags ^= 0x40;
+      return outcome;
+    },
+  };
 } else if (mutant !== '') throw new Error(`no mutant ${mutant}`);
 
 /** The same bytes on the simulator, until it returns. */
 function simulate(image) {
-
   const stack = new Map();
   const port = {
     read(at, bytes) {
       let word = 0n;
-      for (let i = bytes - 1; i >= 0; i--) word = (word << 8n) | BigInt(at >= AREA && at < AREA + SIZE ? image[at - AREA + i] : at >= CODE && at < CODE + 0x2000 ? code[at - CODE + i] : (stack.get(at + i) ?? 0));
+      for (let i = bytes - 1; i >= 0; i--)
+        word =
+          (word << 8n) |
+          BigInt(
+            at >= AREA && at < AREA + SIZE
+              ? image[at - AREA + i]
+              : at >= CODE && at < CODE + 0x2000
+                ? code[at - CODE + i]
+                : (stack.get(at + i) ?? 0),
+          );
       return word;
     },
     write(at, bytes, word) {
@@ -131,8 +163,10 @@ function simulate(image) {
     if (typeof insn === 'string') return `${insn} at ${cpu.rip - CODE}`;
     const at = cpu.rip;
     const outcome = execute(insn, cpu, port);
-    if (!['next', 'jump', 'jump-indirect', 'return'].includes(outcome)) return `${outcome} at ${printInsn(insn, at)}`;
-    if (cpu.rip === RETURN) return cpu.r[4] === BigInt(FAKE_STACK + 8) ? null : 'the stack is not balanced';
+    if (!['next', 'jump', 'jump-indirect', 'return'].includes(outcome))
+      return `${outcome} at ${printInsn(insn, at)}`;
+    if (cpu.rip === RETURN)
+      return cpu.r[4] === BigInt(FAKE_STACK + 8) ? null : 'the stack is not balanced';
   }
   return 'runs away';
 }
@@ -143,20 +177,29 @@ function expected(before) {
   const rsp = Number(get(before, CONTEXT + UCONTEXT.rsp));
   const site = rip - 1;
   const slot = slots.find((each) => each.site === site);
-  const breakpoint = new DataView(before.buffer, before.byteOffset).getInt32(INFO - AREA + 8, true) === 0x80;
+  const breakpoint =
+    new DataView(before.buffer, before.byteOffset).getInt32(INFO - AREA + 8, true) === 0x80;
   if (!breakpoint) return { rip, rsp };
-  const { form, target } = slot === undefined ? { form: 'none', target: 0 } : readWord(Number(get(before, slot.word)));
+  const { form, target } =
+    slot === undefined ? { form: 'none', target: 0 } : readWord(Number(get(before, slot.word)));
   const end = slot === undefined ? 0 : site + slot.length;
   const flags = get(before, CONTEXT + UCONTEXT.flags);
   switch (form) {
-    case 'call': return { rip: target, rsp: rsp - 8, pushed: end };
-    case 'jmp': return { rip: target, rsp };
-    case 'nop': case 'ret0': return { rip: end, rsp };
-    case 'ret': return { rip: Number(get(before, rsp)), rsp: rsp + 8 };
+    case 'call':
+      return { rip: target, rsp: rsp - 8, pushed: end };
+    case 'jmp':
+      return { rip: target, rsp };
+    case 'nop':
+    case 'ret0':
+      return { rip: end, rsp };
+    case 'ret':
+      return { rip: Number(get(before, rsp)), rsp: rsp + 8 };
     case 'jcc': {
       const has = (bit) => ((flags >> BigInt(bit)) & 1n) === 1n;
       const [cf, pf, zf, sf, of] = [0, 2, 6, 7, 11].map(has);
-      const holds = [of, cf, zf, cf || zf, sf, pf, sf !== of, zf || sf !== of][slot.condition >> 1] !== (slot.condition % 2 === 1);
+      const holds =
+        [of, cf, zf, cf || zf, sf, pf, sf !== of, zf || sf !== of][slot.condition >> 1] !==
+        (slot.condition % 2 === 1);
       return { rip: holds ? target : end, rsp };
     }
     default: {
@@ -179,7 +222,10 @@ for (let i = 0; i < COUNT; i++) {
   put(CONTEXT + UCONTEXT.rsp, STACK + 0x800 + 8 * below(64));
   put(STACK + 0x800 + 8 * below(64), BigInt(bits32()));
   view.setInt32(INFO - AREA + 8, chance(0.9) ? 0x80 : oneOf([0, -6, 1, 2, 4]), true);
-  put(BLOCK + DATA.previous, chance(0.8) || view.getInt32(INFO - AREA + 8, true) === 0x80 ? PREVIOUS : 1);
+  put(
+    BLOCK + DATA.previous,
+    chance(0.8) || view.getInt32(INFO - AREA + 8, true) === 0x80 ? PREVIOUS : 1,
+  );
   const before = real.slice();
   const image = real.slice();
   const problem = simulate(image);
@@ -190,14 +236,25 @@ for (let i = 0; i < COUNT; i++) {
     differences.push(`memory at +${hex(at)}: ${hex(real[at])}, simulated ${hex(image[at])}`);
   }
   const want = expected(before);
-  const got = { rip: Number(get(real, CONTEXT + UCONTEXT.rip)), rsp: Number(get(real, CONTEXT + UCONTEXT.rsp)) };
-  if (got.rip !== want.rip || got.rsp !== want.rsp) differences.push(`went on at ${hex(got.rip)} with ${hex(got.rsp)}, not ${hex(want.rip)} with ${hex(want.rsp)}`);
-  if (want.pushed !== undefined && Number(get(real, want.rsp)) !== want.pushed) differences.push('the return address is wrong');
-  const form = hit === null ? 'elsewhere' : readWord(Number(get(before, slots.find(({ site }) => site === hit.site).word))).form;
+  const got = {
+    rip: Number(get(real, CONTEXT + UCONTEXT.rip)),
+    rsp: Number(get(real, CONTEXT + UCONTEXT.rsp)),
+  };
+  if (got.rip !== want.rip || got.rsp !== want.rsp)
+    differences.push(
+      `went on at ${hex(got.rip)} with ${hex(got.rsp)}, not ${hex(want.rip)} with ${hex(want.rsp)}`,
+    );
+  if (want.pushed !== undefined && Number(get(real, want.rsp)) !== want.pushed)
+    differences.push('the return address is wrong');
+  const form =
+    hit === null
+      ? 'elsewhere'
+      : readWord(Number(get(before, slots.find(({ site }) => site === hit.site).word))).form;
   forms[form] = (forms[form] ?? 0) + 1;
   if (differences.length > 0) {
     problems++;
-    if (disagreements.length < 10) disagreements.push(`seed ${seedText}, context ${i} (${form}): ${differences.join('; ')}`);
+    if (disagreements.length < 10)
+      disagreements.push(`seed ${seedText}, context ${i} (${form}): ${differences.join('; ')}`);
   }
 }
 

@@ -1,12 +1,13 @@
-// Runs random instructions of the table on the real CPU and on the simulator and prints, as JSON, where they
-// disagree. A child process of silicon.test.ts and silicon.long.ts, for an instruction that does
-// something else than we think can end the process; also to be run by hand:
+// Runs random instructions of the table on the real CPU and on the simulator and prints, as JSON,
+// where they disagree. A child process of silicon.test.ts and silicon.long.ts, for an instruction
+// that does something else than we think can end the process; also to be run by hand:
 //
 //   node test/process/children/silicon.mjs 100000 [seed] [row] [mutant]
 //
-// Every case is one instruction in a slot of its own, entered with all registers and the flags loaded from a block
-// and left by stubs that store them back. Everything lies in the low 2 GiB, so that the loading code
-// needs no register and absolute and rip-relative operands reach the scratch page.
+// Every case is one instruction in a slot of its own, entered with all registers and the flags
+// loaded from a block and left by stubs that store them back. Everything lies in the low 2 GiB, so
+// that the loading code needs no register and absolute and rip-relative operands reach the scratch
+// page.
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { assemble } from '#trap/assembler';
@@ -33,7 +34,9 @@ const GS = SCRATCH - 0x800;
 const SLOT = 256;
 const BATCH = 1024;
 const SCRATCH_SIZE = 4096;
-const [IN, OUT, HOST_RSP, ENTRY, FLAGS_IN, FLAGS_OUT, EXIT_KIND, EXITS] = [0, 128, 256, 264, 272, 280, 288, 296];
+const [IN, OUT, HOST_RSP, ENTRY, FLAGS_IN, FLAGS_OUT, EXIT_KIND, EXITS] = [
+  0, 128, 256, 264, 272, 280, 288, 296,
+];
 const KINDS = ['next', 'back', 'forth', 'far'];
 
 // Randomness: xorshift, 64 bits from two halves; the seed is printed with every disagreement.
@@ -59,7 +62,9 @@ const value = () => {
 
 // Memory of this process at those addresses.
 const libc = koffi.load('libc.so.6');
-const mmap = libc.func('int64 mmap(uint64 addr, size_t length, int prot, int flags, int fd, int64 offset)');
+const mmap = libc.func(
+  'int64 mmap(uint64 addr, size_t length, int prot, int flags, int fd, int64 offset)',
+);
 const mprotect = libc.func('int mprotect(uint64 addr, size_t length, int prot)');
 const syscall = libc.func('int64 syscall(int64 number, int64 a, uint64 b)');
 const [READ, WRITE, EXEC] = [1, 2, 4];
@@ -80,7 +85,24 @@ const slots = new Uint8Array(map(SLOTS, BATCH * SLOT));
 const ARCH_SET_GS = 0x1001;
 if (Number(syscall(158, ARCH_SET_GS, GS)) !== 0) throw new Error('arch_prctl');
 
-const R64 = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+const R64 = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
 const at = (offset) => mem({ disp: BLOCK + offset });
 const saved = ['rbx', 'rbp', 'r12', 'r13', 'r14', 'r15'];
 const loader = assemble([
@@ -90,7 +112,11 @@ const loader = assemble([
   ['popfq'],
   ...R64.map((name, i) => ['mov', name, at(IN + 8 * i)]),
   ['jmp', at(ENTRY)],
-  ...KINDS.flatMap((kind, i) => [{ item: 'label', name: kind }, ['mov', at(EXIT_KIND), i], ['jmp', 'leave']]),
+  ...KINDS.flatMap((kind, i) => [
+    { item: 'label', name: kind },
+    ['mov', at(EXIT_KIND), i],
+    ['jmp', 'leave'],
+  ]),
   { item: 'label', name: 'leave' },
   ...R64.map((name, i) => ['mov', at(OUT + 8 * i), name]),
   ['mov', 'rsp', at(HOST_RSP)],
@@ -103,7 +129,9 @@ const loader = assemble([
 ]);
 loaderBytes.set(loader.bytes);
 if (mprotect(LOADER, 0x1000, READ | EXEC) !== 0) throw new Error('mprotect');
-KINDS.forEach((kind, i) => (blockWords[(EXITS + 8 * i) / 8] = BigInt(LOADER + loader.labels.get(kind))));
+KINDS.forEach(
+  (kind, i) => (blockWords[(EXITS + 8 * i) / 8] = BigInt(LOADER + loader.labels.get(kind))),
+);
 const enter = koffi.decode(BigInt(LOADER), koffi.proto('void enter()'));
 const exitStub = (i) => assemble([['jmp', at(EXITS + 8 * i)]]).bytes;
 const STUBS = KINDS.map((_, i) => exitStub(i));
@@ -116,7 +144,8 @@ if (forms.length === 0) throw new Error(`no row ${row} runs at user privilege`);
 
 /** A flags word that does no harm: no single-stepping, no alignment checks. */
 const LOADABLE = ARITHMETIC | FLAG.df | FLAG.id | FLAG.nt | FLAG.iopl | FLAG.if;
-const store64 = (address, bits) => new DataView(scratch.buffer, scratch.byteOffset).setBigUint64(address - SCRATCH, u64(bits), true);
+const store64 = (address, bits) =>
+  new DataView(scratch.buffer, scratch.byteOffset).setBigUint64(address - SCRATCH, u64(bits), true);
 
 function draw(form, slot) {
   const site = slot + 64 + below(16);
@@ -137,7 +166,7 @@ function draw(form, slot) {
     let index = base !== 'rip' && chance(0.5) ? below(16) : null;
     if (index === 4) index = null;
     const scale = index === null ? 1 : oneOf([1, 2, 4, 8]);
-    let disp = chance(0.3) ? 0 : chance(0.5) ? below(256) - 128 : (bits32() | 0);
+    let disp = chance(0.3) ? 0 : chance(0.5) ? below(256) - 128 : bits32() | 0;
     const small = () => BigInt(below(0x10000) - 0x8000);
     if (base === null || base === 'rip') {
       if (index !== null) registers[index] = small();
@@ -152,11 +181,23 @@ function draw(form, slot) {
       const times = index === null ? 0n : registers[index] * BigInt(scale);
       registers[base] = BigInt(goalAddress) - BigInt(disp) - times;
     }
-    return { kind: 'mem', size: kind.size ?? 64, base, index, scale, disp, segment: gs && kind.size !== null ? 'gs' : null, gs };
+    return {
+      kind: 'mem',
+      size: kind.size ?? 64,
+      base,
+      index,
+      scale,
+      disp,
+      segment: gs && kind.size !== null ? 'gs' : null,
+      gs,
+    };
   };
 
   const operands = form.kinds.map((kind) => {
-    if (kind.field === 'fixed') return kind.register ? { kind: 'reg', size: 8, number: 1, high: false } : { kind: 'imm', value: 1n };
+    if (kind.field === 'fixed')
+      return kind.register
+        ? { kind: 'reg', size: 8, number: 1, high: false }
+        : { kind: 'imm', value: 1n };
     if (kind.field === 'imm') return { kind: 'imm', value: BigInt.asIntN(8 * kind.bytes, value()) };
     if (kind.field === 'rel') return { kind: 'rel', distance: 0 };
     if (kind.memory && (!kind.register || chance(0.6))) return drawMemory(kind);
@@ -176,28 +217,41 @@ function draw(form, slot) {
   if (form.key === 'bt' && memory && operands[1].kind === 'reg') {
     const { number } = operands[1];
     if (number === 4 || number === memory.base || number === memory.index) return null;
-    registers[number] = (registers[number] & ~0xffffffffn) | BigInt.asUintN(32, BigInt(below(4000) - 2000));
+    registers[number] =
+      (registers[number] & ~0xffffffffn) | BigInt.asUintN(32, BigInt(below(4000) - 2000));
     if (operands[1].size === 64) registers[number] = u64(BigInt.asIntN(32, registers[number]));
   }
   if (form.key === 'ret') store64(rsp, BigInt(goal));
   if (form.key === 'leave') registers[5] = BigInt(target);
   if (form.key === 'popfq') store64(rsp, BigInt(bits32() & LOADABLE));
   if (form.key === 'iretq') {
-    [BigInt(goal), 0x33n, BigInt(bits32() & LOADABLE), value(), 0x2bn].forEach((word, i) => store64(rsp + 8 * i, word));
+    [BigInt(goal), 0x33n, BigInt(bits32() & LOADABLE), value(), 0x2bn].forEach((word, i) =>
+      store64(rsp + 8 * i, word),
+    );
   }
-  if (form.key === 'cmpxchg' && first.kind === 'reg' && first.number !== 4 && chance(0.5)) registers[first.number] = registers[0];
+  if (form.key === 'cmpxchg' && first.kind === 'reg' && first.number !== 4 && chance(0.5))
+    registers[first.number] = registers[0];
 
-  // Of a 32-bit register that differs, the SDM has the upper half cleared, and an AMD EPYC left it as it was.
-  if (form.key === 'cmpxchg' && first.kind === 'reg' && first.size === 32) registers[first.number] = BigInt.asUintN(32, registers[first.number]);
+  // Of a 32-bit register that differs, the SDM has the upper half cleared, and an AMD EPYC left it
+  // as it was.
+  if (form.key === 'cmpxchg' && first.kind === 'reg' && first.size === 32)
+    registers[first.number] = BigInt.asUintN(32, registers[first.number]);
 
   let bytes;
-  const attempt = () => encodeForm(form, operands.map(({ gs: _, ...rest }) => rest), lock);
+  const attempt = () =>
+    encodeForm(
+      form,
+      operands.map(({ gs: _, ...rest }) => rest),
+      lock,
+    );
   try {
     bytes = attempt();
     const end = site + bytes.length;
     for (const operand of operands) {
       if (operand.kind === 'mem' && operand.base === 'rip') operand.disp -= end;
-      if (operand.kind === 'rel') operand.distance = (form.kinds[0].bytes === 1 ? oneOf([targets.back, targets.forth]) : goal) - end;
+      if (operand.kind === 'rel')
+        operand.distance =
+          (form.kinds[0].bytes === 1 ? oneOf([targets.back, targets.forth]) : goal) - end;
     }
     bytes = attempt();
   } catch (error) {
@@ -205,7 +259,13 @@ function draw(form, slot) {
     if (error.name === 'InvariantError') return null;
     throw error;
   }
-  if (operands.some((operand) => operand.kind === 'mem' && operand.segment === null && operand.gs && form.key !== 'lea')) throw new Error('segment lost');
+  if (
+    operands.some(
+      (operand) =>
+        operand.kind === 'mem' && operand.segment === null && operand.gs && form.key !== 'lea',
+    )
+  )
+    throw new Error('segment lost');
   return { form, site, slot, bytes, registers: registers.map(u64), flags, targets };
 }
 
@@ -218,19 +278,22 @@ function simulate(test, image) {
   cpu.flags = test.flags;
   cpu.gsBase = GS;
   const insn = decode(test.bytes);
-  if (typeof insn === 'string' || insn.length !== test.bytes.length) return { problem: `decodes as ${insn}` };
+  if (typeof insn === 'string' || insn.length !== test.bytes.length)
+    return { problem: `decodes as ${insn}` };
   const masked = undefinedFlags(insn, cpu) | FLAG.rf;
   const outside = (address, bytes) => address < SCRATCH || address + bytes > SCRATCH + SCRATCH_SIZE;
   const port = {
     read(address, bytes) {
       if (outside(address, bytes)) throw new Error(`read at 0x${address.toString(16)}`);
       let word = 0n;
-      for (let i = bytes - 1; i >= 0; i--) word = (word << 8n) | BigInt(view.getUint8(address - SCRATCH + i));
+      for (let i = bytes - 1; i >= 0; i--)
+        word = (word << 8n) | BigInt(view.getUint8(address - SCRATCH + i));
       return word;
     },
     write(address, bytes, word) {
       if (outside(address, bytes)) throw new Error(`write at 0x${address.toString(16)}`);
-      for (let i = 0; i < bytes; i++, word >>= 8n) view.setUint8(address - SCRATCH + i, Number(word & 0xffn));
+      for (let i = 0; i < bytes; i++, word >>= 8n)
+        view.setUint8(address - SCRATCH + i, Number(word & 0xffn));
     },
   };
   try {
@@ -246,30 +309,41 @@ function simulate(test, image) {
 const original = { ...SEMANTICS };
 const MUTANTS = {
   /** Forgets everything but to go on; a row without effect gains one. */
-  'no-effect': (key) => ({ run: (context) => {
-    const before = context.cpu.r.slice();
-    original[key].run(context);
-    context.cpu.r.set(before);
-    if (['nop', 'endbr64', 'pause', 'lfence', 'mfence', 'sfence'].includes(key)) context.cpu.r[11] += 1n;
-    else if (!['mov', 'movabs', 'lea', 'movzx', 'movsx', 'movsxd'].includes(key)) context.cpu.flags ^= FLAG.zf;
-    return 'next';
-  } }),
-  'sub-carry': (key) => ({ ...original[key], run: (context) => {
-    const outcome = original[key].run(context);
-    if (context.insn.form.name === 'sub') context.cpu.flags ^= FLAG.cf;
-    return outcome;
-  } }),
-  'keeps-upper-half': (key) => ({ ...original[key], run: (context) => {
-    const to = context.insn.operands[0];
-    const upper = to.kind === 'reg' ? context.cpu.r[to.number] & 0xffffffff00000000n : 0n;
-    const outcome = original[key].run(context);
-    if (to.kind === 'reg' && to.size === 32) context.cpu.r[to.number] |= upper;
-    return outcome;
-  } }),
+  'no-effect': (key) => ({
+    run: (context) => {
+      const before = context.cpu.r.slice();
+      original[key].run(context);
+      context.cpu.r.set(before);
+      if (['nop', 'endbr64', 'pause', 'lfence', 'mfence', 'sfence'].includes(key))
+        context.cpu.r[11] += 1n;
+      else if (!['mov', 'movabs', 'lea', 'movzx', 'movsx', 'movsxd'].includes(key))
+        context.cpu.flags ^= FLAG.zf;
+      return 'next';
+    },
+  }),
+  'sub-carry': (key) => ({
+    ...original[key],
+    run: (context) => {
+      const outcome = original[key].run(context);
+      if (context.insn.form.name === 'sub') context.cpu.flags ^= FLAG.cf;
+      return outcome;
+    },
+  }),
+  'keeps-upper-half': (key) => ({
+    ...original[key],
+    run: (context) => {
+      const to = context.insn.operands[0];
+      const upper = to.kind === 'reg' ? context.cpu.r[to.number] & 0xffffffff00000000n : 0n;
+      const outcome = original[key].run(context);
+      if (to.kind === 'reg' && to.size === 32) context.cpu.r[to.number] |= upper;
+      return outcome;
+    },
+  }),
 };
 if (mutant !== '') {
   if (!MUTANTS[mutant]) throw new Error(`no mutant ${mutant}`);
-  for (const key of Object.keys(SEMANTICS)) if (row === '' || row === key) SEMANTICS[key] = MUTANTS[mutant](key);
+  for (const key of Object.keys(SEMANTICS))
+    if (row === '' || row === key) SEMANTICS[key] = MUTANTS[mutant](key);
 }
 
 const log = progress === '' ? null : openSync(progress, 'w');
@@ -324,17 +398,23 @@ while (done < COUNT) {
       enter();
       for (let r = 0; r < 16; r++) {
         const real = blockWords[OUT / 8 + r];
-        if (real !== sim.cpu.r[r]) differences.push(`${R64[r]} ${hex(real)}, simulated ${hex(sim.cpu.r[r])}`);
+        if (real !== sim.cpu.r[r])
+          differences.push(`${R64[r]} ${hex(real)}, simulated ${hex(sim.cpu.r[r])}`);
       }
       const flags = Number(blockWords[FLAGS_OUT / 8]);
       const wrong = (flags ^ sim.cpu.flags) & ~sim.masked;
-      if (wrong !== 0) differences.push(`flags ${hex(flags)}, simulated ${hex(sim.cpu.flags)} (differ in ${hex(wrong)})`);
+      if (wrong !== 0)
+        differences.push(
+          `flags ${hex(flags)}, simulated ${hex(sim.cpu.flags)} (differ in ${hex(wrong)})`,
+        );
       const exit = KINDS[Number(blockWords[EXIT_KIND / 8])];
       const rip = exit === 'next' ? test.site + test.bytes.length : test.targets[exit];
       if (rip !== sim.cpu.rip) differences.push(`rip ${hex(rip)}, simulated ${hex(sim.cpu.rip)}`);
       for (let b = 0; b < SCRATCH_SIZE; b++) {
         if (scratch[b] !== image[b]) {
-          differences.push(`memory at ${hex(SCRATCH + b)}: ${hex(scratch[b])}, simulated ${hex(image[b])}`);
+          differences.push(
+            `memory at ${hex(SCRATCH + b)}: ${hex(scratch[b])}, simulated ${hex(image[b])}`,
+          );
           break;
         }
       }
@@ -342,7 +422,9 @@ while (done < COUNT) {
     if (differences.length > 0) {
       problems++;
       if (disagreements.length < 20) {
-        disagreements.push(`seed ${seedText}, case ${done + i}: ${text} [${Buffer.from(test.bytes).toString('hex')}], flags ${hex(test.flags)}: ${differences.join('; ')}`);
+        disagreements.push(
+          `seed ${seedText}, case ${done + i}: ${text} [${Buffer.from(test.bytes).toString('hex')}], flags ${hex(test.flags)}: ${differences.join('; ')}`,
+        );
       }
     }
   });

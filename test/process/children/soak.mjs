@@ -1,6 +1,7 @@
 // Retargets three keys at random while native threads pass their sites, and prints what came of it.
-// argv: JSON {library, threads, seconds, seed, options, guests, crash}. With `guests` a JavaScript timer, two workers and libuv's
-// pool pass the sites as well, and the updates are made in slices between their turns.
+// argv: JSON {library, threads, seconds, seed, options, guests, crash}. With `guests` a JavaScript
+// timer, two workers and libuv's pool pass the sites as well, and the updates are made in slices
+// between their turns.
 import { Worker } from 'node:worker_threads';
 import { open } from '#index';
 import { openNative } from '#machine/process/native';
@@ -28,7 +29,8 @@ function updateFor(ms) {
 
 /** How many sites there are of each kind and length: `call 5`. */
 const sites = {};
-for (const { kind, bytes } of app.sites()) sites[`${kind} ${bytes.length / 2}`] = (sites[`${kind} ${bytes.length / 2}`] ?? 0) + 1;
+for (const { kind, bytes } of app.sites())
+  sites[`${kind} ${bytes.length / 2}`] = (sites[`${kind} ${bytes.length / 2}`] ?? 0) + 1;
 
 const seen = { timer: 0, pool: 0, workers: [] };
 soaked.start(threads);
@@ -37,11 +39,12 @@ if (!guests) updateFor(seconds * 1000);
 else {
   let over = false;
   const timer = setInterval(() => (seen.timer += soaked.many(20)), 1);
-  const pool = (done) => soaked.many.async(2000, (error, passed) => {
-    seen.pool += Number(passed);
-    if (over) done();
-    else pool(done);
-  });
+  const pool = (done) =>
+    soaked.many.async(2000, (error, passed) => {
+      seen.pool += Number(passed);
+      if (over) done();
+      else pool(done);
+    });
   const pools = [new Promise(pool), new Promise(pool)];
   const worker = `
     const { parentPort, workerData } = require('node:worker_threads');
@@ -53,18 +56,25 @@ else {
       if (over) { parentPort.postMessage(passed); parentPort.close(); } else setImmediate(turn);
     })();`;
   const koffi = (await import('node:module')).createRequire(import.meta.url).resolve('koffi');
-  const workers = [0, 1].map(() => new Worker(worker, { eval: true, workerData: { koffi, library } }));
+  const workers = [0, 1].map(
+    () => new Worker(worker, { eval: true, workerData: { koffi, library } }),
+  );
   while (performance.now() - began < seconds * 1000) {
     updateFor(5);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   over = true;
   clearInterval(timer);
-  seen.workers = await Promise.all(workers.map((w) => new Promise((resolve, reject) => {
-    w.on('message', resolve);
-    w.on('error', reject);
-    w.postMessage('over');
-  })));
+  seen.workers = await Promise.all(
+    workers.map(
+      (w) =>
+        new Promise((resolve, reject) => {
+          w.on('message', resolve);
+          w.on('error', reject);
+          w.postMessage('over');
+        }),
+    ),
+  );
   await Promise.all(pools);
 }
 if (crash) process.kill(process.pid, 'SIGSEGV');
@@ -72,15 +82,17 @@ soaked.stop();
 const drift = app.verify().length;
 const traps = app.traps;
 app.close();
-console.log(JSON.stringify({
-  ...sum,
-  seconds: (performance.now() - began) / 1000,
-  passes: soaked.passes(),
-  outcomes: soaked.outcomes(),
-  traps,
-  ...strayTraps(new Ground(native)),
-  drift,
-  differs: differsFromFile(native, readMaps, app.path),
-  guests: seen,
-  sites,
-}));
+console.log(
+  JSON.stringify({
+    ...sum,
+    seconds: (performance.now() - began) / 1000,
+    passes: soaked.passes(),
+    outcomes: soaked.outcomes(),
+    traps,
+    ...strayTraps(new Ground(native)),
+    drift,
+    differs: differsFromFile(native, readMaps, app.path),
+    guests: seen,
+    sites,
+  }),
+);

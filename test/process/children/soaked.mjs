@@ -5,7 +5,19 @@ import { readFileSync } from 'node:fs';
 export const koffi = createRequire(import.meta.url)('koffi');
 
 /** Same order as in soak.c. */
-const OUTCOMES = ['work_a', 'work_b', 'work_c', 'work_ret0', 'hook_null', 'hook_one', 'hook_two', 'filter_ret0', 'filter_odd', 'filter_all', 'wrong'];
+const OUTCOMES = [
+  'work_a',
+  'work_b',
+  'work_c',
+  'work_ret0',
+  'hook_null',
+  'hook_one',
+  'hook_two',
+  'filter_ret0',
+  'filter_odd',
+  'filter_all',
+  'wrong',
+];
 
 export function openSoaked(path) {
   const library = koffi.load(path);
@@ -30,7 +42,11 @@ export function openSoaked(path) {
   };
 }
 
-const TARGETS = { work: ['work_a', 'work_b', 'work_c', 'ret0'], hook: ['hook_one', 'hook_two', null], filter: ['filter_odd', 'filter_all', 'ret0'] };
+const TARGETS = {
+  work: ['work_a', 'work_b', 'work_c', 'ret0'],
+  hook: ['hook_one', 'hook_two', null],
+  filter: ['filter_odd', 'filter_all', 'ret0'],
+};
 
 /** A stream of updates of one to three keys at a time, from a seed. */
 export function updates(seed) {
@@ -66,8 +82,16 @@ export function differsFromFile(native, readMaps, path) {
 /** Executable PT_LOAD segments. */
 function readSegments(file) {
   const view = new DataView(file.buffer, file.byteOffset, file.length);
-  const [at, size, count] = [Number(view.getBigUint64(32, true)), view.getUint16(54, true), view.getUint16(56, true)];
+  const [at, size, count] = [
+    Number(view.getBigUint64(32, true)),
+    view.getUint16(54, true),
+    view.getUint16(56, true),
+  ];
   return Array.from({ length: count }, (_, i) => at + i * size)
     .filter((p) => view.getUint32(p, true) === 1 && view.getUint32(p + 4, true) & 1)
-    .map((p) => ({ offset: Number(view.getBigUint64(p + 8, true)), address: Number(view.getBigUint64(p + 16, true)), size: Number(view.getBigUint64(p + 32, true)) }));
+    .map((p) => ({
+      offset: Number(view.getBigUint64(p + 8, true)),
+      address: Number(view.getBigUint64(p + 16, true)),
+      size: Number(view.getBigUint64(p + 32, true)),
+    }));
 }

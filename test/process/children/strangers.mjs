@@ -23,7 +23,10 @@ const SCENES = {
   'a thread with a shadow stack'() {
     // No machine at hand has one: the kernel would say so in the thread's status.
     const read = fs.readFileSync;
-    fs.readFileSync = (path, ...more) => (/^\/proc\/self\/task\/\d+\/status$/.test(path) ? `${read(path, ...more)}x86_Thread_features:\tshstk \n` : read(path, ...more));
+    fs.readFileSync = (path, ...more) =>
+      /^\/proc\/self\/task\/\d+\/status$/.test(path)
+        ? `${read(path, ...more)}x86_Thread_features:\tshstk \n`
+        : read(path, ...more);
     syncBuiltinESMExports();
     const refused = told(() => open(library));
     // The other protocol plants no trap.

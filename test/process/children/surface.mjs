@@ -1,5 +1,5 @@
-// What the public surface promises beside the patching itself: names, taking back, the journal, and what is left of a program that
-// was closed. argv: the library of test/types.
+// What the public surface promises beside the patching itself: names, taking back, the journal, and
+// what is left of a program that was closed. argv: the library of test/types.
 import { isFault, open, unchecked } from '#index';
 import { openNative } from '#machine/process/native';
 
@@ -17,8 +17,15 @@ const code = (ask) => {
 
 const app = open(library);
 const targets = () => [app.keys.blend.target, app.keys.trace.target, pixel(10, 30)];
-out.keys = Object.values(app.keys).map(({ name, target, targets, sites }) => ({ name, target, targets, sites }));
-out.every = Object.values(app.keys).flatMap(({ name, targets }) => targets.map((target) => (app.update({ [name]: target }), app.keys[name].target === target)));
+out.keys = Object.values(app.keys).map(({ name, target, targets, sites }) => ({
+  name,
+  target,
+  targets,
+  sites,
+}));
+out.every = Object.values(app.keys).flatMap(({ name, targets }) =>
+  targets.map((target) => (app.update({ [name]: target }), app.keys[name].target === target)),
+);
 app.update({ blend: 'blend_scalar', trace: null });
 
 const older = app.update({ blend: 'blend_avx2', trace: 'trace_ring' });
@@ -50,7 +57,11 @@ const at = app.sites('blend').find(({ kind }) => kind === 'trampoline').address;
 app.update({ trace: unchecked('my_ring') });
 out.uncheckedUndeclared = targets();
 out.uncheckedAddressRefused = code(() => app.update({ trace: unchecked(at + (1n << 48n)) }));
-out.sites = [app.sites().length, app.sites('blend').map(({ kind, inline }) => `${kind} ${inline}`), app.sites('blend').every(({ address }) => typeof address === 'bigint')];
+out.sites = [
+  app.sites().length,
+  app.sites('blend').map(({ kind, inline }) => `${kind} ${inline}`),
+  app.sites('blend').every(({ address }) => typeof address === 'bigint'),
+];
 out.verify = app.verify();
 
 const made = app.journal.length;
@@ -61,7 +72,13 @@ const late = app.update({ blend: 'ret0' });
 app.close();
 app.close();
 out.closed = targets();
-out.afterwards = { update: code(() => app.update({ blend: 'blend_avx2' })), undo: code(() => late.undo()), verify: app.verify().length, sites: app.sites().filter(({ inline }) => inline).length, journal: app.journal.length };
+out.afterwards = {
+  update: code(() => app.update({ blend: 'blend_avx2' })),
+  undo: code(() => late.undo()),
+  verify: app.verify().length,
+  sites: app.sites().filter(({ inline }) => inline).length,
+  journal: app.journal.length,
+};
 const again = open(library);
 again.update({ blend: 'ret0' });
 late.undo();

@@ -1,5 +1,6 @@
-// Surveys made-up columns over made-up text with the machine code and with plan/draw.ts, stores them with every sweep and
-// with plain loops, and prints where the two differ. argv: number of rounds, seed.
+// Surveys made-up columns over made-up text with the machine code and with plan/draw.ts, stores
+// them with every sweep and with plain loops, and prints where the two differ. argv: number of
+// rounds, seed.
 import { Ground } from '#machine/process/ground';
 import { openNative, PROT, MAP } from '#machine/process/native';
 import { Tape } from '#machine/process/tape';
@@ -22,35 +23,74 @@ const store = (how, batch, from, to, away, source = 'new') => {
   return tape.perform()?.what.edit ?? -1;
 };
 const SIZE = 1 << 13;
-const start = native.call('mmap', 0, SIZE, PROT.read | PROT.write, MAP.private | MAP.anonymous, -1, 0);
+const start = native.call(
+  'mmap',
+  0,
+  SIZE,
+  PROT.read | PROT.write,
+  MAP.private | MAP.anonymous,
+  -1,
+  0,
+);
 const text = new Uint8Array(native.view(start, SIZE));
 
-const FORMS = { call: ['function', 'null', 'ret0'], jmp: ['function', 'null', 'ret0'], jcc: ['function', 'null', 'ret0'] };
+const FORMS = {
+  call: ['function', 'null', 'ret0'],
+  jmp: ['function', 'null', 'ret0'],
+  jcc: ['function', 'null', 'ret0'],
+};
 const KINDS = Object.keys(FORMS);
-const RULES = [{ bytes: 'whole', within: null }, { bytes: 'changed', within: 'line' }, { bytes: 'changed', within: 'fetch32' }, { bytes: 'changed', within: 'fetch16' }, { bytes: 'changed', within: 'qword' }];
+const RULES = [
+  { bytes: 'whole', within: null },
+  { bytes: 'changed', within: 'line' },
+  { bytes: 'changed', within: 'fetch32' },
+  { bytes: 'changed', within: 'fetch16' },
+  { bytes: 'changed', within: 'qword' },
+];
 const destination = () => {
   const near = () => start + SIZE + random(1 << 24);
   const target = near();
-  return { kind: ['function', 'null', 'ret0'][random(3)], target, way: target, return0: near(), return: near() };
+  return {
+    kind: ['function', 'null', 'ret0'][random(3)],
+    target,
+    way: target,
+    return0: near(),
+    return: near(),
+  };
 };
 const outcome = (body) => {
   try {
     const { batch, inline, trampoline } = body();
-    return { inline, trampoline, count: batch.count, at: [...batch.at.subarray(0, batch.count)], new: [...batch.new.subarray(0, 8 * batch.count)] };
+    return {
+      inline,
+      trampoline,
+      count: batch.count,
+      at: [...batch.at.subarray(0, batch.count)],
+      new: [...batch.new.subarray(0, 8 * batch.count)],
+    };
   } catch (error) {
     return { code: error.code, at: error.at };
   }
 };
 
 const differences = [];
-const seen = { drawn: 0, refused: {}, trampoline: 0, unchanged: 0, stored: 0, exchanged: 0, drifted: 0 };
+const seen = {
+  drawn: 0,
+  refused: {},
+  trampoline: 0,
+  unchanged: 0,
+  stored: 0,
+  exchanged: 0,
+  drifted: 0,
+};
 for (let n = 0; n < rounds; n++) {
   const count = 1 + random(20);
   const tramp = random(count + 1) - 1;
   const make = () => new SiteColumns(count, tramp);
   const [a, b] = [make(), make()];
   const first = destination();
-  // Sites with gaps of 0 to 20 bytes, so that many cross lines; what the file has is a draw of another target.
+  // Sites with gaps of 0 to 20 bytes, so that many cross lines; what the file has is a draw of
+  // another target.
   for (let i = 0, at = start + random(64); i < count; i++) {
     const kind = random(3);
     const length = kind === 2 ? 6 : 5 + random(2);
@@ -78,12 +118,16 @@ for (let n = 0; n < rounds; n++) {
   }
   for (const c of [a, b]) c.batch.new.fill(0);
   for (let i = 0; i < SIZE; i++) text[i] = i * 7;
-  for (let i = 0; i < count; i++) text.set(a.batch.old.subarray(8 * i, 8 * i + a.batch.length[i]), a.batch.at[i] - start);
+  for (let i = 0; i < count; i++)
+    text.set(a.batch.old.subarray(8 * i, 8 * i + a.batch.length[i]), a.batch.at[i] - start);
 
   const third = random(8) === 0 ? null : random(4) === 0 ? second : destination();
   const rule = RULES[random(3)];
   const require = random(4) === 0 ? 'inline' : undefined;
-  const [machine, plain] = [outcome(() => sweep.survey('key', a, third, rule, require)), outcome(() => draw(b, third, rule, require))];
+  const [machine, plain] = [
+    outcome(() => sweep.survey('key', a, third, rule, require)),
+    outcome(() => draw(b, third, rule, require)),
+  ];
   if (JSON.stringify(machine) !== JSON.stringify(plain)) differences.push({ n, machine, plain });
   if (plain.code) {
     seen.refused[plain.code] = (seen.refused[plain.code] ?? 0) + 1;
@@ -98,7 +142,8 @@ for (let n = 0; n < rounds; n++) {
   const spot = a.batch.at[victim] - start + random(a.batch.length[victim]);
   text[spot] ^= 0x40;
   const drift = outcome(() => sweep.survey('key', a, third, rule, require));
-  if (!['drift', 'foreign-trap'].includes(drift.code) || Number(drift.at) !== a.batch.at[victim]) differences.push({ n, drift, victim: a.batch.at[victim] });
+  if (!['drift', 'foreign-trap'].includes(drift.code) || Number(drift.at) !== a.batch.at[victim])
+    differences.push({ n, drift, victim: a.batch.at[victim] });
   text[spot] ^= 0x40;
   sweep.survey('key', a, third, rule, require);
 
@@ -113,16 +158,19 @@ for (let n = 0; n < rounds; n++) {
   for (let i = from; i < to; i++) {
     const at = batch.at[i] - start;
     const end = how === 'trap' || how === 'first' ? 1 : batch.length[i];
-    for (let k = how === 'rest' ? 1 : 0; k < end; k++) expected[at + k] = how === 'trap' ? 0xcc : batch[source][8 * i + k];
+    for (let k = how === 'rest' ? 1 : 0; k < end; k++)
+      expected[at + k] = how === 'trap' ? 0xcc : batch[source][8 * i + k];
   }
   const stopped = store(how, batch, from, to, native.addressOf(copy) - start, source);
   if (stopped !== -1 || Buffer.compare(copy, expected) !== 0) differences.push({ n, how, stopped });
   seen.stored++;
 
   if (rule.within === 'line') {
-    // One exchange for each site: the new bytes, and nothing but them; a neighbour that changed stops a wide one.
+    // One exchange for each site: the new bytes, and nothing but them; a neighbour that changed
+    // stops a wide one.
     const wide = text.slice();
-    for (let i = 0; i < count; i++) wide.set(batch.new.subarray(8 * i, 8 * i + batch.length[i]), batch.at[i] - start);
+    for (let i = 0; i < count; i++)
+      wide.set(batch.new.subarray(8 * i, 8 * i + batch.length[i]), batch.at[i] - start);
     const fresh = new Uint8Array(SIZE + 64);
     const shift = (64 - (native.addressOf(fresh) % 64)) % 64; // lines as in the text
     const target = fresh.subarray(shift, shift + SIZE);
@@ -130,7 +178,8 @@ for (let n = 0; n < rounds; n++) {
     const done = store('exchange', batch, 0, count, native.addressOf(target) - start);
     if (done !== -1 || Buffer.compare(target, wide) !== 0) differences.push({ n, exchange: done });
     seen.exchanged++;
-    const changesOuter = (i) => [0, 5].some((k) => k < batch.length[i] && batch.old[8 * i + k] !== batch.new[8 * i + k]);
+    const changesOuter = (i) =>
+      [0, 5].some((k) => k < batch.length[i] && batch.old[8 * i + k] !== batch.new[8 * i + k]);
     const drifting = Array.from({ length: count }, (_, i) => i).find(changesOuter);
     if (drifting !== undefined) {
       target.set(text);

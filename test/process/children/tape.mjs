@@ -1,5 +1,5 @@
-// Performs tapes of every operation and prints what they did: in which order system calls came, what was written, where a
-// tape stopped and that nothing behind it was done.
+// Performs tapes of every operation and prints what they did: in which order system calls came,
+// what was written, where a tape stopped and that nothing behind it was done.
 import { Ground } from '#machine/process/ground';
 import { intercepted, openNative } from '#machine/process/native';
 import { Tape } from '#machine/process/tape';
@@ -31,7 +31,8 @@ for (let size = 0; size <= 40; size++) {
   if (stop !== null || !right) said.copies.push(size);
 }
 
-// System calls as the kernel makes them, and through a function of ours: same results, in the order of the tape.
+// System calls as the kernel makes them, and through a function of ours: same results, in the order
+// of the tape.
 const order = [];
 const seen = intercepted(plain, (name, ...args) => {
   order.push([name, ...args]);

@@ -1,6 +1,7 @@
-// Swaps one site between two targets as fast as the steps of a protocol go, while a thread on the other CPU runs it, and
-// prints which landings its calls reached. argv: JSON {library, way, updates, untilTorn}: `untilTorn` repeats the
-// updates until a call was torn, for 20 seconds at most.
+// Swaps one site between two targets as fast as the steps of a protocol go, while a thread on the
+// other CPU runs it, and prints which landings its calls reached. argv: JSON {library, way,
+// updates, untilTorn}: `untilTorn` repeats the updates until a call was torn, for 20 seconds at
+// most.
 import { open } from '#index';
 import { openNative } from '#machine/process/native';
 import { Ground } from '#machine/process/ground';
@@ -15,8 +16,18 @@ import { emit, SITE_FORMS } from '#x86/forms';
 import { koffi } from './soaked.mjs';
 
 const { library, way, updates, untilTorn = false } = JSON.parse(process.argv[2]);
-const stores = (protocol) => ({ ...protocol, steps: protocol.steps.filter((step) => step.do === 'store') });
-const WAYS = { int3, store, naive, 'naive-unpaced': stores(naive), 'store-unpaced': stores(store), 'int3-unpaced': stores(int3) };
+const stores = (protocol) => ({
+  ...protocol,
+  steps: protocol.steps.filter((step) => step.do === 'store'),
+});
+const WAYS = {
+  int3,
+  store,
+  naive,
+  'naive-unpaced': stores(naive),
+  'store-unpaced': stores(store),
+  'int3-unpaced': stores(int3),
+};
 
 const torn = koffi.load(library);
 const pin = torn.func('int torn_pin(int)');
@@ -68,11 +79,24 @@ do {
   }
   made += updates;
   during = read().map((n, i) => n - before[i]);
-  // A loaded machine may have kept the thread off its CPU meanwhile; then this says nothing yet. And torn calls
-  // come in bursts with long gaps: a million updates take a tenth of a second, and some of those see none.
-} while ((sum(during) < 1_000_000 || (untilTorn && sum(during.slice(1, 7)) === 0)) && performance.now() - began < 20_000);
+  // A loaded machine may have kept the thread off its CPU meanwhile; then this says nothing yet.
+  // And torn calls come in bursts with long gaps: a million updates take a tenth of a second, and
+  // some of those see none.
+} while (
+  (sum(during) < 1_000_000 || (untilTorn && sum(during.slice(1, 7)) === 0)) &&
+  performance.now() - began < 20_000
+);
 const ms = performance.now() - began;
 stop();
 const after = read();
 app.close();
-console.log(JSON.stringify({ offset: at % 64, updates: made, during, calls: sum(during), wrong: sum(after.slice(1, 7)), ms: Math.round(ms) }));
+console.log(
+  JSON.stringify({
+    offset: at % 64,
+    updates: made,
+    during,
+    calls: sum(during),
+    wrong: sum(after.slice(1, 7)),
+    ms: Math.round(ms),
+  }),
+);

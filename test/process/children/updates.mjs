@@ -1,4 +1,5 @@
-// argv: library, writer, optional 'no-fork-handlers' or 'join' (to end after the first look). Updates from C while this thread sits in a native call, and forks under a storm of updates.
+// argv: library, writer, optional 'no-fork-handlers' or 'join' (to end after the first look).
+// Updates from C while this thread sits in a native call, and forks under a storm of updates.
 import { openNative } from '#machine/process/native';
 import { openWith } from '#app/open';
 
@@ -8,8 +9,14 @@ const f = native.library(path);
 const step = f('long updates_step(long)');
 const tell = f('long updates_tell()');
 const unserved = f('int updates_to_two()')();
-const app = openWith(mutant === 'no-fork-handlers' ? { ...native, atFork() {} } : native, path, { writer });
-const out = { unserved, joined: f('long updates_join(long)')(200), afterJoin: [app.keys.step.target, app.keys.tell.target] };
+const app = openWith(mutant === 'no-fork-handlers' ? { ...native, atFork() {} } : native, path, {
+  writer,
+});
+const out = {
+  unserved,
+  joined: f('long updates_join(long)')(200),
+  afterJoin: [app.keys.step.target, app.keys.tell.target],
+};
 if (mutant === 'join') {
   console.log(JSON.stringify(out));
   process.exit(0);

@@ -6,11 +6,18 @@ const [provider, consumer] = process.argv.slice(2);
 const native = openNative();
 const p = native.library(provider);
 const c = native.library(consumer);
-const [provided, consumed, inner] = [p('long provider_level(long)'), c('long consumer_level(long)'), p('int provider_inner()')];
+const [provided, consumed, inner] = [
+  p('long provider_level(long)'),
+  c('long consumer_level(long)'),
+  p('int provider_inner()'),
+];
 const look = () => [Number(provided(0)), Number(consumed(0)) - 1000];
 const a = open(provider);
 const b = open(consumer);
-const out = { targets: [a.keys.level.targets, a.keys.inner.targets, b.keys.level.targets], before: look() };
+const out = {
+  targets: [a.keys.level.targets, a.keys.inner.targets, b.keys.level.targets],
+  before: look(),
+};
 const tried = (app, key, target) => {
   try {
     app.update({ [key]: target });
