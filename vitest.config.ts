@@ -17,9 +17,9 @@ const STILL = [
   'shipped',
   'silicon',
   'surface',
-  'sweep',
+  'survey',
   'tables',
-  'tape',
+  'script',
   'transitions',
 ];
 const ALONE = ['bench', 'litmus', 'torn'];

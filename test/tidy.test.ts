@@ -79,7 +79,8 @@ describe('sources', () => {
   it('import from their own floor and from lower ones', () => {
     const bad = files({
       'src/base/a.ts': `import { x } from '../elf/read.js';`,
-      'src/elf/read.ts': `import type { y } from '../x86/decode.js';`,
+      'src/elf/read.ts': `import type { y } from '../asm/decode.js';`,
+      'src/asm/decode.ts': '',
       'src/x86/decode.ts': `import { z } from '../base/gone.js';`,
       'src/machine/sim/cpu.ts': `import { t } from '../process/text.js';`,
       'src/machine/process/text.ts': '',
@@ -92,7 +93,7 @@ describe('sources', () => {
     expect(floors(bad)).toEqual([
       'src/attic/a.ts is on no floor',
       'src/base/a.ts imports src/elf/read.ts from a higher floor',
-      'src/elf/read.ts imports src/x86/decode.ts from the room beside it',
+      'src/elf/read.ts imports src/asm/decode.ts from the room beside it',
       'src/x86/decode.ts imports src/base/gone.ts, which does not exist',
       'src/machine/sim/cpu.ts imports src/machine/process/text.ts from the room beside it',
       'src/machine/machine.ts imports src/machine/sim/cpu.ts from a higher floor',
@@ -108,7 +109,7 @@ describe('sources', () => {
       'src/x86/decode.ts': `import { Decoder } from 'iced-x86';\nimport left from 'left-pad';`,
     });
     expect(dependencies(bad, ['koffi', 'iced-x86', 'fzstd'])).toEqual([
-      'src/app/open.ts imports koffi: src/machine/process/native.ts may',
+      'src/app/open.ts imports koffi: src/machine/linux/native.ts may',
       'src/x86/decode.ts imports left-pad: no file may',
       'package.json names fzstd, which no source imports',
       'left-pad is imported and package.json does not name it',
@@ -126,6 +127,7 @@ describe('sources', () => {
     });
     expect(cycles(bad)).toEqual([
       'src/base/a.ts -> src/base/b.ts -> src/base/c.ts -> src/base/a.ts',
+      'src/base/d.ts -> src/base/e.ts -> src/base/d.ts',
     ]);
     expect(cycles(tree)).toEqual(none);
   });

@@ -3,14 +3,14 @@
 
 import { Fault, inFile } from '../base/fault.js';
 import { keysOf } from '../keys/bind.js';
-import { registerBarrier } from '../machine/process/barrier.js';
-import { enlist } from '../machine/process/enlist.js';
-import { Ground } from '../machine/process/ground.js';
+import { registerBarrier } from '../machine/linux/membarrier.js';
+import { registerSites } from '../machine/process/register.js';
+import { Runtime } from '../machine/process/runtime.js';
 import { loadObject, readObject } from '../machine/process/loaded.js';
-import { openNative, type Native } from '../machine/process/native.js';
+import { openNative, type Native } from '../machine/linux/native.js';
 import { TrapWatch } from '../machine/process/signals.js';
 import { closeProcmem, openProcmem, probeProcmem } from '../machine/process/text.js';
-import { Engine } from './engine.js';
+import { Engine } from '../machine/process/engine.js';
 import { checkOption, Program, protocolOf } from './program.js';
 import { startServer, updatesFromC } from './serve.js';
 import type { App, Keys, OpenOptions } from './types.js';
@@ -48,18 +48,18 @@ export function openWith<K extends Keys = Keys>(
   const writer = options.writer ?? 'procmem';
   const procmem = writer === 'procmem' ? openProcmem(native) : null;
   const how = { writer, trustProcmem: options.assume === 'procmem-stores-are-atomic' } as const;
-  let ground: Ground;
+  let runtime: Runtime;
   let program: Program<K>;
   try {
     const loaded = loadObject(native, real, object);
-    ground = new Ground(native);
+    runtime = new Runtime(native);
     // A kernel may refuse each write and not the file (41e8149c8892, in v6.12): asked before
     // anything is begun.
-    if (procmem !== null) probeProcmem(native, procmem, ground.handler);
-    program = ground.locked(() => {
-      const enlisted = enlist(ground, loaded, keys);
-      const engine = new Engine(ground, new TrapWatch(ground), { ...how, procmem });
-      const opened = new Program<K>({ ground, loaded, engine, options }, enlisted);
+    if (procmem !== null) probeProcmem(native, procmem, runtime.handler);
+    program = runtime.locked(() => {
+      const registered = registerSites(runtime, loaded, keys);
+      const engine = new Engine(runtime, new TrapWatch(runtime), { ...how, procmem });
+      const opened = new Program<K>({ runtime, loaded, engine, options }, registered);
       opened.inline();
       return opened;
     });
@@ -68,7 +68,7 @@ export function openWith<K extends Keys = Keys>(
     throw error;
   }
   try {
-    if (options.serveUpdates ?? updatesFromC(object)) startServer(ground, { ...how, protocol });
+    if (options.serveUpdates ?? updatesFromC(object)) startServer(runtime, { ...how, protocol });
   } catch (error) {
     program.close();
     throw error;

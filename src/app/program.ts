@@ -8,8 +8,8 @@ import { didYouMean } from '../base/nearest.js';
 import type { ElfObject, SymbolTable } from '../elf/object.js';
 import { STT_FUNC } from '../elf/names.js';
 import { accepted } from '../keys/key.js';
-import type { EnlistedKey } from '../machine/process/enlist.js';
-import type { Ground } from '../machine/process/ground.js';
+import type { EnlistedKey } from '../machine/process/register.js';
+import type { Runtime } from '../machine/process/runtime.js';
 import type { Loaded } from '../machine/process/loaded.js';
 import { checkPerformable } from '../machine/process/process.js';
 import type { Group, KeyRecord } from '../machine/process/records.js';
@@ -18,8 +18,9 @@ import type { Protocol } from '../plan/protocol.js';
 import { int3 } from '../plan/protocols/int3.js';
 import { store } from '../plan/protocols/store.js';
 import { validateProtocol } from '../plan/validate.js';
-import type { Engine, Wanted } from './engine.js';
-import { ORIGINAL, sameTarget, targetOf, Targets, type Target } from './target.js';
+import type { Engine, Wanted } from '../machine/process/engine.js';
+import { ORIGINAL, sameTarget, targetOf, type Target } from '../plan/target.js';
+import { Targets } from './target.js';
 import type {
   App,
   Drift,
@@ -96,7 +97,7 @@ class Asked implements Wanted {
 }
 
 export interface Parts {
-  readonly ground: Ground;
+  readonly runtime: Runtime;
   readonly loaded: Loaded;
   readonly engine: Engine;
   readonly options: OpenOptions;
@@ -106,7 +107,7 @@ export class Program<K extends Keys> implements App<K> {
   readonly path: string;
   readonly keys: { readonly [N in keyof K]: Key<K[N]> };
   readonly #journal: Update[] = [];
-  readonly #ground: Ground;
+  readonly #runtime: Runtime;
   readonly #loaded: Loaded;
   readonly #engine: Engine;
   readonly #protocol: Protocol;
@@ -120,16 +121,16 @@ export class Program<K extends Keys> implements App<K> {
   }
 
   /** Call it with the lock held. */
-  constructor({ ground, loaded, engine, options }: Parts, enlisted: readonly EnlistedKey[]) {
+  constructor({ runtime, loaded, engine, options }: Parts, registered: readonly EnlistedKey[]) {
     this.path = loaded.path;
-    this.#ground = ground;
+    this.#runtime = runtime;
     this.#loaded = loaded;
     this.#engine = engine;
     this.#options = options;
     this.#protocol = protocolOf(options.protocol ?? 'int3');
-    this.#targets = new Targets(ground.native, loaded);
+    this.#targets = new Targets(runtime.native, loaded);
     const keys: Record<string, Key<string | null>> = {};
-    for (const key of enlisted) {
+    for (const key of registered) {
       const state: KeyState = { ...key, last: null };
       this.#states.set(key.def.name, state);
       keys[key.def.name] = this.#key(key);
@@ -156,7 +157,7 @@ export class Program<K extends Keys> implements App<K> {
    */
   #setUpdater({ key }: EnlistedKey, updater: Addr): void {
     if (key !== null)
-      Atomics.store(new BigUint64Array(this.#ground.native.view(key, 16)), 1, BigInt(updater));
+      Atomics.store(new BigUint64Array(this.#runtime.native.view(key, 16)), 1, BigInt(updater));
   }
 
   /** What the trampoline does as linked. */
@@ -167,7 +168,7 @@ export class Program<K extends Keys> implements App<K> {
     if (name !== null && def.targets.some((t) => t.name === name))
       return this.#targets.resolve(def, name);
     // Nothing is recorded: the trampoline's jump tells, a rel32 behind e9.
-    const bytes = new DataView(this.#ground.native.view(trampoline, 8));
+    const bytes = new DataView(this.#runtime.native.view(trampoline, 8));
     if (bytes.getUint8(0) !== 0xe9) return { kind: 'null', address: 0 };
     return { kind: 'function', address: trampoline + 5 + bytes.getInt32(1, true) };
   }
@@ -195,7 +196,7 @@ export class Program<K extends Keys> implements App<K> {
 
   #update(wanted: readonly Asked[], protocol: Protocol, require?: 'inline'): Update {
     const began = performance.now();
-    const done = this.#ground.locked(() => this.#engine.apply(wanted, protocol, require));
+    const done = this.#runtime.locked(() => this.#engine.apply(wanted, protocol, require));
     const ns = Math.round((performance.now() - began) * 1e6);
     const changes = done.changes.map(({ wanted: { name, state }, from, to }) => ({
       key: name,
@@ -235,7 +236,7 @@ export class Program<K extends Keys> implements App<K> {
     this.#engine.apply(wanted, this.#protocol);
     for (const state of this.#states.values()) {
       state.record.setWord('users', state.record.word('users') + 1n);
-      this.#setUpdater(state, this.#ground.updater);
+      this.#setUpdater(state, this.#runtime.updater);
     }
   }
 
@@ -277,7 +278,7 @@ export class Program<K extends Keys> implements App<K> {
   }
 
   verify(): readonly Drift[] {
-    return this.#ground.locked(() =>
+    return this.#runtime.locked(() =>
       [...this.#states.values()].flatMap((state) => {
         const target = targetOf(state.record.held('call'));
         return this.#engine
@@ -329,7 +330,7 @@ export class Program<K extends Keys> implements App<K> {
 
   close(): void {
     if (this.#closed) return;
-    this.#ground.locked(() => {
+    this.#runtime.locked(() => {
       const states = [...this.#states.values()];
       const last = states.filter(({ record }) => record.word('users') === 1n);
       this.#engine.apply(

@@ -4,20 +4,11 @@
 import { Worker } from 'node:worker_threads';
 import { Fault } from '../base/fault.js';
 import type { ElfObject } from '../elf/object.js';
-import type { Ground } from '../machine/process/ground.js';
-import type { WriterName } from '../machine/process/text.js';
-import type { Protocol } from '../plan/protocol.js';
+import type { Runtime } from '../machine/process/runtime.js';
+import type { ServerData } from './server.js';
 
 /** Left in an object by each use of static_call_update(). */
 const UPDATES_SECTION = '.static_call_updates';
-
-export interface ServerData {
-  readonly protocol: Protocol;
-  readonly writer: WriterName;
-  readonly trustProcmem: boolean;
-  /** Becomes 1 when the server sleeps on its bell. */
-  readonly ready: Int32Array;
-}
 
 const STARTS_WITHIN_MS = 10_000;
 
@@ -27,8 +18,8 @@ export function updatesFromC(object: ElfObject): boolean {
 }
 
 /** Returns when requests are served. @throws Fault `no-server` */
-export function startServer(ground: Ground, data: Omit<ServerData, 'ready'>): void {
-  if (ground.half('server') !== 0) return;
+export function startServer(runtime: Runtime, data: Omit<ServerData, 'ready'>): void {
+  if (runtime.half('server') !== 0) return;
   const ready = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(new URL('./worker.js', import.meta.url), {
     workerData: { ...data, ready } satisfies ServerData,
@@ -43,7 +34,7 @@ export function startServer(ground: Ground, data: Omit<ServerData, 'ready'>): vo
   }
   // A thread that sleeps in a system call cannot be stopped from outside: it is rung and told.
   process.once('exit', () => {
-    ground.ring('server', 0);
-    ground.ring('doorbell', ground.half('doorbell') + 1);
+    runtime.ring('server', 0);
+    runtime.ring('doorbell', runtime.half('doorbell') + 1);
   });
 }

@@ -8,26 +8,10 @@ import { didYouMean } from '../base/nearest.js';
 import { STT_FUNC } from '../elf/names.js';
 import { RET0, type DeclaredTarget, type KeyDef, type ReturnClass } from '../keys/key.js';
 import type { Loaded } from '../machine/process/loaded.js';
-import { readMaps } from '../machine/process/maps.js';
-import type { Native } from '../machine/process/native.js';
-import type { TargetKind } from '../plan/transform.js';
-import { readWord } from '../trap/registry.js';
+import { readMaps } from '../machine/linux/maps.js';
+import type { Native } from '../machine/linux/native.js';
+import type { Target } from '../plan/target.js';
 import type { Unchecked } from './types.js';
-
-/**
- * Where calls of a key go. The address of null is 0; that of `ret0` is the object's shared return-0
- * function.
- */
-export interface Target {
-  readonly kind: TargetKind;
-  readonly address: Addr;
-}
-
-/**
- * In place of a target: the file's own instructions, which call the trampoline, and what that does
- * as linked.
- */
-export const ORIGINAL: unique symbol = Symbol('original');
 
 /**
  * A target that the program did not declare, by symbol (in the object, what it depends on, or the
@@ -197,16 +181,3 @@ export class Targets {
     return hex(address);
   }
 }
-
-/** What a record's call word says. */
-export function targetOf(callWord: number): Target {
-  const { form, target } = readWord(callWord);
-  return form === 'nop'
-    ? { kind: 'null', address: 0 }
-    : form === 'ret0'
-      ? { kind: 'ret0', address: 0 }
-      : { kind: 'function', address: target };
-}
-
-export const sameTarget = (a: Target, b: Target): boolean =>
-  a.kind === b.kind && (a.kind !== 'function' || a.address === b.address);

@@ -5,15 +5,15 @@
 import { workerData } from 'node:worker_threads';
 import { isFault, type FaultCode } from '../base/fault.js';
 import type { Addr } from '../base/addr.js';
-import { Ground } from '../machine/process/ground.js';
-import { openNative } from '../machine/process/native.js';
+import { Runtime } from '../machine/process/runtime.js';
+import { openNative } from '../machine/linux/native.js';
 import { allRecords, type KeyRecord } from '../machine/process/records.js';
 import { TrapWatch } from '../machine/process/signals.js';
 import { openProcmem } from '../machine/process/text.js';
 import { REQUEST, RETURNS } from '../trap/registry.js';
-import { Engine } from './engine.js';
-import type { ServerData } from './serve.js';
-import type { Target } from './target.js';
+import { Engine } from '../machine/process/engine.js';
+import type { ServerData } from './server.js';
+import type { Target } from '../plan/target.js';
 
 const FUTEX_WAKE_PRIVATE = 129;
 
@@ -37,8 +37,8 @@ const RETURN0 = ['f30f1efa31c0c3', '31c0c3'] as const;
 
 const { protocol, writer, trustProcmem, ready } = workerData as ServerData;
 const native = openNative();
-const ground = new Ground(native);
-const engine = new Engine(ground, new TrapWatch(ground), {
+const runtime = new Runtime(native);
+const engine = new Engine(runtime, new TrapWatch(runtime), {
   writer,
   trustProcmem,
   procmem: writer === 'procmem' ? openProcmem(native) : null,
@@ -47,7 +47,7 @@ const byKey = new Map<Addr, KeyRecord>();
 
 function recordOf(key: Addr): KeyRecord | undefined {
   if (!byKey.has(key))
-    for (const record of allRecords(ground)) byKey.set(Number(record.word('key')), record);
+    for (const record of allRecords(runtime)) byKey.set(Number(record.word('key')), record);
   return byKey.get(key);
 }
 
@@ -70,7 +70,7 @@ function serve(key: Addr, func: Addr): number {
   const to = targetFor(record, func);
   if (typeof to === 'string') return -(ERRNO[to] ?? EIO);
   try {
-    ground.locked(() =>
+    runtime.locked(() =>
       engine.apply([{ name: `the key at 0x${key.toString(16)}`, record, to }], protocol),
     );
     return 0;
@@ -83,7 +83,7 @@ function serve(key: Addr, func: Addr): number {
 /** Requests taken at once, in the order in which they came. */
 function taken(): { at: Addr; key: Addr; func: Addr }[] {
   const requests: { at: Addr; key: Addr; func: Addr }[] = [];
-  for (let at = ground.take('requests'); at !== 0;) {
+  for (let at = runtime.take('requests'); at !== 0;) {
     const words = new BigUint64Array(native.view(at, REQUEST.size));
     requests.unshift({
       at,
@@ -95,11 +95,11 @@ function taken(): { at: Addr; key: Addr; func: Addr }[] {
   return requests;
 }
 
-ground.ring('server', 1);
+runtime.ring('server', 1);
 Atomics.store(ready, 0, 1);
 Atomics.notify(ready, 0);
 for (;;) {
-  const bell = ground.half('doorbell');
+  const bell = runtime.half('doorbell');
   for (const { at, key, func } of taken()) {
     const answer = new Int32Array(native.view(at + REQUEST.state, 8));
     answer[1] = serve(key, func);
@@ -108,6 +108,6 @@ for (;;) {
     Atomics.store(answer, 0, 1);
     native.call('futex', at + REQUEST.state, FUTEX_WAKE_PRIVATE, 1);
   }
-  if (ground.half('server') === 0) break;
-  ground.sleep('doorbell', bell);
+  if (runtime.half('server') === 0) break;
+  runtime.sleep('doorbell', bell);
 }

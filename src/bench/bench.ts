@@ -4,7 +4,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, loadavg, release, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openNative, type Native } from '../machine/process/native.js';
+import { openNative, type Native } from '../machine/linux/native.js';
 import { measureCalls } from './calls.js';
 import { measureChecking } from './checking.js';
 import { loadDriver } from './driver.js';

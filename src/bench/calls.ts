@@ -4,7 +4,7 @@
 
 import { openWith } from '../app/open.js';
 import { Fault } from '../base/fault.js';
-import type { Native } from '../machine/process/native.js';
+import type { Native } from '../machine/linux/native.js';
 import type { Driver } from './driver.js';
 import { callsSource, SHAPES, WAYS, type Shape } from './programs.js';
 import { noiseOf, present, Samples, type Missing, type Row, type Table } from './result.js';

@@ -6,8 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configure } from '../check/configuration.js';
-import { run } from '../check/run.js';
-import { SUBJECTS } from '../check/subject.js';
+import { run } from '../check/search/run.js';
+import { PROPOSALS } from '../zoo/proposal.js';
 import { Fault } from '../base/fault.js';
 import { noiseOf, present, Samples, type Row, type Table } from './result.js';
 import { SOURCES, versionOf, type Environment, type Workshop } from './tools.js';
@@ -27,8 +27,8 @@ export function measureChecking({
   readonly signal: AbortSignal;
 }): Table {
   const samples = new Samples();
-  const subject = SUBJECTS.find((s) => s.name === 'int3' && s.environment === 'user');
-  if (!subject) throw new Fault('unknown-protocol', 'the checker has no int3');
+  const proposal = PROPOSALS.find((s) => s.name === 'int3' && s.environment === 'user');
+  if (!proposal) throw new Fault('unknown-protocol', 'the checker has no int3');
   // Plain and reduced: one shows the engine, the other what a user waits for.
   const [plain, reduced] = [
     configure({ environment: 'user', reduce: 'none' }),
@@ -42,7 +42,7 @@ export function measureChecking({
   const end = performance.now() + budget;
   for (let round = 0; round < 2 || (performance.now() < end && !signal.aborted); round++) {
     for (const [name, configuration] of Object.entries(searches)) {
-      const { states, transitions, seconds, exhaustive } = run(subject, configuration, {
+      const { states, transitions, seconds, exhaustive } = run(proposal, configuration, {
         states: MOST,
         seconds: 10,
         signal,

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { Fault } from '../base/fault.js';
 import type { Addr } from '../base/addr.js';
-import { errorName, type Native } from '../machine/process/native.js';
+import { errorName, type Native } from '../machine/linux/native.js';
 import { SOURCES, type Workshop } from './tools.js';
 
 /**

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findCompiler } from '../app/build.js';
+import { findCompiler } from '../host/build.js';
 import { Fault } from '../base/fault.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -9,7 +9,7 @@ import { openWith } from '../app/open.js';
 import type { Program } from '../app/program.js';
 import type { Keys, ProtocolName } from '../app/types.js';
 import { Fault } from '../base/fault.js';
-import { intercepted, type Native } from '../machine/process/native.js';
+import { intercepted, type Native } from '../machine/linux/native.js';
 import type { WriterName } from '../machine/process/text.js';
 import type { Driver } from './driver.js';
 import { sitesSource } from './programs.js';

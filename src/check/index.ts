@@ -1,16 +1,6 @@
 // The checker as a library: `import { check } from 'static-call/check'`. It patches nothing and
 // needs no particular system.
 
-import { Fault } from '../base/fault.js';
-import { configure, type Configuration } from './configuration.js';
-import { document, documentJobs } from './document.js';
-import { INTERRUPTED } from './explore.js';
-import { loadProtocol, namesFile } from './load.js';
-import { fullJobs, matrixJobs } from './matrix.js';
-import { runAll, type Job } from './pool.js';
-import type { RunReport } from './report.js';
-import { SUBJECTS, findSubject, subjectOf } from './subject.js';
-
 export { Fault, isFault } from '../base/fault.js';
 export {
   CONTEXT_NAMES,
@@ -27,128 +17,14 @@ export {
   type PathReport,
   type PropertyReport,
   type RunReport,
-} from './report.js';
+} from './explain/report.js';
 export type { Acceptance, Protocol, Step } from '../plan/protocol.js';
 
-/** What to check; everything that is left out has the default that the report names. */
-export interface CheckOptions extends Partial<Configuration> {
-  /** Bounds of each search; one that exceeds them ends as `unknown`. */
-  readonly statesMax?: number;
-  readonly secondsMax?: number;
-  /**
-   * Ends the searches with what they know by then; those that were not begun are missing from the
-   * report.
-   */
-  readonly signal?: AbortSignal;
-  /** Called as each run ends. */
-  readonly onRun?: (run: RunReport, done: number, all: number) => void;
-}
-
-/** What came of all the runs. */
-export interface CheckReport {
-  readonly runs: readonly RunReport[];
-  /** The signal aborted: not every run was made to its end. */
-  readonly incomplete: boolean;
-}
-
-/**
- * Protocols that can be named: `int3-gap`, `int3-gap/no-gap`.
- * @example
- * const forProcesses = protocols().filter(({ environment }) => environment === 'user');
- */
-export function protocols(): {
-  readonly name: string;
-  readonly environment: 'kernel' | 'user';
-  readonly about: string;
-}[] {
-  return SUBJECTS.map(({ name, variant, environment, protocol }) => ({
-    name: variant === '' ? name : `${name}/${variant}`,
-    environment,
-    about: protocol.about,
-  }));
-}
-
-/**
- * Explores everything that each protocol can do in one configuration. A name is one of
- * `protocols()`, or the path of an `.mjs` file whose default export is a `Protocol`.
- * @throws Fault `unknown-protocol`, `bad-protocol`, `bad-usage`
- * @example
- * const { runs } = await check(['naive'], { environment: 'user', updates: 1 });
- * if (runs[0]!.properties.torn.verdict !== 'fails') throw new Error('it cannot be right');
- */
-export async function check(
-  names: readonly string[],
-  options: CheckOptions = {},
-): Promise<CheckReport> {
-  if (names.length === 0) throw new Fault('bad-usage', 'no protocol is named');
-  return perform(await Promise.all(names.map((name) => jobOf(name, options))), options);
-}
-
-/**
- * Every protocol against every property; `full` adds every other thing that a verdict may depend
- * on.
- * @example
- * const { incomplete } = await checkMatrix('default', { signal: AbortSignal.timeout(1) });
- * if (!incomplete) throw new Error('in a millisecond?');
- */
-export async function checkMatrix(
-  which: 'default' | 'full',
-  options: Pick<CheckOptions, 'signal' | 'onRun'> = {},
-): Promise<CheckReport> {
-  return perform(which === 'full' ? fullJobs() : matrixJobs(), options);
-}
-
-/**
- * The page docs/verdicts.md, from runs made now. It is whole or not at all.
- * @throws Fault `bad-usage` when the signal ended the runs before the last one
- * @example
- * const page = await checkDocument({ signal: AbortSignal.timeout(1) }).catch((fault) => fault);
- * if (typeof page === 'string') throw new Error('in a millisecond?');
- */
-export async function checkDocument(
-  options: Pick<CheckOptions, 'signal' | 'onRun'> = {},
-): Promise<string> {
-  const { runs, incomplete } = await perform(documentJobs(), options);
-  if (incomplete) throw new Fault('bad-usage', 'not every run was finished, so there is no page');
-  return document(runs);
-}
-
-async function perform(
-  jobs: readonly Job[],
-  { signal, onRun }: Pick<CheckOptions, 'signal' | 'onRun'>,
-): Promise<CheckReport> {
-  let done = 0;
-  const runs = await runAll(jobs, signal, (run) => onRun?.(run, ++done, jobs.length));
-  return {
-    runs: runs.filter((run) => run !== null),
-    incomplete: runs.some((run) => run === null || run.stopped === INTERRUPTED),
-  };
-}
-
-async function jobOf(
-  name: string,
-  { statesMax = 20_000_000, secondsMax = 600, signal: _, onRun: __, ...given }: CheckOptions,
-): Promise<Job> {
-  const isFile = namesFile(name);
-  const [protocol = name, variant = ''] = isFile ? [name] : name.split('/');
-  const subject = isFile
-    ? subjectOf(await loadProtocol(name), given.environment)
-    : findSubject(protocol, variant, given.environment);
-  if (given.environment !== undefined && given.environment !== subject.environment)
-    throw new Fault('bad-usage', `${name} is for --env ${subject.environment}`);
-  const syncs = subject.protocol.steps.filter((step) => step.do === 'sync').length;
-  // A report that says "without sync 4" of a protocol with three would be a verdict on something
-  // else.
-  if ((given.dropSync ?? 0) > syncs)
-    throw new Fault(
-      'bad-usage',
-      `drop-sync is ${given.dropSync}; ${name} has ${syncs} synchronisations`,
-    );
-  return {
-    file: isFile ? name : null,
-    protocol: subject.name,
-    variant: subject.variant,
-    configuration: configure({ ...given, environment: subject.environment }),
-    limits: { states: statesMax, seconds: secondsMax },
-  };
-}
+export {
+  check,
+  checkDocument,
+  checkMatrix,
+  protocols,
+  type CheckOptions,
+  type CheckReport,
+} from './ask/check.js';

@@ -1,7 +1,7 @@
 // `check --litmus`: what this CPU does beside what the model allows. A CPU that shows what the
 // model forbids makes the model wrong, and the answer "no".
 
-import { ask, cpuName, whyNot, type Seen } from '../app/litmus.js';
+import { ask, cpuName, whyNot, type Seen } from '../host/litmus.js';
 import { EXIT, Fault } from '../base/fault.js';
 import { allowed, CLAIMED, explains, type LitmusModel } from '../check/litmus/allowed.js';
 import { LITMUS, type LitmusOutcome } from '../plan/litmus.js';

@@ -1,7 +1,7 @@
 // Arguments to an exit status. `--version` is answered here, before the parser is loaded: scripts
 // ask for it in loops and it must cost no more than node itself.
 
-import { version } from '../app/version.js';
+import { version } from '../host/version.js';
 import type { Streams } from './context.js';
 
 /**

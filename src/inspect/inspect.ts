@@ -8,7 +8,7 @@ import { isArchive, membersOf } from './archive.js';
 import { isBzImage, payloadOf, streamOf } from './bzimage.js';
 import { faultFacts, type FileFacts } from './facts.js';
 import type { Input } from './files.js';
-import { inspectKernel, isKernel } from './image.js';
+import { inspectKernel, isKernel } from './kernel.js';
 import { inspectObject } from './object.js';
 import { packingOf, unpack } from './unpack.js';
 

@@ -1,327 +1,209 @@
-// The static calls of a linked kernel, out of nothing but its loaded bytes: no section header,
-// relocation or symbol is asked. The table is found by what it must be: pairs of place-relative
-// words of which the first leads to a branch, the second to a key, and the branch to a trampoline.
-// A single pair could be a coincidence, so the longest run of them counts, and in it a trampoline
-// must always go with the same key. Instructions are not decoded: an entry of the table says where
-// one begins, and its first bytes say which.
-//
-// Trampolines end with a signature, "SCT" or today `ud1 %esp,%ecx`; those of 5.10 had none. Which
-// it is, the trampolines that the table's branches lead to say.
+// The sites of a linked kernel with their names. Places come from the loaded bytes (kernel.ts);
+// names from .symtab where the file still has one, else from the kallsyms arrays inside it. A key's
+// name is that of its trampoline, for code is in kallsyms whatever the configuration, and data is
+// not.
 
-import type { Addr } from '../base/addr.js';
+import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
-import { PF_X, PT_LOAD } from '../elf/names.js';
-import { signed64, type ElfObject, type Segment } from '../elf/object.js';
-import { SITE_TAIL, type SiteKind } from '../sites/site.js';
+import { PF_W, PF_X, PT_LOAD, STT_FUNC, STT_NOTYPE, STT_OBJECT } from '../elf/names.js';
+import type { ElfObject, Section, SymbolTable } from '../elf/object.js';
+import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX } from '../sites/site.js';
 import {
-  destination,
-  recognise,
-  recogniseTrampoline,
-  SITE_FORMS,
-  TRAMPOLINE_FORMS,
-  TRAMPOLINE_LENGTH,
-  type Effect,
-} from '../x86/forms.js';
-import { isKernelAddress } from './symbols.js';
+  countByKey,
+  faultFacts,
+  keyFacts,
+  knownTarget,
+  siteFacts,
+  type FileFacts,
+  type TrampolineFacts,
+} from './facts.js';
+import { findKallsyms } from './kallsyms.js';
+import { branchesTo, findKernelCalls, kernelSegments, keyTarget } from './kernel-table.js';
+import { above, addressesOf, functionAt, nameAt, type Symbols } from './symbols.js';
 
-export interface KernelSite {
-  readonly at: Addr;
-  readonly kind: SiteKind;
-  readonly length: number;
-  readonly condition: number;
-  /** SITE_TAIL and SITE_INIT as the table holds them; the kernel adds the second when it boots. */
-  readonly flags: number;
-  readonly key: Addr;
-  /** Null where the site holds no branch: built as a nop. */
-  readonly trampoline: Addr | null;
+/**
+ * A linked kernel lies in the upper half of the addresses, and nothing else that is linked does.
+ */
+export function isKernel(object: ElfObject): boolean {
+  return (
+    object.type !== 'relocatable' && kernelSegments(object).some((s) => (s.flags & PF_X) !== 0)
+  );
 }
-
-export interface KernelTrampoline {
-  readonly at: Addr;
-  /** Where its jump leads; null for a key that is empty. */
-  readonly target: Addr | null;
-}
-
-export interface KernelCalls {
-  /** In the table's order; `table` is where it begins, null where the image has none. */
-  readonly table: Addr | null;
-  readonly sites: readonly KernelSite[];
-  /** Ascending; those that no site uses are among them. */
-  readonly trampolines: readonly KernelTrampoline[];
-}
-
-/** The kernel's own script makes four or five segments; thousands would be searched one by one. */
-const MOST_SEGMENTS = 16;
 
 /** @throws Fault `bad-image`. */
-export function findKernelCalls(elf: ElfObject): KernelCalls {
-  const { length } = elf.segments;
-  if (length > MOST_SEGMENTS)
-    throw new Fault(
-      'bad-image',
-      `it has ${length} segments, and no kernel has more than ${MOST_SEGMENTS}`,
-    );
-  const memory = new Memory(elf);
-  const { table, sites } = findTable(memory);
-  return { table, sites, trampolines: findTrampolines(memory, sites) };
-}
+export function inspectKernel(
+  path: string,
+  object: ElfObject,
+  kind: 'vmlinux' | 'image',
+): FileFacts {
+  const calls = findKernelCalls(object);
+  if (calls.table === null && calls.trampolines.length === 0)
+    throw new Fault('bad-image', 'neither a table of static call sites nor a trampoline is in it', {
+      at: path,
+    });
+  const symtab = object.symbols;
+  const symbols: Symbols | null =
+    symtab && symtab.count > 1 ? new ElfSymbols(symtab) : findKallsyms(object);
 
-/**
- * Addresses of all branches in the text that lead to one of the trampolines, ascending: the same
- * sites, found without the table. Every byte is tried as the first of an instruction, so bytes that
- * only look like a branch may be among them; it is a cross-check and no way to find sites.
- */
-export function branchesTo(elf: ElfObject, trampolines: readonly KernelTrampoline[]): Addr[] {
-  const wanted = new Set(trampolines.map((t) => t.at));
-  const low = trampolines[0]?.at ?? 0;
-  const high = trampolines.at(-1)?.at ?? 0;
-  const found: Addr[] = [];
-  for (const { bytes, view, base } of new Memory(elf).text) {
-    for (let i = 0; i + 5 <= bytes.length; i++) {
-      const byte = bytes[i]!;
-      const length =
-        byte === 0xe8 || byte === 0xe9
-          ? 5
-          : byte === 0x0f && (bytes[i + 1]! & 0xf0) === 0x80 && i + 6 <= bytes.length
-            ? 6
-            : 0;
-      if (length === 0) continue;
-      const to = base + i + length + view.getInt32(i + length - 4, true);
-      if (to >= low && to <= high && wanted.has(to)) found.push(base + i);
-    }
-  }
-  return found.sort((a, b) => a - b);
-}
-
-/**
- * Where the kernel lies; per-CPU data, linked at 0 until 6.15, holds no code and no key and is left
- * out.
- */
-export function kernelSegments(elf: ElfObject): Segment[] {
-  return elf.segments.filter((s) => s.type === PT_LOAD && isKernelAddress(s.address));
-}
-
-interface Span {
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-  readonly base: Addr;
-  readonly end: Addr;
-}
-
-/** The image as it lies in memory. */
-class Memory {
-  readonly spans: readonly Span[];
-  readonly text: readonly Span[];
-  readonly #segments: readonly Segment[];
-  readonly #low: Addr;
-  readonly #high: Addr;
-
-  constructor(elf: ElfObject) {
-    this.#segments = kernelSegments(elf);
-    const span = (s: Segment): Span => {
-      const bytes = elf.bytes.subarray(s.offset, s.offset + s.fileSize);
-      return {
-        bytes,
-        view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
-        base: s.address,
-        end: s.address + bytes.length,
-      };
+  const keyOf = new Map<Addr, string>();
+  for (const { key, trampoline } of calls.sites)
+    if (trampoline !== null && !keyOf.has(key)) keyOf.set(key, trampolineKey(symbols, trampoline));
+  const keyName = (key: Addr): string =>
+    keyOf.get(key) ?? symbolKey(symbols, key) ?? `key_${hex(key).slice(2)}`;
+  const keySymbols = new Map<Addr, string>();
+  const keySymbol = (key: Addr, name: string): string => {
+    let symbol = keySymbols.get(key);
+    if (symbol === undefined)
+      keySymbols.set(
+        key,
+        (symbol = (symbols && nameAt(symbols, key, KEY_PREFIX)) ?? KEY_PREFIX + name),
+      );
+    return symbol;
+  };
+  const sections = object.sections
+    .filter((s) => s.address < 0 && s.size > 0)
+    .sort((a, b) => a.address - b.address);
+  const init = initRange(object, symbols);
+  const sites = calls.sites.map((site) => {
+    const name = keyName(site.key);
+    const around = symbols && functionAt(symbols, site.at);
+    const place = {
+      ...whereIs(object, sections, site.at),
+      align: 1,
+      function: around && { name: around.name, offset: site.at - around.start },
     };
-    this.spans = this.#segments.map(span);
-    this.text = this.#segments.filter((s) => s.flags & PF_X).map(span);
-    this.#low = Math.min(...this.text.map((s) => s.base));
-    this.#high = Math.max(...this.text.map((s) => s.end));
-  }
-  textAt(address: Addr): Span | null {
-    if (address < this.#low || address >= this.#high) return null;
-    for (const span of this.text) if (address >= span.base && address < span.end) return span;
-    return null;
-  }
-  has(address: Addr, wanted: Uint8Array): boolean {
-    const text = this.textAt(address);
-    return text !== null && wanted.every((byte, i) => text.bytes[address - text.base + i] === byte);
-  }
-  /** Also where no byte of the file is: a key may lie in memory that begins as zero. */
-  holds(address: Addr): boolean {
-    return this.#segments.some((s) => address >= s.address && address < s.address + s.memorySize);
-  }
-}
-
-// First bytes of everything that a site of a kernel may hold. Six-byte forms other than jcc are
-// made by linkers of programs alone.
-const SITE = Object.values(SITE_FORMS).filter((f) => f.length === 5 || f.effect === 'jcc');
-const FIRST = new Uint8Array(256);
-for (const form of SITE) FIRST[form.bytes[0]!] = 1;
-
-const PAIR = 8;
-
-function findTable(memory: Memory): { table: Addr | null; sites: KernelSite[] } {
-  let best: { span: Span; at: number; count: number } | null = null;
-  for (const span of memory.spans) {
-    const { bytes, view, base } = span;
-    const own = memory.text.some((s) => s.base === base) ? bytes.length : 0;
-    const end = bytes.length - PAIR;
-    // The linker script begins the table at a multiple of eight, and segments begin at pages.
-    for (let at = 0; at <= end; at += PAIR) {
-      // Millions of words of an image end here, nearly all of them at the first byte; the rest is
-      // asked of what is left.
-      const to = at + view.getInt32(at, true);
-      if (to >= 0 && to < own) {
-        if (FIRST[bytes[to]!] === 0) continue;
-      } else {
-        const text = memory.textAt(base + to);
-        if (!text || FIRST[text.bytes[base + to - text.base]!] === 0) continue;
-      }
-      if (!readPair(memory, span, at)) continue;
-      let count = 1;
-      while (readPair(memory, span, at + count * PAIR)) count++;
-      if (count > (best?.count ?? 0) && consistent(memory, span, at, count))
-        best = { span, at, count };
-      at += (count - 1) * PAIR;
-    }
-  }
-  if (!best) return { table: null, sites: [] };
-  const { span, at, count } = best;
+    const facts = siteFacts(
+      { ...site, key: name, keySymbol: keySymbol(site.key, name) },
+      place,
+      object.at(site.at, site.length)!,
+    );
+    return { ...facts, init: facts.init || (site.at >= init.start && site.at < init.end) };
+  });
+  const counts = countByKey(sites);
+  const keyAt = new Map(calls.sites.map((s) => [s.trampoline, s.key]));
+  const trampolines: TrampolineFacts[] = calls.trampolines.map(({ at, target }) => {
+    const key = trampolineKey(symbols, at);
+    const record = keyAt.get(at);
+    // The key's own pointer, where some site says which key it is: the jump of an empty one leads
+    // to a return thunk.
+    const pointer = record === undefined ? undefined : keyTarget(object, record);
+    const leads = pointer === undefined ? target : pointer;
+    const named = leads === null ? null : ((symbols && nameAt(symbols, leads)) ?? hex(leads));
+    return {
+      key,
+      symbol: TRAMPOLINE_PREFIX + key,
+      ...whereIs(object, sections, at),
+      ...knownTarget(named),
+      sites: counts.get(key) ?? 0,
+    };
+  });
+  const listed = new Set(calls.sites.map((s) => s.at));
+  const branches = branchesTo(object, calls.trampolines);
+  const seen = branches.filter((at) => listed.has(at)).length;
+  const faults = symbols
+    ? []
+    : [
+        faultFacts(
+          new Fault(
+            'bad-image',
+            'no kallsyms tables were found in it: keys are named by their addresses',
+            {
+              at: path,
+              hint: 'the kernel was built without CONFIG_KALLSYMS, or in a layout that is not known here',
+            },
+          ),
+        ),
+      ];
   return {
-    table: span.base + at,
-    sites: Array.from({ length: count }, (_, i) => readPair(memory, span, at + i * PAIR)!),
+    path,
+    kind,
+    sites,
+    keys: keyFacts(sites, trampolines),
+    trampolines,
+    faults,
+    kernel: {
+      table: calls.table,
+      names: symbols === null ? null : symbols instanceof ElfSymbols ? 'symtab' : 'kallsyms',
+      symbols: symbols?.count ?? 0,
+      branches: { listed: seen, unlisted: branches.length - seen },
+    },
   };
 }
 
-/** One key, one trampoline: what a run of coincidences would not keep to. */
-function consistent(memory: Memory, span: Span, at: number, count: number): boolean {
-  const keys = new Map<Addr, Addr>();
-  for (let i = 0; i < count; i++) {
-    const { key, trampoline } = readPair(memory, span, at + i * PAIR)!;
-    if (trampoline === null) continue;
-    if ((keys.get(trampoline) ?? key) !== key) return false;
-    keys.set(trampoline, key);
-  }
-  return keys.size > 0;
+function trampolineKey(symbols: Symbols | null, at: Addr): string {
+  const name = symbols && nameAt(symbols, at, TRAMPOLINE_PREFIX);
+  return name === null ? `key_${hex(at).slice(2)}` : bareName(name);
 }
 
-function readPair(memory: Memory, { view, base }: Span, i: number): KernelSite | null {
-  if (i + PAIR > view.byteLength) return null;
-  const at = base + i + view.getInt32(i, true);
-  const word = base + i + 4 + view.getInt32(i + 4, true);
-  // A key is aligned as the pointer that it begins with; three low bits are free, two are in use.
-  const flags = ((word % 8) + 8) % 8;
-  const key = word - flags;
-  if (flags > 3 || !memory.holds(key)) return null;
-  const text = memory.textAt(at);
-  if (!text) return null;
-  const o = at - text.base;
-  const length =
-    text.bytes[o] === 0x0f && (text.bytes[o + 1]! & 0xf0) === 0x80
-      ? SITE_FORMS.jcc.length
-      : SITE_FORMS.call.length;
-  const found = recognise(text.bytes.subarray(o, o + length), at);
-  if (!found) return null;
-  const kind = KIND[found.form.effect];
-  if ((kind === 'call') !== ((flags & SITE_TAIL) === 0)) return null;
-  // As linked, every branch leads to a trampoline, and that tells a table from chance. Memory of a
-  // kernel that has run, where sites call their targets, is for that reason not taken for an image.
-  if (found.target !== null && !trampolineAt(memory, found.target)) return null;
-  return { at, kind, length, condition: found.condition, flags, key, trampoline: found.target };
+function symbolKey(symbols: Symbols | null, at: Addr): string | null {
+  const name = symbols && nameAt(symbols, at, KEY_PREFIX);
+  return name === null ? null : bareName(name);
 }
 
-const KIND: Readonly<Record<Effect, SiteKind>> = {
-  call: 'call',
-  nop: 'call',
-  ret0: 'call',
-  jmp: 'jmp',
-  ret: 'jmp',
-  jcc: 'jcc',
-};
-
-function trampolineAt(memory: Memory, address: Addr): KernelTrampoline | null {
-  const text = address % 4 === 0 ? memory.textAt(address) : null;
-  if (!text || address + TRAMPOLINE_LENGTH > text.end) return null;
-  const o = address - text.base;
-  const bytes = text.bytes.subarray(o, o + TRAMPOLINE_LENGTH);
-  const target = recogniseTrampoline(bytes, address)?.target ?? unsigned(bytes, address);
-  return target === undefined || (target !== null && !memory.textAt(target))
-    ? null
-    : { at: address, target };
+/** By section header where there are any, else by segment. */
+function whereIs(
+  object: ElfObject,
+  sections: readonly Section[],
+  at: Addr,
+): { section: string | null; offset: number; address: Addr } {
+  const section = sections.find((s) => at >= s.address && at < s.address + s.size);
+  if (section) return { section: section.name, offset: at - section.address, address: at };
+  const segment = object.segments.find(
+    (s) => s.type === PT_LOAD && at >= s.address && at < s.address + s.memorySize,
+  );
+  return { section: null, offset: at - (segment?.address ?? 0), address: at };
 }
 
 /**
- * As 5.10 built them: a jump or a padded return and nothing to know them by. Undefined for anything
- * else.
+ * What the kernel frees after boot: between its own symbols, else the segment that is both written
+ * and run.
  */
-function unsigned(bytes: Uint8Array, at: Addr): Addr | null | undefined {
-  if (bytes[0] === SITE_FORMS.jmp.bytes[0]) return destination(SITE_FORMS.jmp, bytes, 0, at);
-  return bytes[0] === SITE_FORMS.ret5.bytes[0] && (bytes[4] === 0xcc || bytes[4] === 0x90)
-    ? null
-    : undefined;
+function initRange(object: ElfObject, symbols: Symbols | null): { start: Addr; end: Addr } {
+  const known = symbols
+    ? addressesOf(symbols, ['__init_begin', '__init_end'])
+    : new Map<string, Addr>();
+  const start = known.get('__init_begin');
+  const end = known.get('__init_end');
+  if (start !== undefined && end !== undefined) return { start, end };
+  const segment = kernelSegments(object).find(
+    (s) => (s.flags & PF_X) !== 0 && (s.flags & PF_W) !== 0,
+  );
+  return segment
+    ? { start: segment.address, end: segment.address + segment.memorySize }
+    : { start: 0, end: 0 };
 }
 
-const SIGNED = SITE_FORMS.jmp.length;
-const SIGNATURES = [TRAMPOLINE_FORMS.jmp, TRAMPOLINE_FORMS['jmp-sct']].map((form) =>
-  form.bytes.subarray(SIGNED),
-);
+/** `.symtab` of a vmlinux in the order of its addresses. */
+class ElfSymbols implements Symbols {
+  readonly count: number;
+  readonly #table: SymbolTable;
+  readonly #order: Uint32Array;
+  readonly #addresses: Float64Array;
 
-/** Trampolines are one run of the text; two of them lie further apart than this nowhere. */
-const GAP = 64;
-/**
- * How many bytes of trampolines that nobody uses may lie between two that are: a few hundred
- * tracepoints.
- */
-const UNSIGNED_GAP = 4096;
-
-function findTrampolines(memory: Memory, sites: readonly KernelSite[]): KernelTrampoline[] {
-  const used = [
-    ...new Set(sites.flatMap((s) => (s.trampoline === null ? [] : [s.trampoline]))),
-  ].sort((a, b) => a - b);
-  // Where no site says which signature it is, whichever is there: no kernel has both.
-  const signatures = SIGNATURES.filter((s) => used.every((at) => memory.has(at + SIGNED, s)));
-  const candidates: Addr[] = [];
-  for (const signature of signatures) {
-    for (const { bytes, base } of memory.text) {
-      const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-      for (let hit = buffer.indexOf(signature); hit >= 0; hit = buffer.indexOf(signature, hit + 1))
-        candidates.push(base + hit - SIGNED);
+  constructor(table: SymbolTable) {
+    this.#table = table;
+    const values = new Float64Array(table.count);
+    const kept: number[] = [];
+    for (let i = 1; i < table.count; i++) {
+      values[i] = table.value(i);
+      const type = table.type(i);
+      if (table.defined(i) && (type === STT_FUNC || type === STT_OBJECT || type === STT_NOTYPE))
+        kept.push(i);
     }
+    // Of one address the first of the table is first here: the sort is stable.
+    this.#order = Uint32Array.from(
+      kept.sort((a, b) => (values[a] === values[b] ? 0 : above(values[a]!, values[b]!) ? 1 : -1)),
+    );
+    this.#addresses = Float64Array.from(this.#order, (i) => values[i]!);
+    this.count = this.#order.length;
   }
-  // Without a signature only what lies among the used ones is told from any other jump.
-  if (signatures.length === 0) {
-    used.forEach((from, i) => {
-      const next = used[i + 1] ?? from + 4;
-      for (let at = from; at < (next - from <= UNSIGNED_GAP ? next : from + 4); at += 4)
-        candidates.push(at);
-    });
+  address(i: number): Addr {
+    return this.#addresses[i]!;
   }
-  candidates.sort((a, b) => a - b);
-  const found: KernelTrampoline[] = [];
-  for (const at of candidates) {
-    if (found.length > 0 && at < found.at(-1)!.at + TRAMPOLINE_LENGTH) continue;
-    const trampoline = trampolineAt(memory, at);
-    if (trampoline) found.push(trampoline);
+  name(i: number): string {
+    return this.#table.name(this.#order[i]!);
   }
-  return runAround(found, used);
-}
-
-/** Bytes like a signature occur elsewhere too; what belongs together lies side by side. */
-function runAround(found: readonly KernelTrampoline[], used: readonly Addr[]): KernelTrampoline[] {
-  const runs: KernelTrampoline[][] = [];
-  for (const trampoline of found) {
-    const run = runs.at(-1);
-    if (run && trampoline.at - run.at(-1)!.at <= GAP) run.push(trampoline);
-    else runs.push([trampoline]);
+  code(i: number): boolean {
+    return this.#table.type(this.#order[i]!) === STT_FUNC;
   }
-  if (used.length === 0)
-    return runs.reduce<KernelTrampoline[]>((a, b) => (b.length > a.length ? b : a), []);
-  const wanted = new Set(used);
-  return runs.filter((run) => run.some((t) => wanted.has(t.at))).flat();
-}
-
-/**
- * The pointer that a key begins with: its target as linked, null where it has none; undefined where
- * the file has no bytes there.
- */
-export function keyTarget(elf: ElfObject, key: Addr): Addr | null | undefined {
-  const bytes = elf.at(key, 8);
-  if (!bytes) return undefined;
-  const target = signed64(new DataView(bytes.buffer, bytes.byteOffset, 8), 0);
-  return target === 0 ? null : target;
 }

@@ -33,7 +33,7 @@ export class SiteColumns {
   }
 
   /**
-   * @param memory where they lie, SiteColumns.size bytes from a multiple of eight; the process keeps them in the ground.
+   * @param memory where they lie, SiteColumns.size bytes from a multiple of eight; the process keeps them in the runtime.
    */
   constructor(
     count: number,

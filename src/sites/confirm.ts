@@ -3,7 +3,7 @@
 // the function says so: bytes that merely look like a call occur inside other instructions (LuaJIT
 // issue 164 is what comes of patching one).
 
-import { Sweep, type Decoded } from '../x86/decode.js';
+import { LinearDecoder, type Decoded } from '../x86/decode.js';
 import { compiledForm, conditionOf, SITE_FORMS } from '../x86/forms.js';
 import { SITE_TAIL, type Site, type SiteKind } from './site.js';
 
@@ -11,7 +11,7 @@ import { SITE_TAIL, type Site, type SiteKind } from './site.js';
 export class Code implements Disposable {
   readonly bytes: Uint8Array;
   readonly #starts: Float64Array;
-  #sweep: Sweep | undefined;
+  #decoder: LinearDecoder | undefined;
   /**
    * The last boundary found: the next candidate is nearly always further on in the same function.
    */
@@ -23,7 +23,7 @@ export class Code implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#sweep?.[Symbol.dispose]();
+    this.#decoder?.[Symbol.dispose]();
   }
 
   /** The nearest start at or before an offset; the beginning of the run where there is none. */
@@ -41,15 +41,15 @@ export class Code implements Disposable {
 
   /** Where the instruction that covers a byte begins. */
   covering(offset: number): number {
-    this.#sweep ??= new Sweep(this.bytes);
+    this.#decoder ??= new LinearDecoder(this.bytes);
     const start = this.#startBefore(offset);
     const from = this.#last >= start && this.#last <= offset ? this.#last : start;
-    return (this.#last = this.#sweep.covering(from, offset));
+    return (this.#last = this.#decoder.covering(from, offset));
   }
 
   instruction(at: number): Decoded {
-    this.#sweep ??= new Sweep(this.bytes);
-    return this.#sweep.at(at);
+    this.#decoder ??= new LinearDecoder(this.bytes);
+    return this.#decoder.at(at);
   }
 }
 

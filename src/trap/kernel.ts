@@ -3,7 +3,7 @@
 // supply. The simulator lays this out; the handlers (gap.ts and its neighbours) are the code that
 // runs over it.
 
-import type { Program } from './assembler.js';
+import type { Program } from '../asm/assembler.js';
 
 /**
  * Offsets from the GS base. The environment keeps the first words; a protocol's stashes begin at

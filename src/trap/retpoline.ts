@@ -4,7 +4,7 @@
 // call costs wherever static calls do not replace it, so the baseline `pointer` is also run through
 // it.
 
-import { cfa, label, mem, type Program } from './assembler.js';
+import { cfa, label, mem, type Program } from '../asm/assembler.js';
 
 type Through = 'rax' | 'r10' | 'r11';
 

@@ -1,6 +1,6 @@
 // Bytes to instruction boundaries and branches: the only file that knows iced-x86. The decoder is a
 // wasm module that takes about 40 ms to load, so it is loaded by the first question and never by an
-// import; its objects live outside the garbage collector, so a Sweep is disposed and the one
+// import; its objects live outside the garbage collector, so a LinearDecoder is disposed and the one
 // Instruction is reused for the life of the process. What leaves this file are plain records.
 
 import { createRequire } from 'node:module';
@@ -69,7 +69,7 @@ function load(): Loaded {
  * One run of code, copied into the decoder once and decoded from as many places as asked.
  * Offsets are relative to its start; addresses begin at `base`.
  */
-export class Sweep implements Disposable {
+export class LinearDecoder implements Disposable {
   readonly length: number;
   readonly #base: Addr;
   readonly #decoder: Iced.Decoder;
@@ -90,7 +90,7 @@ export class Sweep implements Disposable {
   /**
    * Where the instruction that covers `offset` begins, when decoding starts at `from`. Bytes that
    * are no instruction count as one byte each, as objdump shows them: data between functions must
-   * not end the sweep.
+   * not end the decoder.
    */
   covering(from: number, offset: number): number {
     const decoder = this.#decoder;
@@ -132,9 +132,9 @@ export class Sweep implements Disposable {
 }
 
 /**
- * The one instruction at the start of some bytes. Code of more than a few instructions is a Sweep.
+ * The one instruction at the start of some bytes. Code of more than a few instructions is a LinearDecoder.
  */
 export function decode(bytes: Uint8Array, at: Addr = 0): Decoded {
-  using sweep = new Sweep(bytes, at);
-  return sweep.at(0);
+  using decoder = new LinearDecoder(bytes, at);
+  return decoder.at(0);
 }

@@ -11,7 +11,7 @@ import {
   reaching,
   standstill,
   type Graph,
-} from '#check/graph';
+} from '#check/search/graph';
 
 interface Edge {
   readonly to: number;

@@ -1,4 +1,4 @@
-import { loadProtocol, namesFile } from '#check/load';
+import { loadProtocol, namesFile } from '#check/ask/load';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Folder } from '../build.js';
 

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { configure } from '#check/configuration';
 import { check, protocols, replayToken } from '#check/index';
-import { runAll } from '#check/pool';
-import { run } from '#check/run';
-import { findSubject } from '#check/subject';
+import { runAll } from '#check/ask/pool';
+import { run } from '#check/search/run';
+import { findProposal } from '#zoo/proposal';
 import { isFault } from '#base/fault';
 import { int3 } from '#plan/protocols/int3';
 import { LONG, more } from '../more.js';
@@ -181,7 +181,7 @@ describe('the library', () => {
     });
   });
   it('keeps what an interrupted search has found', () => {
-    const naive = findSubject('naive', '', 'kernel');
+    const naive = findProposal('naive', '', 'kernel');
     const configuration = configure({ contexts: ['task'], cpus: 4, reduce: 'none' });
     let looks = 0;
     const { properties, stopped } = run(naive, configuration, {
@@ -200,7 +200,7 @@ describe('the library', () => {
     ]);
   });
   it('says unknown where memory runs out, and keeps what it has found', async () => {
-    const naive = findSubject('naive', '', 'kernel');
+    const naive = findProposal('naive', '', 'kernel');
     let looks = 0;
     const signal = {
       get aborted(): boolean {

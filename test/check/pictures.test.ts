@@ -3,17 +3,17 @@
 
 import { describe, expect, it } from 'vitest';
 import { replayToken, replayUnder } from '#check/index';
-import { draw, drawSvg, rowsOf, story } from '#check/lanes';
-import { matrixJobs } from '#check/matrix';
-import { changes, endOf, fewestChanges, firstPath, readable, slice } from '#check/readable';
-import { unsorted, type Choice, type Shape } from '#check/expand';
-import { choices, replay } from '#check/replay';
-import { run, shapeOf as shapeOfRun, type Run } from '#check/run';
-import { findSubject } from '#check/subject';
-import { trace } from '#check/trace';
-import { report } from '#check/report';
+import { draw, drawSvg, rowsOf, story } from '#check/explain/timeline';
+import { matrixJobs } from '#check/ask/matrix';
+import { changes, endOf, fewestChanges, firstPath, readable, slice } from '#check/explain/shorten';
+import { unsorted, type Choice, type Shape } from '#check/search/expand';
+import { choices, replay } from '#check/search/path';
+import { run, shapeOf as shapeOfRun, type Run } from '#check/search/run';
+import { findProposal } from '#zoo/proposal';
+import { trace } from '#check/explain/trace';
+import { report } from '#check/explain/report';
 import type { PropertyName } from '#check/properties';
-import type { Finding } from '#check/explore';
+import type { Finding } from '#check/search/explore';
 import { inTurn } from '../sim/livelocks.js';
 import { configure, type Configuration } from '#check/configuration';
 
@@ -47,7 +47,7 @@ const jobs = matrixJobs().filter(
 );
 const all = jobs.flatMap(({ protocol, variant, configuration, limits }) =>
   failures(
-    run(findSubject(protocol, variant, configuration.environment), configuration, limits),
+    run(findProposal(protocol, variant, configuration.environment), configuration, limits),
     `${protocol}/${variant} ${configuration.contexts.join()}`,
   ),
 );
@@ -103,7 +103,7 @@ describe('the second pass', () => {
 
   it('beyond its bound keeps a path that can be followed, also where the patcher has a CPU among equals', () => {
     const done = run(
-      findSubject('naive', '', 'kernel'),
+      findProposal('naive', '', 'kernel'),
       configure({
         contexts: ['task', 'irq'],
         cpus: 3,
@@ -126,7 +126,7 @@ describe('the second pass', () => {
   it('slices away what another lane did for itself', () => {
     const { of, shape, finding, path } = failures(
       run(
-        findSubject('naive', '', 'kernel'),
+        findProposal('naive', '', 'kernel'),
         configure({ contexts: ['task'], cpus: 2, passes: 2, updates: 1, reduce: 'sym' }),
         { states: 1e6, seconds: 60 },
       ),
@@ -186,9 +186,9 @@ describe('the second pass', () => {
       const [protocol, variant = ''] = name.split('/') as [string, string?];
       const found = failures(
         run(
-          findSubject(protocol, variant, undefined),
+          findProposal(protocol, variant, undefined),
           configure({
-            environment: findSubject(protocol, variant, undefined).environment,
+            environment: findProposal(protocol, variant, undefined).environment,
             ...given,
           }),
           { states: 1e6, seconds: 60 },
@@ -324,12 +324,12 @@ describe('a picture', () => {
   });
 
   it("comes again from its token, for a protocol of one's own too", () => {
-    const subject = {
-      ...findSubject('naive', '', 'user'),
-      protocol: { ...findSubject('naive', '', 'user').protocol, name: 'mine' },
+    const proposal = {
+      ...findProposal('naive', '', 'user'),
+      protocol: { ...findProposal('naive', '', 'user').protocol, name: 'mine' },
       name: 'mine',
     };
-    for (const each of [findSubject('int3-retire', '', 'user'), subject]) {
+    for (const each of [findProposal('int3-retire', '', 'user'), proposal]) {
       const { properties } = report(each, configure({ environment: 'user', updates: 1 }), {
         states: 1e6,
         seconds: 60,
@@ -351,10 +351,10 @@ describe('the same schedule under another protocol', () => {
     given: Partial<Configuration> = {},
   ) => {
     const [protocol, variant = ''] = of.split('/') as [string, string?];
-    const subject = findSubject(protocol, variant, given.environment);
+    const proposal = findProposal(protocol, variant, given.environment);
     const { properties } = report(
-      subject,
-      configure({ environment: subject.environment, passes: 1, updates: 1, ...given }),
+      proposal,
+      configure({ environment: proposal.environment, passes: 1, updates: 1, ...given }),
       { states: 1e6, seconds: 60 },
     );
     return replayUnder(properties[property].path!, name);

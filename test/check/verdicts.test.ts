@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { configure, type Configuration } from '#check/configuration';
-import { run } from '#check/run';
-import { SUBJECTS } from '#check/subject';
+import { run } from '#check/search/run';
+import { PROPOSALS } from '#zoo/proposal';
 
 const limits = { states: 5_000_000, seconds: 60 };
 
@@ -10,15 +10,15 @@ function verdicts(
   variant: string,
   given: Partial<Configuration>,
 ): Record<string, string> {
-  const subject = SUBJECTS.find(
+  const proposal = PROPOSALS.find(
     (each) =>
       each.name === name &&
       each.variant === variant &&
       each.environment === (given.environment ?? 'kernel'),
   );
-  if (subject === undefined) throw new Error(`no subject ${name} ${variant}`);
+  if (proposal === undefined) throw new Error(`no proposal ${name} ${variant}`);
   return Object.fromEntries(
-    [...run(subject, configure(given), limits).properties].map(([property, { verdict }]) => [
+    [...run(proposal, configure(given), limits).properties].map(([property, { verdict }]) => [
       property,
       verdict,
     ]),

@@ -2,7 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { alignment, compilerOf, readCompilation } from '#app/compilation';
+import { alignment, compilerOf, readCompilation } from '#host/compilation';
 import { crosses, crossesLine } from '#base/addr';
 import { readElf } from '#elf/read';
 import type { ElfObject } from '#elf/object';

@@ -32,10 +32,7 @@ describe('static-call types', () => {
     expect(stdout)
       .toBe(`// Written by static-call types: write it again when the keys or their targets change.
 
-/**
- * For open<...>: each key with what may become its target. null empties it, 'ret0' makes it return
- * 0.
- */
+/** For open<...>: each key with what may become its target. null empties it, 'ret0' makes it return 0. */
 export type Filters = {
   readonly bare: null;
   readonly blend: 'blend_fast' | 'blend_scalar' | 'ret0';

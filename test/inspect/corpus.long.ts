@@ -10,7 +10,7 @@ import { isBzImage, payloadOf, streamOf } from '#inspect/bzimage';
 import { inputs } from '#inspect/files';
 import { inspectInput } from '#inspect/inspect';
 import { findKallsyms, type KallsymsLayout } from '#inspect/kallsyms';
-import { branchesTo, findKernelCalls } from '#inspect/kernel';
+import { branchesTo, findKernelCalls } from '#inspect/kernel-table';
 import { functionAt, nameAt } from '#inspect/symbols';
 import { packingOf, unpack } from '#inspect/unpack';
 import { summarise } from '#inspect/count';

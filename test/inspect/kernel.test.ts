@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { readElf } from '#elf/read';
-import { branchesTo, findKernelCalls, keyTarget } from '#inspect/kernel';
+import { branchesTo, findKernelCalls, keyTarget } from '#inspect/kernel-table';
 import { mistaken } from '../mistake/mistake.js';
 import { buildKernel } from './kernel-image.mjs';
 
@@ -85,7 +85,10 @@ describe('what is no table', () => {
     });
     test('would be taken for one by its signature alone', async () => {
       const { findKernelCalls: find } = await mistaken<{ findKernelCalls: typeof findKernelCalls }>(
-        { file: 'inspect/kernel.js', edits: [['return runAround(found, used);', 'return found;']] },
+        {
+          file: 'inspect/kernel-table.js',
+          edits: [['return runAround(found, used);', 'return found;']],
+        },
       );
       expect(names(find).length).toBeGreaterThan(built.trampolines.length);
     });

@@ -1,12 +1,12 @@
 // What the real CPU cannot be asked at user privilege: privileged rows, events, shadow stacks, and
 // what privilege does to rows that run anywhere. Expected values are the manual's.
 import { expect, test } from 'vitest';
-import { assemble, mem, type Instruction } from '#trap/assembler';
+import { assemble, mem, type Instruction } from '#asm/assembler';
 import { FLAG, newCpu, SELECTOR, type Cpu, type Outcome, type Port } from '#machine/sim/cpu';
 import { execute } from '#machine/sim/execute';
 import { SEMANTICS } from '#machine/sim/semantics';
-import { ROWS } from '#x86/isa/table';
-import { decode } from '#x86/isa/decode';
+import { ROWS } from '#asm/table';
+import { decode } from '#asm/decode';
 
 const CODE = 0x1000;
 const STACK = 0x8000;

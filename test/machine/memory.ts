@@ -1,20 +1,13 @@
 // A process in an array: enough of one for `ProcessMachine` and the writer through /proc/self/mem,
 // so that every effect of a batch can be made to fail without a process to lose.
 
-import { EPERM, SYNC_CORE } from '#machine/process/barrier';
-import { SYS, type Call, type Native } from '#machine/process/native';
+import { EPERM, SYNC_CORE } from '#machine/linux/membarrier';
+import { SYS, type Call, type Native } from '#machine/linux/native';
 import { ProcmemText } from '#machine/process/text';
 import { ProcessMachine } from '#machine/process/process';
-import {
-  COPY,
-  HEADER,
-  OPERATION,
-  ROUTINES,
-  SYSTEM,
-  WORD,
-  type Routines,
-} from '#machine/process/tape';
-import { STORE, SWEEPINGS, type Sweeping } from '#machine/process/sweep';
+import { COPY, HEADER, OPERATION, ROUTINES, SYSTEM, WORD } from '#native/script';
+import type { Routines } from '#machine/process/script';
+import { STORE, STORE_LOOPS, type StoreLoop } from '#native/stores';
 
 const FILE = 3;
 
@@ -84,9 +77,9 @@ export function memory(start: number, size: number): Memory {
   };
   // Routines have numbers in place of addresses, and do here what their machine code does for a
   // writer through a buffer.
-  const names = [...ROUTINES, ...SWEEPINGS];
+  const names = [...ROUTINES, ...STORE_LOOPS];
   const routines = Object.fromEntries(names.map((name, i) => [name, i])) as Routines;
-  const sweep = (how: Sweeping, words: number): number => {
+  const loop = (how: StoreLoop, words: number): number => {
     const word = (name: keyof typeof STORE): number => wordAt(words + STORE[name]);
     for (let i = word('from'); i < word('to'); i++) {
       const at = new DataView(bytesOf(word('at') + 8 * i, 8).slice().buffer).getFloat64(0, true);
@@ -121,7 +114,7 @@ export function memory(start: number, size: number): Memory {
         new Uint8Array(BigInt64Array.of(BigInt(result)).buffer),
       );
       return result === word(SYSTEM.expected) ? -1 : 0;
-    } else return sweep(name as Sweeping, words);
+    } else return loop(name as StoreLoop, words);
     return -1;
   };
   const perform = (header: number): number => {

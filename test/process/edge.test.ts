@@ -41,7 +41,7 @@ describe.skipIf(!gcc)('the first and the last bytes of a text are sites', () => 
 
   it('a site that is read eight bytes at once is the end', () => {
     const eight: Mistake = {
-      file: 'machine/process/sweep.js',
+      file: 'native/survey.js',
       edits: [
         ["['mov', 'r11d', mem32('rax')],", "['mov', 'r11', mem('rax')], ['mov', 'r11d', 'r11d'],"],
       ],

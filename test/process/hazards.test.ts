@@ -205,7 +205,7 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
         passed: true,
         back: ['act_one', ONE, 0, 0],
         refused: 'no-such-file',
-        grounds: 1,
+        runtimes: 1,
         open: TWO,
         closed: ONE,
       });

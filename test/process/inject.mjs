@@ -3,7 +3,7 @@
 // waiting while the test looks at the process.
 
 import { Fault } from '#base/fault';
-import { intercepted } from '#machine/process/native';
+import { intercepted } from '#machine/linux/native';
 
 /**
  * Asking who one is or what is installed, and giving back what one has, a kernel does not refuse.

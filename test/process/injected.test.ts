@@ -116,7 +116,7 @@ describe.skipIf(!gcc)('every effect of opening and of closing refused in turn', 
       );
       expect(Object.keys(got.codes.close)).toEqual(['update-failed']);
       expect(got.closed).toBeGreaterThan(0);
-      // Ground, key records, columns of both keys, table: where each allocation maps, each was
+      // Runtime, key records, columns of both keys, table: where each allocation maps, each was
       // refused.
       if (memory !== 'as it is') expect(got.codes.open['no-memory']).toBeGreaterThan(20);
     },

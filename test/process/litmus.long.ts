@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { whyNot } from '#app/litmus';
+import { whyNot } from '#host/litmus';
 import { line } from '../cli/line.js';
 
 it.skipIf(whyNot() !== null)(

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ask, whyNot } from '#app/litmus';
+import { ask, whyNot } from '#host/litmus';
 import { allowed, CLAIMED } from '#check/litmus/allowed';
 import { LITMUS, type LitmusOutcome } from '#plan/litmus';
 

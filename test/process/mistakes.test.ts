@@ -33,7 +33,7 @@ describe.skipIf(!gcc)('a load that runs out of memory', () => {
     it('and takes the process with it is noticed', () => {
       expect(
         openingWith(
-          'machine/process/ground.js',
+          'machine/process/runtime.js',
           "throw new Fault('no-memory', `mapping ${length}",
           "throw process.abort() || new Fault('no-memory', `mapping ${length}",
         ),
@@ -42,7 +42,7 @@ describe.skipIf(!gcc)('a load that runs out of memory', () => {
   it('and leaves a key half converted, which the next load takes for whole, is noticed', () => {
     expect(
       openingWith(
-        'machine/process/enlist.js',
+        'machine/process/register.js',
         "fresh: record.word('call') === 0n",
         'fresh: known === null',
       ),
@@ -51,8 +51,8 @@ describe.skipIf(!gcc)('a load that runs out of memory', () => {
   if (LONG)
     it('and leaves what it had begun for others to find is noticed', () => {
       expect(
-        openingWith('machine/process/ground.js', "native.call('munmap', at, 2 * PAGE);", ''),
-      ).toContain('there is one ground or none');
+        openingWith('machine/process/runtime.js', "native.call('munmap', at, 2 * PAGE);", ''),
+      ).toContain('there is one runtime or none');
     });
   if (LONG)
     it('and forgets what it had taken is noticed', () => {
@@ -162,7 +162,7 @@ describe.skipIf(!gcc)('an update from C', () => {
 
 describe.skipIf(!gcc)('a trap handler of a process', () => {
   const handler = (from: string, to: string): Mistake => ({
-    file: 'trap/sigtrap.js',
+    file: 'native/sigtrap.js',
     edits: [[from, to]],
   });
   it('that pushes where nothing is called is noticed', () => {
@@ -208,7 +208,7 @@ describe.skipIf(!gcc)('a site', () => {
       what: 'a breakpoint of somebody else on a site',
     };
     const blind: Mistake = {
-      file: 'machine/process/sweep.js',
+      file: 'native/survey.js',
       edits: [["['cmp', 'r11', mem('r8')],", "['cmp', 'r11', 'r11'],"]],
     };
     const ended = child('hazards.mjs', [JSON.stringify(request)], { mistake: blind });
@@ -254,8 +254,8 @@ describe.skipIf(!gcc)('annotate', () => {
 it('a mistake that cannot be made any more is an error of its own', () => {
   expect(() =>
     child('handler.mjs', ['1', '1'], {
-      mistake: { file: 'trap/sigtrap.js', edits: [['no such text', '']] },
+      mistake: { file: 'native/sigtrap.js', edits: [['no such text', '']] },
     }),
-  ).toThrow('trap/sigtrap.js has 0 places that read: no such text');
+  ).toThrow('native/sigtrap.js has 0 places that read: no such text');
   expect(making({ file: 'a', edits: [] })['NODE_OPTIONS']).toContain('preload.mjs');
 });

@@ -14,10 +14,10 @@ export interface Opening {
 }
 
 /**
- * No mistake: memory of the ground is mapped anew for each who asks, so that each can be refused.
+ * No mistake: memory of the runtime is mapped anew for each who asks, so that each can be refused.
  */
 export const NO_CHUNKS: Mistake = {
-  file: 'machine/process/ground.js',
+  file: 'machine/process/runtime.js',
   edits: [["if (at !== 0 && at + size <= Number(this.word('freeEnd')))", 'if (false)']],
 };
 

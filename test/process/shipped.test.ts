@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { configure } from '#check/configuration';
-import { build } from '#check/run';
-import { SUBJECTS } from '#check/subject';
+import { build } from '#check/search/run';
+import { PROPOSALS } from '#zoo/proposal';
 import type { Model } from '#machine/sim/model';
-import type { SiteShape } from '#machine/sim/scene';
+import type { SiteShape } from '#machine/sim/fixture';
 import type { Protocol } from '#plan/protocol';
 import { int3 } from '#plan/protocols/int3';
 import { store } from '#plan/protocols/store';
-import { sigtrap } from '#trap/sigtrap';
+import { sigtrap } from '#native/sigtrap';
 import { answer, child } from './child.js';
 import { more } from '../more.js';
 
@@ -27,11 +27,11 @@ interface Shipped {
 const here = process.platform === 'linux' && process.arch === 'x64';
 
 function explored(name: string, site: SiteShape, offset: number): Model {
-  const subject = SUBJECTS.find(
+  const proposal = PROPOSALS.find(
     (each) => each.name === name && each.variant === '' && each.environment === 'user',
   )!;
   return build(
-    subject,
+    proposal,
     configure({ environment: 'user', site, offset, updates: 1, store: 'line' }),
     { plain: false, split: false },
   );
@@ -41,8 +41,8 @@ function explored(name: string, site: SiteShape, offset: number): Model {
  * What the checker's patcher does, in the words of the child; a process asks first whether the
  * handler is still there.
  */
-function operations({ ops, scene }: Model, { handler }: Protocol): Effect[] {
-  const { at } = scene.sites[0]!;
+function operations({ ops, fixture }: Model, { handler }: Protocol): Effect[] {
+  const { at } = fixture.sites[0]!;
   return (handler === null ? [] : [{ asked: true } as Effect]).concat(
     ops.flatMap((op): Effect[] => {
       if (op.op === 'write') return [{ write: op.write.value.toString(16) }];
@@ -59,7 +59,7 @@ function performed(
   offset: number,
   writer: 'alias' | 'procmem',
 ): Shipped {
-  const [old, fresh] = model.scene.sites[0]!.contents;
+  const [old, fresh] = model.fixture.sites[0]!.contents;
   const word = operations(model, protocol).flatMap((effect) =>
     'write' in effect ? [effect.write] : [],
   )[0]!;
@@ -93,7 +93,7 @@ describe.skipIf(!here)('what ships is what was checked', () => {
       const model = explored(protocol.name, shape, offset);
       const { effects, text } = performed(protocol, model, offset, 'alias');
       expect(effects).toEqual(operations(model, protocol));
-      expect(text).toEqual(model.scene.sites[0]!.contents[1]);
+      expect(text).toEqual(model.fixture.sites[0]!.contents[1]);
     },
   );
 
@@ -111,7 +111,7 @@ describe.skipIf(!here)('what ships is what was checked', () => {
   it('the handler in the process is the explored one, but for its one word', () => {
     const model = explored('int3', 'call', 61);
     const { handler, data, installed } = performed(int3, model, 61, 'alias');
-    const simulated = model.scene.blobs.find(({ name }) => name === 'handler')!.bytes;
+    const simulated = model.fixture.blobs.find(({ name }) => name === 'handler')!.bytes;
     const { words } = sigtrap();
     expect(words.map(({ name }) => name)).toEqual(['data']);
     const { offset } = words[0]!;

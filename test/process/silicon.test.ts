@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ROWS } from '#x86/isa/table';
+import { ROWS } from '#asm/table';
 import { contexts, here, instructions } from './silicon.js';
 import { LONG, more } from '../more.js';
 

@@ -13,7 +13,7 @@ const told = (what: string): unknown => answer(child('strangers.mjs', [what, lib
 
 describe.skipIf(!gcc)('a process that holds', () => {
   it('the data of another version of the handler is refused', () => {
-    expect(told('a ground of another version')).toMatchObject({
+    expect(told('a runtime of another version')).toMatchObject({
       code: 'other-runtime',
       message: expect.stringContaining('version 99'),
       exit: 4,

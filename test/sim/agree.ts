@@ -1,11 +1,11 @@
 import { configure, type Configuration } from '#check/configuration';
-import { run } from '#check/run';
-import type { Subject } from '#check/subject';
+import { run } from '#check/search/run';
+import type { Proposal } from '#zoo/proposal';
 
 /** Verdicts that some reduction and the plain search disagree on; none is as it should be. */
-export function disagreements(subject: Subject, size: Partial<Configuration>): string[] {
+export function disagreements(proposal: Proposal, size: Partial<Configuration>): string[] {
   const of = (reduce: Configuration['reduce']) =>
-    run(subject, configure({ ...size, environment: subject.environment, reduce }), {
+    run(proposal, configure({ ...size, environment: proposal.environment, reduce }), {
       states: 20_000_000,
       seconds: 400,
     });

@@ -6,11 +6,11 @@
 import { describe, expect, it } from 'vitest';
 import { configure, type Configuration } from '#check/configuration';
 import { outcomes, type Litmus, type LitmusMachine } from '#check/litmus/outcomes';
-import { run } from '#check/run';
-import { SUBJECTS } from '#check/subject';
+import { run } from '#check/search/run';
+import { PROPOSALS } from '#zoo/proposal';
 import { RULES, type Draining, type Rules, type Serialising } from '#machine/sim/rules';
 import { Text } from '#machine/sim/text';
-import { gs, label, mem, rip, type Instruction, type Program } from '#trap/assembler';
+import { gs, label, mem, rip, type Instruction, type Program } from '#asm/assembler';
 import { PERCPU } from '#trap/kernel';
 import type { Step } from '#plan/protocol';
 
@@ -79,11 +79,11 @@ function verdict(
   rules: Rules = RULES,
 ): string | undefined {
   const { environment = 'kernel' } = given;
-  const subject = SUBJECTS.find(
+  const proposal = PROPOSALS.find(
     (each) => each.name === name && each.variant === '' && each.environment === environment,
   )!;
   return run(
-    subject,
+    proposal,
     configure({ contexts: ['task'], passes: 1, updates: 1, cpus: 1, ...given }),
     { states: 1_000_000, seconds: 30 },
     rules,

@@ -4,9 +4,9 @@
 
 import { expect, it } from 'vitest';
 import { outcomes, type Litmus } from '#check/litmus/outcomes';
-import { findSubject } from '#check/subject';
+import { findProposal } from '#zoo/proposal';
 import { int3 } from '#plan/protocols/int3';
-import { label, mem, type Item, type Program } from '#trap/assembler';
+import { label, mem, type Item, type Program } from '#asm/assembler';
 
 /**
  * How often the previous handler ran: it counts where RBX points, for its own registers are gone
@@ -31,7 +31,7 @@ const program: Program = [
 ];
 
 function reached(change: (program: Program) => Program = (same) => same): string[] {
-  const handler = findSubject('int3', '', undefined).handler!('today');
+  const handler = findProposal('int3', '', undefined).handler!('today');
   const litmus: Litmus = {
     environment: 'user',
     site: 'call',

@@ -1,17 +1,17 @@
 // Two ways to go round for ever although the end stays in reach, each beside its nearest neighbour
 // that does not.
 
-import { loadProtocol } from '#check/load';
-import { findSubject, subjectOf, type Subject } from '#check/subject';
-import { label, mem, word, type Item } from '#trap/assembler';
-import { VERSION } from '#trap/retire';
+import { loadProtocol } from '#check/ask/load';
+import { findProposal, proposalOf, type Proposal } from '#zoo/proposal';
+import { label, mem, word, type Item } from '#asm/assembler';
+import { VERSION } from '#zoo/int3-retire-handler';
 
-const versioned = findSubject('int3-retire', 'versioned', 'user');
+const versioned = findProposal('int3-retire', 'versioned', 'user');
 /**
  * A handler that tells others that it looks, by moving the version, and looks again where somebody
  * else has.
  */
-const announcing = (each: 'time' | 'trap'): Subject => {
+const announcing = (each: 'time' | 'trap'): Proposal => {
   const announce: Item = ['lock', 'xor', mem('rcx', VERSION), 1];
   const again: Item = label('announce');
   const prelude: Item[] = [
@@ -38,4 +38,4 @@ export const inTurn = announcing('time');
 export const once = announcing('trap');
 
 /** Spins at a jump to itself, which a CPU that nobody makes serialise may fetch for ever. */
-export const jmpSelf = subjectOf(await loadProtocol('examples/protocols/jmp-self.mjs'), 'user');
+export const jmpSelf = proposalOf(await loadProtocol('examples/protocols/jmp-self.mjs'), 'user');

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Configuration } from '#check/configuration';
-import { SUBJECTS } from '#check/subject';
+import { PROPOSALS } from '#zoo/proposal';
 import { disagreements } from './agree.js';
 import { more } from '../more.js';
 
@@ -42,9 +42,9 @@ const CASES: readonly [name: string, variant: string, size: Partial<Configuratio
 
 describe('every reduction agrees with the plain search', () => {
   for (const [name, variant, size] of CASES) {
-    const subject = SUBJECTS.find((each) => each.name === name && each.variant === variant);
+    const proposal = PROPOSALS.find((each) => each.name === name && each.variant === variant);
     it(`${name} ${variant} with ${size.contexts?.join()} on ${size.cpus} CPU${size.patcher === 'task' ? ", one of them the patcher's" : ''}${size.dropSync ? `, without synchronisation ${size.dropSync}` : ''}`, () => {
-      expect(subject && disagreements(subject, size)).toEqual([]);
+      expect(proposal && disagreements(proposal, size)).toEqual([]);
     });
   }
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { decode, Sweep } from '#x86/decode';
+import { decode, LinearDecoder } from '#x86/decode';
 
 test('branches give their destination, RIP-relative operands their slot', () => {
   expect(decode(Uint8Array.of(0xe8, 1, 0, 0, 0), 0x1000)).toEqual({
@@ -28,11 +28,11 @@ test('branches give their destination, RIP-relative operands their slot', () => 
   expect(decode(new Uint8Array(0))).toMatchObject({ flow: 'invalid', length: 1 });
 });
 
-test('a sweep finds the instruction that covers a byte, and gets past bytes that are none', () => {
+test('a decoder finds the instruction that covers a byte, and gets past bytes that are none', () => {
   // mov $0xe8,%eax; (bad); call; the e8 at offset 1 begins nothing.
-  using sweep = new Sweep(Uint8Array.of(0xb8, 0xe8, 0, 0, 0, 0x06, 0xe8, 0, 0, 0, 0));
-  expect(sweep.covering(0, 1)).toBe(0);
-  expect(sweep.covering(0, 5)).toBe(5);
-  expect(sweep.covering(0, 10)).toBe(6);
-  expect(sweep.at(6)).toMatchObject({ flow: 'call', length: 5 });
+  using decoder = new LinearDecoder(Uint8Array.of(0xb8, 0xe8, 0, 0, 0, 0x06, 0xe8, 0, 0, 0, 0));
+  expect(decoder.covering(0, 1)).toBe(0);
+  expect(decoder.covering(0, 5)).toBe(5);
+  expect(decoder.covering(0, 10)).toBe(6);
+  expect(decoder.at(6)).toMatchObject({ flow: 'call', length: 5 });
 });

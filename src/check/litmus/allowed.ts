@@ -1,7 +1,7 @@
 // What the model allows of the programs in plan/litmus.ts, by exhausting each on it, and the
 // strongest model that explains what a CPU was seen to do.
 
-import { label, mem, rip, type Program } from '../../trap/assembler.js';
+import { label, mem, rip, type Program } from '../../asm/assembler.js';
 import type { LitmusOutcome, LitmusProgram } from '../../plan/litmus.js';
 import { LITMUS_MACHINE, outcomes, type Litmus, type LitmusMachine } from './outcomes.js';
 

@@ -10,16 +10,16 @@ import { compile, type Op } from '../../machine/sim/patcher.js';
 import type { Write } from '../../machine/sim/memory.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
 import {
-  Scene,
+  Fixture,
   type Environment,
   type Events,
-  type SceneHandler,
-  type SceneProgram,
+  type FixtureHandler,
+  type FixtureProgram,
   type SiteShape,
-} from '../../machine/sim/scene.js';
+} from '../../machine/sim/fixture.js';
 import type { Chunk, FetchLevel, StoreWidth } from '../../machine/sim/text.js';
 import type { Step } from '../../plan/protocol.js';
-import { CPUS, expand } from '../expand.js';
+import { CPUS, expand } from '../search/expand.js';
 
 /** A program that CPUs run while the patcher takes some steps. */
 export interface Litmus {
@@ -31,9 +31,9 @@ export interface Litmus {
   readonly updates: number;
   /** Words of the shared data that the patcher writes after that. */
   readonly writes?: readonly Write[];
-  readonly program: SceneProgram;
+  readonly program: FixtureProgram;
   /** Of its traps, where the program brings none. */
-  readonly handler?: SceneHandler;
+  readonly handler?: FixtureHandler;
   readonly events?: readonly (keyof Events)[];
   /** NMIs nest on stacks of their own instead of being marked. */
   readonly nmiRaw?: boolean;
@@ -67,7 +67,7 @@ const MOST = 2_000_000;
 export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): string[] {
   const { fetch, chunk, store, tso, rules } = { ...LITMUS_MACHINE, ...machine };
   const on = (name: keyof Events) => litmus.events?.includes(name) ?? false;
-  const scene = new Scene({
+  const fixture = new Fixture({
     environment: litmus.environment,
     site: litmus.site,
     passes: 1,
@@ -97,7 +97,7 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     planted: [],
   });
   // Without the return of the update: no promise is asked for that a pass could break.
-  const steps = compile(scene, { steps: litmus.steps, store, dropSync: null }).filter(
+  const steps = compile(fixture, { steps: litmus.steps, store, dropSync: null }).filter(
     ({ op }) => op !== 'return',
   );
   const ops: Op[] = [
@@ -116,7 +116,7 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     mcs: 0,
     dbs: 0,
   };
-  return search(new Model(scene, ops, options), litmus);
+  return search(new Model(fixture, ops, options), litmus);
 }
 
 function search(model: Model, { cpus = 1, waiting = 0, read }: Litmus): string[] {

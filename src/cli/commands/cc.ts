@@ -11,7 +11,7 @@ import * as N from '../../elf/names.js';
 import type { ElfObject } from '../../elf/object.js';
 import { isElf, readElf } from '../../elf/read.js';
 import { declaredKeys } from '../../keys/records.js';
-import { alignment, compilerOf, readCompilation, type Assembler } from '../../app/compilation.js';
+import { alignment, compilerOf, readCompilation, type Assembler } from '../../host/compilation.js';
 import { annotate, type Annotated } from '../../sites/annotate.js';
 import { decodeSites, findSites } from '../../sites/find.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX } from '../../sites/site.js';

@@ -4,23 +4,18 @@
 import { EXIT, Fault } from '../../base/fault.js';
 import { replaceFile } from '../../base/file.js';
 import { didYouMean } from '../../base/nearest.js';
-import { CONTEXT_NAMES, type ContextName } from '../../check/configuration.js';
+import { BOUNDS, CONTEXT_NAMES, type ContextName } from '../../check/configuration.js';
 import {
-  BOUNDS,
-  PROPERTIES,
-  PROPERTY_NAMES,
   check,
   checkMatrix,
   protocols,
-  replayToken,
-  replayUnder,
   type CheckOptions,
   type CheckReport,
-  type PropertyName,
-  type RunReport,
-} from '../../check/index.js';
-import { findSubject } from '../../check/subject.js';
-import { weakestModel } from '../../check/matrix.js';
+} from '../../check/ask/check.js';
+import { replayToken, replayUnder, type RunReport } from '../../check/explain/report.js';
+import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../../check/properties.js';
+import { findProposal } from '../../zoo/proposal.js';
+import { weakestModel } from '../../check/ask/matrix.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';
 import { table } from '../table.js';
@@ -221,7 +216,7 @@ function optionsOf(flags: Flags): CheckOptions {
  */
 function underOf(name: string, environment: Flags['env']): Flags['env'] {
   const [protocol = name, variant = ''] = name.split('/');
-  return findSubject(protocol, variant, environment).environment;
+  return findProposal(protocol, variant, environment).environment;
 }
 
 const titleOf = ({ protocol, variant }: { protocol: string; variant: string }): string =>

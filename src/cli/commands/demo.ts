@@ -1,7 +1,7 @@
 // The main job, live: builds the checksum example, retargets it while it runs, and says what came
 // of it.
 
-import { runDemo, type DemoResult } from '../../app/demo.js';
+import { runDemo, type DemoResult } from '../../host/demo.js';
 import { EXIT, isFault, type Fault } from '../../base/fault.js';
 import type { ProtocolName } from '../../app/types.js';
 import type { Context } from '../context.js';
@@ -57,7 +57,8 @@ function text(result: DemoResult, context: Context): string {
  * then the checker shows the wrong way beside the one that runs in a process.
  */
 async function explain(context: Context, fault: Fault): Promise<number> {
-  const { check, PROPERTIES } = await import('../../check/index.js');
+  const { check } = await import('../../check/ask/check.js');
+  const { PROPERTIES } = await import('../../check/properties.js');
   context.note(
     `no process can be patched here: ${fault.message} (${fault.hint}). What would have run, checked instead:`,
   );

@@ -1,6 +1,6 @@
 // Lists what this machine can do; status 4 where no process can be patched on it.
 
-import { canPatch, examine } from '../../app/doctor.js';
+import { canPatch, examine } from '../../host/doctor.js';
 import { EXIT } from '../../base/fault.js';
 import type { Context } from '../context.js';
 import { table } from '../table.js';

@@ -8,8 +8,8 @@ import { readWhole } from '../../base/file.js';
 import { PF_X, PT_LOAD } from '../../elf/names.js';
 import type { ElfObject } from '../../elf/object.js';
 import { readElf } from '../../elf/read.js';
-import { readMaps } from './maps.js';
-import type { Native } from './native.js';
+import { readMaps } from '../linux/maps.js';
+import type { Native } from '../linux/native.js';
 
 export interface Loaded {
   readonly path: string;

@@ -1,4 +1,4 @@
-// The machine that is this very process: steps become operations of a tape, which are stores into
+// The machine that is this very process: steps become operations of a script, which are stores into
 // its text, system calls and words of the handler's data. It knows nothing of keys' names or of
 // what a batch means.
 
@@ -10,11 +10,11 @@ import { Batch } from '../../plan/batch.js';
 import type { Protocol, Step } from '../../plan/protocol.js';
 import { RECORD } from '../../trap/registry.js';
 import { Stopped, type Machine } from '../machine.js';
-import { EPERM, registerBarrier, SYNC_CORE } from './barrier.js';
-import type { Ground } from './ground.js';
-import { errorName, type Native } from './native.js';
+import { EPERM, registerBarrier, SYNC_CORE } from '../linux/membarrier.js';
+import type { Runtime } from './runtime.js';
+import { errorName, type Native } from '../linux/native.js';
 import { KERNEL_SIGACTION, replaced, SIGTRAP } from './signals.js';
-import { Tape, type Stop } from './tape.js';
+import { Script, type Stop } from './script.js';
 import type { Text } from './text.js';
 
 /** Steps that a process can take by itself; stopping all others needs another process. */
@@ -65,7 +65,7 @@ function checkComplete({ name, steps }: Protocol): void {
 
 /**
  * Edits that are written down before they are performed. Most stores are one operation for all of
- * them; one store of several bytes through /proc/self/mem is three for each site, and a tape of a
+ * them; one store of several bytes through /proc/self/mem is three for each site, and a script of a
  * million sites took 300 MB.
  */
 const EDITS_AT_ONCE = 16_384;
@@ -74,20 +74,20 @@ const EDITS_AT_ONCE = 16_384;
 const ASKED = -1;
 
 export class ProcessMachine implements Machine {
-  readonly #ground: Pick<Ground, 'native' | 'routines' | 'handler'>;
+  readonly #runtime: Pick<Runtime, 'native' | 'routines' | 'handler'>;
   readonly #native: Native;
-  readonly #tape: Tape;
+  readonly #script: Script;
   readonly #texts: Text[] = [];
 
   /** What the kernel says is installed. */
   readonly #action: BigUint64Array = new BigUint64Array(KERNEL_SIGACTION.size / 8);
   readonly #actionAt: Addr;
 
-  constructor(ground: Pick<Ground, 'native' | 'routines' | 'handler'>) {
-    this.#ground = ground;
-    this.#native = ground.native;
-    this.#tape = new Tape(ground.native, ground.routines);
-    this.#actionAt = ground.native.addressOf(this.#action);
+  constructor(runtime: Pick<Runtime, 'native' | 'routines' | 'handler'>) {
+    this.#runtime = runtime;
+    this.#native = runtime.native;
+    this.#script = new Script(runtime.native, runtime.routines);
+    this.#actionAt = runtime.native.addressOf(this.#action);
   }
 
   /** Makes a stretch of text known, or known anew; batches may name sites in any of them. */
@@ -100,24 +100,24 @@ export class ProcessMachine implements Machine {
 
   /** @throws Fault `handler-replaced`, with nothing begun */
   begin({ steps, handler }: Protocol, batch: Batch): void {
-    this.#tape.clear();
+    this.#script.clear();
     if (handler !== null) {
-      this.#tape.mark(ASKED);
-      this.#tape.system('rt_sigaction', 0, SIGTRAP, 0, this.#actionAt, KERNEL_SIGACTION.mask);
-      this.#tape.expect(this.#actionAt + KERNEL_SIGACTION.handler, this.#ground.handler);
+      this.#script.mark(ASKED);
+      this.#script.system('rt_sigaction', 0, SIGTRAP, 0, this.#actionAt, KERNEL_SIGACTION.mask);
+      this.#script.expect(this.#actionAt + KERNEL_SIGACTION.handler, this.#runtime.handler);
     }
     this.#perform(steps, batch);
   }
 
   run(steps: readonly Step[], batch: Batch): void {
-    this.#tape.clear();
+    this.#script.clear();
     this.#perform(steps, batch);
   }
 
   #perform(steps: readonly Step[], batch: Batch): void {
-    const tape = this.#tape;
+    const script = this.#script;
     for (let i = 0; i < steps.length; i++) {
-      tape.mark(i);
+      script.mark(i);
       this.#write(steps[i]!, batch);
     }
     this.#flush();
@@ -125,8 +125,8 @@ export class ProcessMachine implements Machine {
 
   /** Performs what was written down. */
   #flush(): void {
-    const tape = this.#tape;
-    let stop = tape.perform();
+    const script = this.#script;
+    let stop = script.perform();
     // A child of fork has lost the registration of its parent.
     if (
       stop &&
@@ -135,9 +135,9 @@ export class ProcessMachine implements Machine {
       stop.what.result === EPERM
     ) {
       registerAgain(this.#native, stop.mark);
-      stop = tape.perform(stop.operation);
+      stop = script.perform(stop.operation);
     }
-    tape.clear();
+    script.clear();
     if (!stop) return;
     if (stop.mark === ASKED)
       throw 'call' in stop.what
@@ -146,29 +146,29 @@ export class ProcessMachine implements Machine {
     throw new Stopped(stop.mark, faultOf(stop));
   }
 
-  /** Adds a step to the tape. */
+  /** Adds a step to the script. */
   #write(step: Step, batch: Batch): void {
-    const tape = this.#tape;
+    const script = this.#script;
     switch (step.do) {
       case 'publish':
         for (const { slot, func, record, words } of batch.keys) {
-          if (slot !== null) tape.word(slot, func);
-          tape.word(record + RECORD.call, words.call);
-          tape.word(record + RECORD.tail, words.tail);
-          tape.word(record + RECORD.jcc, words.jcc);
+          if (slot !== null) script.word(slot, func);
+          script.word(record + RECORD.call, words.call);
+          script.word(record + RECORD.tail, words.tail);
+          script.word(record + RECORD.jcc, words.jcc);
         }
         return;
       case 'store':
         for (let from = 0; from < batch.count;) {
           const text = this.#textAt(batch.at[from]!);
           const to = Math.min(firstFrom(batch, from + 1, text.end), from + EDITS_AT_ONCE);
-          text.store(tape, step, batch, from, to);
-          if (tape.count > EDITS_AT_ONCE) this.#flush();
+          text.store(script, step, batch, from, to);
+          if (script.count > EDITS_AT_ONCE) this.#flush();
           from = to;
         }
         return;
       case 'sync':
-        tape.system('membarrier', 0, SYNC_CORE);
+        script.system('membarrier', 0, SYNC_CORE);
         return;
       default:
         throw new InvariantError(`the step ${step.do} was let through`);

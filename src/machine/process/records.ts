@@ -1,4 +1,4 @@
-// Keys and sites as the ground holds them: a record for each key, its sites in groups (one for each
+// Keys and sites as the runtime holds them: a record for each key, its sites in groups (one for each
 // object that has some), and the tables by which the trap handler gets from a site to its record.
 // All of it is shared by every runtime of the process, so whoever updates a key reaches all of its
 // sites, whoever opened them.
@@ -13,7 +13,7 @@ import {
   TABLE,
   type SlotColumns,
 } from '../../trap/registry.js';
-import type { Ground } from './ground.js';
+import type { SharedData } from './shared-data.js';
 
 const LOW48 = (1n << 48n) - 1n;
 
@@ -27,12 +27,12 @@ export class KeyRecord {
   readonly at: Addr;
   readonly #words: BigUint64Array;
   readonly #halves: Uint32Array;
-  readonly #ground: Ground;
+  readonly #shared: SharedData;
 
-  constructor(ground: Ground, at: Addr) {
+  constructor(shared: SharedData, at: Addr) {
     this.at = at;
-    this.#ground = ground;
-    this.#words = new BigUint64Array(ground.native.view(at, RECORD.size));
+    this.#shared = shared;
+    this.#words = new BigUint64Array(shared.native.view(at, RECORD.size));
     this.#halves = new Uint32Array(this.#words.buffer);
   }
 
@@ -60,7 +60,7 @@ export class KeyRecord {
   }
 
   addGroup(columns: SiteColumns, memory: Addr, start: Addr, end: Addr): void {
-    const head = new BigUint64Array(this.#ground.native.view(memory, GROUP.columns));
+    const head = new BigUint64Array(this.#shared.native.view(memory, GROUP.columns));
     head[GROUP.next / 8] = this.word('groups');
     head[GROUP.count / 8] = BigInt(columns.batch.count);
     head[GROUP.trampoline / 8] = BigInt.asUintN(64, BigInt(columns.trampoline));
@@ -72,9 +72,9 @@ export class KeyRecord {
   groups(): Group[] {
     const groups: Group[] = [];
     for (let at = Number(this.word('groups')); at !== 0;) {
-      const head = new BigUint64Array(this.#ground.native.view(at, GROUP.columns));
+      const head = new BigUint64Array(this.#shared.native.view(at, GROUP.columns));
       const count = Number(head[GROUP.count / 8]);
-      const memory = this.#ground.native.view(at + GROUP.columns, SiteColumns.size(count));
+      const memory = this.#shared.native.view(at + GROUP.columns, SiteColumns.size(count));
       groups.push({
         start: Number(head[GROUP.start / 8]),
         end: Number(head[GROUP.end / 8]),
@@ -92,17 +92,17 @@ export class KeyRecord {
 
 /** Memory for a group's columns. Call it with the lock held. */
 export function allocateGroup(
-  ground: Ground,
+  shared: SharedData,
   count: number,
   trampoline: number,
 ): { memory: Addr; columns: SiteColumns } {
-  const memory = ground.allocate(GROUP.columns + SiteColumns.size(count), 8);
+  const memory = shared.allocate(GROUP.columns + SiteColumns.size(count), 8);
   return {
     memory,
     columns: new SiteColumns(
       count,
       trampoline,
-      ground.native.view(memory + GROUP.columns, SiteColumns.size(count)),
+      shared.native.view(memory + GROUP.columns, SiteColumns.size(count)),
     ),
   };
 }
@@ -111,9 +111,9 @@ export function allocateGroup(
  * The record of the site at an address, if some runtime of this process has made it known; as the
  * handler looks it up.
  */
-export function recordAt(ground: Ground, site: Addr): Addr | null {
-  const { native } = ground;
-  for (let table = Number(ground.word('tables')); table !== 0;) {
+export function recordAt(shared: SharedData, site: Addr): Addr | null {
+  const { native } = shared;
+  for (let table = Number(shared.word('tables')); table !== 0;) {
     const head = new BigUint64Array(native.view(table, TABLE.slots));
     if (site >= Number(head[TABLE.first / 8]) && site < Number(head[TABLE.end / 8])) {
       const count = Number(head[TABLE.count / 8]);
@@ -137,34 +137,34 @@ export function recordAt(ground: Ground, site: Addr): Addr | null {
  * A table that nobody looks into yet; null where it would be empty. Publish it before the lock is
  * given back.
  */
-export function makeTable(ground: Ground, slots: SlotColumns): Addr | null {
+export function makeTable(shared: SharedData, slots: SlotColumns): Addr | null {
   if (slots.site.length === 0) return null;
-  const words = encodeColumns(slots, Number(ground.word('tables')));
-  const at = ground.allocate(words.byteLength, 64);
-  new BigUint64Array(ground.native.view(at, words.byteLength)).set(words);
+  const words = encodeColumns(slots, Number(shared.word('tables')));
+  const at = shared.allocate(words.byteLength, 64);
+  new BigUint64Array(shared.native.view(at, words.byteLength)).set(words);
   return at;
 }
 /**
  * Puts it in front of the others: one store, so that a handler finds the list before it or after
  * it.
  */
-export function publishTable(ground: Ground, table: Addr): void {
-  ground.setWord('tables', BigInt(table));
+export function publishTable(shared: SharedData, table: Addr): void {
+  shared.setWord('tables', BigInt(table));
 }
 
 /** A record that nobody finds yet. */
-export function makeRecord(ground: Ground): KeyRecord {
-  return new KeyRecord(ground, ground.allocate(RECORD.size, RECORD.size));
+export function makeRecord(shared: SharedData): KeyRecord {
+  return new KeyRecord(shared, shared.allocate(RECORD.size, RECORD.size));
 }
-export function publishRecord(ground: Ground, record: KeyRecord): void {
-  record.setWord('next', ground.word('records'));
-  ground.setWord('records', BigInt(record.at));
+export function publishRecord(shared: SharedData, record: KeyRecord): void {
+  record.setWord('next', shared.word('records'));
+  shared.setWord('records', BigInt(record.at));
 }
 
 /** Every record of the process. */
-export function* allRecords(ground: Ground): Generator<KeyRecord> {
-  for (let at = Number(ground.word('records')); at !== 0;) {
-    const record = new KeyRecord(ground, at);
+export function* allRecords(shared: SharedData): Generator<KeyRecord> {
+  for (let at = Number(shared.word('records')); at !== 0;) {
+    const record = new KeyRecord(shared, at);
     yield record;
     at = Number(record.word('next'));
   }
@@ -177,7 +177,7 @@ const TRAP = 0xcc;
  * of the new instruction, and, where it plants any, its trap. Others are somebody else's and not
  * taken for ours: `verify()` and the next update name them.
  */
-export function mirror({ columns, start }: Group, bytes: Uint8Array, traps: boolean): void {
+export function snapshot({ columns, start }: Group, bytes: Uint8Array, traps: boolean): void {
   const { at, length, old, new: drawn, count } = columns.batch;
   for (let i = 0; i < count; i++) {
     const site = bytes.subarray(at[i]! - start, at[i]! - start + length[i]!);
@@ -196,14 +196,21 @@ export function mirror({ columns, start }: Group, bytes: Uint8Array, traps: bool
 /**
  * The same for every site of the process: whoever had the lock is gone. Call it with the lock held.
  */
-export function mirrorTexts(ground: Ground): void {
-  for (const record of allRecords(ground)) {
+export function snapshotTexts(shared: SharedData): void {
+  for (const record of allRecords(shared)) {
     for (const group of record.groups())
-      mirror(group, new Uint8Array(ground.native.view(group.start, group.end - group.start)), true);
+      snapshot(
+        group,
+        new Uint8Array(shared.native.view(group.start, group.end - group.start)),
+        true,
+      );
   }
 }
 
 /** Counters of the whole process: traps sent back to run again, and traps that were not ours. */
-export function strayTraps(ground: Ground): { readonly orphans: number; readonly foreign: number } {
-  return { orphans: Number(ground.word('orphans')), foreign: Number(ground.word('foreign')) };
+export function strayTraps(shared: SharedData): {
+  readonly orphans: number;
+  readonly foreign: number;
+} {
+  return { orphans: Number(shared.word('orphans')), foreign: Number(shared.word('foreign')) };
 }

@@ -5,9 +5,9 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
-import type { Ground } from './ground.js';
-import { readMaps } from './maps.js';
-import { SYS } from './native.js';
+import type { Runtime } from './runtime.js';
+import { readMaps } from '../linux/maps.js';
+import { SYS } from '../linux/native.js';
 
 export const SIGTRAP = 5;
 const SA_SIGINFO = 4;
@@ -28,13 +28,13 @@ const HANDLER_FLAGS = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER;
  * call ours and ours would call his.
  * @throws Fault `handler-replaced`
  */
-function claimTrap(ground: Ground, flags: number): void {
-  const now = ground.native.sigaction(SIGTRAP, null);
-  if (now.handler === ground.handler) return;
-  if (ground.word('installed') !== 0n) throw replaced(now.handler);
-  ground.setWord('previous', BigInt(now.handler));
-  ground.native.sigaction(SIGTRAP, { handler: ground.handler, flags });
-  ground.setWord('installed', 1n);
+function claimTrap(runtime: Runtime, flags: number): void {
+  const now = runtime.native.sigaction(SIGTRAP, null);
+  if (now.handler === runtime.handler) return;
+  if (runtime.word('installed') !== 0n) throw replaced(now.handler);
+  runtime.setWord('previous', BigInt(now.handler));
+  runtime.native.sigaction(SIGTRAP, { handler: runtime.handler, flags });
+  runtime.setWord('installed', 1n);
 }
 
 /** What to say where another handler than ours is found. */
@@ -58,7 +58,7 @@ export const KERNEL_SIGACTION = { size: 32, mask: 8, handler: 0 } as const;
 const LOOK_AGAIN_MS = 100;
 
 export class TrapWatch {
-  readonly #ground: Ground;
+  readonly #runtime: Runtime;
   readonly #flags: number;
   readonly #patienceMs: number;
   #claimed = false;
@@ -72,8 +72,8 @@ export class TrapWatch {
   /**
    * @param flags of the handler, and how long a thread without a CPU is waited for: other values are for tests that show why these are needed
    */
-  constructor(ground: Ground, flags: number = HANDLER_FLAGS, patienceMs: number = PATIENCE_MS) {
-    this.#ground = ground;
+  constructor(runtime: Runtime, flags: number = HANDLER_FLAGS, patienceMs: number = PATIENCE_MS) {
+    this.#runtime = runtime;
     this.#flags = flags;
     this.#patienceMs = patienceMs;
   }
@@ -84,7 +84,7 @@ export class TrapWatch {
    * (process.ts). @throws Fault `handler-replaced`, `trap-blocked`, `shadow-stack`
    */
   check(): void {
-    if (!this.#claimed) claimTrap(this.#ground, this.#flags);
+    if (!this.#claimed) claimTrap(this.#runtime, this.#flags);
     this.#claimed = true;
     const now = performance.now();
     if (now - this.#lookedAt < LOOK_AGAIN_MS) return;

@@ -17,11 +17,11 @@ import { invariant } from '../../base/invariant.js';
 import type { Batch } from '../../plan/batch.js';
 import type { Step } from '../../plan/protocol.js';
 import { REGION } from '../../trap/registry.js';
-import { memoryFile, type Ground } from './ground.js';
-import { readMaps } from './maps.js';
-import { errorName, MAP, PROT, type Native } from './native.js';
-import type { Sweeping } from './sweep.js';
-import type { Tape } from './tape.js';
+import { memoryFile, type Runtime } from './runtime.js';
+import { readMaps } from '../linux/maps.js';
+import { errorName, MAP, PROT, type Native } from '../linux/native.js';
+import type { StoreLoop } from '../../native/stores.js';
+import type { Script } from './script.js';
 
 export type WriterName = 'procmem' | 'alias';
 export type StoreStep = Extract<Step, { do: 'store' }>;
@@ -34,7 +34,7 @@ export interface Text {
   /** The bytes where they run. */
   readonly bytes: Uint8Array;
   /** Writes down a store step for edits [from, to), all inside this text. */
-  store(tape: Tape, step: StoreStep, batch: Batch, from: number, to: number): void;
+  store(script: Script, step: StoreStep, batch: Batch, from: number, to: number): void;
 }
 
 /**
@@ -55,7 +55,7 @@ const TRAP = 0xcc;
  * The sweep that performs a store step. `one` of more than a byte is exchanged: that is one store
  * too, and notices more.
  */
-function sweeping(step: StoreStep): Sweeping {
+function loopOf(step: StoreStep): StoreLoop {
   if (step.part === 'first') return step.bytes === 'trap' ? 'trap' : 'first';
   return step.as === 'bytes' ? (step.part === 'rest' ? 'rest' : 'whole') : 'exchange';
 }
@@ -79,7 +79,7 @@ export class ProcmemText implements Text {
   static readonly gap: number = 256;
   #buffer: Uint8Array = new Uint8Array(PAGE);
   #bufferAt: Addr;
-  /** What operations of a tape may still point at. */
+  /** What operations of a script may still point at. */
   readonly #outgrown: Uint8Array[] = [];
   readonly #trap: Uint8Array = Uint8Array.of(TRAP);
   readonly #trapAt: Addr;
@@ -95,18 +95,18 @@ export class ProcmemText implements Text {
     this.#trapAt = native.addressOf(this.#trap);
   }
 
-  store(tape: Tape, step: StoreStep, batch: Batch, from: number, to: number): void {
+  store(script: Script, step: StoreStep, batch: Batch, from: number, to: number): void {
     if (step.as === 'exchange' || (step.as === 'one' && step.part !== 'first')) {
-      for (let i = from; i < to; i++) this.#storeWide(tape, step, batch, i);
+      for (let i = from; i < to; i++) this.#storeWide(script, step, batch, i);
       return;
     }
     const { at, length } = batch;
-    const columns = tape.columns(batch);
+    const columns = script.columns(batch);
     const source = columns[step.bytes === 'old' ? 'old' : 'new'];
     if (step.part === 'whole') {
       // One call a byte: this is the way that must be seen to fail, so nothing may make it better.
       for (let i = from; i < to; i++)
-        for (let b = 0; b < length[i]!; b++) this.#write(tape, source + 8 * i + b, 1, at[i]! + b);
+        for (let b = 0; b < length[i]!; b++) this.#write(script, source + 8 * i + b, 1, at[i]! + b);
       return;
     }
     for (let first = from; first < to;) {
@@ -118,16 +118,16 @@ export class ProcmemText implements Text {
       // A site by itself goes straight from the batch, and its first byte is not written again with
       // its rest.
       if (next - first === 1 && step.part === 'rest')
-        this.#write(tape, source + 8 * first + 1, length[first]! - 1, start + 1);
+        this.#write(script, source + 8 * first + 1, length[first]! - 1, start + 1);
       else if (next - first === 1 && step.part === 'first')
-        this.#write(tape, step.bytes === 'trap' ? this.#trapAt : source + 8 * first, 1, start);
+        this.#write(script, step.bytes === 'trap' ? this.#trapAt : source + 8 * first, 1, start);
       else {
         if (step.part === 'first') end = at[next - 1]! + 1;
         this.#compose(
-          tape,
+          script,
           start,
           end - start,
-          sweeping(step),
+          loopOf(step),
           batch,
           first,
           next,
@@ -143,7 +143,7 @@ export class ProcmemText implements Text {
    * One write of four or eight bytes inside a line; the kernel copies those by one instruction on
    * all we saw.
    */
-  #storeWide(tape: Tape, step: StoreStep, batch: Batch, i: number): void {
+  #storeWide(script: Script, step: StoreStep, batch: Batch, i: number): void {
     const at = batch.at[i]!;
     const { first, end } = changedRun(batch, i);
     if (first === end) return;
@@ -152,7 +152,7 @@ export class ProcmemText implements Text {
         ? ([at + 1, 4, 'rest'] as const)
         : ([windowAt(at), 8, 'whole'] as const);
     this.#compose(
-      tape,
+      script,
       start,
       size,
       how,
@@ -169,10 +169,10 @@ export class ProcmemText implements Text {
    * one write.
    */
   #compose(
-    tape: Tape,
+    script: Script,
     start: Addr,
     size: number,
-    how: Sweeping,
+    how: StoreLoop,
     batch: Batch,
     from: number,
     to: number,
@@ -184,13 +184,13 @@ export class ProcmemText implements Text {
       this.#buffer = new Uint8Array(2 * room);
       this.#bufferAt = this.#native.addressOf(this.#buffer);
     }
-    tape.copy(start, this.#bufferAt, size);
-    tape.store(how, batch, from, to, this.#bufferAt - start, source);
-    this.#write(tape, this.#bufferAt, size, start);
+    script.copy(start, this.#bufferAt, size);
+    script.store(how, batch, from, to, this.#bufferAt - start, source);
+    this.#write(script, this.#bufferAt, size, start);
   }
 
-  #write(tape: Tape, from: Addr, size: number, at: Addr): void {
-    tape.system('pwrite', size, this.#file, from, size, at);
+  #write(script: Script, from: Addr, size: number, at: Addr): void {
+    script.system('pwrite', size, this.#file, from, size, at);
   }
 }
 
@@ -236,8 +236,8 @@ export class AliasText implements Text {
     this.#away = alias - start;
   }
 
-  store(tape: Tape, step: StoreStep, batch: Batch, from: number, to: number): void {
-    tape.store(sweeping(step), batch, from, to, this.#away, step.bytes === 'old' ? 'old' : 'new');
+  store(script: Script, step: StoreStep, batch: Batch, from: number, to: number): void {
+    script.store(loopOf(step), batch, from, to, this.#away, step.bytes === 'old' ? 'old' : 'new');
   }
 }
 
@@ -247,9 +247,9 @@ export class AliasText implements Text {
  * same bytes.
  * @throws Fault `no-memory`
  */
-export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
-  const { native } = ground;
-  const known = knownAlias(ground, start, end);
+export function aliasText(runtime: Runtime, start: Addr, end: Addr): AliasText {
+  const { native } = runtime;
+  const known = knownAlias(runtime, start, end);
   if (known !== null) return new AliasText(native, start, end, known);
   const size = end - start;
   invariant(start % PAGE === 0 && size % PAGE === 0, 'a text begins and ends on a page');
@@ -264,7 +264,7 @@ export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
   }
   // Before the text is shared: shared text that is in no list would be shared with a child of fork,
   // too.
-  const region = ground.allocate(REGION.size, 8);
+  const region = runtime.allocate(REGION.size, 8);
   const fd = memoryFile(native, 'static-call-text', size);
   try {
     const alias = native.call('mmap', 0, size, PROT.read | PROT.write, MAP.shared, fd, 0);
@@ -292,11 +292,11 @@ export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
       );
     }
     const words = new BigUint64Array(native.view(region, REGION.size));
-    words[REGION.next / 8] = ground.word('regions');
+    words[REGION.next / 8] = runtime.word('regions');
     words[REGION.start / 8] = BigInt(start);
     words[REGION.end / 8] = BigInt(end);
     words[REGION.alias / 8] = BigInt(alias);
-    ground.setWord('regions', BigInt(region));
+    runtime.setWord('regions', BigInt(region));
     return new AliasText(native, start, end, alias);
   } finally {
     native.call('close', fd);
@@ -304,9 +304,9 @@ export function aliasText(ground: Ground, start: Addr, end: Addr): AliasText {
 }
 
 /** Where the text is already writable because another runtime of the process mapped it so. */
-export function knownAlias(ground: Ground, start: Addr, end: Addr): Addr | null {
-  for (let region = Number(ground.word('regions')); region !== 0;) {
-    const words = new BigUint64Array(ground.native.view(region, REGION.size));
+export function knownAlias(runtime: Runtime, start: Addr, end: Addr): Addr | null {
+  for (let region = Number(runtime.word('regions')); region !== 0;) {
+    const words = new BigUint64Array(runtime.native.view(region, REGION.size));
     const from = Number(words[REGION.start / 8]);
     if (start >= from && end <= Number(words[REGION.end / 8]))
       return Number(words[REGION.alias / 8]) + (start - from);

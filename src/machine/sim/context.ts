@@ -4,7 +4,7 @@
 import type { Addr } from '../../base/addr.js';
 import type { Cpu } from './cpu.js';
 import type { Write } from './memory.js';
-import type { Scene } from './scene.js';
+import type { Fixture } from './fixture.js';
 
 export const RSP = 4;
 
@@ -66,7 +66,7 @@ export type CoreBit = keyof typeof BIT;
 
 /** What an event may do to the core that it interrupts. */
 export interface Interrupted {
-  readonly scene: Scene;
+  readonly fixture: Fixture;
   readonly cpu: Cpu;
   readonly contexts: Context[];
   readonly notes: Note[];

@@ -11,9 +11,9 @@
 
 import type { Addr } from '../../base/addr.js';
 import { invariant } from '../../base/invariant.js';
-import { decode } from '../../x86/isa/decode.js';
-import type { Insn } from '../../x86/isa/form.js';
-import { isLocked } from '../../x86/isa/form.js';
+import { decode } from '../../asm/decode.js';
+import type { Insn } from '../../asm/encoding.js';
+import { isLocked } from '../../asm/encoding.js';
 import { PERCPU } from '../../trap/kernel.js';
 import { addrFromBits, hex } from '../../base/addr.js';
 import { WordTable } from './intern.js';
@@ -34,7 +34,7 @@ import { wordsOf, type Region, type Write } from './memory.js';
 import { execute } from './execute.js';
 import { FLAG, newCpu, type Bytes, type Cpu, type Port } from './cpu.js';
 import { deliver, deliverTrap, leave, systemCall, trap, type Event } from './events.js';
-import type { Scene } from './scene.js';
+import type { Fixture } from './fixture.js';
 import { SIGFRAME } from './sigframe.js';
 
 /** Why a macro-step ended where it did, that is, what the next one must do first. */
@@ -145,7 +145,7 @@ const high = (at: Addr): number => Math.floor(at / 2 ** 32) >>> 0;
 const join = (lo: number, hi: number): Addr => (hi | 0) * 2 ** 32 + lo;
 
 export class Core implements Port, Interrupted {
-  readonly scene: Scene;
+  readonly fixture: Fixture;
   readonly grain: Grain;
   readonly cpu: Cpu;
   readonly #r32: Uint32Array;
@@ -176,14 +176,14 @@ export class Core implements Port, Interrupted {
   #first = false;
   steps = 0;
 
-  constructor(scene: Scene, grain: Grain) {
-    this.scene = scene;
+  constructor(fixture: Fixture, grain: Grain) {
+    this.fixture = fixture;
     this.grain = grain;
-    this.cpu = newCpu(scene.environment === 'user');
-    this.cpu.gsBase = scene.gsBase;
-    this.cpu.wrss = scene.shadowStacks;
+    this.cpu = newCpu(fixture.environment === 'user');
+    this.cpu.gsBase = fixture.gsBase;
+    this.cpu.wrss = fixture.shadowStacks;
     this.#r32 = new Uint32Array(this.cpu.r.buffer);
-    const words = wordsOf(scene.regions);
+    const words = wordsOf(fixture.regions);
     this.mem = new BigUint64Array(words);
     this.#mem32 = new Uint32Array(this.mem.buffer);
     this.#view = new DataView(this.mem.buffer);
@@ -246,7 +246,7 @@ export class Core implements Port, Interrupted {
     cpu.rip = join(image[32] as number, image[33] as number);
     cpu.flags = (image[34] as number) & 0x3fffffff;
     cpu.user = ((image[34] as number) & 0x40000000) !== 0;
-    cpu.ssp = this.scene.shadowStacks ? join(image[35] as number, image[36] as number) : null;
+    cpu.ssp = this.fixture.shadowStacks ? join(image[35] as number, image[36] as number) : null;
     const fetched = (image[38] as number) >>> 24;
     this.pending =
       fetched === 0
@@ -336,7 +336,7 @@ export class Core implements Port, Interrupted {
       out[p++] = Number(value & 0xffffffffn);
       out[p++] = Number(value >> 32n);
     }
-    for (const region of this.scene.regions) {
+    for (const region of this.fixture.regions) {
       const low = region.kind === 'percpu' ? 0 : this.#liveFrom(region);
       for (let w = region.first + low; w < region.first + region.bytes / 8; w++) {
         const lo = this.#mem32[2 * w] as number;
@@ -363,7 +363,7 @@ export class Core implements Port, Interrupted {
       see(this.cpu.ssp ?? top, 0);
       for (const c of this.contexts) see(c.ssp, 0);
     } else {
-      const below = this.scene.environment === 'user' ? 128 : 0;
+      const below = this.fixture.environment === 'user' ? 128 : 0;
       see(this.rsp, below);
       for (const c of this.contexts) see(c.rsp, below);
     }
@@ -371,7 +371,7 @@ export class Core implements Port, Interrupted {
   }
 
   #describe(id: number, stop: Stop, at: number, length: number): Node {
-    const kernel = this.scene.environment === 'kernel';
+    const kernel = this.fixture.environment === 'kernel';
     return {
       id,
       stop,
@@ -379,7 +379,7 @@ export class Core implements Port, Interrupted {
       length,
       interruptible: kernel
         ? this.on && !this.is('shadow') && !this.is('stopped')
-        : this.scene.rules.barrierPassesHandlers ||
+        : this.fixture.rules.barrierPassesHandlers ||
           !(this.is('trapped') || this.contexts.some(({ kind }) => CONTEXTS[kind] === 'trap')),
       unserialised: this.is('unserialised'),
       patching: this.is('patching'),
@@ -403,20 +403,20 @@ export class Core implements Port, Interrupted {
   // memory
 
   #region(at: Addr, size: number): Region | null {
-    for (const region of this.scene.regions)
+    for (const region of this.fixture.regions)
       if (at >= region.at && at + size <= region.at + region.bytes) return region;
     return null;
   }
 
   /** Whether another context of this CPU, now enabled, could see the per-CPU area. */
   #shared(at: Addr): boolean {
-    const { scene } = this;
-    if (scene.events.nmi || scene.events.mc || scene.events.db) {
+    const { fixture } = this;
+    if (fixture.events.nmi || fixture.events.mc || fixture.events.db) {
       // NMI-like entry code keeps lockdep's word as it found it, so only an ordinary interrupt can
       // tell.
-      if (at !== scene.gsBase + PERCPU.lockdep) return true;
+      if (at !== fixture.gsBase + PERCPU.lockdep) return true;
     }
-    return this.on && (scene.events.irq || scene.events.preempt);
+    return this.on && (fixture.events.irq || fixture.events.preempt);
   }
 
   #see(stop: Stop, at: number, size: number): void {
@@ -432,7 +432,7 @@ export class Core implements Port, Interrupted {
       }
       return this.#get(region.first * 8 + (at - region.at), size);
     }
-    const { shared } = this.scene;
+    const { shared } = this.fixture;
     const offset = at - shared.at;
     if (offset >= 0 && offset + size <= shared.initial.length * 8) {
       const word = Math.floor(offset / 8);
@@ -446,13 +446,13 @@ export class Core implements Port, Interrupted {
       if (shared.targets.has(word)) this.#begin();
       return this.#input.value;
     }
-    if (this.scene.isPatchable(at, size)) {
+    if (this.fixture.isPatchable(at, size)) {
       if (this.#input?.value === undefined || !this.#first) throw new Visible('text', at, size);
       return this.#input.value;
     }
     let value = 0n;
     for (let i = size - 1; i >= 0; i--) {
-      const byte = this.scene.byte(at + i);
+      const byte = this.fixture.byte(at + i);
       if (byte === undefined)
         throw new Crash('stack', `a load from ${at.toString(16)}, where nothing lies`);
       value = (value << 8n) | BigInt(byte);
@@ -467,17 +467,17 @@ export class Core implements Port, Interrupted {
       if (region.kind === 'percpu' && this.#shared(at)) this.#see('local', 0, size);
       this.#set(region.first * 8 + (at - region.at), size, value);
       this.tag[word] =
-        region.kind === 'percpu' && this.scene.stash.has(word) ? this.#owner() << 1 : 0;
+        region.kind === 'percpu' && this.fixture.stash.has(word) ? this.#owner() << 1 : 0;
       return;
     }
-    const { shared } = this.scene;
+    const { shared } = this.fixture;
     const offset = at - shared.at;
     if (offset >= 0 && offset + size <= shared.initial.length * 8) {
       const word = Math.floor(offset / 8);
       if (offset % 8 !== 0 || size !== 8)
         throw new Unknown(`a store of ${size} bytes at ${offset} of the protocol's data`);
       if (shared.sink.has(word)) return;
-      if (this.scene.tso && !this.#locked) this.buffer.push({ word, value });
+      if (this.fixture.tso && !this.#locked) this.buffer.push({ word, value });
       else {
         this.#see('store', word, 8);
         this.drain();
@@ -485,7 +485,7 @@ export class Core implements Port, Interrupted {
       }
       return;
     }
-    if (this.scene.isPatchable(at, size)) {
+    if (this.fixture.isPatchable(at, size)) {
       // A handler writes text through an alias, as the patcher does; a buffered store is of no use
       // to it.
       if (!this.#locked) throw new Unknown(`a plain store to patched text at ${hex(at)}`);
@@ -558,7 +558,7 @@ export class Core implements Port, Interrupted {
     return level < 0 ? 0 : (((this.contexts[level] as Context).passes & 0xff) << 4) | (level + 1);
   }
   #checkStash(word: number): void {
-    if (!this.scene.stash.has(word)) return;
+    if (!this.fixture.stash.has(word)) return;
     const tag = (this.tag[word] as number) >>> 1;
     if (tag !== 0 && tag !== this.#owner())
       this.fault('slot', 'data stashed for another emulated call is used for this one');
@@ -614,7 +614,7 @@ export class Core implements Port, Interrupted {
     }
     top.entered = 1;
     this.notes.push({ note: 'enter', level, target });
-    const site = this.scene.sites[top.site] as Scene['sites'][number];
+    const site = this.fixture.sites[top.site] as Fixture['sites'][number];
     const then = this.snapshots.get(top.snapshot);
     const rspThen = Number(
       BigInt.asIntN(64, BigInt(then[8] as number) | (BigInt(then[9] as number) << 32n)),
@@ -675,8 +675,9 @@ export class Core implements Port, Interrupted {
 
   /** lockdep's idea of IF against IF itself, where code of the program may ask. */
   #probe(): void {
-    if (this.scene.environment !== 'kernel' || (this.top.kind !== 0 && this.top.kind !== 1)) return;
-    const believed = this.mem[this.scene.lockdepWord] !== 0n;
+    if (this.fixture.environment !== 'kernel' || (this.top.kind !== 0 && this.top.kind !== 1))
+      return;
+    const believed = this.mem[this.fixture.lockdepWord] !== 0n;
     if (believed !== this.on)
       this.fault(
         'lockdep',
@@ -689,11 +690,11 @@ export class Core implements Port, Interrupted {
    * task or to entry code.
    */
   #unwind(): void {
-    const { scene, cpu } = this;
+    const { fixture, cpu } = this;
     let at = cpu.rip;
     let sp = this.rsp;
-    const start = scene.rule(at);
-    if (start === 'exempt' || scene.isEntry(at)) return;
+    const start = fixture.rule(at);
+    if (start === 'exempt' || fixture.isEntry(at)) return;
     // A return address belongs to the call before it; an interrupted instruction is its own (B21:
     // the rule is that of ip - 1).
     for (let behind = 0, depth = 0; depth < 32; depth++) {
@@ -701,15 +702,15 @@ export class Core implements Port, Interrupted {
         this.fault('unwind', 'the chain of calls leaves the stack');
         return;
       }
-      if (scene.isBottom(at) || (behind === 0 && scene.isEntry(at))) return;
-      if (at === scene.restorer) {
+      if (fixture.isBottom(at) || (behind === 0 && fixture.isEntry(at))) return;
+      if (at === fixture.restorer) {
         [at, sp, behind] = [this.#peek(sp + SIGFRAME.rip), this.#peek(sp + SIGFRAME.rsp), 0];
         continue;
       }
-      const rule = depth === 0 ? start : scene.rule(at - behind);
+      const rule = depth === 0 ? start : fixture.rule(at - behind);
       if (rule === 'exempt') return;
       if (rule === null || rule.kind === 'none') {
-        this.fault('unwind', `no rule finds the caller of ${scene.nameOf(at)}`);
+        this.fault('unwind', `no rule finds the caller of ${fixture.nameOf(at)}`);
         return;
       }
       const base =
@@ -734,7 +735,7 @@ export class Core implements Port, Interrupted {
   #close(): void {
     const { top } = this;
     if (top.site < 0) return;
-    const site = this.scene.sites[top.site] as Scene['sites'][number];
+    const site = this.fixture.sites[top.site] as Fixture['sites'][number];
     const then = this.snapshots.get(top.snapshot);
     const rspThen = Number(
       BigInt.asIntN(64, BigInt(then[8] as number) | (BigInt(then[9] as number) << 32n)),
@@ -767,7 +768,7 @@ export class Core implements Port, Interrupted {
     // What was stashed for this call is dead now: whoever reads it still, reads what was another
     // call's, whatever the value.
     const owner = this.#owner() << 1;
-    for (const word of this.scene.stash) {
+    for (const word of this.fixture.stash) {
       if (this.tag[word] !== owner) continue;
       this.mem[word] = 0n;
       this.tag[word] = STALE << 1;
@@ -813,11 +814,11 @@ export class Core implements Port, Interrupted {
     id: number,
     other: number,
   ): { readonly on: number; readonly off: number; readonly writes: readonly Write[] } | null {
-    const kernel = this.scene.environment === 'kernel';
+    const kernel = this.fixture.environment === 'kernel';
     this.load(id);
     if (kernel && (!this.on || this.is('shadow') || this.is('stopped') || this.contexts.length > 1))
       return null;
-    const area = this.scene.regions.find(({ kind }) => kind === 'percpu');
+    const area = this.fixture.regions.find(({ kind }) => kind === 'percpu');
     const from = area?.first ?? 0;
     const to = area === undefined ? 0 : area.first + area.bytes / 8;
     const own = { mem: this.mem.slice(from, to), tag: this.tag.slice(from, to) };
@@ -826,9 +827,9 @@ export class Core implements Port, Interrupted {
     this.pending = null;
     // lockdep's idea of IF belongs to the task (current->hardirqs_enabled); it runs with IF set on
     // both sides.
-    const lockdep = this.scene.lockdepWord - from;
+    const lockdep = this.fixture.lockdepWord - from;
     const settle = (mem: BigUint64Array | null, tag: Uint32Array | null): number => {
-      const believed = kernel ? this.mem[this.scene.lockdepWord] : 0n;
+      const believed = kernel ? this.mem[this.fixture.lockdepWord] : 0n;
       if (mem === null || tag === null) {
         this.mem.fill(0n, from, to);
         this.tag.fill(0, from, to);
@@ -861,7 +862,7 @@ export class Core implements Port, Interrupted {
    */
   deliver(id: number, event: Event): Outcome | null {
     this.load(id);
-    const { rules } = this.scene;
+    const { rules } = this.fixture;
     if (rules.discard || event !== 'ipi') this.pending = null;
     if (!rules.shadowEnds && this.is('shadow')) this.put('held', true);
     this.put('shadow', false);
@@ -901,7 +902,7 @@ export class Core implements Port, Interrupted {
 
   /** Until the next visible action; `first` tells that the next action is allowed to be visible. */
   #run(input: Input, first: boolean): number {
-    const { scene, cpu } = this;
+    const { fixture, cpu } = this;
     for (let count = 0; ; count++) {
       if (count > RUNAWAY)
         throw new Unknown(
@@ -910,9 +911,9 @@ export class Core implements Port, Interrupted {
       this.#input = first ? input : null;
       this.#first = first;
       if (this.bad.some(({ property }) => !SOFT.has(property))) return this.save('dead', 0, 0);
-      if (cpu.rip === scene.done) this.put('done', true);
+      if (cpu.rip === fixture.done) this.put('done', true);
       if (this.is('done')) return this.save('done', 0, 0);
-      if (cpu.rip === scene.patcher) return this.save('patcher', 0, 0);
+      if (cpu.rip === fixture.patcher) return this.save('patcher', 0, 0);
       if (this.is('stopped') && this.contexts.length === 1) return this.save('local', 0, 0);
       if (this.is('trapped')) {
         if (!first && this.grain.plain) return this.save('step', 0, 0);
@@ -921,14 +922,14 @@ export class Core implements Port, Interrupted {
         continue;
       }
       const at = cpu.rip;
-      const site = scene.siteAt(at);
+      const site = fixture.siteAt(at);
       let decoded: Decoded;
       if (this.pending !== null) {
         if (!first) return this.save('retire', at, 0);
         decoded = this.#decodeFetched(this.pending);
         this.pending = null;
       } else if (site >= 0) {
-        const { length, meant } = scene.sites[site] as Scene['sites'][number];
+        const { length, meant } = fixture.sites[site] as Fixture['sites'][number];
         if (!first || input.bytes === undefined) return this.save('fetch', at, length);
         this.open(site);
         decoded = this.#decodeFetched(input.bytes);
@@ -940,7 +941,7 @@ export class Core implements Port, Interrupted {
           );
           return this.save('dead', 0, 0);
         }
-        if (decoded.key !== 'int3' && !scene.transparent.has(own.join())) this.#begin();
+        if (decoded.key !== 'int3' && !fixture.transparent.has(own.join())) this.#begin();
         if (this.grain.split) {
           this.pending = own;
           return this.save('retire', at, 0);
@@ -960,7 +961,7 @@ export class Core implements Port, Interrupted {
     if (decoded !== undefined) return decoded;
     const bytes: number[] = [];
     for (let i = 0; i < 15; i++) {
-      const byte = this.scene.byte(at + i);
+      const byte = this.fixture.byte(at + i);
       if (byte === undefined) break;
       bytes.push(byte);
     }
@@ -972,7 +973,7 @@ export class Core implements Port, Interrupted {
         `no row for the instruction at ${hex(at)}: ${bytes.map((b) => b.toString(16)).join(' ')}`,
       );
     for (let i = 0; i < insn.length; i++)
-      if (this.scene.isPatchable(at + i, 1))
+      if (this.fixture.isPatchable(at + i, 1))
         throw new Crash('torn', `control goes to ${hex(at)}, into the middle of a site`);
     decoded = describe(insn);
     this.#static.set(at, decoded);
@@ -1004,12 +1005,12 @@ export class Core implements Port, Interrupted {
 
   /** Executes one instruction, or says why it must wait to be the first of a macro-step. */
   #step({ insn, key, locked }: Decoded, first: boolean): Visible | null {
-    const { cpu, scene } = this;
+    const { cpu, fixture } = this;
     const wasOn = this.on;
     this.#locked = locked;
     // What a handler has written to text may be fetched stale by an NMI until the IRET serialises.
-    if (!first && scene.handlersWrite && key === 'iretq') return new Visible('step', 0, 0);
-    if (!first && wasOn && (key === 'cli' || key === 'popfq') && scene.environment === 'kernel')
+    if (!first && fixture.handlersWrite && key === 'iretq') return new Visible('step', 0, 0);
+    if (!first && wasOn && (key === 'cli' || key === 'popfq') && fixture.environment === 'kernel')
       return new Visible('local', 0, 0);
     // Back from an interrupt that came just before a target's first instruction is no new entry;
     // back from a trap is.
@@ -1023,14 +1024,14 @@ export class Core implements Port, Interrupted {
     const rsp = this.rsp;
     let outcome;
     try {
-      if (locked && scene.rules.draining.has('locked')) this.drain();
+      if (locked && fixture.rules.draining.has('locked')) this.drain();
       outcome = execute(insn, cpu, this);
     } catch (error) {
       if (error instanceof Visible) return error;
       throw error;
     }
     this.steps++;
-    if (transfer && !first && scene.target(cpu.rip) >= 0) {
+    if (transfer && !first && fixture.target(cpu.rip) >= 0) {
       cpu.r.set(this.#regs);
       [cpu.rip, cpu.flags, cpu.ssp] = [this.#rip, this.#flags, this.#ssp];
       return new Visible('enter', 0, 0);
@@ -1043,17 +1044,17 @@ export class Core implements Port, Interrupted {
       case 'cli':
         break;
       case 'popf':
-        this.put('shadow', !scene.rules.shadowOfStiAlone && !wasOn && this.on);
+        this.put('shadow', !fixture.rules.shadowOfStiAlone && !wasOn && this.on);
         break;
       case 'sti':
-        this.put('shadow', scene.rules.stiShadow && !wasOn);
+        this.put('shadow', fixture.rules.stiShadow && !wasOn);
         break;
       case 'jump-indirect':
       case 'call-indirect':
-        if (!scene.isRetpoline(at))
+        if (!fixture.isRetpoline(at))
           this.fault(
             'indirect-branch',
-            `an indirect ${outcome === 'jump-indirect' ? 'jump' : 'call'} at ${scene.nameOf(at)}`,
+            `an indirect ${outcome === 'jump-indirect' ? 'jump' : 'call'} at ${fixture.nameOf(at)}`,
           );
         moved = true;
         break;
@@ -1063,21 +1064,21 @@ export class Core implements Port, Interrupted {
         break;
       case 'return': {
         const word = this.#byteOf(rsp) >> 3;
-        if (((this.tag[word] as number) & 1) === 0 && !scene.isRetpoline(at))
+        if (((this.tag[word] as number) & 1) === 0 && !fixture.isRetpoline(at))
           this.fault(
             'indirect-branch-strict',
-            `a return at ${scene.nameOf(at)} that matches no call`,
+            `a return at ${fixture.nameOf(at)} that matches no call`,
           );
         this.tag[word] = 0;
         moved = true;
         break;
       }
       case 'fence':
-        if (scene.rules.draining.has('fence')) this.drain();
+        if (fixture.rules.draining.has('fence')) this.drain();
         break;
       case 'serialise':
-        if (scene.rules.draining.has('serialise')) this.drain();
-        if (scene.rules.serialising.has('instruction'))
+        if (fixture.rules.draining.has('serialise')) this.drain();
+        if (fixture.rules.serialising.has('instruction'))
           this.notes.push({ note: 'serialise', level: 0 });
         break;
       case 'iret':
@@ -1085,7 +1086,7 @@ export class Core implements Port, Interrupted {
         leave(this);
         this.put(
           'shadow',
-          this.on && ((!scene.rules.shadowOfStiAlone && !wasOn) || this.is('held')),
+          this.on && ((!fixture.rules.shadowOfStiAlone && !wasOn) || this.is('held')),
         );
         this.put('held', false);
         moved = !resumes;
@@ -1094,7 +1095,7 @@ export class Core implements Port, Interrupted {
         trap(this, at);
         break;
       case 'syscall':
-        if (scene.environment !== 'user') throw new Unknown('SYSCALL in the kernel');
+        if (fixture.environment !== 'user') throw new Unknown('SYSCALL in the kernel');
         moved = CONTEXTS[this.top.kind] === 'trap';
         if (systemCall(this, moved && !first && this.grain.split))
           return new Visible('enter', 0, 0);
@@ -1102,26 +1103,26 @@ export class Core implements Port, Interrupted {
       case 'halt':
         throw new Unknown('HLT');
       case 'undefined':
-        if (scene.isUnclaimed(at))
+        if (fixture.isUnclaimed(at))
           throw new Crash('stray-trap', 'a trap that the protocol planted is claimed by nobody');
-        throw new Crash('target', `#UD at ${scene.nameOf(at)}`);
+        throw new Crash('target', `#UD at ${fixture.nameOf(at)}`);
       case 'general-protection':
         throw new Crash(
           'stack',
-          `#GP at ${scene.nameOf(at)}${key === 'iretq' ? ': the exception frame is damaged' : ''}`,
+          `#GP at ${fixture.nameOf(at)}${key === 'iretq' ? ': the exception frame is damaged' : ''}`,
         );
       case 'control-protection':
-        throw new Crash('shadow-stack', `#CP at ${scene.nameOf(at)}`);
+        throw new Crash('shadow-stack', `#CP at ${fixture.nameOf(at)}`);
       case 'sysret':
         throw new Unknown('SYSRET');
     }
     if (outcome === 'call' || outcome === 'call-indirect') this.called(this.rsp);
     if (moved) {
-      const target = scene.target(cpu.rip);
+      const target = fixture.target(cpu.rip);
       if (target >= 0) this.#enter(target);
     }
     if (this.top.site >= 0) this.#close();
-    if (scene.isProbe(cpu.rip)) this.#probe();
+    if (fixture.isProbe(cpu.rip)) this.#probe();
     if (!this.is('trapped')) this.#unwind();
     return null;
   }

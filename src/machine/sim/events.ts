@@ -41,13 +41,14 @@ function enter(core: Interrupted, kind: ContextKind, rsp: Addr, ssp: Addr | null
 
 /** False where the CPU cannot take it now. */
 export function deliver(core: Interrupted, event: Event): boolean {
-  const { scene } = core;
+  const { fixture } = core;
   switch (event) {
     case 'ipi':
       // The handler serialises and then acknowledges; that it serialises once more on its way out
       // adds nothing, for whoever waits for the acknowledgement has stored nothing in between.
-      if (!scene.rules.serialiseFirst) core.put('unserialised', true);
-      else if (scene.rules.serialising.has('ipi')) core.notes.push({ note: 'serialise', level: 0 });
+      if (!fixture.rules.serialiseFirst) core.put('unserialised', true);
+      else if (fixture.rules.serialising.has('ipi'))
+        core.notes.push({ note: 'serialise', level: 0 });
       return true;
     case 'serialise':
       core.put('unserialised', false);
@@ -65,29 +66,29 @@ export function deliver(core: Interrupted, event: Event): boolean {
       if (event === 'release-serialise') core.notes.push({ note: 'serialise', level: 0 });
       return true;
     case 'pass':
-      core.rip = scene.ownPass;
+      core.rip = fixture.ownPass;
       return true;
     case 'irq':
       if (!core.on || core.is('stopped')) return false;
-      interrupt(core, 'irq', scene.gates.irq, null);
+      interrupt(core, 'irq', fixture.gates.irq, null);
       return true;
     case 'nmi':
       return nonMaskable(core);
     case 'mc':
     case 'db':
       if (core.contexts.some(({ kind }) => kind === kindOf(event))) return false;
-      interrupt(core, event, scene.gates[event], scene.ist(event, 0));
+      interrupt(core, event, fixture.gates[event], fixture.ist(event, 0));
       return true;
     case 'signal':
       if (core.is('asyncBlocked') || core.is('trapped')) return false;
-      signal(core, 'signal', scene.gates.signal);
+      signal(core, 'signal', fixture.gates.signal);
       return true;
   }
 }
 
 function maskInterrupts(core: Interrupted, off: boolean): void {
   core.cpu.flags = off ? core.cpu.flags & ~FLAG.if : core.cpu.flags | FLAG.if;
-  core.write(core.scene.gsBase + PERCPU.lockdep, 8, off ? 0n : 1n);
+  core.write(core.fixture.gsBase + PERCPU.lockdep, 8, off ? 0n : 1n);
 }
 
 /**
@@ -96,19 +97,19 @@ function maskInterrupts(core: Interrupted, off: boolean): void {
  * repeat_nmi).
  */
 function nonMaskable(core: Interrupted): boolean {
-  const { scene } = core;
+  const { fixture } = core;
   if (core.is('nmiBlocked')) return false;
-  if (core.nmiLevel === 0 || scene.nmiRaw) {
+  if (core.nmiLevel === 0 || fixture.nmiRaw) {
     if (core.nmiLevel === 2) return false;
-    interrupt(core, 'nmi', scene.gates.nmi, scene.ist('nmi', core.nmiLevel));
+    interrupt(core, 'nmi', fixture.gates.nmi, fixture.ist('nmi', core.nmiLevel));
     core.nmiLevel++;
-    core.put('nmiBlocked', scene.rules.nmiHeldBack);
+    core.put('nmiBlocked', fixture.rules.nmiHeldBack);
     return true;
   }
   // In the last instructions of the first NMI Linux sees by the address that it must not be merely
   // marked; that equals one that arrives just after them.
-  if (scene.isNmiTail(core.rip)) return false;
-  const repeat = scene.gsBase + PERCPU.repeat;
+  if (fixture.isNmiTail(core.rip)) return false;
+  const repeat = fixture.gsBase + PERCPU.repeat;
   if (core.read(repeat, 8) !== 0n) return false;
   core.write(repeat, 8, 1n);
   core.notes.push({ note: 'serialise', level: 0 });
@@ -117,7 +118,7 @@ function nonMaskable(core: Interrupted): boolean {
 
 /** RSP is aligned to 16, then SS, RSP, RFLAGS, CS and RIP are pushed; the gate clears IF. */
 function interrupt(core: Interrupted, kind: ContextKind, gate: Addr, stack: Addr | null): void {
-  const { cpu, scene } = core;
+  const { cpu, fixture } = core;
   const old = core.rsp;
   const shadow = cpu.ssp;
   core.rsp = stack ?? Math.floor(old / 16) * 16;
@@ -129,7 +130,8 @@ function interrupt(core: Interrupted, kind: ContextKind, gate: Addr, stack: Addr
   if (shadow !== null) {
     // SDM volume 3, 17.2.5: an IST event goes to a shadow stack of its own; the frame there is CS,
     // LIP, SSP.
-    const ssp = stack === null ? shadow : scene.shadowIst(kind, kind === 'nmi' ? core.nmiLevel : 0);
+    const ssp =
+      stack === null ? shadow : fixture.shadowIst(kind, kind === 'nmi' ? core.nmiLevel : 0);
     [
       BigInt(SELECTOR.kernelCode),
       BigInt.asUintN(64, BigInt(core.rip)),
@@ -140,15 +142,15 @@ function interrupt(core: Interrupted, kind: ContextKind, gate: Addr, stack: Addr
   enter(core, kind, old, shadow);
   cpu.flags &= ~(FLAG.if | FLAG.tf | FLAG.nt | FLAG.rf);
   core.rip = gate;
-  if (scene.rules.serialising.has('interrupt')) core.notes.push({ note: 'serialise', level: 0 });
+  if (fixture.rules.serialising.has('interrupt')) core.notes.push({ note: 'serialise', level: 0 });
 }
 
 /** An int3 retires; RIP is behind it. */
 export function trap(core: Interrupted, at: Addr): void {
-  const { scene } = core;
+  const { fixture } = core;
   core.drain();
-  if (scene.environment === 'kernel') {
-    interrupt(core, 'trap', scene.gates.trap, null);
+  if (fixture.environment === 'kernel') {
+    interrupt(core, 'trap', fixture.gates.trap, null);
     return;
   }
   if (core.is('trapBlocked'))
@@ -165,13 +167,13 @@ export function leave(core: Interrupted): void {
   if (gone.site >= 0) core.fault('target', 'the interrupt returned in the middle of its pass');
   if (gone.kind === kindOf('nmi')) core.nmiLevel--;
   core.put('nmiBlocked', false);
-  if (core.scene.rules.serialising.has('iret')) core.notes.push({ note: 'serialise', level: 0 });
+  if (core.fixture.rules.serialising.has('iret')) core.notes.push({ note: 'serialise', level: 0 });
 }
 
 /** The kernel leaves the exception for the SIGTRAP handler, by IRET. */
 export function deliverTrap(core: Interrupted): void {
   core.put('trapped', false);
-  signal(core, 'trap', core.scene.gates.trap);
+  signal(core, 'trap', core.fixture.gates.trap);
 }
 
 /**
@@ -179,13 +181,13 @@ export function deliverTrap(core: Interrupted): void {
  * the vector state.
  */
 function signal(core: Interrupted, kind: 'trap' | 'signal', handler: Addr): void {
-  const { cpu, scene } = core;
+  const { cpu, fixture } = core;
   const old = core.rsp;
   const frame = Math.floor((old - 128 - SIGFRAME.size) / 16) * 16 - 8;
   const uc = frame + SIGFRAME.ucontext;
   const info = frame + SIGFRAME.siginfo;
   const mask = (core.is('asyncBlocked') ? 1n : 0n) | (core.is('trapBlocked') ? 2n : 0n);
-  core.write(frame, 8, BigInt(scene.restorer));
+  core.write(frame, 8, BigInt(fixture.restorer));
   UCONTEXT_REGS.forEach((offset, n) => core.write(uc + offset, 8, cpu.r[n] as bigint));
   core.write(uc + SIGFRAME.rip, 8, BigInt(core.rip));
   core.write(uc + SIGFRAME.flags, 8, BigInt(cpu.flags));
@@ -200,14 +202,14 @@ function signal(core: Interrupted, kind: 'trap' | 'signal', handler: Addr): void
   cpu.r[2] = BigInt(uc);
   core.rip = handler;
   if (kind === 'signal') core.put('asyncBlocked', true);
-  if (kind === 'trap' && !scene.rules.nodefer) core.put('trapBlocked', true);
+  if (kind === 'trap' && !fixture.rules.nodefer) core.put('trapBlocked', true);
   if (cpu.ssp !== null) {
     // shstk_setup: a token (old SSP with bit 63), then the restorer's address.
     core.write(cpu.ssp - 8, 8, BigInt(cpu.ssp) | (1n << 63n));
-    core.write(cpu.ssp - 16, 8, BigInt(scene.restorer));
+    core.write(cpu.ssp - 16, 8, BigInt(fixture.restorer));
     cpu.ssp -= 16;
   }
-  if (scene.rules.serialising.has('delivery')) core.notes.push({ note: 'serialise', level: 0 });
+  if (fixture.rules.serialising.has('delivery')) core.notes.push({ note: 'serialise', level: 0 });
 }
 
 const RT_SIGRETURN = 15n;
@@ -217,12 +219,12 @@ const RT_SIGRETURN = 15n;
  * nothing has changed then.
  */
 export function systemCall(core: Interrupted, wait: boolean): boolean {
-  const { cpu, scene } = core;
+  const { cpu, fixture } = core;
   if (cpu.r[0] !== RT_SIGRETURN)
     throw new Crash('stray-trap', `system call ${String(cpu.r[0])}: the handler gave a trap up`);
   const uc = core.rsp;
   const rip = Number(core.read(uc + SIGFRAME.rip, 8));
-  if (wait && scene.target(rip) >= 0) {
+  if (wait && fixture.target(rip) >= 0) {
     core.rip -= 2;
     return true;
   }
@@ -244,6 +246,6 @@ export function systemCall(core: Interrupted, wait: boolean): boolean {
   if (rip < 0) throw new Unknown('rt_sigreturn to a kernel address');
   core.rip = rip;
   core.drain();
-  if (scene.rules.serialising.has('sigreturn')) core.notes.push({ note: 'serialise', level: 0 });
+  if (fixture.rules.serialising.has('sigreturn')) core.notes.push({ note: 'serialise', level: 0 });
   return false;
 }

@@ -2,7 +2,7 @@
 // RIP last, so that an instruction that faults has changed nothing. What an instruction means is in
 // semantics.ts; this file has only what all of them share.
 
-import type { Insn } from '../../x86/isa/form.js';
+import type { Insn } from '../../asm/encoding.js';
 import type { Cpu, Outcome, Port } from './cpu.js';
 import { GENERAL_PROTECTION, SEMANTICS } from './semantics.js';
 

@@ -10,7 +10,7 @@
 // canonicality are what the code will meet.
 
 import type { Addr } from '../../base/addr.js';
-import type { CfaRule } from '../../trap/assembler.js';
+import type { CfaRule } from '../../asm/assembler.js';
 
 export interface Blob {
   readonly name: string;

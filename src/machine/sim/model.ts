@@ -22,7 +22,7 @@ import type { Event } from './events.js';
 import type { Write } from './memory.js';
 import { ValueTable, WordTable } from './intern.js';
 import type { Op } from './patcher.js';
-import { TARGETS, type Scene } from './scene.js';
+import { TARGETS, type Fixture } from './fixture.js';
 import { Text, type Chunk, type FetchLevel, type Partial } from './text.js';
 
 /** A move of one CPU. `cpu` is -1 where the path ends in a violation. */
@@ -121,7 +121,7 @@ const PARTIAL = 3;
 const WINDOWS = 4;
 
 export class Model {
-  readonly scene: Scene;
+  readonly fixture: Fixture;
   readonly ops: readonly Op[];
   readonly options: ModelOptions;
   readonly core: Core;
@@ -149,8 +149,8 @@ export class Model {
   readonly #patcherMoves = new Map<number, readonly PatcherMove[]>();
   readonly #scratch = new Uint32Array(32);
 
-  constructor(scene: Scene, ops: readonly Op[], options: ModelOptions) {
-    this.scene = scene;
+  constructor(fixture: Fixture, ops: readonly Op[], options: ModelOptions) {
+    this.fixture = fixture;
     this.ops = ops;
     this.options = options;
     // One updater after the other, or both at once: each update is then an updater's own.
@@ -162,8 +162,8 @@ export class Model {
             { from: second, to: ops.length },
           ]
         : [{ from: 0, to: ops.length }];
-    this.core = new Core(scene, options.grain);
-    const bytes = scene.sites.flatMap((site) =>
+    this.core = new Core(fixture, options.grain);
+    const bytes = fixture.sites.flatMap((site) =>
       (site.contents[0] as readonly number[]).map((value, i) => ({ at: site.at + i, value })),
     );
     const written = new Set(
@@ -173,7 +173,7 @@ export class Model {
       options.fetch,
       options.chunk,
       bytes.filter(({ at }) => written.has(at)),
-      scene.rules,
+      fixture.rules,
     );
     this.#partials.intern([]);
   }
@@ -201,16 +201,16 @@ export class Model {
 
   /** `waiting` tasks more than CPUs; they come last. */
   initial(cpus: number, waiting: number): Int32Array {
-    const { core, scene } = this;
-    const { start } = scene;
+    const { core, fixture } = this;
+    const { start } = fixture;
     core.mem.fill(0n);
     core.tag.fill(0);
     core.cpu.r.set(start.registers);
     core.rsp = start.rsp;
     core.rip = start.rip;
     core.cpu.flags = start.flags;
-    core.cpu.user = scene.environment === 'user';
-    const shadow = scene.regions.find(({ name }) => name === 'shadow');
+    core.cpu.user = fixture.environment === 'user';
+    const shadow = fixture.regions.find(({ name }) => name === 'shadow');
     core.cpu.ssp = shadow === undefined ? null : shadow.at + shadow.bytes;
     core.contexts = [
       {
@@ -226,11 +226,11 @@ export class Model {
     core.bits = core.nmiLevel = 0;
     core.buffer = [];
     core.pending = null;
-    if (scene.environment === 'kernel') core.mem[scene.lockdepWord] = 1n;
+    if (fixture.environment === 'kernel') core.mem[fixture.lockdepWord] = 1n;
     const node = core.begin();
     const env = this.#envs.intern({
-      data: scene.shared.initial.map(String),
-      current: 1 << (scene.sequence[0] as number),
+      data: fixture.shared.initial.map(String),
+      current: 1 << (fixture.sequence[0] as number),
       replaced: 0,
       underway: 0,
       locked: false,
@@ -239,12 +239,12 @@ export class Model {
       dbs: this.options.dbs,
     });
     const cpu = this.#cpu(node, this.text.initial(), REQUEST.none, 0, []);
-    const area = scene.regions.find(({ kind }) => kind === 'percpu');
+    const area = fixture.regions.find(({ kind }) => kind === 'percpu');
     const host = this.options.hosted ? this.#host(node) : null;
     core.load(node);
     if (area !== undefined)
       for (let w = area.first; w < area.first + area.bytes / 8; w++)
-        if (w !== scene.lockdepWord) core.mem[w] = 0n;
+        if (w !== fixture.lockdepWord) core.mem[w] = 0n;
     const task = this.#cpu(core.begin(), 0, REQUEST.off, 0, []);
     const patcher = this.#patchers.intern(
       Uint32Array.from(this.#ranges, ({ from }) =>
@@ -263,10 +263,10 @@ export class Model {
 
   /** A CPU whose task is the patcher. */
   #host(node: number): number {
-    const { core, scene } = this;
-    invariant(!Number.isNaN(scene.patcher), 'the program has a task that patches');
+    const { core, fixture } = this;
+    invariant(!Number.isNaN(fixture.patcher), 'the program has a task that patches');
     core.load(node);
-    core.rip = scene.patcher;
+    core.rip = fixture.patcher;
     core.put('patching', true);
     return this.#cpu(core.begin(), this.text.initial(), REQUEST.none, 0, []);
   }
@@ -311,7 +311,7 @@ export class Model {
   isLocal(cpu: number): boolean {
     const node = this.nodeOf(cpu);
     return (
-      node.stop === 'local' && !node.waiting && !node.interruptible && !this.scene.events.preempt
+      node.stop === 'local' && !node.waiting && !node.interruptible && !this.fixture.events.preempt
     );
   }
   /** Nothing is left to do there but to be interrupted. */
@@ -352,7 +352,7 @@ export class Model {
     ];
     const node = this.core.node(id);
     const env = this.#envs.get(environment);
-    const { rules } = this.scene;
+    const { rules } = this.fixture;
     const moves: Move[] = [];
     const add = (
       outcome: Outcome,
@@ -447,11 +447,11 @@ export class Model {
     // to look at.)
     const deaf =
       !this.options.grain.plain &&
-      this.scene.environment === 'kernel' &&
-      !this.scene.handlersWrite &&
+      this.fixture.environment === 'kernel' &&
+      !this.fixture.handlersWrite &&
       (node.stop === 'load' || node.stop === 'text');
     if (!node.done && !between && !deaf) {
-      const { events } = this.scene;
+      const { events } = this.fixture;
       const event = (name: Event, left: number) => {
         const outcome = this.#deliver(id, name);
         if (outcome !== null)
@@ -535,7 +535,7 @@ export class Model {
         : {
             cpu: this.#cpu(
               nodes.on,
-              this.scene.rules.serialising.has('switch') ? this.text.serialise(view) : view,
+              this.fixture.rules.serialising.has('switch') ? this.text.serialise(view) : view,
               request,
               0,
               others,
@@ -548,7 +548,9 @@ export class Model {
 
   /** A byte of code as memory holds it. */
   memory(view: number, at: number): number {
-    return this.text.isPatchable(at) ? this.text.newest(view, at) : (this.scene.byte(at) as number);
+    return this.text.isPatchable(at)
+      ? this.text.newest(view, at)
+      : (this.fixture.byte(at) as number);
   }
 
   #fetch(
@@ -560,7 +562,7 @@ export class Model {
   ): void {
     const { text } = this;
     const at = node.rip;
-    const fixed = (where: number) => this.scene.byte(where) as number;
+    const fixed = (where: number) => this.fixture.byte(where) as number;
     if (text.level === 'F1' || text.level === 'F1d' || text.level === 'F1a') {
       const known = this.#partials.get(partial);
       const got: Partial =
@@ -730,7 +732,7 @@ export class Model {
     const moves: PatcherMove[] = [];
     const first = buffer[0];
     // TSO: stores reach memory in order, each at any time (SDM volume 3, 9.2.2).
-    for (const oldest of this.scene.rules.storesInOrder ? buffer.slice(0, 1) : buffer) {
+    for (const oldest of this.fixture.rules.storesInOrder ? buffer.slice(0, 1) : buffer) {
       const op = this.ops[oldest] as Op & { op: 'store' | 'write' };
       moves.push({
         patcher: at(
@@ -759,7 +761,7 @@ export class Model {
     switch (op.op) {
       case 'store':
       case 'write':
-        if (this.scene.tso && !(op.op === 'store' && op.locked))
+        if (this.fixture.tso && !(op.op === 'store' && op.locked))
           moves.push({
             patcher: at(pc + 1, [...buffer, pc]),
             environment,
@@ -862,7 +864,7 @@ export class Model {
       default:
         // Every way of reaching other CPUs goes through the kernel, and drains the sender's stores
         // first.
-        if (first !== undefined && this.scene.rules.draining.has('sync')) break;
+        if (first !== undefined && this.fixture.rules.draining.has('sync')) break;
         if (op.op === 'lock') {
           if (!env.locked) go({ env: { ...env, locked: true } });
         } else if (op.op === 'unlock') go({ env: { ...env, locked: false } });
@@ -933,7 +935,7 @@ export class Model {
     // A task on no CPU serialises at its switch-in; only the time that passes concerns it.
     if (request === REQUEST.off && what.kind !== 'current') return cpu;
     const own = this.core.node(node).patching;
-    const { serialising } = this.scene.rules;
+    const { serialising } = this.fixture.rules;
     const delivered = (event: Event, serialises: boolean): number => {
       const outcome = this.#deliver(node, event);
       invariant(outcome !== null, `a CPU takes ${event} wherever it is`);

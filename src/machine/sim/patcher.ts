@@ -10,7 +10,7 @@ import type { Step } from '../../plan/protocol.js';
 import { POKE } from '../../trap/kernel.js';
 import { STORES, type StoreWidth } from './text.js';
 import type { Write } from './memory.js';
-import type { Scene, SceneSite } from './scene.js';
+import type { Fixture, FixtureSite } from './fixture.js';
 
 interface Origin {
   /** Index of the step in its protocol; -1 for what the update itself does. */
@@ -67,11 +67,11 @@ export interface PatcherOptions {
 }
 
 export function compile(
-  scene: Scene,
+  fixture: Fixture,
   { steps, store, dropSync, lock = false, hosted = false }: PatcherOptions,
 ): Op[] {
   const ops: Op[] = [];
-  for (let update = 1; update < scene.sequence.length; update++) {
+  for (let update = 1; update < fixture.sequence.length; update++) {
     let syncs = 0;
     let published = false;
     let planted: readonly number[] = [];
@@ -81,7 +81,7 @@ export function compile(
       for (const part of split(at, bytes, STORES[store]))
         ops.push({ ...origin, op: 'store', ...part, locked });
     };
-    const target = scene.sequence[update] as number;
+    const target = fixture.sequence[update] as number;
     if (lock) ops.push({ step: -1, update, why: 'one updater at a time', op: 'lock' });
     const publication = (origin: Origin) => {
       if (!published) ops.push({ ...origin, op: 'current', target });
@@ -93,14 +93,14 @@ export function compile(
       switch (step.do) {
         case 'publish':
           publication(origin);
-          for (const write of scene.publish(update)) ops.push({ ...origin, op: 'write', write });
+          for (const write of fixture.publish(update)) ops.push({ ...origin, op: 'write', write });
           break;
         case 'retire':
-          for (const write of scene.retire()) ops.push({ ...origin, op: 'write', write });
+          for (const write of fixture.retire()) ops.push({ ...origin, op: 'write', write });
           break;
         case 'store':
           publication(origin);
-          for (const site of scene.sites)
+          for (const site of fixture.sites)
             for (const piece of pieces(site, step, update)) {
               if (step.as === 'bytes')
                 for (const [i, byte] of piece.bytes.entries())
@@ -110,7 +110,7 @@ export function compile(
           break;
         case 'sync':
           if (++syncs === dropSync) break;
-          if (scene.environment === 'user' && scene.rules.barrierPassesHandlers)
+          if (fixture.environment === 'user' && fixture.rules.barrierPassesHandlers)
             ops.push({ ...origin, op: 'barrier' });
           else
             ops.push(
@@ -128,15 +128,15 @@ export function compile(
         case 'plant':
           publication(origin);
           planted = step.bytes;
-          for (const { at } of scene.sites) text(origin, at, planted, false);
+          for (const { at } of fixture.sites) text(origin, at, planted, false);
           break;
         case 'behind':
-          for (const { at, contents } of scene.sites)
+          for (const { at, contents } of fixture.sites)
             for (const [i, byte] of (contents[update] as readonly number[]).entries())
               if (i >= planted.length) text(origin, at + i, [byte], false);
           break;
         case 'unplant':
-          for (const { at, contents } of scene.sites)
+          for (const { at, contents } of fixture.sites)
             text(
               origin,
               at,
@@ -145,16 +145,16 @@ export function compile(
             );
           break;
         case 'count':
-          ops.push({ ...origin, op: 'count', word: word(scene, step.word, index), by: step.by });
+          ops.push({ ...origin, op: 'count', word: word(fixture, step.word, index), by: step.by });
           break;
         case 'await':
-          ops.push({ ...origin, op: 'await', word: word(scene, step.word, index), is: step.is });
+          ops.push({ ...origin, op: 'await', word: word(fixture, step.word, index), is: step.is });
           break;
         case 'exchange':
           ops.push({
             ...origin,
             op: 'exchange',
-            word: word(scene, step.word, index),
+            word: word(fixture, step.word, index),
             from: step.from,
             to: step.to,
           });
@@ -163,7 +163,7 @@ export function compile(
           ops.push({
             ...origin,
             op: 'retry',
-            word: word(scene, step.word, index),
+            word: word(fixture, step.word, index),
             is: step.is,
             to: begins[step.to] as number,
             times: step.times,
@@ -180,10 +180,10 @@ export function compile(
     if (lock) ops.push({ ...origin, op: 'unlock' });
     if (hosted) ops.push({ step: -1, update, why: 'who has updated calls too', op: 'pass' });
   }
-  if (scene.options.spin)
+  if (fixture.options.spin)
     ops.push({
       step: -1,
-      update: scene.sequence.length - 1,
+      update: fixture.sequence.length - 1,
       why: "the updater's lock is free again",
       op: 'write',
       write: { word: POKE.lock / 8, value: 0n },
@@ -191,10 +191,10 @@ export function compile(
   return ops;
 }
 
-function word(scene: Scene, name: string, index: number): number {
-  const found = scene.word(name);
+function word(fixture: Fixture, name: string, index: number): number {
+  const found = fixture.word(name);
   if (found !== null) return found;
-  const known = Object.keys(scene.options.handler?.words ?? {});
+  const known = Object.keys(fixture.options.handler?.words ?? {});
   throw new Fault('bad-protocol', `its handler shares no word ${name}`, {
     at: `steps[${index}].word`,
     hint:
@@ -208,12 +208,12 @@ function word(scene: Scene, name: string, index: number): number {
  * Where only the displacement changes, `exchange` is one plain store: there is no neighbour's byte
  * to lose (machine/process/sweep.ts).
  */
-function exchanges(step: Step & { do: 'store' }, site: SceneSite, at: number): boolean {
+function exchanges(step: Step & { do: 'store' }, site: FixtureSite, at: number): boolean {
   return step.as === 'exchange' && at === site.at;
 }
 
 function pieces(
-  site: SceneSite,
+  site: FixtureSite,
   step: Step & { do: 'store' },
   update: number,
 ): { at: number; bytes: readonly number[] }[] {

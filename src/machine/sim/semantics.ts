@@ -4,9 +4,9 @@
 // beside it, so that a comparison with a real CPU can mask them and a checker could branch on them.
 
 import { addrFromBits, bitsFromAddr, type Addr } from '../../base/addr.js';
-import type { Insn } from '../../x86/isa/form.js';
-import type { Mem, Operand, Reg } from '../../x86/isa/operand.js';
-import type { RowName } from '../../x86/isa/table.js';
+import type { Insn } from '../../asm/encoding.js';
+import type { Mem, Operand, Reg } from '../../asm/operand.js';
+import type { RowName } from '../../asm/table.js';
 import {
   ARITHMETIC,
   FLAG,

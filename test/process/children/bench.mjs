@@ -8,7 +8,7 @@ import { loadDriver } from '#bench/driver';
 import { compare } from '#bench/gate';
 import { Workshop } from '#bench/tools';
 import { measureUpdates } from '#bench/updates';
-import { intercepted, openNative } from '#machine/process/native';
+import { intercepted, openNative } from '#machine/linux/native';
 
 const folders = [];
 const native = openNative();

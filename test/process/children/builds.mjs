@@ -1,6 +1,6 @@
 // argv: libraries. Each is opened, retargeted to each kind of target, and put back; one answer a
 // library.
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 import { open } from '#index';
 
 const native = openNative();

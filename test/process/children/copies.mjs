@@ -1,6 +1,6 @@
 // argv: provider, consumer. The consumer asks for "return 0" by its own copy of the function that
 // does it.
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 import { open } from '#index';
 
 const [provider, consumer] = process.argv.slice(2);

@@ -1,6 +1,6 @@
 // Counts how often an update leaves JavaScript, by what. argv: JSON {library, options}.
 import { openWith } from '#app/open';
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 
 const { library, options } = JSON.parse(process.argv[2]);
 const plain = openNative();

@@ -4,8 +4,8 @@
 // synchronisation.
 import { readSync, openSync, writeSync } from 'node:fs';
 import { openWith } from '#app/open';
-import { openNative } from '#machine/process/native';
-import { Ground } from '#machine/process/ground';
+import { openNative } from '#machine/linux/native';
+import { Runtime } from '#machine/process/runtime';
 import { knownAlias } from '#machine/process/text';
 import { store } from '#plan/protocols/store';
 import { int3 } from '#plan/protocols/int3';
@@ -42,9 +42,9 @@ const to = bytes();
 update(FROM);
 const from = bytes();
 
-const ground = new Ground(plain);
+const runtime = new Runtime(plain);
 const memory = openSync('/proc/self/mem', 'r+');
-const aliasOf = (at) => knownAlias(ground, at, at + 1);
+const aliasOf = (at) => knownAlias(runtime, at, at + 1);
 const put = (at, byte) => writeSync(memory, Buffer.of(byte), 0, 1, aliasOf(at));
 const get = (at) => {
   const byte = Buffer.alloc(1);

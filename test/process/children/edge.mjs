@@ -1,7 +1,7 @@
 // programs/edge.s, retargeted. argv: JSON {library, options}. Prints what the sites do, and the
 // bytes around them.
 import { open, unchecked } from '#index';
-import { readMaps } from '#machine/process/maps';
+import { readMaps } from '#machine/linux/maps';
 import { koffi } from './soaked.mjs';
 
 const { library, options } = JSON.parse(process.argv[2]);

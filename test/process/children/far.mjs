@@ -1,14 +1,14 @@
 // Targets near, 1 GiB and more than 2 GiB away on both sides. argv: JSON {library, mutant}. Prints
 // for each distance what the sites return and whether a veneer stands between.
 import { isFault, open, unchecked } from '#index';
-import { openNative, MAP, PROT } from '#machine/process/native';
-import { Near, REACH } from '#machine/process/near';
-import { assemble, mem } from '#trap/assembler';
+import { openNative, MAP, PROT } from '#machine/linux/native';
+import { Veneers, REACH } from '#machine/process/veneers';
+import { assemble, mem } from '#asm/assembler';
 import { koffi } from './soaked.mjs';
 
 const { library, mutant } = JSON.parse(process.argv[2]);
 // The mistake: every target is taken to be within reach.
-if (mutant === 'no-range-check') Near.prototype.reaches = () => true;
+if (mutant === 'no-range-check') Veneers.prototype.reaches = () => true;
 
 const native = openNative();
 const lib = koffi.load(library);

@@ -1,9 +1,9 @@
 // Calls the trap handler as a function, with made-up signal contexts, and prints what it made of
 // them. argv: number of contexts, seed, optional name of a mutant.
-import { openNative, PROT, MAP } from '#machine/process/native';
-import { assemble, label, mem, place } from '#trap/assembler';
+import { openNative, PROT, MAP } from '#machine/linux/native';
+import { assemble, label, mem, place } from '#asm/assembler';
 import { DATA, emulationWord, encodeTable, RECORD } from '#trap/registry';
-import { SIGTRAP_PROGRAM, UCONTEXT } from '#trap/sigtrap';
+import { SIGTRAP_PROGRAM, UCONTEXT } from '#native/sigtrap';
 
 const [count, seed, mutant] = [Number(process.argv[2]), Number(process.argv[3]), process.argv[4]];
 

@@ -12,9 +12,9 @@ import {
 import { Worker } from 'node:worker_threads';
 import { isFault, open, unchecked } from '#index';
 import { openWith } from '#app/open';
-import { openNative } from '#machine/process/native';
-import { Ground } from '#machine/process/ground';
-import { readMaps } from '#machine/process/maps';
+import { openNative } from '#machine/linux/native';
+import { Runtime } from '#machine/process/runtime';
+import { readMaps } from '#machine/linux/maps';
 import { strayTraps } from '#machine/process/records';
 import { TrapWatch } from '#machine/process/signals';
 import { holdAtSync } from '../inject.mjs';
@@ -61,7 +61,7 @@ const storm = (app, ms = 300) => {
   return updates;
 };
 const sleep = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-const strays = () => strayTraps(new Ground(openNative()));
+const strays = () => strayTraps(new Runtime(openNative()));
 const done = (answer) => console.log(JSON.stringify(answer));
 
 const HAZARDS = {
@@ -95,7 +95,7 @@ const HAZARDS = {
         sleep(20);
         c.thread_release();
         if (
-          refusal(() => new TrapWatch(new Ground(openNative()), undefined, patienceMs).check()) ===
+          refusal(() => new TrapWatch(new Runtime(openNative()), undefined, patienceMs).check()) ===
           null
         )
           passed[how]++;
@@ -275,7 +275,7 @@ const HAZARDS = {
       const app = openWith(hold.native, workerData.library, {});
       hold.arm();
       app.update({ act: 'act_two' });`;
-    const modules = ['#app/open', '#machine/process/native', '../inject.mjs'].map((m) =>
+    const modules = ['#app/open', '#machine/linux/native', '../inject.mjs'].map((m) =>
       import.meta.resolve(m),
     );
     const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), {
@@ -350,7 +350,7 @@ const HAZARDS = {
         return isFault(error) && error.code;
       }
     })();
-    const grounds = readMaps().filter(
+    const runtimes = readMaps().filter(
       (m) => m.path.startsWith('/memfd:static-call ') && m.offset === 0,
     ).length;
     a.close();
@@ -363,7 +363,7 @@ const HAZARDS = {
       passed: passed > 0,
       back,
       refused,
-      grounds,
+      runtimes,
       open: open_,
       closed: passes(),
     });

@@ -4,8 +4,8 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { openWith } from '#app/open';
-import { openNative } from '#machine/process/native';
-import { Ground } from '#machine/process/ground';
+import { openNative } from '#machine/linux/native';
+import { Runtime } from '#machine/process/runtime';
 import { TrapWatch } from '#machine/process/signals';
 import { holdAtSync } from '../inject.mjs';
 import { koffi } from './soaked.mjs';
@@ -24,7 +24,7 @@ const sleep = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 
 
 const plain = openNative();
 // Installed by the test with flags of its own choice, it is found in place and kept.
-if (flags !== undefined) new TrapWatch(new Ground(plain), flags).check();
+if (flags !== undefined) new TrapWatch(new Runtime(plain), flags).check();
 
 function backtrace() {
   const done = spawnSync(

@@ -5,7 +5,7 @@
 // which is mended on the spot). Prints what came of it.
 import { isFault } from '#index';
 import { openWith } from '#app/open';
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 import { intercept } from '../inject.mjs';
 import { bitsOf, openGrid } from './gridded.mjs';
 

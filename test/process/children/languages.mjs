@@ -2,7 +2,7 @@
 // {library, what, options}.
 import { open } from '#index';
 import { openWith } from '#app/open';
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 import { holdAtSync } from '../inject.mjs';
 import { koffi } from './soaked.mjs';
 

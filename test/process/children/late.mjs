@@ -1,6 +1,6 @@
 // argv: provider, consumer. The object that only calls a key is opened before the one that defines
 // it.
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 import { open } from '#index';
 
 const [provider, consumer] = process.argv.slice(2);

@@ -4,9 +4,9 @@
 import { readdirSync } from 'node:fs';
 import { isFault } from '#index';
 import { openWith } from '#app/open';
-import { openNative } from '#machine/process/native';
-import { Ground } from '#machine/process/ground';
-import { readMaps } from '#machine/process/maps';
+import { openNative } from '#machine/linux/native';
+import { Runtime } from '#machine/process/runtime';
+import { readMaps } from '#machine/linux/maps';
 import { allRecords } from '#machine/process/records';
 import { knownAlias } from '#machine/process/text';
 import { intercept } from '../inject.mjs';
@@ -59,12 +59,12 @@ const nextCopy = () => {
   kept.push(grid);
   return { path, grid };
 };
-const grounds = () =>
+const runtimes = () =>
   readMaps().filter((m) => m.path.startsWith('/memfd:static-call ') && m.offset === 0).length;
 
 let [opened, closed] = [0, 0];
 /**
- * In each opening the first effect is refused that never was; what the one before left (the ground,
+ * In each opening the first effect is refused that never was; what the one before left (the runtime,
  * memory) is there by then.
  */
 for (; ; opened++) {
@@ -77,7 +77,7 @@ for (; ; opened++) {
   app?.close();
   check(opened, 'calls go where they went', grid.now() === INITIAL);
   check(opened, 'no file is left open', files() === open);
-  check(opened, 'there is one ground or none', grounds() <= 1);
+  check(opened, 'there is one runtime or none', runtimes() <= 1);
   if (!failed) break;
 }
 // Then, with all of the process's own made, each program is opened, updated and closed after the
@@ -128,15 +128,15 @@ for (let k = 0; ; k++) {
 }
 // A record that an opening left behind would be found in place of the one that the next opening
 // made; text that is shared and in no list would be shared with a child of fork.
-const ground = new Ground(plain);
-const keys = [...allRecords(ground)].map((record) => record.word('key'));
+const runtime = new Runtime(plain);
+const keys = [...allRecords(runtime)].map((record) => record.word('key'));
 const shared = readMaps().filter(
   (m) => m.path.startsWith('/memfd:static-call-text') && m.access.includes('x'),
 );
 check(
   -1,
   'every text that is mapped twice is known',
-  shared.every((m) => knownAlias(ground, m.start, m.end) !== null),
+  shared.every((m) => knownAlias(runtime, m.start, m.end) !== null),
 );
 check(-1, 'every key has one record', new Set(keys).size === keys.length);
 console.log(JSON.stringify({ opened, closed, codes, problems: problems.slice(0, 10) }));

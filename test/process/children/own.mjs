@@ -1,7 +1,7 @@
 // Run by an executable that has static calls itself. argv: JSON {options, at}: addresses of its
 // functions. Prints what they return.
 import { open, unchecked } from '#index';
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 
 const { options, pass, tail, two } = JSON.parse(process.argv[2]);
 const native = openNative();

@@ -4,8 +4,8 @@
 import { openSync, readFileSync, writeSync } from 'node:fs';
 import { isFault, open, unchecked } from '#index';
 import { openWith } from '#app/open';
-import { openNative } from '#machine/process/native';
-import { readMaps } from '#machine/process/maps';
+import { openNative } from '#machine/linux/native';
+import { readMaps } from '#machine/linux/maps';
 import { int3 } from '#plan/protocols/int3';
 import { naive } from '#plan/protocols/naive';
 import { intercept } from '../inject.mjs';

@@ -1,5 +1,5 @@
 // argv: provider, consumer. Keys of one object, called and updated from another.
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 import { open } from '#index';
 
 const [provider, consumer] = process.argv.slice(2);

@@ -3,20 +3,20 @@
 // the process's own memory. So every store instruction and system call is seen where it comes, with
 // its width and its lock. Prints the effects and the handler as it lies in the process. argv: JSON
 // {protocol, writer, offset, old, new, word}.
-import { Ground } from '#machine/process/ground';
-import { openNative, PROT, MAP, SYS } from '#machine/process/native';
+import { Runtime } from '#machine/process/runtime';
+import { openNative, PROT, MAP, SYS } from '#machine/linux/native';
 import { ProcessMachine } from '#machine/process/process';
 import { TrapWatch } from '#machine/process/signals';
 import { aliasText, openProcmem, ProcmemText } from '#machine/process/text';
-import { registerBarrier } from '#machine/process/barrier';
+import { registerBarrier } from '#machine/linux/membarrier';
 import { newCpu } from '#machine/sim/cpu';
 import { execute } from '#machine/sim/execute';
 import { transact } from '#machine/transact';
 import { Batch } from '#plan/batch';
-import { isLocked } from '#x86/isa/form';
-import { decode } from '#x86/isa/decode';
+import { isLocked } from '#asm/encoding';
+import { decode } from '#asm/decode';
 import { RECORD } from '#trap/registry';
-import { sigtrap } from '#trap/sigtrap';
+import { sigtrap } from '#native/sigtrap';
 
 const asked = JSON.parse(process.argv[2]);
 const effects = [];
@@ -56,7 +56,7 @@ const stored = (at, bytes, locked) => {
 };
 
 /**
- * Two instructions of the sweeps that convert a column's double; the instruction table has no
+ * Two instructions of the store loops that convert a column's double; the instruction table has no
  * floating point.
  */
 const CONVERT = [
@@ -143,13 +143,13 @@ const native = {
   },
 };
 
-const ground = new Ground(native);
-new TrapWatch(ground).check();
+const runtime = new Runtime(native);
+new TrapWatch(runtime).check();
 registerBarrier(native);
-const machine = new ProcessMachine(ground);
+const machine = new ProcessMachine(runtime);
 if (asked.writer === 'alias') {
-  const text = aliasText(ground, start, start + PAGE);
-  const words = new BigUint64Array(real.view(Number(ground.word('regions')), 32));
+  const text = aliasText(runtime, start, start + PAGE);
+  const words = new BigUint64Array(real.view(Number(runtime.word('regions')), 32));
   alias = Number(
     [...words].find(
       (word) => word !== 0n && Number(word) !== start && Number(word) !== start + PAGE,
@@ -161,7 +161,7 @@ if (asked.writer === 'alias') {
   machine.addText(new ProcmemText(native, file, start, start + PAGE));
 }
 
-record = ground.allocate(RECORD.size, 64);
+record = runtime.allocate(RECORD.size, 64);
 const batch = new Batch(1);
 batch.count = 1;
 batch.at[0] = site;
@@ -178,8 +178,8 @@ console.log(
   JSON.stringify({
     effects,
     text: [...bytesAt(site, 5)],
-    handler: [...bytesAt(ground.handler, bytes.length)],
-    data: ground.data,
-    installed: real.sigaction(5, null).handler === ground.handler,
+    handler: [...bytesAt(runtime.handler, bytes.length)],
+    data: runtime.data,
+    installed: real.sigaction(5, null).handler === runtime.handler,
   }),
 );

@@ -3,11 +3,11 @@
 // either with what the table says. A child of silicon.test.ts; by hand: node
 // test/process/children/sigtrap.mjs 10000 [seed] [mutant]
 import { createRequire } from 'node:module';
-import { assemble, mem, place } from '#trap/assembler';
+import { assemble, mem, place } from '#asm/assembler';
 import { DATA, EMULATE, RECORD, emulationWord, encodeTable, readWord } from '#trap/registry';
-import { sigtrap, UCONTEXT } from '#trap/sigtrap';
-import { decode } from '#x86/isa/decode';
-import { printInsn } from '#x86/isa/print';
+import { sigtrap, UCONTEXT } from '#native/sigtrap';
+import { decode } from '#asm/decode';
+import { printInsn } from '#asm/print';
 import { newCpu } from '#machine/sim/cpu';
 import { execute } from '#machine/sim/execute';
 import { SEMANTICS } from '#machine/sim/semantics';

@@ -10,12 +10,12 @@
 // page.
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { assemble } from '#trap/assembler';
-import { mem } from '#x86/isa/operand';
-import { encodeForm } from '#x86/isa/encode';
-import { FORMS } from '#x86/isa/form';
-import { printInsn } from '#x86/isa/print';
-import { decode } from '#x86/isa/decode';
+import { assemble } from '#asm/assembler';
+import { mem } from '#asm/operand';
+import { encodeForm } from '#asm/encode';
+import { FORMS } from '#asm/encoding';
+import { printInsn } from '#asm/print';
+import { decode } from '#asm/decode';
 import { FLAG, ARITHMETIC, newCpu } from '#machine/sim/cpu';
 import { execute, undefinedFlags } from '#machine/sim/execute';
 import { SEMANTICS } from '#machine/sim/semantics';

@@ -4,9 +4,9 @@
 // between their turns.
 import { Worker } from 'node:worker_threads';
 import { open } from '#index';
-import { openNative } from '#machine/process/native';
-import { readMaps } from '#machine/process/maps';
-import { Ground } from '#machine/process/ground';
+import { openNative } from '#machine/linux/native';
+import { readMaps } from '#machine/linux/maps';
+import { Runtime } from '#machine/process/runtime';
 import { strayTraps } from '#machine/process/records';
 import { differsFromFile, openSoaked, updates } from './soaked.mjs';
 
@@ -89,7 +89,7 @@ console.log(
     passes: soaked.passes(),
     outcomes: soaked.outcomes(),
     traps,
-    ...strayTraps(new Ground(native)),
+    ...strayTraps(new Runtime(native)),
     drift,
     differs: differsFromFile(native, readMaps, app.path),
     guests: seen,

@@ -6,9 +6,9 @@ import { readFileSync } from 'node:fs';
 import v8 from 'node:v8';
 import vm from 'node:vm';
 import { open } from '#index';
-import { openNative } from '#machine/process/native';
-import { readMaps } from '#machine/process/maps';
-import { Ground } from '#machine/process/ground';
+import { openNative } from '#machine/linux/native';
+import { readMaps } from '#machine/linux/maps';
+import { Runtime } from '#machine/process/runtime';
 import { strayTraps } from '#machine/process/records';
 import { differsFromFile, openSoaked, updates } from './soaked.mjs';
 
@@ -125,7 +125,7 @@ console.log(
     ...sums,
     sites,
     traps,
-    ...strayTraps(new Ground(native)),
+    ...strayTraps(new Runtime(native)),
     gusts,
     wrong: outcomes.wrong,
     lost: calls() - Object.values(outcomes).reduce((a, b) => a + b),

@@ -2,8 +2,8 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import threads from 'node:worker_threads';
-import { Ground } from '#machine/process/ground';
-import { openNative } from '#machine/process/native';
+import { Runtime } from '#machine/process/runtime';
+import { openNative } from '#machine/linux/native';
 import { open } from '#index';
 
 const [what, library] = process.argv.slice(2);
@@ -16,8 +16,8 @@ const told = (body) => {
 };
 
 const SCENES = {
-  'a ground of another version'() {
-    new Ground(openNative()).setWord('version', 99n);
+  'a runtime of another version'() {
+    new Runtime(openNative()).setWord('version', 99n);
     return told(() => open(library));
   },
   'a thread with a shadow stack'() {

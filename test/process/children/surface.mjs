@@ -1,7 +1,7 @@
 // What the public surface promises beside the patching itself: names, taking back, the journal, and
 // what is left of a program that was closed. argv: the library of test/types.
 import { isFault, open, unchecked } from '#index';
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 
 const library = process.argv[2];
 const pixel = openNative().library(library)('int pixel(int, int)');

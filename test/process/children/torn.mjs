@@ -3,9 +3,9 @@
 // updates, untilTorn}: `untilTorn` repeats the updates until a call was torn, for 20 seconds at
 // most.
 import { open } from '#index';
-import { openNative } from '#machine/process/native';
-import { Ground } from '#machine/process/ground';
-import { readMaps } from '#machine/process/maps';
+import { openNative } from '#machine/linux/native';
+import { Runtime } from '#machine/process/runtime';
+import { readMaps } from '#machine/linux/maps';
 import { ProcessMachine } from '#machine/process/process';
 import { aliasText } from '#machine/process/text';
 import { Batch } from '#plan/batch';
@@ -46,9 +46,9 @@ const site = app.sites('torn').find((s) => s.where.startsWith('torn_run'));
 const at = Number(site.address);
 const native = openNative();
 const { start: from, end } = readMaps().find((m) => at >= m.start && at < m.end);
-const ground = new Ground(native);
-const machine = new ProcessMachine(ground);
-machine.addText(aliasText(ground, from, end));
+const runtime = new Runtime(native);
+const machine = new ProcessMachine(runtime);
+machine.addText(aliasText(runtime, from, end));
 
 // The displacements of torn.c, from the end of the site.
 const [a, b] = [0x011040, 0x022080].map((d) => emit(SITE_FORMS.call, { at, target: at + 5 + d }));

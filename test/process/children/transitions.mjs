@@ -1,7 +1,7 @@
 // argv: library, protocol, writer. Every ordered pair of targets of both keys: after each update
 // every form of site does what the target does, and its bytes are one of the forms that it may
 // have.
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 import { openWith } from '#app/open';
 import { recognise } from '#x86/forms';
 

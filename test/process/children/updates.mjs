@@ -1,6 +1,6 @@
 // argv: library, writer, optional 'no-fork-handlers' or 'join' (to end after the first look).
 // Updates from C while this thread sits in a native call, and forks under a storm of updates.
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 import { openWith } from '#app/open';
 
 const [path, writer, mutant] = process.argv.slice(2);

@@ -1,6 +1,6 @@
 // argv: provider, consumer. Targets and keys behind a version script, by every name that they have.
 import { isFault, open, unchecked } from '#index';
-import { openNative } from '#machine/process/native';
+import { openNative } from '#machine/linux/native';
 
 const [provider, consumer] = process.argv.slice(2);
 const native = openNative();

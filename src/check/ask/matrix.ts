@@ -1,0 +1,203 @@
+// Every protocol against every property: which configurations make up the table, and what is read
+// off it.
+
+import { configure, type Configuration, type ContextName } from '../configuration.js';
+import type { Job } from './job.js';
+import { PROPERTIES } from '../properties.js';
+import type { RunReport } from '../explain/report.js';
+import { PROPOSALS, type Proposal } from '../../zoo/proposal.js';
+import { CHUNKS, FETCH_LEVELS, type Chunk } from '../../machine/sim/text.js';
+
+export const MATRIX_LIMITS = { states: 20_000_000, seconds: 600 } as const;
+
+const BLOCKS: Readonly<Record<Proposal['environment'], readonly (readonly ContextName[])[]>> = {
+  kernel: [
+    ['task', 'irq'],
+    ['task', 'irq', 'nmi'],
+    ['task', 'irq', 'nmi', 'mc'],
+  ],
+  user: [['task', 'signal']],
+};
+
+/**
+ * Least promised by the hardware first: whoever holds at one of these holds wherever more is
+ * promised. F1 and F2 with single bytes lie between; what tells protocols apart is whether stale
+ * bytes may be used and what is fetched whole.
+ */
+export const MODELS: readonly { readonly fetch: Configuration['fetch']; readonly chunk: Chunk }[] =
+  [
+    { fetch: 'F4', chunk: 'byte' },
+    { fetch: 'F3', chunk: 'byte' },
+    { fetch: 'F3', chunk: 'qword' },
+    { fetch: 'F3', chunk: 'fetch16' },
+    { fetch: 'F3', chunk: 'fetch32' },
+    { fetch: 'F3', chunk: 'line' },
+    { fetch: 'F1a', chunk: 'byte' },
+    { fetch: 'F1', chunk: 'line' },
+    { fetch: 'F0', chunk: 'byte' },
+  ];
+
+/**
+ * One row. Where CPUs are coupled one does not stand for all, and two are within reach for a single
+ * pass beside nothing else; what comes on top of a task is tried on one.
+ */
+export function job(proposal: Proposal, given: Partial<Configuration>): Job {
+  const { contexts = BLOCKS[proposal.environment][0] as readonly ContextName[], patcher } = given;
+  const alone = patcher === 'task' ? contexts.length > 2 : contexts.length > 1;
+  const less: Partial<Configuration> = !proposal.coupled
+    ? {}
+    : alone
+      ? { cpus: 1 }
+      : { passes: 1, updates: 1 };
+  return {
+    file: null,
+    protocol: proposal.name,
+    variant: proposal.variant,
+    configuration: configure({ environment: proposal.environment, ...given, ...less }),
+    limits: MATRIX_LIMITS,
+  };
+}
+
+/** Each once, and the long ones first, so that none is left alone at the end. */
+function ordered(jobs: readonly Job[]): Job[] {
+  const distinct = new Map(jobs.map((each) => [JSON.stringify(each), each]));
+  return [...distinct.values()].sort(
+    (a, b) => b.configuration.contexts.length - a.configuration.contexts.length,
+  );
+}
+
+/**
+ * The default table. A machine check multiplies the states by ten, so its block has one pass and
+ * one update.
+ */
+export function matrixJobs(): Job[] {
+  const rows = PROPOSALS.filter(({ full }) => !full);
+  const blocks = rows.flatMap((proposal) =>
+    // A machine check on top of an NMI adds nothing to what these do, and most of the states.
+    (proposal.coupled
+      ? [['task'] as const, ...BLOCKS[proposal.environment].slice(0, 2)]
+      : BLOCKS[proposal.environment]
+    ).flatMap((contexts: readonly ContextName[]) =>
+      contexts.includes('mc')
+        ? [job(proposal, { contexts, passes: 1, updates: 1 })]
+        : [1, 2].map((updates) => job(proposal, { contexts, updates })),
+    ),
+  );
+  const weakest = rows.flatMap((proposal) =>
+    MODELS.filter(({ fetch }) => fetch !== 'F3').map((model) =>
+      job(proposal, { ...model, updates: 1 }),
+    ),
+  );
+  const chunks = rows.flatMap((proposal) =>
+    MODELS.filter(({ fetch, chunk }) => fetch === 'F3' && chunk !== 'byte').map((model) =>
+      job(proposal, { ...model, updates: 1 }),
+    ),
+  );
+  return ordered([...blocks, ...weakest, ...chunks]);
+}
+
+/**
+ * The patcher as a task on one of two CPUs: beside what interrupts it, and preempted by a second
+ * task on its CPU. What it shares its CPU with multiplies the states, so there is one pass and one
+ * update.
+ */
+export function hostedConfigurations(
+  environment: Proposal['environment'],
+): Partial<Configuration>[] {
+  const hosted = { patcher: 'task', passes: 1, updates: 1 } as const;
+  const beside: readonly (readonly ContextName[])[] =
+    environment === 'kernel'
+      ? [
+          ['task', 'irq'],
+          ['task', 'irq', 'nmi'],
+        ]
+      : [['task', 'signal']];
+  return [
+    ...beside.map((contexts) => ({ ...hosted, contexts })),
+    { ...hosted, contexts: ['task', 'preempt'], cpus: 1, tasks: 1 },
+  ];
+}
+
+/** Everything else that a verdict may depend on. */
+export function fullJobs(): Job[] {
+  const jobs = [...matrixJobs()];
+  for (const proposal of PROPOSALS) {
+    const { environment } = proposal;
+    const syncs = proposal.protocol.steps.filter((step) => step.do === 'sync').length;
+    if (proposal.full)
+      for (const contexts of BLOCKS[environment].slice(0, 2))
+        jobs.push(job(proposal, { contexts }));
+    if (!proposal.full)
+      for (const fetch of FETCH_LEVELS)
+        for (const chunk of Object.keys(CHUNKS) as Chunk[])
+          jobs.push(job(proposal, { fetch, chunk, updates: 1 }));
+    for (const site of ['call', 'jmp', 'null', 'ret0'] as const) {
+      if (proposal.via !== 'site' && site !== 'call') continue;
+      for (const fetch of ['F1', 'F3'] as const)
+        for (let dropSync = 0; dropSync <= syncs; dropSync++)
+          jobs.push(job(proposal, { site, fetch, dropSync: dropSync === 0 ? null : dropSync }));
+    }
+    jobs.push(
+      job(proposal, { shadowStack: true }),
+      job(proposal, { store: 'byte' }),
+      job(proposal, { store: 'qword' }),
+      job(proposal, { tso: false }),
+    );
+    if (environment === 'kernel')
+      jobs.push(
+        job(proposal, { entry: '2019' }),
+        job(proposal, { contexts: ['task', 'irq', 'db'], passes: 1, updates: 1 }),
+        job(proposal, { contexts: ['task', 'irq', 'nested-nmi'], passes: 1, updates: 1 }),
+      );
+    jobs.push(
+      job(proposal, { contexts: ['task', 'preempt'], cpus: 1, tasks: 2, passes: 1, updates: 2 }),
+    );
+    if (proposal.updaters === 'one')
+      jobs.push(...hostedConfigurations(environment).map((given) => job(proposal, given)));
+  }
+  return ordered(jobs);
+}
+
+/** Whether every property that counts holds or does not apply. */
+export function holds(run: RunReport): boolean {
+  return PROPERTIES.every(
+    ({ name, apart }) =>
+      apart ||
+      run.properties[name].verdict === 'holds' ||
+      run.properties[name].verdict === 'not-applicable',
+  );
+}
+
+/**
+ * The least that the hardware must promise for a protocol to hold, or null where nothing in the
+ * list is enough.
+ */
+export function weakestModel(
+  runs: readonly RunReport[],
+  protocol: string,
+  variant: string,
+  environment: string,
+): string | null {
+  const contexts = environment === 'kernel' ? 'task,irq' : 'task,signal';
+  for (const { fetch, chunk } of MODELS) {
+    const run = runs.find(
+      (each) =>
+        each.protocol === protocol &&
+        each.variant === variant &&
+        each.environment === environment &&
+        each.updates === 1 &&
+        each.fetch === fetch &&
+        each.chunk === chunk &&
+        each.site === 'call' &&
+        each.dropSync === null &&
+        each.contexts.join() === contexts &&
+        each.store === 'line' &&
+        each.tso &&
+        !each.shadowStack &&
+        each.entry === 'today' &&
+        each.patcher === 'beside',
+    );
+    if (run !== undefined && holds(run)) return `${fetch}/${chunk}`;
+  }
+  return null;
+}

@@ -1,0 +1,287 @@
+// A path to words: who did what, with the patcher's reasons and the machine's own names, and what
+// the first site's bytes were after it. What is drawn and what is told (lanes.ts) both come from
+// here.
+
+import type { Model } from '../../machine/sim/model.js';
+import type { Op } from '../../machine/sim/patcher.js';
+import { decode } from '../../asm/decode.js';
+import { printInsn } from '../../asm/print.js';
+import { TARGETS } from '../../machine/sim/fixture.js';
+import type { Choice, Shape } from '../search/expand.js';
+import { replay, type Replayed } from '../search/path.js';
+
+export interface TraceStep {
+  /** -1 the patcher, else the CPU's number. */
+  readonly who: number;
+  readonly what: string;
+  /** The patcher's reason. */
+  readonly why: string | null;
+  /** Of the protocol; -1 for what is no step of it. */
+  readonly step: number;
+  readonly update: number;
+  /** The patcher's operation. */
+  readonly op: Op['op'] | null;
+  /**
+   * Bytes that it stored in a site: where, by address and by name, and how many bytes its step
+   * stores there in all.
+   */
+  readonly stored: {
+    readonly address: number;
+    readonly at: string;
+    readonly bytes: readonly number[];
+    readonly of: number;
+  } | null;
+  /** Bytes of the first site in memory afterwards. */
+  readonly site: readonly number[];
+  /** Bytes that were fetched. */
+  readonly fetched: readonly number[] | null;
+  /** The target whose first instruction was run. */
+  readonly entered: string | null;
+  /** Something came to this CPU from outside. */
+  readonly event: boolean;
+  /** A CPU does what the patcher asked it for. */
+  readonly answer: boolean;
+  /** Of little interest in a picture. */
+  readonly minor: boolean;
+}
+
+export interface Trace {
+  /** What the site does, and what the updates make of it. */
+  readonly title: string;
+  readonly steps: readonly TraceStep[];
+  /** What came of it. */
+  readonly end: string | null;
+  /**
+   * The step that, with the last one before it that somebody else made, is what matters: mostly the
+   * last.
+   */
+  readonly crux: number;
+}
+
+const two = (byte: number): string => byte.toString(16).padStart(2, '0');
+export const spell = (bytes: readonly number[]): string => bytes.map(two).join(' ');
+
+export function trace(
+  model: Model,
+  path: readonly Choice[],
+  shape: Shape,
+  end: string | null,
+): Trace {
+  return {
+    title: titleOf(model),
+    steps: replay(model, path, shape).map((step) =>
+      step.patcher === null ? cpuStep(model, step) : patcherStep(model, step),
+    ),
+    end,
+    crux: path.length - 1,
+  };
+}
+
+function titleOf(model: Model): string {
+  const { fixture } = model;
+  const [site] = fixture.sites;
+  if (site === undefined) return '';
+  const name = fixture.nameOf(site.at);
+  const states = fixture.sequence.map((state) => TARGETS[state] as string);
+  if (!site.patched) return `${name} calls through a pointer to ${states.join(', then to ')}`;
+  const said = site.contents.map((bytes) => `${spell(bytes)} (${meaning(model, site.at, bytes)})`);
+  return `site ${name}: ${said.join(' → ')}`;
+}
+
+function siteBytes(model: Model, { before, after }: Replayed): number[] {
+  const [site] = model.fixture.sites;
+  if (site === undefined || !site.patched) return [];
+  const view = model.viewOf((after ?? before)[2] as number);
+  return Array.from({ length: site.length }, (_, i) => model.memory(view, site.at + i));
+}
+
+/** What the bytes say, to somebody who does not read them. */
+function meaning({ fixture }: Model, at: number, bytes: readonly number[]): string {
+  const insn = decode(bytes);
+  if (typeof insn === 'string') return 'no instruction';
+  const [operand] = insn.operands;
+  if (operand?.kind !== 'rel')
+    return insn.form.name === 'nop' || insn.pad.length > 0 ? insn.form.name : printInsn(insn);
+  const name = fixture.nameOf(at + insn.length + operand.distance);
+  return `${insn.form.name} ${name.startsWith('0x') ? 'to nowhere' : name}`;
+}
+
+function patcherStep(model: Model, step: Replayed): TraceStep {
+  const { op, flush, silent } = step.patcher as NonNullable<Replayed['patcher']>;
+  const site =
+    op.op === 'store'
+      ? model.fixture.sites.find(({ at, length }) => op.at >= at && op.at < at + length)
+      : undefined;
+  const inSite = (other: Op): boolean =>
+    other.op === 'store' &&
+    other.step === op.step &&
+    other.update === op.update &&
+    site !== undefined &&
+    other.at >= site.at &&
+    other.at < site.at + site.length;
+  const of = model.ops.reduce(
+    (sum, other) => sum + (other.op === 'store' && inSite(other) ? other.bytes.length : 0),
+    0,
+  );
+  return {
+    who: -1,
+    what: describe(model, op, silent),
+    why: op.why,
+    step: op.step,
+    update: op.update,
+    op: op.op,
+    stored:
+      op.op === 'store' && !silent
+        ? { address: op.at, at: model.fixture.nameOf(op.at), bytes: op.bytes, of }
+        : null,
+    site: siteBytes(model, step),
+    fetched: null,
+    entered: null,
+    event: false,
+    answer: false,
+    minor: flush ? false : silent || op.op === 'current',
+  };
+}
+
+const EVENT_WORDS: Readonly<Record<string, string>> = {
+  irq: 'an interrupt',
+  nmi: 'an NMI',
+  mc: 'a machine check',
+  db: 'a #DB',
+  signal: 'a signal',
+  ipi: 'answers the IPI',
+  stop: 'is stopped',
+  release: 'is released',
+  'release-serialise': 'is released',
+};
+
+function cpuStep(model: Model, step: Replayed): TraceStep {
+  const { who } = step.choice;
+  const base = {
+    who,
+    why: null,
+    step: -1,
+    update: 0,
+    op: null,
+    stored: null,
+    site: siteBytes(model, step),
+    fetched: null,
+    entered: null,
+    event: false,
+    answer: false,
+    minor: false,
+  };
+  if (step.move === null) return { ...base, what: 'another task is switched in', event: true };
+  const { label, cpu } = step.move;
+  const node = model.nodeOf(step.before[2 + who] as number);
+  const where = model.fixture.nameOf(node.rip);
+  const context =
+    node.context === 'task' ? '' : `${node.context === 'trap' ? 'handler' : node.context}: `;
+  const after = cpu < 0 ? null : model.nodeOf(cpu);
+  const next = after === null || after.done ? null : model.fixture.nameOf(after.rip);
+  const entered = step.move.entered < 0 ? null : (TARGETS[step.move.entered] as string);
+  const then = `${entered === null ? '' : `, into ${entered}`}${after === null ? '' : next === null ? ', done' : `, to ${next}`}`;
+  if (label.kind === 'event') {
+    const asked = label.event === 'ipi' || label.event === 'stop' || label.event === 'serialise';
+    return {
+      ...base,
+      what:
+        label.event === 'ipi'
+          ? 'answers the IPI: serialises'
+          : `${EVENT_WORDS[label.event] ?? label.event} at ${where}`,
+      event: !asked,
+      answer: asked,
+    };
+  }
+  if (label.kind === 'flush') return { ...base, what: `${context}a store reaches memory` };
+  const stored = model.storeOf(step.move);
+  if (stored !== null)
+    return {
+      ...base,
+      what: `${context}stores ${spell(stored.bytes)} at ${model.fixture.nameOf(stored.at)}`,
+    };
+  switch (label.stop) {
+    case 'fetch':
+      return {
+        ...base,
+        what: `${context}fetches ${spell(label.bytes ?? [])} (${meaning(model, label.at, label.bytes ?? [])})`,
+        fetched: label.bytes,
+      };
+    case 'piece':
+      return { ...base, what: `${context}fetches a part of ${where}` };
+    case 'load':
+      return {
+        ...base,
+        what: `${context}reads the table${then}`,
+        entered,
+        minor: entered === null,
+      };
+    case 'retire':
+      return { ...base, what: `${context}executes it${then}`, entered, minor: entered === null };
+    default:
+      return { ...base, what: `${context}runs ${where}${then}`, entered, minor: entered === null };
+  }
+}
+
+export function describe(model: Model, op: Op, silent = false): string {
+  switch (op.op) {
+    case 'store':
+      return `${silent ? 'issues' : 'stores'} ${spell(op.bytes)} at ${model.fixture.nameOf(op.at)}`;
+    case 'write':
+      return `${silent ? 'issues' : 'writes'} the table`;
+    case 'count':
+      return `adds ${op.by} to a word of the table`;
+    case 'exchange':
+      return `exchanges ${op.from} for ${op.to} in the table`;
+    case 'await':
+      return `finds ${op.is} in the table`;
+    case 'retry':
+      return `goes on if it finds ${op.is} in the table, or else back`;
+    case 'current':
+      return `${TARGETS[op.target]} may be called from here`;
+    case 'return':
+      return `update ${op.update} returns`;
+    case 'lock':
+      return 'takes the lock';
+    case 'unlock':
+      return 'gives the lock back';
+    case 'send':
+      return 'sync: asks every CPU';
+    case 'wait':
+      return 'sync: all have answered';
+    case 'self':
+      return 'sync: serialises itself';
+    case 'barrier':
+      return 'sync (membarrier)';
+    case 'pass':
+      return 'passes the site itself';
+    case 'stop':
+      return 'asks every CPU to stop';
+    case 'stopped':
+      return 'all have stopped';
+    case 'release':
+      return 'releases them';
+  }
+}
+
+/** Where everybody is who will not get any further, at the end of a path. */
+export function standing(model: Model, path: readonly Choice[], shape: Shape): string {
+  const { before, after } = replay(model, path, shape).at(-1) as Replayed;
+  const state = after ?? before;
+  const patcher = model.patcherDone(state[0] as number)
+    ? []
+    : model
+        .patcherMoves(state[0] as number, state[1] as number)
+        .map(({ op }) => `the patcher waits at «${describe(model, op)}»`);
+  const cpus = Array.from({ length: shape.cpus }, (_, i) => i).flatMap((i) => {
+    const cpu = state[2 + i] as number;
+    const { done, rip, context, interruptible } = model.nodeOf(cpu);
+    if (done) return [];
+    const masked =
+      model.fixture.environment === 'kernel' && !interruptible ? ' with interrupts off' : '';
+    return [
+      `CPU ${i} ${model.moves(cpu, state[1] as number).length === 0 ? 'stands' : 'goes round'} at ${model.fixture.nameOf(rip)}${context === 'task' ? '' : ` (${context})`}${masked}`,
+    ];
+  });
+  return [...patcher, ...cpus].join('; ');
+}

@@ -1,0 +1,182 @@
+// The main job in small: the checksum example, its three keys retargeted as fast as it goes while
+// its threads run, and every block's sum held against the known one.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Fault } from '../base/fault.js';
+import { sizeOf } from '../base/file.js';
+import { errorName, openNative, type Native } from '../machine/linux/native.js';
+import { buildShared } from './build.js';
+import { openWith } from '../app/open.js';
+import type { OpenOptions } from '../app/types.js';
+
+export interface DemoOptions extends OpenOptions {
+  readonly seconds: number;
+  readonly threads: number;
+  /** What is summed; the first 64 MiB of it. */
+  readonly file: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+  /** Called between batches, ten times a second. */
+  readonly onProgress: (
+    so: Pick<DemoResult, 'updates' | 'calls' | 'wrong'> & { readonly secondsLeft: number },
+  ) => void;
+}
+
+/** The value of `demo --json`, schema static-call/demo@1. */
+export interface DemoResult {
+  readonly protocol: string;
+  readonly writer: string;
+  readonly threads: number;
+  readonly seconds: number;
+  readonly calls: number;
+  /** Batches; each retargets all three keys. */
+  readonly updates: number;
+  readonly batchesPerSecond: number;
+  readonly traps: number;
+  readonly wrong: number;
+  /** Sites that call their target themselves, and that reach it through their trampoline. */
+  readonly inline: number;
+  readonly trampoline: number;
+  /**
+   * Calls received, by target; `null` and `ret0` are calls that nobody receives. A key's targets
+   * add up to its calls.
+   */
+  readonly targets: Readonly<Record<string, number>>;
+  /**
+   * One call of an empty block's checksum, nanoseconds, before the sites were patched and after.
+   */
+  readonly callNs: { readonly before: number; readonly after: number };
+}
+
+const INCLUDE = fileURLToPath(new URL('../../include', import.meta.url));
+const SOURCE = fileURLToPath(new URL('../../examples/checksum/checksum.c', import.meta.url));
+
+/** Each batch is the next of these, all three keys at once. */
+const ROUND = {
+  checksum: ['crc_table', 'crc_slice8', 'crc_hardware'],
+  trace: ['trace_count', null, 'trace_ring'],
+  filter: ['filter_third', 'ret0', 'filter_none'],
+} as const;
+
+/** The example's functions, as its header declares them. */
+interface Example {
+  start(threads: number, file: string): number;
+  stop(): number;
+  count(name: string): number;
+  can(target: string): number;
+  callNs(key: string): number;
+}
+
+function loadExample(native: Native, path: string): Example {
+  const library = native.library(path);
+  const count = library('int64 checksum_count(str)');
+  return {
+    start: library('int checksum_start(int, str)'),
+    stop: library('int checksum_stop()'),
+    count: (name) => Number(count(name)),
+    can: library('int checksum_can(str)'),
+    callNs: library('double checksum_call_ns(str)'),
+  };
+}
+
+/** As the example has it. */
+const THREADS_MAX = 64;
+
+/**
+ * @throws Fault `bad-usage`, `no-compiler`, `compile-failed`, `no-membarrier`, what `open` throws, `no-such-file`, `unreadable-file`
+ */
+export async function runDemo(options: DemoOptions): Promise<DemoResult> {
+  // Before anything is built: a wrong file must not cost a compilation.
+  if (sizeOf(options.file) === 0)
+    throw new Fault('unreadable-file', 'is empty: there is nothing to sum', { at: options.file });
+  if (options.threads > THREADS_MAX)
+    throw new Fault('bad-usage', `threads is ${options.threads}; it can be 1 to ${THREADS_MAX}`);
+  const folder = mkdtempSync(join(tmpdir(), 'static-call-demo-'));
+  try {
+    const path = join(folder, 'libchecksum.so');
+    buildShared({ source: SOURCE, output: path, include: INCLUDE, env: options.env });
+    const native = openNative();
+    const example = loadExample(native, path);
+    const before = example.callNs('checksum');
+    const app = openWith(native, path, options);
+    const after = example.callNs('checksum');
+    const started = example.start(options.threads, options.file);
+    if (started !== 0)
+      throw new Fault('unreadable-file', `it cannot be summed: ${errorName(started)}`, {
+        at: options.file,
+      });
+    const choices = ROUND.checksum.filter((name) => example.can(name) === 1);
+    let [updates, inline, trampoline] = [0, 0, 0];
+    const beganMs = performance.now();
+    let shownMs = beganMs;
+    const leftMs = (): number => options.seconds * 1000 - (performance.now() - beganMs);
+    try {
+      while (leftMs() > 0 && !options.signal.aborted) {
+        const round = updates % 3;
+        ({ inline, trampoline } = app.update({
+          checksum: choices[updates % choices.length]!,
+          trace: ROUND.trace[round]!,
+          filter: ROUND.filter[round]!,
+        }));
+        updates++;
+        if (performance.now() - shownMs > 100) {
+          shownMs = performance.now();
+          options.onProgress({
+            updates,
+            calls: example.count('checksum'),
+            wrong: example.count('wrong'),
+            secondsLeft: leftMs() / 1000,
+          });
+          await setImmediate();
+        }
+      }
+    } finally {
+      example.stop();
+    }
+    const seconds = (performance.now() - beganMs) / 1000;
+    const { traps } = app;
+    app.close();
+    const received = (...names: string[]): number =>
+      names.reduce((sum, name) => sum + example.count(name), 0);
+    const named = [
+      'crc_table',
+      'crc_slice8',
+      'crc_hardware',
+      'trace_count',
+      'trace_ring',
+      'filter_third',
+      'filter_none',
+    ];
+    return {
+      protocol:
+        typeof options.protocol === 'object' ? options.protocol.name : (options.protocol ?? 'int3'),
+      writer: options.writer ?? 'procmem',
+      threads: options.threads,
+      seconds: round3(seconds),
+      calls: received('checksum', 'trace', 'filter'),
+      updates,
+      batchesPerSecond: Math.round(updates / seconds),
+      traps,
+      // A checksum call that no target received is as wrong as a wrong sum.
+      wrong:
+        example.count('wrong') +
+        Math.abs(received('checksum') - received('crc_table', 'crc_slice8', 'crc_hardware')),
+      inline,
+      trampoline,
+      targets: {
+        ...Object.fromEntries(named.map((name) => [name, example.count(name)])),
+        null: received('trace') - received('trace_count', 'trace_ring'),
+        ret0: received('filter') - received('filter_third', 'filter_none'),
+      },
+      callNs: { before: round3(before), after: round3(after) },
+    };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const round3 = (value: number): number => Math.round(value * 1000) / 1000;

@@ -1,0 +1,176 @@
+// What this machine and process can do, each row tried and not guessed. It is what a bug report
+// carries.
+
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { arch, cpus, platform, release } from 'node:os';
+import { PAGE } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
+import { registerBarrier, syncCores } from '../machine/linux/membarrier.js';
+import { mapAnonymous, memoryFile } from '../machine/process/runtime.js';
+import { errorName, MAP, openNative, PROT, type Native } from '../machine/linux/native.js';
+import { readThreads, SIGTRAP } from '../machine/process/signals.js';
+import { closeProcmem, openProcmem } from '../machine/process/text.js';
+import { findCompiler } from './build.js';
+import { version } from './version.js';
+
+/**
+ * `needed`: without it no process is patched here. `optional`: something works less well, as
+ * `detail` says.
+ */
+export interface Finding {
+  readonly name: string;
+  readonly kind: 'fact' | 'needed' | 'optional';
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Runs a check; a Fault is its finding, anything else is a bug. */
+function tried(name: string, kind: Finding['kind'], check: () => string): Finding {
+  try {
+    return { name, kind, ok: true, detail: check() };
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    return { name, kind, ok: false, detail: `${error.message}; ${error.hint}` };
+  }
+}
+
+const fact = (name: string, detail: string): Finding => ({ name, kind: 'fact', ok: true, detail });
+
+/** What node itself was linked with: an object must find the same one. */
+function libcOf(): string {
+  const { header } = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
+  return header.glibcVersionRuntime === undefined
+    ? 'not glibc'
+    : `glibc ${header.glibcVersionRuntime}`;
+}
+
+/** The version of a dependency as it is installed, without loading it. */
+function versionOf(name: string): string {
+  const require = createRequire(import.meta.url);
+  for (const folder of require.resolve.paths(name) ?? []) {
+    try {
+      return (
+        JSON.parse(readFileSync(`${folder}/${name}/package.json`, 'utf8')) as { version: string }
+      ).version;
+    } catch {
+      continue;
+    }
+  }
+  return 'not installed';
+}
+
+/** A private page, executable and not writable, as text is. */
+function withTextPage<T>(native: Native, body: (at: number) => T): T {
+  const at = mapAnonymous(native, PAGE, PROT.read | PROT.exec);
+  try {
+    return body(at);
+  } finally {
+    native.call('munmap', at, PAGE);
+  }
+}
+
+function procmem(native: Native): string {
+  const file = openProcmem(native);
+  try {
+    return withTextPage(native, (at) => {
+      const byte = Uint8Array.of(0xc3);
+      const written = native.call('pwrite', file, native.addressOf(byte), 1, at);
+      if (written !== 1)
+        throw new Fault(
+          'no-text-write',
+          `writing text through /proc/self/mem is refused: ${errorName(written)}`,
+        );
+      return 'text can be written through /proc/self/mem';
+    });
+  } finally {
+    closeProcmem(native, file);
+  }
+}
+
+function alias(native: Native): string {
+  const fd = memoryFile(native, 'static-call-doctor', PAGE);
+  try {
+    const text = native.call('mmap', 0, PAGE, PROT.read | PROT.exec, MAP.shared, fd, 0);
+    if (text < 0)
+      throw new Fault(
+        'no-memory',
+        `an executable mapping of a memory file is refused: ${errorName(text)}`,
+        { hint: 'use the writer procmem' },
+      );
+    native.call('munmap', text, PAGE);
+    return 'text can be mapped a second time';
+  } finally {
+    native.call('close', fd);
+  }
+}
+
+function traps(native: Native): string {
+  const { handler } = native.sigaction(SIGTRAP, null);
+  const blocked = readThreads().filter((t) => t.trapBlocked).length;
+  return `SIGTRAP: ${handler === 0 ? 'default action' : handler === 1 ? 'ignored' : 'has a handler, which ours would call'}; blocked in ${blocked} of ${readThreads().length} threads (Node's inspector has one)`;
+}
+
+function shadowStack(): string {
+  const shadowed = readThreads().find((t) => t.shadowStack);
+  if (shadowed) throw new Fault('shadow-stack', `thread ${shadowed.id} has a user shadow stack`);
+  return 'no user shadow stack: calls can be emulated';
+}
+
+export function examine(env: Environment): Finding[] {
+  const status = (field: string): string =>
+    new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readOr('/proc/self/status'))?.[1] ?? '?';
+  const findings: Finding[] = [
+    fact('static-call', version()),
+    fact('node', process.versions.node),
+    fact('system', `${platform()} ${release()} ${arch()}, ${libcOf()}`),
+    fact('cpu', `${cpus()[0]?.model.trim() ?? 'unknown'}, ${cpus().length} online`),
+    fact('koffi', versionOf('koffi')),
+    fact('iced-x86', versionOf('iced-x86')),
+  ];
+  let native: Native | null = null;
+  findings.push(
+    tried('process', 'needed', () => ((native = openNative()), 'this process can be reached')),
+  );
+  if (native !== null) {
+    const reached: Native = native;
+    findings.push(
+      tried(
+        'membarrier',
+        'needed',
+        () => (registerBarrier(reached), syncCores(reached), 'SYNC_CORE works'),
+      ),
+      tried('procmem', 'optional', () => procmem(reached)),
+      tried('alias', 'optional', () => alias(reached)),
+      tried('trap', 'optional', () => traps(reached)),
+      tried('shadow stack', 'optional', shadowStack),
+      fact('seccomp', `mode ${status('Seccomp')}`),
+    );
+  }
+  findings.push(
+    tried('compiler', 'optional', () => {
+      const words = findCompiler(env);
+      const version =
+        spawnSync(words[0]!, ['--version'], { encoding: 'utf8' }).stdout.split('\n')[0] ?? '';
+      return `${words.join(' ')}: ${version}`;
+    }),
+  );
+  return findings;
+}
+
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+/** Whether some writer and everything else that patching needs is there. */
+export function canPatch(findings: readonly Finding[]): boolean {
+  const writers = findings.filter((f) => f.name === 'procmem' || f.name === 'alias');
+  return findings.every((f) => f.kind !== 'needed' || f.ok) && writers.some((f) => f.ok);
+}

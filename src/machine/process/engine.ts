@@ -1,0 +1,311 @@
+// The one way in which targets change. It knows records, sites and addresses, and no names:
+// programs that a caller opened and the server of updates from C both drive it. An update is drawn
+// and validated whole under the process's lock, run as one batch, and recorded in the columns only
+// once it went through.
+
+import type { Addr } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+import { invariant } from '../../base/invariant.js';
+import type { Runtime } from './runtime.js';
+import { Veneers } from './veneers.js';
+import { ProcessMachine } from './process.js';
+import { snapshot, type Group, type KeyRecord } from './records.js';
+import type { TrapWatch } from './signals.js';
+import {
+  aliasText,
+  closeProcmem,
+  knownAlias,
+  ProcmemText,
+  type Text,
+  type WriterName,
+} from './text.js';
+import { transact, Unfinished } from '../transact.js';
+import { Batch, type KeyChange } from '../../plan/batch.js';
+import { merge, wordsOf, type Destination } from '../../plan/draw.js';
+import type { Protocol } from '../../plan/protocol.js';
+import { ORIGINAL, sameTarget, targetOf, type Target } from '../../plan/target.js';
+
+/** The text that a group lies in, and the code near it. */
+export interface Place {
+  readonly text: Text;
+  readonly veneers: Veneers;
+  /** By address; what has none, by kind. */
+  readonly reaches: Map<Addr | Target['kind'], Reach>;
+  /** The runtime's list of texts that are mapped twice, as it was when this was made. */
+  readonly regions: bigint;
+}
+
+/**
+ * What an update needs of a record, found once: views and maps cost more than what is read through
+ * them.
+ */
+interface Known {
+  /** The record's list of groups as it was: another runtime may add one. */
+  readonly head: number;
+  readonly groups: readonly Group[];
+  readonly places: Place[];
+  /** The pointer that C code queries. */
+  func: Uint32Array | null;
+}
+
+export interface Wanted {
+  /** For messages. */
+  readonly name: string;
+  readonly record: KeyRecord;
+  /** ORIGINAL: what the file has, its instructions too. */
+  readonly to: Target | typeof ORIGINAL;
+}
+
+export interface Applied<W extends Wanted = Wanted> {
+  readonly changes: readonly { readonly wanted: W; readonly from: Target; readonly to: Target }[];
+  readonly inline: number;
+  readonly trampoline: number;
+  readonly traps: number;
+}
+
+export interface EngineOptions {
+  readonly writer: WriterName;
+  /** Descriptor of /proc/self/mem; null where the writer is `alias`. */
+  readonly procmem: number | null;
+  /** The caller accepts that the kernel's memcpy stores four and eight bytes whole. */
+  readonly trustProcmem: boolean;
+}
+
+/** Of one text, kept at a time. */
+const REACHES = 1024;
+
+/** A target as one text reaches it: worked out once, for targets come back. */
+class Reach implements Destination {
+  readonly kind: Target['kind'];
+  readonly target: Addr;
+  readonly #veneers: Veneers;
+  #way: Addr | null = null;
+  #words: KeyChange['words'] | null = null;
+  constructor(to: Target, veneers: Veneers) {
+    this.kind = to.kind;
+    this.target = to.address;
+    this.#veneers = veneers;
+  }
+  get way(): Addr {
+    return (this.#way ??= this.#veneers.way(this.target));
+  }
+  get return0(): Addr {
+    return this.#veneers.return0;
+  }
+  get return(): Addr {
+    return this.#veneers.return;
+  }
+  get words(): KeyChange['words'] {
+    return (this.#words ??= wordsOf(this));
+  }
+}
+
+export class Engine {
+  readonly #runtime: Runtime;
+  readonly #watch: TrapWatch;
+  readonly #options: EngineOptions;
+  readonly #machine: ProcessMachine;
+  readonly #places = new Map<Addr, Place>();
+  readonly #known = new Map<KeyRecord, Known>();
+  /**
+   * Of several keys at once; kept, for new columns cost an allocation for every site and an update
+   * after another does the same.
+   */
+  #merged: Batch = new Batch(0);
+  readonly #room = (count: number): Batch => {
+    if (this.#merged.at.length < count) this.#merged = new Batch(2 * count);
+    return this.#merged;
+  };
+  readonly #unlike = (batch: Batch, side: 'old' | 'new' | 'ours'): Batch =>
+    this.#machine.unlike(batch, side);
+
+  constructor(runtime: Runtime, watch: TrapWatch, options: EngineOptions) {
+    this.#runtime = runtime;
+    this.#watch = watch;
+    this.#options = options;
+    this.#machine = new ProcessMachine(runtime);
+  }
+
+  #know(record: KeyRecord): Known {
+    const head = record.held('groups');
+    let known = this.#known.get(record);
+    if (known?.head !== head) {
+      known = { head, groups: record.groups(), places: [], func: null };
+      this.#known.set(record, known);
+    }
+    return known;
+  }
+
+  /** Call it with the lock held. */
+  groups(record: KeyRecord): readonly Group[] {
+    return this.#know(record).groups;
+  }
+
+  /** Made at first use: who never writes a text never maps it a second time. */
+  place(group: Group): Place {
+    const known = this.#places.get(group.start);
+    if (known && this.#isCurrent(known)) return known;
+    const { native } = this.#runtime;
+    const { writer, procmem } = this.#options;
+    const shared = knownAlias(this.#runtime, group.start, group.end) !== null;
+    const text =
+      writer === 'alias' || procmem === null || shared
+        ? aliasText(this.#runtime, group.start, group.end)
+        : new ProcmemText(native, procmem, group.start, group.end);
+    const place: Place = {
+      text,
+      veneers: known?.veneers ?? new Veneers(native, group.start, group.end),
+      reaches: known?.reaches ?? new Map<Addr | Target['kind'], Reach>(),
+      regions: this.#runtime.word('regions'),
+    };
+    this.#places.set(group.start, place);
+    this.#machine.addText(text);
+    return place;
+  }
+
+  /**
+   * Another runtime may have mapped the text a second time meanwhile: the kernel then refuses to
+   * write it otherwise.
+   */
+  #isCurrent({ text, regions }: Place): boolean {
+    return text.writer === 'alias' || regions === this.#runtime.word('regions');
+  }
+
+  destination(group: Group, to: Target): Destination {
+    return this.#reach(this.place(group), to);
+  }
+
+  #reach({ veneers, reaches }: Place, to: Target): Reach {
+    const what = to.kind === 'function' ? to.address : to.kind;
+    let reach = reaches.get(what);
+    // A program that makes its targets as it runs names ever new addresses.
+    if (!reach && reaches.size >= REACHES) reaches.clear();
+    if (!reach) reaches.set(what, (reach = new Reach(to, veneers)));
+    return reach;
+  }
+
+  /** The words of a record that nobody had before. Call it with the lock held. */
+  initialise(record: KeyRecord, to: Target): void {
+    const { words } = this.#reach(this.place(this.groups(record)[0]!), to);
+    record.setWord('call', BigInt(words.call));
+    record.setWord('tail', BigInt(words.tail));
+    record.setWord('jcc', BigInt(words.jcc));
+    record.setWord('initial', BigInt(words.call));
+  }
+
+  /**
+   * Call it with the lock held.
+   * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`, `handler-replaced`, `trap-blocked`,
+   *   `shadow-stack`, with nothing changed; `update-failed`, `update-parked`, `update-mixed`, which say how it ended
+   */
+  apply<W extends Wanted>(
+    wanted: readonly W[],
+    protocol: Protocol,
+    require?: 'inline',
+  ): Applied<W> {
+    const changes: { wanted: W; from: Target; to: Target }[] = [];
+    const keys: KeyChange[] = [];
+    const previous: KeyChange[] = [];
+    const groups: Group[] = [];
+    const batches: Batch[] = [];
+    let [inline, trampoline, before] = [0, 0, 0];
+    for (const asked of wanted) {
+      const { name, record, to } = asked;
+      const target = to === ORIGINAL ? targetOf(record.held('initial')) : to;
+      const from = targetOf(record.held('call'));
+      before += record.trapsLow;
+      let reach: Reach | null = null;
+      const known = this.#know(record);
+      for (let g = 0; g < known.groups.length; g++) {
+        const group = known.groups[g]!;
+        let place = known.places[g];
+        if (!place || !this.#isCurrent(place)) known.places[g] = place = this.place(group);
+        // Before the sites: that the writer cannot store at all is the better answer than that one
+        // site is refused.
+        if (protocol.handler === null) this.#checkStore(place.text);
+        const destination = this.#reach(place, target);
+        reach ??= destination;
+        const drawn = this.#runtime.survey.draw(
+          name,
+          group.columns,
+          to === ORIGINAL ? null : destination,
+          protocol.accepts,
+          require,
+        );
+        inline += drawn.inline;
+        trampoline += drawn.trampoline;
+        groups.push(group);
+        if (drawn.batch.count > 0) batches.push(drawn.batch);
+      }
+      if (sameTarget(from, target)) continue;
+      changes.push({ wanted: asked, from, to: target });
+      invariant(reach, 'a key has a trampoline');
+      const slot = record.held('key') || null;
+      keys.push({
+        record: record.at,
+        words: reach.words,
+        slot,
+        func: target.kind === 'ret0' ? reach.return0 : target.address,
+      });
+      previous.push({
+        record: record.at,
+        words: { call: record.held('call'), tail: record.held('tail'), jcc: record.held('jcc') },
+        slot,
+        func: slot === null ? 0 : this.#func(known, slot),
+      });
+    }
+    if (batches.length === 0 && keys.length === 0) return { changes, inline, trampoline, traps: 0 };
+    const batch = merge(batches, this.#room);
+    batch.keys = keys;
+    // Last of what is asked: right before the first trap.
+    if (protocol.handler !== null) this.#watch.check();
+    try {
+      transact(protocol, batch, previous, this.#machine, this.#unlike);
+    } catch (error) {
+      for (const group of groups)
+        snapshot(group, this.place(group).text.bytes, protocol.handler !== null);
+      if (!(error instanceof Unfinished)) throw error;
+      const step = protocol.steps[error.step]!;
+      throw new Fault(
+        error.end === 'parked'
+          ? 'update-parked'
+          : error.end === 'mixed'
+            ? 'update-mixed'
+            : 'update-failed',
+        `${error.message} (${step.do}: ${step.why})`,
+        {
+          cause: error.cause,
+          ...(error.end === 'new'
+            ? { hint: 'every site and key has the new target; the cause says which call failed' }
+            : {}),
+        },
+      );
+    }
+    for (const { columns } of groups) columns.batch.old.set(columns.batch.new);
+    let traps = -before;
+    for (const { record } of wanted) traps += record.trapsLow;
+    return { changes, inline, trampoline, traps: traps >>> 0 };
+  }
+
+  #func(known: Known, slot: Addr): Addr {
+    const word = (known.func ??= new Uint32Array(this.#runtime.native.view(slot, 8)));
+    return word[0]! + word[1]! * 2 ** 32;
+  }
+
+  /** @throws Fault `store-refused` */
+  #checkStore(text: Text): void {
+    if (this.#options.trustProcmem || text.writer !== 'procmem') return;
+    throw new Fault(
+      'store-refused',
+      "through /proc/self/mem the store is the kernel's memcpy, which promises no single store",
+      {
+        hint: "open with writer 'alias', or accept it by assume: 'procmem-stores-are-atomic'",
+      },
+    );
+  }
+
+  /** Gives back what only writing needs. */
+  close(): void {
+    if (this.#options.procmem !== null) closeProcmem(this.#runtime.native, this.#options.procmem);
+  }
+}

@@ -1,0 +1,302 @@
+// Makes the keys and sites of a loaded object known to the runtime: records, groups and the
+// handler's tables. Everything is validated before anything is made known, against the file and
+// against what other runtimes of the process have done already; an object that is opened twice is
+// registered once.
+
+import { hex, type Addr } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+import { invariant } from '../../base/invariant.js';
+import type { KeyDef } from '../../keys/key.js';
+import { KINDS, type SiteColumns } from '../../plan/draw.js';
+import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../../sites/site.js';
+import { RECORD, RETURNS, type SlotColumns } from '../../trap/registry.js';
+import type { Runtime } from './runtime.js';
+import type { Loaded } from './loaded.js';
+import { readMaps } from '../linux/maps.js';
+import {
+  allocateGroup,
+  KeyRecord,
+  makeRecord,
+  makeTable,
+  publishRecord,
+  publishTable,
+  recordAt,
+} from './records.js';
+
+export interface EnlistedKey {
+  readonly def: KeyDef;
+  readonly record: KeyRecord;
+  /** The C side's key; null where only the trampoline is visible from here. */
+  readonly key: Addr | null;
+  readonly trampoline: Addr;
+  /**
+   * Whether the record's words are still to be set: it is new, or whoever made it failed right
+   * after.
+   */
+  readonly fresh: boolean;
+}
+
+/** Offset of the word in a record that describes a site of this kind. */
+const WORD_OF = { call: RECORD.call, jmp: RECORD.tail, jcc: RECORD.jcc } as const;
+
+/** What is known of a key before anything is made known to others. */
+interface Found {
+  readonly def: KeyDef;
+  readonly key: Addr | null;
+  readonly trampoline: Addr;
+  /** The record that another runtime, or an earlier opening, made. */
+  readonly known: Addr | null;
+  /** Sites that are in no table yet, by the text they lie in. */
+  readonly groups: readonly {
+    readonly text: Text;
+    readonly memory: Addr;
+    readonly columns: SiteColumns;
+  }[];
+}
+
+/**
+ * Call it with the lock held. @throws Fault `no-trampoline`, `bad-site`, `foreign-trap`,
+ * `no-memory`
+ */
+export function registerSites(
+  runtime: Runtime,
+  loaded: Loaded,
+  keys: readonly KeyDef[],
+): EnlistedKey[] {
+  const { native } = runtime;
+  const texts = loaded.texts.map(({ start, end }): Text => ({
+    start,
+    end,
+    bytes: new Uint8Array(native.view(start, end - start)),
+  }));
+  const found = keys.map((def): Found => {
+    const trampoline =
+      def.trampoline !== null
+        ? loaded.bias + def.trampoline
+        : native.symbol(loaded.handle, TRAMPOLINE_PREFIX + def.name);
+    if (trampoline === 0)
+      throw new Fault('no-trampoline', `no loaded object defines ${TRAMPOLINE_PREFIX}${def.name}`, {
+        at: loaded.path,
+      });
+    const key =
+      def.address !== null
+        ? loaded.bias + def.address
+        : native.symbol(loaded.handle, KEY_PREFIX + def.name);
+    const known = recordAt(runtime, trampoline);
+    const first = def.sites[0];
+    const sites =
+      known !== null && first !== undefined && recordAt(runtime, loaded.bias + first.at) !== null
+        ? []
+        : def.sites;
+    const self: Site = {
+      section: 0,
+      at: trampoline - loaded.bias,
+      length: 5,
+      kind: 'jmp',
+      condition: 0,
+      flags: 0,
+      key: def.name,
+      keySymbol: KEY_PREFIX + def.name,
+    };
+    const groups = texts.flatMap((text) =>
+      group(runtime, loaded, text, sites, known === null && inside(text, trampoline) ? self : null),
+    );
+    if (known === null && !texts.some((text) => inside(text, trampoline))) {
+      // The trampoline is another object's, and nobody has opened that.
+      const map = readMaps().find((m) => m.access.includes('x') && inside(m, trampoline));
+      if (!map)
+        throw new Fault(
+          'no-trampoline',
+          `the trampoline of ${def.name} is in no executable mapping`,
+          { at: hex(trampoline) },
+        );
+      groups.push(
+        ...group(
+          runtime,
+          null,
+          {
+            start: map.start,
+            end: map.end,
+            bytes: new Uint8Array(native.view(map.start, map.end - map.start)),
+          },
+          [],
+          { ...self, at: trampoline },
+        ),
+      );
+    }
+    for (const site of sites) {
+      if (!texts.some((text) => inside(text, loaded.bias + site.at)))
+        throw new Fault(
+          'bad-site',
+          `a site of ${def.name} is in no executable segment of ${loaded.path}`,
+          { at: hex(site.at) },
+        );
+    }
+    return { def, key: key === 0 ? null : key, trampoline, known, groups };
+  });
+
+  // All memory first: what is known of a key must not be half of what its object has.
+  const order = orderOf(found.flatMap(({ groups }) => groups.map(({ columns }) => columns)));
+  const records = found.map(({ known }) =>
+    known === null ? makeRecord(runtime) : new KeyRecord(runtime, known),
+  );
+  const table = makeTable(
+    runtime,
+    slotsOf(
+      found.flatMap(({ groups }, i) =>
+        groups.map(({ columns }) => ({ record: records[i]!, columns })),
+      ),
+      order,
+    ),
+  );
+
+  const registered = found.map(({ def, key, trampoline, known, groups }, i): EnlistedKey => {
+    const record = records[i]!;
+    if (known === null) publishRecord(runtime, record);
+    // Whoever made the record may have seen no more of the key than its trampoline.
+    if (key !== null && record.word('key') === 0n) record.setWord('key', BigInt(key));
+    if (def.returns !== null) record.setWord('returns', BigInt(RETURNS.indexOf(def.returns)));
+    for (const { text, memory, columns } of groups)
+      record.addGroup(columns, memory, text.start, text.end);
+    return { def, record, key, trampoline, fresh: record.word('call') === 0n };
+  });
+  if (table !== null) publishTable(runtime, table);
+  return registered;
+}
+
+/** The sites of several groups by address, each as the number of its group and of its row there. */
+interface Order {
+  readonly group: Uint32Array;
+  readonly row: Uint32Array;
+}
+
+/**
+ * @throws Fault `bad-site` where two sites overlap: whatever is written at the one would be read at the other.
+ */
+function orderOf(groups: readonly SiteColumns[]): Order {
+  const count = groups.reduce((sum, { batch }) => sum + batch.count, 0);
+  // One sort of plain numbers, address and place in one: a comparator would be called twenty
+  // million times for a million sites. Addresses have 47 bits, so the place is counted from the
+  // lowest.
+  const lowest = groups.reduce(
+    (least, { batch }) => Math.min(least, batch.at[0] ?? least),
+    Infinity,
+  );
+  const spread = 2 ** Math.ceil(Math.log2(count + 1));
+  const order = new Float64Array(count);
+  let n = 0;
+  for (const { batch } of groups)
+    for (let i = 0; i < batch.count; i++) order[n] = (batch.at[i]! - lowest) * spread + n++;
+  invariant(
+    order.every((place) => place <= Number.MAX_SAFE_INTEGER),
+    'the sites of one object lie within 4 GiB',
+  );
+  order.sort();
+  const starts: number[] = [];
+  let total = 0;
+  for (const { batch } of groups) {
+    starts.push(total);
+    total += batch.count;
+  }
+  const found: Order = { group: new Uint32Array(count), row: new Uint32Array(count) };
+  let free = -Infinity;
+  order.forEach((place, k) => {
+    const index = place % spread;
+    let g = starts.length - 1;
+    while (starts[g]! > index) g--;
+    const { at, length } = groups[g]!.batch;
+    const row = index - starts[g]!;
+    if (at[row]! < free) throw new Fault('bad-site', 'two sites overlap', { at: hex(at[row]!) });
+    free = at[row]! + length[row]!;
+    found.group[k] = g;
+    found.row[k] = row;
+  });
+  return found;
+}
+
+function slotsOf(
+  listed: readonly { record: KeyRecord; columns: SiteColumns }[],
+  { group, row }: Order,
+): SlotColumns {
+  const count = group.length;
+  const slots: SlotColumns = {
+    site: new Float64Array(count),
+    word: new Float64Array(count),
+    shape: new Uint8Array(count),
+  };
+  for (let k = 0; k < count; k++) {
+    const { record, columns } = listed[group[k]!]!;
+    const i = row[k]!;
+    slots.site[k] = columns.batch.at[i]!;
+    slots.word[k] = record.at + WORD_OF[KINDS[columns.kind[i]!]!];
+    slots.shape[k] = columns.batch.length[i]! | (columns.condition[i]! << 4);
+  }
+  return slots;
+}
+
+interface Text {
+  readonly start: Addr;
+  readonly end: Addr;
+  readonly bytes: Uint8Array;
+}
+
+const inside = (range: { start: Addr; end: Addr }, at: Addr): boolean =>
+  at >= range.start && at < range.end;
+
+/**
+ * The sites that lie in a text as columns, the trampoline among them: none or one group. `sites`
+ * ascend.
+ */
+function group(
+  runtime: Runtime,
+  loaded: Loaded | null,
+  text: Text,
+  sites: readonly Site[],
+  trampoline: Site | null,
+): Found['groups'][number][] {
+  const bias = loaded?.bias ?? 0;
+  let [first, end] = [0, sites.length];
+  while (first < end && bias + sites[first]!.at < text.start) first++;
+  while (end > first && bias + sites[end - 1]!.at >= text.end) end--;
+  const count = end - first + (trampoline ? 1 : 0);
+  if (count === 0) return [];
+  let place = -1;
+  if (trampoline) for (place = first; place < end && sites[place]!.at < trampoline.at;) place++;
+  const { memory, columns } = allocateGroup(runtime, count, trampoline ? place - first : -1);
+  for (let i = 0; i < count; i++) {
+    const site =
+      !trampoline || i < place - first
+        ? sites[first + i]!
+        : i === place - first
+          ? trampoline
+          : sites[first + i - 1]!;
+    fill(columns, i, bias + site.at, site, text);
+    if (loaded) check(loaded, site, columns, i);
+  }
+  return [{ text, memory, columns }];
+}
+
+/** Memory against the file. */
+function check(loaded: Loaded, site: Site, { original }: SiteColumns, i: number): void {
+  const offset = loaded.object.fileOffset(site.at);
+  let same = offset >= 0;
+  for (let b = 0; same && b < site.length; b++)
+    same = original[8 * i + b] === loaded.object.bytes[offset + b];
+  if (same) return;
+  const at = { at: hex(loaded.bias + site.at) };
+  if (original[8 * i] === 0xcc)
+    throw new Fault('foreign-trap', `a trap that is not ours stands on a site of ${site.key}`, at);
+  throw new Fault('bad-site', `memory and file differ at a site of ${site.key}`, at);
+}
+
+function fill(columns: SiteColumns, i: number, at: Addr, site: Site, text: Text): void {
+  columns.batch.at[i] = at;
+  columns.batch.length[i] = site.length;
+  columns.kind[i] = KINDS.indexOf(site.kind);
+  columns.condition[i] = site.condition;
+  for (let b = 0; b < site.length; b++) {
+    const byte = text.bytes[at - text.start + b]!;
+    columns.original[8 * i + b] = byte;
+    columns.batch.old[8 * i + b] = byte;
+  }
+}

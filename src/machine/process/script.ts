@@ -1,0 +1,193 @@
+// Writes a run down as operations and performs them by one call into machine code
+// (native/script.ts says how they lie in memory).
+
+import type { Addr } from '../../base/addr.js';
+import { COPY, HEADER, OPERATION, ROUTINES, SYSTEM, WORD } from '../../native/script.js';
+import { STORE, type StoreLoop } from '../../native/stores.js';
+import type { Batch } from '../../plan/batch.js';
+import { SYS, type Call, type Native } from '../linux/native.js';
+
+/** Where the routines lie in this process: those here, and the store loops. */
+export type Routines = Readonly<Record<(typeof ROUTINES)[number] | StoreLoop, Addr>>;
+
+interface Columns {
+  readonly at: Addr;
+  readonly length: Addr;
+  readonly old: Addr;
+  readonly new: Addr;
+}
+
+/**
+ * Where a script stopped: at a store that found other bytes than the old ones, a system call with
+ * another result than it should have, or a word that holds something else.
+ */
+export interface Stop {
+  readonly operation: number;
+  /** The mark of that operation. */
+  readonly mark: number;
+  readonly what:
+    | { readonly batch: Batch; readonly edit: number }
+    | { readonly call: Call; readonly result: number }
+    | { readonly expected: number };
+}
+
+export class Script {
+  readonly #native: Native;
+  readonly #routines: Routines;
+  readonly #perform: (header: number) => number;
+  #count = 0;
+  #mark = 0;
+  /**
+   * Header and operations; written as halves of words, for a bigint costs more than most of what it
+   * does.
+   */
+  #halves!: Int32Array;
+  #words!: BigUint64Array;
+  #at!: Addr;
+  /** For each operation: whose step it is, and what it does, which also keeps its memory alive. */
+  readonly #marks: number[] = [];
+  readonly #whats: (Batch | Call | 'word')[] = [];
+  readonly #columns = new WeakMap<Batch, Columns>();
+  /** The last of them: all stores of a run are mostly of one batch. */
+  #last: { readonly batch: Batch; readonly columns: Columns } | null = null;
+
+  constructor(native: Native, routines: Routines) {
+    this.#native = native;
+    this.#routines = routines;
+    this.#perform = native.procedure(routines.perform);
+    this.#grow(16);
+  }
+
+  #grow(operations: number): void {
+    const words = new BigUint64Array((operations + 1) * (OPERATION.size / 8));
+    if (this.#count > 0) words.set(this.#words);
+    this.#words = words;
+    this.#halves = new Int32Array(words.buffer);
+    this.#at = this.#native.addressOf(words);
+  }
+
+  #put(half: number, value: number): void {
+    this.#halves[half] = value;
+    this.#halves[half + 1] = Math.floor(value * 2 ** -32);
+  }
+
+  /** @returns index of its words' first half */
+  #add(routine: Addr, what: Batch | Call | 'word'): number {
+    const k = this.#count++;
+    if ((k + 2) * OPERATION.size > this.#words.byteLength) this.#grow(2 * k);
+    this.#marks[k] = this.#mark;
+    this.#whats[k] = what;
+    const half = (k + 1) * (OPERATION.size / 4);
+    this.#put(half, routine);
+    return half + OPERATION.words / 4;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+  clear(): void {
+    this.#count = 0;
+  }
+
+  /** Of all operations that are added from here on. */
+  mark(mark: number): void {
+    this.#mark = mark;
+  }
+
+  /** One store of eight bytes. */
+  word(at: Addr, value: number): void {
+    this.#addWord(this.#routines.word, at, value);
+  }
+  /** Stops where eight bytes hold something else. */
+  expect(at: Addr, value: number): void {
+    this.#addWord(this.#routines.expect, at, value);
+  }
+  #addWord(routine: Addr, at: Addr, value: number): void {
+    const half = this.#add(routine, 'word');
+    this.#put(half + WORD.at / 4, at);
+    this.#put(half + WORD.value / 4, value);
+  }
+
+  copy(from: Addr, to: Addr, size: number): void {
+    const half = this.#add(this.#routines.copy, 'word');
+    this.#put(half + COPY.from / 4, from);
+    this.#put(half + COPY.to / 4, to);
+    this.#put(half + COPY.size / 4, size);
+  }
+
+  /** Edits [from, to) of a batch, `away` bytes from where they run. */
+  store(
+    how: StoreLoop,
+    batch: Batch,
+    from: number,
+    to: number,
+    away: number,
+    source: 'old' | 'new',
+  ): void {
+    const columns = this.columns(batch);
+    const half = this.#add(this.#routines[how], batch);
+    this.#put(half + STORE.from / 4, from);
+    this.#put(half + STORE.to / 4, to);
+    this.#put(half + STORE.at / 4, columns.at);
+    this.#put(half + STORE.length / 4, columns.length);
+    this.#put(half + STORE.old / 4, columns.old);
+    this.#put(half + STORE.new / 4, columns[source]);
+    this.#put(half + STORE.away / 4, away);
+  }
+
+  /** A system call that must return `expected`. */
+  system(call: Call, expected: number, a = 0, b = 0, c = 0, d = 0): void {
+    const half = this.#add(this.#routines.system, call);
+    this.#put(half + SYSTEM.number / 4, SYS[call]);
+    this.#put(half + SYSTEM.arguments / 4, a);
+    this.#put(half + SYSTEM.arguments / 4 + 2, b);
+    this.#put(half + SYSTEM.arguments / 4 + 4, c);
+    this.#put(half + SYSTEM.arguments / 4 + 6, d);
+    this.#put(half + SYSTEM.expected / 4, expected);
+  }
+
+  /** Where a batch's columns lie; they never move. */
+  columns(batch: Batch): Columns {
+    if (this.#last?.batch === batch) return this.#last.columns;
+    let columns = this.#columns.get(batch);
+    if (!columns) {
+      const { addressOf } = this.#native;
+      columns = {
+        at: addressOf(batch.at),
+        length: addressOf(batch.length),
+        old: addressOf(batch.old),
+        new: addressOf(batch.new),
+      };
+      this.#columns.set(batch, columns);
+    }
+    this.#last = { batch, columns };
+    return columns;
+  }
+
+  /** Performs the operations from the given one on. @returns null when all are done */
+  perform(from = 0): Stop | null {
+    const first = this.#at + OPERATION.size;
+    this.#put(HEADER.next / 4, first + from * OPERATION.size);
+    this.#put(HEADER.end / 4, first + this.#count * OPERATION.size);
+    this.#put(HEADER.system / 4, this.#native.system ?? this.#routines.enter);
+    const value = this.#perform(this.#at);
+    if (value === -1) return null;
+    const operation = (Number(this.#words[HEADER.next / 8]) - first) / OPERATION.size;
+    const mark = this.#marks[operation]!;
+    const what = this.#whats[operation]!;
+    if (typeof what === 'object') return { operation, mark, what: { batch: what, edit: value } };
+    if (what === 'word')
+      return {
+        operation,
+        mark,
+        what: {
+          expected: Number(
+            this.#words[((operation + 1) * OPERATION.size + OPERATION.words + WORD.value) / 8]!,
+          ),
+        },
+      };
+    const result =
+      this.#words[((operation + 1) * OPERATION.size + OPERATION.words + SYSTEM.result) / 8]!;
+    return { operation, mark, what: { call: what, result: Number(BigInt.asIntN(64, result)) } };
+  }
+}

@@ -1,0 +1,37 @@
+// All machine code that a process gets, as one page.
+
+import { LINE, PAGE } from '../base/addr.js';
+import { invariant } from '../base/invariant.js';
+import type { Code } from '../asm/assembler.js';
+import { forkHandlers } from './fork.js';
+import { requestEntry } from './request.js';
+import { scriptRoutines } from './script.js';
+import { sigtrap } from './sigtrap.js';
+import { storeLoops } from './stores.js';
+import { surveys } from './survey.js';
+
+export interface Piece {
+  readonly name: 'handler' | 'request' | 'fork' | 'stores' | 'survey' | 'script';
+  readonly offset: number;
+  readonly code: Code;
+}
+
+/** Each piece on a cache line of its own; together they fill a page at most. */
+export function image(): readonly Piece[] {
+  let offset = 0;
+  return (
+    [
+      ['handler', sigtrap()],
+      ['request', requestEntry()],
+      ['fork', forkHandlers()],
+      ['stores', storeLoops()],
+      ['survey', surveys()],
+      ['script', scriptRoutines()],
+    ] as const
+  ).map(([name, code]) => {
+    const at = offset;
+    offset = Math.ceil((offset + code.bytes.length) / LINE) * LINE;
+    invariant(offset <= PAGE, 'the code of the runtime fits a page');
+    return { name, offset: at, code };
+  });
+}

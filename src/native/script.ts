@@ -1,0 +1,110 @@
+// What a run does to the process, written down as a list of operations and performed by one call
+// into machine code: words of the handler's data, stores into text, system calls, in the order of
+// the protocol's steps. Between two synchronisations JavaScript then does nothing at all, and how
+// long an update takes is the kernel's affair. The script stops at the first operation that fails and
+// says which one; what to make of that is the caller's. On a kernel that throws away the TLB at
+// every system call (page table isolation without PCID) each return to JavaScript is dear besides.
+//
+//   operation {routine, seven words for it}: 64 bytes        header {next, end, system}: 64 bytes before the first
+//
+// An operation names its routine by address, so one that is added is a routine here and a method
+// below. A routine finds its words at rdi and returns -1 when it is done.
+
+import { assemble, bytes, label, mem, type Code, type Program } from '../asm/assembler.js';
+
+/** Offsets in bytes. */
+export const HEADER = { next: 0, end: 8, system: 16 } as const;
+export const OPERATION = { routine: 0, words: 8, size: 64 } as const;
+/** The words of a routine, from OPERATION.words; those of a store are STORE (sweep.ts). */
+export const WORD = { at: 0, value: 8 } as const;
+export const COPY = { from: 0, to: 8, size: 16 } as const;
+export const SYSTEM = { number: 0, arguments: 8, expected: 40, result: 48 } as const;
+
+const program: Program = [
+  label('perform'),
+  ['push', 'rbx'],
+  ['push', 'rbp'],
+  ['push', 'r12'], // and the stack is aligned for what is called
+  ['mov', 'rbx', 'rdi'],
+  ['mov', 'rbp', mem('rbx', HEADER.next)],
+  ['jmp', 'more'],
+  label('operation'),
+  ['lea', 'rdi', mem('rbp', OPERATION.words)],
+  ['mov', 'rsi', mem('rbx', HEADER.system)],
+  ['call', mem('rbp', OPERATION.routine)],
+  ['cmp', 'rax', -1],
+  ['jne', 'stop'],
+  ['add', 'rbp', OPERATION.size],
+  label('more'),
+  ['cmp', 'rbp', mem('rbx', HEADER.end)],
+  ['jb', 'operation'],
+  ['mov', 'rax', -1],
+  label('stop'),
+  ['mov', mem('rbx', HEADER.next), 'rbp'],
+  ['pop', 'r12'],
+  ['pop', 'rbp'],
+  ['pop', 'rbx'],
+  ['ret'],
+
+  label('word'),
+  ['mov', 'rax', mem('rdi', WORD.at)],
+  ['mov', 'rcx', mem('rdi', WORD.value)],
+  ['mov', mem('rax'), 'rcx'],
+  ['mov', 'rax', -1],
+  ['ret'],
+
+  label('expect'),
+  ['mov', 'rcx', mem('rdi', WORD.at)],
+  ['mov', 'rcx', mem('rcx')],
+  ['mov', 'rax', -1],
+  ['cmp', 'rcx', mem('rdi', WORD.value)],
+  ['je', 'as it should'],
+  ['xor', 'eax', 'eax'],
+  label('as it should'),
+  ['ret'],
+
+  label('copy'),
+  ['mov', 'rcx', mem('rdi', COPY.size)],
+  ['mov', 'rsi', mem('rdi', COPY.from)],
+  ['mov', 'rdi', mem('rdi', COPY.to)],
+  bytes(0xf3, 0xa4), // rep movsb: the instruction table has no string instructions
+  ['mov', 'rax', -1],
+  ['ret'],
+
+  // What makes the call is handed in, by C's convention: it is `enter`, or a test's own that
+  // refuses some.
+  label('system'),
+  ['push', 'rbx'],
+  ['mov', 'rbx', 'rdi'],
+  ['mov', 'rax', 'rsi'],
+  ['mov', 'rdi', mem('rbx', SYSTEM.number)],
+  ['mov', 'rsi', mem('rbx', SYSTEM.arguments)],
+  ['mov', 'rdx', mem('rbx', SYSTEM.arguments + 8)],
+  ['mov', 'rcx', mem('rbx', SYSTEM.arguments + 16)],
+  ['mov', 'r8', mem('rbx', SYSTEM.arguments + 24)],
+  ['call', 'rax'],
+  ['mov', mem('rbx', SYSTEM.result), 'rax'],
+  ['cmp', 'rax', mem('rbx', SYSTEM.expected)],
+  ['mov', 'rax', -1],
+  ['je', 'as expected'],
+  ['xor', 'eax', 'eax'],
+  label('as expected'),
+  ['pop', 'rbx'],
+  ['ret'],
+
+  /** int64 enter(number, a, b, c, d): the result or the negated error number. */
+  label('enter'),
+  ['mov', 'rax', 'rdi'],
+  ['mov', 'rdi', 'rsi'],
+  ['mov', 'rsi', 'rdx'],
+  ['mov', 'rdx', 'rcx'],
+  ['mov', 'r10', 'r8'],
+  ['syscall'],
+  ['ret'],
+];
+
+export function scriptRoutines(): Code {
+  return assemble(program);
+}
+
+export const ROUTINES = ['perform', 'word', 'expect', 'copy', 'system', 'enter'] as const;

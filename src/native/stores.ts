@@ -1,0 +1,130 @@
+// The stores of a protocol, for every site of a batch, as machine code. In JavaScript a hundred
+// thousand sites cost twenty milliseconds, the first time a multiple of that, and which
+// instructions the engine makes of a store is its own affair; here a store of the protocol is one
+// instruction, chosen by us. A loop calls nothing and cannot fail but by saying at which site it
+// stopped.
+
+import { LINE } from '../base/addr.js';
+import { assemble, label, mem, mem32, mem8, type Code, type Program } from '../asm/assembler.js';
+import { leave, save, siteOf } from './loop.js';
+
+/**
+ * The words of a store: edits [from, to) of a batch's columns, and how far from the site it is
+ * written.
+ */
+export const STORE = { from: 0, to: 8, at: 16, length: 24, old: 32, new: 40, away: 48 } as const;
+/** Bytes that a store of the four displacement bytes cannot change. */
+const OUTER = -0xff_ffff_ff01n; // 0xffffff00_000000ff
+
+/**
+ * For every edit, `body` with rcx its index, rax where its first byte is written, rbx and rdx the
+ * old and the new bytes.
+ */
+const stores = (name: string, body: Program): Program => [
+  label(name),
+  ...save,
+  ['mov', 'rcx', mem('rdi', STORE.from)],
+  ['mov', 'r9', mem('rdi', STORE.to)],
+  ['mov', 'rsi', mem('rdi', STORE.at)],
+  ['mov', 'r10', mem('rdi', STORE.length)],
+  ['mov', 'rbx', mem('rdi', STORE.old)],
+  ['mov', 'rdx', mem('rdi', STORE.new)],
+  ['mov', 'r8', mem('rdi', STORE.away)],
+  ['movabs', 'r12', OUTER],
+  ['jmp', `${name}-more`],
+  label(`${name}-edit`),
+  siteOf.rcx,
+  ['add', 'rax', 'r8'],
+  ...body,
+  label(`${name}-next`),
+  ['inc', 'rcx'],
+  label(`${name}-more`),
+  ['cmp', 'rcx', 'r9'],
+  ['jb', `${name}-edit`],
+  ['mov', 'rcx', -1],
+  label(`${name}-out`),
+  ['mov', 'rax', 'rcx'],
+  ...leave,
+];
+
+/**
+ * One byte after the other, ascending, as the protocol's step says; the first is already in r11 or
+ * skipped.
+ */
+const ascending = (name: string, from: 0 | 1): Program => [
+  ['mov', 'r11', mem({ base: 'rdx', index: 'rcx', scale: 8 })],
+  ...(from === 0 ? ([['mov', mem8('rax'), 'r11b']] as const) : []),
+  ...[1, 2, 3, 4].flatMap((b): Program => [
+    ['shr', 'r11', 8],
+    ['mov', mem8('rax', b), 'r11b'],
+  ]),
+  ['movzx', 'ebp', mem8({ base: 'r10', index: 'rcx' })],
+  ['sub', 'ebp', 5],
+  ['je', `${name}-next`],
+  label(`${name}-longer`),
+  ['shr', 'r11', 8],
+  ['mov', mem8('rax', 5), 'r11b'],
+  ['inc', 'rax'],
+  ['dec', 'ebp'],
+  ['jne', `${name}-longer`],
+];
+
+const STORES: Program = [
+  ...stores('trap', [['mov', mem8('rax'), 0xcc]]),
+  ...stores('first', [
+    ['movzx', 'r11d', mem8({ base: 'rdx', index: 'rcx', scale: 8 })],
+    ['mov', mem8('rax'), 'r11b'],
+  ]),
+  ...stores('rest', ascending('rest', 1)),
+  ...stores('whole', ascending('whole', 0)),
+  // One store: of the displacement where only that changes, else of eight bytes inside the line,
+  // which hold up to three of a neighbour and so are exchanged only if nobody changed them.
+  ...stores('exchange', [
+    ['mov', 'r11', mem({ base: 'rbx', index: 'rcx', scale: 8 })],
+    ['mov', 'rdi', mem({ base: 'rdx', index: 'rcx', scale: 8 })],
+    ['mov', 'rbp', 'r11'],
+    ['xor', 'rbp', 'rdi'],
+    ['je', 'exchange-next'],
+    ['test', 'rbp', 'r12'],
+    ['jne', 'wide'],
+    ['shr', 'rdi', 8],
+    ['mov', mem32('rax', 1), 'edi'],
+    ['jmp', 'exchange-next'],
+    label('wide'),
+    ['mov', 'r13', 'rax'],
+    ['or', 'r13', LINE - 1],
+    ['sub', 'r13', 7],
+    ['cmp', 'rax', 'r13'],
+    ['cmovb', 'r13', 'rax'], // the window: at the site, or the last eight bytes of its line
+    ['mov', 'r14', 'rcx'],
+    ['mov', 'r15', 'rax'],
+    ['sub', 'r15', 'r13'],
+    ['shl', 'r15d', 3],
+    ['movzx', 'eax', mem8({ base: 'r10', index: 'rcx' })],
+    ['shl', 'eax', 3],
+    ['mov', 'ecx', 64],
+    ['sub', 'ecx', 'eax'],
+    ['mov', 'rbp', -1],
+    ['shr', 'rbp', 'cl'], // ones for the site's bytes
+    ['mov', 'ecx', 'r15d'],
+    ['shl', 'rbp', 'cl'],
+    ['shl', 'r11', 'cl'],
+    ['shl', 'rdi', 'cl'],
+    ['not', 'rbp'],
+    ['mov', 'rax', mem('r13')],
+    ['and', 'rax', 'rbp'],
+    ['or', 'rdi', 'rax'],
+    ['or', 'rax', 'r11'],
+    ['lock', 'cmpxchg', mem('r13'), 'rdi'],
+    ['mov', 'rcx', 'r14'],
+    ['jne', 'exchange-out'],
+  ]),
+];
+
+/** The loops by name: operations of a script (script.ts). */
+export const STORE_LOOPS = ['trap', 'first', 'rest', 'whole', 'exchange'] as const;
+export type StoreLoop = (typeof STORE_LOOPS)[number];
+
+export function storeLoops(): Code {
+  return assemble(STORES);
+}

@@ -1,0 +1,74 @@
+// ftrace's attempt of 30 April and 1 May 2019 (Steven Rostedt, three versions, after an idea of
+// Linus Torvalds): per-CPU slots once more, but three trampolines, for interrupts on, interrupts
+// off and NMI, the last with a slot of its own, chosen by in_nmi(). Options are what the versions
+// differed in. `form`: v1 jumped through memory after the STI; Linus Torvalds asked for push, push,
+// STI, RET, so that nothing is read behind the STI. `tells`: v2 told lockdep in the handler, which
+// the way out of the exception takes back; v3 told it in the trampoline, before the STI. Against
+// all of them: #MC inside NMI shares the NMI slot (Nicolai Stange called it highly theoretical),
+// #DB, and that contexts cannot be counted (Andy Lutomirski). The gap replaced it within a week.
+
+import { cfa, gs, label, mem, rip, type Program } from '../asm/assembler.js';
+import { breakpoint, type BreakpointHandler } from './breakpoint.js';
+import { FRAME, IF, PERCPU, type Entry } from '../trap/kernel.js';
+
+const SLOTS = {
+  normal: { source: PERCPU.slots, target: PERCPU.slots + 8 },
+  nmi: { source: PERCPU.slots + 16, target: PERCPU.slots + 24 },
+} as const;
+
+export interface PercpuNmiOptions {
+  readonly entry: Entry;
+  readonly form: 'jmp' | 'ret';
+  readonly tells: 'nowhere' | 'handler' | 'trampoline';
+}
+
+export function percpuNmi({ entry, form, tells }: PercpuNmiOptions): BreakpointHandler {
+  const trampoline = (
+    name: string,
+    slots: (typeof SLOTS)['normal' | 'nmi'],
+    enable: boolean,
+  ): Program => {
+    const on: Program = enable
+      ? [...(tells === 'trampoline' ? [['mov', gs(PERCPU.lockdep), 1] as const] : []), ['sti']]
+      : [];
+    return [
+      label(name),
+      ['push', gs(slots.source)],
+      ...(form === 'jmp'
+        ? ([...on, ['jmp', gs(slots.target)]] as const)
+        : ([['push', gs(slots.target)], ...on, ['ret']] as const)),
+    ];
+  };
+  const fill = (slots: (typeof SLOTS)['normal' | 'nmi'], name: string): Program => [
+    ['mov', gs(slots.source), 'rdi'],
+    ['mov', gs(slots.target), 'rsi'],
+    ['lea', 'rcx', rip(name)],
+    ['mov', mem('rsp', FRAME.rip), 'rcx'],
+  ];
+  return breakpoint({
+    entry,
+    call: [
+      ['cmp', gs(PERCPU.nmi), 0],
+      ['jne', 'in_nmi'],
+      ...fill(SLOTS.normal, 'trampoline'),
+      ['mov', 'rcx', mem('rsp', FRAME.flags)],
+      ['test', 'ecx', IF],
+      ['je', 'exit'],
+      ['and', 'rcx', ~IF],
+      ['mov', mem('rsp', FRAME.flags), 'rcx'],
+      ['lea', 'rcx', rip('trampoline_sti')],
+      ['mov', mem('rsp', FRAME.rip), 'rcx'],
+      ...(tells === 'handler' ? [['mov', gs(PERCPU.lockdep), 1] as const] : []),
+      ['jmp', 'exit'],
+      label('in_nmi'),
+      ...fill(SLOTS.nmi, 'trampoline_nmi'),
+    ],
+    after: [
+      cfa({ kind: 'none' }), // as in percpu.ts
+      ...trampoline('trampoline', SLOTS.normal, false),
+      ...trampoline('trampoline_sti', SLOTS.normal, true),
+      ...trampoline('trampoline_nmi', SLOTS.nmi, false),
+    ],
+    stash: [...Object.values(SLOTS.normal), ...Object.values(SLOTS.nmi)],
+  });
+}

@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { answer, child } from './child.js';
+
+interface Answer {
+  differences: unknown[];
+  seen: {
+    drawn: number;
+    refused: Record<string, number>;
+    trampoline: number;
+    unchanged: number;
+    stored: number;
+    exchanged: number;
+    drifted: number;
+  };
+}
+
+describe('the machine code of an update', () => {
+  it('draws, refuses and stores as the plain loops do, and notices a byte that changed', () => {
+    const { differences, seen } = answer<Answer>(child('survey.mjs', ['4000', '20261123']));
+    expect(differences).toEqual([]);
+    // Every outcome was met, or the comparison says nothing about it.
+    for (const n of [
+      seen.drawn,
+      seen.trampoline,
+      seen.unchanged,
+      seen.stored,
+      seen.exchanged,
+      seen.drifted,
+    ])
+      expect(n).toBeGreaterThan(50);
+    expect(Object.keys(seen.refused).sort()).toEqual(['not-inline', 'store-refused']);
+  });
+});
