@@ -12,7 +12,7 @@ import { Folder, gcc, must } from '../build.js';
 import { more } from '../more.js';
 import { answer, child } from './child.js';
 import { nodeWithCalls } from './own.js';
-import { compileProgram, INCLUDE } from './programs.js';
+import { INCLUDE } from './programs.js';
 import { WAYS } from './ways.js';
 
 const folder = new Folder();

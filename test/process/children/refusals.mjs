@@ -1,7 +1,7 @@
 // Asks for what must be refused, and prints for each request what came of it: the fault, and
 // whether any executable byte of an open program changed. argv: JSON {library, broken: {name:
 // path}}.
-import { openSync, readFileSync, writeSync } from 'node:fs';
+import { openSync, writeSync } from 'node:fs';
 import { isFault, open, unchecked } from '#index';
 import { openWith } from '#app/open';
 import { openNative } from '#machine/linux/native';

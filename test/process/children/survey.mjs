@@ -5,7 +5,6 @@ import { Runtime } from '#machine/process/runtime';
 import { openNative, PROT, MAP } from '#machine/linux/native';
 import { Script } from '#machine/process/script';
 import { draw, SiteColumns } from '#plan/draw';
-import { Batch } from '#plan/batch';
 
 const [rounds, seed] = [Number(process.argv[2]), Number(process.argv[3])];
 let state = seed >>> 0 || 1;
@@ -39,7 +38,6 @@ const FORMS = {
   jmp: ['function', 'null', 'ret0'],
   jcc: ['function', 'null', 'ret0'],
 };
-const KINDS = Object.keys(FORMS);
 const RULES = [
   { bytes: 'whole', within: null },
   { bytes: 'changed', within: 'line' },
