@@ -93,7 +93,7 @@ test('CLI and STI change IF, SWAPGS the base, MOV the control register', () => {
 });
 
 test('CPUID of the model answers nothing', () => {
-  expect([...run(['cpuid'], { set: (cpu) => cpu.r.fill(9n) }).cpu.r.slice(0, 6)]).toEqual([
+  expect(Array.from(run(['cpuid'], { set: (cpu) => cpu.r.fill(9n) }).cpu.r.slice(0, 6))).toEqual([
     0n,
     0n,
     0n,

@@ -33,11 +33,6 @@ const start = native.call(
 );
 const text = new Uint8Array(native.view(start, SIZE));
 
-const FORMS = {
-  call: ['function', 'null', 'ret0'],
-  jmp: ['function', 'null', 'ret0'],
-  jcc: ['function', 'null', 'ret0'],
-};
 const RULES = [
   { bytes: 'whole', within: null },
   { bytes: 'changed', within: 'line' },
