@@ -1,5 +1,6 @@
 // The public surface, held still by the compiler: test/types/surface.ts and test/types/check.ts
 // compile as they stand, and every line in them that must not compile is an error that it expects.
+// test/types/promises.ts does the same for the names of the promises that the simulator judges by.
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
@@ -14,12 +15,14 @@ const tsc = (folder: string): string =>
   }).stdout;
 const surface = readFileSync('test/types/surface.ts', 'utf8');
 const checker = readFileSync('test/types/check.ts', 'utf8');
+const promises = readFileSync('test/types/promises.ts', 'utf8');
 const keys = readFileSync('test/types/filters.keys.ts', 'utf8');
 
 describe('the types of the surface', () => {
   it('accept what is right and refuse what is wrong', () => {
     expect(surface.match(/@ts-expect-error/g)!.length).toBeGreaterThan(15);
     expect(checker.match(/@ts-expect-error/g)!.length).toBeGreaterThan(5);
+    expect(promises.match(/@ts-expect-error/g)!.length).toBeGreaterThan(5);
     expect(tsc('test/types')).toBe('');
   });
 

@@ -3,7 +3,9 @@
 // other steps keeps what lies between them (a synchronisation that waits for a CPU gets its
 // answer), and after its last fetch everything runs to the end.
 
+import type { Bad } from '../../machine/sim/context.js';
 import type { Model } from '../../machine/sim/model.js';
+import type { PropertyName } from '../properties.js';
 import type { Choice, Shape } from '../search/expand.js';
 import { choices, type Replayed } from '../search/path.js';
 import type { Trace } from './trace.js';
@@ -30,17 +32,17 @@ export function perform(
   model: Model,
   schedule: Schedule,
   shape: Shape,
-  judged: (property: string) => boolean,
+  judged: (property: PropertyName) => boolean,
 ): {
   readonly path: readonly Choice[];
   readonly crux: number;
-  readonly bad: { readonly property: string; readonly text: string } | null;
+  readonly bad: Bad | null;
 } {
   const path: Choice[] = [];
   let state = model.initial(shape.cpus, shape.waiting);
   let stores = 0;
   let crux = -1;
-  let bad: { property: string; text: string } | null = null;
+  let bad: Bad | null = null;
   const take = (done: Replayed): void => {
     path.push(done.choice);
     if (done.patcher !== null && done.patcher.op.op === 'store' && !done.patcher.silent) stores++;

@@ -13,6 +13,7 @@
 //           by itself, so what one of them can do does not depend on the others
 
 import type { Bad } from '../../machine/sim/context.js';
+import type { PropertyName } from '../properties.js';
 import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
 import { CPUS, ENVIRONMENT, PATCHER, expand, normalise, type Moves, type Shape } from './expand.js';
 import { earliest, fairRounds, lowest, reaching, standstill, type Graph } from './graph.js';
@@ -26,7 +27,7 @@ export interface Limits {
 
 /** How a path comes from its last state to a violation, or what its last state is. */
 export interface Finding {
-  readonly property: string;
+  readonly property: PropertyName;
   readonly text: string;
   /** The state before the violating move. */
   readonly state: number;
@@ -39,14 +40,14 @@ export interface Finding {
 }
 
 export interface Search {
-  readonly findings: ReadonlyMap<string, Finding>;
+  readonly findings: ReadonlyMap<PropertyName, Finding>;
   readonly states: number;
   readonly transitions: number;
   readonly seconds: number;
   /** Why it ended before everything was seen; null when it did not. */
   readonly stopped: string | null;
   /** Everything was seen, but whether this property holds was not decided. */
-  readonly undecided: ReadonlySet<string>;
+  readonly undecided: ReadonlySet<PropertyName>;
   /** Of the states with their parents and the set of visited ones; of the edges between them. */
   readonly bytes: number;
   readonly edgeBytes: number;
@@ -71,7 +72,7 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
   let count = 0;
   let transitions = 0;
   let stopped: string | null = null;
-  const findings = new Map<string, Finding>();
+  const findings = new Map<PropertyName, Finding>();
   const next = new Int32Array(width);
   /**
    * Successors: the edges of a state lie beside each other, for states are expanded in the order of
@@ -234,12 +235,12 @@ export function explore(model: Model, shape: Shape, partial: boolean, limits: Li
     stopped = 'out of memory';
   }
 
-  const undecided = new Set<string>();
+  const undecided = new Set<PropertyName>();
   if (stopped === null) {
     first[count] = edges;
     const graph: Graph = { count, first, to, kind: kinds };
     const vectorOf = (id: number): Int32Array => arena.slice(id * width, (id + 1) * width);
-    const found = (property: string, text: string, states: readonly number[]) =>
+    const found = (property: PropertyName, text: string, states: readonly number[]) =>
       findings.set(property, {
         property,
         text,

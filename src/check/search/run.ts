@@ -1,11 +1,12 @@
 // One configuration of one proposal, searched to the end and judged.
 
 import { Fault } from '../../base/fault.js';
+import { invariant } from '../../base/invariant.js';
 import type { Proposal } from '../../zoo/proposal.js';
 import { BOUNDS, type Configuration } from '../configuration.js';
 import type { Shape } from './expand.js';
 import { explore, type Limits, type Search } from './explore.js';
-import { PROPERTIES, type PropertyName } from '../properties.js';
+import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../properties.js';
 import type { Grain } from '../../machine/sim/core.js';
 import { Model } from '../../machine/sim/model.js';
 import { compile } from '../../machine/sim/patcher.js';
@@ -186,6 +187,9 @@ function runOnce(
     model = build(proposal, configuration, { plain: false, split }, rules);
     result = search(reduce, model);
   }
+  // An unknown name would be left out below, and the verdict would be "holds".
+  for (const name of result.findings.keys())
+    invariant(PROPERTY_NAMES.includes(name), `a violation of an unknown property ${name}`);
   const properties = new Map<PropertyName, PropertyVerdict>();
   for (const { name, applies } of PROPERTIES) {
     const finding = result.findings.get(name);

@@ -5,6 +5,7 @@ import type { Addr } from '../../base/addr.js';
 import type { Cpu } from './cpu.js';
 import type { Write } from './memory.js';
 import type { Fixture } from './fixture.js';
+import type { PromiseName } from './promises.js';
 
 export const RSP = 4;
 
@@ -34,14 +35,14 @@ export type Note =
   | { readonly note: 'close'; readonly level: number; readonly ran: 'null' | 'ret0' | 'target' };
 
 export interface Bad {
-  readonly property: string;
+  readonly property: PromiseName;
   readonly text: string;
 }
 
 /** The program went where no program may go: ends the path as a violation, not the run. */
 export class Crash extends Error {
-  readonly property: string;
-  constructor(property: string, text: string) {
+  readonly property: PromiseName;
+  constructor(property: PromiseName, text: string) {
     super(text);
     this.property = property;
   }
@@ -82,7 +83,7 @@ export interface Interrupted {
   drain(): void;
   /** The word at `at` is a return address that a RET may be predicted from. */
   called(at: Addr): void;
-  fault(property: string, text: string): void;
+  fault(property: PromiseName, text: string): void;
 }
 
 export type { Write };

@@ -35,6 +35,7 @@ import { execute } from './execute.js';
 import { FLAG, newCpu, type Bytes, type Cpu, type Port } from './cpu.js';
 import { deliver, deliverTrap, leave, systemCall, trap, type Event } from './events.js';
 import type { Fixture } from './fixture.js';
+import { endsPath, type PromiseName } from './promises.js';
 import { SIGFRAME } from './sigframe.js';
 
 /** Why a macro-step ended where it did, that is, what the next one must do first. */
@@ -567,7 +568,7 @@ export class Core implements Port, Interrupted {
   // ----------------------------------------------------------------------------------------------
   // judging
 
-  fault(property: string, text: string): void {
+  fault(property: PromiseName, text: string): void {
     this.bad.push({ property, text });
   }
 
@@ -910,7 +911,7 @@ export class Core implements Port, Interrupted {
         );
       this.#input = first ? input : null;
       this.#first = first;
-      if (this.bad.some(({ property }) => !SOFT.has(property))) return this.save('dead', 0, 0);
+      if (this.bad.some(({ property }) => endsPath(property))) return this.save('dead', 0, 0);
       if (cpu.rip === fixture.done) this.put('done', true);
       if (this.is('done')) return this.save('done', 0, 0);
       if (cpu.rip === fixture.patcher) return this.save('patcher', 0, 0);
@@ -1131,15 +1132,6 @@ export class Core implements Port, Interrupted {
   #flags = 0;
   #ssp: Addr | null = null;
 }
-
-/** Violations after which the machine still does what the program says: the path goes on. */
-export const SOFT: ReadonlySet<string> = new Set([
-  'lockdep',
-  'unwind',
-  'indirect-branch',
-  'indirect-branch-strict',
-  'after-update-strict',
-]);
 
 const REGISTERS: readonly string[] = [
   'rax',

@@ -9,20 +9,13 @@
 
 import { invariant } from '../../base/invariant.js';
 import type { Bad, Note } from './context.js';
-import {
-  Core,
-  SOFT,
-  type Grain,
-  type Input,
-  type Node,
-  type Outcome,
-  type TextStore,
-} from './core.js';
+import { Core, type Grain, type Input, type Node, type Outcome, type TextStore } from './core.js';
 import type { Event } from './events.js';
 import type { Write } from './memory.js';
 import { ValueTable, WordTable } from './intern.js';
 import type { Op } from './patcher.js';
 import { TARGETS, type Fixture } from './fixture.js';
+import { endsPath } from './promises.js';
 import { Text, type Chunk, type FetchLevel, type Partial } from './text.js';
 
 /** A move of one CPU. `cpu` is -1 where the path ends in a violation. */
@@ -622,7 +615,7 @@ export class Model {
     invariant(outcome.stores.length <= 1, 'an instruction stores to text once');
     const [store] = outcome.stores;
     if (outcome.writes.length > 0) env = { ...env, data: written(env.data, outcome.writes) };
-    const dead = outcome.next < 0 || bad.some(({ property }) => !SOFT.has(property));
+    const dead = outcome.next < 0 || bad.some(({ property }) => endsPath(property));
     return {
       cpu: dead
         ? -1
