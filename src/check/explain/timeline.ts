@@ -3,6 +3,7 @@
 // why. The two steps that make the trouble are filled and joined. Steps of the patcher that nobody
 // came between are one row; where there are more rows than room, some are counted and not shown.
 
+import type { Op } from '../../machine/sim/patcher.js';
 import { spell, type Trace, type TraceStep } from './trace.js';
 
 export const LINES_MAX = 15;
@@ -26,16 +27,38 @@ export interface Row {
   readonly culprit: boolean;
 }
 
-const SYNCED: Readonly<Record<string, string>> = {
+/**
+ * How an operation that asks the CPUs for something is reported together with the one that waits for
+ * their answers; null where an operation is only reported together with more of its own kind.
+ */
+const ASKED: Readonly<Record<Op['op'], string | null>> = {
   send: 'sync: asks every CPU, and all have answered',
   stop: 'stops every CPU',
+  store: null,
+  write: null,
+  count: null,
+  exchange: null,
+  await: null,
+  retry: null,
+  current: null,
+  return: null,
+  lock: null,
+  unlock: null,
+  wait: null,
+  barrier: null,
+  stopped: null,
+  self: null,
+  pass: null,
+  release: null,
 };
+
+const asks = (op: Op['op'] | null): boolean => op !== null && ASKED[op] !== null;
 
 /** What consecutive steps of the patcher, all of one step of its protocol, did together. */
 function together(steps: readonly TraceStep[]): string {
   const [first, ...more] = steps as [TraceStep, ...TraceStep[]];
   if (first.stored === null)
-    return more.length === 0 ? first.what : (SYNCED[first.op ?? ''] ?? first.what);
+    return more.length === 0 || first.op === null ? first.what : (ASKED[first.op] ?? first.what);
   const { at, of } = first.stored;
   const bytes = steps.flatMap(({ stored }) => stored?.bytes ?? []);
   return `stores ${spell(bytes)} at ${at}${bytes.length < of ? `, ${bytes.length} of ${of} bytes` : ''}${more.length > 0 ? ', one by one' : ''}`;
@@ -48,7 +71,7 @@ const joins = (a: TraceStep, b: TraceStep): boolean =>
   a.step === b.step &&
   a.update === b.update &&
   (a.stored === null
-    ? b.stored === null && (a.op !== b.op) === (a.op === 'send' || a.op === 'stop')
+    ? b.stored === null && (a.op !== b.op) === asks(a.op)
     : b.stored !== null && b.stored.address === a.stored.address + a.stored.bytes.length);
 
 export function rowsOf({ steps, crux }: Trace): Row[] {

@@ -3,6 +3,7 @@
 // here.
 
 import type { Model } from '../../machine/sim/model.js';
+import type { Event } from '../../machine/sim/events.js';
 import type { Op } from '../../machine/sim/patcher.js';
 import { decode } from '../../asm/decode.js';
 import { printInsn } from '../../asm/print.js';
@@ -143,16 +144,18 @@ function patcherStep(model: Model, step: Replayed): TraceStep {
   };
 }
 
-const EVENT_WORDS: Readonly<Record<string, string>> = {
+const EVENT_WORDS: Readonly<Record<Event, string>> = {
   irq: 'an interrupt',
   nmi: 'an NMI',
   mc: 'a machine check',
   db: 'a #DB',
   signal: 'a signal',
   ipi: 'answers the IPI',
+  serialise: 'serialise',
   stop: 'is stopped',
   release: 'is released',
   'release-serialise': 'is released',
+  pass: 'pass',
 };
 
 function cpuStep(model: Model, step: Replayed): TraceStep {
@@ -188,7 +191,7 @@ function cpuStep(model: Model, step: Replayed): TraceStep {
       what:
         label.event === 'ipi'
           ? 'answers the IPI: serialises'
-          : `${EVENT_WORDS[label.event] ?? label.event} at ${where}`,
+          : `${EVENT_WORDS[label.event]} at ${where}`,
       event: !asked,
       answer: asked,
     };

@@ -4,7 +4,7 @@
 
 import { hex } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
-import { invariant, InvariantError } from '../../base/invariant.js';
+import { invariant, unreachable } from '../../base/invariant.js';
 import type { Addr } from '../../base/addr.js';
 import { Batch } from '../../plan/batch.js';
 import type { Protocol, Step } from '../../plan/protocol.js';
@@ -17,13 +17,36 @@ import { KERNEL_SIGACTION, replaced, SIGTRAP } from './signals.js';
 import { Script, type Stop } from './script.js';
 import type { Text } from './text.js';
 
-/** Steps that a process can take by itself; stopping all others needs another process. */
-const PERFORMED: ReadonlySet<Step['do']> = new Set(['publish', 'store', 'sync']);
+/**
+ * Which steps a process can take by itself. Stopping all other threads needs another process, and
+ * the rest are steps of proposals that only the checker runs.
+ */
+const PERFORMED = {
+  publish: true,
+  store: true,
+  sync: true,
+  retire: false,
+  plant: false,
+  behind: false,
+  unplant: false,
+  count: false,
+  stop: false,
+  release: false,
+  await: false,
+  exchange: false,
+  retry: false,
+} as const satisfies Record<Step['do'], boolean>;
+
+type Performed = {
+  [Do in Step['do']]: (typeof PERFORMED)[Do] extends true ? Extract<Step, { do: Do }> : never;
+}[Step['do']];
+
+const isPerformed = (step: Step): step is Performed => PERFORMED[step.do];
 
 /** @throws Fault `bad-protocol` where a process cannot run it at all, before anything is begun */
 export function checkPerformable(protocol: Protocol): void {
   for (const step of protocol.steps) {
-    if (!PERFORMED.has(step.do)) {
+    if (!isPerformed(step)) {
       throw new Fault(
         'bad-protocol',
         `a process cannot perform the step ${step.do} of ${protocol.name}`,
@@ -149,6 +172,7 @@ export class ProcessMachine implements Machine {
   /** Adds a step to the script. */
   #write(step: Step, batch: Batch): void {
     const script = this.#script;
+    invariant(isPerformed(step), `the step ${step.do} was let through`);
     switch (step.do) {
       case 'publish':
         for (const { slot, func, record, words } of batch.keys) {
@@ -171,7 +195,7 @@ export class ProcessMachine implements Machine {
         script.system('membarrier', 0, SYNC_CORE);
         return;
       default:
-        throw new InvariantError(`the step ${step.do} was let through`);
+        unreachable(step);
     }
   }
 

@@ -7,7 +7,7 @@
 // CPUs meet only in the environment and in what the patcher does to all of them (a broadcast), so
 // the moves of a CPU depend on (cpu, environment) and are computed once for each such pair.
 
-import { invariant } from '../../base/invariant.js';
+import { invariant, unreachable } from '../../base/invariant.js';
 import type { Bad, Note } from './context.js';
 import { Core, type Grain, type Input, type Node, type Outcome, type TextStore } from './core.js';
 import type { Event } from './events.js';
@@ -751,6 +751,9 @@ export class Model {
         flush: false,
         silent: false,
       });
+    // Every way of reaching other CPUs goes through the kernel, and drains the sender's stores
+    // first.
+    const drained = first === undefined || !this.fixture.rules.draining.has('sync');
     switch (op.op) {
       case 'store':
       case 'write':
@@ -854,20 +857,32 @@ export class Model {
         });
         break;
       }
+      case 'lock':
+        if (drained && !env.locked) go({ env: { ...env, locked: true } });
+        break;
+      case 'unlock':
+        if (drained) go({ env: { ...env, locked: false } });
+        break;
+      case 'send':
+        if (drained) go({ broadcast: { kind: 'request', what: REQUEST.ipi } });
+        break;
+      case 'stop':
+        if (drained) go({ broadcast: { kind: 'request', what: REQUEST.stop } });
+        break;
+      case 'wait':
+      case 'stopped':
+        if (drained) go({ answered: true });
+        break;
+      case 'barrier':
+      case 'self':
+      case 'pass':
+        if (drained) go({ broadcast: { kind: op.op } });
+        break;
+      case 'release':
+        if (drained) go({ broadcast: { kind: 'release', serialise: op.serialise } });
+        break;
       default:
-        // Every way of reaching other CPUs goes through the kernel, and drains the sender's stores
-        // first.
-        if (first !== undefined && this.fixture.rules.draining.has('sync')) break;
-        if (op.op === 'lock') {
-          if (!env.locked) go({ env: { ...env, locked: true } });
-        } else if (op.op === 'unlock') go({ env: { ...env, locked: false } });
-        else if (op.op === 'send') go({ broadcast: { kind: 'request', what: REQUEST.ipi } });
-        else if (op.op === 'stop') go({ broadcast: { kind: 'request', what: REQUEST.stop } });
-        else if (op.op === 'wait' || op.op === 'stopped') go({ answered: true });
-        else if (op.op === 'barrier' || op.op === 'self' || op.op === 'pass')
-          go({ broadcast: { kind: op.op } });
-        else if (op.op === 'release')
-          go({ broadcast: { kind: 'release', serialise: op.serialise } });
+        unreachable(op);
     }
     return moves;
   }
