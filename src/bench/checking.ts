@@ -7,7 +7,7 @@ import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configure } from '../check/configuration.js';
 import { run } from '../check/search/run.js';
-import { PROPOSALS } from '../zoo/proposal.js';
+import { PROPOSALS } from '../zoo/index.js';
 import { Fault } from '../base/fault.js';
 import { noiseOf, present, Samples, type Row, type Table } from './result.js';
 import { SOURCES, versionOf, type Environment, type Workshop } from './tools.js';

@@ -1,6 +1,6 @@
 // What a trap handler inside a kernel and the machine around it agree on: the words of the per-CPU
 // area, the table that says what stands at a patched address, and the labels that the handler must
-// supply. The simulator lays this out; the handlers (gap.ts and its neighbours) are the code that
+// supply. The simulator lays this out; the handlers (zoo/) are the code that
 // runs over it.
 
 import type { Program } from '../asm/assembler.js';

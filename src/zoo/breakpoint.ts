@@ -118,7 +118,7 @@ export const resumeAt = (register: 'rsi' | 'rdi'): Program => [
   ['mov', mem('rsp', FRAME.rip), register],
 ];
 
-/** Pushes the end of the site on the interrupted stack, which must have room: see gap.ts. */
+/** Pushes the end of the site on the interrupted stack, which must have room: see int3-gap.ts. */
 export const pushReturn: Program = [
   ['mov', 'rcx', mem('rsp', FRAME.rsp)],
   ['sub', 'rcx', 8],

@@ -1,13 +1,80 @@
-// H. Peter Anvin, 14 January 2019: whoever meets the int3 gives the update up or finishes it
-// (trap/abort.ts), so that nothing has to be emulated. The steps are his: arm, ask everybody, and
-// if nobody has given it up meanwhile, patch and let it drain. As proposed there is no
-// synchronisation between the rest and the first byte; `synced` has one. `waiting` also begins each
-// attempt by putting the old byte back itself and synchronising: a handler that gave the last
-// attempt up may be late, and would put the old byte back in the next one. To synchronise alone is
-// not enough, for who has answered may still meet the trap.
+// H. Peter Anvin's state machine: no emulation at all. The updater says in a word how far it is,
+// and a context that meets the int3 helps according to it, then runs the instruction again:
+//
+//   arming     the updater has stored int3 and still waits for the other CPUs: the trap gives the update up, by moving
+//              the word to `aborted` and putting the old first byte back
+//   aborted    the same, but for the word; the updater finds it and begins anew
+//   patching   the trap finishes the update itself: the rest of the new bytes, then the first
+//   draining   the int3 is gone or going: just run the site again
+//   idle       the trap is not ours
+//
+// It was to need no emulation and no gap, and to be free of the deadlock of a handler that waits.
+//
+// As proposed there is no synchronisation between the rest and the first byte; `synced` has one.
+// `waiting` also begins each attempt by putting the old byte back itself and synchronising: a
+// handler that gave the last attempt up may be late, and would put the old byte back in the next
+// one. To synchronise alone is not enough, because a CPU that has answered may still meet the trap.
 
-import { ABORT } from './int3-abort-handler.js';
+import { label, mem, mem8, word, type Program } from '../asm/assembler.js';
 import type { Protocol, Step } from '../plan/protocol.js';
+import { FRAME, type Entry } from '../trap/kernel.js';
+import { breakpoint, type BreakpointHandler } from './breakpoint.js';
+import { archived, helping, inKernel, kernelHandler, type Idea } from './proposal.js';
+
+/** Words of the POKE table: how far the updater is, and the bytes of the site. */
+const STATE = 48;
+const BYTES = 56;
+
+/** Values of the word `state`; a protocol's steps name them. */
+export const ABORT = { idle: 0, arming: 1, patching: 2, draining: 3, aborted: 4 } as const;
+
+const INT3 = 0xcc;
+const SITE_LENGTH = 5;
+
+const answer: Program = [
+  ['movabs', 'r8', word('table')],
+  ['mov', 'r10', 'rax'], // the site: CMPXCHG wants RAX
+  label('look'),
+  ['mov', 'r9', mem('r8', STATE)],
+  ['cmp', 'r9', ABORT.patching],
+  ['je', 'finish'],
+  ['cmp', 'r9', ABORT.draining],
+  ['je', 'again'],
+  ['cmp', 'r9', ABORT.aborted],
+  ['je', 'restore'],
+  ['cmp', 'r9', ABORT.arming],
+  ['jne', 'unclaimed'],
+  ['mov', 'eax', ABORT.arming],
+  ['mov', 'ecx', ABORT.aborted],
+  ['lock', 'cmpxchg', mem('r8', STATE), 'rcx'],
+  ['jne', 'look'],
+  label('restore'),
+  ['mov', 'rcx', mem('r8', BYTES)],
+  ['shr', 'rcx', 8 * SITE_LENGTH],
+  ['jmp', 'first'],
+  label('finish'),
+  ['mov', 'rcx', mem('r8', BYTES)],
+  ['mov', 'rdx', 'rcx'],
+  ...Array.from({ length: SITE_LENGTH - 1 }, (_, i): Program => [
+    ['shr', 'rdx', 8],
+    ['mov', 'r11', 'rdx'],
+    ['xchg', mem8('r10', i + 1), 'r11b'],
+  ]).flat(),
+  label('first'), // never over another's byte
+  ['mov', 'eax', INT3],
+  ['lock', 'cmpxchg', mem8('r10'), 'cl'],
+  label('again'),
+  ['mov', mem('rsp', FRAME.rip), 'r10'],
+];
+
+export function abort({ entry }: { readonly entry: Entry }): BreakpointHandler {
+  return breakpoint({
+    entry,
+    answer,
+    globals: [{ offset: BYTES, holds: 'bytes' }],
+    words: { state: STATE },
+  });
+}
 
 /** Updates that are given up oftener are not explored. */
 const TIMES = 2;
@@ -24,7 +91,7 @@ const settled: readonly Step[] = [
   { do: 'sync', why: 'whoever gave it up has done all that he will do' },
 ];
 
-const abort = (about: string, before: readonly Step[], middle: readonly Step[]): Protocol => ({
+const protocol = (about: string, before: readonly Step[], middle: readonly Step[]): Protocol => ({
   name: 'int3-abort',
   about: `whoever traps gives the update up or finishes it${about}`,
   accepts: { bytes: 'whole', within: null },
@@ -91,14 +158,29 @@ const abort = (about: string, before: readonly Step[], middle: readonly Step[]):
   ],
 });
 
-export const int3Abort: Protocol = abort('', [], []);
-export const int3AbortSynced: Protocol = abort(
-  '; with a sync before the first byte',
-  [],
-  [between],
-);
-export const int3AbortWaiting: Protocol = abort(
-  '; with a sync before the first byte, and each attempt begun afresh',
-  settled,
-  [between],
-);
+export const aborting = kernelHandler((entry) => abort({ entry }));
+
+export const int3Abort: Idea = {
+  proposed: [
+    archived('H. Peter Anvin', '2019-01-14', '1901.1/06819'),
+    archived('H. Peter Anvin', '2019-01-15', '1901.1/07048'),
+  ],
+  objections: ['It can go round forever.', 'The handler must be able to write text.'],
+  rows: [
+    inKernel('int3-abort', '', protocol('', [], []), helping(aborting)),
+    inKernel(
+      'int3-abort',
+      'synced',
+      protocol('; with a sync before the first byte', [], [between]),
+      helping(aborting),
+    ),
+    inKernel(
+      'int3-abort',
+      'waiting',
+      protocol('; with a sync before the first byte, and each attempt begun afresh', settled, [
+        between,
+      ]),
+      helping(aborting),
+    ),
+  ],
+};

@@ -1,12 +1,10 @@
-// The way that was merged for Linux 5.2 (2700fefdb2d9 ("x86_64: Add gap to int3 to allow for call
-// emulation")). A CALL is emulated from #BP by pushing the return address on the interrupted stack;
-// but that is where the exception frame lies, for #BP has had no stack of its own since
-// d8ba61ba58c8. So the entry code copies the six words of the frame once more below themselves, and
-// the upper copy becomes room to push into: six words, seven with the padding. The emulation then
-// edits pt_regs and nothing else; it keeps no state, so NMI and #MC may nest freely in it.
-// Objections on the list: every int3 entry pays for it, and 32-bit kernels, whose frames have no
-// SS:RSP, needed theirs rebuilt first. `gap: 0` is the same without the copy: the push lands in the
-// frame's saved SS, as on Xen PV before its entry was changed.
+// The way that Linux 5.2 merged. A CALL is emulated from #BP by pushing the return address on the
+// interrupted stack; but that is where the exception frame lies, because #BP has had no stack of
+// its own since d8ba61ba58c8. So the entry code copies the six words of the frame once more below
+// themselves, and the upper copy becomes room to push into: six words, seven with the padding. The
+// emulation then edits pt_regs and nothing else; it keeps no state, so NMI and #MC may nest freely
+// in it. `no-gap` is the same without the copy: the push lands in the frame's saved SS, as on Xen
+// PV before its entry was changed.
 //
 // With `shadow` the same is done once more on the supervisor shadow stack, where the exception
 // frame lies just as much in the way: see shadow.ts. With `counted` the handler holds a reference
@@ -17,6 +15,17 @@ import { mem } from '../asm/assembler.js';
 import { breakpoint, pushReturn, resumeAt, type BreakpointHandler } from './breakpoint.js';
 import { POKE, type Entry } from '../trap/kernel.js';
 import { SHADOW } from './shadow.js';
+import { textPokeCounted, textPokePermanent } from './text-poke.js';
+import {
+  commit,
+  helping,
+  inKernel,
+  kernelHandler,
+  mail,
+  poke,
+  type Idea,
+  type Proposal,
+} from './proposal.js';
 
 /** Frame words that the entry copies: RIP, CS, RFLAGS, RSP, SS and the error code's place. */
 const FRAME_WORDS = 6;
@@ -45,3 +54,40 @@ export function gap({
     call: [...pushReturn, ...(shadow ? SHADOW.push : []), ...resumeAt('rsi')],
   });
 }
+
+export const merged = (entry: Entry): BreakpointHandler => gap({ gap: FRAME_WORDS, entry });
+export const counted = (entry: Entry): BreakpointHandler =>
+  gap({ gap: FRAME_WORDS, entry, counted: true });
+
+const variant = (name: string, rest: Partial<Proposal>): Proposal =>
+  poke('int3-gap', name, merged, { full: true, ...rest });
+
+export const int3Gap: Idea = {
+  proposed: [
+    mail('Josh Poimboeuf', '2018-11-30', '20181130183917.hxmti5josgq4clti@treble'),
+    commit('Josh Poimboeuf', '2019-05-08', '2700fefdb2d9'),
+    commit('Daniel Bristot de Oliveira', '2019-06-12', 'c0213b0ac03c'),
+  ],
+  objections: [
+    'Every int3 entry pays for the copy.',
+    '32-bit kernels, whose frames have no SS:RSP, needed theirs rebuilt first.',
+    'Linus Torvalds: change pt_regs in C and hand the new pointer back, and leave the entry code alone.',
+  ],
+  rows: [
+    poke('int3-gap', '', merged),
+    poke('int3-gap', 'no-gap', (entry) => gap({ gap: 0, entry })),
+    inKernel('int3-gap', 'permanent', textPokePermanent, { handler: kernelHandler(merged) }),
+    poke('int3-gap', 'shadow', (entry) => gap({ gap: FRAME_WORDS, entry, shadow: true }), {
+      full: true,
+    }),
+    variant('lost-tail', { lostTail: true }),
+    inKernel('int3-gap', 'counted', textPokeCounted, helping(kernelHandler(counted))),
+    variant('two-sites', { functions: 2 }),
+    variant('unsorted', { functions: 2, order: 'unsorted' }),
+    variant('duplicate', { functions: 2, order: 'duplicate' }),
+    variant('two-updaters', { updaters: 'locked' }),
+    variant('no-lock', { updaters: 'unlocked' }),
+    variant('foreign', { foreign: true }),
+    variant('spin', { spin: true, full: false }),
+  ],
+};

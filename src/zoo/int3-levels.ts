@@ -1,15 +1,14 @@
-// A slot for every nesting level, so that no event shares one with what it interrupted: the
-// consequence drawn from Nicolai Stange's stack of at most four pending emulations (27 April 2019,
-// 20190427100639...) and from Andy Lutomirski's objection that contexts nest in more ways than
-// task, softirq, irq and NMI. Here the entry code of every event, #MC and #DB included, counts the
-// level; each level has its slot and its trampolines, whose addresses the handler computes, so that
-// no trampoline needs a register. IF stays clear between handler and trampoline, so only events
-// come in between that put the level back. It costs bookkeeping in every entry path; and a RET that
-// matches no CALL is #CP with shadow stacks, as in percpu.ts.
+// A slot for every nesting level, so that no event shares one with what it interrupted: what
+// follows from Nicolai Stange's stack of at most four pending emulations once it is granted that
+// contexts nest in more ways than task, softirq, irq and NMI. Here the entry code of every event,
+// #MC and #DB included, counts the level; each level has its slot and its trampolines, whose
+// addresses the handler computes, so that no trampoline needs a register. IF stays clear between
+// handler and trampoline, so only events come in between that put the level back.
 
 import { align, cfa, gs, label, mem, rip, type Program } from '../asm/assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
 import { FRAME, IF, PERCPU, type Entry } from '../trap/kernel.js';
+import { mail, poke, type Idea } from './proposal.js';
 
 /** How deep events may nest; a trap on a deeper level is not claimed. */
 export const LEVELS = 8;
@@ -66,3 +65,19 @@ export function levels({
     stash: Array.from({ length: 2 * LEVELS }, (_, i) => PERCPU.slots + 8 * i),
   });
 }
+
+export const int3Levels: Idea = {
+  proposed: [mail('Nicolai Stange', '2019-04-27', '20190427100639.15074-4-nstange@suse.de')],
+  objections: [
+    'Andy Lutomirski, of the stack of four: contexts nest in more ways than that.',
+    'It costs bookkeeping in every entry path.',
+    'With shadow stacks a RET that matches no CALL is #CP.',
+  ],
+  rows: [
+    poke('int3-levels', '', (entry) => levels({ entry }), { counts: 'level' }),
+    poke('int3-levels', 'tells', (entry) => levels({ entry, tells: true }), {
+      counts: 'level',
+      full: true,
+    }),
+  ],
+};

@@ -1,15 +1,14 @@
-// ftrace's attempt of 30 April and 1 May 2019 (Steven Rostedt, three versions, after an idea of
-// Linus Torvalds): per-CPU slots once more, but three trampolines, for interrupts on, interrupts
-// off and NMI, the last with a slot of its own, chosen by in_nmi(). Options are what the versions
-// differed in. `form`: v1 jumped through memory after the STI; Linus Torvalds asked for push, push,
-// STI, RET, so that nothing is read behind the STI. `tells`: v2 told lockdep in the handler, which
-// the way out of the exception takes back; v3 told it in the trampoline, before the STI. Against
-// all of them: #MC inside NMI shares the NMI slot (Nicolai Stange called it highly theoretical),
-// #DB, and that contexts cannot be counted (Andy Lutomirski). The gap replaced it within a week.
+// ftrace's attempt of April and May 2019, in three versions: per-CPU slots once more, but three
+// trampolines, for interrupts on, interrupts off and NMI, the last with a slot of its own, chosen
+// by in_nmi(). Options are what the versions differed in. `form`: v1 jumped through memory after
+// the STI; Linus Torvalds asked for push, push, STI, RET, so that nothing is read behind the STI.
+// `tells`: v2 told lockdep in the handler, which the way out of the exception takes back; v3 told
+// it in the trampoline, before the STI. The gap replaced all of it within a week.
 
 import { cfa, gs, label, mem, rip, type Program } from '../asm/assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
 import { FRAME, IF, PERCPU, type Entry } from '../trap/kernel.js';
+import { mail, poke, type Idea } from './proposal.js';
 
 const SLOTS = {
   normal: { source: PERCPU.slots, target: PERCPU.slots + 8 },
@@ -64,7 +63,7 @@ export function percpuNmi({ entry, form, tells }: PercpuNmiOptions): BreakpointH
       ...fill(SLOTS.nmi, 'trampoline_nmi'),
     ],
     after: [
-      cfa({ kind: 'none' }), // as in percpu.ts
+      cfa({ kind: 'none' }), // as in int3-percpu.ts
       ...trampoline('trampoline', SLOTS.normal, false),
       ...trampoline('trampoline_sti', SLOTS.normal, true),
       ...trampoline('trampoline_nmi', SLOTS.nmi, false),
@@ -72,3 +71,28 @@ export function percpuNmi({ entry, form, tells }: PercpuNmiOptions): BreakpointH
     stash: [...Object.values(SLOTS.normal), ...Object.values(SLOTS.nmi)],
   });
 }
+
+const nmi = (options: Omit<PercpuNmiOptions, 'entry'>) => (entry: Entry) =>
+  percpuNmi({ entry, ...options });
+
+export const int3PercpuNmi: Idea = {
+  proposed: [
+    mail(
+      'Linus Torvalds',
+      '2019-04-29',
+      'CAHk-=wh5OpheSU8Em_Q3Hg8qw_JtoijxOdPtHru6d+5K8TWM=A@mail.gmail.com',
+    ),
+  ],
+  objections: [
+    'Nicolai Stange: #MC inside NMI shares the NMI slot; he called it highly theoretical.',
+    'Andy Lutomirski: #DB can come there too, and contexts cannot be counted.',
+  ],
+  rows: [
+    poke('int3-percpu-nmi', '', nmi({ form: 'ret', tells: 'nowhere' }), { counts: 'nmi' }),
+    poke('int3-percpu-nmi', 'jmp', nmi({ form: 'jmp', tells: 'nowhere' }), { counts: 'nmi' }),
+    poke('int3-percpu-nmi', 'handler', nmi({ form: 'ret', tells: 'handler' }), { counts: 'nmi' }),
+    poke('int3-percpu-nmi', 'trampoline', nmi({ form: 'ret', tells: 'trampoline' }), {
+      counts: 'nmi',
+    }),
+  ],
+};

@@ -1,12 +1,7 @@
-// The retpoline-style trampoline that Jann Horn suggested on 17 February 2020, in the mail that
-// this project starts from. #BP remembers IF, the return address and the target in per-CPU
-// variables, clears IF in the saved flags and returns to a trampoline: push the one, push the
-// other, STI if it was on, RET. No register is needed, and with IF clear nothing but NMI, #MC and
-// #DB can come between the handler and the RET. Said against it there and in 2019, when ftrace
-// tried the same: an NMI between that meets any armed site overwrites the variables (Steven
-// Rostedt: separate ones, see percpu-nmi.ts); #DB can come there too, and no fixed list of contexts
-// is complete (Andy Lutomirski); lockdep is not told of the STI; a RET that matches no CALL is #CP
-// with shadow stacks.
+// The retpoline-style trampoline of the mail that this project starts from. #BP remembers IF, the
+// return address and the target in per-CPU variables, clears IF in the saved flags and returns to a
+// trampoline: push the one, push the other, STI if it was on, RET. No register is needed, and with
+// IF clear nothing but NMI, #MC and #DB can come between the handler and the RET.
 //
 // `returns: 'posted'` is the sketch to the letter, whose return address is one too high: the saved
 // RIP is already behind the int3.
@@ -14,6 +9,7 @@
 import { cfa, gs, label, mem, rip, type Program } from '../asm/assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
 import { FRAME, IF, PERCPU, type Entry } from '../trap/kernel.js';
+import { mail, poke, type Idea } from './proposal.js';
 
 const SLOTS = {
   source: PERCPU.slots,
@@ -74,3 +70,24 @@ export function percpu({ entry, returns, clearsIf }: PercpuOptions): BreakpointH
     stash: Object.values(SLOTS),
   });
 }
+
+export const int3Percpu: Idea = {
+  proposed: [
+    mail(
+      'Jann Horn',
+      '2020-02-17',
+      'CAG48ez0owFet0E43UAGd7sV9Oi0yhVpWTmy4W+Vm5+0q=74-DA@mail.gmail.com',
+    ),
+  ],
+  objections: [
+    'Steven Rostedt: an NMI in between that meets any armed site overwrites the variables (20200217165714.1080cfd2@gandalf.local.home).',
+    'Andy Lutomirski, of the same idea in 2019: #DB can come there too, and no fixed list of contexts is complete.',
+    'Nothing tells lockdep of the STI.',
+    'With shadow stacks a RET that matches no CALL is #CP.',
+  ],
+  rows: [
+    poke('int3-percpu', '', (entry) => percpu({ entry, returns: 'posted', clearsIf: true })),
+    poke('int3-percpu', 'fixed', (entry) => percpu({ entry, returns: 'fixed', clearsIf: true })),
+    poke('int3-percpu', 'if-kept', (entry) => percpu({ entry, returns: 'fixed', clearsIf: false })),
+  ],
+};

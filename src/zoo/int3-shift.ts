@@ -1,14 +1,12 @@
-// The frame shifted by 16 bytes: what Josh Poimboeuf described on 30 November 2018
-// (20181130183917.hxmti5josgq4clti@treble) and mentions again beside the January series. The entry
-// code of #BP moves the exception frame two words down, so that one return address fits between it
-// and the interrupted stack whatever the alignment was. Peter Zijlstra later called it what
-// everybody hated least; Linus Torvalds that the entry code is too fragile for it. gap.ts is the
-// same idea with a whole frame of room, and went in.
+// The frame shifted by 16 bytes: the entry code of #BP moves the exception frame two words down, so
+// that one return address fits between it and the interrupted stack whatever the alignment was.
+// int3-gap is the same idea with a whole frame of room, and went in.
 
 import { mem, type Program } from '../asm/assembler.js';
 import { breakpoint, pushReturn, resumeAt, type BreakpointHandler } from './breakpoint.js';
 import type { Entry } from '../trap/kernel.js';
 import { SHADOW } from './shadow.js';
+import { mail, poke, type Idea } from './proposal.js';
 
 const WORDS = 6;
 const SHIFT = 16;
@@ -38,3 +36,15 @@ export function shift({
     call: [...pushReturn, ...(shadow ? SHADOW.push : []), ...resumeAt('rsi')],
   });
 }
+
+export const int3Shift: Idea = {
+  proposed: [mail('Josh Poimboeuf', '2018-11-30', '20181130183917.hxmti5josgq4clti@treble')],
+  objections: [
+    'Linus Torvalds: the entry code is too fragile for it.',
+    'Peter Zijlstra, in April 2019: of all the ways it is the one that everybody hated least.',
+  ],
+  rows: [
+    poke('int3-shift', '', (entry) => shift({ entry })),
+    poke('int3-shift', 'shadow', (entry) => shift({ entry, shadow: true }), { full: true }),
+  ],
+};

@@ -1,15 +1,11 @@
-// The first two series (8 and 26 November 2018, Josh Poimboeuf; v1 is 3cf04e11...1541711457).
-// Before it plants the int3 the updater stores where the new instruction calls to and where the
-// site ends in two globals; #BP only sends the trapped context to a stub, which calls through the
-// one and jumps back through the other. Against it, 26 to 30 November: the target may sleep, and
-// when it returns the globals belong to another site (the return address must live on the stack,
-// not in a global); a context preempted between the IRET and the call finds another key's target;
-// one pair cannot describe a batch; the stack shows an address inside the stub, where no unwinder
-// finds the caller; and the stub needs the indirect branches that static calls were to remove.
+// The first two series: before it stores the int3, the updater puts the new target and the end of
+// the site in two globals. #BP only sends the trapped context to a stub, which calls through the
+// one and jumps back through the other.
 
 import { cfa, label, mem, rip } from '../asm/assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
 import { FRAME, type Entry } from '../trap/kernel.js';
+import { mail, poke, type Idea } from './proposal.js';
 
 /** The two globals, in the POKE table. */
 export const GLOBALS = { destination: 24, resume: 32 } as const;
@@ -49,3 +45,24 @@ export function stub({
     ],
   });
 }
+
+export const int3Stub: Idea = {
+  proposed: [
+    mail(
+      'Josh Poimboeuf',
+      '2018-11-08',
+      '3cf04e113d71c9f8e4be95fb84a510f085aa4afa.1541711457.git.jpoimboe@redhat.com',
+    ),
+  ],
+  objections: [
+    'The target may sleep, and when it returns the globals belong to another site: the return address must lie on the stack.',
+    'A context preempted between the IRET and the call finds the target of another key.',
+    'One pair of globals cannot describe a batch.',
+    'The stack shows an address inside the stub, from where no unwinder finds the caller.',
+    'The stub needs the indirect branches that static calls were to remove.',
+  ],
+  rows: [
+    poke('int3-stub', '', (entry) => stub({ entry })),
+    poke('int3-stub', 'shadow', (entry) => stub({ entry, shadow: true }), { full: true }),
+  ],
+};

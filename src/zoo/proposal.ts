@@ -1,32 +1,27 @@
-// What is checked: each protocol with its trap handler, in the environment it is made for. A
-// variant is the same idea with one thing changed, mostly the thing that somebody on the list said
-// about it.
+// The form of a file in this room: one idea for patching text, who proposed it, what was said
+// against it, and the rows that the checker explores. A variant is the same idea with one thing
+// changed, mostly the thing that a reviewer asked about. index.ts lists them.
 
-import { Fault } from '../base/fault.js';
-import { didYouMean } from '../base/nearest.js';
-import { pointer, trampoline } from './baselines.js';
-import { int3Abort, int3AbortSynced, int3AbortWaiting } from './int3-abort.js';
-import { int3Kernel, int3KernelCounted, int3KernelPermanent } from './int3-kernel.js';
-import { retireCounted, retirePlain, retirePublished, retireVersioned } from './int3-retire.js';
-import { int3 } from '../plan/protocols/int3.js';
-import { naive } from '../plan/protocols/naive.js';
-import { stopMachinePlain, stopMachineSerialising } from './stop-machine.js';
-import { store, storeInLine } from '../plan/protocols/store.js';
-import type { Protocol } from '../plan/protocol.js';
 import type { Environment, FixtureHandler, FixtureOptions } from '../machine/sim/fixture.js';
-import { abort } from './int3-abort-handler.js';
-import type { BreakpointHandler } from './breakpoint.js';
-import { gap } from './int3-gap.js';
+import type { Protocol } from '../plan/protocol.js';
 import type { Entry } from '../trap/kernel.js';
-import { levels } from './int3-levels.js';
-import { percpuNmi, type PercpuNmiOptions } from './int3-percpu-nmi.js';
-import { percpu } from './int3-percpu.js';
-import { retire, type Retry } from './int3-retire-handler.js';
-import { shift } from './int3-shift.js';
-import { SIGTRAP_SHADOW_PROGRAM } from './sigtrap-shadow.js';
-import { SIGTRAP_PROGRAM } from '../native/sigtrap.js';
-import { skip } from './int3-skip.js';
-import { stub } from './int3-stub.js';
+import type { BreakpointHandler } from './breakpoint.js';
+import { textPoke } from './text-poke.js';
+
+/** A mail or a commit: the person, the day, and where it can be read. */
+export interface Source {
+  readonly by: string;
+  /** ISO date, as exact as it is known. */
+  readonly on: string;
+  readonly url: string;
+}
+
+export interface Idea {
+  readonly proposed: readonly Source[];
+  /** One sentence each, with the objector's name where a person said it. */
+  readonly objections: readonly string[];
+  readonly rows: readonly Proposal[];
+}
 
 export interface Proposal {
   readonly name: string;
@@ -62,12 +57,29 @@ export interface Proposal {
   readonly full: boolean;
 }
 
-const kernelHandler =
+/** `<id>` of a mail, as lore.kernel.org finds it. */
+export const mail = (by: string, on: string, id: string): Source => ({
+  by,
+  on,
+  url: `https://lore.kernel.org/r/${id}`,
+});
+/** A mail whose id is not at hand, by its place in the hypermail archive of the list. */
+export const archived = (by: string, on: string, path: string): Source => ({
+  by,
+  on,
+  url: `https://lkml.iu.edu/hypermail/linux/kernel/${path}.html`,
+});
+export const commit = (by: string, on: string, id: string): Source => ({
+  by,
+  on,
+  url: `https://git.kernel.org/linus/${id}`,
+});
+
+export const kernelHandler =
   (make: (entry: Entry) => BreakpointHandler, counts: FixtureHandler['counts'] = null) =>
-  (entry: Entry): FixtureHandler => {
-    return { ...make(entry), tables: 'poke', counts };
-  };
-const userHandler =
+  (entry: Entry): FixtureHandler => ({ ...make(entry), tables: 'poke', counts });
+
+export const userHandler =
   (
     program: FixtureHandler['program'],
     tables: FixtureHandler['tables'],
@@ -83,7 +95,15 @@ const userHandler =
     counts: null,
   });
 
-const plain = {
+type Rest = Partial<Omit<Proposal, 'name' | 'variant' | 'environment' | 'protocol'>>;
+
+const row = (
+  environment: Environment,
+  name: string,
+  variant: string,
+  protocol: Protocol,
+  rest: Rest,
+): Proposal => ({
   handler: null,
   via: 'site',
   offset: null,
@@ -96,209 +116,42 @@ const plain = {
   updaters: 'one',
   coupled: false,
   full: false,
-} as const;
+  ...rest,
+  name,
+  variant,
+  environment,
+  protocol,
+});
 
 /** A row for the kernel, or for a process. */
-const inKernel = (
+export const inKernel = (
   name: string,
   variant: string,
   protocol: Protocol,
-  rest: Partial<Proposal> = {},
-): Proposal => ({ ...plain, name, variant, environment: 'kernel', protocol, ...rest });
-const inUser = (
+  rest: Rest = {},
+): Proposal => row('kernel', name, variant, protocol, rest);
+export const inUser = (
   name: string,
   variant: string,
   protocol: Protocol,
-  rest: Partial<Proposal> = {},
-): Proposal => ({ ...plain, name, variant, environment: 'user', protocol, ...rest });
+  rest: Rest = {},
+): Proposal => row('user', name, variant, protocol, rest);
+
 /** Trap byte and emulation in the kernel, with a table for each update. */
-const poke = (
+export function poke(
   name: string,
   variant: string,
   make: (entry: Entry) => BreakpointHandler,
-  rest: Partial<Proposal> & { counts?: FixtureHandler['counts'] } = {},
-): Proposal => {
-  const { counts = null, ...row } = rest;
-  return inKernel(
-    name,
-    variant,
-    { ...int3Kernel, name },
-    { handler: kernelHandler(make, counts), tornDown: true, ...row },
-  );
-};
-
-const nmi = (options: Omit<PercpuNmiOptions, 'entry'>) => (entry: Entry) =>
-  percpuNmi({ entry, ...options });
-const merged = (entry: Entry) => gap({ gap: 6, entry });
-const shipped = userHandler(SIGTRAP_PROGRAM, 'registry');
-const counted = (entry: Entry) => gap({ gap: 6, entry, counted: true });
-const aborting = kernelHandler((entry) => abort({ entry }));
-/** Traps are claimed between publish and retire, and handlers write what others read. */
-const helping = (handler: NonNullable<Proposal['handler']>) =>
-  ({ handler, tornDown: true, coupled: true }) as const;
-const retiring = (retry: Retry) => {
-  const { program, words } = retire({ retry });
-  return userHandler(program, 'poke', words);
-};
-
-/** Handlers that a user's own protocol can name. */
-export const HANDLERS = {
-  gap: { environment: 'kernel', make: kernelHandler(merged) },
-  counted: { environment: 'kernel', make: kernelHandler(counted) },
-  abort: { environment: 'kernel', make: aborting },
-  shift: { environment: 'kernel', make: kernelHandler((entry) => shift({ entry })) },
-  skip: { environment: 'kernel', make: kernelHandler((entry) => skip({ entry })) },
-  levels: { environment: 'kernel', make: kernelHandler((entry) => levels({ entry }), 'level') },
-  sigtrap: { environment: 'user', make: shipped },
-  retire: { environment: 'user', make: retiring('versioned') },
-} as const satisfies Record<
-  string,
-  { environment: Environment; make: (entry: Entry) => FixtureHandler }
->;
-export type HandlerName = keyof typeof HANDLERS;
-
-/**
- * A site whose changed bytes lie inside one aligned quadword, and one where they lie in one line
- * only.
- */
-const IN_QWORD = 8;
-const IN_LINE = 30;
-
-export const PROPOSALS: readonly Proposal[] = [
-  inKernel('pointer', '', pointer, { via: 'pointer' }),
-  inKernel('pointer', 'retpoline', pointer, { via: 'retpoline' }),
-  inKernel('trampoline', '', trampoline, { via: 'trampoline' }),
-  inKernel('naive', '', naive),
-  inKernel('store', '', store, { offset: IN_QWORD }),
-  inKernel('store', 'in-line', storeInLine, { offset: IN_LINE }),
-  inKernel('store', 'refused', store, { via: 'trampoline' }),
-  inKernel('store', 'forced', store, { full: true }),
-  poke('int3-stub', '', (entry) => stub({ entry })),
-  poke('int3-stub', 'shadow', (entry) => stub({ entry, shadow: true }), { full: true }),
-  poke('int3-skip', '', (entry) => skip({ entry })),
-  poke('int3-gap', '', merged),
-  poke('int3-gap', 'no-gap', (entry) => gap({ gap: 0, entry })),
-  inKernel('int3-gap', 'permanent', int3KernelPermanent, { handler: kernelHandler(merged) }),
-  poke('int3-gap', 'shadow', (entry) => gap({ gap: 6, entry, shadow: true }), { full: true }),
-  poke('int3-gap', 'lost-tail', merged, { lostTail: true, full: true }),
-  inKernel('int3-gap', 'counted', int3KernelCounted, helping(kernelHandler(counted))),
-  poke('int3-gap', 'two-sites', merged, { functions: 2, full: true }),
-  poke('int3-gap', 'unsorted', merged, { functions: 2, order: 'unsorted', full: true }),
-  poke('int3-gap', 'duplicate', merged, { functions: 2, order: 'duplicate', full: true }),
-  poke('int3-gap', 'two-updaters', merged, { updaters: 'locked', full: true }),
-  poke('int3-gap', 'no-lock', merged, { updaters: 'unlocked', full: true }),
-  poke('int3-gap', 'foreign', merged, { foreign: true, full: true }),
-  poke('int3-gap', 'spin', merged, { spin: true }),
-  poke('int3-shift', '', (entry) => shift({ entry })),
-  poke('int3-shift', 'shadow', (entry) => shift({ entry, shadow: true }), { full: true }),
-  poke('int3-percpu', '', (entry) => percpu({ entry, returns: 'posted', clearsIf: true })),
-  poke('int3-percpu', 'fixed', (entry) => percpu({ entry, returns: 'fixed', clearsIf: true })),
-  poke('int3-percpu', 'if-kept', (entry) => percpu({ entry, returns: 'fixed', clearsIf: false })),
-  poke('int3-percpu-nmi', '', nmi({ form: 'ret', tells: 'nowhere' }), { counts: 'nmi' }),
-  poke('int3-percpu-nmi', 'jmp', nmi({ form: 'jmp', tells: 'nowhere' }), { counts: 'nmi' }),
-  poke('int3-percpu-nmi', 'handler', nmi({ form: 'ret', tells: 'handler' }), { counts: 'nmi' }),
-  poke('int3-percpu-nmi', 'trampoline', nmi({ form: 'ret', tells: 'trampoline' }), {
-    counts: 'nmi',
-  }),
-  poke('int3-levels', '', (entry) => levels({ entry }), { counts: 'level' }),
-  poke('int3-levels', 'tells', (entry) => levels({ entry, tells: true }), {
-    counts: 'level',
-    full: true,
-  }),
-  inKernel('int3-abort', '', int3Abort, helping(aborting)),
-  inKernel('int3-abort', 'synced', int3AbortSynced, helping(aborting)),
-  inKernel('int3-abort', 'waiting', int3AbortWaiting, helping(aborting)),
-  inKernel('stop-machine', '', stopMachineSerialising),
-  inKernel('stop-machine', 'plain', stopMachinePlain),
-
-  inUser('naive', '', naive),
-  inUser('store', '', store, { offset: IN_QWORD }),
-  inUser('store', 'in-line', storeInLine, { offset: IN_LINE }),
-  inUser('store', 'refused', store, { via: 'trampoline' }),
-  inUser('int3', '', int3, { handler: shipped }),
-  inUser('int3', 'foreign', int3, { handler: shipped, foreign: true, full: true }),
-  inUser('int3', 'lost-tail', int3, { handler: shipped, lostTail: true, full: true }),
-  inUser('int3', 'two-updaters', int3, { handler: shipped, updaters: 'locked', full: true }),
-  inUser('int3', 'no-lock', int3, { handler: shipped, updaters: 'unlocked', full: true }),
-  inUser('int3', 'two-sites', int3, { handler: shipped, functions: 2, full: true }),
-  inUser('int3', 'unsorted', int3, {
-    handler: shipped,
-    functions: 2,
-    order: 'unsorted',
-    full: true,
-  }),
-  inUser('int3', 'shadow', int3, {
-    handler: userHandler(SIGTRAP_SHADOW_PROGRAM, 'registry'),
-    full: true,
-  }),
-  inUser('int3-retire', '', retirePlain, { handler: retiring('none'), tornDown: true }),
-  inUser('int3-retire', 'reread', retirePlain, { handler: retiring('reread'), tornDown: true }),
-  inUser('int3-retire', 'counted', retireCounted, helping(retiring('counted'))),
-  inUser('int3-retire', 'versioned', retirePublished, {
-    handler: retiring('versioned'),
-    tornDown: true,
-  }),
-  inUser('int3-retire', 'version-first', retireVersioned, {
-    handler: retiring('versioned'),
-    tornDown: true,
-  }),
-];
-
-/** A user's own protocol: its handler says where it belongs, or `environment` does. */
-export function proposalOf(protocol: Protocol, environment: Environment | undefined): Proposal {
-  const { handler, steps } = protocol;
-  if (handler !== null && !Object.hasOwn(HANDLERS, handler))
-    throw new Fault('bad-protocol', `handler is ${handler}, which is none of ours`, {
-      at: 'handler',
-      ...hintFor(handler, Object.keys(HANDLERS)),
-    });
-  const known = handler === null ? null : HANDLERS[handler as HandlerName];
-  return {
-    ...plain,
-    name: protocol.name,
-    variant: '',
-    environment: known?.environment ?? environment ?? 'user',
-    protocol,
-    handler: known?.make ?? null,
-    tornDown: known !== null && steps.some((step) => step.do === 'retire'),
-  };
-}
-
-/** The proposal of that name, or a refusal that names the nearest. */
-export function findProposal(
-  name: string,
-  variant: string,
-  environment: Environment | undefined,
+  { counts = null, ...rest }: Rest & { readonly counts?: FixtureHandler['counts'] } = {},
 ): Proposal {
-  const named = PROPOSALS.filter((each) => each.name === name);
-  if (named.length === 0)
-    throw new Fault(
-      'unknown-protocol',
-      `there is no protocol ${name}`,
-      hintFor(name, [...new Set(PROPOSALS.map((each) => each.name))]),
-    );
-  const there = named.filter(
-    (each) => environment === undefined || each.environment === environment,
-  );
-  if (there.length === 0)
-    throw new Fault(
-      'bad-usage',
-      `${name} is for the ${named[0]?.environment ?? 'other'} environment`,
-      { hint: `leave out --env` },
-    );
-  const found = there.find((each) => each.variant === variant);
-  if (found === undefined)
-    throw new Fault(
-      'unknown-protocol',
-      `${name} has no variant ${variant}`,
-      hintFor(
-        variant,
-        there.map((each) => each.variant).filter((each) => each !== ''),
-      ),
-    );
-  return found;
+  const handler = kernelHandler(make, counts);
+  return inKernel(name, variant, { ...textPoke, name }, { handler, tornDown: true, ...rest });
 }
 
-function hintFor(word: string, known: readonly string[]): { hint: string } {
-  return { hint: didYouMean(word, known) ?? `one of ${known.join(', ')}` };
-}
+/** Traps are claimed between publish and retire, and the handler writes what other CPUs read. */
+export const helping = (handler: NonNullable<Proposal['handler']>) =>
+  ({ handler, tornDown: true, coupled: true }) as const;
+
+/** A site whose changed bytes lie inside one aligned quadword, and one where only a line holds them. */
+export const IN_QWORD = 8;
+export const IN_LINE = 30;

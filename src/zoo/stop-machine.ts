@@ -1,11 +1,11 @@
-// Stop every CPU, write, let them go: what kernels did before there were breakpoints for it, and
-// what the thread wanted to be rid of, for it holds up the whole machine (Linux's stop_machine).
-// The stopped CPUs spin with interrupts off, but an NMI or a machine check still runs there,
-// through text that is half written.
+// Stop every CPU, write, let them go: Linux's stop_machine, by which kernels patched before they
+// had breakpoints for it. The stopped CPUs spin with interrupts off, but an NMI or a machine check
+// still runs there, through text that is half written.
 
 import type { Protocol } from '../plan/protocol.js';
+import { commit, inKernel, type Idea } from './proposal.js';
 
-const stopMachine = (serialise: boolean): Protocol => ({
+const stop = (serialise: boolean): Protocol => ({
   name: 'stop-machine',
   about: `stop all CPUs, write, release them${serialise ? ', serialising' : ' without serialising'}`,
   accepts: { bytes: 'whole', within: null },
@@ -29,5 +29,11 @@ const stopMachine = (serialise: boolean): Protocol => ({
   ],
 });
 
-export const stopMachineSerialising: Protocol = stopMachine(true);
-export const stopMachinePlain: Protocol = stopMachine(false);
+export const stopMachine: Idea = {
+  proposed: [commit('Steven Rostedt', '2008-05-12', '3d0833953e1b')],
+  objections: [
+    'It holds up the whole machine for every update.',
+    'NMIs and machine checks are not stopped.',
+  ],
+  rows: [inKernel('stop-machine', '', stop(true)), inKernel('stop-machine', 'plain', stop(false))],
+};

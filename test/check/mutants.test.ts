@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { configure, type Configuration } from '#check/configuration';
 import { PROPERTY_NAMES, type PropertyName } from '#check/properties';
 import { run } from '#check/search/run';
-import { findProposal, type Proposal } from '#zoo/proposal';
+import { findProposal, type Proposal } from '#zoo/index';
 import { RULES, type Rules } from '#machine/sim/rules';
 import type { Protocol, Step } from '#plan/protocol';
 import { gs, label, mem, mem8, type Item, type Program } from '#asm/assembler';

@@ -6,7 +6,7 @@ import { configure } from '#check/configuration';
 import { check, protocols, replayToken } from '#check/index';
 import { runAll } from '#check/ask/pool';
 import { run } from '#check/search/run';
-import { findProposal } from '#zoo/proposal';
+import { findProposal } from '#zoo/index';
 import { isFault } from '#base/fault';
 import { int3 } from '#plan/protocols/int3';
 import { LONG, more } from '../more.js';

@@ -9,7 +9,7 @@ import { changes, endOf, fewestChanges, firstPath, readable, slice } from '#chec
 import { unsorted, type Choice, type Shape } from '#check/search/expand';
 import { choices, replay } from '#check/search/path';
 import { run, shapeOf as shapeOfRun, type Run } from '#check/search/run';
-import { findProposal } from '#zoo/proposal';
+import { findProposal } from '#zoo/index';
 import { trace } from '#check/explain/trace';
 import { report } from '#check/explain/report';
 import type { PropertyName } from '#check/properties';

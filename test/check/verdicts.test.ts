@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { configure, type Configuration } from '#check/configuration';
 import { run } from '#check/search/run';
-import { PROPOSALS } from '#zoo/proposal';
+import { PROPOSALS } from '#zoo/index';
 
 const limits = { states: 5_000_000, seconds: 60 };
 

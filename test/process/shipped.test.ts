@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { configure } from '#check/configuration';
 import { build } from '#check/search/run';
-import { PROPOSALS } from '#zoo/proposal';
+import { PROPOSALS } from '#zoo/index';
 import type { Model } from '#machine/sim/model';
 import type { SiteShape } from '#machine/sim/fixture';
 import type { Protocol } from '#plan/protocol';

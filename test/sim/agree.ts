@@ -1,6 +1,6 @@
 import { configure, type Configuration } from '#check/configuration';
 import { run } from '#check/search/run';
-import type { Proposal } from '#zoo/proposal';
+import type { Proposal } from '#zoo/index';
 
 /** Verdicts that some reduction and the plain search disagree on; none is as it should be. */
 export function disagreements(proposal: Proposal, size: Partial<Configuration>): string[] {

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { configure, type Configuration } from '#check/configuration';
 import { outcomes, type Litmus, type LitmusMachine } from '#check/litmus/outcomes';
 import { run } from '#check/search/run';
-import { PROPOSALS } from '#zoo/proposal';
+import { PROPOSALS } from '#zoo/index';
 import { RULES, type Draining, type Rules, type Serialising } from '#machine/sim/rules';
 import { Text } from '#machine/sim/text';
 import { gs, label, mem, rip, type Instruction, type Program } from '#asm/assembler';

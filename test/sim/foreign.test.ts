@@ -4,7 +4,7 @@
 
 import { expect, it } from 'vitest';
 import { outcomes, type Litmus } from '#check/litmus/outcomes';
-import { findProposal } from '#zoo/proposal';
+import { findProposal } from '#zoo/index';
 import { int3 } from '#plan/protocols/int3';
 import { label, mem, type Item, type Program } from '#asm/assembler';
 

@@ -2,9 +2,9 @@
 // that does not.
 
 import { loadProtocol } from '#check/ask/load';
-import { findProposal, proposalOf, type Proposal } from '#zoo/proposal';
+import { findProposal, proposalOf, type Proposal } from '#zoo/index';
 import { label, mem, word, type Item } from '#asm/assembler';
-import { VERSION } from '#zoo/int3-retire-handler';
+import { VERSION } from '#zoo/int3-retire';
 
 const versioned = findProposal('int3-retire', 'versioned', 'user');
 /**

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findProposal, PROPOSALS } from '#zoo/proposal';
+import { findProposal, PROPOSALS } from '#zoo/index';
 import { disagreements } from './agree.js';
 import { inTurn, jmpSelf, once } from './livelocks.js';
 

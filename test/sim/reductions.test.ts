@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Configuration } from '#check/configuration';
-import { PROPOSALS } from '#zoo/proposal';
+import { PROPOSALS } from '#zoo/index';
 import { disagreements } from './agree.js';
 import { more } from '../more.js';
 

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 import { assemble, place, type Code } from '#asm/assembler';
 import { ENTRY, POKE } from '#trap/kernel';
 import { DATA, RECORD, emulationWord, encodeTable, type Emulation } from '#trap/registry';
-import { retire, VERSION, type Retry } from '#zoo/int3-retire-handler';
-import { SIGTRAP_SHADOW_PROGRAM } from '#zoo/sigtrap-shadow';
+import { retire, VERSION, type Retry } from '#zoo/int3-retire';
+import { SIGTRAP_SHADOW } from '#zoo/int3';
 import { UCONTEXT } from '#native/sigtrap';
 import { newCpu, type Outcome, type Port } from '#machine/sim/cpu';
 import { execute } from '#machine/sim/execute';
@@ -136,7 +136,7 @@ test('the next update comes between look-up and re-reading: a version that moved
   expect(between('versioned', false)).toBe('syscall');
 });
 
-const repaired = assemble(SIGTRAP_SHADOW_PROGRAM);
+const repaired = assemble(SIGTRAP_SHADOW);
 
 const table = (form: Emulation): [number, bigint][] => {
   const record = TABLE + 0x1000;

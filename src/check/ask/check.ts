@@ -10,7 +10,7 @@ import { fullJobs, matrixJobs } from './matrix.js';
 import type { Job } from './job.js';
 import { runAll } from './pool.js';
 import type { RunReport } from '../explain/report.js';
-import { PROPOSALS, findProposal, proposalOf } from '../../zoo/proposal.js';
+import { PROPOSALS, findProposal, proposalOf } from '../../zoo/index.js';
 
 /** What to check; everything that is left out has the default that the report names. */
 export interface CheckOptions extends Partial<Configuration> {

@@ -7,7 +7,7 @@ import { holds, hostedConfigurations, job as jobOf, matrixJobs, weakestModel } f
 import type { Job } from './job.js';
 import { PROPERTIES, type PropertyName } from '../properties.js';
 import type { RunReport } from '../explain/report.js';
-import { PROPOSALS, findProposal } from '../../zoo/proposal.js';
+import { PROPOSALS, findProposal } from '../../zoo/index.js';
 
 const job = (name: string, given: Partial<Configuration>): Job => {
   const [protocol = name, variant = ''] = name.split('/');

@@ -5,7 +5,7 @@ import { configure, type Configuration, type ContextName } from '../configuratio
 import type { Job } from './job.js';
 import { PROPERTIES } from '../properties.js';
 import type { RunReport } from '../explain/report.js';
-import { PROPOSALS, type Proposal } from '../../zoo/proposal.js';
+import { PROPOSALS, type Proposal } from '../../zoo/index.js';
 import { CHUNKS, FETCH_LEVELS, type Chunk } from '../../machine/sim/text.js';
 
 export const MATRIX_LIMITS = { states: 20_000_000, seconds: 600 } as const;

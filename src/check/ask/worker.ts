@@ -5,7 +5,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { invariant } from '../../base/invariant.js';
 import { isFault } from '../../base/fault.js';
 import { loadProtocol } from './load.js';
-import { findProposal, proposalOf } from '../../zoo/proposal.js';
+import { findProposal, proposalOf } from '../../zoo/index.js';
 import { report } from '../explain/report.js';
 import type { Answer, Hands, Job } from './job.js';
 

@@ -8,7 +8,7 @@ import { unsorted, type Choice, type Shape } from '../search/expand.js';
 import { replay } from '../search/path.js';
 import { decodeToken, encodeToken } from './token.js';
 import { build, run, shapeOf as shapeOfRun, type Run, type VerdictWord } from '../search/run.js';
-import { PROPOSALS, findProposal, proposalOf, type Proposal } from '../../zoo/proposal.js';
+import { PROPOSALS, findProposal, proposalOf, type Proposal } from '../../zoo/index.js';
 import { BOUNDS, type Configuration } from '../configuration.js';
 import type { Model } from '../../machine/sim/model.js';
 import { INTERRUPTED, type Limits } from '../search/explore.js';

@@ -2,7 +2,7 @@
 
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
-import type { Proposal } from '../../zoo/proposal.js';
+import type { Proposal } from '../../zoo/index.js';
 import { BOUNDS, type Configuration } from '../configuration.js';
 import type { Shape } from './expand.js';
 import { explore, type Limits, type Search } from './explore.js';

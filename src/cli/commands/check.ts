@@ -14,7 +14,7 @@ import {
 } from '../../check/ask/check.js';
 import { replayToken, replayUnder, type RunReport } from '../../check/explain/report.js';
 import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../../check/properties.js';
-import { findProposal } from '../../zoo/proposal.js';
+import { findProposal } from '../../zoo/index.js';
 import { weakestModel } from '../../check/ask/matrix.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';

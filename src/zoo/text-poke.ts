@@ -1,16 +1,14 @@
-// The kernel's text_poke_bp as it is since v5.2 (fd4363fff3d9 ("x86: Introduce int3
-// (breakpoint)-based instruction patching"), in v3.12; c0213b0ac03c for batches). The trap table is
-// claimed for one update and given up at its end; so a trap that is taken but not yet looked up
-// when the table goes is an oops, and the last synchronisation is what stands between. Since v5.5
-// the handler counts itself in and the updater waits for that count (`counted`). The permanent form
-// keeps the table for ever, as a process does.
+// The steps of the kernel's text_poke_bp, which every emulating handler here runs under. The trap
+// table is claimed for one update and given up at its end; so a trap that is taken but not yet
+// looked up when the table goes is an oops, and only the last synchronisation prevents that. Since
+// v5.5 the handler also counts itself in, and the updater waits for that count (`counting`).
 
 import type { Protocol, Step } from '../plan/protocol.js';
 import { int3 } from '../plan/protocols/int3.js';
 
 const steps: readonly Step[] = int3.steps;
 
-export const int3Kernel: Protocol = {
+export const textPoke: Protocol = {
   name: 'int3-gap',
   about:
     'trap byte, sync, rest, sync, first byte, sync; the handler pushes into a gap above its frame',
@@ -29,14 +27,15 @@ export const counting = (first: readonly Step[], last: readonly Step[]): readonl
   { do: 'retire', why: 'the table belongs to one update' },
 ];
 
-export const int3KernelCounted: Protocol = {
-  ...int3Kernel,
-  about: `${int3Kernel.about}, and counts itself in`,
+export const textPokeCounted: Protocol = {
+  ...textPoke,
+  about: `${textPoke.about}, and counts itself in`,
   steps: counting(steps.slice(0, 1), steps.slice(1)),
 };
 
-export const int3KernelPermanent: Protocol = {
-  ...int3Kernel,
-  about: `${int3Kernel.about}; the table stays`,
+/** The table stays, as a process keeps it. */
+export const textPokePermanent: Protocol = {
+  ...textPoke,
+  about: `${textPoke.about}; the table stays`,
   steps,
 };

@@ -1,0 +1,128 @@
+// Everything that can be checked by name, in the order of the tables: the kernel's rows, then those
+// of a process. A new idea is a file beside this one and a line here.
+
+import { Fault } from '../base/fault.js';
+import { didYouMean } from '../base/nearest.js';
+import type { Environment, FixtureHandler } from '../machine/sim/fixture.js';
+import { SIGTRAP_PROGRAM } from '../native/sigtrap.js';
+import type { Protocol } from '../plan/protocol.js';
+import type { Entry } from '../trap/kernel.js';
+import { aborting, int3Abort } from './int3-abort.js';
+import { counted, int3Gap, merged } from './int3-gap.js';
+import { int3Levels, levels } from './int3-levels.js';
+import { int3PercpuNmi } from './int3-percpu-nmi.js';
+import { int3Percpu } from './int3-percpu.js';
+import { int3Retire, retiring } from './int3-retire.js';
+import { int3Shift, shift } from './int3-shift.js';
+import { int3Skip, skip } from './int3-skip.js';
+import { int3Stub } from './int3-stub.js';
+import { int3 } from './int3.js';
+import { naive } from './naive.js';
+import { pointer } from './pointer.js';
+import {
+  inKernel,
+  inUser,
+  kernelHandler,
+  userHandler,
+  type Idea,
+  type Proposal,
+} from './proposal.js';
+import { stopMachine } from './stop-machine.js';
+import { store } from './store.js';
+import { trampoline } from './trampoline.js';
+
+export type { Idea, Proposal } from './proposal.js';
+
+export const IDEAS: readonly Idea[] = [
+  pointer,
+  trampoline,
+  naive,
+  store,
+  int3Stub,
+  int3Skip,
+  int3Gap,
+  int3Shift,
+  int3Percpu,
+  int3PercpuNmi,
+  int3Levels,
+  int3Abort,
+  stopMachine,
+  int3,
+  int3Retire,
+];
+
+export const PROPOSALS: readonly Proposal[] = (['kernel', 'user'] as const).flatMap((where) =>
+  IDEAS.flatMap(({ rows }) => rows.filter(({ environment }) => environment === where)),
+);
+
+interface Known {
+  readonly environment: Environment;
+  readonly make: (entry: Entry) => FixtureHandler;
+}
+/** Handlers that a user's own protocol can name. */
+const HANDLERS: ReadonlyMap<string, Known> = new Map<string, Known>([
+  ['gap', { environment: 'kernel', make: kernelHandler(merged) }],
+  ['counted', { environment: 'kernel', make: kernelHandler(counted) }],
+  ['abort', { environment: 'kernel', make: aborting }],
+  ['shift', { environment: 'kernel', make: kernelHandler((entry) => shift({ entry })) }],
+  ['skip', { environment: 'kernel', make: kernelHandler((entry) => skip({ entry })) }],
+  ['levels', { environment: 'kernel', make: kernelHandler((entry) => levels({ entry }), 'level') }],
+  ['sigtrap', { environment: 'user', make: userHandler(SIGTRAP_PROGRAM, 'registry') }],
+  ['retire', { environment: 'user', make: retiring('versioned') }],
+]);
+
+/** A user's own protocol: its handler says where it belongs, or `environment` does. */
+export function proposalOf(protocol: Protocol, environment: Environment = 'user'): Proposal {
+  const { name, handler, steps } = protocol;
+  const make = { user: inUser, kernel: inKernel };
+  if (handler === null) return make[environment](name, '', protocol);
+  const known = HANDLERS.get(handler);
+  if (known === undefined)
+    throw new Fault('bad-protocol', `handler is ${handler}, which is none of ours`, {
+      at: 'handler',
+      ...hintFor(handler, [...HANDLERS.keys()]),
+    });
+  return make[known.environment](name, '', protocol, {
+    handler: known.make,
+    tornDown: steps.some((step) => step.do === 'retire'),
+  });
+}
+
+/** The proposal of that name, or a refusal that names the nearest. */
+export function findProposal(
+  name: string,
+  variant: string,
+  environment: Environment | undefined,
+): Proposal {
+  const named = PROPOSALS.filter((each) => each.name === name);
+  if (named.length === 0)
+    throw new Fault(
+      'unknown-protocol',
+      `there is no protocol ${name}`,
+      hintFor(name, [...new Set(PROPOSALS.map((each) => each.name))]),
+    );
+  const there = named.filter(
+    (each) => environment === undefined || each.environment === environment,
+  );
+  if (there.length === 0)
+    throw new Fault(
+      'bad-usage',
+      `${name} is for the ${named[0]?.environment ?? 'other'} environment`,
+      { hint: `leave out --env` },
+    );
+  const found = there.find((each) => each.variant === variant);
+  if (found === undefined)
+    throw new Fault(
+      'unknown-protocol',
+      `${name} has no variant ${variant}`,
+      hintFor(
+        variant,
+        there.map((each) => each.variant).filter((each) => each !== ''),
+      ),
+    );
+  return found;
+}
+
+function hintFor(word: string, known: readonly string[]): { hint: string } {
+  return { hint: didYouMean(word, known) ?? `one of ${known.join(', ')}` };
+}
