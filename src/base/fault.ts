@@ -1,7 +1,11 @@
 // Every refusal of the library is one class with a code from one table. A row says which exit
 // status the command line gives and what the user can do; the message, made where the fault is
 // found, says what was found and `at` says where. Expected outcomes (a property that fails) are
-// values, not faults.
+// values, not faults. What a fault quotes may come out of a file: its text is made printable here,
+// once, so that neither the command line nor the stack of an uncaught Fault writes raw bytes of a
+// file to a terminal.
+
+import { printable } from './printable.js';
 
 /** Exit statuses of the command line. */
 export const EXIT = {
@@ -160,10 +164,10 @@ export class Fault extends Error {
   readonly [BRAND] = true;
 
   constructor(code: FaultCode, message: string, detail: FaultDetail = {}) {
-    super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
+    super(printable(message), detail.cause === undefined ? undefined : { cause: detail.cause });
     this.code = code;
-    this.hint = detail.hint ?? FAULTS[code].hint;
-    if (detail.at !== undefined) this.at = detail.at;
+    this.hint = printable(detail.hint ?? FAULTS[code].hint);
+    if (detail.at !== undefined) this.at = printable(detail.at);
   }
 
   get exit(): number {
@@ -179,9 +183,10 @@ export function inFile<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!isFault(error) || error.at === path || error.at?.startsWith(`${path}:`)) throw error;
+    const file = printable(path);
+    if (!isFault(error) || error.at === file || error.at?.startsWith(`${file}:`)) throw error;
     throw new Fault(error.code, error.message, {
-      at: error.at === undefined ? path : `${path}: ${error.at}`,
+      at: error.at === undefined ? file : `${file}: ${error.at}`,
       hint: error.hint,
       ...(error.cause === undefined ? {} : { cause: error.cause }),
     });

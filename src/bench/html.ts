@@ -1,10 +1,9 @@
 // A run as one page: the machine, and for each table its plot and its figures. No script, no font,
 // no image: one file that opens from disk and can be sent.
 
+import { markup } from '../base/printable.js';
 import { show } from './show.js';
 import type { BenchResult, Row, Table } from './result.js';
-
-const escape = (text: string): string => text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
 const LABEL = 380;
 const PLOT = 460;
@@ -44,12 +43,12 @@ function plot(rows: readonly Row[]): string {
   const height = TOP + rows.length * LINE + 4;
   const grid = ticks.map((tick) => {
     const at = (LABEL + x(tick)).toFixed(1);
-    return `<line class="grid" x1="${at}" x2="${at}" y1="${TOP - 6}" y2="${height}"/><text class="tick" x="${at}" y="12">${escape(show(tick, unit))}</text>`;
+    return `<line class="grid" x1="${at}" x2="${at}" y1="${TOP - 6}" y2="${height}"/><text class="tick" x="${at}" y="12">${markup(show(tick, unit))}</text>`;
   });
   const bars = shown.map(({ row, p99 }, i) => {
     const y = TOP + i * LINE;
     const [median, end] = [x(row.median), x(p99)];
-    return `<text x="${LABEL - 8}" y="${y + 13}" class="label">${escape(row.name)}</text><rect class="${row.ours ? 'ours' : 'theirs'}" x="${LABEL}" y="${y + 3}" width="${Math.max(1, median).toFixed(1)}" height="12"/><line class="p99" x1="${(LABEL + median).toFixed(1)}" x2="${(LABEL + end).toFixed(1)}" y1="${y + 9}" y2="${y + 9}"/>`;
+    return `<text x="${LABEL - 8}" y="${y + 13}" class="label">${markup(row.name)}</text><rect class="${row.ours ? 'ours' : 'theirs'}" x="${LABEL}" y="${y + 3}" width="${Math.max(1, median).toFixed(1)}" height="12"/><line class="p99" x1="${(LABEL + median).toFixed(1)}" x2="${(LABEL + end).toFixed(1)}" y1="${y + 9}" y2="${y + 9}"/>`;
   });
   return `<svg viewBox="0 0 ${LABEL + PLOT + 60} ${height}" role="img" aria-label="medians${log ? ', logarithmic' : ''}">${grid.join('')}${bars.join('')}</svg>`;
 }
@@ -60,13 +59,13 @@ function section(table: Table): string {
   const names = new Map(table.rows.map((row) => [row.id, row.name]));
   const rows = table.rows.map((row) => {
     const ratio = row.ratio
-      ? `${row.ratio.value.toFixed(3)} <small>± ${(100 * row.ratio.spread).toFixed(1)} %${names.has(row.ratio.to) ? `, of ${escape(names.get(row.ratio.to)!)}` : ''}</small>`
+      ? `${row.ratio.value.toFixed(3)} <small>± ${(100 * row.ratio.spread).toFixed(1)} %${names.has(row.ratio.to) ? `, of ${markup(names.get(row.ratio.to)!)}` : ''}</small>`
       : '';
     const more = Object.entries(row.more ?? {}).map(
-      ([name, value]) => `${value.toFixed(2)} ${escape(name)}`,
+      ([name, value]) => `${value.toFixed(2)} ${markup(name)}`,
     );
     if (typeof row.interrupts === 'number') more.push(`${row.interrupts.toFixed(1)} interrupts`);
-    return `<tr><td>${escape(row.name)}<td>${show(row.median, row.unit)}<td>${show(row.p99, row.unit)}<td>${ratio}<td>${row.samples.toLocaleString('en-US')}<td>${more.join(', ')}`;
+    return `<tr><td>${markup(row.name)}<td>${show(row.median, row.unit)}<td>${show(row.p99, row.unit)}<td>${ratio}<td>${row.samples.toLocaleString('en-US')}<td>${more.join(', ')}`;
   });
   const body =
     table.rows.length === 0
@@ -76,7 +75,7 @@ function section(table: Table): string {
     table.noise === null
       ? ''
       : ` Two copies of the same thing differ by ${(100 * table.noise).toFixed(1)} %.`;
-  return `<h2>${escape(table.title)}</h2><p>${escape(table.about)}${noise}${table.unheld === undefined ? '' : ` Not held by the gate: ${escape(table.unheld)}.`}</p>${body}${table.missing.map((m) => `<p class="missing">Not here: ${escape(m.what)}: ${escape(m.why)}.</p>`).join('')}`;
+  return `<h2>${markup(table.title)}</h2><p>${markup(table.about)}${noise}${table.unheld === undefined ? '' : ` Not held by the gate: ${markup(table.unheld)}.`}</p>${body}${table.missing.map((m) => `<p class="missing">Not here: ${markup(m.what)}: ${markup(m.why)}.</p>`).join('')}`;
 }
 
 export function page({ machine, seconds, tables }: BenchResult): string {
@@ -90,7 +89,7 @@ h2 { margin-top: 2.5rem; font-size: 1.1rem; } svg { width: 100%; font-size: 11px
 table { border-collapse: collapse; font-size: 13px; } td, th { padding: 2px 10px 2px 0; text-align: left; vertical-align: top; } td:nth-child(n+2):nth-child(-n+3), td:nth-child(5) { text-align: right; white-space: nowrap; }
 small, .missing { color: #666; } @media (prefers-color-scheme: dark) { body { color: #ddd; background: #16181d; } .grid { stroke: #333; } }
 </style>
-<h1>static-call bench</h1><p>${escape(facts)}</p>
+<h1>static-call bench</h1><p>${markup(facts)}</p>
 <p>Bars are medians, the line on is the 99th percentile; what is ours is blue. A ratio is the median over rounds of two things measured one after the other, with half the distance of its quartiles.</p>
 ${tables.map(section).join('\n')}
 </html>

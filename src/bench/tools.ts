@@ -65,10 +65,9 @@ export class Workshop {
     ];
     const done = spawnSync(command!, words, { encoding: 'utf8', env: this.env });
     if (done.error || done.status !== 0)
-      throw new Fault(
-        'compile-failed',
-        `${command} ended with status ${done.status}\n${done.error?.message ?? done.stderr.trim()}`,
-      );
+      throw new Fault('compile-failed', `${command} ended with status ${done.status}`, {
+        cause: done.error ?? new Error(done.stderr.trim()),
+      });
     return output;
   }
 }

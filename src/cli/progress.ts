@@ -3,6 +3,7 @@
 // there is news.
 
 import { performance } from 'node:perf_hooks';
+import { clipped, printable } from '../base/printable.js';
 import type { Context } from './context.js';
 
 const PERIOD_MS = 100;
@@ -29,7 +30,8 @@ export function progress(context: Pick<Context, 'stderr'>): Progress {
       drawnMs = nowMs;
       drawn = true;
       // Cut to the terminal: a line that wraps cannot be drawn over.
-      stderr.write(`\r\x1b[2K${text().slice(0, (stderr.columns ?? 80) - 1)}`);
+      const line = clipped(printable(text()), (stderr.columns ?? 80) - 1);
+      stderr.write(`\r\x1b[2K${line}`);
     },
     end,
     [Symbol.dispose]: end,

@@ -3,6 +3,7 @@
 // its report needs.
 
 import { EXIT, isFault } from '../base/fault.js';
+import { printable } from '../base/printable.js';
 import type { Paint } from './context.js';
 
 export interface Report {
@@ -14,12 +15,12 @@ export function report(error: unknown, version: string, paint: Paint): Report {
   if (isFault(error)) {
     const lines = [`${paint(['bold', 'red'], `error[${error.code}]:`)} ${error.message}`];
     if (error.at !== undefined) lines.push(`  at ${error.at}`);
-    const cause = error.cause instanceof Error ? error.cause.message : undefined;
-    if (cause !== undefined && !error.message.includes(cause)) lines.push(`  cause: ${cause}`);
+    const cause = error.cause instanceof Error ? error.cause.message : '';
+    if (cause !== '' && !error.message.includes(cause)) lines.push(`  cause: ${indented(cause)}`);
     lines.push(`  hint: ${error.hint}`);
     return { text: lines.join('\n'), exit: error.exit };
   }
-  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const stack = indented(error instanceof Error ? (error.stack ?? error.message) : String(error));
   const title = paint(['bold', 'red'], 'error[bug]:');
   return {
     text: `${title} ${stack}\n  in static-call ${version} on node ${process.versions.node}, ${process.platform} ${process.arch}\n  hint: this is our mistake; please report these lines`,
@@ -27,9 +28,20 @@ export function report(error: unknown, version: string, paint: Paint): Report {
   };
 }
 
+/**
+ * A compiler's words or a stack: several lines, each printable. The indentation keeps a line of
+ * them from looking like one of ours.
+ */
+function indented(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => printable(line.trimEnd()))
+    .join('\n    ');
+}
+
 /** A wrong use of the command line, in the shape of a Fault. The parser words the finding. */
 export function usage(message: string): string {
-  const { found, hint } = splitHint(message);
+  const { found, hint } = splitHint(printable(message));
   return `error[bad-usage]: ${found}\n  hint: ${hint ?? 'see --help'}`;
 }
 

@@ -1,9 +1,9 @@
 // Rows to aligned columns, as objdump prints them: no boxes, two spaces between columns, no
-// trailing blanks, so that the text can be read, grepped and compared. Widths count characters; the
-// field's words are ASCII. Colour is applied after the padding, for an escape sequence has no
-// width.
+// trailing blanks, so that the text can be read, grepped and compared. Every cell is made printable,
+// and widths are counted in columns of a terminal, so no name can move or forge a row. Colour is
+// applied after the padding, because an escape sequence has no width.
 
-import { stripVTControlCharacters } from 'node:util';
+import { columnsOf, printable } from '../base/printable.js';
 
 export interface Column {
   readonly title: string;
@@ -13,15 +13,10 @@ export interface Column {
 
 export type Cell = string | number | bigint | null | undefined;
 
-const width = (text: string): number => stripVTControlCharacters(text).length;
-
 function show(cell: Cell): string {
   if (cell === null || cell === undefined) return '-';
-  return typeof cell === 'number'
-    ? cell.toLocaleString('en-US', { maximumFractionDigits: 2 })
-    : typeof cell === 'bigint'
-      ? cell.toLocaleString('en-US')
-      : cell;
+  if (typeof cell === 'string') return printable(cell);
+  return cell.toLocaleString('en-US', { maximumFractionDigits: 2 });
 }
 
 /** Lines without a final line end. Without titles (all empty) there is no head line. */
@@ -32,14 +27,16 @@ export function table(
 ): string {
   const body = rows.map((row) => columns.map((_, i) => show(row[i])));
   const headed = columns.some((c) => c.title !== '');
-  const widths = columns.map((c, i) =>
-    Math.max(width(c.title), ...body.map((row) => width(row[i]!))),
-  );
+  const laid = columns.map(({ title, align = 'left' }, i) => ({
+    align,
+    width: body.reduce((most, row) => Math.max(most, columnsOf(row[i] ?? '')), columnsOf(title)),
+  }));
   const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, i) => {
-        const room = ' '.repeat(widths[i]! - width(cell));
-        return columns[i]!.align === 'right' ? room + cell : cell + room;
+    laid
+      .map(({ align, width }, i) => {
+        const cell = cells[i] ?? '';
+        const room = ' '.repeat(width - columnsOf(cell));
+        return align === 'right' ? room + cell : cell + room;
       })
       .join('  ')
       .trimEnd();

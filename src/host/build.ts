@@ -51,7 +51,8 @@ function run(command: readonly string[], env: Environment): void {
   if (done.status !== 0)
     throw new Fault(
       'compile-failed',
-      `${command.join(' ')} ended with ${done.signal ?? `status ${done.status}`}\n${done.stderr.trim()}`.trimEnd(),
+      `${command.join(' ')} ended with ${done.signal ?? `status ${done.status}`}`,
+      { cause: new Error(done.stderr.trim()) },
     );
 }
 

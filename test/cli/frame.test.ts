@@ -208,16 +208,17 @@ describe('a table', () => {
       ),
     );
   });
-  it('counts an escape sequence as nothing', () => {
+  it('shows an escape sequence for what it is, and aligns names of any script', () => {
     expect(
       table(
         [{ title: '' }, { title: '' }],
         [
-          ['\x1b[31mab\x1b[39m', 'x'],
-          ['abcd', 'y'],
+          ['\x1b[31mab', 'x'],
+          ['größe', 'y'],
+          ['関数', 'z'],
         ],
       ),
-    ).toBe('\x1b[31mab\x1b[39m    x\nabcd  y');
+    ).toBe('\\x1b[31mab  x\ngröße       y\n関数        z');
   });
 });
 

@@ -3,6 +3,7 @@
 // why. The two steps that make the trouble are filled and joined. Steps of the patcher that nobody
 // came between are one row; where there are more rows than room, some are counted and not shown.
 
+import { markup, printable } from '../../base/printable.js';
 import type { Op } from '../../machine/sim/patcher.js';
 import { spell, type Trace, type TraceStep } from './trace.js';
 
@@ -95,8 +96,8 @@ export function rowsOf({ steps, crux }: Trace): Row[] {
     before = site;
     return {
       who,
-      what: together(group),
-      why: step < 0 ? null : why,
+      what: printable(together(group)),
+      why: step < 0 || why === null ? null : printable(why),
       step,
       site,
       changed,
@@ -165,7 +166,7 @@ function lay(trace: Trace): Laid {
   const lanes = [-1, ...cpus];
   const bytes = Math.max(0, ...rows.map(({ site }) => site.length));
   const room = COLUMNS_MAX - LEFT(bytes) - lanes.reduce((sum, lane) => sum + WIDTH(lane), 0);
-  const end = trace.end === null ? [] : wrap(`= ${trace.end}`, COLUMNS_MAX);
+  const end = trace.end === null ? [] : wrap(printable(`= ${trace.end}`), COLUMNS_MAX);
   // Where there is no room for all, answers go first, then what the patcher does after the pair,
   // then its oldest, for that is known from its protocol; last what the story tells.
   const pair = rows.findLastIndex(({ culprit }) => culprit);
@@ -187,7 +188,7 @@ function lay(trace: Trace): Laid {
     left.add(spare[left.size] as Row);
     lines = linesOf(rows, left, room);
   }
-  return { title: trace.title, lanes, lines, end };
+  return { title: printable(trace.title), lanes, lines, end };
 }
 
 /**
@@ -236,9 +237,6 @@ export function draw(trace: Trace): string {
   return [laid.title, head, ...body, ...laid.end].join('\n');
 }
 
-const escape = (text: string) =>
-  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
-
 /** The same picture for a page: the same rows, in the same words and lines. */
 export function drawSvg(trace: Trace): string {
   const laid = lay(trace);
@@ -248,7 +246,7 @@ export function drawSvg(trace: Trace): string {
   const textAt = laneAt(laid.lanes.at(-1) as number) + 48;
   const total = laid.lines.reduce((sum, { text }) => sum + text.length, 0);
   const text = (x: number, y: number, words: string, more = '') =>
-    `<text x="${x.toFixed(0)}" y="${y}" xml:space="preserve"${more}>${escape(words)}</text>`;
+    `<text x="${x.toFixed(0)}" y="${y}" xml:space="preserve"${more}>${markup(words)}</text>`;
   const out = [text(8, 18, laid.title, ' font-weight="bold"'), text(8, 38, 'site', ' fill="#555"')];
   for (const lane of laid.lanes) {
     out.push(text(laneAt(lane) - 24, 38, NAMES(lane), ' font-weight="bold"'));
@@ -318,6 +316,6 @@ export function story(trace: Trace, text: string): string {
   return [
     where,
     ...told.filter(({ who }) => who >= 0).map(({ who, what }) => `CPU ${who}: ${what}`),
-    text,
+    printable(text),
   ].join(', ');
 }

@@ -6,6 +6,7 @@ import { readWhole, replaceFile } from '../../base/file.js';
 import { EXIT, Fault, inFile, isFault } from '../../base/fault.js';
 import type { ElfObject } from '../../elf/object.js';
 import { isElf, readElf } from '../../elf/read.js';
+import { printable } from '../../base/printable.js';
 import { declaredKeys } from '../../keys/records.js';
 import { annotate, type Annotated } from '../../sites/annotate.js';
 import { SITE_TAIL } from '../../sites/site.js';
@@ -65,7 +66,7 @@ function written(context: Context, flags: Flags, path: string): Row {
   if (!flags.json) say(context, path, outcome, sites.length, tail);
   if (outcome === 'no-sites' && isSlimLto(object))
     context.note(
-      `${path}: holds intermediate code for link-time optimisation; annotate the linked file`,
+      `${printable(path)}: holds intermediate code for link-time optimisation; annotate the linked file`,
     );
   return { path, outcome, sites: sites.length, tail, fault: null };
 }
@@ -80,10 +81,11 @@ function say(
   sites: number,
   tail: number,
 ): void {
+  const name = printable(path);
   const found = `${plural(sites, 'site')}${tail > 0 ? `, ${tail} tail` : ''}`;
   if (outcome === 'present')
-    context.note(`${path}: has a table already (${found}); --force writes it again`);
-  else context.print(`${path}: ${outcome === 'no-sites' ? 'no sites' : found}`);
+    context.note(`${name}: has a table already (${found}); --force writes it again`);
+  else context.print(`${name}: ${outcome === 'no-sites' ? 'no sites' : found}`);
 }
 
 function readObject(bytes: Uint8Array, path: string): ElfObject {

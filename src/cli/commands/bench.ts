@@ -8,6 +8,7 @@ import { GROUPS, type BenchResult, type GroupName, type Table } from '../../benc
 import { show } from '../../bench/show.js';
 import { EXIT } from '../../base/fault.js';
 import { replaceFile } from '../../base/file.js';
+import { printable } from '../../base/printable.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';
 import { table } from '../table.js';
@@ -71,11 +72,12 @@ function textOf({ title, about, noise, rows, unheld, missing }: Table, paint: Pa
       ...(unheld === undefined ? [] : [`The gate does not hold these: ${unheld}.`]),
     ].map((line) => `  ${line}`),
     ...(rows.length === 0 ? [] : [body]),
-    ...missing.map((m) => `  not here: ${m.what}: ${m.why}`),
+    ...missing.map((m) => printable(`  not here: ${m.what}: ${m.why}`)),
   ].join('\n');
 }
 
-function gateText({ compared, regressions }: Verdict, file: string): string {
+function gateText({ compared, regressions }: Verdict, path: string): string {
+  const file = printable(path);
   if (regressions.length === 0)
     return `${compared} ratios held against ${file}: none grew beyond the noise of both runs`;
   return [

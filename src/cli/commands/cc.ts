@@ -8,6 +8,7 @@ import type { Unit } from '../../base/addr.js';
 import { Fault, isFault } from '../../base/fault.js';
 import { readWhole, replaceFile } from '../../base/file.js';
 import * as N from '../../elf/names.js';
+import { printable } from '../../base/printable.js';
 import type { ElfObject } from '../../elf/object.js';
 import { isElf, readElf } from '../../elf/read.js';
 import { declaredKeys } from '../../keys/records.js';
@@ -40,7 +41,7 @@ export function run(context: Context, flags: Flags, ...words: string[]): number 
       ? []
       : alignment(assemblerOf(compiler, options, context.env), made, flags.align);
   const all = [...words, `-I${includeDir()}`, ...aligned];
-  if (flags.verbose) context.note(all.join(' '));
+  if (flags.verbose) context.note(printable(all.join(' ')));
   // With --json the answer alone is on stdout, so the compiler's goes beside it.
   const status = start(all, context.env, flags.json ? ['inherit', 2, 'inherit'] : 'inherit').status;
   const outputs =
@@ -50,7 +51,7 @@ export function run(context: Context, flags: Flags, ...words: string[]): number 
   if (flags.verbose)
     for (const { path, outcome, sites } of outputs)
       context.note(
-        `${path}: ${SAYS[outcome].replace('%', sites === 1 ? '1 site' : `${sites} sites`)}`,
+        `${printable(path)}: ${SAYS[outcome].replace('%', sites === 1 ? '1 site' : `${sites} sites`)}`,
       );
   if (flags.json) context.json('static-call/cc@1', { command: all, status, outputs });
   return status;

@@ -4,6 +4,7 @@
 import { EXIT, Fault } from '../../base/fault.js';
 import { replaceFile } from '../../base/file.js';
 import { didYouMean } from '../../base/nearest.js';
+import { printable } from '../../base/printable.js';
 import { BOUNDS, CONTEXT_NAMES, type ContextName } from '../../check/configuration.js';
 import {
   check,
@@ -96,7 +97,9 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
   else for (const each of report.runs) printRun(context, each, asked, flags);
   // Behind the answer, which a file that cannot be written must not take away.
   if (flags.svg !== undefined && !writePicture(report, asked, flags.svg))
-    context.note(`nothing that was asked for fails, so there is nothing to draw in ${flags.svg}`);
+    context.note(
+      `nothing that was asked for fails, so there is nothing to draw in ${printable(flags.svg)}`,
+    );
   if (report.incomplete) context.note('not every run was finished: what is missing is unknown');
   const good =
     !report.incomplete && report.runs.every((each) => asked.every((name) => isGood(each, name)));
@@ -220,10 +223,10 @@ function underOf(name: string, environment: Flags['env']): Flags['env'] {
 }
 
 const titleOf = ({ protocol, variant }: { protocol: string; variant: string }): string =>
-  variant === '' ? protocol : `${protocol}/${variant}`;
+  printable(variant === '' ? protocol : `${protocol}/${variant}`);
 
 function settings(run: RunReport): string {
-  return [
+  const words = [
     run.environment,
     `contexts ${run.contexts.join(',')}`,
     `fetch ${run.fetch} by ${run.chunk}`,
@@ -237,7 +240,8 @@ function settings(run: RunReport): string {
     ...(run.shadowStack ? ['shadow stacks'] : []),
     ...(run.environment === 'kernel' ? [`entry ${run.entry}`] : []),
     ...(run.patcher === 'task' ? ['the patcher a task on one of them'] : []),
-  ].join(', ');
+  ];
+  return printable(words.join(', '));
 }
 
 function bounds(run: RunReport): string {
@@ -293,7 +297,9 @@ function printRun(
     const { picture = '', path = '' } = run.properties[first];
     context.print(`\n${first}:\n${picture}`);
     if (under !== undefined)
-      context.print(`\nthe same schedule under ${under}:\n${replayUnder(path, under).picture}`);
+      context.print(
+        `\nthe same schedule under ${printable(under)}:\n${replayUnder(path, under).picture}`,
+      );
     context.print(`\nreplay: static-call check --path ${path}`);
   }
   context.print('');
@@ -389,18 +395,18 @@ function showPath(context: Context, flags: Flags, token: string): number {
   const path = replayToken(token);
   if (flags.json) context.json('static-call/check-path@1', { ...path });
   else {
-    context.print(`${titleOf(path)}: ${path.property}\n`);
+    context.print(`${titleOf(path)}: ${printable(path.property)}\n`);
     context.print(path.picture);
     if (flags.under !== undefined)
       context.print(
-        `\nthe same schedule under ${flags.under}:\n${replayUnder(token, flags.under).picture}`,
+        `\nthe same schedule under ${printable(flags.under)}:\n${replayUnder(token, flags.under).picture}`,
       );
     context.print('');
-    path.steps.forEach((step, i) =>
-      context.print(
-        `${String(i + 1).padStart(3)}  ${step.who < 0 ? 'patcher' : `CPU ${step.who}  `}  ${step.what}${step.why === null || step.step < 0 ? '' : `  (${step.why})`}`,
-      ),
-    );
+    for (const [i, { who, what, why, step }] of path.steps.entries()) {
+      const actor = who < 0 ? 'patcher' : `CPU ${who}  `;
+      const reason = why === null || step < 0 ? '' : `  (${why})`;
+      context.print(printable(`${String(i + 1).padStart(3)}  ${actor}  ${what}${reason}`));
+    }
   }
   if (flags.svg !== undefined) replaceFile(flags.svg, path.svg);
   return EXIT.no;

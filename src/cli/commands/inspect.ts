@@ -5,6 +5,7 @@
 import { hex, type Addr } from '../../base/addr.js';
 import { EXIT, Fault, FAULTS } from '../../base/fault.js';
 import { didYouMean } from '../../base/nearest.js';
+import { printable } from '../../base/printable.js';
 import {
   group,
   onlyKeys,
@@ -48,7 +49,7 @@ export async function run(context: Context, flags: Flags, ...paths: string[]): P
   )
     return status;
   const hint = didYouMean(flags.key, keys);
-  context.note(`no key is called ${flags.key}${hint === undefined ? '' : ` (${hint})`}`);
+  context.note(printable(`no key is called ${flags.key}${hint === undefined ? '' : ` (${hint})`}`));
   return EXIT.no;
 }
 
@@ -133,13 +134,13 @@ const share = (part: number, whole: number): string =>
 function summaryText(s: Summary, files: readonly FileFacts[]): string {
   const what =
     files.length === 1 && files[0]!.kind !== null
-      ? `${files[0]!.path}: ${files[0]!.kind}`
+      ? `${printable(files[0]!.path)}: ${files[0]!.kind}`
       : `${count(s.files, 'file')}, ${s.filesWithSites.toLocaleString('en-US')} with sites`;
   const lines = [
     `${what}; ${count(s.sites, 'site')}, ${count(s.keys, 'key')}, ${count(s.trampolines, 'trampoline')}${s.filesRefused ? `; ${count(s.filesRefused, 'file')} refused` : ''}`,
   ];
   const row = (label: string, text: string): void =>
-    void lines.push(`  ${label.padEnd(10)} ${text}`);
+    void lines.push(`  ${label.padEnd(10)} ${printable(text)}`);
   if (s.sites > 0) {
     row(
       'kinds',
@@ -291,8 +292,8 @@ function differenceText({ changes, sites, keys, same, moved }: Difference): stri
   );
   // One a line, as everything that may be grepped.
   const named = [
-    ...keys.gained.map((name) => `+  key ${name}`),
-    ...keys.lost.map((name) => `-  key ${name}`),
+    ...keys.gained.map((name) => `+  key ${printable(name)}`),
+    ...keys.lost.map((name) => `-  key ${printable(name)}`),
   ];
   if (named.length > 0) lines.push('', ...named);
   if (changes.length > 0) {
