@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Folder, gcc, must, tool } from './build.js';
+import { blocks, promised, readme, script } from './readme.js';
 
 const git = tool('git') !== null && existsSync('.git');
 const missing = !git ? 'this is no git checkout' : !gcc ? 'gcc is not installed' : '';
@@ -66,4 +67,21 @@ describe.each([
       expect(done.status, `${done.stderr.slice(-6000)}\n${done.stdout.slice(-1000)}`).toBe(0);
     });
   }
+});
+
+describe('the README, followed from a fresh checkout', () => {
+  it('leads to a retargeted program of the reader: every command, in its order', ({ skip }) => {
+    skip(missing !== '', missing);
+    using folder = new Folder();
+    must('git', ['clone', '--quiet', process.cwd(), folder.file('static-call')]);
+    const followed = spawnSync('sh', ['-ec', script(readme(), () => true)], {
+      cwd: folder.file('static-call'),
+      encoding: 'utf8',
+      env: clean,
+    });
+    expect(followed.status, followed.stderr).toBe(0);
+    const [program] = blocks(readme()).filter(({ lang }) => lang === 'ts');
+    expect(followed.stdout.trimEnd().split('\n').slice(-2)).toEqual(promised(program!.body));
+    expect(followed.stdout).toMatch(/wrong results +0\n/);
+  });
 });
