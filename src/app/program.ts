@@ -13,13 +13,18 @@ import type { Runtime } from '../machine/process/runtime.js';
 import type { Loaded } from '../machine/process/loaded.js';
 import { checkPerformable } from '../machine/process/process.js';
 import type { Group, KeyRecord } from '../machine/process/records.js';
-import { acceptsChange, DESTINATION, draw, KINDS } from '../plan/draw.js';
+import { acceptsChange, draw, KINDS } from '../plan/draw.js';
 import type { Protocol } from '../plan/protocol.js';
-import { int3 } from '../plan/protocols/int3.js';
-import { store } from '../plan/protocols/store.js';
+import {
+  isProtocolName,
+  PROTOCOL_NAMES,
+  RUNNABLE,
+  type ProtocolName,
+} from '../plan/protocols/index.js';
 import { validateProtocol } from '../plan/validate.js';
 import type { Engine, Wanted } from '../machine/process/engine.js';
 import { ORIGINAL, sameTarget, targetOf, type Target } from '../plan/target.js';
+import { DISPLACEMENT, recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
 import { Targets } from './target.js';
 import type {
   App,
@@ -27,14 +32,11 @@ import type {
   Key,
   Keys,
   OpenOptions,
-  ProtocolName,
   SiteReport,
   Unchecked,
   Update,
   UpdateOptions,
 } from './types.js';
-
-export const PROTOCOLS: Readonly<Record<ProtocolName, Protocol>> = { int3, store };
 
 /** @throws Fault `unknown-protocol`, `bad-protocol` */
 export function protocolOf(wanted: ProtocolName | Protocol): Protocol {
@@ -43,17 +45,33 @@ export function protocolOf(wanted: ProtocolName | Protocol): Protocol {
     return wanted;
   }
   // Own names alone: `toString` is no protocol, though every object has one.
-  if (Object.hasOwn(PROTOCOLS, wanted)) return PROTOCOLS[wanted];
-  const names = Object.keys(PROTOCOLS);
+  if (isProtocolName(wanted)) return RUNNABLE[wanted];
   throw new Fault(
     'unknown-protocol',
-    `a process runs ${names.join(' or ')}, not ${String(wanted)}`,
+    `a process runs ${PROTOCOL_NAMES.join(' or ')}, not ${String(wanted)}`,
     {
       hint:
-        didYouMean(String(wanted), names) ??
+        didYouMean(String(wanted), PROTOCOL_NAMES) ??
         'name one of these, or hand in a protocol as data (docs/protocols.md)',
     },
   );
+}
+
+/**
+ * Why the protocol does not patch the site in place; null where it does.
+ * @param wholeStores whether the text's writer promises that one store is one
+ */
+function refusal(
+  { accepts: rule }: Protocol,
+  at: Addr,
+  length: number,
+  wholeStores: boolean,
+): string | null {
+  if (rule.within === null) return null;
+  if (!wholeStores) return 'the procmem writer promises no single store';
+  return acceptsChange(rule, at, length, length - DISPLACEMENT, length)
+    ? null
+    : `what changes between two functions crosses a ${UNIT_NAMES[rule.within]}`;
 }
 
 /**
@@ -167,10 +185,10 @@ export class Program<K extends Keys> implements App<K> {
     const name = def.initial?.kind === 'function' ? def.initial.name : null;
     if (name !== null && def.targets.some((t) => t.name === name))
       return this.#targets.resolve(def, name);
-    // Nothing is recorded: the trampoline's jump tells, a rel32 behind e9.
-    const bytes = new DataView(this.#runtime.native.view(trampoline, 8));
-    if (bytes.getUint8(0) !== 0xe9) return { kind: 'null', address: 0 };
-    return { kind: 'function', address: trampoline + 5 + bytes.getInt32(1, true) };
+    // Nothing is recorded: the trampoline's own jump tells.
+    const bytes = new Uint8Array(this.#runtime.native.view(trampoline, TRAMPOLINE_LENGTH));
+    const target = recogniseTrampoline(bytes, trampoline)?.target ?? null;
+    return target === null ? { kind: 'null', address: 0 } : { kind: 'function', address: target };
   }
 
   update(
@@ -252,6 +270,7 @@ export class Program<K extends Keys> implements App<K> {
     const { text } = this.#engine.place(group);
     const { columns } = group;
     const { batch } = columns;
+    const wholeStores = text.writer !== 'procmem' || this.#options.assume !== undefined;
     return Array.from({ length: batch.count }, (_, i) => {
       const [at, length] = [batch.at[i]!, batch.length[i]!];
       const now = text.bytes.subarray(at - group.start, at - group.start + length);
@@ -265,13 +284,8 @@ export class Program<K extends Keys> implements App<K> {
         bytes: Buffer.from(now).toString('hex'),
         inline: !trampoline && Buffer.compare(now, original) !== 0,
         protocols: {
-          int3: null,
-          store:
-            text.writer === 'procmem' && this.#options.assume === undefined
-              ? 'the procmem writer promises no single store'
-              : acceptsChange(store.accepts, at, length, length - DESTINATION, length)
-                ? null
-                : `what changes between two functions crosses a ${UNIT_NAMES[store.accepts.within!]}`,
+          int3: refusal(RUNNABLE.int3, at, length, wholeStores),
+          store: refusal(RUNNABLE.store, at, length, wholeStores),
         },
       };
     });

@@ -4,11 +4,10 @@
 // the language that a user may have chosen.
 
 import type { Protocol } from '../plan/protocol.js';
+import type { ProtocolName } from '../plan/protocols/index.js';
 
 /** Key to the names of its declared targets; null in the union where the key may be empty. */
 export type Keys = Record<string, string | null>;
-
-export type ProtocolName = 'int3' | 'store';
 
 /**
  * How a program is opened. A value that there is not is Fault `bad-option` or `unknown-protocol`.

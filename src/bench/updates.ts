@@ -7,7 +7,8 @@
 import { copyFileSync, readFileSync } from 'node:fs';
 import { openWith } from '../app/open.js';
 import type { Program } from '../app/program.js';
-import type { Keys, ProtocolName } from '../app/types.js';
+import type { Keys } from '../app/types.js';
+import { PROTOCOL_NAMES, RUNNABLE, syncsOf, type ProtocolName } from '../plan/protocols/index.js';
 import { Fault } from '../base/fault.js';
 import { intercepted, type Native } from '../machine/linux/native.js';
 import type { WriterName } from '../machine/process/text.js';
@@ -54,14 +55,12 @@ interface Subject {
  * assumption is accepted.
  */
 const WRITERS: Readonly<Record<WriterName, readonly ProtocolName[]>> = {
-  alias: ['int3', 'store'],
-  procmem: ['int3'],
+  alias: PROTOCOL_NAMES,
+  procmem: PROTOCOL_NAMES.filter((name) => RUNNABLE[name].accepts.within === null),
 };
 /** Updates of each protocol before anything counts, and how long they may take. */
 const WARM = 300;
 const WARM_MS = 50;
-/** Bare synchronisations that the protocol cannot do without. */
-const SYNCS: Readonly<Record<ProtocolName, number>> = { int3: 3, store: 1 };
 /** Beyond this the procmem writer is not measured: it copies the whole text three times. */
 const PROCMEM_MOST = 100_000;
 
@@ -197,8 +196,12 @@ async function section(
     // has nothing.
     for (let k = 0; k < (subject.sites <= 1000 && threads < 2 ? 8 : 2); k++) {
       for (const protocol of subject.protocols) {
-        sample(rowId(subject, `sync${SYNCS[protocol]}`), () => driver.barrier(SYNCS[protocol]));
-        sample(rowId(subject, `sync${SYNCS[protocol]}copy`), () => driver.barrier(SYNCS[protocol]));
+        sample(rowId(subject, `sync${syncsOf(RUNNABLE[protocol])}`), () =>
+          driver.barrier(syncsOf(RUNNABLE[protocol])),
+        );
+        sample(rowId(subject, `sync${syncsOf(RUNNABLE[protocol])}copy`), () =>
+          driver.barrier(syncsOf(RUNNABLE[protocol])),
+        );
         sample(rowId(subject, protocol), () => {
           const { traps } = update(subject, protocol);
           if (protocol === 'int3') samples.add(rowId(subject, 'traps'), traps);
@@ -269,7 +272,10 @@ const floors = (subjects: readonly Subject[]): (readonly [string, string])[] =>
   subjects.flatMap((s) =>
     s.protocols.map(
       (protocol) =>
-        [rowId(s, `sync${SYNCS[protocol]}`), rowId(s, `sync${SYNCS[protocol]}copy`)] as const,
+        [
+          rowId(s, `sync${syncsOf(RUNNABLE[protocol])}`),
+          rowId(s, `sync${syncsOf(RUNNABLE[protocol])}copy`),
+        ] as const,
     ),
   );
 
@@ -284,7 +290,7 @@ function updateTable(
   const rows: (Row | null)[] = [];
   for (const subject of subjects) {
     for (const protocol of subject.protocols) {
-      const floor = rowId(subject, `sync${SYNCS[protocol]}`);
+      const floor = rowId(subject, `sync${syncsOf(RUNNABLE[protocol])}`);
       const id = rowId(subject, protocol);
       const counted = interrupts.get(id);
       const [own, bare] = [samples.of(id), samples.of(floor)];
@@ -372,7 +378,7 @@ function pauseTable({ pauses, missing }: Section, subjects: readonly Subject[]):
       ...subjects.flatMap((s) =>
         s.protocols.map((protocol) =>
           pauses.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, {
-            to: rowId(s, `sync${SYNCS[protocol]}`),
+            to: rowId(s, `sync${syncsOf(RUNNABLE[protocol])}`),
             ours: true,
           }),
         ),

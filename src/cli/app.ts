@@ -28,6 +28,7 @@ import {
 import { EXIT } from '../base/fault.js';
 import { contextFor, paintFor, type Context, type Streams } from './context.js';
 import { report, usage } from './report.js';
+import { PROTOCOL_NAMES } from '../plan/protocols/index.js';
 
 interface Local extends CommandContext {
   readonly context: Context;
@@ -454,7 +455,7 @@ as it goes, and holds every block's sum against the known one. Status 1 if anyth
         },
         protocol: {
           kind: 'enum',
-          values: ['int3', 'store'],
+          values: PROTOCOL_NAMES,
           brief: 'How a site is rewritten',
           default: 'int3',
         },

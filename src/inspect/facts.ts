@@ -4,12 +4,11 @@
 
 import { crossesLine, LINE, type Addr } from '../base/addr.js';
 import { isFault, type FaultCode } from '../base/fault.js';
-import { acceptsChange, DESTINATION } from '../plan/draw.js';
+import { acceptsChange } from '../plan/draw.js';
 import type { Protocol } from '../plan/protocol.js';
-import { int3 } from '../plan/protocols/int3.js';
-import { store } from '../plan/protocols/store.js';
+import { PROTOCOL_NAMES, RUNNABLE } from '../plan/protocols/index.js';
 import { SITE_INIT, SITE_TAIL, type Site, type SiteKind } from '../sites/site.js';
-import { compiledForm } from '../x86/forms.js';
+import { compiledForm, DISPLACEMENT } from '../x86/forms.js';
 
 export type FileKind = 'relocatable' | 'module' | 'shared' | 'executable' | 'vmlinux' | 'image';
 
@@ -109,15 +108,12 @@ export interface FileFacts {
   readonly kernel?: KernelFacts;
 }
 
-/** What can run in a real process; the others exist to be checked. */
-const PROTOCOLS: readonly Protocol[] = [int3, store];
-
 /**
  * Asked of the plan itself, so that no other answer is given here than when it is run. A call
  * through a slot changes wholly when it becomes a direct one.
  */
 const acceptedBy = (protocol: Protocol, at: Addr, length: number, direct: boolean): boolean =>
-  acceptsChange(protocol.accepts, at, length, direct ? length - DESTINATION : 0, length);
+  acceptsChange(protocol.accepts, at, length, direct ? length - DISPLACEMENT : 0, length);
 
 export interface SitePlace {
   readonly section: string | null;
@@ -149,10 +145,10 @@ export function siteFacts(
     // it for.
     init: (site.flags & SITE_INIT) !== 0 || (place.section?.startsWith('.init') ?? false),
     crossesLine: crossesLine(at, length),
-    destinationCrossesLine: crossesLine(at + length - DESTINATION, DESTINATION),
+    destinationCrossesLine: crossesLine(at + length - DISPLACEMENT, DISPLACEMENT),
     lineCertain: place.address !== null || place.align >= LINE,
     bytes: Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' '),
-    protocols: PROTOCOLS.filter((p) => acceptedBy(p, at, length, direct)).map((p) => p.name),
+    protocols: PROTOCOL_NAMES.filter((name) => acceptedBy(RUNNABLE[name], at, length, direct)),
   };
 }
 

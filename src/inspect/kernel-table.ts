@@ -14,6 +14,7 @@ import { PF_X, PT_LOAD } from '../elf/names.js';
 import { signed64, type ElfObject, type Segment } from '../elf/object.js';
 import { SITE_TAIL, type SiteKind } from '../sites/site.js';
 import {
+  branchOpcode,
   destination,
   recognise,
   recogniseTrampoline,
@@ -76,17 +77,11 @@ export function branchesTo(elf: ElfObject, trampolines: readonly KernelTrampolin
   const low = trampolines[0]?.at ?? 0;
   const high = trampolines.at(-1)?.at ?? 0;
   const found: Addr[] = [];
-  for (const { bytes, view, base } of new Memory(elf).text) {
-    for (let i = 0; i + 5 <= bytes.length; i++) {
-      const byte = bytes[i]!;
-      const length =
-        byte === 0xe8 || byte === 0xe9
-          ? 5
-          : byte === 0x0f && (bytes[i + 1]! & 0xf0) === 0x80 && i + 6 <= bytes.length
-            ? 6
-            : 0;
-      if (length === 0) continue;
-      const to = base + i + length + view.getInt32(i + length - 4, true);
+  for (const { bytes, base } of new Memory(elf).text) {
+    for (let i = 0; i < bytes.length; i++) {
+      const form = branchOpcode(bytes, i);
+      if (form === null || form.indirect) continue;
+      const to = destination(form, bytes, i, base + i);
       if (to >= low && to <= high && wanted.has(to)) found.push(base + i);
     }
   }
@@ -149,7 +144,9 @@ class Memory {
 
 // First bytes of everything that a site of a kernel may hold. Six-byte forms other than jcc are
 // made by linkers of programs alone.
-const SITE = Object.values(SITE_FORMS).filter((f) => f.length === 5 || f.effect === 'jcc');
+const SITE = Object.values(SITE_FORMS).filter(
+  (f) => f.length === SITE_FORMS.call.length || f.effect === 'jcc',
+);
 const FIRST = new Uint8Array(256);
 for (const form of SITE) FIRST[form.bytes[0]!] = 1;
 
@@ -211,10 +208,8 @@ function readPair(memory: Memory, { view, base }: Span, i: number): KernelSite |
   const text = memory.textAt(at);
   if (!text) return null;
   const o = at - text.base;
-  const length =
-    text.bytes[o] === 0x0f && (text.bytes[o + 1]! & 0xf0) === 0x80
-      ? SITE_FORMS.jcc.length
-      : SITE_FORMS.call.length;
+  // What was patched in already is as long as the call or jump that it replaced.
+  const length = branchOpcode(text.bytes, o)?.length ?? SITE_FORMS.call.length;
   const found = recognise(text.bytes.subarray(o, o + length), at);
   if (!found) return null;
   const kind = KIND[found.form.effect];

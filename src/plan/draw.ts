@@ -115,11 +115,6 @@ export function acceptsChange(
   return !crosses(rule.within, site + from, to - from);
 }
 
-/**
- * How many last bytes of a direct branch say where it leads: what may change between two functions.
- */
-export const DESTINATION = 4;
-
 export interface Drawn {
   /** Edits that change something, ready to be run: the columns' own batch, or a part of it. */
   readonly batch: Batch;

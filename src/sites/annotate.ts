@@ -9,6 +9,7 @@ import { Fault } from '../base/fault.js';
 import * as N from '../elf/names.js';
 import type { ElfObject, Section } from '../elf/object.js';
 import { ElfEdit, type NewSection } from '../elf/write.js';
+import { branchOpcodeBefore, DISPLACEMENT } from '../x86/forms.js';
 import { decodeSites, findSites } from './find.js';
 import { keyPlaces, lateKeys, type DeclaredKey } from './linked.js';
 import { encodeSiteTable, ENTRY_SIZE, SITES_SECTION } from './section.js';
@@ -59,12 +60,11 @@ export function annotate(object: ElfObject, options: AnnotateOptions = {}): Anno
   return { outcome: 'written', sites, bytes };
 }
 
-/** ff 15 or ff 25 before the displacement, whatever prefixes came first. */
+/** Whether the displacement, the last four bytes, names a slot. */
 function throughGot(object: ElfObject, site: Site): boolean {
   if (object.type !== 'relocatable') return false;
   const bytes = object.data(object.sections[site.section]!);
-  const modrm = site.at + site.length - 5;
-  return bytes[modrm - 1] === 0xff && (bytes[modrm] === 0x15 || bytes[modrm] === 0x25);
+  return branchOpcodeBefore(bytes, site.at + site.length - DISPLACEMENT)?.indirect ?? false;
 }
 
 /** The table of one object, or of one section group of it. */

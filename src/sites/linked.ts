@@ -7,6 +7,7 @@ import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import * as N from '../elf/names.js';
 import { signed64, type ElfObject, type Section, type SymbolTable } from '../elf/object.js';
+import { branchOpcode, destination } from '../x86/forms.js';
 import { branchAt, branchFrom, Code, siteOf } from './confirm.js';
 import { isPlt, pltEntries, slotsOf } from './plt.js';
 import { decodeSiteTable, ENTRY_SIZE, FLAG_BITS, SITES_SECTION } from './section.js';
@@ -148,27 +149,15 @@ function search(
   throughSlot: (slot: Addr) => KeyNames | undefined,
 ): Found[] {
   const found: Found[] = [];
-  const { low, high } = range;
-  const end = bytes.length - 5;
-  for (let i = 0; i <= end; i++) {
-    const first = bytes[i]!;
-    let displacement: number;
-    let indirect = false;
-    if (first === 0xe8 || first === 0xe9) displacement = i + 1;
-    else if (first === 0x0f && (bytes[i + 1]! & 0xf0) === 0x80) displacement = i + 2;
-    else if (first === 0xff && (bytes[i + 1] === 0x15 || bytes[i + 1] === 0x25)) {
-      displacement = i + 2;
-      indirect = true;
-    } else continue;
-    if (displacement + 4 > bytes.length) continue;
-    const rel32 =
-      bytes[displacement]! |
-      (bytes[displacement + 1]! << 8) |
-      (bytes[displacement + 2]! << 16) |
-      (bytes[displacement + 3]! << 24);
-    const to = base + displacement + 4 + rel32;
-    const names = indirect ? throughSlot(to) : to >= low && to <= high ? direct.get(to) : undefined;
-    if (names) found.push({ displacement, names, indirect });
+  const reached = (to: Addr): KeyNames | undefined =>
+    to >= range.low && to <= range.high ? direct.get(to) : undefined;
+  for (let i = 0; i < bytes.length; i++) {
+    const form = branchOpcode(bytes, i);
+    if (form === null) continue;
+    const to = destination(form, bytes, i, base + i);
+    const { indirect } = form;
+    const names = indirect ? throughSlot(to) : reached(to);
+    if (names) found.push({ displacement: i + form.displacement, names, indirect });
   }
   return found;
 }

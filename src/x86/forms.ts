@@ -74,10 +74,10 @@ export interface Form<Name extends string = string> {
 }
 
 /**
- * The displacement of a trampoline counts from the end of its five-byte jump, not of its eight
- * bytes.
+ * Bytes of a displacement, the last ones of every direct branch: what may change between two
+ * functions. A trampoline's counts from the end of its jump and not of its eight bytes.
  */
-const DISPLACEMENT = 4;
+export const DISPLACEMENT = 4;
 
 /** `0f 8? rel32` to bytes, mask and fields: `?` is half a byte that holds a condition. */
 function form<Name extends string>(
@@ -157,6 +157,53 @@ function matches(form: Form, bytes: Uint8Array, offset: number): boolean {
  */
 export function compiledForm(bytes: Uint8Array, offset: number): SiteForm | null {
   for (const form of COMPILED[bytes[offset] ?? 0]!) if (matches(form, bytes, offset)) return form;
+  return null;
+}
+
+/**
+ * The compiled forms without those that are another one behind a prefix (`67 e8` is `e8` behind
+ * `67`): every compiled branch has exactly one of these before its displacement, so a search of
+ * bytes that does not know where instructions begin looks for them.
+ */
+const OPCODES: readonly SiteForm[] = ALL_SITE_FORMS.filter(
+  (longer) =>
+    longer.compiled &&
+    !ALL_SITE_FORMS.some((f) => f.compiled && f !== longer && endsWith(longer, f)),
+);
+const OPCODES_BY_FIRST: readonly (readonly SiteForm[] | null)[] = Array.from(
+  { length: 256 },
+  (_, first) => {
+    const forms = OPCODES.filter((f) => (first & f.mask[0]!) === f.bytes[0]);
+    return forms.length === 0 ? null : forms;
+  },
+);
+/** The lengths between which every site's lies. */
+export const SHORTEST_SITE: number = Math.min(...ALL_SITE_FORMS.map((f) => f.length));
+export const LONGEST_SITE: number = Math.max(...ALL_SITE_FORMS.map((f) => f.length));
+
+function endsWith(longer: Form, shorter: Form): boolean {
+  const skipped = longer.displacement - shorter.displacement;
+  if (skipped <= 0) return false;
+  return shorter.bytes
+    .subarray(0, shorter.displacement)
+    .every((byte, i) => (longer.bytes[skipped + i]! & shorter.mask[i]!) === byte);
+}
+
+/**
+ * The opcode of a branch, whatever prefixes come before it, with its displacement; null where the
+ * bytes at `offset` are none, or end too early.
+ */
+export function branchOpcode(bytes: Uint8Array, offset: number): SiteForm | null {
+  const forms = OPCODES_BY_FIRST[bytes[offset] ?? 0] ?? null;
+  if (forms === null) return null; // as at nearly every byte
+  for (const each of forms) if (matches(each, bytes, offset)) return each;
+  return null;
+}
+
+/** The same for the opcode whose displacement is the four bytes at `displacement`. */
+export function branchOpcodeBefore(bytes: Uint8Array, displacement: number): SiteForm | null {
+  for (const each of OPCODES)
+    if (matches(each, bytes, displacement - each.displacement)) return each;
   return null;
 }
 

@@ -3,6 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { isFault } from '#base/fault';
 import { decode } from '#x86/decode';
 import {
+  branchOpcode,
+  branchOpcodeBefore,
   compiledForm,
   conditionOf,
   destination,
@@ -113,4 +115,27 @@ test('a target beyond 32 bits is refused', () => {
   expect(emit(SITE_FORMS.call, { at: 0, target: 0x8000_0004 })).toEqual(
     Uint8Array.of(0xe8, 0xff, 0xff, 0xff, 0x7f),
   );
+});
+
+describe('a search of bytes finds every form that a compiler makes, once and where its displacement is', () => {
+  test.each(siteForms.filter((form) => form.compiled))('$name', (form) => {
+    fc.assert(
+      fc.property(placement, ({ at, distance, condition }) => {
+        const target = at + distance;
+        const bytes = emit(form, { at, target, condition });
+        const found = [...bytes.keys()].slice(0, form.displacement).flatMap((i) => {
+          const opcode = branchOpcode(bytes, i);
+          return opcode === null ? [] : [{ i, opcode }];
+        });
+        expect(found.length).toBe(1);
+        const { i, opcode } = found[0]!;
+        expect(i + opcode.displacement).toBe(form.displacement);
+        expect(opcode.indirect).toBe(form.indirect);
+        expect(opcode.effect).toBe(form.effect);
+        expect(destination(opcode, bytes, i, at + i)).toBe(target);
+        expect(branchOpcodeBefore(bytes, form.displacement)).toBe(opcode);
+        expect(branchOpcode(bytes.subarray(0, -1), i)).toBe(null);
+      }),
+    );
+  });
 });

@@ -4,6 +4,7 @@
 import { Fault } from '../../base/fault.js';
 import { configure, type Configuration } from '../configuration.js';
 import { document, documentJobs } from './document.js';
+import { syncsOf } from '../../plan/protocols/index.js';
 import { INTERRUPTED } from '../search/explore.js';
 import { loadProtocol, namesFile } from './load.js';
 import { fullJobs, matrixJobs } from './matrix.js';
@@ -118,7 +119,7 @@ async function jobOf(
     : findProposal(protocol, variant, given.environment);
   if (given.environment !== undefined && given.environment !== proposal.environment)
     throw new Fault('bad-usage', `${name} is for --env ${proposal.environment}`);
-  const syncs = proposal.protocol.steps.filter((step) => step.do === 'sync').length;
+  const syncs = syncsOf(proposal.protocol);
   // A report that says "without sync 4" of a protocol with three would be a verdict on something
   // else.
   if ((given.dropSync ?? 0) > syncs)

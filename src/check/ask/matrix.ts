@@ -5,6 +5,7 @@ import { configure, type Configuration, type ContextName } from '../configuratio
 import type { Job } from './job.js';
 import { PROPERTIES } from '../properties.js';
 import type { RunReport } from '../explain/report.js';
+import { syncsOf } from '../../plan/protocols/index.js';
 import { PROPOSALS, type Proposal } from '../../zoo/index.js';
 import { CHUNKS, FETCH_LEVELS, type Chunk } from '../../machine/sim/text.js';
 
@@ -123,7 +124,7 @@ export function fullJobs(): Job[] {
   const jobs = [...matrixJobs()];
   for (const proposal of PROPOSALS) {
     const { environment } = proposal;
-    const syncs = proposal.protocol.steps.filter((step) => step.do === 'sync').length;
+    const syncs = syncsOf(proposal.protocol);
     if (proposal.full)
       for (const contexts of BLOCKS[environment].slice(0, 2))
         jobs.push(job(proposal, { contexts }));

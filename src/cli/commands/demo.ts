@@ -3,7 +3,7 @@
 
 import { runDemo, type DemoResult } from '../../host/demo.js';
 import { EXIT, isFault, type Fault } from '../../base/fault.js';
-import type { ProtocolName } from '../../app/types.js';
+import type { ProtocolName } from '../../plan/protocols/index.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';
 import { table } from '../table.js';
