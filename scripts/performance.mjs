@@ -133,110 +133,130 @@ export function performancePage(result) {
   const goals = GOALS.map(goal);
   // Which of the two lists it belongs to depends on the CPU's branch predictor.
   const pressed = row(MANY, 'many/pointer').ratio.value > 1.1 + table(MANY).noise;
-  const many = `In 4,096 calls one after the other a pointer to a near function cost ${x(MANY, 'many/pointer')} of a direct call, a\n  patched static call ${x(MANY, 'many/inline', 3)}`;
+  const many = `In 4,096 calls one after the other a pointer to a near\n  function costs ${x(MANY, 'many/pointer')} of a direct call, a patched static call ${x(MANY, 'many/inline', 3)}`;
   const retpoline = ns(CALL, 'tight/retpoline') - ns(CALL, 'tight/direct');
 
   return `# What static calls buy, and what they cost
 
-Every figure on this page is of one run of \`static-call bench\`; the whole of it is at the end, and as JSON in
-[performance.json](performance.json). The page is written by \`node scripts/performance.mjs\`. Run the benchmark on your own machine before you
-believe any of it: the ratios of calls depend on the CPU, and the time of an update depends on what an interprocessor
-interrupt and a system call cost, and those are other figures in a virtual machine than on bare metal.
+Every figure on this page is of one run of \`static-call bench\`. The whole run is at the end of the
+page, and as JSON in [performance.json](performance.json); \`node scripts/performance.mjs\` writes both.
+Run the benchmark on your own machine before you believe any of it. The ratios of calls depend on
+the CPU. The time of an update depends on what an interprocessor interrupt and a system call cost,
+and both cost more in a virtual machine than on bare metal.
 
-The machine: ${machine.cpu}, ${machine.cpus} CPUs${machine.hypervisor ? ' of a virtual machine' : ''}, Linux ${machine.kernel}, Node ${machine.node}, ${machine.compiler};
-${machine.date.slice(0, 10)}; ${seconds} s; load ${machine.load.toFixed(2)} when the run began${machine.load < 0.5 ? '' : ': other programs ran too, and the 99th percentiles say as much of them as of this one'}.
+The machine: ${machine.cpu}, ${machine.cpus} CPUs${machine.hypervisor ? ' of a virtual machine' : ''}, Linux ${machine.kernel}, Node ${machine.node},
+${machine.compiler}; ${machine.date.slice(0, 10)}; ${seconds} s; load ${machine.load.toFixed(2)} when the run began${machine.load < 0.5 ? '' : '. Other programs ran too, and the 99th\npercentiles say as much about them as about this one'}.
 
-Ratios are medians over rounds: in each round everything was measured once, one after the other, so a slow moment
-is slow for all. Rows that speak of a running thread were taken only while that thread was seen to run: its counter had
-to move just before the sample. In every table something is measured twice, and how far the two are apart is told: read nothing into less.
+Ratios are medians over rounds. Each round measures everything once, in turn, so that a slow moment
+is slow for every row. A row about a running thread counts a sample only if the thread's counter
+moved just before it. Every table measures one thing twice and prints how far the two are apart:
+read nothing into a smaller difference.
 
 ## When they pay
 
-- **A hook that is off.** An empty static call is a nop: ${x(CALL, 'tight/nop')} of a direct call in a loop of one, and nothing
-  that could be predicted wrongly. A flag that is tested, with the call it guards, costs ${x(CALL, 'tight/guard')} of a direct call where the branch
-  predictor has room, and ${x(MANY, 'many/guard')} in 4,096 calls one after the other.
-- **In place of what reaches its target the long way.** Through a PLT a call cost ${x(CALL, 'tight/plt')} of a direct one, through the GOT
-  (\`-fno-plt\`) ${x(CALL, 'tight/noplt')}, through a pointer to another object ${x(CALL, 'tight/far')}, through a retpoline ${x(CALL, 'tight/retpoline')}. A patched static call cost ${x(CALL, 'tight/inline', 3)}.
-- **In place of a pointer whose target is guessed wrongly.** One that goes to either of two targets by chance cost ${x(CALL, 'changing/mixed')}.
-  A static call is a direct call: there is nothing to guess.
+- **A hook that is off.** An empty static call is a nop: ${x(CALL, 'tight/nop')} of a direct call in a loop of one,
+  and no branch to mispredict. A flag that is tested, with the call it guards, costs ${x(CALL, 'tight/guard')} of a direct
+  call where the branch predictor has room, and ${x(MANY, 'many/guard')} in 4,096 calls one after the other.
+- **In place of an indirection.** A call through a PLT costs ${x(CALL, 'tight/plt')} of a direct one, through the GOT
+  (\`-fno-plt\`) ${x(CALL, 'tight/noplt')}, through a pointer to another object ${x(CALL, 'tight/far')}, through a retpoline
+  ${x(CALL, 'tight/retpoline')}. A patched static call costs ${x(CALL, 'tight/inline', 3)}.
+- **In place of a pointer that is mispredicted.** A pointer that goes to either of two targets at random
+  costs ${x(CALL, 'changing/mixed')}. A static call is a direct call, so there is nothing to predict.
 ${pressed ? `- **Where there are many calls.** ${many}: indirect calls need more of the branch predictor.\n` : ''}- **To change a running program** without a branch, a lock or a load on its hot path.
 
 ## When they do not
 
-- **In place of a well-predicted pointer to a near function in a small loop.** That cost ${x(CALL, 'tight/pointer', 3)} of a direct call, and a static call is a direct call.
-${pressed ? '' : `- **Where there are many calls, on this CPU.** ${many}: its branch predictor has room for them all.\n`}- **Unpatched.** A site that stays on its trampoline is a call and a jump: ${x(CALL, 'tight/trampoline')}. That is what a program built with the
-  header pays as long as nobody opens it.
-- **Targets that change often.** An update interrupts every CPU that runs the program, and a pointer is changed by one store.
-- **A target that is further away than 2 GiB** is reached through a veneer, an indirect jump, and costs what a far pointer costs.
+- **In place of a well-predicted pointer to a near function in a small loop.** That costs ${x(CALL, 'tight/pointer', 3)} of a
+  direct call, and a static call is a direct call.
+${pressed ? '' : `- **Where there are many calls, on this CPU.** ${many}. Its branch predictor has room for all of them.\n`}- **Unpatched.** A site that stays on its trampoline is a call and a jump: ${x(CALL, 'tight/trampoline')}. A program built with
+  the header pays that until a runtime opens it.
+- **Targets that change often.** An update interrupts every CPU that runs the program; a pointer
+  changes by one store.
+- **A target more than 2 GiB away** is reached through a veneer, an indirect jump, and costs what a far
+  pointer costs.
 
 ## Retpolines
 
-The thunk that is measured is byte for byte that of gcc's \`-mindirect-branch=thunk\` (\`test/bench/retpoline.test.ts\`): a call, \`pause; lfence\` in a loop
-that only a wrong guess runs, and a return to the target that the return stack buffer guesses wrongly, always. That wrong guess is what it costs: ${show(retpoline, 'ns')} more than a direct
-call on this CPU, whatever the loop. The ratio is that over what one pass of the loop takes with a direct call, ${t(CALL, 'tight/direct')}, and so it is a figure of the
-CPU more than of the thunk: one that does such a pass in a quarter of the time shows nearly four times the ratio for the same thunk. AMD's own way, \`lfence\` before
-the indirect call, which Linux no longer takes for safe, cost ${x(CALL, 'tight/fence')}.
+The measured thunk is byte for byte that of gcc's \`-mindirect-branch=thunk\`
+(\`test/bench/retpoline.test.ts\`): a call, \`pause; lfence\` in a loop that only a misprediction runs, and
+a return that the return stack buffer always mispredicts. That misprediction is the cost: ${show(retpoline, 'ns')}
+more than a direct call on this CPU, whatever the loop. The ratio divides by one pass of the loop
+with a direct call, ${t(CALL, 'tight/direct')}, so it says more about the CPU than about the thunk: a CPU that makes such
+a pass in a quarter of the time shows nearly four times the ratio. AMD's own way, \`lfence\` before the
+indirect call, which Linux no longer considers safe, costs ${x(CALL, 'tight/fence')}.
 
 ## What an update costs
 
-The floor is the synchronisation. A protocol that may not leave a CPU with what it fetched earlier needs
-membarrier(SYNC_CORE): once for \`store\`, three times for \`int3\`; each interrupts every CPU that runs the program. One took ${t(UPDATE.beside, 'sync1')}
-while another CPU ran a thread, and ${t(UPDATE.idle, 'sync1')} when none did.
+The floor is the synchronisation. A protocol that must not leave a CPU with what it fetched earlier
+needs membarrier(SYNC_CORE): once for \`store\`, three times for \`int3\`. Each one interrupts every CPU
+that runs the program. One took ${t(UPDATE.beside, 'sync1')} while another CPU ran a thread, and ${t(UPDATE.idle, 'sync1')} when none did.
 
-- One site, a thread running elsewhere in the program: \`store\` ${t(UPDATE.beside, '1/alias/store')}, \`int3\` ${t(UPDATE.beside, '1/alias/int3')} under the writer \`alias\` and
-  ${t(UPDATE.beside, '1/procmem/int3')} under \`procmem\`. In ratios to the bare synchronisations of the same round: ${x(UPDATE.beside, '1/alias/store')}, ${x(UPDATE.beside, '1/alias/int3')}, ${x(UPDATE.beside, '1/procmem/int3')}.
-- With no thread running it is ${t(UPDATE.idle, '1/alias/store')}, ${t(UPDATE.idle, '1/alias/int3')} and ${t(UPDATE.idle, '1/procmem/int3')}: ${over(UPDATE.idle, '1/alias/store', 'sync1')}, ${over(UPDATE.idle, '1/alias/int3', 'sync3')} and ${over(UPDATE.idle, '1/procmem/int3', 'sync3')} beyond the bare
-  synchronisations. That is JavaScript before and after one call into machine code, which performs all steps; \`int3\` also asks the kernel there whether its handler is
-  still installed, and \`procmem\` has three writes. A system call that does nothing takes ${t(TRAP, 'getpid')} here.
+- One site, a thread running elsewhere in the program: \`store\` ${t(UPDATE.beside, '1/alias/store')}, \`int3\` ${t(UPDATE.beside, '1/alias/int3')} under the
+  writer \`alias\` and ${t(UPDATE.beside, '1/procmem/int3')} under \`procmem\`. As ratios to the bare synchronisations of the same
+  round: ${x(UPDATE.beside, '1/alias/store')}, ${x(UPDATE.beside, '1/alias/int3')}, ${x(UPDATE.beside, '1/procmem/int3')}.
+- With no thread running: ${t(UPDATE.idle, '1/alias/store')}, ${t(UPDATE.idle, '1/alias/int3')} and ${t(UPDATE.idle, '1/procmem/int3')}, which is ${over(UPDATE.idle, '1/alias/store', 'sync1')}, ${over(UPDATE.idle, '1/alias/int3', 'sync3')} and
+  ${over(UPDATE.idle, '1/procmem/int3', 'sync3')} beyond the bare synchronisations. That is JavaScript before and after one call into
+  machine code, which performs all steps. \`int3\` also asks the kernel there whether our handler is
+  still installed, and \`procmem\` has three writes. An empty system call takes ${t(TRAP, 'getpid')} here.
 - A thread that does nothing but call through the site meets every trap: \`int3\` then takes ${t(UPDATE.through, '1/alias/int3')}.
-- Sites are cheap. Ten thousand, 32 bytes apart, with such a thread: \`store\` ${t(UPDATE.through, '10000/alias/store')}, \`int3\` ${t(UPDATE.through, '10000/alias/int3')}; a hundred thousand ${t(UPDATE.through, '100000/alias/store')}
-  and ${t(UPDATE.through, '100000/alias/int3')}. Beyond the bare synchronisations \`int3\` takes ${show(aSite(UPDATE.through, '10000/alias/int3'), 'ns')} a site at ten thousand and ${show(aSite(UPDATE.through, '1000000/alias/int3'), 'ns')} at a million.
-- XRay of clang patched 10,000 functions in ${t(XRAY, 'xray')} in the same rounds. Ours for 10,000 sites, as ratios to it: \`store\` ${x(XRAY, '10000/alias/store')}, \`int3\` ${x(XRAY, '10000/alias/int3')},
-  \`int3\` under \`procmem\` ${x(XRAY, '10000/procmem/int3')}. The two do not do the same: XRay
-  writes two sleds for each function, which it was compiled for, and installs no trap handler; and its thread runs through all the functions. With no
-  thread running XRay took ${t(UPDATE.idle, 'xray')}, \`store\` ${t(UPDATE.idle, '10000/alias/store')}, \`int3\` ${t(UPDATE.idle, '10000/alias/int3')}, and under \`procmem\` ${t(UPDATE.idle, '10000/procmem/int3')}.
-- \`procmem\`, the default writer, goes through the kernel page by page: ${(ns(UPDATE.through, '10000/procmem/int3') / ns(UPDATE.through, '10000/alias/int3')).toFixed(1)} times the time of \`alias\` for ten thousand sites. It is the default because
-  debuggers and profilers go on working with it; choose \`alias\` for programs of many sites that change often.
-- Before it plants traps, \`int3\` looks at the signal mask of every thread, at most ten times a second. That look is in the 99th percentile: an
-  update that comes alone pays for it.
-- The very first update of a process took ${t(UPDATE.idle, 'first')}: the engine had compiled none of it. What is done for each site is machine
-  code from the start.
+- Sites are cheap. Ten thousand, 32 bytes apart, with such a thread: \`store\` ${t(UPDATE.through, '10000/alias/store')}, \`int3\`
+  ${t(UPDATE.through, '10000/alias/int3')}; a hundred thousand ${t(UPDATE.through, '100000/alias/store')} and ${t(UPDATE.through, '100000/alias/int3')}. Beyond the bare synchronisations \`int3\`
+  takes ${show(aSite(UPDATE.through, '10000/alias/int3'), 'ns')} a site at ten thousand and ${show(aSite(UPDATE.through, '1000000/alias/int3'), 'ns')} at a million.
+- XRay of clang patched 10,000 functions in ${t(XRAY, 'xray')} in the same rounds. As ratios to it, ours for
+  10,000 sites: \`store\` ${x(XRAY, '10000/alias/store')}, \`int3\` ${x(XRAY, '10000/alias/int3')}, \`int3\` under \`procmem\` ${x(XRAY, '10000/procmem/int3')}. The two do different
+  things: XRay writes two sleds for each function, which the function was compiled for, and installs
+  no trap handler; and its thread runs through all the functions. With no thread running XRay took
+  ${t(UPDATE.idle, 'xray')}, \`store\` ${t(UPDATE.idle, '10000/alias/store')}, \`int3\` ${t(UPDATE.idle, '10000/alias/int3')}, and under \`procmem\` ${t(UPDATE.idle, '10000/procmem/int3')}.
+- \`procmem\`, the default writer, goes through the kernel page by page: ${(ns(UPDATE.through, '10000/procmem/int3') / ns(UPDATE.through, '10000/alias/int3')).toFixed(1)} times the time of \`alias\`
+  for ten thousand sites. It is the default because debuggers and profilers keep working with it;
+  choose \`alias\` for programs with many sites that change often.
+- Before it plants traps, \`int3\` looks at the signal mask of every thread, at most ten times a second.
+  The 99th percentile contains that look, and an update that comes alone pays for it.
+- The very first update of a process took ${t(UPDATE.idle, 'first')}, because the engine had compiled none of it. What is
+  done for each site is machine code from the start.
 
 ## The pause
 
-A thread that runs through a site while it is retargeted by \`store\` is stopped by one interrupt: ${t(PAUSE, '1/alias/store')} between two passes, at the median.
-Under \`int3\` it is ${t(PAUSE, '1/alias/int3')}: an interrupt and a trap can come together. No thread waits for another one, and none waits for the update to end.
+A thread that runs through a site while \`store\` retargets it is stopped by one interrupt: ${t(PAUSE, '1/alias/store')}
+between two passes, at the median. Under \`int3\` it is ${t(PAUSE, '1/alias/int3')}, because an interrupt and a trap can come
+together. No thread waits for another one, and none waits for the update to end.
 
 ## The trap
 
-A call that meets the trap is emulated by the signal handler: ${t(TRAP, 'emulated')}, ${x(TRAP, 'emulated', 0)} times a system call that does nothing. During an update of one site a thread that
-does nothing but call met it ${t(TRAP, '1/alias/traps')} times, during one of ten thousand sites ${t(TRAP, '10000/alias/traps')} times.
+The signal handler emulates a call that meets the trap in ${t(TRAP, 'emulated')}, ${x(TRAP, 'emulated', 0)} times an empty system call. A
+thread that does nothing but call met the trap ${t(TRAP, '1/alias/traps')} times during an update of one site, and ${t(TRAP, '10000/alias/traps')} times
+during one of ten thousand sites.
 
-## Against what was set out to be reached
+## Against the goals
 
-${goals.filter((g) => g.reached).length} of ${goals.length} were reached in this run. Two copies of the direct call's loop differed by ${percent(table(CALL).noise)}, of the bare synchronisations with a thread running by ${percent(table(UPDATE.beside).noise)}.
+${goals.filter((g) => g.reached).length} of ${goals.length} were reached in this run. Two copies of the direct call's loop differed by ${percent(table(CALL).noise)}, two
+of the bare synchronisations with a thread running by ${percent(table(UPDATE.beside).noise)}.
 
 | | goal | this run | |
 |---|---|---|---|
 ${goals.map((g) => g.line).join('\n')}
 
-The ratios of one site depend on what an interrupt costs: beyond the synchronisations an update takes a few microseconds whatever that is, so they are the smaller the dearer
-interrupts are. The absolute figures are above.
+The ratios of one site depend on what an interrupt costs. Beyond the synchronisations an update takes
+a few microseconds, so the dearer the interrupts, the smaller the ratios. The absolute figures are
+above.
 
 ## How not to be fooled
 
-- A thread that is not on a CPU needs no interrupt, and an update looks many times cheaper than it is. Hence the counters.
-- Where a loop lies outweighs what it calls. Every loop here lies at the same place of its page, and a second copy of one says how
-  much is left of that: it is the line "two copies of the same thing differ by".
-- "No thread running" is a statement about the whole process: Node has helper threads, and one that happens to run
-  makes a synchronisation cost an interrupt. The number of interrupts is in its own column.
-- Bare membarriers in a row are not single ones times their number: three took ${t(UPDATE.beside, 'sync3')}, one ${t(UPDATE.beside, 'sync1')}. The floor of \`int3\` is three in a row with nothing between them.
-- A system call can cost far more than itself: a kernel that throws away the TLB at every entry makes whatever runs next slow. A loop of
-  bare system calls in C does not see that, and a program does.
-- Two threads on a machine of two CPUs take turns on one of them, for the patcher has the other: their rows are about scheduling.
+- A thread that is not on a CPU needs no interrupt, and an update then looks many times cheaper than
+  it is. Hence the counters.
+- Where a loop lies matters more than what it calls. Every loop here lies at the same place of its
+  page, and a second copy of one says how much remains: "two copies of the same thing differ by".
+- "No thread running" is a statement about the whole process. Node has helper threads, and one that
+  happens to run makes a synchronisation cost an interrupt. The number of interrupts has a column.
+- Bare membarriers in a row do not cost a single one times their number: three took ${t(UPDATE.beside, 'sync3')}, one
+  ${t(UPDATE.beside, 'sync1')}. The floor of \`int3\` is three in a row with nothing between them.
+- A system call can cost far more than itself: a kernel that throws away the TLB at every entry makes
+  what runs next slow. A loop of bare system calls in C does not see that, and a program does.
+- Two threads on a machine of two CPUs take turns on one of them, because the patcher has the other.
+  Their rows are about scheduling.
 
-\`static-call bench --json > before.json\` keeps a run, \`static-call bench --gate before.json\` holds a later one against it, by ratios, and ends with status 1 where one grew beyond the
-noise of both.
+\`static-call bench --json > before.json\` keeps a run. \`static-call bench --gate before.json\` compares a
+later run with it by ratios, and ends with status 1 where one grew beyond the noise of both.
 
 ## The record
 
