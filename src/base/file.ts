@@ -1,48 +1,99 @@
-// Files in and out, with their failures as Faults. A file is replaced whole or not at all: the new
-// bytes are written beside it and renamed over it, so that whoever opens it meanwhile sees one of
-// the two. They are not forced to the disk: what this writes can be made again, and for a kernel's
-// modules the waiting would take longer than all the work.
+// Files in and out, with their failures as Faults.
+//
+// A file is replaced whole or not at all: the new bytes are written to a temporary file beside it,
+// which is then renamed over it, so a process that opens it meanwhile sees the old bytes or the new
+// ones. The bytes are not forced to the disk: what this writes can be made again, and for a
+// kernel's modules the waiting would take longer than all the work.
+//
+// The directory may belong to another user, who can swap every name in it at every moment, and root
+// may be the one that writes. Hence:
+// - the directory is held open and named through its descriptor, so that it stays the same one;
+// - owner and mode are set on the descriptor of the temporary file, never by its name;
+// - a symbolic link of another user is not followed;
+// - what is written in place is the file that was read, told by device and inode;
+// - a set-user-ID bit is kept for nothing but that same file with the same owner and group.
 
+import { randomBytes } from 'node:crypto';
 import {
-  chmodSync,
-  chownSync,
   closeSync,
+  constants,
+  existsSync,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  lstatSync,
   openSync,
   readFileSync,
+  readlinkSync,
   realpathSync,
   renameSync,
-  rmSync,
   statSync,
+  unlinkSync,
   writeSync,
+  type Stats,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { Fault } from './fault.js';
+import { basename, dirname, isAbsolute, join } from 'node:path';
+import { Fault, isFault } from './fault.js';
+
+/** Of Linux on x86-64; Node does not name it. The descriptor needs no permission to list. */
+const O_PATH = 0o10000000;
+const LINUX = process.platform === 'linux';
+const SET_ID = 0o6000;
+/** As many as the kernel follows (path_resolution(7)). */
+const LINKS_MAX = 40;
 
 const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException).code;
 
+/** The bytes of a file, and which file they are of. */
+export interface Original {
+  readonly path: string;
+  readonly bytes: Buffer;
+  readonly stats: Stats;
+}
+
+/** @throws Fault `no-such-file`, `unreadable-file`, `no-memory` */
+export function readOriginal(path: string): Original {
+  return reading(path, () => {
+    // Asked before it is opened too: to open some devices is to start them. Without waiting: a FIFO
+    // that took the name meanwhile would be opened only when something writes to it.
+    requireRegular(statSync(path), path);
+    const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const stats = fstatSync(file);
+      requireRegular(stats, path);
+      return { path, bytes: readFileSync(file), stats };
+    } finally {
+      closeSync(file);
+    }
+  });
+}
+
 /** @throws Fault `no-such-file`, `unreadable-file`, `no-memory` */
 export function readWhole(path: string): Buffer {
-  // A fifo or a terminal would make the read wait for somebody.
-  sizeOf(path);
-  return reading(path, () => readFileSync(path));
+  return readOriginal(path).bytes;
 }
 
 /** Bytes in a regular file. @throws Fault `no-such-file`, `unreadable-file` for anything else */
 export function sizeOf(path: string): number {
-  const stat = reading(path, () => statSync(path));
-  if (!stat.isFile())
-    throw new Fault(
-      'unreadable-file',
-      stat.isDirectory() ? 'is a directory' : 'is not a regular file',
-      { at: path },
-    );
-  return stat.size;
+  const stats = reading(path, () => statSync(path));
+  requireRegular(stats, path);
+  return stats.size;
+}
+
+function requireRegular(stats: Stats, path: string): void {
+  if (stats.isFile()) return;
+  throw new Fault(
+    'unreadable-file',
+    stats.isDirectory() ? 'is a directory' : 'is not a regular file',
+    { at: path },
+  );
 }
 
 function reading<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
+    if (isFault(error)) throw error;
     const code = codeOf(error);
     if (code === 'ENOENT' || code === 'ENOTDIR')
       throw new Fault('no-such-file', `there is no file ${path}`, { at: path });
@@ -61,31 +112,57 @@ function reading<T>(path: string, read: () => T): T {
 }
 
 /**
- * Replaces or makes a file; an existing one keeps its mode and owner, and a symbolic link stays
- * one. The mode of a new file is that of `like`, if given.
+ * Makes a file, or gives an existing one new contents. An existing file keeps its owner and its
+ * permissions; a new one gets those of `like`, if given, less the umask. A symbolic link stays one.
+ * A terminal, a pipe or a device is written to.
  * @throws Fault `unwritable-file`.
  */
-export function replaceFile(path: string, bytes: Uint8Array | string, like?: string): void {
-  const target = existing(path) ?? path;
-  const temporary = join(dirname(target), `.${basename(target)}.${process.pid}.tmp`);
-  let made = false;
-  try {
-    const model = statOrNull(target) ?? (like === undefined ? null : statOrNull(like));
-    const file = openSync(temporary, 'wx', 0o666);
-    made = true;
+export function replaceFile(path: string, bytes: Uint8Array | string, like?: Stats): void {
+  const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
+  writing(path, () => {
+    if (path.endsWith('/')) throw notAFile(path, 'is a directory');
+    const target = targetOf(path);
+    if (typeof target === 'number') return writeAll(target, data);
+    const found = statOrNull(target);
+    if (found === null || found.isFile()) return replaceRegular(target, data, found, like ?? null);
+    return writeToDevice(target, data, path);
+  });
+}
+
+/**
+ * Gives the file that was read new contents: all that it was, its set-user-ID bit too, stays.
+ * @throws Fault `unwritable-file`, also where another file has its name by now
+ */
+export function rewriteFile(original: Original, data: Uint8Array): void {
+  const { path, stats } = original;
+  writing(path, () => {
+    const target = targetOf(path);
+    if (typeof target === 'number') throw changed(path);
+    const { folder, name } = openFolder(target);
     try {
-      const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
-      for (let at = 0; at < data.length;) at += writeSync(file, data, at);
+      const now = statOrNull(folder.path(name));
+      if (!now || !unchanged(now, stats)) throw changed(path);
+      writeBeside(folder, name, data, (file) => keepAll(file, stats));
     } finally {
-      closeSync(file);
+      folder.close();
     }
-    if (model) {
-      if (statOrNull(target)) keepOwner(temporary, model);
-      chmodSync(temporary, model.mode & 0o7777);
-    }
-    renameSync(temporary, target);
+  });
+}
+
+const changed = (path: string): Fault =>
+  new Fault('unwritable-file', 'was changed or replaced since it was read', {
+    at: path,
+    hint: 'see what else writes in that directory, and run it again',
+  });
+
+const unchanged = (a: Stats, b: Stats): boolean =>
+  a.dev === b.dev && a.ino === b.ino && a.size === b.size && a.mtimeMs === b.mtimeMs;
+
+function writing(path: string, write: () => void): void {
+  try {
+    write();
   } catch (error) {
-    if (made) rmSync(temporary, { force: true });
+    if (isFault(error)) throw error;
     throw new Fault('unwritable-file', `cannot be written (${codeOf(error) ?? String(error)})`, {
       at: path,
       cause: error,
@@ -93,29 +170,167 @@ export function replaceFile(path: string, bytes: Uint8Array | string, like?: str
   }
 }
 
-function existing(path: string): string | null {
-  try {
-    return realpathSync(path);
-  } catch {
-    return null;
-  }
+function writeAll(file: number, data: Uint8Array): void {
+  for (let at = 0; at < data.length;) at += writeSync(file, data, at);
 }
 
-function statOrNull(path: string): { mode: number; uid: number; gid: number } | null {
+/**
+ * Where a path leads: a path whose last part is no link, or a descriptor of this process where it
+ * is another name of one (/dev/stdout). A descriptor is written to and not opened again: a file
+ * behind it would be written from its beginning, and a socket cannot be opened.
+ */
+function targetOf(path: string): string | number {
+  // Nothing is joined or resolved by its text alone: `link/..` is not the directory of the link.
+  let at = path;
+  for (let hops = 0; hops < LINKS_MAX; hops++) {
+    const stats = statOrNull(at);
+    if (!stats?.isSymbolicLink()) return at;
+    const folder = realpathSync(dirname(at));
+    if (new RegExp(`^/proc/${process.pid}/(task/\\d+/)?fd$`).test(folder))
+      return Number(basename(at));
+    requireTrusted(stats, path);
+    const to = readlinkSync(at);
+    at = isAbsolute(to) ? to : `${folder}/${to}`;
+  }
+  throw new Fault('unwritable-file', `more than ${LINKS_MAX} symbolic links lead on`, { at: path });
+}
+
+/**
+ * A link of root's or of the caller's own is followed. Another user can point his at any file of
+ * the caller's, at any moment.
+ */
+function requireTrusted(stats: Stats, path: string): void {
+  const me = process.geteuid?.();
+  if (me === undefined || stats.uid === me || stats.uid === 0) return;
+  const what = stats.isFIFO() ? 'pipe' : 'symbolic link';
+  throw notAFile(path, `is a ${what} of another user (uid ${stats.uid})`);
+}
+
+const notAFile = (path: string, message: string): Fault =>
+  new Fault('unwritable-file', message, { at: path, hint: 'name a file' });
+
+/** Of the name itself, not of what a link leads to. */
+function statOrNull(path: string): Stats | null {
+  return lstatSync(path, { throwIfNoEntry: false }) ?? null;
+}
+
+/** A directory that is held, so that a path to it cannot lead elsewhere between two steps. */
+interface Folder {
+  path(name: string): string;
+  close(): void;
+}
+
+function openFolder(target: string): { readonly folder: Folder; readonly name: string } {
+  const [parent, name] = [dirname(target), basename(target)];
+  if (LINUX) {
+    const file = openSync(parent, O_PATH | constants.O_DIRECTORY);
+    const held = `/proc/self/fd/${file}`;
+    if (existsSync(held))
+      return { folder: { path: (n) => join(held, n), close: () => closeSync(file) }, name };
+    closeSync(file);
+  }
+  return { folder: { path: (n) => join(parent, n), close: () => {} }, name };
+}
+
+function replaceRegular(
+  target: string,
+  data: Uint8Array,
+  found: Stats | null,
+  like: Stats | null,
+): void {
+  const { folder, name } = openFolder(target);
   try {
-    return statSync(path);
-  } catch {
-    return null;
+    writeBeside(folder, name, data, (file) =>
+      found
+        ? keepOwner(file, found, found.mode & 0o777)
+        : fchmodSync(file, (like?.mode ?? 0o666) & 0o777 & ~process.umask()),
+    );
+  } finally {
+    folder.close();
   }
 }
 
 /**
- * Only root may give a file away; for everybody else the new file is theirs, as the old one was.
+ * The temporary file is its writer's alone until its owner and mode are set. Its name is drawn at
+ * random: what a killed run left behind is in nobody's way.
  */
-function keepOwner(path: string, { uid, gid }: { uid: number; gid: number }): void {
+function writeBeside(
+  folder: Folder,
+  name: string,
+  data: Uint8Array,
+  dress: (file: number) => void,
+): void {
+  const temporary = folder.path(`.static-call.${randomBytes(8).toString('hex')}.tmp`);
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const file = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  let renamed = false;
   try {
-    chownSync(path, uid, gid);
-  } catch (error) {
-    if (codeOf(error) !== 'EPERM') throw error;
+    try {
+      writeAll(file, data);
+      dress(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, folder.path(name));
+    renamed = true;
+  } finally {
+    if (!renamed) removeQuietly(temporary);
   }
+}
+
+/** After a failure, which is what the user hears of. */
+function removeQuietly(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // Its directory is gone, or another user put a directory in its place.
+  }
+}
+
+/** For the file that was read: the set-user-ID bits too, if owner and group are the same. */
+function keepAll(file: number, { uid, gid, mode }: Stats): void {
+  keepOwner(file, { uid, gid }, mode & 0o777);
+  const now = fstatSync(file);
+  // After the owner: the kernel takes these bits away where the owner changes.
+  if (mode & SET_ID && now.uid === uid && now.gid === gid)
+    fchmodSync(file, (now.mode & 0o777) | (mode & SET_ID));
+}
+
+/**
+ * Only root may give a file away: for another user the new file is that user's, in the old group
+ * where the user is in it. Where the group is another one it gets what everybody had.
+ */
+function keepOwner(file: number, { uid, gid }: Pick<Stats, 'uid' | 'gid'>, mode: number): void {
+  for (const owner of [uid, process.geteuid?.() ?? uid]) {
+    try {
+      fchownSync(file, owner, gid);
+      break;
+    } catch (error) {
+      if (codeOf(error) !== 'EPERM' && codeOf(error) !== 'EINVAL') throw error;
+    }
+  }
+  const strange = fstatSync(file).gid !== gid;
+  fchmodSync(file, strange ? (mode & 0o707) | ((mode & 0o007) << 3) : mode);
+}
+
+/** Without O_CREAT and O_TRUNC: a file that took the name meanwhile is not emptied. */
+function writeToDevice(target: string, data: Uint8Array, path: string): void {
+  requireDevice(lstatSync(target), path);
+  const file = openSync(target, constants.O_WRONLY | constants.O_NOFOLLOW | constants.O_NOCTTY);
+  try {
+    requireDevice(fstatSync(file), path);
+    writeAll(file, data);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** A block device is refused: it holds a file system. To open another user's FIFO may hang. */
+function requireDevice(stats: Stats, path: string): void {
+  if (stats.isCharacterDevice()) return;
+  if (stats.isFIFO()) return requireTrusted(stats, path);
+  throw notAFile(
+    path,
+    stats.isDirectory() ? 'is a directory' : 'is neither a file nor a pipe nor a terminal',
+  );
 }

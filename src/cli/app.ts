@@ -582,7 +582,14 @@ and checks the way it is done.
 Exit status: 0 done; 1 the answer is no; 2 wrong usage; 3 input refused; 4 this machine refused;
 70 a bug of ours; 130 after Ctrl-C. The answer is on stdout, everything else on stderr.`;
 
-function application(version: string): Application<Local> {
+/** `cc gcc -c x.c`: the parser takes the compiler's options for ours. */
+function hintFor([command, ...words]: readonly string[]): string | undefined {
+  return command === 'cc' && !words.includes('--')
+    ? 'put -- before the compiler, as in: static-call cc -- gcc -c x.c'
+    : undefined;
+}
+
+function application(version: string, argv: readonly string[]): Application<Local> {
   return buildApplication<Local>(
     buildRouteMap<keyof typeof ROUTES, Local>({
       routes: ROUTES,
@@ -599,7 +606,10 @@ function application(version: string): Application<Local> {
           ...text_en,
           noCommandRegisteredForInput: (args) => usage(text_en.noCommandRegisteredForInput(args)),
           exceptionWhileParsingArguments: (error, colour) =>
-            usage(text_en.exceptionWhileParsingArguments.call({ formatException }, error, colour)),
+            usage(
+              text_en.exceptionWhileParsingArguments.call({ formatException }, error, colour),
+              hintFor(argv),
+            ),
         },
       },
     },
@@ -646,7 +656,7 @@ export async function runCommandLine(
   };
   // Half of the world's tools answer to `help`.
   const asked = argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
-  await runApplication(application(version), asked, local);
+  await runApplication(application(version, asked), asked, local);
   context.release();
   if (context.interrupted()) return EXIT.interrupted;
   if (seen.status !== undefined) return seen.status;

@@ -39,10 +39,13 @@ function indented(text: string): string {
     .join('\n    ');
 }
 
-/** A wrong use of the command line, in the shape of a Fault. The parser words the finding. */
-export function usage(message: string): string {
+/**
+ * A wrong use of the command line, in the shape of a Fault. The parser words the finding; `better`
+ * is a hint that knows more than the parser's.
+ */
+export function usage(message: string, better?: string): string {
   const { found, hint } = splitHint(printable(message));
-  return `error[bad-usage]: ${found}\n  hint: ${hint ?? 'see --help'}`;
+  return `error[bad-usage]: ${found}\n  hint: ${better ?? hint ?? 'see --help'}`;
 }
 
 /** The parser appends its suggestion to its message; a suggestion is a hint. */

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { Fault } from '../base/fault.js';
-import { readWhole, replaceFile } from '../base/file.js';
+import { readOriginal, rewriteFile } from '../base/file.js';
 import { readElf } from '../elf/read.js';
 import { annotate } from '../sites/annotate.js';
 
@@ -70,8 +70,9 @@ export function buildShared({ source, output, include, env }: Build): readonly s
   const compiler = findCompiler(env);
   const object = `${output}.o`;
   run([...compiler, '-O2', '-g', '-fPIC', `-I${include}`, '-c', source, '-o', object], env);
-  const annotated = annotate(readElf(readWhole(object), object));
-  if (annotated.bytes) replaceFile(object, annotated.bytes);
+  const original = readOriginal(object);
+  const annotated = annotate(readElf(original.bytes, object));
+  if (annotated.bytes) rewriteFile(original, annotated.bytes);
   run([...compiler, '-shared', object, '-o', output, '-lpthread'], env);
   return compiler;
 }

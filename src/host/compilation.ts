@@ -21,32 +21,37 @@ export interface Compilation {
   readonly throughGot: boolean;
   /** Linked again later (`-r`). */
   readonly partial: boolean;
+  /** The last option lacks its value, and would take a word behind it for that. */
+  readonly dangling: boolean;
 }
 
 /**
  * Options whose value is the next word. Those that are also written with the value attached are
- * recognised as such by their length.
+ * recognised as such by their length. What is missing here costs little: its value is taken for a
+ * file, and a file that the compiler did not make is not touched.
  */
 const WITH_VALUE: ReadonlySet<string> = new Set(
-  '-o -x -I -D -U -L -l -T -u -z -e -h -MF -MT -MQ -include -imacros -isystem -iquote -idirafter -iprefix -isysroot -B -A -G -Xlinker -Xassembler -Xpreprocessor -Xclang -mllvm -aux-info --param --sysroot -target -arch -wrapper -specs -dumpbase -dumpdir'.split(
-    ' ',
-  ),
+  [
+    '-o -x -I -D -U -L -l -T -u -z -e -h -B -A -G -F -MF -MT -MQ -MJ -Tbss -Tdata -Ttext',
+    '-include -imacros -isystem -iquote -idirafter -iprefix -iwithprefix -iwithprefixbefore',
+    '-isysroot -imultilib -imultiarch -cxx-isystem -ivfsoverlay -framework -rpath -target -arch',
+    '-Xlinker -Xassembler -Xpreprocessor -Xclang -Xanalyzer -mllvm -aux-info -wrapper -specs',
+    '-dumpbase -dumpbase-ext -dumpdir -working-directory -gcc-toolchain --config',
+    '--output --language --for-linker --for-assembler --param --sysroot --specs --entry --prefix',
+    '--include --imacros --include-directory --library-directory --define-macro --undefine-macro',
+    '--force-link --dumpbase --dumpbase-ext --dumpdir',
+  ].flatMap((line) => line.split(' ')),
 );
 
-const SOURCE = /\.(c|i|ii|cc|cp|cxx|cpp|CPP|c\+\+|C|s|S|sx)$/;
-const ENDS_BEFORE_CODE: ReadonlySet<string> = new Set([
-  '-E',
-  '-S',
-  '-fsyntax-only',
-  '-M',
-  '-MM',
-  '-###',
-  '--version',
-  '--help',
-  '-dumpversion',
-  '-dumpmachine',
-  '-v',
-]);
+/** What the linker takes as it is. Under -c every other file is compiled, whatever it is called. */
+const LINKED = /\.(o|obj|lo|a|so(\.[\w.]+)?|lds?)$/;
+const SUFFIX = /(?<=.)\.[^./]*$/;
+const ENDS_BEFORE_CODE: ReadonlySet<string> = new Set(
+  [
+    '-E -S -fsyntax-only -M -MM -### --version --help --target-help -dumpversion -dumpmachine',
+    '-dumpfullversion -dumpspecs --preprocess --assemble --dependencies --user-dependencies',
+  ].flatMap((line) => line.split(' ')),
+);
 /** Programs that run the compiler named behind them. */
 const LAUNCHERS: ReadonlySet<string> = new Set(['ccache', 'sccache', 'distcc', 'icecc']);
 
@@ -55,35 +60,107 @@ export function compilerOf(words: readonly string[]): readonly string[] {
   return LAUNCHERS.has(basename(words[0] ?? '')) ? words.slice(0, 2) : words.slice(0, 1);
 }
 
-/** `options` are the words behind the compiler's own. */
-export function readCompilation(options: readonly string[]): Compilation {
-  const sources: string[] = [];
-  const inputs: string[] = [];
+/** What the words have said so far. */
+interface Read {
+  readonly sources: string[];
+  readonly inputs: string[];
+  /** The words that the driver hands to the linker. */
+  readonly linker: string[];
+  output: string | null;
+  /** Given by -x: then a file is a source whatever its name. */
+  language: boolean;
+  compile: boolean;
+  other: boolean;
+}
+
+const named = (read: Read, value: string): void => void (read.output = value);
+const spoken = (read: Read, value: string): void => void (read.language = value !== 'none');
+const linked = (read: Read, value: string): void => void read.linker.push(value);
+/** Of the options with a value, those that matter here. */
+const VALUES: ReadonlyMap<string, (read: Read, value: string) => void> = new Map([
+  ['-o', named],
+  ['--output', named],
+  ['-x', spoken],
+  ['--language', spoken],
+  ['-l', (read, value) => void read.inputs.push(value)],
+  ['-Xlinker', linked],
+  ['--for-linker', linked],
+]);
+
+/** An option and its value in one word. */
+function attached(word: string): readonly [option: string, value: string] | null {
+  const long = /^(--[a-z-]+)=(.*)$/s.exec(word);
+  if (long) return [long[1]!, long[2]!];
+  return /^-[oxl]./s.test(word) ? [word.slice(0, 2), word.slice(2)] : null;
+}
+
+function takeFlag(read: Read, word: string): void {
+  if (word === '-c' || word === '--compile') read.compile = true;
+  else if (ENDS_BEFORE_CODE.has(word) || /^--?(print-|help=)/.test(word)) read.other = true;
+  else if (word.startsWith('-Wl,')) read.linker.push(...word.slice(4).split(','));
+}
+
+function takeFile(read: Read, word: string): void {
+  read.inputs.push(word);
+  if (read.language || !LINKED.test(word)) read.sources.push(word);
+}
+
+/** The name that the linker is given last, or null: it wins over the driver's. */
+function linkerOutput(words: readonly string[]): string | null {
   let output: string | null = null;
-  let compile = false;
-  let other = false;
-  const has = (word: string): boolean => options.includes(word);
-  for (let i = 0; i < options.length; i++) {
-    const word = options[i]!;
-    if (WITH_VALUE.has(word)) {
-      const value = options[++i];
-      if (word === '-o') output = value ?? null;
-      if (word === '-l') inputs.push(value ?? '');
-    } else if (word.startsWith('-o') && word.length > 2) output = word.slice(2);
-    else if (word === '-c') compile = true;
-    else if (ENDS_BEFORE_CODE.has(word) && word !== '-v') other = true;
-    else if (!word.startsWith('-')) {
-      inputs.push(word);
-      if (SOURCE.test(word)) sources.push(word);
-    }
+  for (const [i, word] of words.entries()) {
+    if (word === '-o' || word === '--output') output = words[i + 1] ?? output;
+    else if (word.startsWith('--output=')) output = word.slice('--output='.length);
+    else if (/^-o./s.test(word)) output = word.slice(2);
   }
-  const lto = options.some((word) => /^-flto(=|$)/.test(word)) && !has('-fno-lto');
-  const rest = { lto, throughGot: has('-fno-plt'), partial: has('-r') };
+  return output;
+}
+
+/** `options` are the words behind the compiler's own, response files expanded. */
+export function readCompilation(options: readonly string[]): Compilation {
+  const read: Read = {
+    sources: [],
+    inputs: [],
+    linker: [],
+    output: null,
+    language: false,
+    compile: false,
+    other: false,
+  };
+  const words = options[Symbol.iterator]();
+  let dangling = false;
+  let onlyFiles = false;
+  for (const word of words) {
+    const pair = attached(word);
+    if (onlyFiles || word === '-' || !word.startsWith('-')) takeFile(read, word);
+    else if (word === '--') onlyFiles = true;
+    else if (WITH_VALUE.has(word)) {
+      const next = words.next();
+      dangling = next.done === true;
+      if (!next.done) VALUES.get(word)?.(read, next.value);
+    } else if (pair && VALUES.has(pair[0])) VALUES.get(pair[0])?.(read, pair[1]);
+    else takeFlag(read, word);
+  }
+  const has = (word: string): boolean => options.includes(word);
+  const rest = {
+    lto: options.some((word) => /^-flto(=|$)/.test(word)) && !has('-fno-lto'),
+    throughGot: has('-fno-plt'),
+    partial: has('-r') || read.linker.includes('-r'),
+    dangling,
+  };
+  return { ...made(read), ...rest };
+}
+
+function made({ sources, inputs, linker, output, compile, other }: Read): {
+  mode: Compilation['mode'];
+  outputs: readonly string[];
+} {
   // `gcc -v` alone asks; with files it only speaks more.
-  if (other || inputs.length === 0) return { mode: 'other', outputs: [], ...rest };
-  if (!compile) return { mode: 'link', outputs: [output ?? 'a.out'], ...rest };
-  const objects = sources.map((source) => `${basename(source).replace(SOURCE, '')}.o`);
-  return { mode: 'compile', outputs: output === null ? objects : [output], ...rest };
+  if (other || inputs.length === 0) return { mode: 'other', outputs: [] };
+  if (!compile) return { mode: 'link', outputs: [linkerOutput(linker) ?? output ?? 'a.out'] };
+  if (output !== null) return { mode: 'compile', outputs: [output] };
+  const objects = sources.map((source) => `${basename(source).replace(SUFFIX, '')}.o`);
+  return { mode: 'compile', outputs: objects };
 }
 
 /** Of gas; clang's own takes any power of two. */

@@ -2,7 +2,7 @@
 // refused is left as it was and the others are still done; the status then says that something was
 // refused.
 
-import { readWhole, replaceFile } from '../../base/file.js';
+import { readOriginal, replaceFile, rewriteFile } from '../../base/file.js';
 import { EXIT, Fault, inFile, isFault } from '../../base/fault.js';
 import type { ElfObject } from '../../elf/object.js';
 import { isElf, readElf } from '../../elf/read.js';
@@ -48,7 +48,8 @@ function one(context: Context, flags: Flags, path: string): Row {
 }
 
 function written(context: Context, flags: Flags, path: string): Row {
-  const bytes = readWhole(path);
+  const original = readOriginal(path);
+  const { bytes } = original;
   const object = readObject(bytes, path);
   const {
     outcome,
@@ -60,8 +61,8 @@ function written(context: Context, flags: Flags, path: string): Row {
     declared: declaredKeys(object),
   });
   // Without a change the file is not even touched; a copy that was asked for is made all the same.
-  if (flags.output !== undefined) replaceFile(flags.output, annotated ?? bytes, path);
-  else if (annotated) replaceFile(path, annotated);
+  if (flags.output !== undefined) replaceFile(flags.output, annotated ?? bytes, original.stats);
+  else if (annotated) rewriteFile(original, annotated);
   const tail = sites.filter((s) => (s.flags & SITE_TAIL) !== 0).length;
   if (!flags.json) say(context, path, outcome, sites.length, tail);
   if (outcome === 'no-sites' && isSlimLto(object))

@@ -2,17 +2,24 @@
 // line by which a C project adopts static calls. The compiler's own words and status pass through.
 
 import { spawnSync, type StdioOptions } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Unit } from '../../base/addr.js';
 import { Fault, isFault } from '../../base/fault.js';
-import { readWhole, replaceFile } from '../../base/file.js';
+import { readOriginal, rewriteFile } from '../../base/file.js';
 import * as N from '../../elf/names.js';
 import { printable } from '../../base/printable.js';
 import type { ElfObject } from '../../elf/object.js';
 import { isElf, readElf } from '../../elf/read.js';
 import { declaredKeys } from '../../keys/records.js';
-import { alignment, compilerOf, readCompilation, type Assembler } from '../../host/compilation.js';
+import {
+  alignment,
+  compilerOf,
+  readCompilation,
+  type Assembler,
+  type Compilation,
+} from '../../host/compilation.js';
+import { expandResponses } from '../../host/response.js';
 import { annotate, type Annotated } from '../../sites/annotate.js';
 import { decodeSites, findSites } from '../../sites/find.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX } from '../../sites/site.js';
@@ -27,57 +34,108 @@ export interface Flags {
 
 interface Output {
   readonly path: string;
-  /** `later`: a key may belong to another object, so the linked file gets the table. */
-  readonly outcome: Annotated['outcome'] | 'later' | 'no-code';
+  /**
+   * `later`: a key may belong to another object, so the linked file gets the table. `not-made`: the
+   * file is not there, or is the one that was there before the compiler ran.
+   */
+  readonly outcome: Annotated['outcome'] | 'later' | 'no-code' | 'not-made';
   readonly sites: number;
 }
 
 export function run(context: Context, flags: Flags, ...words: string[]): number {
+  if (words[0] === '') throw new Fault('bad-usage', "the compiler's name is empty", { hint: HINT });
   const compiler = compilerOf(words);
-  const options = words.slice(compiler.length);
-  const made = readCompilation(options);
+  const expanded = expandResponses(words.slice(compiler.length));
+  const made = readCompilation(expanded);
   const aligned =
     flags.align === 'no'
       ? []
-      : alignment(assemblerOf(compiler, options, context.env), made, flags.align);
-  const all = [...words, `-I${includeDir()}`, ...aligned];
+      : alignment(assemblerOf(compiler, expanded, context.env), made, flags.align);
+  const all = made.dangling ? words : withMore(words, [`-I${includeDir()}`, ...aligned]);
   if (flags.verbose) context.note(printable(all.join(' ')));
+  const before = new Map(made.outputs.map((path) => [path, stateOf(path)]));
   // With --json the answer alone is on stdout, so the compiler's goes beside it.
   const status = start(all, context.env, flags.json ? ['inherit', 2, 'inherit'] : 'inherit').status;
-  const outputs =
-    status === 0
-      ? made.outputs.map((path) => tabulate(path, made.mode === 'compile' || made.partial))
-      : [];
-  if (flags.verbose)
-    for (const { path, outcome, sites } of outputs)
-      context.note(
-        `${printable(path)}: ${SAYS[outcome].replace('%', sites === 1 ? '1 site' : `${sites} sites`)}`,
-      );
+  const outputs = status === 0 ? tabulated(before, made) : [];
+  if (status === 0) tell(context, flags, outputs, made.mode);
   if (flags.json) context.json('static-call/cc@1', { command: all, status, outputs });
   return status;
 }
 
-const SAYS: Readonly<Record<Output['outcome'], string>> = {
+/** Behind what is there, but before clang's `--`, behind which every word is a file. */
+function withMore(words: readonly string[], more: readonly string[]): readonly string[] {
+  const end = words.indexOf('--');
+  return end < 0 ? [...words, ...more] : [...words.slice(0, end), ...more, ...words.slice(end)];
+}
+
+/** Equal for a path before and after the compiler only where the compiler did not write there. */
+function stateOf(path: string): string | null {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+  if (!stats) return null;
+  const { dev, ino, size, mtimeNs, ctimeNs } = stats;
+  return [dev, ino, size, mtimeNs, ctimeNs].join(':');
+}
+
+function tabulated(
+  before: ReadonlyMap<string, string | null>,
+  { mode, partial }: Compilation,
+): Output[] {
+  return Array.from(before, ([path, was]) => {
+    const now = stateOf(path);
+    if (now === null) return { path, outcome: 'not-made', sites: 0 };
+    // `-o /dev/null` makes nothing.
+    if (!statSync(path).isFile()) return { path, outcome: 'no-code', sites: 0 };
+    return now === was
+      ? { path, outcome: 'not-made', sites: 0 }
+      : tabulate(path, mode === 'compile' || partial);
+  });
+}
+
+function tell(
+  context: Context,
+  flags: Flags,
+  outputs: readonly Output[],
+  mode: Compilation['mode'],
+): void {
+  const cure = 'name the output by -o, or give it to static-call annotate';
+  if (outputs.length === 0 && mode !== 'other')
+    context.note(`cc: it is not known what the compiler made, and nothing got a table; ${cure}`);
+  for (const { path, outcome, sites } of outputs) {
+    if (outcome === 'not-made')
+      context.note(
+        `cc: the compiler did not make ${printable(path)}, and it was left as it is; ${cure}`,
+      );
+    else if (flags.verbose)
+      context.note(
+        `${printable(path)}: ${SAYS[outcome].replace('%', sites === 1 ? '1 site' : `${sites} sites`)}`,
+      );
+  }
+}
+
+const SAYS: Readonly<Record<Exclude<Output['outcome'], 'not-made'>, string>> = {
   written: '%',
   'no-sites': 'no sites',
   present: '%, from the tables of its objects',
   later: '%, left to the linked file, for a key may belong to another object',
   'no-code': 'no object code',
 };
+const HINT = 'name a compiler behind --, as in: static-call cc -- gcc -c x.c';
 
 function start(
   words: readonly string[],
   env: Context['env'],
   stdio: StdioOptions,
 ): { status: number; stdout: string } {
-  const done = spawnSync(words[0]!, words.slice(1), { stdio, encoding: 'utf8', env });
+  const [program = '', ...options] = words;
+  const done = spawnSync(program, options, { stdio, encoding: 'utf8', env });
   if (done.error)
-    throw new Fault('no-compiler', `${words[0]} could not be started: ${done.error.message}`, {
+    throw new Fault('no-compiler', `${program} could not be started: ${done.error.message}`, {
       cause: done.error,
-      hint: 'name a compiler behind --, as in: static-call cc -- gcc -c x.c',
+      hint: HINT,
     });
   // A compiler that was killed made nothing; the status is what a shell would say.
-  return { status: done.status ?? 128 + constants.signals[done.signal!], stdout: done.stdout };
+  const status = done.status ?? 128 + (done.signal ? constants.signals[done.signal] : 0);
+  return { status, stdout: done.stdout };
 }
 
 /** gcc assembles with gas; clang by itself, unless told otherwise. */
@@ -96,11 +154,10 @@ function assemblerOf(
 
 /** Writes the table, where the file can have one yet. */
 function tabulate(path: string, unlinked: boolean): Output {
-  // `-o /dev/null` makes nothing; intermediate code gets its table when something is linked from
-  // it.
-  const bytes = existsSync(path) && statSync(path).isFile() ? readWhole(path) : new Uint8Array(0);
-  if (!isElf(bytes)) return { path, outcome: 'no-code', sites: 0 };
-  const object = readElf(bytes, path);
+  const original = readOriginal(path);
+  // Intermediate code gets its table when something is linked from it.
+  if (!isElf(original.bytes)) return { path, outcome: 'no-code', sites: 0 };
+  const object = readElf(original.bytes, path);
   const later = unlinked ? postponed(object) : 0;
   if (later > 0) return { path, outcome: 'later', sites: later };
   const declared = declaredKeys(object);
@@ -109,7 +166,7 @@ function tabulate(path: string, unlinked: boolean): Output {
     force: !unlinked && !complete(object, found),
     declared,
   });
-  if (annotated) replaceFile(path, annotated);
+  if (annotated) rewriteFile(original, annotated);
   return { path, outcome, sites: found };
 }
 
