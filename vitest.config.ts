@@ -11,6 +11,7 @@ const STILL = [
   'edge',
   'far',
   'handler',
+  'names',
   'own',
   'refusals',
   'sharing',

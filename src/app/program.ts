@@ -147,7 +147,8 @@ export class Program<K extends Keys> implements App<K> {
     this.#options = options;
     this.#protocol = protocolOf(options.protocol ?? 'int3');
     this.#targets = new Targets(runtime.native, loaded);
-    const keys: Record<string, Key<string | null>> = {};
+    // Without a prototype: a key may be called `constructor`, and `__proto__` is a legal name in C.
+    const keys = Object.create(null) as Record<string, Key<string | null>>;
     for (const key of registered) {
       const state: KeyState = { ...key, last: null };
       this.#states.set(key.def.name, state);
@@ -198,7 +199,16 @@ export class Program<K extends Keys> implements App<K> {
     if (this.#closed) throw new Fault('closed', `${this.path} was closed`);
     checkOption('require', options.require, ['inline']);
     const protocol = options.protocol === undefined ? this.#protocol : protocolOf(options.protocol);
-    const wanted = Object.keys(targets).map((name): Asked => {
+    if (typeof targets !== 'object' || targets === null)
+      throw new Fault('bad-option', `${inspect(targets)} is no object of keys and their targets`, {
+        hint: "write update({ key: 'target' })",
+      });
+    const names = Object.keys(targets);
+    if (names.length === 0 && this.#states.has('__proto__'))
+      throw new Fault('unknown-key', 'the update names no key', {
+        hint: "write ['__proto__']: without the brackets it sets the object's prototype",
+      });
+    const wanted = names.map((name): Asked => {
       const state = this.#state(name);
       return new Asked(state, this.#targets.resolve(state.def, targets[name as keyof K]));
     });
@@ -405,7 +415,7 @@ class Functions {
     const table: SymbolTable | null = object.symbols ?? object.dynamicSymbols;
     for (let i = 1; table && i < table.count; i++) {
       if (table.type(i) === STT_FUNC && table.defined(i))
-        this.#starts.push({ at: bias + table.value(i), size: table.size(i), name: table.name(i) });
+        this.#starts.push({ at: bias + table.value(i), size: table.size(i), name: table.label(i) });
     }
     this.#starts.sort((a, b) => a.at - b.at);
   }

@@ -132,6 +132,9 @@ export class Targets {
   }
 
   #symbol(name: string): Addr {
+    // The dynamic linker would read no further, and find another symbol.
+    if (name.includes('\0'))
+      throw new Fault('unknown-target', `${name} is no name of a symbol: it holds a NUL`);
     // As readelf and the linker write a version: f@V1, and f@@V2 for the default one.
     const [bare, version] = name.split(/@@?/) as [string, string?];
     const visible =
@@ -156,7 +159,7 @@ export class Targets {
     if (this.#local.size === 0 && symbols) {
       for (let i = 1; i < symbols.count; i++)
         if (symbols.type(i) === STT_FUNC && symbols.defined(i))
-          this.#local.set(symbols.name(i), this.#loaded.bias + symbols.value(i));
+          this.#local.set(symbols.label(i), this.#loaded.bias + symbols.value(i));
     }
     return this.#local;
   }

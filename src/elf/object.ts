@@ -31,15 +31,62 @@ export interface Segment {
   readonly align: number;
 }
 
-const latin = new TextDecoder('latin1');
+/**
+ * Bytes of the longest name that is read. Names may overlap in their table, so without a bound a
+ * file of a few megabytes could ask for strings of terabytes. A C++ name can be longer; it is shown
+ * cut (`SymbolTable.label`).
+ */
+export const NAME_MAX = 4096;
+/** Bytes of a name that is only shown. */
+const LABEL_MAX = 1024;
+
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function characterAt(bytes: Uint8Array, at: number): { text: string; length: number } {
+  for (let length = 1; length <= 4 && at + length <= bytes.length; length++) {
+    try {
+      return { text: strict.decode(bytes.subarray(at, at + length)), length };
+    } catch {
+      // Not a whole character yet, or none at all.
+    }
+  }
+  return { text: String.fromCharCode(0xdc00 + (bytes[at] ?? 0)), length: 1 };
+}
 
 /**
- * A NUL-terminated name out of a string table. ASCII in practice; other bytes survive as latin-1.
+ * UTF-8, which compilers write for identifiers beyond ASCII. A byte that is no part of it becomes
+ * an unpaired surrogate, as in Python (PEP 383): different bytes stay different names.
+ */
+export function decodeName(bytes: Uint8Array): string {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+  if (!text.includes('\ufffd')) return text;
+  const parts: string[] = [];
+  for (let at = 0; at < bytes.length;) {
+    const { text, length } = characterAt(bytes, at);
+    parts.push(text);
+    at += length;
+  }
+  return parts.join('');
+}
+
+/** The bytes of a string up to its NUL, `most` at most and one more where it is longer. */
+function stringBytes(table: Uint8Array, offset: number, most: number): Uint8Array {
+  const bytes = table.subarray(offset, offset + most + 1);
+  const end = bytes.indexOf(0);
+  return end < 0 ? bytes : bytes.subarray(0, end);
+}
+
+/**
+ * A NUL-terminated name out of a string table.
+ * @throws Fault `bad-elf` where it is longer than NAME_MAX bytes
  */
 export function stringAt(table: Uint8Array, offset: number): string {
-  if (offset >= table.length) return '';
-  const end = table.indexOf(0, offset);
-  return latin.decode(table.subarray(offset, end < 0 ? table.length : end));
+  const bytes = stringBytes(table, offset, NAME_MAX);
+  if (bytes.length > NAME_MAX)
+    throw new Fault('bad-elf', `a name of more than ${NAME_MAX} bytes`, {
+      at: `string table+0x${offset.toString(16)}`,
+    });
+  return decodeName(bytes);
 }
 
 /**
@@ -78,11 +125,22 @@ export class SymbolTable {
       });
     return i * N.SYM_SIZE;
   }
+  /** @throws Fault `bad-elf` where it is longer than NAME_MAX bytes */
   name(i: number): string {
     return stringAt(this.#strings, this.#view.getUint32(this.#at(i), true));
   }
+  /** The name for a reader: one that is very long is cut, and ends in an ellipsis. */
+  label(i: number): string {
+    const offset = this.#view.getUint32(this.#at(i), true);
+    const bytes = stringBytes(this.#strings, offset, LABEL_MAX);
+    if (bytes.length <= LABEL_MAX) return decodeName(bytes);
+    let end = LABEL_MAX;
+    while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+    return `${decodeName(bytes.subarray(0, end))}…`;
+  }
   /**
-   * Whether the name begins so, without making a string of it: most symbols are not of interest.
+   * Whether the name begins with these ASCII characters, without making a string of it: most
+   * symbols are not of interest.
    */
   nameStartsWith(i: number, prefix: string): boolean {
     const from = this.#view.getUint32(this.#at(i), true);
@@ -117,8 +175,9 @@ export class SymbolTable {
   }
   /** The first symbol of that name, or -1. Linear: build a map where many are asked for. */
   find(name: string): number {
+    const ascii = /^[\0-\x7f]*/.exec(name)?.[0] ?? '';
     for (let i = 1; i < this.count; i++)
-      if (this.nameStartsWith(i, name) && this.name(i) === name) return i;
+      if (this.nameStartsWith(i, ascii) && this.name(i) === name) return i;
     return -1;
   }
 }

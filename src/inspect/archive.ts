@@ -3,6 +3,7 @@
 // that hint.
 
 import { Fault } from '../base/fault.js';
+import { decodeName } from '../elf/object.js';
 
 const MAGIC = '!<arch>\n';
 const THIN = '!<thin>\n';
@@ -47,13 +48,17 @@ export function* membersOf(bytes: Uint8Array, path: string): Generator<Member> {
     if (label === '//') names = text(member, 0, size);
     else if (label !== '/' && label !== '/SYM64/')
       yield {
-        name: /^\/\d+$/.test(label)
-          ? until(names, Number(label.slice(1)), '/\n')
-          : until(label, 0, '/'),
+        name: nameOf(label, names),
         bytes: member,
       };
     at += HEADER + size + (size & 1);
   }
+}
+
+function nameOf(label: string, names: string): string {
+  const long = /^\/\d+$/.test(label);
+  const name = long ? until(names, Number(label.slice(1)), '/\n') : until(label, 0, '/');
+  return decodeName(Buffer.from(name, 'latin1'));
 }
 
 function until(names: string, from: number, end: string): string {

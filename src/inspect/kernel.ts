@@ -201,7 +201,7 @@ class ElfSymbols implements Symbols {
     return this.#addresses[i]!;
   }
   name(i: number): string {
-    return this.#table.name(this.#order[i]!);
+    return this.#table.label(this.#order[i]!);
   }
   code(i: number): boolean {
     return this.#table.type(this.#order[i]!) === STT_FUNC;

@@ -181,7 +181,7 @@ class Functions {
     const size = this.#symbols.size(found.symbol);
     // A symbol of size 0 comes from assembly that did not state it.
     if (size > 0 && site.at >= found.at + size) return null;
-    return { name: this.#symbols.name(found.symbol), offset: site.at - found.at };
+    return { name: this.#symbols.label(found.symbol), offset: site.at - found.at };
   }
 }
 

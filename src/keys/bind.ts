@@ -3,11 +3,11 @@
 // thing they must agree; a key whose trampoline is missing or is not one is refused, for patching
 // it would write into something else.
 
-import { hex } from '../base/addr.js';
+import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import type { ElfObject } from '../elf/object.js';
 import { findSites } from '../sites/find.js';
-import { bareName, type Site } from '../sites/site.js';
+import { bareName, KEY_PREFIX, type Site } from '../sites/site.js';
 import { bestSymbols, keySymbols } from '../sites/symbols.js';
 import { findTrampolines, type Trampoline } from '../sites/trampoline.js';
 import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
@@ -33,6 +33,7 @@ export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
   const recorded = unique(records.keys);
   const trampolines = new Map(findTrampolines(object).map((t) => [t.key, t]));
   const symbols = keyAddresses(object);
+  checkKeysOf(records.targets, namesAt(records.keys, symbols));
   const targets = targetsByKey(records.targets);
   const called = sitesByKey(sites);
 
@@ -139,13 +140,44 @@ function unique(records: readonly KeyRecord[]): Map<string, KeyRecord> {
   return byName;
 }
 
-function keyAddresses(object: ElfObject): Map<string, number> {
+function keyAddresses(object: ElfObject): Map<string, Addr> {
   const symbols = bestSymbols(object);
-  const found = new Map<string, number>();
+  const found = new Map<string, Addr>();
   if (symbols)
     for (const [name, i] of keySymbols(symbols))
       if (symbols.defined(i)) found.set(bareName(name), symbols.value(i));
   return found;
+}
+
+/** Keys by address: as the records have them, and as the symbols do. */
+function namesAt(
+  records: readonly KeyRecord[],
+  symbols: ReadonlyMap<string, Addr>,
+): Map<Addr, string> {
+  const names = new Map<Addr, string>();
+  for (const [name, address] of symbols) names.set(address, name);
+  for (const { name, address } of records) names.set(address, name);
+  return names;
+}
+
+/**
+ * The record of a target holds its key's name and the key's address. The preprocessor can pull them
+ * apart: a name that is a macro is expanded in the one and not in the other.
+ */
+function checkKeysOf(records: readonly TargetRecord[], names: ReadonlyMap<Addr, string>): void {
+  for (const { key, name, of, where } of records) {
+    const symbol = 'symbol' in of ? of.symbol : KEY_PREFIX + (names.get(of.address) ?? '');
+    if (symbol === KEY_PREFIX + key) continue;
+    const leads = symbol === KEY_PREFIX ? 'no key' : `key ${bareName(symbol)}`;
+    throw new Fault(
+      'bad-keys-section',
+      `target ${name} is declared for key ${key}, but its record leads to ${leads}`,
+      {
+        at: where,
+        hint: `if ${key} is a macro, write its expansion in STATIC_CALL_TARGET; else rebuild the file`,
+      },
+    );
+  }
 }
 
 /** By name, each once: compilers emit the records in any order. */

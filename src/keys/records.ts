@@ -7,7 +7,7 @@
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import * as N from '../elf/names.js';
-import { signed64, stringAt, type ElfObject, type Section } from '../elf/object.js';
+import { NAME_MAX, signed64, stringAt, type ElfObject, type Section } from '../elf/object.js';
 import type { ReturnClass } from './key.js';
 
 export const KEYS_SECTION = '.static_call_keys';
@@ -52,11 +52,13 @@ export interface TargetRecord {
   /** null where the dynamic linker has to look it up. */
   readonly address: Addr | null;
   readonly slot: Addr;
+  /** Where its key is, or the symbol of one that another object defines. */
+  readonly of: Pointer;
   readonly where: string;
 }
 
 /** An address that a field will hold, as far as the file knows it. */
-type Pointer = { readonly address: Addr } | { readonly symbol: string };
+export type Pointer = { readonly address: Addr } | { readonly symbol: string };
 
 class Table {
   readonly #object: ElfObject;
@@ -133,16 +135,16 @@ class Table {
     // No further than a name can be long: each of many records may lead into the same megabytes
     // without a NUL.
     const bytes =
-      offset < 0 ? new Uint8Array(0) : this.#object.bytes.subarray(offset, offset + LONGEST + 1);
+      offset < 0 ? new Uint8Array(0) : this.#object.bytes.subarray(offset, offset + NAME_MAX + 1);
     const name = bytes.includes(0) ? stringAt(bytes, 0) : '';
-    if (!/^[\x20-\x7e]+$/.test(name))
+    if (name === '' || NO_NAME.test(name))
       throw this.fail(row, `its ${what} at ${hex(address)} is no name`);
     return name;
   }
 }
 
-/** A template instance's name as written can be long; nothing sensible is longer. */
-const LONGEST = 4096;
+/** Controls, and what is no UTF-8. A target's name is a C++ expression and may hold anything else. */
+const NO_NAME = /[\p{Cc}\p{Cs}]/u;
 
 /** What the dynamic linker will store in the fields of these sections. */
 function pointersIn(object: ElfObject, sections: readonly Section[]): Map<Addr, Pointer> {
@@ -164,7 +166,7 @@ function pointersIn(object: ElfObject, sections: readonly Section[]): Map<Addr, 
           at,
           known
             ? { address: symbols.value(symbol) + table.addend(i) }
-            : { symbol: symbols.name(symbol) },
+            : { symbol: symbols.label(symbol) },
         );
       } else
         throw new Fault(
@@ -227,7 +229,8 @@ function targetRecord(object: ElfObject, table: Table, row: number): TargetRecor
   const address = 'address' in pointer ? pointer.address : null;
   if (address !== null && !isCode(object, address))
     throw table.fail(row, `target ${name} of key ${key} at ${hex(address)} is no code`);
-  return { key, name, address, slot: table.slot(row, TARGET.func), where: table.where(row) };
+  const of = table.pointer(row, TARGET.key);
+  return { key, name, address, slot: table.slot(row, TARGET.func), of, where: table.where(row) };
 }
 
 export interface Records {

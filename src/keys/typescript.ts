@@ -2,6 +2,7 @@
 // program runs. The text depends on nothing but the keys: no path, no date, sorted, so that it can
 // be committed and compared.
 
+import { printable } from '../base/printable.js';
 import { accepted, type KeyDef } from './key.js';
 
 /** `libfoo-bar.so.1` to `FooBar`. */
@@ -28,8 +29,17 @@ export function isTypeName(name: string): boolean {
   return /^[A-Za-z_$][\w$]*$/.test(name) && !RESERVED.has(name);
 }
 
+/**
+ * A string literal, whatever the name is: printable() shows a character by an escape that is one of
+ * the language's as well, once backslashes are doubled.
+ */
 const quoted = (name: string): string =>
-  `'${name.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+  `'${printable(name.replaceAll('\\', '\\\\').replaceAll("'", "\\'"))}'`;
+
+const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
+
+/** A file chooses its names freely, and none of them may become code. */
+const property = (name: string): string => (IDENTIFIER.test(name) ? name : quoted(name));
 
 /**
  * The keys that a file of types speaks of: a key that this object merely calls is for its owner to
@@ -44,7 +54,7 @@ export function typesOf(keys: readonly KeyDef[], name: string): string {
     const literals = accepted(key).map((name) => (name === null ? 'null' : quoted(name)));
     // No declared target: whatever is asked for must be unchecked, and is typed as that by
     // `update`.
-    return `  readonly ${key.name}: ${literals.length > 0 ? literals.join(' | ') : 'never'};`;
+    return `  readonly ${property(key.name)}: ${literals.length > 0 ? literals.join(' | ') : 'never'};`;
   });
   return [
     '// Written by static-call types: write it again when the keys or their targets change.',

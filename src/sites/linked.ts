@@ -14,10 +14,12 @@ import { decodeSiteTable, ENTRY_SIZE, FLAG_BITS, SITES_SECTION } from './section
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
 import {
   bestSymbols,
+  checkUnique,
   functionStarts,
   isTemplate,
   keySymbols,
   namesFor,
+  trampolineSymbols,
   type KeyNames,
 } from './symbols.js';
 
@@ -52,10 +54,9 @@ export function destinations(
   for (const table of [object.dynamicSymbols, object.symbols])
     if (table) for (const [name, i] of keySymbols(table)) if (table.defined(i)) keys.set(name, i);
   if (symbols) {
-    for (let i = 1; i < symbols.count; i++) {
-      if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX) && symbols.defined(i))
-        direct.set(symbols.value(i), namesFor(symbols.name(i), keys));
-    }
+    const defined = trampolineSymbols(symbols).filter((i) => symbols.defined(i));
+    checkUnique(symbols, defined);
+    for (const i of defined) direct.set(symbols.value(i), namesFor(symbols.name(i), keys));
   }
   for (const { name, trampoline } of declared)
     direct.set(trampoline, { key: name, keySymbol: KEY_PREFIX + name });

@@ -285,7 +285,7 @@ export function readRelocatable(
     if (!names) {
       report(
         bad(
-          `entry ${i} names the key ${symbols.name(symbol) || `symbol ${symbol}`}, which is neither ${KEY_PREFIX}* nor ${TRAMPOLINE_PREFIX}*`,
+          `entry ${i} names the key ${symbols.label(symbol) || `symbol ${symbol}`}, which is neither ${KEY_PREFIX}* nor ${TRAMPOLINE_PREFIX}*`,
         ),
       );
       continue;

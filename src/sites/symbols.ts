@@ -1,6 +1,8 @@
 // What a pass over a symbol table yields for finding sites: the trampolines, the keys, and where
 // functions begin. One pass each, and names are made into strings only for the few that matter.
 
+import { hex, type Addr } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
 import * as N from '../elf/names.js';
 import type { ElfObject, Section, SymbolTable } from '../elf/object.js';
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX } from './site.js';
@@ -28,6 +30,30 @@ export function trampolineSymbols(symbols: SymbolTable): number[] {
   for (let i = 1; i < symbols.count; i++)
     if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX)) found.push(i);
   return found;
+}
+
+/**
+ * Of a linked file, whose keys are told apart by name. Two objects of the link may each have had a
+ * local trampoline of one name; to patch the sites of both to one target would be wrong.
+ * @throws Fault `bad-trampoline`
+ */
+export function checkUnique(symbols: SymbolTable, trampolines: readonly number[]): void {
+  const places = new Map<string, Addr>();
+  for (const i of trampolines) {
+    const name = symbols.name(i);
+    const at = symbols.value(i);
+    const known = places.get(name);
+    if (known !== undefined && known !== at)
+      throw new Fault(
+        'bad-trampoline',
+        `two trampolines are called ${name}, one at ${hex(known)}`,
+        {
+          at: hex(at),
+          hint: 'two objects of the link define a key of that name each; rename one of them',
+        },
+      );
+    places.set(name, at);
+  }
 }
 
 export function namesFor(trampoline: string, keys: ReadonlyMap<string, unknown>): KeyNames {

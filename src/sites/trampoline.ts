@@ -12,7 +12,7 @@ import {
 } from '../x86/forms.js';
 import { pltEntries, slotsOf } from './plt.js';
 import { bareName } from './site.js';
-import { bestSymbols, trampolineSymbols } from './symbols.js';
+import { bestSymbols, checkUnique, trampolineSymbols } from './symbols.js';
 
 export interface Trampoline {
   /** The key's bare name. */
@@ -28,7 +28,10 @@ export interface Trampoline {
   readonly targetSymbol: string | null;
 }
 
-/** Every `__SCT__*` that is defined in the file, in the order of its symbol table. */
+/**
+ * Every `__SCT__*` that is defined in the file, in the order of its symbol table.
+ * @throws Fault `bad-trampoline` where a linked file has two of one name
+ */
 export function findTrampolines(object: ElfObject): Trampoline[] {
   const symbols = bestSymbols(object);
   if (!symbols) return [];
@@ -85,7 +88,7 @@ function relocatable(
 function namer(symbols: SymbolTable): (index: number, offset: number) => string {
   let functions: Map<string, number> | undefined;
   return (index, offset) => {
-    if (symbols.type(index) !== N.STT_SECTION) return symbols.name(index);
+    if (symbols.type(index) !== N.STT_SECTION) return symbols.label(index);
     if (!functions) {
       functions = new Map();
       for (let i = symbols.count - 1; i >= 1; i--)
@@ -93,11 +96,12 @@ function namer(symbols: SymbolTable): (index: number, offset: number) => string 
           functions.set(`${symbols.sectionIndex(i)}:${symbols.value(i)}`, i);
     }
     const found = functions.get(`${symbols.sectionIndex(index)}:${offset}`);
-    return found === undefined ? '' : symbols.name(found);
+    return found === undefined ? '' : symbols.label(found);
   };
 }
 
 function linked(object: ElfObject, symbols: SymbolTable, defined: readonly number[]): Trampoline[] {
+  checkUnique(symbols, defined);
   const found = defined.map((i) => {
     const at = symbols.value(i);
     const bytes = object.at(at, TRAMPOLINE_LENGTH);
@@ -123,7 +127,7 @@ function namesAt(symbols: SymbolTable, wanted: ReadonlySet<Addr>): Map<Addr, str
   for (let i = 1; i < symbols.count; i++) {
     const value = symbols.value(i);
     if (!wanted.has(value) || symbols.type(i) === N.STT_SECTION || !symbols.defined(i)) continue;
-    if (!names.has(value) || symbols.bind(i) !== N.STB_LOCAL) names.set(value, symbols.name(i));
+    if (!names.has(value) || symbols.bind(i) !== N.STB_LOCAL) names.set(value, symbols.label(i));
   }
   return names;
 }
@@ -140,6 +144,6 @@ function nameThroughPlt(
   for (const slot of slotsOf(object)) if (slot.symbol > 0) slots.set(slot.at, slot.symbol);
   for (const entry of pltEntries(object)) {
     const symbol = wanted.has(entry.at) ? slots.get(entry.slot) : undefined;
-    if (symbol !== undefined) names.set(entry.at, dynamic.name(symbol));
+    if (symbol !== undefined) names.set(entry.at, dynamic.label(symbol));
   }
 }

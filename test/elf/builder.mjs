@@ -14,12 +14,12 @@ class Strings {
     if (at === undefined) {
       this.known.set(text, (at = this.length));
       this.parts.push(`${text}\0`);
-      this.length += text.length + 1;
+      this.length += Buffer.byteLength(text) + 1;
     }
     return at;
   }
   bytes() {
-    return Buffer.from(this.parts.join(''), 'latin1');
+    return Buffer.from(this.parts.join(''), 'utf8');
   }
 }
 
