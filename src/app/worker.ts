@@ -3,6 +3,7 @@
 // thread that opened the program is busy with. It ends when the word `server` is taken from it.
 
 import { workerData } from 'node:worker_threads';
+import { FUTEX } from '../base/linux.js';
 import { isFault, type FaultCode } from '../base/fault.js';
 import type { Addr } from '../base/addr.js';
 import { Runtime } from '../machine/process/runtime.js';
@@ -14,8 +15,6 @@ import { REQUEST, RETURNS } from '../trap/registry.js';
 import { Engine } from '../machine/process/engine.js';
 import type { ServerData } from './server.js';
 import type { Target } from '../plan/target.js';
-
-const FUTEX_WAKE_PRIVATE = 129;
 
 /** What C is told; any other fault is EIO. */
 const ERRNO: Partial<Record<FaultCode, number>> = {
@@ -106,7 +105,7 @@ for (;;) {
     // The last touch: from here the request's memory is its owner's again. Waking a stranger's word
     // is harmless.
     Atomics.store(answer, 0, 1);
-    native.call('futex', at + REQUEST.state, FUTEX_WAKE_PRIVATE, 1);
+    native.call('futex', at + REQUEST.state, FUTEX.wakePrivate, 1);
   }
   if (runtime.half('server') === 0) break;
   runtime.sleep('doorbell', bell);

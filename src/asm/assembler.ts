@@ -18,7 +18,7 @@ import type { Addr } from '../base/addr.js';
 import { nearest } from '../base/nearest.js';
 import { accepts, candidates, encode, encodeForm } from './encode.js';
 import type { Form, Kind } from './encoding.js';
-import type { Lockable, Rows, Shape } from './table.js';
+import { INT3, type Lockable, type Rows, type Shape } from './table.js';
 import {
   register,
   type ControlRegister,
@@ -112,7 +112,7 @@ export const label = (name: string): Item => ({ item: 'label', name });
 export const bytes = (...values: readonly number[]): Item => ({ item: 'bytes', bytes: values });
 export const quad = (value: Number64 | Word): Item => ({ item: 'quad', value });
 /** Filled with int3 unless told otherwise, so that running into a gap shows. */
-export const align = (to: number, fill = 0xcc): Item => ({ item: 'align', to, fill });
+export const align = (to: number, fill: number = INT3): Item => ({ item: 'align', to, fill });
 /** Holds from here to the next rule. */
 export const cfa = (rule: CfaRule): Item => ({ item: 'cfa', rule });
 

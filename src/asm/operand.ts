@@ -4,7 +4,7 @@
 // instruction has to guess it.
 
 /** The names of one width, by register number. */
-const W64 = [
+export const W64 = [
   'rax',
   'rcx',
   'rdx',
@@ -145,6 +145,9 @@ const REGISTERS: ReadonlyMap<string, Reg | Control> = new Map<string, Reg | Cont
     { kind: 'control', number: Number(name.slice(2)) },
   ]),
 ]);
+
+/** Its number in a register file of sixteen. */
+export const RSP: number = W64.indexOf('rsp');
 
 /** The register of that name, or undefined. */
 export function register(name: string): Reg | Control | undefined {

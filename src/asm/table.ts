@@ -19,6 +19,9 @@
 //             sees. system: privileged. cet: needs a shadow stack.
 //   manual    where the Intel SDM says it (volume 2 by name, other volumes by section).
 
+/** The trap byte: int3, the one instruction of one byte that every CPU stops at. */
+export const INT3 = 0xcc;
+
 export const FAMILIES = {
   alu: { add: 0, or: 1, adc: 2, sbb: 3, and: 4, sub: 5, xor: 6 },
   shift: { shl: 4, shr: 5, sar: 7 },

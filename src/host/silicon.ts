@@ -6,6 +6,7 @@
 //
 // Nothing here knows what a model allows.
 
+import { INT3 } from '../asm/table.js';
 import { LINE, PAGE, type Addr } from '../base/addr.js';
 import { invariant } from '../base/invariant.js';
 import { mapAnonymous, memoryFile } from '../machine/process/runtime.js';
@@ -25,7 +26,7 @@ import {
   word,
   type Program,
 } from '../asm/assembler.js';
-import { UCONTEXT } from '../native/sigtrap.js';
+import { MEMBARRIER, SYS, UCONTEXT } from '../base/linux.js';
 
 /** What the parent reads: counts by what the reader's calls reached. */
 export interface SiliconCounts {
@@ -62,8 +63,6 @@ const CALL = 0xe8;
 const NOP = [0x0f, 0x1f, 0x44, 0x00, 0x00] as const;
 const little = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 
-const SYSCALL = { membarrier: 324, sched_setaffinity: 203 } as const;
-const SYNC_CORE = 32;
 const syscall = (number: number, edi: number, esi: number): Program => [
   ['mov', 'eax', number],
   ['mov', 'edi', edi],
@@ -80,7 +79,7 @@ function reader(program: LitmusProgram, old: readonly number[]): Program {
   const pin: Program = [
     ...save,
     ['mov', 'rbx', 'rdi'],
-    ['mov', 'eax', SYSCALL.sched_setaffinity],
+    ['mov', 'eax', SYS.sched_setaffinity],
     ['xor', 'edi', 'edi'],
     ['mov', 'esi', 8],
     ['lea', 'rdx', mem('rbx', BLOCK.cpu)],
@@ -141,10 +140,10 @@ function reader(program: LitmusProgram, old: readonly number[]): Program {
 /** One update at rbx, where the site is written, by the store instructions that the steps name. */
 function update(steps: readonly Step[], old: readonly number[], fresh: readonly number[]): Program {
   return steps.flatMap((step): Program => {
-    if (step.do === 'sync') return syscall(SYSCALL.membarrier, SYNC_CORE, 0);
+    if (step.do === 'sync') return syscall(SYS.membarrier, MEMBARRIER.syncCore, 0);
     invariant(step.do === 'store', 'a litmus program stores and synchronises');
     const source =
-      step.bytes === 'trap' ? [0xcc, ...old.slice(1)] : step.bytes === 'old' ? old : fresh;
+      step.bytes === 'trap' ? [INT3, ...old.slice(1)] : step.bytes === 'old' ? old : fresh;
     const byte = (at: number): Program => [['mov', mem8('rbx', at), source[at] ?? 0]];
     if (step.part === 'first') return byte(0);
     if (step.as === 'bytes')
@@ -182,7 +181,7 @@ function writer(
           ['shl', 'eax', 4],
           ['add', 'eax', base],
           ['mov', mem32('rbx', 1), 'eax'],
-          ...(syncs ? syscall(SYSCALL.membarrier, SYNC_CORE, 0) : []),
+          ...(syncs ? syscall(SYS.membarrier, MEMBARRIER.syncCore, 0) : []),
           ['mov', mem('r12', BLOCK.said), 'r13'],
         ];
   return [
@@ -234,7 +233,7 @@ function landings(
     [0xb8, ...little(mask), 0xc3].forEach((byte, i) => {
       const at = end + displacement + i;
       const page = Math.floor(at / PAGE) * PAGE;
-      if (!code.has(page)) code.set(page, Array<number>(PAGE).fill(0xcc));
+      if (!code.has(page)) code.set(page, Array<number>(PAGE).fill(INT3));
       (code.get(page) as number[])[at - page] = byte;
     });
   }
@@ -270,7 +269,7 @@ function count(program: LitmusProgram, milliseconds: number): SiliconCounts {
   const site = code.labels.get('site') ?? 0;
   const base = PADS_AT - (site + 5);
   const size = TEXT_SIZE + (program.watch === 'order' ? 16 * PADS : 0);
-  const text = new Uint8Array(size).fill(0xcc);
+  const text = new Uint8Array(size).fill(INT3);
   text.set(code.bytes);
   if (program.watch === 'order') {
     text.set(little(base), site + 1);

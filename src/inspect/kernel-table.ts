@@ -8,6 +8,7 @@
 // Trampolines end with a signature, "SCT" or today `ud1 %esp,%ecx`; those of 5.10 had none. Which
 // it is, the trampolines that the table's branches lead to say.
 
+import { INT3 } from '../asm/table.js';
 import type { Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { PF_X, PT_LOAD } from '../elf/names.js';
@@ -246,7 +247,7 @@ function trampolineAt(memory: Memory, address: Addr): KernelTrampoline | null {
  */
 function unsigned(bytes: Uint8Array, at: Addr): Addr | null | undefined {
   if (bytes[0] === SITE_FORMS.jmp.bytes[0]) return destination(SITE_FORMS.jmp, bytes, 0, at);
-  return bytes[0] === SITE_FORMS.ret5.bytes[0] && (bytes[4] === 0xcc || bytes[4] === 0x90)
+  return bytes[0] === SITE_FORMS.ret5.bytes[0] && (bytes[4] === INT3 || bytes[4] === 0x90)
     ? null
     : undefined;
 }

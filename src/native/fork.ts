@@ -9,15 +9,8 @@
 // the shared text: fork has no way to refuse, and nearly every child execs at once.
 
 import { assemble, label, mem, mem32, word, type Code, type Program } from '../asm/assembler.js';
+import { FUTEX, MAP, MREMAP, PROT, SYS } from '../base/linux.js';
 import { DATA, REGION } from '../trap/registry.js';
-
-const SYS = { mmap: 9, mprotect: 10, munmap: 11, mremap: 25, gettid: 186, futex: 202 } as const;
-const PROT_READ_WRITE = 3;
-const PROT_READ_EXEC = 5;
-const MAP_PRIVATE_ANONYMOUS = 0x22;
-const MREMAP_MAYMOVE_FIXED = 3;
-const FUTEX_WAIT_PRIVATE = 128;
-const FUTEX_WAKE_PRIVATE = 129;
 
 // rbx: the data; rbp: the region at hand; r12: its size; r13: the copy, or whether the lock was
 // taken here.
@@ -54,7 +47,7 @@ const prepare: Program = [
   ['je', 'copy'],
   ['lock', 'inc', mem32('rbx', DATA.waiters)],
   ['lea', 'rdi', mem('rbx', DATA.lock)],
-  ['mov', 'esi', FUTEX_WAIT_PRIVATE],
+  ['mov', 'esi', FUTEX.waitPrivate],
   ['mov', 'edx', 'eax'],
   ['xor', 'r10d', 'r10d'],
   ['mov', 'eax', SYS.futex],
@@ -68,8 +61,8 @@ const prepare: Program = [
   ...eachRegion('copies', [
     ['xor', 'edi', 'edi'],
     ['mov', 'rsi', 'r12'],
-    ['mov', 'edx', PROT_READ_WRITE],
-    ['mov', 'r10d', MAP_PRIVATE_ANONYMOUS],
+    ['mov', 'edx', PROT.read | PROT.write],
+    ['mov', 'r10d', MAP.private | MAP.anonymous],
     ['mov', 'r8', -1],
     ['xor', 'r9d', 'r9d'],
     ['mov', 'eax', SYS.mmap],
@@ -87,7 +80,7 @@ const prepare: Program = [
     ['jb', 'bytes'],
     ['mov', 'rdi', 'r13'],
     ['mov', 'rsi', 'r12'],
-    ['mov', 'edx', PROT_READ_EXEC],
+    ['mov', 'edx', PROT.read | PROT.exec],
     ['mov', 'eax', SYS.mprotect],
     ['syscall'],
     ['mov', mem('rbp', REGION.copy), 'r13'],
@@ -123,7 +116,7 @@ const parent: Program = [
   ['test', 'eax', 'eax'],
   ['je', 'parent out'],
   ['lea', 'rdi', mem('rbx', DATA.lock)],
-  ['mov', 'esi', FUTEX_WAKE_PRIVATE],
+  ['mov', 'esi', FUTEX.wakePrivate],
   ['mov', 'edx', 1],
   ['mov', 'eax', SYS.futex],
   ['syscall'],
@@ -140,7 +133,7 @@ const child: Program = [
     ['je', 'swaps next'],
     ['mov', 'rsi', 'r12'],
     ['mov', 'rdx', 'r12'],
-    ['mov', 'r10d', MREMAP_MAYMOVE_FIXED],
+    ['mov', 'r10d', MREMAP.mayMove | MREMAP.fixed],
     ['mov', 'r8', mem('rbp', REGION.start)],
     ['mov', 'eax', SYS.mremap],
     ['syscall'],

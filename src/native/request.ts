@@ -9,12 +9,8 @@
 // that.
 
 import { assemble, label, mem, mem32, word, type Code, type Program } from '../asm/assembler.js';
+import { ERRNO, FUTEX, SYS } from '../base/linux.js';
 import { DATA, REQUEST } from '../trap/registry.js';
-
-const SYS_FUTEX = 202;
-const FUTEX_WAIT_PRIVATE = 128;
-const FUTEX_WAKE_PRIVATE = 129;
-const ENOSYS = 38;
 
 /** int update(struct static_call_key *key, void *func): 0 or a negative errno. */
 const program: Program = [
@@ -38,9 +34,9 @@ const program: Program = [
   ['jne', 'push'],
   ['lock', 'inc', mem32('r8', DATA.doorbell)],
   ['lea', 'rdi', mem('r8', DATA.doorbell)],
-  ['mov', 'esi', FUTEX_WAKE_PRIVATE],
+  ['mov', 'esi', FUTEX.wakePrivate],
   ['mov', 'edx', 1],
-  ['mov', 'eax', SYS_FUTEX],
+  ['mov', 'eax', SYS.futex],
   ['syscall'],
 
   label('wait'),
@@ -48,10 +44,10 @@ const program: Program = [
   ['test', 'eax', 'eax'],
   ['jne', 'done'],
   ['lea', 'rdi', mem('rsp', REQUEST.state)],
-  ['mov', 'esi', FUTEX_WAIT_PRIVATE],
+  ['mov', 'esi', FUTEX.waitPrivate],
   ['xor', 'edx', 'edx'],
   ['xor', 'r10d', 'r10d'],
-  ['mov', 'eax', SYS_FUTEX],
+  ['mov', 'eax', SYS.futex],
   ['syscall'],
   ['jmp', 'wait'],
 
@@ -60,7 +56,7 @@ const program: Program = [
   ['lea', 'rsp', mem('rsp', REQUEST.size)],
   ['ret'],
   label('nobody'),
-  ['mov', 'eax', -ENOSYS],
+  ['mov', 'eax', -ERRNO.nosys],
   ['ret'],
 ];
 

@@ -21,26 +21,30 @@ import {
   type Code,
   type Program,
 } from '../asm/assembler.js';
+import { FLAG } from '../asm/flags.js';
+import { INT3 } from '../asm/table.js';
+import { SIGINFO, SIGTRAP, SYS, UCONTEXT } from '../base/linux.js';
 import { DATA, EMULATE, RECORD, SLOT, TABLE } from '../trap/registry.js';
-
-/** siginfo_t.si_code, and its value for an int3: a debug exception or a sent signal has another. */
-const SI_CODE = 8;
-const SI_KERNEL = 0x80;
-/** Offsets of the saved registers in ucontext_t: uc_mcontext.gregs begins at 40. */
-export const UCONTEXT = { rax: 144, rsp: 160, rip: 168, flags: 176 } as const;
-
-const SIGTRAP = 5;
-const SYS = { rt_sigaction: 13, getpid: 39, gettid: 186, tgkill: 234 } as const;
 
 /** Which flag decides a condition, by its upper three bits; SF != OF is computed into bit 12. */
 const LESS = 1 << 12;
-const CONDITION_FLAGS = [0x800, 0x001, 0x040, 0x041, 0x080, 0x004, LESS, LESS | 0x040] as const;
+const CONDITION_FLAGS = [
+  FLAG.of,
+  FLAG.cf,
+  FLAG.zf,
+  FLAG.cf | FLAG.zf,
+  FLAG.sf,
+  FLAG.pf,
+  LESS,
+  LESS | FLAG.zf,
+] as const;
+const ASKED = FLAG.of | FLAG.cf | FLAG.zf | FLAG.sf | FLAG.pf;
 
 // rdi signal, rsi siginfo, rdx ucontext. Every caller-saved register is free: the frame holds them
 // all.
 export const SIGTRAP_PROGRAM: Program = [
-  ['mov', 'eax', mem32('rsi', SI_CODE)],
-  ['cmp', 'eax', SI_KERNEL],
+  ['mov', 'eax', mem32('rsi', SIGINFO.code)],
+  ['cmp', 'eax', SIGINFO.fromKernel],
   ['movabs', 'r8', word('data')],
   ['jne', 'foreign'],
   ['mov', 'rax', mem('rdx', UCONTEXT.rip)],
@@ -136,9 +140,9 @@ export const SIGTRAP_PROGRAM: Program = [
   ['mov', 'rdi', 'rsi'],
   ['shr', 'rdi', 4], // OF (bit 11) over SF (bit 7)
   ['xor', 'rdi', 'rsi'],
-  ['and', 'edi', 0x80],
+  ['and', 'edi', FLAG.sf],
   ['shl', 'edi', 5],
-  ['and', 'esi', 0x8c5],
+  ['and', 'esi', ASKED],
   ['or', 'rsi', 'rdi'],
   ['mov', 'edi', 'ecx'],
   ['shr', 'edi', 1],
@@ -156,7 +160,7 @@ export const SIGTRAP_PROGRAM: Program = [
   // took it away between the trap and here: the instruction that stands there now has not run yet.
   label('miss'),
   ['movzx', 'ecx', mem8('rax', 0)],
-  ['cmp', 'ecx', 0xcc],
+  ['cmp', 'ecx', INT3],
   ['je', 'foreign'],
   ['cmp', 'ecx', 0x03],
   ['jne', 'again'],
@@ -171,7 +175,7 @@ export const SIGTRAP_PROGRAM: Program = [
   label('foreign'),
   ['lock', 'inc', mem('r8', DATA.foreign)],
   ['mov', 'rax', mem('r8', DATA.previous)],
-  ['mov', 'ecx', mem32('rsi', SI_CODE)],
+  ['mov', 'ecx', mem32('rsi', SIGINFO.code)],
   ['cmp', 'rax', 1],
   ['jbe', 'unhandled'],
   ['mov', 'edi', SIGTRAP],
@@ -179,7 +183,7 @@ export const SIGTRAP_PROGRAM: Program = [
   // SIG_IGN (1) ignores a signal that was sent, but not an int3: the kernel kills for that.
   label('unhandled'),
   ['jb', 'default'],
-  ['cmp', 'ecx', SI_KERNEL],
+  ['cmp', 'ecx', SIGINFO.fromKernel],
   ['je', 'default'],
   ['ret'],
   // SIG_DFL: as if we had never been here. An int3 runs again, anything else is sent again.
@@ -197,7 +201,7 @@ export const SIGTRAP_PROGRAM: Program = [
   ['mov', 'eax', SYS.rt_sigaction],
   ['syscall'],
   ['lea', 'rsp', mem('rsp', 32)],
-  ['cmp', 'r8d', SI_KERNEL],
+  ['cmp', 'r8d', SIGINFO.fromKernel],
   ['jne', 'resend'],
   ['mov', 'rax', mem('r9', UCONTEXT.rip)],
   ['dec', 'rax'],

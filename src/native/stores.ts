@@ -4,6 +4,7 @@
 // instruction, chosen by us. A loop calls nothing and cannot fail but by saying at which site it
 // stopped.
 
+import { INT3 } from '../asm/table.js';
 import { LINE } from '../base/addr.js';
 import { assemble, label, mem, mem32, mem8, type Code, type Program } from '../asm/assembler.js';
 import { leave, save, siteOf } from './loop.js';
@@ -70,7 +71,7 @@ const ascending = (name: string, from: 0 | 1): Program => [
 ];
 
 const STORES: Program = [
-  ...stores('trap', [['mov', mem8('rax'), 0xcc]]),
+  ...stores('trap', [['mov', mem8('rax'), INT3]]),
   ...stores('first', [
     ['movzx', 'r11d', mem8({ base: 'rdx', index: 'rcx', scale: 8 })],
     ['mov', mem8('rax'), 'r11b'],

@@ -55,9 +55,6 @@ export const FRAME = {
   ss: 160,
 } as const;
 
-/** RFLAGS.IF. */
-export const IF = 0x200;
-
 /**
  * Who tells lockdep about a breakpoint: the entry code of 2019, or nobody, as the poke handler
  * returns before any tracing.

@@ -5,7 +5,8 @@
 // is clear from the trap until the IRET or a trampoline's STI.
 
 import { cfa, gs, label, mem, mem32, word, type Program } from '../asm/assembler.js';
-import { ENTRY, FRAME, IF, PERCPU, POKE, type Entry, type KernelHandler } from '../trap/kernel.js';
+import { FLAG } from '../asm/flags.js';
+import { ENTRY, FRAME, PERCPU, POKE, type Entry, type KernelHandler } from '../trap/kernel.js';
 import { EMULATE } from '../trap/registry.js';
 import { SHADOW } from './shadow.js';
 
@@ -133,7 +134,7 @@ export const pushReturn: Program = [
  */
 const traceExit: Program = [
   ['mov', gs(PERCPU.lockdep), 0],
-  ['test', mem32('rsp', FRAME.flags), IF],
+  ['test', mem32('rsp', FRAME.flags), FLAG.if],
   ['je', 'told'],
   ['mov', gs(PERCPU.lockdep), 1],
   label('told'),

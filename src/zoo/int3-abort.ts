@@ -16,6 +16,7 @@
 // one. To synchronise alone is not enough, because a CPU that has answered may still meet the trap.
 
 import { label, mem, mem8, word, type Program } from '../asm/assembler.js';
+import { INT3 } from '../asm/table.js';
 import type { Protocol, Step } from '../plan/protocol.js';
 import { FRAME, type Entry } from '../trap/kernel.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
@@ -28,7 +29,6 @@ const BYTES = 56;
 /** Values of the word `state`; a protocol's steps name them. */
 export const ABORT = { idle: 0, arming: 1, patching: 2, draining: 3, aborted: 4 } as const;
 
-const INT3 = 0xcc;
 const SITE_LENGTH = 5;
 
 const answer: Program = [

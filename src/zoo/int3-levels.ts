@@ -7,7 +7,8 @@
 
 import { align, cfa, gs, label, mem, rip, type Program } from '../asm/assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
-import { FRAME, IF, PERCPU, type Entry } from '../trap/kernel.js';
+import { FLAG } from '../asm/flags.js';
+import { FRAME, PERCPU, type Entry } from '../trap/kernel.js';
 import { mail, poke, type Idea } from './proposal.js';
 
 /** How deep events may nest; a trap on a deeper level is not claimed. */
@@ -47,9 +48,9 @@ export function levels({
       ['lea', 'rcx', rip('level0')],
       ['add', 'rdx', 'rcx'],
       ['mov', 'rcx', mem('rsp', FRAME.flags)],
-      ['test', 'ecx', IF],
+      ['test', 'ecx', FLAG.if],
       ['je', 'go'],
-      ['and', 'rcx', ~IF],
+      ['and', 'rcx', ~FLAG.if],
       ['mov', mem('rsp', FRAME.flags), 'rcx'],
       ['add', 'rdx', TRAMPOLINE],
       label('go'),

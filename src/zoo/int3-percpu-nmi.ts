@@ -7,7 +7,8 @@
 
 import { cfa, gs, label, mem, rip, type Program } from '../asm/assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
-import { FRAME, IF, PERCPU, type Entry } from '../trap/kernel.js';
+import { FLAG } from '../asm/flags.js';
+import { FRAME, PERCPU, type Entry } from '../trap/kernel.js';
 import { mail, poke, type Idea } from './proposal.js';
 
 const SLOTS = {
@@ -51,9 +52,9 @@ export function percpuNmi({ entry, form, tells }: PercpuNmiOptions): BreakpointH
       ['jne', 'in_nmi'],
       ...fill(SLOTS.normal, 'trampoline'),
       ['mov', 'rcx', mem('rsp', FRAME.flags)],
-      ['test', 'ecx', IF],
+      ['test', 'ecx', FLAG.if],
       ['je', 'exit'],
-      ['and', 'rcx', ~IF],
+      ['and', 'rcx', ~FLAG.if],
       ['mov', mem('rsp', FRAME.flags), 'rcx'],
       ['lea', 'rcx', rip('trampoline_sti')],
       ['mov', mem('rsp', FRAME.rip), 'rcx'],

@@ -8,7 +8,8 @@
 
 import { cfa, gs, label, mem, rip, type Program } from '../asm/assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
-import { FRAME, IF, PERCPU, type Entry } from '../trap/kernel.js';
+import { FLAG } from '../asm/flags.js';
+import { FRAME, PERCPU, type Entry } from '../trap/kernel.js';
 import { mail, poke, type Idea } from './proposal.js';
 
 const SLOTS = {
@@ -41,11 +42,11 @@ export function percpu({ entry, returns, clearsIf }: PercpuOptions): BreakpointH
     call: [
       ['mov', 'rcx', mem('rsp', FRAME.flags)],
       ['mov', 'rdx', 'rcx'],
-      ['and', 'edx', IF],
+      ['and', 'edx', FLAG.if],
       ['mov', gs(SLOTS.restoreIf), 'rdx'],
       ...(clearsIf
         ? ([
-            ['and', 'rcx', ~IF],
+            ['and', 'rcx', ~FLAG.if],
             ['mov', mem('rsp', FRAME.flags), 'rcx'],
           ] as const)
         : []),

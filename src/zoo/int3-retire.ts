@@ -14,7 +14,8 @@
 //              comes too late: a thread that has trapped and not yet begun the handler holds none
 
 import { cfa, label, mem, mem8, word, type Program } from '../asm/assembler.js';
-import { UCONTEXT } from '../native/sigtrap.js';
+import { INT3 } from '../asm/table.js';
+import { SIGTRAP, SYS, UCONTEXT } from '../base/linux.js';
 import type { Protocol, Step } from '../plan/protocol.js';
 import { int3 } from '../plan/protocols/int3.js';
 import { POKE } from '../trap/kernel.js';
@@ -26,10 +27,6 @@ import { counting } from './text-poke.js';
 export const VERSION = 40;
 
 export type Retry = 'none' | 'reread' | 'versioned' | 'counted';
-
-const INT3 = 0xcc;
-const SIGTRAP = 5;
-const SYS_RT_SIGACTION = 13;
 
 const WORDS: Readonly<Record<Retry, Readonly<Record<string, number>>>> = {
   none: {},
@@ -113,7 +110,7 @@ export function retire({ retry }: { readonly retry: Retry }): {
     ['mov', 'rsi', 'rsp'],
     ['xor', 'edx', 'edx'],
     ['mov', 'r10d', 8],
-    ['mov', 'eax', SYS_RT_SIGACTION],
+    ['mov', 'eax', SYS.rt_sigaction],
     ['syscall'],
     ['add', 'rsp', 32],
     ['dec', mem('r8', UCONTEXT.rip)],

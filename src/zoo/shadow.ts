@@ -9,7 +9,7 @@
 
 import { label, mem, type Program, type R64 } from '../asm/assembler.js';
 import { FRAME } from '../trap/kernel.js';
-import { UCONTEXT } from '../native/sigtrap.js';
+import { SYS, UCONTEXT } from '../base/linux.js';
 
 /** Of the frame at SSP. */
 const [SSP, LIP, CS] = [0, 8, 16];
@@ -74,7 +74,6 @@ export const SHADOW = {
 } as const satisfies Record<string, Program>;
 
 const TOKEN_BIT = 63;
-const SYS_RT_SIGRETURN = 15;
 
 /** Registers of a SIGTRAP handler; rcx and rsi are free. */
 export interface UserRegisters {
@@ -103,7 +102,7 @@ export const USER_SHADOW = {
     ['bts', 'rsi', TOKEN_BIT],
     ['wrssq', mem('rcx'), 'rsi'],
     ['add', 'rsp', 8], // as the handler's RET would leave it for the restorer
-    ['mov', 'eax', SYS_RT_SIGRETURN],
+    ['mov', 'eax', SYS.rt_sigreturn],
     ['syscall'],
     label('no_shadow_call'),
   ],

@@ -11,7 +11,7 @@ import { RULES, type Rules } from '#machine/sim/rules';
 import type { Protocol, Step } from '#plan/protocol';
 import { gs, label, mem, mem8, type Item, type Program } from '#asm/assembler';
 import { PERCPU } from '#trap/kernel';
-import { UCONTEXT } from '#native/sigtrap';
+import { UCONTEXT } from '#base/linux';
 import { inTurn, jmpSelf, once } from '../sim/livelocks.js';
 
 interface Case {

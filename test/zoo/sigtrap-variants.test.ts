@@ -6,7 +6,7 @@ import { ENTRY, POKE } from '#trap/kernel';
 import { DATA, RECORD, emulationWord, encodeTable, type Emulation } from '#trap/registry';
 import { retire, VERSION, type Retry } from '#zoo/int3-retire';
 import { SIGTRAP_SHADOW } from '#zoo/int3';
-import { UCONTEXT } from '#native/sigtrap';
+import { UCONTEXT } from '#base/linux';
 import { newCpu, type Outcome, type Port } from '#machine/sim/cpu';
 import { execute } from '#machine/sim/execute';
 import { decode } from '#asm/decode';

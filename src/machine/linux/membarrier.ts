@@ -4,12 +4,11 @@
 // again. It does not wait for a thread that has trapped and not yet run its handler.
 
 import { Fault } from '../../base/fault.js';
+import { ERRNO, MEMBARRIER } from '../../base/linux.js';
 import { errorName, type Native } from './native.js';
 
-/** PRIVATE_EXPEDITED_SYNC_CORE and its registration. */
-export const SYNC_CORE: number = 1 << 5;
-const REGISTER_SYNC_CORE = 1 << 6;
-export const EPERM = -1;
+export const SYNC_CORE: number = MEMBARRIER.syncCore;
+export const EPERM: number = -ERRNO.perm;
 
 /**
  * Once in a process, again in a forked child; registering twice is harmless. @throws Fault
@@ -21,7 +20,7 @@ export function registerBarrier(native: Native): void {
     throw new Fault('no-membarrier', `membarrier is refused: ${errorName(commands)}`);
   if ((commands & SYNC_CORE) === 0)
     throw new Fault('no-membarrier', `membarrier offers no SYNC_CORE here (commands ${commands})`);
-  const registered = native.call('membarrier', REGISTER_SYNC_CORE);
+  const registered = native.call('membarrier', MEMBARRIER.registerSyncCore);
   if (registered < 0)
     throw new Fault(
       'no-membarrier',

@@ -6,33 +6,12 @@ import { getSystemErrorName } from 'node:util';
 import type koffiModule from 'koffi';
 import type { Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
+import { SYS } from '../../base/linux.js';
 
-/** System calls in use, with their numbers in the x86-64 table. */
-export const SYS = {
-  open: 2,
-  close: 3,
-  mmap: 9,
-  mprotect: 10,
-  munmap: 11,
-  rt_sigaction: 13,
-  pwrite: 18,
-  mremap: 25,
-  ftruncate: 77,
-  gettid: 186,
-  futex: 202,
-  memfd_create: 319,
-  membarrier: 324,
-} as const;
+/** System calls by name. */
 export type Call = keyof typeof SYS;
 
-export const PROT = { none: 0, read: 1, write: 2, exec: 4 } as const;
-export const MAP = {
-  shared: 1,
-  private: 2,
-  fixed: 0x10,
-  anonymous: 0x20,
-  fixedNoReplace: 0x100000,
-} as const;
+export { MAP, PROT, SYS } from '../../base/linux.js';
 
 export interface Native {
   /** The result, or the negated error number. Arguments are addresses or integers. */

@@ -4,6 +4,7 @@
 
 import { hex } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
+import { SIGTRAP } from '../../base/linux.js';
 import { invariant, unreachable } from '../../base/invariant.js';
 import type { Addr } from '../../base/addr.js';
 import { Batch } from '../../plan/batch.js';
@@ -13,7 +14,7 @@ import { Stopped, type Machine } from '../machine.js';
 import { EPERM, registerBarrier, SYNC_CORE } from '../linux/membarrier.js';
 import type { Runtime } from './runtime.js';
 import { errorName, type Native } from '../linux/native.js';
-import { KERNEL_SIGACTION, replaced, SIGTRAP } from './signals.js';
+import { KERNEL_SIGACTION, replaced } from './signals.js';
 import { Script, type Stop } from './script.js';
 import type { Text } from './text.js';
 

@@ -3,6 +3,7 @@
 // All of it is shared by every runtime of the process, so whoever updates a key reaches all of its
 // sites, whoever opened them.
 
+import { INT3 } from '../../asm/table.js';
 import type { Addr } from '../../base/addr.js';
 import { SiteColumns } from '../../plan/draw.js';
 import {
@@ -170,8 +171,6 @@ export function* allRecords(shared: SharedData): Generator<KeyRecord> {
   }
 }
 
-const TRAP = 0xcc;
-
 /**
  * Reads back what an update that did not come to its end left at a group's sites: bytes of before,
  * of the new instruction, and, where it plants any, its trap. Others are somebody else's and not
@@ -186,7 +185,7 @@ export function snapshot({ columns, start }: Group, bytes: Uint8Array, traps: bo
         (byte, b) =>
           byte === old[8 * i + b] ||
           byte === drawn[8 * i + b] ||
-          (traps && b === 0 && byte === TRAP),
+          (traps && b === 0 && byte === INT3),
       )
     )
       old.set(site, 8 * i);

@@ -3,6 +3,7 @@
 // against what other runtimes of the process have done already; an object that is opened twice is
 // registered once.
 
+import { INT3 } from '../../asm/table.js';
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
@@ -284,7 +285,7 @@ function check(loaded: Loaded, site: Site, { original }: SiteColumns, i: number)
     same = original[8 * i + b] === loaded.object.bytes[offset + b];
   if (same) return;
   const at = { at: hex(loaded.bias + site.at) };
-  if (original[8 * i] === 0xcc)
+  if (original[8 * i] === INT3)
     throw new Fault('foreign-trap', `a trap that is not ours stands on a site of ${site.key}`, at);
   throw new Fault('bad-site', `memory and file differ at a site of ${site.key}`, at);
 }

@@ -7,6 +7,7 @@
 // emulated to the targets of that moment and not to those that the parent chooses later. Code is
 // written before it is made executable and never after.
 
+import { INT3 } from '../../asm/table.js';
 import { existsSync } from 'node:fs';
 import { hex, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
@@ -16,15 +17,14 @@ import { ROUTINES } from '../../native/script.js';
 import { STORE_LOOPS } from '../../native/stores.js';
 import { DATA, MAGIC, VERSION } from '../../trap/registry.js';
 import { readMaps } from '../linux/maps.js';
-import { errorName, MAP, PROT, type Native } from '../linux/native.js';
+import { FUTEX, MAP, PROT } from '../../base/linux.js';
+import { errorName, type Native } from '../linux/native.js';
 import { snapshotTexts } from './records.js';
 import { Survey } from './survey.js';
 import type { Routines } from './script.js';
 
 const NAME = 'static-call';
 const CHUNK = 1 << 20;
-const FUTEX_WAIT_PRIVATE = 128;
-const FUTEX_WAKE_PRIVATE = 129;
 /**
  * struct timespec: how long somebody waits before he looks whether the owner of the lock is still
  * there.
@@ -91,11 +91,11 @@ export class Runtime {
   /** Changes a word and wakes who sleeps on it. */
   ring(name: 'server' | 'doorbell', value: number): void {
     Atomics.store(this.#halves, DATA[name] / 4, value);
-    this.native.call('futex', this.data + DATA[name], FUTEX_WAKE_PRIVATE, 1);
+    this.native.call('futex', this.data + DATA[name], FUTEX.wakePrivate, 1);
   }
   /** Sleeps while the word is what it was; may wake for nothing. */
   sleep(name: 'server' | 'doorbell', value: number): void {
-    this.native.call('futex', this.data + DATA[name], FUTEX_WAIT_PRIVATE, value, 0);
+    this.native.call('futex', this.data + DATA[name], FUTEX.waitPrivate, value, 0);
   }
   /** Takes what a list head holds and leaves it empty. */
   take(name: 'requests'): Addr {
@@ -121,7 +121,7 @@ export class Runtime {
       this.native.call(
         'futex',
         this.data + DATA.lock,
-        FUTEX_WAIT_PRIVATE,
+        FUTEX.waitPrivate,
         owner,
         this.native.addressOf(LOOK_FOR_OWNER),
       );
@@ -139,7 +139,7 @@ export class Runtime {
     } finally {
       Atomics.store(halves, lock, 0);
       if (Atomics.load(halves, waiters) > 0)
-        this.native.call('futex', this.data + DATA.lock, FUTEX_WAKE_PRIVATE, 1);
+        this.native.call('futex', this.data + DATA.lock, FUTEX.wakePrivate, 1);
     }
   }
 
@@ -246,7 +246,7 @@ function makeRuntime(native: Native, made: readonly Piece[]): Addr {
     const data = new BigUint64Array(native.view(at + PAGE, DATA.size));
     data[DATA.magic / 8] = MAGIC;
     data[DATA.version / 8] = VERSION;
-    const text = new Uint8Array(native.view(at, PAGE)).fill(0xcc);
+    const text = new Uint8Array(native.view(at, PAGE)).fill(INT3);
     for (const { offset, code } of made)
       text.set(place(code, code.words.length === 0 ? {} : { data: at + PAGE }), offset);
     const protectedText = native.call('mprotect', at, PAGE, PROT.read | PROT.exec);

@@ -5,22 +5,16 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
+import { SA, SIGTRAP, SYS } from '../../base/linux.js';
 import type { Runtime } from './runtime.js';
 import { readMaps } from '../linux/maps.js';
-import { SYS } from '../linux/native.js';
-
-export const SIGTRAP = 5;
-const SA_SIGINFO = 4;
-const SA_ONSTACK = 0x0800_0000;
-const SA_RESTART = 0x1000_0000;
-const SA_NODEFER = 0x4000_0000;
 
 /**
  * SA_NODEFER: an asynchronous signal's handler may pass an armed site on top of ours. SA_ONSTACK: a
  * thread with an alternate stack (a coroutine runtime, say) has it because its ordinary stack has
  * no room for a frame.
  */
-const HANDLER_FLAGS = SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER;
+const HANDLER_FLAGS = SA.siginfo | SA.onStack | SA.restart | SA.noDefer;
 
 /**
  * Puts our handler in front of whatever handles SIGTRAP now; once in a process. A handler that

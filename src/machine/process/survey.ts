@@ -2,6 +2,7 @@
 // thousand sites cost JavaScript twenty milliseconds, the first time a multiple of that.
 // plan/draw.ts says in TypeScript what a survey must answer.
 
+import { INT3 } from '../../asm/table.js';
 import { hex, UNIT_NAMES, UNITS, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
@@ -168,7 +169,7 @@ export class Survey {
     const where = { at: hex(at) };
     if (this.#block[SURVEY.refused / 4] === 0) {
       const first = new Uint8Array(this.#native.view(at, 1))[0];
-      const trapped = first === 0xcc && batch.old[8 * i] !== 0xcc;
+      const trapped = first === INT3 && batch.old[8 * i] !== INT3;
       return new Fault(
         trapped ? 'foreign-trap' : 'drift',
         `${trapped ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${name}`,

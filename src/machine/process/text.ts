@@ -11,6 +11,7 @@
 // at an unrelated address: a store of ours is a store there. Profilers see a memory file instead of
 // the object.
 
+import { INT3 } from '../../asm/table.js';
 import { hex, LINE, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
@@ -49,8 +50,6 @@ export function changedRun(batch: Batch, i: number): { first: number; end: numbe
   return { first, end };
 }
 
-const TRAP = 0xcc;
-
 /**
  * The sweep that performs a store step. `one` of more than a byte is exchanged: that is one store
  * too, and notices more.
@@ -81,7 +80,7 @@ export class ProcmemText implements Text {
   #bufferAt: Addr;
   /** What operations of a script may still point at. */
   readonly #outgrown: Uint8Array[] = [];
-  readonly #trap: Uint8Array = Uint8Array.of(TRAP);
+  readonly #trap: Uint8Array = Uint8Array.of(INT3);
   readonly #trapAt: Addr;
 
   /** @param file an open descriptor of /proc/self/mem */

@@ -7,7 +7,7 @@ import type { Write } from './memory.js';
 import type { Fixture } from './fixture.js';
 import type { PromiseName } from './promises.js';
 
-export const RSP = 4;
+export { RSP } from '../../asm/operand.js';
 
 /** Who runs: the task, an interrupt of some kind, the handler of a trap, an asynchronous signal. */
 export const CONTEXTS = ['task', 'irq', 'nmi', 'mc', 'db', 'trap', 'signal'] as const;

@@ -20,7 +20,7 @@ import {
   type CfaRule,
   type Program,
 } from '../../asm/assembler.js';
-import { ENTRY, FRAME, IF, PERCPU, POKE } from '../../trap/kernel.js';
+import { ENTRY, FRAME, PERCPU, POKE } from '../../trap/kernel.js';
 import {
   DATA,
   RECORD,
@@ -33,6 +33,7 @@ import {
 import { retpoline } from '../../trap/retpoline.js';
 import { SITE_FORMS, emit } from '../../x86/forms.js';
 import { decode } from '../../asm/decode.js';
+import { INT3 } from '../../asm/table.js';
 import { FLAG } from './cpu.js';
 import { UCONTEXT_REGS } from './sigframe.js';
 import type { Rules } from './rules.js';
@@ -350,7 +351,7 @@ export class Fixture {
         kind,
         patched: true,
         contents,
-        meant: new Set([...contents.map(own), String(0xcc), ...planted]),
+        meant: new Set([...contents.map(own), String(INT3), ...planted]),
       };
     });
 
@@ -813,7 +814,7 @@ const patcherTask: Program = [
  */
 const foreignTrap = (foreign: boolean): Program =>
   foreign
-    ? [['mov', 'ebp', 0], bytes(0xcc), label('foreign'), ['cmp', 'ebp', 1], ['jne', 'stray']]
+    ? [['mov', 'ebp', 0], bytes(INT3), label('foreign'), ['cmp', 'ebp', 1], ['jne', 'stray']]
     : [];
 
 /**
@@ -904,7 +905,7 @@ function kernelProgram(
     ...level('dec'),
     ['pop', 'rax'],
     ['pop', 'r11'],
-    ['test', mem32('rsp', 16), IF],
+    ['test', mem32('rsp', 16), FLAG.if],
     ['je', 'irq.out'],
     ['mov', gs(PERCPU.lockdep), 1],
     label('irq.out'),

@@ -3,6 +3,7 @@
 // as many stores as the width of the configuration makes of it, a synchronisation is a request and
 // a wait.
 
+import { INT3 } from '../../asm/table.js';
 import { Fault } from '../../base/fault.js';
 import { didYouMean } from '../../base/nearest.js';
 import { unreachable } from '../../base/invariant.js';
@@ -220,7 +221,7 @@ function pieces(
   const old = site.contents[update - 1] as readonly number[];
   const fresh = site.contents[update] as readonly number[];
   const source =
-    step.bytes === 'trap' ? [0xcc, ...old.slice(1)] : step.bytes === 'old' ? old : fresh;
+    step.bytes === 'trap' ? [INT3, ...old.slice(1)] : step.bytes === 'old' ? old : fresh;
   const { length } = fresh;
   switch (step.part) {
     case 'first':

@@ -5,7 +5,7 @@
 
 import { addrFromBits, bitsFromAddr, type Addr } from '../../base/addr.js';
 import type { Insn } from '../../asm/encoding.js';
-import type { Mem, Operand, Reg } from '../../asm/operand.js';
+import { RSP, type Mem, type Operand, type Reg } from '../../asm/operand.js';
 import type { RowName } from '../../asm/table.js';
 import {
   ARITHMETIC,
@@ -33,7 +33,6 @@ export interface Semantics {
   readonly undefinedFlags?: (insn: Insn, cpu: Cpu) => number;
 }
 
-const RSP = 4;
 const RBP = 5;
 
 // Operands.

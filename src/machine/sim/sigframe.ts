@@ -2,18 +2,19 @@
 // siginfo} (arch/x86/include/asm/sigframe.h), offsets from the frame's start or, where said, from
 // the ucontext.
 
+import { W64 } from '../../asm/operand.js';
+import { UCONTEXT } from '../../base/linux.js';
+
 export const SIGFRAME = {
   ucontext: 8,
   siginfo: 8 + 304,
   size: 8 + 304 + 128,
   /** From the ucontext. */
-  rsp: 160,
-  rip: 168,
-  flags: 176,
-  mask: 296,
+  rsp: UCONTEXT.rsp,
+  rip: UCONTEXT.rip,
+  flags: UCONTEXT.flags,
+  mask: UCONTEXT.mask,
 } as const;
 
-/** Offset in the ucontext of each register, by register number: gregs begin at 40 with r8. */
-export const UCONTEXT_REGS: readonly number[] = [
-  144, 152, 136, 128, 160, 120, 112, 104, 40, 48, 56, 64, 72, 80, 88, 96,
-];
+/** Offset in the ucontext of each register, by register number. */
+export const UCONTEXT_REGS: readonly number[] = W64.map((name) => UCONTEXT[name]);

@@ -16,6 +16,7 @@
 // aligned quadword. F3 is that with no promise at all but for the chunk; F4 is the letter of the
 // SDM with the one exception the int3 protocol lives on.
 
+import { INT3 } from '../../asm/table.js';
 import type { Addr } from '../../base/addr.js';
 import { LINE, UNITS } from '../../base/addr.js';
 import { ValueTable } from './intern.js';
@@ -259,7 +260,7 @@ export class Text {
           (version) => version[this.#placeOf[index] as number],
         ),
       );
-      if (values.size > 2 || (values.size === 2 && !(int3Exempt && i === 0 && values.has(0xcc))))
+      if (values.size > 2 || (values.size === 2 && !(int3Exempt && i === 0 && values.has(INT3))))
         return true;
     }
     return false;

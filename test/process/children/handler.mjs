@@ -3,7 +3,8 @@
 import { openNative, PROT, MAP } from '#machine/linux/native';
 import { assemble, label, mem, place } from '#asm/assembler';
 import { DATA, emulationWord, encodeTable, RECORD } from '#trap/registry';
-import { SIGTRAP_PROGRAM, UCONTEXT } from '#native/sigtrap';
+import { UCONTEXT } from '#base/linux';
+import { SIGTRAP_PROGRAM } from '#native/sigtrap';
 
 const [count, seed, mutant] = [Number(process.argv[2]), Number(process.argv[3]), process.argv[4]];
 

@@ -5,7 +5,8 @@
 import { createRequire } from 'node:module';
 import { assemble, mem, place } from '#asm/assembler';
 import { DATA, EMULATE, RECORD, emulationWord, encodeTable, readWord } from '#trap/registry';
-import { sigtrap, UCONTEXT } from '#native/sigtrap';
+import { UCONTEXT } from '#base/linux';
+import { sigtrap } from '#native/sigtrap';
 import { decode } from '#asm/decode';
 import { printInsn } from '#asm/print';
 import { newCpu } from '#machine/sim/cpu';

@@ -1,0 +1,18 @@
+/** RFLAGS (SDM volume 1, 3.4.3). Bit 1 is always set. */
+export const FLAG = {
+  cf: 0x1,
+  one: 0x2,
+  pf: 0x4,
+  af: 0x10,
+  zf: 0x40,
+  sf: 0x80,
+  tf: 0x100,
+  if: 0x200,
+  df: 0x400,
+  of: 0x800,
+  iopl: 0x3000,
+  nt: 0x4000,
+  rf: 0x10000,
+  ac: 0x40000,
+  id: 0x200000,
+} as const;

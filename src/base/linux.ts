@@ -1,0 +1,74 @@
+// Numbers of the x86-64 Linux ABI: what machine code that ships, the process machine and the
+// simulator must agree on. Names are the kernel's.
+
+/** System calls (arch/x86/entry/syscalls/syscall_64.tbl). */
+export const SYS = {
+  open: 2,
+  close: 3,
+  mmap: 9,
+  mprotect: 10,
+  munmap: 11,
+  rt_sigaction: 13,
+  rt_sigreturn: 15,
+  pwrite: 18,
+  mremap: 25,
+  getpid: 39,
+  ftruncate: 77,
+  gettid: 186,
+  futex: 202,
+  sched_setaffinity: 203,
+  tgkill: 234,
+  memfd_create: 319,
+  membarrier: 324,
+} as const;
+
+export const PROT = { none: 0, read: 1, write: 2, exec: 4 } as const;
+export const MAP = {
+  shared: 1,
+  private: 2,
+  fixed: 0x10,
+  anonymous: 0x20,
+  fixedNoReplace: 0x100000,
+} as const;
+export const MREMAP = { mayMove: 1, fixed: 2 } as const;
+
+/** The private forms: the word belongs to one process. */
+export const FUTEX = { waitPrivate: 128, wakePrivate: 129 } as const;
+
+/** PRIVATE_EXPEDITED_SYNC_CORE and its registration. */
+export const MEMBARRIER = { syncCore: 1 << 5, registerSyncCore: 1 << 6 } as const;
+
+export const SIGTRAP = 5;
+export const SA = {
+  siginfo: 4,
+  onStack: 0x0800_0000,
+  restart: 0x1000_0000,
+  noDefer: 0x4000_0000,
+} as const;
+/** siginfo_t.si_code, and its value for an int3: a debug exception or a sent signal has another. */
+export const SIGINFO = { code: 8, fromKernel: 0x80 } as const;
+
+/** Offsets of the saved registers in ucontext_t, whose gregs begin at 40; then the signal mask. */
+export const UCONTEXT = {
+  r8: 40,
+  r9: 48,
+  r10: 56,
+  r11: 64,
+  r12: 72,
+  r13: 80,
+  r14: 88,
+  r15: 96,
+  rdi: 104,
+  rsi: 112,
+  rbp: 120,
+  rbx: 128,
+  rdx: 136,
+  rax: 144,
+  rcx: 152,
+  rsp: 160,
+  rip: 168,
+  flags: 176,
+  mask: 296,
+} as const;
+
+export const ERRNO = { perm: 1, nosys: 38 } as const;
