@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Static calls for x86-64 Linux programs, in C11 and C++17, with gcc or clang.
+ * Static calls for x86-64 Linux programs, in C and in C++11 and later, with gcc or clang.
  *
  * A static call is a function pointer that changes rarely, called by a direct `call`. When the pointer
  * changes, the call instructions themselves are rewritten while every thread keeps running. This header is
- * all that a program needs: nothing is linked, and a program built with it runs unchanged when nobody ever
- * retargets it: its calls go through a trampoline, one `jmp`, to the initial target.
+ * all that a program needs, and there is nothing to link. A program built with it runs unchanged until a
+ * runtime retargets it: its calls go through a trampoline, one `jmp`, to the initial target.
  *
  *
  * What there is
@@ -15,7 +15,11 @@
  *   DEFINE_STATIC_CALL_NULL(name, func);      the same, calling nothing at first; func gives the type: it returns void
  *   DEFINE_STATIC_CALL_RET0(name, func);      the same, returning 0 at first; func gives the type: it returns an
  *                                             integer or a pointer
- *   STATIC_CALL_TARGET(name, func);           func may become the key's target; the initial one is declared by DEFINE
+ *
+ *   STATIC_CALL_TARGET(name, func);           func may become the key's target
+ *   STATIC_CALL_TARGET_NULL(name);            the key may be empty, so that calling it does nothing
+ *   STATIC_CALL_TARGET_RET0(name);            the key may return 0
+ *                                             The initial target is declared by DEFINE, also where it is nothing or 0.
  *
  *   static_call(name)(args...)                calls the target
  *   static_call_cond(name)(args...)           the same for a key that may be empty; its value cannot be used
@@ -28,6 +32,13 @@
  *
  *   EXPORT_STATIC_CALL(name);                 after DEFINE: other objects may call and retarget the key
  *   EXPORT_STATIC_CALL_TRAMP(name);           after DEFINE: other objects may call it
+ *
+ * `func` is a function, a function type, or, where there is a type of pointers to functions, *(type)0:
+ *
+ *   typedef int (*op_t)(int, int);
+ *   DECLARE_STATIC_CALL(op, *(op_t)0);
+ *
+ * A name may come out of a macro, as a function may: it is expanded first, and recorded as what it became.
  *
  *
  * Example
@@ -44,6 +55,8 @@
  *
  *   gcc -O2 -shared -fPIC -I"$(static-call include)" mix.c -o libmix.so
  *
+ * docs/adopting.md has the recipes for existing projects: tables of functions, build systems, sanitizers.
+ *
  *
  * How it is made
  *
@@ -52,7 +65,7 @@
  *                 changed by one store. The last three are its signature (ud1 %esp,%ecx).
  *                     e9 rel32        0f b9 cc      jmp target
  *                     c3 cc 90 90 90  0f b9 cc      ret: the key is empty
- *   .static_call_keys, .static_call_targets    what the program declared, for the runtime; see the end.
+ *   .static_call_keys, .static_call_targets    what the program declared, for the runtime; see below.
  *   .static_call_updates                       present where the program itself calls static_call_update().
  *
  * A call site is compiled as a call of the trampoline. The tool finds it by its relocation, or in a linked
@@ -69,17 +82,18 @@
  *   the header that both sides include, because visibility cannot be changed later:
  *       #define STATIC_CALL_EXPORTED_blend 1                (key and trampoline: EXPORT_STATIC_CALL)
  *       #define STATIC_CALL_EXPORTED_TRAMP_blend 1          (trampoline alone:   EXPORT_STATIC_CALL_TRAMP)
- * - A trampoline has no ENDBR64, for it is reached by direct branches only: do not call it through a pointer;
+ * - A trampoline has no ENDBR64, because only direct branches reach it: do not call it through a pointer;
  *   static_call_query() gives a function that you may. With indirect-branch tracking on, export no
- *   trampoline, for a PLT reaches it by an indirect jump.
+ *   trampoline, because a PLT reaches it by an indirect jump.
  * - In C++ a target may be a member of a namespace or a template instance; an overloaded name must be
- *   cast to the type that is meant. The macros belong to namespace scope. A name with a comma goes into
- *   parentheses: STATIC_CALL_TARGET(name, (pick<int, long>)).
+ *   cast to the type that is meant. A member function that is not static has no type that fits. The macros belong
+ *   at namespace scope, not inside a function or a class. A key's name is one for the whole program, whatever
+ *   the namespace. A name with a comma goes into parentheses: STATIC_CALL_TARGET(name, (pick<int, long>)).
  * - Whether functions return void, an integer or a pointer is seen exactly in C++, and by gcc in C for void and
  *   pointers. C up to C17 shows the rest only where no parameter is a float or narrower than int; where it cannot
- *   be seen, DEFINE_STATIC_CALL_NULL and DEFINE_STATIC_CALL_RET0 take your word, and a key defined by
- *   DEFINE_STATIC_CALL is neither emptied nor made to return 0.
- * - In C a `void *` given to static_call_update() is not checked, so that NULL can be given.
+ *   be seen, DEFINE_STATIC_CALL_NULL, STATIC_CALL_TARGET_NULL and their return-0 forms take your word.
+ * - static_call_update() takes what the type allows, declared or not: the declarations say what others may
+ *   choose. In C a `void *` given to it is not checked, so that NULL can be given.
  * - What a function's attributes promise (const, noreturn, nonnull, ...) becomes the key's promise, and so must hold
  *   for every target: define a key by a plain function.
  */
@@ -93,9 +107,22 @@
 #error "static_call.h: needs gcc or clang"
 #endif
 
+#if defined(__cplusplus) && __cplusplus < 201103L
+#error "static_call.h: needs C++11 or later: compile with -std=c++11 or newer"
+#endif
+
+/*
+ * What a macro of a system header makes is not warned of. A key that is declared in a header and defined in a source
+ * file would otherwise not pass -Wredundant-decls, nor a cast -Wold-style-cast, in a program that asks for them.
+ */
+#pragma GCC system_header
+
 #include <errno.h>
 #ifdef __cplusplus
+/* The header may itself be included inside extern "C". */
+extern "C++" {
 #include <type_traits>
+}
 #endif
 
 /* The key. A runtime that has opened the object stores itself in `update`; until then it is 0. */
@@ -104,17 +131,29 @@ struct static_call_key {
 	int (*update)(struct static_call_key *key, void *func);
 } __attribute__((aligned(16)));
 
-#define STATIC_CALL_KEY(name) __SCK__##name
-#define STATIC_CALL_TRAMP(name) __SCT__##name
+/*
+ * Each macro below hands its arguments to another one, and so they are expanded before they become part of a name or
+ * a string.
+ */
+#define STATIC_CALL_KEY(name) __STATIC_CALL_KEY(name)
+#define __STATIC_CALL_KEY(name) __SCK__##name
+#define STATIC_CALL_TRAMP(name) __STATIC_CALL_TRAMP(name)
+#define __STATIC_CALL_TRAMP(name) __SCT__##name
 
 /* ---- Declaring and calling ------------------------------------------------------------------------ */
 
-#define DECLARE_STATIC_CALL(name, func)                                                                   \
+#define DECLARE_STATIC_CALL(name, func) __STATIC_CALL_DECLARE(name, func)
+#define __STATIC_CALL_DECLARE(name, func)                                                                 \
 	__STATIC_CALL_PROBE(name, func)                                                                   \
 	__STATIC_CALL_EXTERN __attribute__((visibility(__STATIC_CALL_KEY_VISIBILITY(name))))              \
-	struct static_call_key STATIC_CALL_KEY(name);                                                     \
+	__STATIC_CALL_STRUCT static_call_key STATIC_CALL_KEY(name);                                       \
+	__STATIC_CALL_ANY_RESULT_BEGIN                                                                    \
 	__STATIC_CALL_EXTERN __attribute__((visibility(__STATIC_CALL_TRAMP_VISIBILITY(name))))            \
-	__typeof__(func) STATIC_CALL_TRAMP(name)
+	__typeof__(func) STATIC_CALL_TRAMP(name);                                                         \
+	__STATIC_CALL_ANY_RESULT_END                                                                      \
+	__STATIC_CALL_ASSERT(__STATIC_CALL_IS_FUNCTION(STATIC_CALL_TRAMP(name)),                          \
+			     "static_call: key " #name " needs the type of a function, and " #func            \
+			     " is a pointer to one: write *(" #func ")0 in its place")
 
 /*
  * The comma keeps the trampoline a function designator: through a statement expression's value an
@@ -130,43 +169,54 @@ struct static_call_key {
 
 /* ---- Defining ------------------------------------------------------------------------------------- */
 
-#define DEFINE_STATIC_CALL(name, function)                                                                \
-	DECLARE_STATIC_CALL(name, function);                                                              \
+#define DEFINE_STATIC_CALL(name, function) __STATIC_CALL_DEFINE_FUNCTION(name, function)
+#define __STATIC_CALL_DEFINE_FUNCTION(name, function)                                                     \
+	__STATIC_CALL_DECLARE(name, function);                                                            \
 	__STATIC_CALL_DEFINE(name, function, #function, __STATIC_CALL_INITIAL_TARGET,                     \
 			     __STATIC_CALL_RETURNS(name),                                                 \
-			     "jmp\t" __STATIC_CALL_SYMBOL, , [func] "X"(function));                                    \
-	STATIC_CALL_TARGET(name, function)
+			     "jmp\t" __STATIC_CALL_SYMBOL, "", [func] "X"(function));                     \
+	__STATIC_CALL_DECLARE_TARGET(name, function)
 
-#define DEFINE_STATIC_CALL_NULL(name, function)                                                           \
-	DECLARE_STATIC_CALL(name, function);                                                              \
-	__STATIC_CALL_ASSERT(__STATIC_CALL_MAY_RETURN(name, __STATIC_CALL_VOID),                          \
-			     "static_call: key " #name " cannot be empty: its functions return a value");  \
-	__STATIC_CALL_DEFINE(name, 0, 0, __STATIC_CALL_INITIAL_NULL, __STATIC_CALL_VOID,                  \
-			     "ret\n\tint3\n\tnop\n\tnop\n\tnop", , )
+#define DEFINE_STATIC_CALL_NULL(name, function) __STATIC_CALL_DEFINE_NULL(name, function)
+#define __STATIC_CALL_DEFINE_NULL(name, function)                                                         \
+	__STATIC_CALL_DECLARE(name, function);                                                            \
+	__STATIC_CALL_ASSERT_VOID(name);                                                                  \
+	__STATIC_CALL_DEFINE(name, __STATIC_CALL_NOTHING, __STATIC_CALL_NOTHING,                          \
+			     __STATIC_CALL_INITIAL_NULL, __STATIC_CALL_VOID,                              \
+			     "ret\n\tint3\n\tnop\n\tnop\n\tnop", "", __STATIC_CALL_NO_SYMBOL)
 
-#define DEFINE_STATIC_CALL_RET0(name, function)                                                           \
-	DECLARE_STATIC_CALL(name, function);                                                              \
-	__STATIC_CALL_ASSERT(__STATIC_CALL_MAY_RETURN(name, __STATIC_CALL_WORD),                          \
-			     "static_call: key " #name                                                    \
-			     " cannot return 0: its functions return neither an integer nor a pointer");  \
-	__STATIC_CALL_DEFINE(name, __static_call_return0, 0, __STATIC_CALL_INITIAL_RET0,                  \
-			     __STATIC_CALL_WORD, "jmp\t__static_call_return0",                            \
-			     __STATIC_CALL_RETURN0_TEXT, )
+#define DEFINE_STATIC_CALL_RET0(name, function) __STATIC_CALL_DEFINE_RET0(name, function)
+#define __STATIC_CALL_DEFINE_RET0(name, function)                                                         \
+	__STATIC_CALL_DECLARE(name, function);                                                            \
+	__STATIC_CALL_ASSERT_WORD(name);                                                                  \
+	__STATIC_CALL_DEFINE(name, __static_call_return0, __STATIC_CALL_NOTHING,                          \
+			     __STATIC_CALL_INITIAL_RET0, __STATIC_CALL_WORD,                              \
+			     "jmp\t__static_call_return0", __STATIC_CALL_RETURN0_TEXT,                   \
+			     __STATIC_CALL_NO_SYMBOL)
 
-#define STATIC_CALL_TARGET(name, function)                                                                \
+#define STATIC_CALL_TARGET(name, function) __STATIC_CALL_DECLARE_TARGET(name, function)
+#define __STATIC_CALL_DECLARE_TARGET(name, function)                                                      \
 	__STATIC_CALL_ASSERT(__STATIC_CALL_FITS(name, function),                                          \
 			     "static_call: " #function " cannot be a target of key " #name                \
 			     ": it has another type");                                                    \
-	static struct static_call_target_record __STATIC_CALL_UNIQUE(__static_call_target_)               \
-		__STATIC_CALL_RECORD(".static_call_targets") = {                                          \
-			&STATIC_CALL_KEY(name), (void (*)(void))(function), #name, #function}
+	__STATIC_CALL_TARGET_RECORD(name, (void (*)(void))(function), #function)
 
-#define EXPORT_STATIC_CALL(name)                                                                          \
+/* Without a function, and by the name that the key's target then has. */
+#define STATIC_CALL_TARGET_NULL(name)                                                                     \
+	__STATIC_CALL_ASSERT_VOID(name);                                                                  \
+	__STATIC_CALL_TARGET_RECORD(name, __STATIC_CALL_NOTHING, "null")
+#define STATIC_CALL_TARGET_RET0(name)                                                                     \
+	__STATIC_CALL_ASSERT_WORD(name);                                                                  \
+	__STATIC_CALL_TARGET_RECORD(name, __STATIC_CALL_NOTHING, "ret0")
+
+#define EXPORT_STATIC_CALL(name) __STATIC_CALL_EXPORT(name)
+#define __STATIC_CALL_EXPORT(name)                                                                        \
 	__STATIC_CALL_ASSERT(__STATIC_CALL_IF(STATIC_CALL_EXPORTED_##name, 1, 0),                         \
 			     "static_call: to export key " #name ", write #define STATIC_CALL_EXPORTED_"  \
 			     #name " 1 before the first macro that names it")
 
-#define EXPORT_STATIC_CALL_TRAMP(name)                                                                    \
+#define EXPORT_STATIC_CALL_TRAMP(name) __STATIC_CALL_EXPORT_TRAMP(name)
+#define __STATIC_CALL_EXPORT_TRAMP(name)                                                                  \
 	__STATIC_CALL_ASSERT(__STATIC_CALL_IF(STATIC_CALL_EXPORTED_TRAMP_##name, 1, 0),                   \
 			     "static_call: to export the trampoline of key " #name                        \
 			     ", write #define STATIC_CALL_EXPORTED_TRAMP_" #name                          \
@@ -182,7 +232,8 @@ struct static_call_key {
 /*
  * NULL empties the key, STATIC_CALL_RETURN0(name) makes it return 0. `function` is evaluated once.
  */
-#define static_call_update(name, function)                                                                \
+#define static_call_update(name, function) __STATIC_CALL_UPDATE(name, function)
+#define __STATIC_CALL_UPDATE(name, function)                                                              \
 	(__extension__({                                                                                  \
 		__STATIC_CALL_AUTO __static_call_func = (function);                                              \
 		__STATIC_CALL_ASSERT(__STATIC_CALL_UPDATES(name, __static_call_func),                     \
@@ -192,7 +243,7 @@ struct static_call_key {
 		__static_call_update(&STATIC_CALL_KEY(name), (void *)__static_call_func);                 \
 	}))
 
-/* Tells a runtime that this object needs somebody to serve its updates: a byte for each place that asks. */
+/* Tells a runtime that this object needs a thread to serve its updates: a byte for each place that asks. */
 #define __STATIC_CALL_MARK_UPDATE                                                                         \
 	__asm__ volatile(".pushsection .static_call_updates,\"a" __STATIC_CALL_RETAIN_FLAG "\",@progbits\n\t" \
 			 ".byte 1\n\t"                                                                    \
@@ -200,9 +251,7 @@ struct static_call_key {
 
 #define STATIC_CALL_RETURN0(name)                                                                         \
 	(__extension__({                                                                                  \
-		__STATIC_CALL_ASSERT(__STATIC_CALL_MAY_RETURN(name, __STATIC_CALL_WORD),                  \
-				     "static_call: key " #name                                            \
-				     " cannot return 0: its functions return neither an integer nor a pointer"); \
+		__STATIC_CALL_ASSERT_WORD(name);                                                          \
 		__asm__ volatile(__STATIC_CALL_RETURN0_TEXT : :);                                         \
 		(__typeof__(&STATIC_CALL_TRAMP(name)))(void (*)(void))__static_call_return0;              \
 	}))
@@ -230,7 +279,9 @@ struct static_call_key_record {
 	unsigned char reserved;
 };
 
-/* One in .static_call_targets for each permitted target; the same pair may be there several times. */
+/* One in .static_call_targets for each permitted target; the same pair may be there several times. Without a
+ * function: "null" where the key may be empty, "ret0" where it may return 0.
+ */
 struct static_call_target_record {
 	struct static_call_key *key;
 	void (*func)(void);
@@ -238,7 +289,11 @@ struct static_call_target_record {
 	const char *func_name;
 };
 
-#define __STATIC_CALL_RECORD_VERSION 1
+/*
+ * 2: null and return 0 are permitted where the program says so. A record of version 1 has no such declarations, and
+ * every key may have what its type allows.
+ */
+#define __STATIC_CALL_RECORD_VERSION 2
 
 #define __STATIC_CALL_INITIAL_TARGET 0
 #define __STATIC_CALL_INITIAL_NULL 1
@@ -251,22 +306,39 @@ struct static_call_target_record {
 
 /* ---- From here on, what the macros above are made of ---------------------------------------------- */
 
+/* `struct X` would declare another X inside a C++ module. */
 #ifdef __cplusplus
 #define __STATIC_CALL_EXTERN extern "C"
+#define __STATIC_CALL_C_LINKAGE(...) extern "C" { __VA_ARGS__ }
+#define __STATIC_CALL_STRUCT
+#define __STATIC_CALL_NOTHING nullptr
 #define __STATIC_CALL_AUTO auto
 #define __STATIC_CALL_ASSERT(condition, message) static_assert(condition, message)
 #else
 #define __STATIC_CALL_EXTERN extern
+#define __STATIC_CALL_C_LINKAGE(...) __VA_ARGS__
+#define __STATIC_CALL_STRUCT struct
+#define __STATIC_CALL_NOTHING 0
 #define __STATIC_CALL_AUTO __auto_type
-#define __STATIC_CALL_ASSERT(condition, message) _Static_assert(condition, message)
+#define __STATIC_CALL_ASSERT(condition, message) __extension__ _Static_assert(condition, message)
+#endif
+
+/* The trampoline is no C function: what it returns is its targets' business, a C++ class too. */
+#if defined(__cplusplus) && defined(__clang__)
+#define __STATIC_CALL_ANY_RESULT_BEGIN                                                                    \
+	_Pragma("clang diagnostic push") _Pragma("clang diagnostic ignored \"-Wreturn-type-c-linkage\"")
+#define __STATIC_CALL_ANY_RESULT_END _Pragma("clang diagnostic pop")
+#else
+#define __STATIC_CALL_ANY_RESULT_BEGIN
+#define __STATIC_CALL_ANY_RESULT_END
 #endif
 
 /* yes if the macro `flag` is defined as 1, no if it is not defined. */
 #define __STATIC_CALL_IF(flag, yes, no) __STATIC_CALL_IF_(flag, yes, no)
-#define __STATIC_CALL_IF_(flag, yes, no) __STATIC_CALL_IF__(__STATIC_CALL_SET_##flag yes, no, )
+#define __STATIC_CALL_IF_(flag, yes, no) __STATIC_CALL_IF__(__STATIC_CALL_SET_##flag yes, no, ~)
 #define __STATIC_CALL_IF__(...) __STATIC_CALL_SECOND(__VA_ARGS__)
 #define __STATIC_CALL_SECOND(first, second, ...) second
-#define __STATIC_CALL_SET_1 ,
+#define __STATIC_CALL_SET_1 ~,
 
 #define __STATIC_CALL_UNIQUE(prefix) __STATIC_CALL_UNIQUE_(prefix, __COUNTER__)
 #define __STATIC_CALL_UNIQUE_(prefix, number) __STATIC_CALL_UNIQUE__(prefix, number)
@@ -285,7 +357,7 @@ struct static_call_target_record {
 			 __STATIC_CALL_IF_INNER(STATIC_CALL_EXPORTED_TRAMP_##name, 2, 0))
 /* A macro does not expand inside itself, so the inner question has a name of its own. */
 #define __STATIC_CALL_IF_INNER(flag, yes, no) __STATIC_CALL_IF_INNER_(flag, yes, no)
-#define __STATIC_CALL_IF_INNER_(flag, yes, no) __STATIC_CALL_IF_INNER__(__STATIC_CALL_SET_##flag yes, no, )
+#define __STATIC_CALL_IF_INNER_(flag, yes, no) __STATIC_CALL_IF_INNER__(__STATIC_CALL_SET_##flag yes, no, ~)
 #define __STATIC_CALL_IF_INNER__(...) __STATIC_CALL_INNER_SECOND(__VA_ARGS__)
 #define __STATIC_CALL_INNER_SECOND(first, second, ...) second
 
@@ -313,7 +385,8 @@ struct static_call_target_record {
  * Puts the key's symbol beside the trampoline's in the object's symbol table, where `annotate` looks for
  * it. The section is excluded from every linked file. `inline`: the compiler shall not think it large.
  */
-#define __STATIC_CALL_NAME_KEY(name)                                                                      \
+#define __STATIC_CALL_NAME_KEY(name) __STATIC_CALL_NAME_KEY_(name)
+#define __STATIC_CALL_NAME_KEY_(name)                                                                     \
 	(__extension__({                                                                                  \
 		__asm__ volatile __inline__(".pushsection .discard.static_call,\"e\",@progbits\n\t"       \
 					    ".long\t__SCK__" #name " - .\n\t"                             \
@@ -331,14 +404,21 @@ struct static_call_target_record {
 #define __STATIC_CALL_SYMBOL "%p[func]"
 #endif
 
+/* In C90 no argument of a macro may be empty, and so there is an operand. */
+#define __STATIC_CALL_NO_SYMBOL [func] "i"(0)
+
 /*
  * The trampoline is written in a function's assembly, which never runs, because there the compiler knows
  * what a static, mangled or link-time optimised function is called.
  */
-#define __STATIC_CALL_DEFINE(name, first, first_name, first_kind, class, instruction, before, ...)        \
+#define __STATIC_CALL_DEFINE(name, first, first_name, first_kind, class, instruction, before, operand)    \
 	static void __attribute__((used, noinline)) __static_call_define_##name(void)                     \
 	{                                                                                                 \
-		__asm__ volatile(before                                                                   \
+		__asm__ volatile(before : :);                                                             \
+		__asm__ volatile(".ifdef\t__SCT__" #name "\n\t"                                           \
+				 ".error\t\"static_call: key " #name " is defined twice in this file: a "  \
+				 "key's name is one for the whole program, whatever its namespace\"\n\t"  \
+				 ".endif\n\t"                                                            \
 				 ".pushsection .static_call.text,\"ax\",@progbits\n\t"                    \
 				 ".balign\t8\n\t"                                                         \
 				 ".globl\t__SCT__" #name "\n\t"                                           \
@@ -350,11 +430,12 @@ struct static_call_target_record {
 				 ".size\t__SCT__" #name ", . - __SCT__" #name "\n\t"                      \
 				 ".popsection"                                                            \
 				 :                                                                        \
-				 : __VA_ARGS__);                                                          \
+				 : operand);                                                              \
 	}                                                                                                 \
-	__attribute__((used)) struct static_call_key STATIC_CALL_KEY(name) = {                            \
-		__extension__(void *)(first), 0};                                                         \
-	static struct static_call_key_record __static_call_key_##name                                     \
+	__STATIC_CALL_C_LINKAGE(                                                                          \
+		__attribute__((used)) __STATIC_CALL_STRUCT static_call_key STATIC_CALL_KEY(name) = {      \
+			__extension__(void *)(first), __STATIC_CALL_NOTHING};)                            \
+	static __STATIC_CALL_STRUCT static_call_key_record __static_call_key_##name                       \
 		__STATIC_CALL_RECORD(".static_call_keys") = {                                             \
 			&STATIC_CALL_KEY(name),                                                           \
 			(void (*)(void))STATIC_CALL_TRAMP(name),                                          \
@@ -366,6 +447,12 @@ struct static_call_target_record {
 			class,                                                                            \
 			__STATIC_CALL_EXPORT_CODE(name),                                                  \
 			0}
+
+#define __STATIC_CALL_TARGET_RECORD(name, function, word) __STATIC_CALL_TARGET_RECORD_(name, function, word)
+#define __STATIC_CALL_TARGET_RECORD_(name, function, word)                                                \
+	static __STATIC_CALL_STRUCT static_call_target_record __STATIC_CALL_UNIQUE(__static_call_target_) \
+		__STATIC_CALL_RECORD(".static_call_targets") = {                                          \
+			&STATIC_CALL_KEY(name), function, #name, word}
 
 /*
  * endbr64; xor %eax,%eax; ret. As bytes, for -masm=intel reads other words. ENDBR64 because static_call_query() hands the
@@ -385,7 +472,7 @@ struct static_call_target_record {
 
 __STATIC_CALL_EXTERN __attribute__((visibility("hidden"))) long __static_call_return0(void);
 
-static inline int __static_call_update(struct static_call_key *key, void *func)
+static __inline__ int __static_call_update(struct static_call_key *key, void *func)
 {
 	int (*update)(struct static_call_key *, void *) = __atomic_load_n(&key->update, __ATOMIC_ACQUIRE);
 
@@ -397,39 +484,60 @@ static inline int __static_call_update(struct static_call_key *key, void *func)
 #define __STATIC_CALL_MAY_RETURN(name, class)                                                             \
 	(__STATIC_CALL_RETURNS(name) == (class) || __STATIC_CALL_RETURNS(name) == __STATIC_CALL_UNSEEN)
 
+#define __STATIC_CALL_ASSERT_VOID(name) __STATIC_CALL_ASSERT_VOID_(name)
+#define __STATIC_CALL_ASSERT_VOID_(name)                                                                  \
+	__STATIC_CALL_ASSERT(__STATIC_CALL_MAY_RETURN(name, __STATIC_CALL_VOID),                          \
+			     "static_call: key " #name " cannot be empty: its functions return a value")
+#define __STATIC_CALL_ASSERT_WORD(name) __STATIC_CALL_ASSERT_WORD_(name)
+#define __STATIC_CALL_ASSERT_WORD_(name)                                                                  \
+	__STATIC_CALL_ASSERT(__STATIC_CALL_MAY_RETURN(name, __STATIC_CALL_WORD),                          \
+			     "static_call: key " #name                                                    \
+			     " cannot return 0: its functions return neither an integer nor a pointer")
+
 #ifdef __cplusplus
 
+extern "C++" {
 namespace static_call_types {
 template <class F> struct result;
+/* From C++17 on noexcept is part of a function's type. */
+#ifdef __cpp_noexcept_function_type
 template <class R, class... A, bool N> struct result<R(A...) noexcept(N)> { using type = R; };
 template <class R, class... A, bool N> struct result<R(A..., ...) noexcept(N)> { using type = R; };
+#else
+template <class R, class... A> struct result<R(A...)> { using type = R; };
+template <class R, class... A> struct result<R(A..., ...)> { using type = R; };
+#endif
 
-template <class R> constexpr unsigned char classify()
-{
-	if constexpr (std::is_void<R>::value)
-		return __STATIC_CALL_VOID;
-	else if constexpr (std::is_integral<R>::value || std::is_enum<R>::value || std::is_pointer<R>::value)
-		return sizeof(R) <= 8 ? __STATIC_CALL_WORD : __STATIC_CALL_OTHER;
-	else
-		return __STATIC_CALL_OTHER;
+template <class R, bool scalar = std::is_integral<R>::value || std::is_enum<R>::value || std::is_pointer<R>::value>
+struct classified {
+	static constexpr unsigned char as = std::is_void<R>::value ? __STATIC_CALL_VOID : __STATIC_CALL_OTHER;
+};
+template <class R> struct classified<R, true> {
+	static constexpr unsigned char as = sizeof(R) <= 8 ? __STATIC_CALL_WORD : __STATIC_CALL_OTHER;
+};
 }
 }
 
+#define __STATIC_CALL_IS_FUNCTION(symbol) (std::is_function<__typeof__(symbol)>::value)
 #define __STATIC_CALL_RETURNS(name)                                                                       \
-	(static_call_types::classify<                                                                     \
-		typename static_call_types::result<__typeof__(STATIC_CALL_TRAMP(name))>::type>())
-#define __STATIC_CALL_FITS(name, function)                                                                \
+	(static_call_types::classified<                                                                   \
+		typename static_call_types::result<__typeof__(STATIC_CALL_TRAMP(name))>::type>::as)
+#define __STATIC_CALL_CONVERTS(name, function)                                                            \
 	(std::is_convertible<typename std::decay<decltype(function)>::type,                               \
-			     __typeof__(STATIC_CALL_TRAMP(name)) *>::value &&                             \
-	 !std::is_null_pointer<decltype(function)>::value)
+			     __typeof__(STATIC_CALL_TRAMP(name)) *>::value)
+#define __STATIC_CALL_IS_NULLPTR(function)                                                                \
+	(std::is_same<typename std::decay<decltype(function)>::type, decltype(nullptr)>::value)
+#define __STATIC_CALL_FITS(name, function)                                                                \
+	(__STATIC_CALL_CONVERTS(name, function) && !__STATIC_CALL_IS_NULLPTR(function))
 #define __STATIC_CALL_UPDATES(name, function)                                                             \
-	(std::is_null_pointer<decltype(function)>::value                                                  \
-		 ? __STATIC_CALL_RETURNS(name) == __STATIC_CALL_VOID                                      \
-		 : std::is_convertible<typename std::decay<decltype(function)>::type,                     \
-				       __typeof__(STATIC_CALL_TRAMP(name)) *>::value)
+	(__STATIC_CALL_IS_NULLPTR(function) ? __STATIC_CALL_RETURNS(name) == __STATIC_CALL_VOID           \
+					    : __STATIC_CALL_CONVERTS(name, function))
 
 #else
 
+/* What a function's name is dereferenced to is the function again. */
+#define __STATIC_CALL_IS_FUNCTION(symbol)                                                                 \
+	(__extension__ __builtin_types_compatible_p(__typeof__(symbol), __typeof__(*symbol)))
 /* The types of the functions, not of pointers to them: an attribute `const` would count as a qualifier there. */
 #define __STATIC_CALL_FITS(name, function)                                                                \
 	(__extension__ __builtin_types_compatible_p(__typeof__(*(function)), __typeof__(STATIC_CALL_TRAMP(name))))

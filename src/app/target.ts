@@ -36,6 +36,26 @@ const RETURNS: Readonly<Record<ReturnClass | 'unknown', string>> = {
   unknown: 'has no record of what it returns',
 };
 
+/** The type may forbid it, or only its author has not asked for it. */
+function nullRefused({ name, returns }: KeyDef): Fault {
+  if (returns !== 'void')
+    return new Fault(
+      'null-refused',
+      `${name} ${RETURNS[returns ?? 'unknown']}, so it cannot be empty`,
+    );
+  return new Fault('null-refused', `null is not declared for ${name}`, {
+    hint: `where the key may be empty, write STATIC_CALL_TARGET_NULL(${name}) in C, and build again`,
+  });
+}
+
+function ret0Refused({ name, returns }: KeyDef): Fault {
+  if (returns !== 'integer')
+    return new Fault('ret0-refused', `${name} ${RETURNS[returns ?? 'unknown']}`);
+  return new Fault('ret0-refused', `${RET0} is not declared for ${name}`, {
+    hint: `where the key may return 0, write STATIC_CALL_TARGET_RET0(${name}) in C, and build again`,
+  });
+}
+
 export class Targets {
   readonly #native: Native;
   readonly #loaded: Loaded;
@@ -56,11 +76,7 @@ export class Targets {
   /** @throws Fault `unknown-target`, `null-refused`, `ret0-refused` */
   resolve(def: KeyDef, wanted: unknown): Target {
     if (wanted === null) {
-      if (def.returns !== 'void')
-        throw new Fault(
-          'null-refused',
-          `${def.name} ${RETURNS[def.returns ?? 'unknown']}, so it cannot be empty`,
-        );
+      if (!def.mayBeNull) throw nullRefused(def);
       return { kind: 'null', address: 0 };
     }
     if (isUnchecked(wanted)) return this.#unchecked(wanted.unchecked);
@@ -75,8 +91,7 @@ export class Targets {
     const declared = def.targets.find((t) => t.name === wanted);
     if (declared) return this.#declared(declared);
     if (wanted === RET0) {
-      if (def.returns !== 'integer')
-        throw new Fault('ret0-refused', `${def.name} ${RETURNS[def.returns ?? 'unknown']}`);
+      if (!def.mayReturn0) throw ret0Refused(def);
       return { kind: 'ret0', address: 0 };
     }
     const names = def.targets.map((t) => t.name);

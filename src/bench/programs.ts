@@ -104,6 +104,7 @@ HIDDEN void bench_target(void);
 HIDDEN void bench_other(void);
 DEFINE_STATIC_CALL(bench_key, bench_target);
 STATIC_CALL_TARGET(bench_key, bench_other);
+STATIC_CALL_TARGET_NULL(bench_key);
 HIDDEN volatile unsigned char bench_flag = 1;
 HIDDEN void (*bench_near)(void) = bench_target;
 HIDDEN void (*bench_far)(void) = bench_target;

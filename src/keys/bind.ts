@@ -12,7 +12,14 @@ import { bestSymbols, keySymbols } from '../sites/symbols.js';
 import { findTrampolines, type Trampoline } from '../sites/trampoline.js';
 import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
 import { RET0, type DeclaredTarget, type KeyDef } from './key.js';
-import { readRecords, type KeyRecord, type TargetRecord } from './records.js';
+import {
+  PERMITTED_TYPE,
+  readRecords,
+  type KeyRecord,
+  type Permit,
+  type PermitRecord,
+  type TargetRecord,
+} from './records.js';
 
 /**
  * The keys of a linked object with its sites, which are found also where its symbols are stripped:
@@ -33,8 +40,14 @@ export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
   const recorded = unique(records.keys);
   const trampolines = new Map(findTrampolines(object).map((t) => [t.key, t]));
   const symbols = keyAddresses(object);
-  checkKeysOf(records.targets, namesAt(records.keys, symbols));
+  const addresses = namesAt(records.keys, symbols);
+  checkKeysOf(records.targets, addresses);
+  checkKeysOf(
+    records.permits.map(({ permit, ...record }) => ({ ...record, name: permit })),
+    addresses,
+  );
   const targets = targetsByKey(records.targets);
+  const permits = permitsByKey(records.permits, recorded);
   const called = sitesByKey(sites);
 
   const names = new Set([
@@ -42,11 +55,19 @@ export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
     ...symbols.keys(),
     ...trampolines.keys(),
     ...targets.keys(),
+    ...permits.keys(),
     ...called.keys(),
   ]);
   return [...names].sort().map((name) => {
-    const of = { name, targets: targets.get(name) ?? [], sites: called.get(name) ?? [] };
     const record = recorded.get(name);
+    const permitted = new Set([...(record?.permits ?? []), ...(permits.get(name) ?? [])]);
+    const of: Declared = {
+      name,
+      targets: targets.get(name) ?? [],
+      mayBeNull: permitted.has('null'),
+      mayReturn0: permitted.has('ret0'),
+      sites: called.get(name) ?? [],
+    };
     if (!record) return unrecorded(of, symbols.get(name) ?? null, trampolines.get(name) ?? null);
     const symbol = symbols.get(name);
     if (symbol !== undefined && symbol !== record.address) {
@@ -71,15 +92,13 @@ export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
   });
 }
 
+type Declared = Pick<KeyDef, 'name' | 'targets' | 'mayBeNull' | 'mayReturn0' | 'sites'>;
+
 /**
  * A key that no record describes: another object's, or one that another header defined, as the
  * kernel's does.
  */
-function unrecorded(
-  of: Pick<KeyDef, 'name' | 'targets' | 'sites'>,
-  address: number | null,
-  trampoline: Trampoline | null,
-): KeyDef {
+function unrecorded(of: Declared, address: number | null, trampoline: Trampoline | null): KeyDef {
   if (address !== null && !trampoline)
     throw new Fault('no-trampoline', `key ${of.name} has no trampoline`, { at: hex(address) });
   if (trampoline && trampoline.form === null)
@@ -164,7 +183,10 @@ function namesAt(
  * The record of a target holds its key's name and the key's address. The preprocessor can pull them
  * apart: a name that is a macro is expanded in the one and not in the other.
  */
-function checkKeysOf(records: readonly TargetRecord[], names: ReadonlyMap<Addr, string>): void {
+function checkKeysOf(
+  records: readonly Pick<TargetRecord, 'key' | 'name' | 'of' | 'where'>[],
+  names: ReadonlyMap<Addr, string>,
+): void {
   for (const { key, name, of, where } of records) {
     const symbol = 'symbol' in of ? of.symbol : KEY_PREFIX + (names.get(of.address) ?? '');
     if (symbol === KEY_PREFIX + key) continue;
@@ -202,6 +224,25 @@ function targetsByKey(records: readonly TargetRecord[]): Map<string, DeclaredTar
       );
   }
   for (const list of byKey.values()) list.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return byKey;
+}
+
+/** The header checks the type; a record that says otherwise is damaged. */
+function permitsByKey(
+  records: readonly PermitRecord[],
+  keys: ReadonlyMap<string, KeyRecord>,
+): Map<string, Permit[]> {
+  const byKey = new Map<string, Permit[]>();
+  for (const { key, permit, where } of records) {
+    const returns = keys.get(key)?.returns ?? null;
+    if (returns !== null && returns !== PERMITTED_TYPE[permit])
+      throw new Fault(
+        'bad-keys-section',
+        `key ${key} is permitted ${permit}, and its functions return ${returns}`,
+        { at: where },
+      );
+    byKey.set(key, [...(byKey.get(key) ?? []), permit]);
+  }
   return byKey;
 }
 

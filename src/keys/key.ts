@@ -21,7 +21,7 @@ export interface DeclaredTarget {
 }
 
 /**
- * As a target's name: the key returns 0. Only keys that return an integer or a pointer accept it.
+ * As a target's name: the key returns 0. Only keys for which the C side declared it accept it.
  */
 export const RET0 = 'ret0';
 
@@ -43,6 +43,9 @@ export interface KeyDef {
     | { readonly kind: 'ret0' }
     | null;
   readonly targets: readonly DeclaredTarget[];
+  /** Whether the C side declared that the key may be empty, and that it may return 0. */
+  readonly mayBeNull: boolean;
+  readonly mayReturn0: boolean;
   /** Ascending by address. */
   readonly sites: readonly Site[];
 }
@@ -53,7 +56,7 @@ export interface KeyDef {
  */
 export function accepted(key: KeyDef): (string | null)[] {
   const names: (string | null)[] = key.targets.map((t) => t.name);
-  if (key.returns === 'void') names.push(null);
-  if (key.returns === 'integer') names.push(RET0);
+  if (key.mayBeNull) names.push(null);
+  if (key.mayReturn0) names.push(RET0);
   return names;
 }

@@ -27,11 +27,18 @@ const KEY = {
   size: 48,
 } as const;
 const TARGET = { key: 0, func: 8, keyName: 16, name: 24, size: 32 } as const;
-const VERSION = 1;
+/**
+ * Objects of version 1 have no macros for what follows; their programs were written when a key's
+ * type alone said whether it may be empty or return 0, and are read so.
+ */
+const VERSIONS: readonly number[] = [1, 2];
+const VERSION_BY_TYPE = 1;
 
 const KINDS = ['function', 'null', 'ret0'] as const;
 const RETURNS: readonly (ReturnClass | null)[] = [null, 'void', 'integer', 'other'];
 const EXPORTS = ['no', 'key', 'trampoline'] as const;
+/** In place of a target's name, without a function: STATIC_CALL_TARGET_NULL and _RET0. */
+const PERMITS = ['null', 'ret0'] as const;
 
 export interface KeyRecord {
   readonly name: string;
@@ -42,6 +49,8 @@ export interface KeyRecord {
   readonly initialName: string | null;
   readonly returns: ReturnClass | null;
   readonly exported: (typeof EXPORTS)[number];
+  /** What the key takes beside functions, as far as its definition says: see `PermitRecord`. */
+  readonly permits: readonly Permit[];
   /** `.static_call_keys+0x30`, for faults. */
   readonly where: string;
 }
@@ -53,6 +62,17 @@ export interface TargetRecord {
   readonly address: Addr | null;
   readonly slot: Addr;
   /** Where its key is, or the symbol of one that another object defines. */
+  readonly of: Pointer;
+  readonly where: string;
+}
+
+/** `null`: the key may be empty. `ret0`: it may return 0. */
+export type Permit = (typeof PERMITS)[number];
+
+/** What a macro beside the definition, in any file, permits a key. */
+export interface PermitRecord {
+  readonly key: string;
+  readonly permit: Permit;
   readonly of: Pointer;
   readonly where: string;
 }
@@ -199,8 +219,11 @@ const isData = (object: ElfObject, address: Addr): boolean =>
 
 function keyRecord(object: ElfObject, table: Table, row: number): KeyRecord {
   const version = table.word(row, KEY.version);
-  if (version !== VERSION)
-    throw table.fail(row, `it is of version ${version}; this program reads ${VERSION}`);
+  if (!VERSIONS.includes(version))
+    throw table.fail(
+      row,
+      `it is of version ${version}; this program reads ${VERSIONS.join(' and ')}`,
+    );
   const name = table.text(row, KEY.name, 'name');
   const kind = table.one(row, KEY.kind, KINDS, 'initial kind');
   const address = table.local(row, KEY.key, 'key');
@@ -209,6 +232,7 @@ function keyRecord(object: ElfObject, table: Table, row: number): KeyRecord {
   const trampoline = table.local(row, KEY.trampoline, 'trampoline');
   if (trampoline === 0)
     throw new Fault('no-trampoline', `key ${name} has no trampoline`, { at: table.where(row) });
+  const returns = table.one(row, KEY.returns, RETURNS, 'return class');
   return {
     name,
     address,
@@ -216,26 +240,43 @@ function keyRecord(object: ElfObject, table: Table, row: number): KeyRecord {
     kind,
     initialName:
       kind === 'function' ? table.text(row, KEY.initialName, "initial target's name") : null,
-    returns: table.one(row, KEY.returns, RETURNS, 'return class'),
+    returns,
     exported: table.one(row, KEY.exported, EXPORTS, 'export code'),
+    permits: permitsOf(kind, version === VERSION_BY_TYPE ? returns : null),
     where: table.where(row),
   };
 }
 
-function targetRecord(object: ElfObject, table: Table, row: number): TargetRecord {
+/** @param returns null where the type permits nothing */
+function permitsOf(kind: KeyRecord['kind'], returns: ReturnClass | null): Permit[] {
+  return PERMITS.filter(
+    (permit) => permit === kind || (returns !== null && PERMITTED_TYPE[permit] === returns),
+  );
+}
+
+/** What a key's functions must return where that is known. */
+export const PERMITTED_TYPE: Readonly<Record<Permit, ReturnClass>> = {
+  null: 'void',
+  ret0: 'integer',
+};
+
+function targetRecord(object: ElfObject, table: Table, row: number): TargetRecord | PermitRecord {
   const key = table.text(row, TARGET.keyName, "key's name");
   const name = table.text(row, TARGET.name, 'name');
   const pointer = table.pointer(row, TARGET.func);
   const address = 'address' in pointer ? pointer.address : null;
+  const permit = PERMITS.find((each) => each === name);
+  const [of, where] = [table.pointer(row, TARGET.key), table.where(row)];
+  if (address === 0 && permit !== undefined) return { key, permit, of, where };
   if (address !== null && !isCode(object, address))
     throw table.fail(row, `target ${name} of key ${key} at ${hex(address)} is no code`);
-  const of = table.pointer(row, TARGET.key);
-  return { key, name, address, slot: table.slot(row, TARGET.func), of, where: table.where(row) };
+  return { key, name, address, slot: table.slot(row, TARGET.func), of, where };
 }
 
 export interface Records {
   readonly keys: readonly KeyRecord[];
   readonly targets: readonly TargetRecord[];
+  readonly permits: readonly PermitRecord[];
 }
 
 /**
@@ -256,7 +297,7 @@ export function readRecords(object: ElfObject): Records {
     throw new Fault('not-linked', 'the file is relocatable: its keys have no addresses yet');
   const [keys, targets] = [object.section(KEYS_SECTION), object.section(TARGETS_SECTION)];
   const sections = [keys, targets].filter((s) => s !== undefined);
-  if (sections.length === 0) return { keys: [], targets: [] };
+  if (sections.length === 0) return { keys: [], targets: [], permits: [] };
   const pointers = pointersIn(object, sections);
   const rows = <T>(
     section: Section | undefined,
@@ -267,8 +308,10 @@ export function readRecords(object: ElfObject): Records {
     const table = new Table(object, section, size, pointers);
     return Array.from({ length: table.rows }, (_, row) => read(object, table, row));
   };
+  const declared = rows(targets, TARGET.size, targetRecord);
   return {
     keys: rows(keys, KEY.size, keyRecord),
-    targets: rows(targets, TARGET.size, targetRecord),
+    targets: declared.filter((record) => 'name' in record),
+    permits: declared.filter((record) => 'permit' in record),
   };
 }

@@ -6,7 +6,7 @@ import { readElf } from '#elf/read';
 import type { ElfObject, Section } from '#elf/object';
 import { inspectInput } from '#inspect/inspect';
 import { bindKeys, keysOf } from '#keys/bind';
-import type { KeyDef } from '#keys/key';
+import { accepted, type KeyDef } from '#keys/key';
 import { declaredKeys } from '#keys/records';
 import { annotate } from '#sites/annotate';
 import { findSites, sitesSections } from '#sites/find';
@@ -102,6 +102,57 @@ describe('keys', () => {
       },
     ]);
     for (const target of keys[1]!.targets) expect(target.slot).toBeGreaterThan(0);
+  });
+
+  it('are emptied, and return 0, where the program declares it, wherever it does', () => {
+    const other = compile({
+      cc: 'gcc',
+      as: 'object',
+      flags: ['-fPIC'],
+      text: `
+int one(int);
+DECLARE_STATIC_CALL(work, one);
+STATIC_CALL_TARGET_RET0(work);
+void tell(void *);
+#define STATIC_CALL_EXPORTED_told 1
+DECLARE_STATIC_CALL(told, tell);
+STATIC_CALL_TARGET_NULL(told);
+STATIC_CALL_TARGET_NULL(told);`,
+    });
+    const { elf } = compile({
+      cc: 'gcc',
+      flags: [other.path],
+      text: `
+int one(int a); int one(int a) { return a; }
+void *allocate(unsigned long n); void *allocate(unsigned long n) { (void)n; return 0; }
+void release(void *p); void release(void *p) { (void)p; }
+DEFINE_STATIC_CALL(work, one);
+DEFINE_STATIC_CALL(alloc, allocate);
+DEFINE_STATIC_CALL(free, release);
+DEFINE_STATIC_CALL_RET0(filter, one);
+DEFINE_STATIC_CALL_NULL(trace, release);
+int use(int a); int use(int a) { return static_call(work)(a); }`,
+    });
+    expect(bound(elf).map((key) => [key.name, accepted(key)])).toEqual([
+      ['alloc', ['allocate']],
+      ['filter', ['ret0']],
+      ['free', ['release']],
+      ['told', [null]],
+      ['trace', [null]],
+      ['work', ['one', 'ret0']],
+    ]);
+  });
+
+  it('of an object that was built by the first version of the header take what their type allows', () => {
+    const elf = damaged((bytes, _view, section) => {
+      const { offset, size } = section('.static_call_keys');
+      for (let at = offset + 40; at < offset + size; at += 48) bytes[at] = 1;
+    });
+    expect(bound(elf).map(accepted)).toEqual([[null], ['elsewhere', 'one', 'two', 'ret0']]);
+    expect(bound(readElf(readFileSync(path))).map(accepted)).toEqual([
+      [null],
+      ['elsewhere', 'one', 'two'],
+    ]);
   });
 
   it('are the same in a program at a fixed address, which has no relocations', () => {
@@ -218,7 +269,7 @@ describe('a file that lies is refused', () => {
     });
   });
   it.each([
-    ['of another version', 40, 7, /^it is of version 7; this program reads 1$/],
+    ['of another version', 40, 7, /^it is of version 7; this program reads 1 and 2$/],
     ['of an unknown kind', 44, 9, /^its initial kind is 9; known are 0 to 2$/],
     ['of an unknown return class', 45, 9, /^its return class is 9; known are 0 to 3$/],
   ])('a record %s', (_what, field, value, message) => {
@@ -284,6 +335,21 @@ describe('a file that lies is refused', () => {
     expect(fault).toMatchObject({
       code: 'bad-trampoline',
       message: 'key trace is recorded as not empty, but its trampoline is a ret',
+    });
+  });
+  it('a key that may be empty, though its functions return a value', () => {
+    const { path } = compile({
+      cc: 'gcc',
+      text: `${TEXT}\nSTATIC_CALL_TARGET_NULL(trace);`,
+    });
+    const fault = refused(
+      damaged((bytes, _view, section, elf) => {
+        bytes[section('.static_call_keys').offset + 48 * rowOf(elf, TRACE) + 45] = 2;
+      }, path),
+    );
+    expect(fault).toMatchObject({
+      code: 'bad-keys-section',
+      message: 'key trace is permitted null, and its functions return integer',
     });
   });
   it('a target that is no code', () => {

@@ -11,6 +11,9 @@ int blend_scalar(int a); int blend_scalar(int a) { return a; }
 static int blend_fast(int a) { return a; }
 DEFINE_STATIC_CALL(blend, blend_scalar);
 STATIC_CALL_TARGET(blend, blend_fast);
+STATIC_CALL_TARGET_RET0(blend);
+void *get(unsigned long n); void *get(unsigned long n) { (void)n; return 0; }
+DEFINE_STATIC_CALL(alloc, get);
 void ring(void); void ring(void) {}
 DEFINE_STATIC_CALL_NULL(trace, ring);
 STATIC_CALL_TARGET(trace, ring);
@@ -34,6 +37,7 @@ describe('static-call types', () => {
 
 /** For open<...>: each key with what may become its target. null empties it, 'ret0' makes it return 0. */
 export type Filters = {
+  readonly alloc: 'get';
   readonly bare: null;
   readonly blend: 'blend_fast' | 'blend_scalar' | 'ret0';
   readonly scale: 'half';
@@ -46,6 +50,7 @@ export type Filters = {
       schema: 'static-call/types@1',
       type: 'Filters',
       keys: [
+        { name: 'alloc', returns: 'integer', accepts: ['get'] },
         { name: 'bare', returns: 'void', accepts: [null] },
         { name: 'blend', returns: 'integer', accepts: ['blend_fast', 'blend_scalar', 'ret0'] },
         { name: 'scale', returns: 'other' },
@@ -70,6 +75,8 @@ import type { Filters } from ${JSON.stringify(out.replace(/\.ts$/, '.js'))};
 const app = open<Filters>('./libfilters.so');
 app.update({ blend: 'blend_fast', trace: null, scale: unchecked('elsewhere') });
 app.update({ blend: 'ret0' });
+// @ts-expect-error: an allocator that returns 0 was not declared
+app.update({ alloc: 'ret0' });
 // @ts-expect-error: no such target
 app.update({ blend: 'blend_slow' });
 // @ts-expect-error: it returns a value

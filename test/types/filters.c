@@ -8,6 +8,7 @@ void my_ring(int what) { ring = -what; }
 
 DEFINE_STATIC_CALL(blend, blend_scalar);
 STATIC_CALL_TARGET(blend, blend_avx2);
+STATIC_CALL_TARGET_RET0(blend);
 DEFINE_STATIC_CALL_NULL(trace, trace_ring);
 STATIC_CALL_TARGET(trace, trace_ring);
 

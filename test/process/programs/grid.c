@@ -26,6 +26,7 @@ static long work_three(void) { return 3; }
 DEFINE_STATIC_CALL(work, work_one);
 STATIC_CALL_TARGET(work, work_two);
 STATIC_CALL_TARGET(work, work_three);
+STATIC_CALL_TARGET_RET0(work);
 
 /* 4: empty; 5 and 6: the targets of hook, which leave their number where a value would be. */
 __attribute__((naked)) static void hook_five(void) { __asm__("mov $5, %eax\n\tret"); }

@@ -15,6 +15,7 @@ STATIC_CALL_TARGET(other, abs);
 
 static void quiet(void) {}
 DEFINE_STATIC_CALL(leaf, quiet);
+STATIC_CALL_TARGET_NULL(leaf);
 
 long odd_call(long x) { return static_call(odd)(x); }
 int other_call(int x) { return static_call(other)(x); }

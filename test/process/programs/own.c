@@ -5,6 +5,7 @@ static __attribute__((noinline)) long own_one(long x) { return x + 1; }
 static __attribute__((noinline)) long own_two(long x) { return x + 2; }
 DEFINE_STATIC_CALL(own, own_one);
 STATIC_CALL_TARGET(own, own_two);
+STATIC_CALL_TARGET_RET0(own);
 
 /* Its site begins a quadword, so that `store` takes it. */
 long own_pass(long x)

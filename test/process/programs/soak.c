@@ -28,6 +28,7 @@ static NOINLINE long work_c(long x) { return x + 3; }
 DEFINE_STATIC_CALL(work, work_a);
 STATIC_CALL_TARGET(work, work_b);
 STATIC_CALL_TARGET(work, work_c);
+STATIC_CALL_TARGET_RET0(work);
 
 /* hook: a void key that may be empty; its targets mark what they were given. */
 struct mark { long value; };

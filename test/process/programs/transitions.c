@@ -5,12 +5,14 @@ int one(int a) { return a + 1; }
 int two(int a) { return a + 2; }
 DEFINE_STATIC_CALL(value, one);
 STATIC_CALL_TARGET(value, two);
+STATIC_CALL_TARGET_RET0(value);
 
 static long events;
 void add(int a) { events += a; }
 void sub(int a) { events -= a; }
 DEFINE_STATIC_CALL(event, add);
 STATIC_CALL_TARGET(event, sub);
+STATIC_CALL_TARGET_NULL(event);
 
 long take_events(void)
 {
