@@ -18,6 +18,7 @@ export const DT_FLAGS_1 = 0x6ffffffb;
 export const DF_1_PIE = 0x08000000;
 export const PT_NOTE = 4;
 export const PT_GNU_STACK = 0x6474e551;
+export const PT_GNU_RELRO = 0x6474e552;
 export const PF_X = 1;
 export const PF_W = 2;
 export const PF_R = 4;

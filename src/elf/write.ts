@@ -5,12 +5,12 @@
 
 import { Fault } from '../base/fault.js';
 import { invariant } from '../base/invariant.js';
+import { layOut } from './layout.js';
 import * as N from './names.js';
 import type { ElfObject, Section } from './object.js';
 
 /** Offsets of the fields that change, in the file header, a section header and a symbol. */
 const E_SHOFF = 40;
-const E_SHNUM = 60;
 const E_SHSTRNDX = 62;
 const SH = {
   name: 0,
@@ -24,8 +24,6 @@ const SH = {
   align: 48,
   entrySize: 56,
 } as const;
-/** Of a table; a larger one is damage, and would make a file of that size. */
-const ALIGN_MAX = 4096;
 /** Lists symbols by index in ULEB128; clang writes it for lld's --icf=safe. */
 const SHT_LLVM_ADDRSIG = 0x6fff4c03;
 
@@ -152,7 +150,13 @@ export class ElfEdit {
     const replaced = new Map(this.#replaced);
     const added = [...this.#added];
     const headers = this.#headers(replaced, added);
-    return this.#layOut(headers, replaced, added);
+    const count = object.sections.length;
+    return layOut(
+      object,
+      headers,
+      replaced,
+      added.map(({ data, align }, i) => ({ index: count + i, data, align })),
+    );
   }
 
   /**
@@ -336,70 +340,5 @@ export class ElfEdit {
       if (s.type === N.SHT_GROUP && s.link === symbols.index)
         view.setUint32(s.index * N.SHDR_SIZE + SH.info, this.symbolIndex(s.info), true);
     }
-  }
-
-  #layOut(
-    headers: DataView,
-    replaced: ReadonlyMap<number, Uint8Array>,
-    added: readonly NewSection[],
-  ): Uint8Array {
-    const { bytes, sections } = this.#object;
-    // What fits its old place stays there: relocations, above all, keep their size.
-    const inPlace = [...replaced].filter(([index, data]) => data.length === sections[index]!.size);
-    const moved = [...replaced].filter(([index, data]) => data.length !== sections[index]!.size);
-    const start = this.#keep(new Set(moved.map(([index]) => index)));
-
-    let end = start;
-    const place = (length: number, align: number): number => {
-      if (align > ALIGN_MAX) throw new Fault('bad-elf', `an alignment of ${align} for a table`);
-      const at = Math.ceil(end / align) * align;
-      end = at + length;
-      return at;
-    };
-    const placed = [
-      ...added.map((s, i) => ({ index: sections.length + i, data: s.data, align: s.align })),
-      ...moved.map(([index, data]) => ({ index, data, align: sections[index]!.align })),
-    ].map((p) => ({ ...p, at: place(p.data.length, Math.max(1, p.align)) }));
-    const headersAt = place(headers.byteLength, 8);
-
-    const out = new Uint8Array(end);
-    out.set(bytes.subarray(0, start));
-    for (const [index, data] of inPlace) out.set(data, sections[index]!.offset);
-    for (const { index, data, at } of placed) {
-      out.set(data, at);
-      headers.setBigUint64(index * N.SHDR_SIZE + SH.offset, BigInt(at), true);
-      headers.setBigUint64(index * N.SHDR_SIZE + SH.size, BigInt(data.length), true);
-    }
-    const count = headers.byteLength / N.SHDR_SIZE;
-    const file = new DataView(out.buffer);
-    file.setBigUint64(E_SHOFF, BigInt(headersAt), true);
-    // From 65,280 sections on the count lives in section 0 (gABI, "Extended Section Header").
-    file.setUint16(E_SHNUM, count >= N.SHN_LORESERVE ? 0 : count, true);
-    if (count >= N.SHN_LORESERVE) headers.setBigUint64(SH.size, BigInt(count), true);
-    out.set(new Uint8Array(headers.buffer), headersAt);
-    return out;
-  }
-
-  /**
-   * How much of the file's beginning stays: up to the last byte that anything but the tables to be
-   * replaced uses. Bytes after all that the headers describe (a signature, an appended archive) are
-   * somebody's too.
-   */
-  #keep(moved: ReadonlySet<number>): number {
-    const { bytes, sections, segments } = this.#object;
-    const file = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    let kept = Math.max(
-      N.EHDR_SIZE,
-      Number(file.getBigUint64(32, true)) + segments.length * N.PHDR_SIZE,
-    );
-    let described = Number(file.getBigUint64(E_SHOFF, true)) + sections.length * N.SHDR_SIZE;
-    for (const s of segments) kept = Math.max(kept, s.offset + s.fileSize);
-    for (const s of sections) {
-      if (s.index === 0 || s.type === N.SHT_NULL || s.type === N.SHT_NOBITS) continue;
-      if (moved.has(s.index)) described = Math.max(described, s.offset + s.size);
-      else kept = Math.max(kept, s.offset + s.size);
-    }
-    described = Math.max(described, kept);
-    return bytes.length > described ? bytes.length : Math.min(kept, bytes.length);
   }
 }
