@@ -11,7 +11,7 @@ import {
   type FetchLevel,
   type StoreWidth,
 } from '../machine/sim/text.js';
-import type { Environment, SiteShape } from '../machine/sim/fixture.js';
+import type { Environment, SiteShape } from '../machine/sim/options.js';
 import type { Entry } from '../trap/kernel.js';
 
 /**

@@ -3,7 +3,7 @@
 
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
-import type { Environment, FixtureHandler } from '../machine/sim/fixture.js';
+import type { Environment, FixtureHandler } from '../machine/sim/options.js';
 import { SIGTRAP_PROGRAM } from '../native/sigtrap.js';
 import type { Protocol } from '../plan/protocol.js';
 import type { Entry } from '../trap/kernel.js';

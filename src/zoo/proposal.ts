@@ -2,7 +2,7 @@
 // against it, and the rows that the checker explores. A variant is the same idea with one thing
 // changed, mostly the thing that a reviewer asked about. index.ts lists them.
 
-import type { Environment, FixtureHandler, FixtureOptions } from '../machine/sim/fixture.js';
+import type { Environment, FixtureHandler, FixtureOptions } from '../machine/sim/options.js';
 import type { Protocol } from '../plan/protocol.js';
 import type { Entry } from '../trap/kernel.js';
 import type { BreakpointHandler } from './breakpoint.js';

@@ -3,7 +3,7 @@ import { configure } from '#check/configuration';
 import { build } from '#check/search/run';
 import { PROPOSALS } from '#zoo/index';
 import type { Model } from '#machine/sim/model';
-import type { SiteShape } from '#machine/sim/fixture';
+import type { SiteShape } from '#machine/sim/options';
 import type { Protocol } from '#plan/protocol';
 import { int3 } from '#plan/protocols/int3';
 import { store } from '#plan/protocols/store';
@@ -111,7 +111,7 @@ describe.skipIf(!here)('what ships is what was checked', () => {
   it('the handler in the process is the explored one, but for its one word', () => {
     const model = explored('int3', 'call', 61);
     const { handler, data, installed } = performed(int3, model, 61, 'alias');
-    const simulated = model.fixture.blobs.find(({ name }) => name === 'handler')!.bytes;
+    const simulated = model.fixture.code.blob('handler').bytes;
     const { words } = sigtrap();
     expect(words.map(({ name }) => name)).toEqual(['data']);
     const { offset } = words[0]!;

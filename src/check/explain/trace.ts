@@ -7,7 +7,7 @@ import type { Event } from '../../machine/sim/events.js';
 import type { Op } from '../../machine/sim/patcher.js';
 import { decode } from '../../asm/decode.js';
 import { printInsn } from '../../asm/print.js';
-import { TARGETS } from '../../machine/sim/fixture.js';
+import { TARGETS } from '../../machine/sim/options.js';
 import type { Choice, Shape } from '../search/expand.js';
 import { replay, type Replayed } from '../search/path.js';
 

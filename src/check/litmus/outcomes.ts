@@ -7,16 +7,16 @@ import { invariant } from '../../base/invariant.js';
 import type { Core } from '../../machine/sim/core.js';
 import { Model, type ModelOptions } from '../../machine/sim/model.js';
 import { compile, type Op } from '../../machine/sim/patcher.js';
-import type { Write } from '../../machine/sim/memory.js';
+import type { Write } from '../../machine/sim/space.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
-import {
-  Fixture,
-  type Environment,
-  type Events,
-  type FixtureHandler,
-  type FixtureProgram,
-  type SiteShape,
-} from '../../machine/sim/fixture.js';
+import { Fixture } from '../../machine/sim/fixture.js';
+import type {
+  Environment,
+  Events,
+  FixtureHandler,
+  FixtureProgram,
+  SiteShape,
+} from '../../machine/sim/options.js';
 import type { Chunk, FetchLevel, StoreWidth } from '../../machine/sim/text.js';
 import type { Step } from '../../plan/protocol.js';
 import { CPUS, expand } from '../search/expand.js';

@@ -3,7 +3,7 @@
 
 import type { Addr } from '../../base/addr.js';
 import type { Cpu } from './cpu.js';
-import type { Write } from './memory.js';
+import type { Write } from './space.js';
 import type { Fixture } from './fixture.js';
 import type { PromiseName } from './promises.js';
 

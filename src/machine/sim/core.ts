@@ -10,6 +10,7 @@
 // model.ts to judge.
 
 import type { Addr } from '../../base/addr.js';
+import { UCONTEXT } from '../../base/linux.js';
 import { invariant } from '../../base/invariant.js';
 import { decode } from '../../asm/decode.js';
 import type { Insn } from '../../asm/encoding.js';
@@ -30,13 +31,12 @@ import {
   type Interrupted,
   type Note,
 } from './context.js';
-import { wordsOf, type Region, type Write } from './memory.js';
+import { wordsOf, type Region, type Write } from './space.js';
 import { execute } from './execute.js';
 import { FLAG, newCpu, type Bytes, type Cpu, type Port } from './cpu.js';
 import { deliver, deliverTrap, leave, systemCall, trap, type Event } from './events.js';
 import type { Fixture } from './fixture.js';
 import { endsPath, type PromiseName } from './promises.js';
-import { SIGFRAME } from './sigframe.js';
 
 /** Why a macro-step ended where it did, that is, what the next one must do first. */
 export const STOPS = [
@@ -705,7 +705,7 @@ export class Core implements Port, Interrupted {
       }
       if (fixture.isBottom(at) || (behind === 0 && fixture.isEntry(at))) return;
       if (at === fixture.restorer) {
-        [at, sp, behind] = [this.#peek(sp + SIGFRAME.rip), this.#peek(sp + SIGFRAME.rsp), 0];
+        [at, sp, behind] = [this.#peek(sp + UCONTEXT.rip), this.#peek(sp + UCONTEXT.rsp), 0];
         continue;
       }
       const rule = depth === 0 ? start : fixture.rule(at - behind);

@@ -3,9 +3,11 @@
 // outcome.
 
 import { FLAG } from '../../asm/flags.js';
+import { W64 as REG_NAMES } from '../../asm/operand.js';
 import type { Addr } from '../../base/addr.js';
 
 export { FLAG } from '../../asm/flags.js';
+export { REG_NAMES };
 
 /** What ADD and its like define. */
 export const ARITHMETIC: number = FLAG.cf | FLAG.pf | FLAG.af | FLAG.zf | FLAG.sf | FLAG.of;
@@ -21,9 +23,33 @@ export const SELECTOR = {
   userData: 0x2b,
 } as const;
 
+export type RegName = (typeof REG_NAMES)[number];
+/** The numbers of the general registers, as instructions encode them. */
+export const REG = {
+  rax: 0,
+  rcx: 1,
+  rdx: 2,
+  rbx: 3,
+  rsp: 4,
+  rbp: 5,
+  rsi: 6,
+  rdi: 7,
+  r8: 8,
+  r9: 9,
+  r10: 10,
+  r11: 11,
+  r12: 12,
+  r13: 13,
+  r14: 14,
+  r15: 15,
+} as const satisfies Record<RegName, number>;
+export type RegNumber = (typeof REG)[RegName];
+
+/** All sixteen are there, which the type of an array does not say. */
+export type Registers = BigUint64Array<ArrayBuffer> & Record<RegNumber, bigint>;
+
 export interface Cpu {
-  /** rax rcx rdx rbx rsp rbp rsi rdi r8 to r15. */
-  readonly r: BigUint64Array;
+  readonly r: Registers;
   rip: Addr;
   flags: number;
   /** Whether the current privilege level is 3. */
@@ -43,7 +69,7 @@ export interface Cpu {
 /** Registers zero, flags clear, no shadow stack. */
 export function newCpu(user: boolean): Cpu {
   return {
-    r: new BigUint64Array(16),
+    r: new BigUint64Array(16) as Registers,
     rip: 0,
     flags: FLAG.one,
     user,

@@ -5,8 +5,9 @@
 // serialises in them can be told from outside.
 
 import type { Addr } from '../../base/addr.js';
-import { UCONTEXT_REGS, SIGFRAME } from './sigframe.js';
-import { FLAG, SELECTOR } from './cpu.js';
+import { UCONTEXT } from '../../base/linux.js';
+import { SIGFRAME } from './sigframe.js';
+import { FLAG, REG, REG_NAMES, SELECTOR } from './cpu.js';
 import { CONTEXTS, Crash, Unknown, type ContextKind, type Interrupted } from './context.js';
 import { PERCPU } from '../../trap/kernel.js';
 
@@ -188,10 +189,10 @@ function signal(core: Interrupted, kind: 'trap' | 'signal', handler: Addr): void
   const info = frame + SIGFRAME.siginfo;
   const mask = (core.is('asyncBlocked') ? 1n : 0n) | (core.is('trapBlocked') ? 2n : 0n);
   core.write(frame, 8, BigInt(fixture.restorer));
-  UCONTEXT_REGS.forEach((offset, n) => core.write(uc + offset, 8, cpu.r[n] as bigint));
-  core.write(uc + SIGFRAME.rip, 8, BigInt(core.rip));
-  core.write(uc + SIGFRAME.flags, 8, BigInt(cpu.flags));
-  core.write(uc + SIGFRAME.mask, 8, mask);
+  for (const name of REG_NAMES) core.write(uc + UCONTEXT[name], 8, cpu.r[REG[name]]);
+  core.write(uc + UCONTEXT.rip, 8, BigInt(core.rip));
+  core.write(uc + UCONTEXT.flags, 8, BigInt(cpu.flags));
+  core.write(uc + UCONTEXT.mask, 8, mask);
   core.write(info, 4, kind === 'trap' ? 5n : 10n);
   core.write(info + 8, 4, kind === 'trap' ? 0x80n : 0n);
   enter(core, kind, old, cpu.ssp);
@@ -223,7 +224,7 @@ export function systemCall(core: Interrupted, wait: boolean): boolean {
   if (cpu.r[0] !== RT_SIGRETURN)
     throw new Crash('stray-trap', `system call ${String(cpu.r[0])}: the handler gave a trap up`);
   const uc = core.rsp;
-  const rip = Number(core.read(uc + SIGFRAME.rip, 8));
+  const rip = Number(core.read(uc + UCONTEXT.rip, 8));
   if (wait && fixture.target(rip) >= 0) {
     core.rip -= 2;
     return true;
@@ -238,9 +239,9 @@ export function systemCall(core: Interrupted, wait: boolean): boolean {
       throw new Crash('shadow-stack', 'rt_sigreturn finds no token on the shadow stack');
     cpu.ssp = Number(BigInt.asUintN(63, token));
   }
-  UCONTEXT_REGS.forEach((offset, n) => (cpu.r[n] = core.read(uc + offset, 8)));
-  cpu.flags = Number(core.read(uc + SIGFRAME.flags, 8));
-  const mask = core.read(uc + SIGFRAME.mask, 8);
+  for (const name of REG_NAMES) cpu.r[REG[name]] = core.read(uc + UCONTEXT[name], 8);
+  cpu.flags = Number(core.read(uc + UCONTEXT.flags, 8));
+  const mask = core.read(uc + UCONTEXT.mask, 8);
   core.put('asyncBlocked', (mask & 1n) !== 0n);
   core.put('trapBlocked', (mask & 2n) !== 0n);
   if (rip < 0) throw new Unknown('rt_sigreturn to a kernel address');

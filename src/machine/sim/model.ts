@@ -11,10 +11,11 @@ import { invariant, unreachable } from '../../base/invariant.js';
 import type { Bad, Note } from './context.js';
 import { Core, type Grain, type Input, type Node, type Outcome, type TextStore } from './core.js';
 import type { Event } from './events.js';
-import type { Write } from './memory.js';
+import type { Write } from './space.js';
 import { ValueTable, WordTable } from './intern.js';
 import type { Op } from './patcher.js';
-import { TARGETS, type Fixture } from './fixture.js';
+import type { Fixture } from './fixture.js';
+import { TARGETS } from './options.js';
 import { endsPath } from './promises.js';
 import { Text, type Chunk, type FetchLevel, type Partial } from './text.js';
 

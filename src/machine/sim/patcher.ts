@@ -10,8 +10,9 @@ import { unreachable } from '../../base/invariant.js';
 import type { Step } from '../../plan/protocol.js';
 import { POKE } from '../../trap/kernel.js';
 import { STORES, type StoreWidth } from './text.js';
-import type { Write } from './memory.js';
-import type { Fixture, FixtureSite } from './fixture.js';
+import type { Write } from './space.js';
+import type { Fixture } from './fixture.js';
+import type { FixtureSite } from './sites.js';
 
 interface Origin {
   /** Index of the step in its protocol; -1 for what the update itself does. */

@@ -1,0 +1,128 @@
+// What a configuration chooses about the program under test and the world around it.
+
+import type { Program } from '../../asm/assembler.js';
+import type { SiteKind } from '../../sites/site.js';
+import type { Rules } from './rules.js';
+
+export type Environment = 'kernel' | 'user';
+
+/** What a site may be sent to: a function by name, nothing, or "return 0". */
+export const TARGETS = ['A', 'B', 'C', 'null', 'ret0'] as const;
+export type TargetName = (typeof TARGETS)[number];
+
+/** A site of the program under test, and the targets that successive updates give it. */
+export interface Shape {
+  readonly kind: SiteKind;
+  readonly length: 5 | 6;
+  /** Of a conditional jump, 0 to 15; else 0. */
+  readonly condition: number;
+  readonly sequence: readonly TargetName[];
+}
+
+const CALL = { kind: 'call', length: 5, condition: 0 } as const;
+
+export const SHAPES = {
+  call: { ...CALL, sequence: ['A', 'B', 'C'] },
+  jmp: { kind: 'jmp', length: 5, condition: 0, sequence: ['A', 'B', 'C'] },
+  null: { ...CALL, sequence: ['null', 'A', 'null'] },
+  ret0: { ...CALL, sequence: ['ret0', 'A', 'ret0'] },
+} as const satisfies Record<string, Shape>;
+export type SiteShape = keyof typeof SHAPES;
+
+/** Which events may interrupt a task. */
+export interface Events {
+  readonly irq: boolean;
+  readonly nmi: boolean;
+  readonly mc: boolean;
+  readonly db: boolean;
+  readonly preempt: boolean;
+  readonly signal: boolean;
+}
+
+export interface FixtureOptions {
+  readonly environment: Environment;
+  readonly site: SiteShape;
+  readonly passes: number;
+  readonly updates: number;
+  readonly events: Events;
+  readonly nmiRaw: boolean;
+  readonly tso: boolean;
+  readonly shadowStacks: boolean;
+  /**
+   * The table of traps is claimed only while an update runs, by `publish` and `retire`. Otherwise
+   * it is claimed from the start and stays so.
+   */
+  readonly tornDown: boolean;
+  /** The trap handler and what it must find; null for a protocol that plants no trap. */
+  readonly handler: FixtureHandler | null;
+  /**
+   * What is patched: the site itself, the trampoline that it calls, or only the pointer that it
+   * calls through.
+   */
+  readonly via: 'site' | 'trampoline' | 'pointer' | 'retpoline';
+  /** How many functions have a site. Interrupts and signals pass the second. */
+  readonly functions: 1 | 2;
+  /** How the handler's table lists the sites. */
+  readonly order: 'sorted' | 'unsorted' | 'duplicate';
+  /**
+   * The table says of a tail site that it calls: the flag was lost on the way, as it was in the
+   * kernel until 68b1eddd421d (in v5.12).
+   */
+  readonly lostTail: boolean;
+  /**
+   * The task spins with IF clear until the updater gives its lock back, while the updater waits for
+   * every CPU to take an IPI.
+   */
+  readonly spin: boolean;
+  /**
+   * The program has an int3 of its own. It belongs to the SIGTRAP handler that was installed before
+   * ours or, in the kernel, to the notifiers that are called after ours.
+   */
+  readonly foreign: boolean;
+  /** Offset of the site in its cache line. */
+  readonly offset: number;
+  readonly rules: Rules;
+  /** What runs in place of the program under test, if anything. */
+  readonly program: FixtureProgram | null;
+  /** Bytes other than old, new and int3 that the protocol stores as an instruction of its own. */
+  readonly planted: readonly (readonly number[])[];
+}
+
+export interface FixtureHandler {
+  /**
+   * Labels `entry` and `leave` as trap/kernel.ts says; a SIGTRAP handler begins at its first byte.
+   */
+  readonly program: Program;
+  /** In the kernel: how a trap ends that was another's (trap/kernel.ts). */
+  readonly resume: Program | null;
+  readonly tables: 'poke' | 'registry';
+  /** GS offsets of its stashes. */
+  readonly stash: readonly number[];
+  /**
+   * Words of the POKE table that `publish` fills for the first site: `bytes` are its new ones, with
+   * the first old one above them.
+   */
+  readonly globals: readonly {
+    readonly offset: number;
+    readonly holds: 'target' | 'end' | 'bytes';
+  }[];
+  /**
+   * Offsets of words that it shares with the steps of a protocol, by the names that those use. Zero
+   * at first.
+   */
+  readonly words: Readonly<Record<string, number>>;
+  /** What the entry code of every event counts for it. */
+  readonly counts: 'nmi' | 'level' | null;
+}
+
+/** A small program of its own, for a question about the machine and not about a protocol. */
+export interface FixtureProgram {
+  /**
+   * Labels: `task` and `done`; `irq`, `nmi`, `trap`, `signal`, `restorer` where there are such
+   * events; `previous`, a handler of SIGTRAP before the protocol's. Outside: `f`, `table`.
+   */
+  readonly program: Program;
+  readonly target: (name: string) => Program;
+  /** Words behind `table` that it writes. */
+  readonly words: readonly number[];
+}

@@ -1,0 +1,217 @@
+// The programs under test: a task that calls the site in a loop, what interrupts it, the targets,
+// and the entry code of the environment. Everything that runs is bytes from the assembler.
+// Registers hold sentinels, so that a handler that changes one is seen.
+
+import { bytes, cfa, gs, label, mem, mem32, rip, type Program } from '../../asm/assembler.js';
+import { UCONTEXT } from '../../base/linux.js';
+import { FLAG } from '../../asm/flags.js';
+import { INT3 } from '../../asm/table.js';
+import { FRAME, PERCPU, POKE } from '../../trap/kernel.js';
+import { retpoline } from '../../trap/retpoline.js';
+import type { FixtureHandler, FixtureOptions } from './options.js';
+
+/** In RAX before each call, so that "return 0" can be told from nothing. */
+const SENTINEL = 0x5a5a;
+
+/** The function A, B or C. */
+export const targetCode = (name: string): Program => [
+  cfa({ kind: 'call', base: 'rsp', offset: 8 }),
+  label(name),
+  ['ret'],
+];
+
+/** Functions for the sites whose "nothing" and "return 0" are jumps (plan/transform.ts). */
+export const STUBS: Readonly<Record<'return' | 'return0', Program>> = {
+  return: targetCode('return'),
+  return0: [
+    cfa({ kind: 'call', base: 'rsp', offset: 8 }),
+    label('return0'),
+    ['xor', 'eax', 'eax'],
+    ['ret'],
+  ],
+};
+
+/**
+ * A function that calls through a pointer. The pass begins at the nop and the pointer is read
+ * behind it. R11 may change at a call.
+ */
+export const pointerCaller = (thunk: boolean): Program => [
+  ['nop'],
+  ['mov', 'r11', rip('pointer')],
+  ['call', thunk ? 'thunk' : 'r11'],
+  label('end'),
+  ['ret'],
+  ...(thunk ? [label('thunk'), ...retpoline('r11')] : []),
+];
+
+const pass = (name: string): Program => [
+  ['mov', 'eax', SENTINEL],
+  ['call', name],
+];
+
+/**
+ * The task that patches: its steps are taken while it stands at `patcher`. When an update has
+ * returned it passes the site itself.
+ */
+const patcherTask: Program = [
+  label('patcher'),
+  ['ud2'],
+  label('patcher.pass'),
+  ...pass('f'),
+  ['jmp', 'patcher'],
+];
+
+/**
+ * An int3 of the program's own. The handler that it belongs to counts in the interrupted RBP, and
+ * must do so exactly once each time.
+ */
+const foreignTrap = (foreign: boolean): Program =>
+  foreign
+    ? [['mov', 'ebp', 0], bytes(INT3), label('foreign'), ['cmp', 'ebp', 1], ['jne', 'stray']]
+    : [];
+
+/**
+ * Where a trap goes that the handler does not claim: the kernel's notifiers, which claim the
+ * program's own int3 and end by `resume`, and then die("int3").
+ */
+export const unclaimedCode = (resume: Program | null): Program =>
+  resume === null
+    ? [label('unclaimed'), label('stray'), ['ud2']]
+    : [
+        label('stray'),
+        ['ud2'],
+        label('unclaimed'),
+        ['lea', 'rcx', rip('foreign')],
+        ['cmp', 'rcx', mem('rsp', FRAME.rip)],
+        ['jne', 'stray'],
+        ['inc', mem('rsp', FRAME.rbp)],
+        ...resume,
+      ];
+
+type Counts = FixtureHandler['counts'];
+
+const counted = (when: boolean, how: 'inc' | 'dec', offset: number): Program =>
+  when ? [[how, gs(offset)]] : [];
+
+/** Waits with IF clear for the updater's lock, and tells lockdep. */
+const SPIN: Program = [
+  ['cli'],
+  ['mov', gs(PERCPU.lockdep), 0],
+  label('spin'),
+  ['cmp', rip('table', POKE.lock), 0],
+  ['jne', 'spin'],
+  ['mov', gs(PERCPU.lockdep), 1],
+  ['sti'],
+  ['nop'],
+];
+
+/** Entry code saves what it and a call may change, an even number of words. */
+const kernelIrq = (counts: Counts): Program => [
+  label('irq'),
+  cfa({ kind: 'frame', base: 'rsp', offset: 0 }),
+  ['mov', gs(PERCPU.lockdep), 0],
+  ['push', 'r11'],
+  ['push', 'rax'],
+  ...counted(counts === 'level', 'inc', PERCPU.level),
+  cfa({ kind: 'frame', base: 'rsp', offset: 16 }),
+  ...pass('f'),
+  label('irq.probe'),
+  ...counted(counts === 'level', 'dec', PERCPU.level),
+  ['pop', 'rax'],
+  ['pop', 'r11'],
+  ['test', mem32('rsp', 16), FLAG.if],
+  ['je', 'irq.out'],
+  ['mov', gs(PERCPU.lockdep), 1],
+  label('irq.out'),
+  ['iretq'],
+  label('irq.end'),
+];
+
+/** An event that cannot be masked. */
+function kernelNmiLike(
+  name: 'nmi' | 'mc' | 'db',
+  calls: string,
+  counts: Counts,
+  again: Program,
+): Program {
+  const inNmi = counts === 'nmi' && name !== 'db';
+  return [
+    label(name),
+    cfa({ kind: 'frame', base: 'rsp', offset: 0 }),
+    // lockdep is off in an NMI (nmi_enter): whatever the code inside tells it is undone.
+    ['push', gs(PERCPU.lockdep)],
+    ['push', 'r11'],
+    ['push', 'rax'],
+    ['push', 'rax'],
+    ...counted(counts === 'level', 'inc', PERCPU.level),
+    ...counted(inNmi, 'inc', PERCPU.nmi),
+    label(`${name}.again`),
+    cfa({ kind: 'frame', base: 'rsp', offset: 32 }),
+    ...pass(calls),
+    ...again,
+    ...counted(inNmi, 'dec', PERCPU.nmi),
+    ...counted(counts === 'level', 'dec', PERCPU.level),
+    ['pop', 'rax'],
+    ['pop', 'rax'],
+    ['pop', 'r11'],
+    ['pop', gs(PERCPU.lockdep)],
+    ['iretq'],
+    label(`${name}.end`),
+  ];
+}
+
+/** @param nmiCalls the function that NMIs and their like call */
+export const kernelProgram = (
+  nmiCalls: string,
+  counts: Counts,
+  { spin, foreign }: Pick<FixtureOptions, 'spin' | 'foreign'>,
+): Program => [
+  label('task'),
+  ...(spin ? SPIN : []),
+  label('loop'),
+  ...pass('f'),
+  label('probe'),
+  ...foreignTrap(foreign),
+  ['dec', 'ebx'],
+  ['jne', 'loop'],
+  label('done'),
+  ['ud2'], // never executed: a task that gets here is done
+  ...patcherTask,
+  label('bottom'),
+  ...kernelIrq(counts),
+  ...kernelNmiLike('nmi', nmiCalls, counts, [
+    ['cmp', gs(PERCPU.repeat), 0],
+    ['je', 'nmi.tail'],
+    ['mov', gs(PERCPU.repeat), 0],
+    ['jmp', 'nmi.again'],
+    label('nmi.tail'),
+  ]),
+  ...kernelNmiLike('mc', nmiCalls, counts, []),
+  ...kernelNmiLike('db', nmiCalls, counts, []),
+];
+
+/** @param signalCalls the function that signal handlers call */
+export const userProgram = (
+  signalCalls: string,
+  { foreign }: Pick<FixtureOptions, 'foreign'>,
+): Program => [
+  label('task'),
+  ...pass('f'),
+  label('probe'),
+  ...foreignTrap(foreign),
+  ['dec', 'ebx'],
+  ['jne', 'task'],
+  label('done'),
+  ['ud2'],
+  ...patcherTask,
+  label('bottom'),
+  ...(foreign ? ([label('previous'), ['inc', mem('rdx', UCONTEXT.rbp)], ['ret']] as const) : []),
+
+  label('signal'),
+  cfa({ kind: 'call', base: 'rsp', offset: 8 }),
+  ...pass(signalCalls),
+  ['ret'],
+  label('restorer'),
+  ['mov', 'rax', 15],
+  ['syscall'],
+];

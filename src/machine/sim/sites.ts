@@ -1,0 +1,172 @@
+// The functions with a site, and the targets: which bytes each site holds before the first update
+// and after every one, by the same table as a process's (plan/transform.ts).
+
+import type { Addr } from '../../base/addr.js';
+import { invariant } from '../../base/invariant.js';
+import { assemble } from '../../asm/assembler.js';
+import { decode } from '../../asm/decode.js';
+import { INT3 } from '../../asm/table.js';
+import { TRANSFORM, formOf, type TargetKind, type Transform } from '../../plan/transform.js';
+import type { SiteKind } from '../../sites/site.js';
+import { emulationWord } from '../../trap/registry.js';
+import { SITE_FORMS, emit } from '../../x86/forms.js';
+import { CALLED, type Code, type Span } from './code.js';
+import { SHAPES, TARGETS, type FixtureOptions, type TargetName } from './options.js';
+import { STUBS, pointerCaller, targetCode } from './programs.js';
+import type { Space } from './space.js';
+
+export interface FixtureSite {
+  readonly at: Addr;
+  readonly kind: SiteKind;
+  readonly length: number;
+  /** Of a conditional jump, 0 to 15; else 0. */
+  readonly condition: number;
+  /** Whether some step may write it; where only a pointer changes, none does. */
+  readonly patched: boolean;
+  /** Instructions that may be executed there, as joined bytes. */
+  readonly meant: ReadonlySet<string>;
+  /** Full contents of the site before the first update, and after each. */
+  readonly contents: readonly (readonly number[])[];
+}
+
+export interface PlacedSites {
+  readonly sites: readonly FixtureSite[];
+  /** The targets that successive updates set, the initial one first. */
+  readonly states: readonly TargetName[];
+  /** Where each target begins, by its number. */
+  readonly targets: ReadonlyMap<Addr, number>;
+  /** The functions' names. */
+  readonly functions: readonly [string, ...string[]];
+  readonly retpoline: Span;
+}
+
+/** Offset in the data of the pointer that the baselines call through. */
+export const POINTER = 0;
+
+/**
+ * Distances from the end of the first site. Every byte of one differs from the same byte of the
+ * others, so that any mixture shows.
+ */
+const DISTANCES = {
+  A: 0x01020304,
+  B: 0x05060708,
+  C: 0x090a0b0c,
+  return: 0x0d0e0f10,
+  return0: 0x11121314,
+} as const;
+
+const RET = 0xc3;
+const NOP = 0x90;
+
+/** The first instruction of these bytes, joined. */
+export function firstOf(bytes: readonly number[]): string {
+  const insn = decode(bytes);
+  invariant(typeof insn !== 'string', 'a site holds an instruction');
+  return bytes.slice(0, insn.length).join();
+}
+
+const kindOf = (target: TargetName): TargetKind =>
+  target === 'null' || target === 'ret0' ? target : 'function';
+
+function destination(code: Code, { to }: Transform, target: TargetName): Addr | null {
+  if (to === null) return null;
+  return code.labelled(to === 'target' ? target : to);
+}
+
+/** The site's bytes when it is sent to a target. */
+function contentsOf(
+  code: Code,
+  { kind, length, condition }: Pick<FixtureSite, 'kind' | 'length' | 'condition'>,
+  at: Addr,
+  target: TargetName,
+): readonly number[] {
+  const transform = TRANSFORM[kind][kindOf(target)];
+  return [
+    ...emit(formOf(kind, kindOf(target), length), {
+      at,
+      target: destination(code, transform, target),
+      condition,
+    }),
+  ];
+}
+
+/** What the handler is told to do at a site of that kind, as one word. */
+export function emulationOf(code: Code, kind: SiteKind, target: TargetName): bigint {
+  const transform = TRANSFORM[kind][kindOf(target)];
+  return BigInt(emulationWord(transform.emulate, destination(code, transform, target) ?? 0));
+}
+
+/**
+ * One site in f, which the task and its interrupts call; with two functions, another in g, which
+ * NMIs and signals call.
+ */
+export function placeSites(code: Code, options: FixtureOptions, space: Space): PlacedSites {
+  const { via, updates, program } = options;
+  const { sequence, ...shape } = SHAPES[options.site];
+  const functions: readonly [string, ...string[]] = options.functions === 2 ? ['f', 'g'] : ['f'];
+  const places = functions.map((name, i) => {
+    const at = space.text + 0x2000 + i * 0x80 + options.offset;
+    code.name(name, at);
+    return { name, at, trampoline: space.text + 0x2800 + 8 * i };
+  });
+  const [f] = places;
+  invariant(f !== undefined, 'there is a function');
+  const origin = (via === 'trampoline' ? f.trampoline : f.at) + shape.length;
+  const targets = new Map<Addr, number>();
+  for (const name of ['A', 'B', 'C'] as const) {
+    const at = origin + DISTANCES[name];
+    code.add(name, at, program?.target(name) ?? targetCode(name));
+    targets.set(at, TARGETS.indexOf(name));
+  }
+  for (const name of ['return', 'return0'] as const)
+    code.add(name, origin + DISTANCES[name], STUBS[name]);
+
+  const states = sequence.slice(0, updates + 1);
+  const planted = options.planted.map(firstOf);
+  const site = (at: Addr, form: Pick<FixtureSite, 'kind' | 'length' | 'condition'>) => {
+    const contents = states.map((target) => contentsOf(code, form, at, target));
+    const meant = new Set([...contents.map(firstOf), String(INT3), ...planted]);
+    return { at, ...form, patched: true, contents, meant };
+  };
+  let retpoline: Span = { from: 0, to: 0 };
+  const sites = places.map(({ name, at, trampoline }): FixtureSite => {
+    switch (via) {
+      case 'site': {
+        const placed = site(at, shape);
+        const [bytes = []] = placed.contents;
+        // A conditional jump that is not taken goes on behind the site.
+        put(code, name, at, shape.kind === 'jmp' ? bytes : [...bytes, RET]);
+        return placed;
+      }
+      case 'trampoline': {
+        // It is aligned to 8, so its jump is always inside one quadword.
+        const placed = site(trampoline, { kind: 'jmp', length: 5, condition: 0 });
+        put(code, name, at, [...emit(SITE_FORMS.call, { at, target: trampoline }), RET]);
+        put(code, `${name}.trampoline`, trampoline, placed.contents[0] ?? []);
+        code.name(`${name}.trampoline`, trampoline);
+        return placed;
+      }
+      case 'pointer':
+      case 'retpoline': {
+        const symbols = { pointer: space.data + POINTER };
+        const { bytes, cfa, labels } = assemble(pointerCaller(via === 'retpoline'), {
+          at,
+          symbols,
+        });
+        code.put({ name, at, bytes, cfa: [...CALLED, ...cfa], exempt: [] });
+        retpoline = {
+          from: at + (labels.get('retpoline') ?? 0),
+          to: at + (labels.get('retpoline.end') ?? 0),
+        };
+        const length = labels.get('end') ?? 0;
+        const meant = new Set([firstOf([NOP])]);
+        return { at, ...shape, length, patched: false, contents: states.map(() => []), meant };
+      }
+    }
+  });
+  return { sites, states, targets, functions, retpoline };
+}
+
+function put(code: Code, name: string, at: Addr, bytes: readonly number[]): void {
+  code.put({ name, at, bytes: Uint8Array.from(bytes), cfa: CALLED, exempt: [] });
+}

@@ -1,0 +1,162 @@
+// The protocol's tables, as the environment keeps them: what a handler finds in them at the start,
+// and which words an update stores.
+
+import { bitsFromAddr, type Addr } from '../../base/addr.js';
+import { DATA, RECORD, SLOT, TABLE, slotWord } from '../../trap/registry.js';
+import { ENTRY, POKE } from '../../trap/kernel.js';
+import type { Code } from './code.js';
+import type { FixtureHandler, FixtureOptions, TargetName } from './options.js';
+import { POINTER, emulationOf, type FixtureSite } from './sites.js';
+import type { Write } from './space.js';
+
+export interface Tables {
+  readonly initial: readonly bigint[];
+  readonly sink: ReadonlySet<number>;
+  readonly targets: ReadonlySet<number>;
+  /**
+   * What `publish` stores for each state of the sequence. Words that nothing reads are left out,
+   * because no step could tell.
+   */
+  readonly published: readonly (readonly Write[])[];
+  /**
+   * What `publish` stores in the word CLAIM, so that traps are claimed: how many entries there are,
+   * or where the first table begins.
+   */
+  readonly claim: bigint;
+}
+
+/** What the tables are made from. */
+interface Source {
+  readonly options: FixtureOptions;
+  readonly sites: readonly FixtureSite[];
+  /** The targets that successive updates set, the initial one first. */
+  readonly states: readonly TargetName[];
+  readonly code: Code;
+  readonly data: Addr;
+  /** Where a trap goes that the handler does not claim. */
+  readonly unclaimed: Addr;
+}
+
+/** The word that claims traps, in either layout: zero claims none. */
+export const CLAIM: number = POKE.count / 8;
+
+export function tablesOf(source: Source): Tables {
+  const { via, handler } = source.options;
+  if (via === 'pointer' || via === 'retpoline') return pointerTables(source);
+  return handler?.tables === 'registry' ? registryTables(source) : pokeTables(source);
+}
+
+/** The sites as the table lists them; any order but the first is a mutant. */
+function listed({ sites, options: { order } }: Source): readonly FixtureSite[] {
+  switch (order) {
+    case 'sorted':
+      return sites;
+    case 'unsorted':
+      return sites.toReversed();
+    case 'duplicate':
+      return sites.flatMap((site) => [site, site]);
+  }
+}
+
+const kindOf = ({ sites, options }: Source): FixtureSite['kind'] =>
+  options.lostTail ? 'call' : (sites[0]?.kind ?? 'call');
+
+const zeros = (bytes: number): bigint[] => Array.from({ length: bytes / 8 }, () => 0n);
+
+/** A word for each state of the sequence. */
+const emulations = (source: Source): readonly bigint[] =>
+  source.states.map((target) => emulationOf(source.code, kindOf(source), target));
+
+/** POKE entries, one for each site, in the order of the configuration. */
+function pokeTables(source: Source): Tables {
+  const { tornDown, handler, spin } = source.options;
+  const sites = listed(source);
+  const globals = handler?.globals ?? [];
+  const initial = zeros(POKE.size);
+  const claim = BigInt(sites.length);
+  initial[CLAIM] = tornDown ? 0n : claim;
+  initial[POKE.lock / 8] = spin ? 1n : 0n;
+  const words = sites.map(({ at }, i) => {
+    const entry = POKE.entries + i * ENTRY.size;
+    initial[(entry + ENTRY.site) / 8] = bitsFromAddr(at);
+    return (entry + ENTRY.word) / 8;
+  });
+  const published = emulations(source).map((value, update) => [
+    ...words.map((word) => ({ word, value })),
+    ...globals.map(({ offset, holds }) => ({
+      word: offset / 8,
+      value: globalOf(source, holds, update),
+    })),
+  ]);
+  for (const { word, value } of published[0] ?? []) initial[word] = value;
+  const destinations = globals
+    .filter(({ holds }) => holds === 'target')
+    .map(({ offset }) => offset / 8);
+  return {
+    initial,
+    sink: new Set(),
+    targets: new Set([...words, ...destinations]),
+    published,
+    claim,
+  };
+}
+
+/** A word that says something of the first site. */
+function globalOf(
+  { sites, states, code }: Source,
+  holds: FixtureHandler['globals'][number]['holds'],
+  update: number,
+): bigint {
+  const { at, length, contents } = sites[0]!;
+  switch (holds) {
+    case 'target':
+      return bitsFromAddr(code.label(states[update]!) ?? 0);
+    case 'end':
+      return bitsFromAddr(at + length);
+    case 'bytes':
+      return [...contents[update]!, contents[Math.max(0, update - 1)]![0]!].reduceRight(
+        (word, byte) => (word << 8n) | BigInt(byte),
+        0n,
+      );
+  }
+}
+
+const WORD_OF = { call: RECORD.call, jmp: RECORD.tail, jcc: RECORD.jcc } as const;
+
+/** The data block, one table with a slot for each site, and one record (trap/registry.ts). */
+function registryTables(source: Source): Tables {
+  const { code, data, unclaimed, sites, options } = source;
+  const slots = listed(source);
+  const table = DATA.size;
+  const record =
+    Math.ceil((table + TABLE.slots + slots.length * SLOT.size) / RECORD.size) * RECORD.size;
+  const initial = zeros(record + RECORD.size);
+  const word = (record + WORD_OF[sites[0]?.kind ?? 'call']) / 8;
+  const claim = BigInt(data + table);
+  initial[CLAIM] = options.tornDown ? 0n : claim;
+  initial[DATA.previous / 8] = bitsFromAddr(code.label('previous') ?? unclaimed);
+  // As the loader writes it: from the first slot to the last. An unsorted table is the mutant.
+  initial[(table + TABLE.first) / 8] = BigInt(Math.min(...slots.map(({ at }) => at)));
+  initial[(table + TABLE.end) / 8] = BigInt(Math.max(...slots.map(({ at }) => at)) + 1);
+  initial[(table + TABLE.count) / 8] = BigInt(slots.length);
+  for (const [i, { at, length, condition }] of slots.entries()) {
+    const slot = table + TABLE.slots + i * SLOT.size;
+    initial[(slot + SLOT.site) / 8] = BigInt(at);
+    initial[(slot + SLOT.word) / 8] = slotWord(data + 8 * word, length, condition);
+  }
+  const published = emulations(source).map((value) => [{ word, value }]);
+  initial[word] = published[0]![0]!.value;
+  const sink = new Set([DATA.orphans / 8, DATA.foreign / 8, (record + RECORD.traps) / 8]);
+  return { initial, sink, targets: new Set([word]), published, claim };
+}
+
+/** No table, but the pointer that a site calls through. */
+function pointerTables({ states, code }: Source): Tables {
+  const word = POINTER / 8;
+  const published = states.map((target) => [
+    { word, value: bitsFromAddr(code.label(target) ?? 0) },
+  ]);
+  const initial = zeros(POKE.size);
+  initial[word] = published[0]![0]!.value;
+  return { initial, sink: new Set(), targets: new Set([word]), published, claim: 0n };
+}
