@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Adds up vitest's reports: pairs of a report (its JSON) and the exit status of the run that wrote it.
+// Adds up what ran: pairs of a report of vitest's (its JSON) and the exit status of the run that wrote it; a
+// name that is no .json file is a command without a report, and counts as one test.
 // What did not end well counts as failed: a test that never finished (its worker crashed), a file that could
 // not be loaded, a hook that failed, a report that is missing, and a run whose status no test explains.
 import { readFileSync } from 'node:fs';
@@ -22,6 +23,11 @@ export function count(report, status) {
   return { passed, failed, skipped };
 }
 
+/** A command that reports by its status alone. */
+export function command(status) {
+  return { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1, skipped: 0 };
+}
+
 function read(path) {
   try {
     return JSON.parse(readFileSync(path, 'utf8'));
@@ -34,7 +40,8 @@ function read(path) {
 if (process.argv[1] === new URL(import.meta.url).pathname) {
   const total = { passed: 0, failed: 0, skipped: 0 };
   for (let i = 2; i + 1 < process.argv.length; i += 2) {
-    const part = count(read(process.argv[i]), Number(process.argv[i + 1]));
+    const [name, status] = [process.argv[i], Number(process.argv[i + 1])];
+    const part = name.endsWith('.json') ? count(read(name), status) : command(status);
     for (const key of Object.keys(total)) total[key] += part[key];
   }
   if (total.skipped > 0) console.log(`${total.skipped} skipped`);

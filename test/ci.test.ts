@@ -62,6 +62,16 @@ describe('the count', () => {
     expect([done.status, done.stdout]).toEqual([1, '0 passed, 1 failed\n']);
   });
 
+  it.each([
+    ['0', '1 passed, 0 failed\n'],
+    ['1', '0 passed, 1 failed\n'],
+  ])('counts a command that ended with status %s as one test', (status, closing) => {
+    const done = spawnSync(process.execPath, ['.ci/count.mjs', 'lint', status], {
+      encoding: 'utf8',
+    });
+    expect(done.stdout).toBe(closing);
+  });
+
   it('counts a worker that crashed, in a real run, and tells why a test was skipped', () => {
     using folder = new Folder();
     folder.write(
