@@ -80,7 +80,7 @@ export function measureSources(folder = 'src') {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  const all = measureSources(process.argv[2]);
+  const all = measureSources(process.argv.slice(2).find((word) => !word.startsWith('--')));
   const sum = (of) => all.reduce((total, file) => total + of(file), 0);
   const flat = (of) => all.flatMap(of);
   const longest = (list) => list.toSorted((a, b) => b.lines - a.lines);

@@ -1,22 +1,19 @@
 /** Edit distance with transpositions, enough for names of a few dozen characters. */
 function distance(a: string, b: string): number {
-  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1];
-      let best = Math.min(
-        rows[i - 1]![j]! + 1,
-        row[j - 1]! + 1,
-        rows[i - 1]![j - 1]! + (same ? 0 : 1),
-      );
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        best = Math.min(best, rows[i - 2]![j - 2]! + 1);
-      row.push(best);
-    }
+  const rows: number[][] = [];
+  const cell = (i: number, j: number): number => rows[i]?.[j] ?? Infinity;
+  for (let i = 0; i <= a.length; i++) {
+    const row: number[] = [];
     rows.push(row);
+    for (let j = 0; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1];
+      const swapped = a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const ways = [cell(i - 1, j) + 1, cell(i, j - 1) + 1, cell(i - 1, j - 1) + (same ? 0 : 1)];
+      if (i > 1 && j > 1 && swapped) ways.push(cell(i - 2, j - 2) + 1);
+      row.push(i === 0 && j === 0 ? 0 : Math.min(...ways));
+    }
   }
-  return rows[a.length]![b.length]!;
+  return cell(a.length, b.length);
 }
 
 /** The known name that `word` was probably meant to be, if one is near enough to suggest. */

@@ -233,8 +233,9 @@ function landings(
     [0xb8, ...little(mask), 0xc3].forEach((byte, i) => {
       const at = end + displacement + i;
       const page = Math.floor(at / PAGE) * PAGE;
-      if (!code.has(page)) code.set(page, Array<number>(PAGE).fill(INT3));
-      (code.get(page) as number[])[at - page] = byte;
+      const content = code.get(page) ?? Array<number>(PAGE).fill(INT3);
+      content[at - page] = byte;
+      code.set(page, content);
     });
   }
   for (const [page, content] of code) {
@@ -254,76 +255,97 @@ function landings(
   return true;
 }
 
-function count(program: LitmusProgram, milliseconds: number): SiliconCounts {
-  const none = { updates: 0, calls: 0, traps: 0, counts: [] };
-  const native = openNative();
-  registerBarrier(native);
-  const libc = native.library('libc.so.6');
-  const affinity = libc('int sched_setaffinity(int, size_t, void *)');
-  if (affinity(0, 8, new BigUint64Array([1n])) !== 0)
-    return { ...none, skipped: 'a thread cannot be pinned to the first CPU' };
+/** The bytes of the site before and after an update, and the code that runs it. */
+interface Laid {
+  readonly old: readonly number[];
+  readonly fresh: readonly number[];
+  readonly text: Uint8Array;
+  readonly site: number;
+  readonly base: number;
+}
 
+/** The program's text: the reader with its site, and for `order` the pads behind it. */
+function layOut(program: LitmusProgram): Laid {
   const old = program.from === 'nop' ? [...NOP] : [CALL, ...little(OLD)];
-  const fresh = [CALL, ...little(NEW)];
   const code = assemble(reader(program, old), { at: TEXT });
   const site = code.labels.get('site') ?? 0;
   const base = PADS_AT - (site + 5);
-  const size = TEXT_SIZE + (program.watch === 'order' ? 16 * PADS : 0);
-  const text = new Uint8Array(size).fill(INT3);
+  const text = new Uint8Array(TEXT_SIZE + (program.watch === 'order' ? 16 * PADS : 0)).fill(INT3);
   text.set(code.bytes);
   if (program.watch === 'order') {
     text.set(little(base), site + 1);
     for (let n = 0; n < PADS; n++) text.set([0xb8, ...little(n), 0xc3], PADS_AT + 16 * n);
   }
+  // A store of eight bytes rewrites three of the neighbour's with what they are.
+  const eight = [...text.subarray(site + 5, site + 8)];
+  return { old: [...old, ...eight], fresh: [CALL, ...little(NEW), ...eight], text, site, base };
+}
+
+/** Maps the text at its address, executable, and a second time, writable; null where it is taken. */
+function mapTwice(native: Native, text: Uint8Array): Addr | null {
+  const size = text.length;
   const file = memoryFile(native, 'static-call-litmus', size);
   const alias = native.call('mmap', 0, size, PROT.read | PROT.write, MAP.shared, file, 0);
-  const at = native.call(
-    'mmap',
-    TEXT,
-    size,
-    PROT.read | PROT.exec,
-    MAP.shared | MAP.fixedNoReplace,
-    file,
-    0,
-  );
+  const flags = MAP.shared | MAP.fixedNoReplace;
+  const at = native.call('mmap', TEXT, size, PROT.read | PROT.exec, flags, file, 0);
   native.call('close', file);
-  if (alias < 0 || at !== TEXT) return { ...none, skipped: 'the address of the program is taken' };
+  if (alias < 0 || at !== TEXT) return null;
   new Uint8Array(native.view(alias, size)).set(text);
+  return alias;
+}
+
+/** Writes for so long while the reader runs, in rounds between two looks at the clock. */
+function writeFor(
+  native: Native,
+  program: LitmusProgram,
+  write: Addr,
+  milliseconds: number,
+): number {
+  const rounds = program.steps.some((step) => step.do === 'sync') ? 200 : 20_000;
+  const begun = performance.now();
+  let updates = 0;
+  while (performance.now() - begun < milliseconds) {
+    native.invoke(write, rounds);
+    updates += rounds * (program.watch === 'landing' ? 2 : 1);
+  }
+  return updates;
+}
+
+function count(program: LitmusProgram, milliseconds: number): SiliconCounts {
+  const skip = (skipped: string): SiliconCounts => {
+    return { updates: 0, calls: 0, traps: 0, counts: [], skipped };
+  };
+  const native = openNative();
+  registerBarrier(native);
+  const libc = native.library('libc.so.6');
+  const affinity = libc('int sched_setaffinity(int, size_t, void *)');
+  if (affinity(0, 8, new BigUint64Array([1n])) !== 0)
+    return skip('a thread cannot be pinned to the first CPU');
+
+  const { old, fresh, text, site, base } = layOut(program);
+  const alias = mapTwice(native, text);
+  if (alias === null) return skip('the address of the program is taken');
   if (program.watch === 'landing' && !landings(native, TEXT + site + 5, old, fresh))
-    return { ...none, skipped: 'an address where a mixture would land is taken' };
+    return skip('an address where a mixture would land is taken');
 
   const block = mapAnonymous(native, PAGE, PROT.read | PROT.write);
   const words = new BigUint64Array(native.view(block, PAGE));
   words[BLOCK.cpu / 8] = 2n;
-  // A neighbour that is rewritten by a store of eight bytes is rewritten as it is.
-  const eight = [...text.subarray(site + 5, site + 8)];
-  const write = executable(
-    native,
-    place(assemble(writer(program, [...old, ...eight], [...fresh, ...eight], base)), {
-      site: alias + site,
-      block,
-    }),
-  );
+  const writing = assemble(writer(program, old, fresh, base));
+  const write = executable(native, place(writing, { site: alias + site, block }));
   const handler = executable(native, place(assemble(HANDLER), { traps: block + BLOCK.traps }));
   native.sigaction(5, { handler, flags: 0x4 | 0x4000_0000 | 0x0800_0000 });
 
   const thread = new BigUint64Array(1);
   if (libc('int pthread_create(void *, void *, int64, int64)')(thread, null, TEXT, block) !== 0)
-    return { ...none, skipped: 'no second thread' };
+    return skip('no second thread');
   const seen = (): number[] => Array.from(words.subarray(0, 17), Number);
   const calls = (): number => seen().reduce((a, b) => a + b, 0);
   const wait = new Int32Array(new SharedArrayBuffer(4));
   if (program.watch === 'landing')
     for (let i = 0; i < 2000 && calls() === 0; i++) Atomics.wait(wait, 0, 0, 1);
   const before = calls();
-  const rounds = program.steps.some((step) => step.do === 'sync') ? 200 : 20_000;
-  let updates = 0;
-  for (
-    const begun = performance.now();
-    performance.now() - begun < milliseconds;
-    updates += rounds * (program.watch === 'landing' ? 2 : 1)
-  )
-    native.invoke(write, rounds);
+  const updates = writeFor(native, program, write, milliseconds);
   const during = calls() - before;
   words[BLOCK.stop / 8] = 1n;
   libc('int pthread_join(uint64, void *)')(thread[0], null);

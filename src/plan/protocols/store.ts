@@ -1,12 +1,12 @@
-// One store and no trap, the policy of the series that the list discussed in January 2019: where
-// the changed bytes lie inside one unit they are replaced by one store; any other site stays on its
-// trampoline for ever, and the trampoline, which is aligned, carries the change.
+// One store and no trap, the policy of the series that the mailing list discussed in January 2019:
+// where the changed bytes lie inside one unit, one store replaces them; any other site stays on its
+// trampoline, which is aligned and carries the change.
 //
-// The series had a cache line for the unit, and so had this file until a soak crashed under it and
-// an AMD CPU of family 26 was seen to fetch a call half old and half new that one store had changed
-// over the end of 32 bytes, inside a line (base/addr.ts). What ships takes the aligned quadword,
-// the one unit that a manual promises (APM volume 2, section 7.6.1); Intel's promises none, and its
-// CPUs were not seen to tear anything inside a line.
+// The series used the cache line as that unit, and so did this file until a soak crashed under it.
+// AMD CPUs of families 25 and 26 fetch a call half old and half new that one store had changed over
+// the end of 32 bytes, inside a line (base/addr.ts has the counts). What ships takes the aligned
+// quadword, the one unit that a manual promises (APM volume 2, section 7.6.1). Intel's manual
+// promises none, and Intel CPUs were not seen to tear anything inside a line.
 
 import type { Protocol } from '../protocol.js';
 
