@@ -9,7 +9,6 @@ import { Runtime } from '../machine/process/runtime.js';
 import { loadObject, readObject } from '../machine/process/loaded.js';
 import { openNative, type Native } from '../machine/linux/native.js';
 import { TrapWatch } from '../machine/process/signals.js';
-import { closeProcmem, openProcmem, probeProcmem } from '../machine/process/text.js';
 import { Engine } from '../machine/process/engine.js';
 import { checkOption, Program, protocolOf } from './program.js';
 import { startServer, updatesFromC } from './serve.js';
@@ -46,25 +45,21 @@ export function openWith<K extends Keys = Keys>(
     throw new Fault('no-sites', 'it has neither static calls nor keys', { at: path });
   registerBarrier(native);
   const writer = options.writer ?? 'procmem';
-  const procmem = writer === 'procmem' ? openProcmem(native) : null;
   const how = { writer, trustProcmem: options.assume === 'procmem-stores-are-atomic' } as const;
-  let runtime: Runtime;
+  const runtime = new Runtime(native);
+  const engine = new Engine(runtime, new TrapWatch(runtime), how);
+  runtime.locked(() => engine.hold());
   let program: Program<K>;
   try {
     const loaded = loadObject(native, real, object);
-    runtime = new Runtime(native);
-    // A kernel may refuse each write and not the file (41e8149c8892, in v6.12): asked before
-    // anything is begun.
-    if (procmem !== null) probeProcmem(native, procmem, runtime.handler);
     program = runtime.locked(() => {
       const registered = registerSites(runtime, loaded, keys);
-      const engine = new Engine(runtime, new TrapWatch(runtime), { ...how, procmem });
       const opened = new Program<K>({ runtime, loaded, engine, options }, registered);
       opened.inline();
       return opened;
     });
   } catch (error) {
-    if (procmem !== null) closeProcmem(native, procmem);
+    runtime.locked(() => engine.release());
     throw error;
   }
   try {

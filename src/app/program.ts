@@ -365,8 +365,8 @@ export class Program<K extends Keys> implements App<K> {
       // Only now: a program whose closing failed is still open, and can be closed again.
       for (const { record } of states) record.setWord('users', record.word('users') - 1n);
       this.#closed = true;
+      this.#engine.release();
     });
-    this.#engine.close();
   }
 
   [Symbol.dispose](): void {

@@ -10,7 +10,6 @@ import { Runtime } from '../machine/process/runtime.js';
 import { openNative } from '../machine/linux/native.js';
 import { allRecords, type KeyRecord } from '../machine/process/records.js';
 import { TrapWatch } from '../machine/process/signals.js';
-import { openProcmem } from '../machine/process/text.js';
 import { REQUEST, RETURNS } from '../trap/registry.js';
 import { Engine } from '../machine/process/engine.js';
 import type { ServerData } from './server.js';
@@ -40,7 +39,6 @@ const runtime = new Runtime(native);
 const engine = new Engine(runtime, new TrapWatch(runtime), {
   writer,
   trustProcmem,
-  procmem: writer === 'procmem' ? openProcmem(native) : null,
 });
 const byKey = new Map<Addr, KeyRecord>();
 

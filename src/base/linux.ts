@@ -10,9 +10,12 @@ export const SYS = {
   munmap: 11,
   rt_sigaction: 13,
   rt_sigreturn: 15,
+  pread: 17,
   pwrite: 18,
   mremap: 25,
+  madvise: 28,
   getpid: 39,
+  fcntl: 72,
   ftruncate: 77,
   gettid: 186,
   futex: 202,
@@ -31,6 +34,10 @@ export const MAP = {
   fixedNoReplace: 0x100000,
 } as const;
 export const MREMAP = { mayMove: 1, fixed: 2 } as const;
+export const MADV = { dontFork: 10 } as const;
+export const MFD = { cloExec: 1, allowSealing: 2 } as const;
+/** Linux 5.1, ab3948f58ff8 ("mm/memfd: add an F_SEAL_FUTURE_WRITE seal to memfd"). */
+export const SEAL = { add: 1033, futureWrite: 0x10 } as const;
 
 /** The private forms: the word belongs to one process. */
 export const FUTEX = { waitPrivate: 128, wakePrivate: 129 } as const;
@@ -71,4 +78,13 @@ export const UCONTEXT = {
   mask: 296,
 } as const;
 
-export const ERRNO = { perm: 1, nosys: 38 } as const;
+export const ERRNO = {
+  perm: 1,
+  noEntry: 2,
+  badFile: 9,
+  access: 13,
+  exists: 17,
+  invalid: 22,
+  tooManyFiles: 24,
+  nosys: 38,
+} as const;

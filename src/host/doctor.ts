@@ -9,10 +9,10 @@ import { PAGE } from '../base/addr.js';
 import { SIGTRAP } from '../base/linux.js';
 import { Fault } from '../base/fault.js';
 import { registerBarrier, syncCores } from '../machine/linux/membarrier.js';
-import { mapAnonymous, memoryFile } from '../machine/process/runtime.js';
+import { mapAnonymous, memoryFile } from '../machine/linux/memory.js';
 import { errorName, MAP, openNative, PROT, type Native } from '../machine/linux/native.js';
 import { readThreads } from '../machine/process/signals.js';
-import { closeProcmem, openProcmem } from '../machine/process/text.js';
+import { openProcmem } from '../machine/process/procmem.js';
 import { findCompiler } from './build.js';
 import { version } from './version.js';
 
@@ -88,7 +88,7 @@ function procmem(native: Native): string {
       return 'text can be written through /proc/self/mem';
     });
   } finally {
-    closeProcmem(native, file);
+    native.call('close', file);
   }
 }
 

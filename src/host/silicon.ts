@@ -9,7 +9,7 @@
 import { INT3 } from '../asm/table.js';
 import { LINE, PAGE, type Addr } from '../base/addr.js';
 import { invariant } from '../base/invariant.js';
-import { mapAnonymous, memoryFile } from '../machine/process/runtime.js';
+import { mapAnonymous, memoryFile } from '../machine/linux/memory.js';
 import { registerBarrier } from '../machine/linux/membarrier.js';
 import { MAP, openNative, PROT, type Native } from '../machine/linux/native.js';
 import type { LitmusProgram } from '../plan/litmus.js';

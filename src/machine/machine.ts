@@ -16,7 +16,15 @@ export interface Machine {
    * @throws Stopped
    */
   run(steps: readonly Step[], batch: Batch): void;
+  /** Edits of a batch at which the text does not hold what is asked for. Reads the text. */
+  unlike(batch: Batch, side: Side): Batch;
 }
+
+/**
+ * What the text may hold at a site: the old bytes, the new ones, or (`ours`) at each byte one of the
+ * two.
+ */
+export type Side = 'old' | 'new' | 'ours';
 
 /**
  * A step failed, perhaps half-way; those before it were performed and those after it were not

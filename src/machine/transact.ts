@@ -46,7 +46,6 @@ export function transact(
   batch: Batch,
   previous: readonly KeyChange[],
   machine: Machine,
-  unlike: Unlike,
 ): void {
   const { steps } = protocol;
   try {
@@ -60,32 +59,27 @@ export function transact(
     const end = failed > commit || (failed === commit && protocol.handler !== null) ? 'new' : 'old';
     try {
       if (end === 'new') machine.run(steps.slice(failed), batch);
-      else goBack(protocol, failed, batch, previous, machine, unlike);
+      else goBack(protocol, failed, batch, previous, machine);
     } catch {
       // It failed twice: what stands in the text decides.
     }
-    throw new Unfinished(settled(protocol, batch, end, unlike), failed, cause);
+    throw new Unfinished(settled(protocol, batch, end, machine), failed, cause);
   }
 }
 
-/**
- * Edits of a batch whose bytes in the text are not all of that side; `ours`: some byte is of
- * neither. Reads the text.
- */
-type Unlike = (batch: Batch, side: 'old' | 'new' | 'ours') => Batch;
-
 /** What stands in the text decides. */
-function settled(protocol: Protocol, batch: Batch, end: 'old' | 'new', unlike: Unlike): End {
-  const others = protocol.handler === null ? ours(unlike(batch, end), unlike) : unlike(batch, end);
-  return others.count === 0 ? end : protocol.handler === null ? 'mixed' : 'parked';
+function settled(protocol: Protocol, batch: Batch, end: 'old' | 'new', machine: Machine): End {
+  const others = machine.unlike(batch, end);
+  if (protocol.handler !== null) return others.count === 0 ? end : 'parked';
+  return ours(others, machine).count === 0 ? end : 'mixed';
 }
 
 /**
  * Without those of which somebody made something else meanwhile. They are left to him: nothing of
  * ours stands there.
  */
-function ours(batch: Batch, unlike: Unlike): Batch {
-  const others = unlike(batch, 'ours');
+function ours(batch: Batch, machine: Machine): Batch {
+  const others = machine.unlike(batch, 'ours');
   const found = new Batch(batch.count);
   // Both ascend.
   for (let i = 0, o = 0; i < batch.count; i++) {
@@ -101,15 +95,11 @@ function goBack(
   batch: Batch,
   previous: readonly KeyChange[],
   machine: Machine,
-  unlike: Unlike,
 ): void {
   const { steps } = protocol;
-  machine.run(
-    [{ do: 'publish', why: 'the way back' }],
-    Object.assign(Object.create(batch) as Batch, { keys: previous }),
-  );
-  const changed =
-    protocol.handler === null ? ours(unlike(batch, 'old'), unlike) : unlike(batch, 'old');
+  machine.run([{ do: 'publish', why: 'the way back' }], batch.withKeys(previous));
+  const others = machine.unlike(batch, 'old');
+  const changed = protocol.handler === null ? ours(others, machine) : others;
   if (changed.count === 0) return;
   const sync: Step = {
     do: 'sync',

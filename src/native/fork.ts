@@ -124,9 +124,40 @@ const parent: Program = [
   ...leave,
 ];
 
+/**
+ * The child inherits the descriptor through which its parent's memory is written, and would keep that
+ * power whatever credentials it takes on. The program may have closed the number and opened something
+ * else under it, so it is closed only if it reads the runtime's magic word at the place of that word,
+ * as no other file does.
+ */
+const closeProcmem: Program = [
+  ['mov', 'r12', mem('rbx', DATA.procmem)],
+  ['test', 'r12', 'r12'],
+  ['je', 'no procmem'],
+  ['dec', 'r12'],
+  ['push', 0],
+  ['mov', 'rdi', 'r12'],
+  ['mov', 'rsi', 'rsp'],
+  ['mov', 'edx', 8],
+  ['lea', 'r10', mem('rbx', DATA.magic)],
+  ['mov', 'eax', SYS.pread],
+  ['syscall'],
+  ['pop', 'rax'],
+  ['cmp', 'rax', mem('rbx', DATA.magic)],
+  ['jne', 'no procmem'],
+  ['mov', 'rdi', 'r12'],
+  ['mov', 'eax', SYS.close],
+  ['syscall'],
+  label('no procmem'),
+  ['xor', 'eax', 'eax'],
+  ['mov', mem('rbx', DATA.procmem), 'rax'],
+  ['mov', mem('rbx', DATA.procmemUsers), 'rax'],
+];
+
 const child: Program = [
   label('child'),
   ...enter,
+  ...closeProcmem,
   ...eachRegion('swaps', [
     ['mov', 'rdi', mem('rbp', REGION.copy)],
     ['test', 'rdi', 'rdi'],

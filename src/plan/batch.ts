@@ -36,6 +36,13 @@ export class Batch {
     this.old = memory?.old ?? new Uint8Array(capacity * 8);
     this.new = memory?.new ?? new Uint8Array(capacity * 8);
   }
+  /** The same edits with other keys; the columns are shared. */
+  withKeys(keys: readonly KeyChange[]): Batch {
+    const batch = new Batch(this.count, this);
+    batch.count = this.count;
+    batch.keys = keys;
+    return batch;
+  }
   /** Adds an edit of another batch; the columns have room for it. */
   append(from: Batch, i: number): void {
     const k = this.count++;

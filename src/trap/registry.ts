@@ -48,6 +48,12 @@ export const DATA = {
   forking: 136,
   /** Head of the list of records. */
   records: 144,
+  /**
+   * The process's descriptor of /proc/self/mem, plus 1 so that 0 is none, and how many open programs
+   * write through it. A child of fork closes it before anything else of it runs.
+   */
+  procmem: 152,
+  procmemUsers: 160,
   size: 192,
 } as const;
 
@@ -70,7 +76,7 @@ export const MAGIC = 0x6c6c_6163_7461_7473n; // "statcall", little-endian
  * Changes with any layout in this file, and with the code that lies beside the handler: two
  * runtimes of one process share both, or the second is refused.
  */
-export const VERSION = 2n;
+export const VERSION = 3n;
 
 export const TABLE = { next: 0, first: 8, end: 16, count: 24, slots: 32 } as const;
 export const SLOT = { site: 0, word: 8, size: 16 } as const;

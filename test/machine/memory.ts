@@ -3,7 +3,7 @@
 
 import { EPERM, SYNC_CORE } from '#machine/linux/membarrier';
 import { SYS, type Call, type Native } from '#machine/linux/native';
-import { ProcmemText } from '#machine/process/text';
+import { ProcmemText } from '#machine/process/procmem';
 import { ProcessMachine } from '#machine/process/process';
 import { COPY, HEADER, OPERATION, ROUTINES, SYSTEM, WORD } from '#native/script';
 import type { Routines } from '#machine/process/script';

@@ -8,7 +8,7 @@ import { intercepted } from '#machine/linux/native';
 /**
  * Asking who one is or what is installed, and giving back what one has, a kernel does not refuse.
  */
-const NEVER_REFUSED = new Set(['gettid', 'rt_sigaction', 'close', 'munmap']);
+const NEVER_REFUSED = new Set(['gettid', 'rt_sigaction', 'pread', 'close', 'munmap']);
 
 /**
  * @param decide called before each effect with {n, name, args}; what it returns, unless undefined, becomes the

@@ -4,24 +4,19 @@
 // once it went through.
 
 import type { Addr } from '../../base/addr.js';
-import { Fault } from '../../base/fault.js';
+import { Fault, type FaultCode } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { Runtime } from './runtime.js';
 import { Veneers } from './veneers.js';
 import { ProcessMachine } from './process.js';
 import { snapshot, type Group, type KeyRecord } from './records.js';
 import type { TrapWatch } from './signals.js';
-import {
-  aliasText,
-  closeProcmem,
-  knownAlias,
-  ProcmemText,
-  type Text,
-  type WriterName,
-} from './text.js';
-import { transact, Unfinished } from '../transact.js';
+import { aliasText, knownAlias } from './alias.js';
+import { Procmem, ProcmemText } from './procmem.js';
+import type { Text, WriterName } from './text.js';
+import { transact, Unfinished, type End } from '../transact.js';
 import { Batch, type KeyChange } from '../../plan/batch.js';
-import { merge, wordsOf, type Destination } from '../../plan/draw.js';
+import { merge, wordsOf, type Destination, type Drawn } from '../../plan/draw.js';
 import type { Protocol } from '../../plan/protocol.js';
 import { ORIGINAL, sameTarget, targetOf, type Target } from '../../plan/target.js';
 
@@ -65,8 +60,6 @@ export interface Applied<W extends Wanted = Wanted> {
 
 export interface EngineOptions {
   readonly writer: WriterName;
-  /** Descriptor of /proc/self/mem; null where the writer is `alias`. */
-  readonly procmem: number | null;
   /** The caller accepts that the kernel's memcpy stores four and eight bytes whole. */
   readonly trustProcmem: boolean;
 }
@@ -104,6 +97,8 @@ export class Engine {
   readonly #runtime: Runtime;
   readonly #watch: TrapWatch;
   readonly #options: EngineOptions;
+  /** null where the writer is `alias`. */
+  readonly #procmem: Procmem | null;
   readonly #machine: ProcessMachine;
   readonly #places = new Map<Addr, Place>();
   readonly #known = new Map<KeyRecord, Known>();
@@ -116,14 +111,25 @@ export class Engine {
     if (this.#merged.at.length < count) this.#merged = new Batch(2 * count);
     return this.#merged;
   };
-  readonly #unlike = (batch: Batch, side: 'old' | 'new' | 'ours'): Batch =>
-    this.#machine.unlike(batch, side);
 
   constructor(runtime: Runtime, watch: TrapWatch, options: EngineOptions) {
     this.#runtime = runtime;
     this.#watch = watch;
     this.#options = options;
+    this.#procmem = options.writer === 'procmem' ? new Procmem(runtime) : null;
     this.#machine = new ProcessMachine(runtime);
+  }
+
+  /**
+   * Takes what writing needs, once before everything else. Call it with the lock held.
+   * @throws Fault `no-text-write`, with nothing changed
+   */
+  hold(): void {
+    this.#procmem?.hold(this.#runtime.handler);
+  }
+  /** Gives it back. Call it with the lock held. */
+  release(): void {
+    this.#procmem?.release();
   }
 
   #know(record: KeyRecord): Known {
@@ -141,17 +147,21 @@ export class Engine {
     return this.#know(record).groups;
   }
 
-  /** Made at first use: who never writes a text never maps it a second time. */
+  /**
+   * Made at first use, so that a text that is never written is never mapped a second time; made anew
+   * when the list of texts that are mapped twice has changed. Another runtime may have put this one
+   * there, and the kernel then refuses to write it otherwise. In a child of fork the list is empty:
+   * its text is private again, and the parent's writable mapping is not there.
+   */
   place(group: Group): Place {
     const known = this.#places.get(group.start);
     if (known && this.#isCurrent(known)) return known;
     const { native } = this.#runtime;
-    const { writer, procmem } = this.#options;
     const shared = knownAlias(this.#runtime, group.start, group.end) !== null;
     const text =
-      writer === 'alias' || procmem === null || shared
+      this.#procmem === null || shared
         ? aliasText(this.#runtime, group.start, group.end)
-        : new ProcmemText(native, procmem, group.start, group.end);
+        : new ProcmemText(native, this.#procmem, group.start, group.end);
     const place: Place = {
       text,
       veneers: known?.veneers ?? new Veneers(native, group.start, group.end),
@@ -163,12 +173,8 @@ export class Engine {
     return place;
   }
 
-  /**
-   * Another runtime may have mapped the text a second time meanwhile: the kernel then refuses to
-   * write it otherwise.
-   */
-  #isCurrent({ text, regions }: Place): boolean {
-    return text.writer === 'alias' || regions === this.#runtime.word('regions');
+  #isCurrent({ regions }: Place): boolean {
+    return regions === this.#runtime.word('regions');
   }
 
   destination(group: Group, to: Target): Destination {
@@ -195,96 +201,100 @@ export class Engine {
 
   /**
    * Call it with the lock held.
-   * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`, `handler-replaced`, `trap-blocked`,
-   *   `shadow-stack`, with nothing changed; `update-failed`, `update-parked`, `update-mixed`, which say how it ended
+   * @throws Fault `no-text-write`, `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`,
+   *   `handler-replaced`, `trap-blocked`, `shadow-stack`, with nothing changed; `update-failed`, `update-parked`,
+   *   `update-mixed`, which say how it ended
    */
   apply<W extends Wanted>(
     wanted: readonly W[],
     protocol: Protocol,
     require?: 'inline',
   ): Applied<W> {
-    const changes: { wanted: W; from: Target; to: Target }[] = [];
-    const keys: KeyChange[] = [];
-    const previous: KeyChange[] = [];
-    const groups: Group[] = [];
-    const batches: Batch[] = [];
-    let [inline, trampoline, before] = [0, 0, 0];
-    for (const asked of wanted) {
-      const { name, record, to } = asked;
-      const target = to === ORIGINAL ? targetOf(record.held('initial')) : to;
-      const from = targetOf(record.held('call'));
-      before += record.trapsLow;
-      let reach: Reach | null = null;
-      const known = this.#know(record);
-      for (let g = 0; g < known.groups.length; g++) {
-        const group = known.groups[g]!;
-        let place = known.places[g];
-        if (!place || !this.#isCurrent(place)) known.places[g] = place = this.place(group);
-        // Before the sites: that the writer cannot store at all is the better answer than that one
-        // site is refused.
-        if (protocol.handler === null) this.#checkStore(place.text);
-        const destination = this.#reach(place, target);
-        reach ??= destination;
-        const drawn = this.#runtime.survey.draw(
-          name,
-          group.columns,
-          to === ORIGINAL ? null : destination,
-          protocol.accepts,
-          require,
-        );
-        inline += drawn.inline;
-        trampoline += drawn.trampoline;
-        groups.push(group);
-        if (drawn.batch.count > 0) batches.push(drawn.batch);
-      }
-      if (sameTarget(from, target)) continue;
-      changes.push({ wanted: asked, from, to: target });
-      invariant(reach, 'a key has a trampoline');
-      const slot = record.held('key') || null;
-      keys.push({
-        record: record.at,
-        words: reach.words,
-        slot,
-        func: target.kind === 'ret0' ? reach.return0 : target.address,
-      });
-      previous.push({
-        record: record.at,
-        words: { call: record.held('call'), tail: record.held('tail'), jcc: record.held('jcc') },
-        slot,
-        func: slot === null ? 0 : this.#func(known, slot),
-      });
-    }
+    this.#procmem?.ready();
+    const before = trapsOf(wanted);
+    const drawing = new Drawing<W>();
+    for (const asked of wanted) this.#draw(drawing, asked, protocol, require);
+    const { changes, inline, trampoline, batches, keys } = drawing;
     if (batches.length === 0 && keys.length === 0) return { changes, inline, trampoline, traps: 0 };
     const batch = merge(batches, this.#room);
     batch.keys = keys;
     // Last of what is asked: right before the first trap.
     if (protocol.handler !== null) this.#watch.check();
+    this.#run(protocol, batch, drawing);
+    for (const { columns } of drawing.groups) columns.batch.old.set(columns.batch.new);
+    return { changes, inline, trampoline, traps: (trapsOf(wanted) - before) >>> 0 };
+  }
+
+  /** What one key's update writes, added to what the others write. */
+  #draw<W extends Wanted>(
+    drawing: Drawing<W>,
+    asked: W,
+    protocol: Protocol,
+    require?: 'inline',
+  ): void {
+    const { name, record, to } = asked;
+    const target = to === ORIGINAL ? targetOf(record.held('initial')) : to;
+    const from = targetOf(record.held('call'));
+    const known = this.#know(record);
+    let reach: Reach | null = null;
+    for (const [g, group] of known.groups.entries()) {
+      const place = this.#placeOf(known, g, group);
+      // Before the sites: that the writer cannot store at all is the better answer than that one
+      // site is refused.
+      if (protocol.handler === null) this.#checkStore(place.text);
+      const destination = this.#reach(place, target);
+      reach ??= destination;
+      const way = to === ORIGINAL ? null : destination;
+      drawing.add(
+        group,
+        this.#runtime.survey.draw(name, group.columns, way, protocol.accepts, require),
+      );
+    }
+    if (sameTarget(from, target)) return;
+    invariant(reach, 'a key has a trampoline');
+    const slot = record.held('key') || null;
+    drawing.changes.push({ wanted: asked, from, to: target });
+    drawing.keys.push({
+      record: record.at,
+      words: reach.words,
+      slot,
+      func: target.kind === 'ret0' ? reach.return0 : target.address,
+    });
+    drawing.previous.push({
+      record: record.at,
+      words: { call: record.held('call'), tail: record.held('tail'), jcc: record.held('jcc') },
+      slot,
+      func: slot === null ? 0 : this.#func(known, slot),
+    });
+  }
+
+  /** The place of a key's g-th group, kept with the key. */
+  #placeOf(known: Known, g: number, group: Group): Place {
+    const place = known.places[g];
+    if (place && this.#isCurrent(place)) return place;
+    return (known.places[g] = this.place(group));
+  }
+
+  /** @throws Fault `update-failed`, `update-parked`, `update-mixed` */
+  #run(
+    protocol: Protocol,
+    batch: Batch,
+    { groups, previous }: Pick<Drawing<Wanted>, 'groups' | 'previous'>,
+  ): void {
     try {
-      transact(protocol, batch, previous, this.#machine, this.#unlike);
+      transact(protocol, batch, previous, this.#machine);
     } catch (error) {
       for (const group of groups)
         snapshot(group, this.place(group).text.bytes, protocol.handler !== null);
       if (!(error instanceof Unfinished)) throw error;
       const step = protocol.steps[error.step]!;
-      throw new Fault(
-        error.end === 'parked'
-          ? 'update-parked'
-          : error.end === 'mixed'
-            ? 'update-mixed'
-            : 'update-failed',
-        `${error.message} (${step.do}: ${step.why})`,
-        {
-          cause: error.cause,
-          ...(error.end === 'new'
-            ? { hint: 'every site and key has the new target; the cause says which call failed' }
-            : {}),
-        },
-      );
+      throw new Fault(ENDED[error.end], `${error.message} (${step.do}: ${step.why})`, {
+        cause: error.cause,
+        ...(error.end === 'new'
+          ? { hint: 'every site and key has the new target; the cause says which call failed' }
+          : {}),
+      });
     }
-    for (const { columns } of groups) columns.batch.old.set(columns.batch.new);
-    let traps = -before;
-    for (const { record } of wanted) traps += record.trapsLow;
-    return { changes, inline, trampoline, traps: traps >>> 0 };
   }
 
   #func(known: Known, slot: Addr): Addr {
@@ -303,9 +313,37 @@ export class Engine {
       },
     );
   }
+}
 
-  /** Gives back what only writing needs. */
-  close(): void {
-    if (this.#options.procmem !== null) closeProcmem(this.#runtime.native, this.#options.procmem);
+/** What is told of an update that did not come to its end. */
+const ENDED: Readonly<Record<End, FaultCode>> = {
+  old: 'update-failed',
+  new: 'update-failed',
+  parked: 'update-parked',
+  mixed: 'update-mixed',
+};
+
+/** What an update writes, gathered key by key. */
+class Drawing<W extends Wanted> {
+  readonly changes: { wanted: W; from: Target; to: Target }[] = [];
+  readonly keys: KeyChange[] = [];
+  readonly previous: KeyChange[] = [];
+  readonly groups: Group[] = [];
+  readonly batches: Batch[] = [];
+  inline = 0;
+  trampoline = 0;
+
+  add(group: Group, drawn: Drawn): void {
+    this.groups.push(group);
+    this.inline += drawn.inline;
+    this.trampoline += drawn.trampoline;
+    if (drawn.batch.count > 0) this.batches.push(drawn.batch);
   }
+}
+
+/** The low halves of the trap counters, for a difference. */
+function trapsOf(wanted: readonly Wanted[]): number {
+  let traps = 0;
+  for (const { record } of wanted) traps += record.trapsLow;
+  return traps;
 }

@@ -10,7 +10,7 @@ import type { Addr } from '../../base/addr.js';
 import { Batch } from '../../plan/batch.js';
 import type { Protocol, Step } from '../../plan/protocol.js';
 import { RECORD } from '../../trap/registry.js';
-import { Stopped, type Machine } from '../machine.js';
+import { Stopped, type Machine, type Side } from '../machine.js';
 import { EPERM, registerBarrier, SYNC_CORE } from '../linux/membarrier.js';
 import type { Runtime } from './runtime.js';
 import { errorName, type Native } from '../linux/native.js';
@@ -200,11 +200,7 @@ export class ProcessMachine implements Machine {
     }
   }
 
-  /**
-   * The edits of a batch whose bytes in the text are not those of that side; of `ours`, where some
-   * byte is of neither.
-   */
-  unlike(batch: Batch, side: 'old' | 'new' | 'ours'): Batch {
+  unlike(batch: Batch, side: Side): Batch {
     const found = new Batch(batch.count);
     for (let i = 0; i < batch.count; i++) {
       const at = batch.at[i]!;

@@ -18,6 +18,7 @@ import { STORE_LOOPS } from '../../native/stores.js';
 import { DATA, MAGIC, VERSION } from '../../trap/registry.js';
 import { readMaps } from '../linux/maps.js';
 import { FUTEX, MAP, PROT } from '../../base/linux.js';
+import { mapAnonymous, memoryFile } from '../linux/memory.js';
 import { errorName, type Native } from '../linux/native.js';
 import { snapshotTexts } from './records.js';
 import { Survey } from './survey.js';
@@ -170,28 +171,6 @@ export class Runtime {
     }
     return chunk;
   }
-}
-
-export function mapAnonymous(native: Native, length: number, protection: number): Addr {
-  const at = native.call('mmap', 0, length, protection, MAP.private | MAP.anonymous, -1, 0);
-  if (at < 0) throw new Fault('no-memory', `mapping ${length} bytes failed: ${errorName(at)}`);
-  return at;
-}
-
-/** A file in memory with a name for /proc/self/maps; the caller closes the descriptor. */
-export function memoryFile(native: Native, name: string, length: number): number {
-  const text = new TextEncoder().encode(`${name}\0`);
-  const fd = native.call('memfd_create', native.addressOf(text), 1 /* MFD_CLOEXEC */);
-  if (fd < 0) throw new Fault('no-memory', `memfd_create failed: ${errorName(fd)}`);
-  const grown = native.call('ftruncate', fd, length);
-  if (grown < 0) {
-    native.call('close', fd);
-    throw new Fault(
-      'no-memory',
-      `a memory file of ${length} bytes was refused: ${errorName(grown)}`,
-    );
-  }
-  return fd;
 }
 
 /**

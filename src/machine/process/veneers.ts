@@ -1,16 +1,23 @@
 // Code of ours within reach of an object's sites: the function that returns 0, the one that just
 // returns, and a veneer for each target that is further than 2 GiB away. A call to a far target
-// costs the veneer's indirect jump on every call. Nothing here is ever freed or changed once it is
-// written.
+// costs the veneer's indirect jump on every call. Nothing here is ever freed.
+//
+// A page of it is private memory that is written before it is executable and never after. One more
+// veneer makes a new page, which holds what the old one held and takes its place in one system call:
+// a thread that runs there faults, waits for it, and finds the same bytes. A page that stays writable
+// elsewhere would be simpler, but a child of fork would inherit it and could change its parent's
+// veneers.
 
+import { INT3 } from '../../asm/table.js';
 import { hex, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
+import { ERRNO, MAP, MREMAP, PROT } from '../../base/linux.js';
 import { place } from '../../asm/assembler.js';
 import { RETURN, RETURN0, VENEER, VENEER_SIZE } from '../../native/veneer.js';
-import { syncCores } from '../linux/membarrier.js';
-import { memoryFile } from './runtime.js';
 import { freePlaceNear, readMaps } from '../linux/maps.js';
-import { errorName, MAP, PROT, type Native } from '../linux/native.js';
+import { syncCores } from '../linux/membarrier.js';
+import { mapAnonymous } from '../linux/memory.js';
+import { errorName, type Native } from '../linux/native.js';
 
 /**
  * rel32 reaches 2^31 bytes from the end of the instruction; a page less spares every off-by-one.
@@ -19,7 +26,6 @@ export const REACH: number = 2 ** 31 - PAGE;
 
 interface NearPage {
   readonly at: Addr;
-  readonly writable: Uint8Array;
   used: number;
 }
 
@@ -73,42 +79,46 @@ export class Veneers {
   }
 
   #add(code: Uint8Array): Addr {
+    const native = this.#native;
     let page = this.#pages.at(-1);
     if (!page || page.used + VENEER_SIZE > PAGE) {
-      page = this.#map();
+      page = { at: this.#reserve(), used: 0 };
       this.#pages.push(page);
     }
-    const at = page.used;
-    page.writable.set(code, at);
-    page.used += VENEER_SIZE;
-    // A CPU may have fetched ahead into what was zero a moment ago.
-    syncCores(this.#native);
-    return page.at + at;
-  }
-
-  #map(): NearPage {
-    const native = this.#native;
-    const fd = memoryFile(native, 'static-call-near', PAGE);
+    const next = mapAnonymous(native, PAGE, PROT.read | PROT.write);
     try {
-      const writable = native.call('mmap', 0, PAGE, PROT.read | PROT.write, MAP.shared, fd, 0);
-      if (writable < 0)
-        throw new Fault('no-memory', `mapping a page for veneers failed: ${errorName(writable)}`);
-      try {
-        return {
-          at: this.#mapNear(fd),
-          writable: new Uint8Array(native.view(writable, PAGE)),
-          used: 0,
-        };
-      } catch (error) {
-        native.call('munmap', writable, PAGE);
-        throw error;
-      }
-    } finally {
-      native.call('close', fd);
+      const bytes = new Uint8Array(native.view(next, PAGE)).fill(INT3);
+      bytes.set(new Uint8Array(native.view(page.at, page.used)));
+      bytes.set(code, page.used);
+      const refused =
+        native.call('mprotect', next, PAGE, PROT.read | PROT.exec) || this.#replace(page.at, next);
+      if (refused < 0)
+        throw new Fault('no-memory', `a page for veneers was refused: ${errorName(refused)}`);
+    } catch (error) {
+      native.call('munmap', next, PAGE);
+      throw error;
     }
+    const at = page.at + page.used;
+    page.used += VENEER_SIZE;
+    // A CPU may have fetched ahead into what was something else a moment ago.
+    syncCores(native);
+    return at;
   }
 
-  #mapNear(fd: number): Addr {
+  #replace(page: Addr, next: Addr): number {
+    const moved = this.#native.call(
+      'mremap',
+      next,
+      PAGE,
+      PAGE,
+      MREMAP.mayMove | MREMAP.fixed,
+      page,
+    );
+    return moved < 0 ? moved : 0;
+  }
+
+  /** A page near the text that nothing else is mapped to; not accessible yet. */
+  #reserve(): Addr {
     for (;;) {
       const near = freePlaceNear(readMaps(), this.#start, this.#end, PAGE, REACH);
       if (near === null)
@@ -119,14 +129,14 @@ export class Veneers {
         'mmap',
         near,
         PAGE,
-        PROT.read | PROT.exec,
-        MAP.shared | MAP.fixedNoReplace,
-        fd,
+        PROT.none,
+        MAP.private | MAP.anonymous | MAP.fixedNoReplace,
+        -1,
         0,
       );
       if (at === near) return at;
-      // EEXIST: another thread was given the place first; look again.
-      if (at !== -17)
+      // Another thread was given the place first: look again.
+      if (at !== -ERRNO.exists)
         throw new Fault('no-memory', `mapping a page at ${hex(near)} failed: ${errorName(at)}`);
     }
   }

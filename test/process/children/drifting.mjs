@@ -6,7 +6,7 @@ import { readSync, openSync, writeSync } from 'node:fs';
 import { openWith } from '#app/open';
 import { openNative } from '#machine/linux/native';
 import { Runtime } from '#machine/process/runtime';
-import { knownAlias } from '#machine/process/text';
+import { knownAlias } from '#machine/process/alias';
 import { store } from '#plan/protocols/store';
 import { int3 } from '#plan/protocols/int3';
 import { intercept } from '../inject.mjs';

@@ -8,7 +8,7 @@ import { openNative } from '#machine/linux/native';
 import { Runtime } from '#machine/process/runtime';
 import { readMaps } from '#machine/linux/maps';
 import { allRecords } from '#machine/process/records';
-import { knownAlias } from '#machine/process/text';
+import { knownAlias } from '#machine/process/alias';
 import { intercept } from '../inject.mjs';
 import { bitsOf, openGrid } from './gridded.mjs';
 import { differsFromFile } from './soaked.mjs';

@@ -7,7 +7,8 @@ import { Runtime } from '#machine/process/runtime';
 import { openNative, PROT, MAP, SYS } from '#machine/linux/native';
 import { ProcessMachine } from '#machine/process/process';
 import { TrapWatch } from '#machine/process/signals';
-import { aliasText, openProcmem, ProcmemText } from '#machine/process/text';
+import { aliasText } from '#machine/process/alias';
+import { openProcmem, ProcmemText } from '#machine/process/procmem';
 import { registerBarrier } from '#machine/linux/membarrier';
 import { newCpu } from '#machine/sim/cpu';
 import { execute } from '#machine/sim/execute';
@@ -158,7 +159,7 @@ if (asked.writer === 'alias') {
   machine.addText(text);
 } else {
   file = openProcmem(native);
-  machine.addText(new ProcmemText(native, file, start, start + PAGE));
+  machine.addText(new ProcmemText(native, { file }, start, start + PAGE));
 }
 
 record = runtime.allocate(RECORD.size, 64);
@@ -171,7 +172,7 @@ batch.new.set(asked.new);
 batch.keys = [
   { record, words: { call: Number(asked.word), tail: 0, jcc: 0 }, slot: null, func: 0 },
 ];
-transact(asked.protocol, batch, [], machine, (whole, side) => machine.unlike(whole, side));
+transact(asked.protocol, batch, [], machine);
 
 const { bytes } = sigtrap();
 console.log(

@@ -7,7 +7,7 @@ import { openNative } from '#machine/linux/native';
 import { Runtime } from '#machine/process/runtime';
 import { readMaps } from '#machine/linux/maps';
 import { ProcessMachine } from '#machine/process/process';
-import { aliasText } from '#machine/process/text';
+import { aliasText } from '#machine/process/alias';
 import { Batch } from '#plan/batch';
 import { int3 } from '#plan/protocols/int3';
 import { naive } from '#plan/protocols/naive';

@@ -14,7 +14,7 @@
 #define EACH 34
 #endif
 #ifndef STRIDE
-#define STRIDE 10 /* a power of two: one system call writes no two repetitions */
+#define STRIDE 10 /* a power of two */
 #endif
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)

@@ -1,0 +1,209 @@
+// The writer `procmem`: text is written through /proc/self/mem. The kernel copies a private page once
+// and then writes it by its own memcpy, so the mapping stays what it was and debuggers, profilers and
+// backtraces keep working. Each site costs a system call for each of the protocol's stores. Joining
+// neighbouring sites into one write would save most of them, but the bytes between two sites would be
+// written as they were read a moment before: a debugger that takes its breakpoint away in between
+// would find it back.
+//
+// Which instructions the kernel's memcpy runs is its own affair: a single byte cannot tear, anything
+// wider is an assumption (`assume: 'procmem-stores-are-atomic'`).
+
+import { INT3 } from '../../asm/table.js';
+import { LINE, PAGE, type Addr } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+import { ERRNO } from '../../base/linux.js';
+import type { Batch } from '../../plan/batch.js';
+import { errorName, type Native } from '../linux/native.js';
+import type { Script } from './script.js';
+import type { SharedData } from './shared-data.js';
+import { changedRun, sourceOf, type StoreStep, type Text } from './text.js';
+
+const O_RDWR_CLOEXEC = 0o2000002;
+
+/** What to do where the file cannot be opened, by error; the row's own hint otherwise. */
+const CURES: Readonly<Record<number, string>> = {
+  [-ERRNO.noEntry]:
+    'mount /proc where this process sees it, or open with writer alias, which needs no file',
+  [-ERRNO.access]:
+    "the process gave up the credentials it was started with, or is not dumpable, so the file is root's: open the object before that, or with writer alias",
+  [-ERRNO.tooManyFiles]: 'descriptors are used up: close some or raise the limit (ulimit -n)',
+};
+
+/** The caller closes it. @throws Fault `no-text-write` */
+export function openProcmem(native: Native): number {
+  const path = new TextEncoder().encode('/proc/self/mem\0');
+  const file = native.call('open', native.addressOf(path), O_RDWR_CLOEXEC);
+  if (file >= 0) return file;
+  const hint = CURES[file];
+  throw new Fault(
+    'no-text-write',
+    `opening /proc/self/mem is refused: ${errorName(file)}`,
+    hint === undefined ? {} : { hint },
+  );
+}
+
+/**
+ * The process's one descriptor of /proc/self/mem. It is kept from the first `open` on, because the
+ * file cannot be opened any more once the process has given up its credentials, used up its
+ * descriptors or changed its root. It must not be inherited: fork's handler in the child closes it
+ * (native/fork.ts), and the process remembers it where that handler finds it.
+ *
+ * Opening it for each update and closing it again was the alternative. It cost 3 us an update, which
+ * is little, but a server that binds its port as root and then drops its privileges could never
+ * update again.
+ */
+export class Procmem {
+  readonly #shared: SharedData;
+  /** What the descriptor must read back, so that it is known to be this process's memory. */
+  readonly #nonce: Float64Array = new Float64Array(2);
+  readonly #nonceAt: Addr;
+  #file: number = -1;
+
+  constructor(shared: SharedData) {
+    this.#shared = shared;
+    this.#nonceAt = shared.native.addressOf(this.#nonce);
+  }
+
+  /** As `ready` found it. */
+  get file(): number {
+    return this.#file;
+  }
+
+  /**
+   * Finds the descriptor or opens one. Call it with the lock held, so that no fork comes between the
+   * opening and the entry by which a child finds what to close.
+   * @throws Fault `no-text-write`
+   */
+  ready(): void {
+    const known = Number(this.#shared.word('procmem')) - 1;
+    if (known >= 0 && this.#isOwnMemory(known)) {
+      this.#file = known;
+      return;
+    }
+    this.#file = openProcmem(this.#shared.native);
+    this.#shared.setWord('procmem', BigInt(this.#file + 1));
+  }
+
+  /**
+   * Programs that close all descriptors, as daemons do, close this one too, and the number then
+   * belongs to another file. In a child of a raw clone() the file is the parent's memory, which holds
+   * another nonce.
+   */
+  #isOwnMemory(file: number): boolean {
+    const nonce = this.#nonce;
+    nonce[0] = Math.random();
+    nonce[1] = -1;
+    const read = this.#shared.native.call('pread', file, this.#nonceAt + 8, 8, this.#nonceAt);
+    if (read < 0 && read !== -ERRNO.badFile)
+      throw new Fault('no-text-write', `reading /proc/self/mem is refused: ${errorName(read)}`);
+    return nonce[1] === nonce[0];
+  }
+
+  /**
+   * Before anything is begun: opens the descriptor for one more program, and writes a byte of code as
+   * it is, because a kernel may refuse each write and not the file (41e8149c8892, in v6.12). Call it
+   * with the lock held. @throws Fault `no-text-write`
+   */
+  hold(code: Addr): void {
+    const { native } = this.#shared;
+    this.ready();
+    this.#shared.setWord('procmemUsers', this.#shared.word('procmemUsers') + 1n);
+    const byte = new Uint8Array(native.view(code, 1)).slice();
+    const written = native.call('pwrite', this.#file, native.addressOf(byte), 1, code);
+    if (written === 1) return;
+    this.release();
+    throw new Fault(
+      'no-text-write',
+      `writing text through /proc/self/mem is refused: ${errorName(written)}`,
+    );
+  }
+
+  /** The last program that is closed closes the descriptor. Call it with the lock held. */
+  release(): void {
+    const users = this.#shared.word('procmemUsers');
+    const file = Number(this.#shared.word('procmem')) - 1;
+    if (users > 0n) this.#shared.setWord('procmemUsers', users - 1n);
+    if (users > 1n || file < 0) return;
+    this.#shared.setWord('procmem', 0n);
+    if (this.#isOwnMemory(file)) this.#shared.native.call('close', file);
+  }
+}
+
+/** An eight-byte window inside the site's cache line that holds the whole site. */
+function windowAt(at: Addr): Addr {
+  return Math.min(at, Math.floor(at / LINE) * LINE + LINE - 8);
+}
+
+const TRAP = Uint8Array.of(INT3);
+
+export class ProcmemText implements Text {
+  readonly writer = 'procmem';
+  readonly start: Addr;
+  readonly end: Addr;
+  readonly bytes: Uint8Array;
+  readonly #procmem: Pick<Procmem, 'file'>;
+  readonly #trapAt: Addr;
+  /** Where a wide store is put together. */
+  #buffer: Uint8Array = new Uint8Array(PAGE);
+  #bufferAt: Addr;
+
+  constructor(native: Native, procmem: Pick<Procmem, 'file'>, start: Addr, end: Addr) {
+    this.#procmem = procmem;
+    this.start = start;
+    this.end = end;
+    this.bytes = new Uint8Array(native.view(start, end - start));
+    this.#bufferAt = native.addressOf(this.#buffer);
+    this.#trapAt = native.addressOf(TRAP);
+  }
+
+  store(script: Script, step: StoreStep, batch: Batch, from: number, to: number): void {
+    if (step.as === 'exchange' || (step.as === 'one' && step.part !== 'first')) {
+      for (let i = from; i < to; i++) this.#storeWide(script, step, batch, i);
+      return;
+    }
+    const { at, length } = batch;
+    const source = script.columns(batch)[sourceOf(step)];
+    for (let i = from; i < to; i++) {
+      const [site, bytes] = [at[i]!, length[i]!];
+      switch (step.part) {
+        case 'first':
+          this.#write(script, step.bytes === 'trap' ? this.#trapAt : source + 8 * i, 1, site);
+          break;
+        case 'rest':
+          this.#write(script, source + 8 * i + 1, bytes - 1, site + 1);
+          break;
+        default:
+          // One call a byte: this is the way that must be seen to fail, so nothing may make it better.
+          for (let b = 0; b < bytes; b++) this.#write(script, source + 8 * i + b, 1, site + b);
+      }
+    }
+  }
+
+  /**
+   * One write of four or eight bytes inside a line; the kernel copies those by one instruction on all
+   * we saw. Where more than the displacement changes up to three bytes of a neighbour are in the
+   * eight: they are written as they are at that moment of the run.
+   */
+  #storeWide(script: Script, step: StoreStep, batch: Batch, i: number): void {
+    const at = batch.at[i]!;
+    const { first, end } = changedRun(batch, i);
+    if (first === end) return;
+    const narrow = first >= 1 && end <= 5;
+    const start = narrow ? at + 1 : windowAt(at);
+    const size = narrow ? 4 : 8;
+    script.copy(start, this.#bufferAt, size);
+    script.store(
+      narrow ? 'rest' : 'whole',
+      batch,
+      i,
+      i + 1,
+      this.#bufferAt - start,
+      sourceOf(step),
+    );
+    this.#write(script, this.#bufferAt, size, start);
+  }
+
+  #write(script: Script, from: Addr, size: number, at: Addr): void {
+    script.system('pwrite', size, this.#procmem.file, from, size, at);
+  }
+}
