@@ -10,8 +10,11 @@ export const RELA_SIZE = 24;
 export const ET_REL = 1;
 export const ET_EXEC = 2;
 export const ET_DYN = 3;
+export const ET_CORE = 4;
 export const EM_X86_64 = 62;
 
+/** e_phnum: the count is in `info` of section 0. */
+export const PN_XNUM = 0xffff;
 export const PT_LOAD = 1;
 export const PT_DYNAMIC = 2;
 export const DT_FLAGS_1 = 0x6ffffffb;
@@ -31,9 +34,16 @@ export const SHT_RELA = 4;
 export const SHT_DYNAMIC = 6;
 export const SHT_NOTE = 7;
 export const SHT_NOBITS = 8;
+export const SHT_REL = 9;
 export const SHT_DYNSYM = 11;
 export const SHT_GROUP = 17;
 export const SHT_SYMTAB_SHNDX = 18;
+export const SHT_RELR = 19;
+/** Compact relocations: a draft for the gABI, written by clang with -Wa,--crel and by lld. */
+export const SHT_CREL = 0x40000014;
+export const SHT_ANDROID_REL = 0x60000001;
+export const SHT_ANDROID_RELA = 0x60000002;
+export const SHT_ANDROID_RELR = 0x6fffff00;
 
 export const SHF_WRITE = 0x1;
 export const SHF_ALLOC = 0x2;
@@ -71,3 +81,5 @@ export const R_X86_64_GOTPCREL = 9;
 export const R_X86_64_IRELATIVE = 37;
 export const R_X86_64_GOTPCRELX = 41;
 export const R_X86_64_REX_GOTPCRELX = 42;
+/** The last kind of relocation that the sources here know of (x86-64 psABI 1.0). */
+export const R_X86_64_LAST_KNOWN: number = R_X86_64_REX_GOTPCRELX;

@@ -2,7 +2,7 @@
 // relocations stay where they are in the file and are decoded entry by entry, for a kernel module
 // has thousands and a pass over it asks for a few dozen.
 
-import type { Addr } from '../base/addr.js';
+import { addrFromBits, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import * as N from './names.js';
 
@@ -214,6 +214,25 @@ export class RelocationTable {
   }
 }
 
+export const DECOMPRESS: string =
+  'decompress it first: objcopy --decompress-debug-sections, or llvm-objcopy --decompress-sections';
+
+/** Relocations in forms that are not read, by the type of their section. */
+const UNREAD: Readonly<Record<number, string>> = {
+  [N.SHT_REL]: 'SHT_REL, relocations without addends',
+  [N.SHT_CREL]: 'SHT_CREL, compact relocations',
+  [N.SHT_ANDROID_REL]: 'SHT_ANDROID_REL, packed relocations',
+  [N.SHT_ANDROID_RELA]: 'SHT_ANDROID_RELA, packed relocations',
+};
+
+/** Of a section of relocations that cannot be left out. */
+function unread({ name, type }: Section): Fault {
+  return new Fault('bad-elf', `${UNREAD[type] ?? `type ${type}`}, are not read`, {
+    at: name,
+    hint: 'make the file without them: no -Wa,--crel, no --pack-dyn-relocs=android; relr is read',
+  });
+}
+
 export class ElfObject {
   readonly bytes: Uint8Array;
   readonly type: 'relocatable' | 'executable' | 'shared';
@@ -255,11 +274,18 @@ export class ElfObject {
   section(name: string): Section | undefined {
     return this.sections.find((s) => s.name === name);
   }
-  /** The section's bytes in the file; none for SHT_NOBITS. */
+  /**
+   * The section's bytes in the file; none for SHT_NOBITS.
+   * @throws Fault `bad-elf` where they are compressed
+   */
   data(section: Section): Uint8Array {
-    return section.type === N.SHT_NOBITS
-      ? new Uint8Array(0)
-      : this.bytes.subarray(section.offset, section.offset + section.size);
+    if (section.type === N.SHT_NOBITS) return new Uint8Array(0);
+    if ((section.flags & N.SHF_COMPRESSED) !== 0)
+      throw new Fault('bad-elf', 'the section is compressed', {
+        at: section.name,
+        hint: DECOMPRESS,
+      });
+    return this.bytes.subarray(section.offset, section.offset + section.size);
   }
   /** `.symtab`, if the file was not stripped. */
   get symbols(): SymbolTable | null {
@@ -293,7 +319,10 @@ export class ElfObject {
     this.#symbols.set(type, table);
     return table;
   }
-  /** The SHT_RELA sections that apply to a section (relocatable files: one or none). */
+  /**
+   * The SHT_RELA sections that apply to a section (relocatable files: one or none).
+   * @throws Fault `bad-elf` where relocations of another form apply to it
+   */
   relocationsOf(section: Section): RelocationTable[] {
     return (this.#relocationSections().get(section.index) ?? []).map((s) => this.relocations(s));
   }
@@ -302,7 +331,7 @@ export class ElfObject {
     if (this.#relocating) return this.#relocating;
     const known = new Map<number, Section[]>();
     for (const s of this.sections) {
-      if (s.type !== N.SHT_RELA) continue;
+      if (s.type !== N.SHT_RELA && !(s.type in UNREAD)) continue;
       const list = known.get(s.info);
       if (list) list.push(s);
       else known.set(s.info, [s]);
@@ -310,7 +339,40 @@ export class ElfObject {
     return (this.#relocating = known);
   }
   relocations(section: Section): RelocationTable {
+    if (section.type !== N.SHT_RELA) throw unread(section);
     return new RelocationTable(section, this.data(section));
+  }
+  /**
+   * What the dynamic linker performs, SHT_RELR apart (`relrPlaces`).
+   * @throws Fault `bad-elf` where the file has some in another form
+   */
+  dynamicRelocations(): RelocationTable[] {
+    return this.sections
+      .filter((s) => (s.flags & N.SHF_ALLOC) !== 0 && (s.type === N.SHT_RELA || s.type in UNREAD))
+      .map((s) => this.relocations(s));
+  }
+  /**
+   * The fields that SHT_RELR relocates: each holds its address as linked already. An even entry is
+   * the address of one field; an odd one is a bitmap of the 63 that follow.
+   */
+  *relrPlaces(): Generator<Addr> {
+    for (const section of this.sections) {
+      if (section.type !== N.SHT_RELR && section.type !== N.SHT_ANDROID_RELR) continue;
+      const bytes = this.data(section);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      let next = 0;
+      for (let at = 0; at + 8 <= bytes.length; at += 8) {
+        const entry = view.getBigUint64(at, true);
+        if ((entry & 1n) === 0n) {
+          yield addrFromBits(entry);
+          next = addrFromBits(entry) + 8;
+          continue;
+        }
+        for (let bit = 1; bit < 64; bit++)
+          if (((entry >> BigInt(bit)) & 1n) !== 0n) yield next + 8 * (bit - 1);
+        next += 8 * 63;
+      }
+    }
   }
   /** File offset of a linked address, or -1 where no segment has bytes for it. */
   fileOffset(address: Addr): number {

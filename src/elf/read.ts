@@ -4,8 +4,9 @@
 
 import { hex } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
+import { foreignFormat, otherMachine } from './foreign.js';
 import * as N from './names.js';
-import { ElfObject, signed64, stringAt, type Section, type Segment } from './object.js';
+import { DECOMPRESS, ElfObject, signed64, stringAt, type Section, type Segment } from './object.js';
 
 const TYPES: Readonly<Record<number, ElfObject['type']>> = {
   [N.ET_REL]: 'relocatable',
@@ -24,91 +25,142 @@ export function isElf(bytes: Uint8Array): boolean {
   );
 }
 
+/** For a file that is something else. */
+function notElf(bytes: Uint8Array, where: Where): Fault {
+  const found = foreignFormat(bytes);
+  return new Fault(
+    'not-elf',
+    found ? `the file is ${found.what}` : 'the file does not begin with the ELF magic bytes',
+    { ...where, ...(found?.hint === undefined ? {} : { hint: found.hint }) },
+  );
+}
+
+interface Where {
+  readonly at?: string;
+}
+
 /** @throws Fault `not-elf`, `wrong-class`, `truncated-elf`, `bad-elf`. */
 export function readElf(bytes: Uint8Array, path?: string): ElfObject {
-  const where = path === undefined ? {} : { at: path };
-  if (!isElf(bytes))
-    throw new Fault('not-elf', 'the file does not begin with the ELF magic bytes', where);
+  const where: Where = path === undefined ? {} : { at: path };
+  if (!isElf(bytes)) throw notElf(bytes, where);
   if (bytes.length < N.EHDR_SIZE)
     throw new Fault('truncated-elf', `${bytes.length} bytes are too few for the ELF header`, where);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const machine = view.getUint16(18, true);
-  if (bytes[4] !== 2 || bytes[5] !== 1 || machine !== N.EM_X86_64) {
-    throw new Fault(
-      'wrong-class',
-      `class ${bytes[4]}, data encoding ${bytes[5]}, machine ${machine}; wanted 2, 1 and 62 (x86-64)`,
-      where,
-    );
-  }
-  const type = TYPES[view.getUint16(16, true)];
+  const other = otherMachine(view);
+  if (other !== null) throw new Fault('wrong-class', `the file is a ${other}`, where);
+  const number = view.getUint16(16, true);
+  const type = TYPES[number];
   if (!type)
     throw new Fault(
       'bad-elf',
-      `file type ${view.getUint16(16, true)} is neither relocatable, executable nor shared`,
+      `file type ${number}${number === N.ET_CORE ? ', a core dump,' : ''} is neither relocatable, executable nor shared`,
       where,
     );
+  const sections = readSectionTable(view, where);
+  const segments = readSegments(view, sections, where);
+  return new ElfObject({ bytes, type, entry: signed64(view, 24), sections, segments });
+}
 
-  const sectionsAt = signed64(view, 40);
-  const table = (what: string, at: number, count: number, size: number, wanted: number): void => {
-    if (size !== wanted)
-      throw new Fault('bad-elf', `${what} entries of ${size} bytes, not ${wanted}`, where);
-    if (at < N.EHDR_SIZE || at + count * wanted > bytes.length)
+interface TableHeader {
+  readonly what: string;
+  readonly at: number;
+  readonly count: number;
+  /** Of an entry, as the file says and as it must be. */
+  readonly size: number;
+  readonly wanted: number;
+}
+
+function checkTable(
+  view: DataView,
+  { what, at, count, size, wanted }: TableHeader,
+  where: Where,
+): void {
+  if (size !== wanted)
+    throw new Fault('bad-elf', `${what} entries of ${size} bytes, not ${wanted}`, where);
+  if (at < N.EHDR_SIZE || at + count * wanted > view.byteLength)
+    throw new Fault(
+      'truncated-elf',
+      `${count} ${what} entries at ${hex(at)} end beyond the file's ${view.byteLength} bytes`,
+      where,
+    );
+}
+
+/**
+ * From 65,280 sections on the counts are in section 0: the number of sections in its size, the
+ * index of the table of names in its link (gABI, "Extended Section Header").
+ */
+function readSectionTable(view: DataView, where: Where): Section[] {
+  const at = signed64(view, 40);
+  if (at === 0) return [];
+  const header = {
+    what: 'section header',
+    at,
+    count: 1,
+    size: view.getUint16(58, true),
+    wanted: N.SHDR_SIZE,
+  };
+  checkTable(view, header, where);
+  const count = view.getUint16(60, true) || signed64(view, at + 32);
+  checkTable(view, { ...header, count }, where);
+  const index = view.getUint16(62, true);
+  const names = index === N.SHN_XINDEX ? view.getUint32(at + 40, true) : index;
+  return readSections(view, at, count, names, where);
+}
+
+function readSegments(view: DataView, sections: readonly Section[], where: Where): Segment[] {
+  const table = signed64(view, 32);
+  let count: number = view.getUint16(56, true);
+  if (count === N.PN_XNUM) {
+    const [first] = sections;
+    if (!first)
       throw new Fault(
-        'truncated-elf',
-        `${count} ${what} entries at ${hex(at)} end beyond the file's ${bytes.length} bytes`,
+        'bad-elf',
+        'the number of program headers is said to be in section 0, and there are no sections',
         where,
       );
-  };
-
-  let sections: Section[] = [];
-  if (sectionsAt !== 0) {
-    table('section header', sectionsAt, 1, view.getUint16(58, true), N.SHDR_SIZE);
-    // More than 65,279 sections: the counts move into section 0 (gABI, "Extended Section Header").
-    const count = view.getUint16(60, true) || signed64(view, sectionsAt + 32);
-    let names: number = view.getUint16(62, true);
-    if (names === N.SHN_XINDEX) names = view.getUint32(sectionsAt + 40, true);
-    table('section header', sectionsAt, count, N.SHDR_SIZE, N.SHDR_SIZE);
-    sections = readSections(view, sectionsAt, count, names, where);
+    count = first.info;
   }
-  const segmentsAt = signed64(view, 32);
-  const segmentCount = view.getUint16(56, true);
-  const segments: Segment[] = [];
-  if (segmentCount > 0) {
-    table('program header', segmentsAt, segmentCount, view.getUint16(54, true), N.PHDR_SIZE);
-    for (let i = 0; i < segmentCount; i++) {
-      const at = segmentsAt + i * N.PHDR_SIZE;
-      const s: Segment = {
-        type: view.getUint32(at, true),
-        flags: view.getUint32(at + 4, true),
-        offset: signed64(view, at + 8),
-        address: signed64(view, at + 16),
-        fileSize: signed64(view, at + 32),
-        memorySize: signed64(view, at + 40),
-        align: signed64(view, at + 48),
-      };
-      if (s.type === N.PT_LOAD && !inside(s.offset, s.fileSize, bytes.length)) {
-        throw new Fault(
-          'truncated-elf',
-          `segment ${i} (${hex(s.offset)}, ${s.fileSize} bytes) ends beyond the file's ${bytes.length} bytes`,
-          where,
-        );
-      }
-      segments.push(s);
-    }
-  }
-  return new ElfObject({ bytes, type, entry: signed64(view, 24), sections, segments });
+  if (count === 0) return [];
+  const size = view.getUint16(54, true);
+  checkTable(view, { what: 'program header', at: table, count, size, wanted: N.PHDR_SIZE }, where);
+  return Array.from({ length: count }, (_, i) => {
+    const at = table + i * N.PHDR_SIZE;
+    const segment: Segment = {
+      type: view.getUint32(at, true),
+      flags: view.getUint32(at + 4, true),
+      offset: signed64(view, at + 8),
+      address: signed64(view, at + 16),
+      fileSize: signed64(view, at + 32),
+      memorySize: signed64(view, at + 40),
+      align: signed64(view, at + 48),
+    };
+    if (segment.type === N.PT_LOAD && !inside(segment.offset, segment.fileSize, view.byteLength))
+      throw new Fault(
+        'truncated-elf',
+        `segment ${i} (${hex(segment.offset)}, ${segment.fileSize} bytes) ends beyond the file's ${view.byteLength} bytes`,
+        where,
+      );
+    return segment;
+  });
 }
 
 function inside(offset: number, size: number, length: number): boolean {
   return offset >= 0 && size >= 0 && offset + size <= length;
 }
 
+/** Tables whose entries are indexed by number. */
+const ENTRY_SIZES: Readonly<Record<number, number>> = {
+  [N.SHT_SYMTAB]: N.SYM_SIZE,
+  [N.SHT_DYNSYM]: N.SYM_SIZE,
+  [N.SHT_RELA]: N.RELA_SIZE,
+};
+
 function readSections(
   view: DataView,
   at: number,
   count: number,
   names: number,
-  where: { at?: string },
+  where: Where,
 ): Section[] {
   const strings = namesTable(view, at, count, names, where);
   const sections: Section[] = [];
@@ -137,13 +189,8 @@ function readSections(
         where,
       );
     }
-    const entry =
-      s.type === N.SHT_SYMTAB || s.type === N.SHT_DYNSYM
-        ? N.SYM_SIZE
-        : s.type === N.SHT_RELA
-          ? N.RELA_SIZE
-          : 0;
-    if (entry && (s.entrySize !== entry || s.size % entry !== 0)) {
+    const entry = (s.flags & N.SHF_COMPRESSED) === 0 ? ENTRY_SIZES[s.type] : undefined;
+    if (entry !== undefined && (s.entrySize !== entry || s.size % entry !== 0)) {
       throw new Fault(
         'bad-elf',
         `section ${index} is a table of ${s.size} bytes with entries of ${s.entrySize}, not ${entry}`,
@@ -163,7 +210,7 @@ function namesTable(
   at: number,
   count: number,
   names: number,
-  where: { at?: string },
+  where: Where,
 ): Uint8Array {
   if (names === 0) return new Uint8Array(0);
   const h = at + names * N.SHDR_SIZE;
@@ -173,6 +220,8 @@ function namesTable(
       `the section names are in section ${names}, which is no string table`,
       where,
     );
+  if ((view.getUint32(h + 8, true) & N.SHF_COMPRESSED) !== 0)
+    throw new Fault('bad-elf', 'the section names are compressed', { ...where, hint: DECOMPRESS });
   const [offset, size] = [signed64(view, h + 24), signed64(view, h + 32)];
   if (!inside(offset, size, view.byteLength))
     throw new Fault(

@@ -170,9 +170,7 @@ const NO_NAME = /[\p{Cc}\p{Cs}]/u;
 function pointersIn(object: ElfObject, sections: readonly Section[]): Map<Addr, Pointer> {
   const found = new Map<Addr, Pointer>();
   const symbols = object.dynamicSymbols;
-  for (const section of object.sections) {
-    if (section.type !== N.SHT_RELA || (section.flags & N.SHF_ALLOC) === 0) continue;
-    const table = object.relocations(section);
+  for (const table of object.dynamicRelocations()) {
     for (let i = 0; i < table.count; i++) {
       const at = table.offset(i);
       if (!sections.some((s) => at >= s.address && at < s.address + s.size)) continue;
@@ -192,7 +190,7 @@ function pointersIn(object: ElfObject, sections: readonly Section[]): Map<Addr, 
         throw new Fault(
           'bad-keys-section',
           `relocation type ${type} at ${hex(at)} is none that a record needs`,
-          { at: section.name },
+          { at: table.section.name },
         );
     }
   }

@@ -227,9 +227,7 @@ export function lateKeys(
   const late = new Map<number, KeyNames & { readonly flags: number }>();
   const dynamic = object.dynamicSymbols;
   if (!dynamic || (section.flags & N.SHF_ALLOC) === 0) return late;
-  for (const relocations of object.sections) {
-    if (relocations.type !== N.SHT_RELA || (relocations.flags & N.SHF_ALLOC) === 0) continue;
-    const table = object.relocations(relocations);
+  for (const table of object.dynamicRelocations()) {
     for (let i = 0; i < table.count; i++) {
       const field = table.offset(i) - section.address;
       const symbol = table.symbol(i);

@@ -3,7 +3,7 @@
 
 import type { Addr } from '../base/addr.js';
 import * as N from '../elf/names.js';
-import type { ElfObject, Section } from '../elf/object.js';
+import { signed64, type ElfObject, type Section } from '../elf/object.js';
 import { compiledForm, destination } from '../x86/forms.js';
 
 /** Linkers name them .plt, .plt.sec (behind endbr64), .plt.got (bound at once) and .plt.bnd. */
@@ -22,9 +22,7 @@ export interface Slot {
  * Every slot that the dynamic linker fills with an address; `symbol` indexes the dynamic symbols.
  */
 export function* slotsOf(object: ElfObject): Generator<Slot> {
-  for (const section of object.sections) {
-    if (section.type !== N.SHT_RELA || (section.flags & N.SHF_ALLOC) === 0) continue;
-    const table = object.relocations(section);
+  for (const table of object.dynamicRelocations()) {
     for (let i = 0; i < table.count; i++) {
       const type = table.type(i);
       if (type === N.R_X86_64_RELATIVE)
@@ -32,6 +30,15 @@ export function* slotsOf(object: ElfObject): Generator<Slot> {
       else if (type === N.R_X86_64_JUMP_SLOT || type === N.R_X86_64_GLOB_DAT)
         yield { at: table.offset(i), symbol: table.symbol(i), address: 0 };
     }
+  }
+  for (const at of object.relrPlaces()) {
+    const bytes = object.at(at, 8);
+    if (bytes)
+      yield {
+        at,
+        symbol: -1,
+        address: signed64(new DataView(bytes.buffer, bytes.byteOffset, 8), 0),
+      };
   }
 }
 

@@ -81,15 +81,19 @@ describe('refusing', () => {
     [
       'another class',
       damaged(base, 4, 1, 1),
-      'wrong-class at x.o: class 1, data encoding 1, machine 62',
+      'wrong-class at x.o: the file is a 32-bit little-endian ELF for machine 62 (x86-64)',
     ],
-    ['another order of bytes', damaged(base, 5, 1, 2), 'wrong-class'],
+    [
+      'another order of bytes',
+      damaged(base, 5, 1, 2),
+      'wrong-class at x.o: the file is a 64-bit big-endian ELF',
+    ],
     [
       'another machine',
       damaged(base, 18, 2, 183),
-      'wrong-class at x.o: class 2, data encoding 1, machine 183',
+      'wrong-class at x.o: the file is a 64-bit little-endian ELF for machine 183 (AArch64)',
     ],
-    ['a core dump', damaged(base, 16, 2, 4), 'bad-elf at x.o: file type 4'],
+    ['a core dump', damaged(base, 16, 2, 4), 'bad-elf at x.o: file type 4, a core dump,'],
     [
       'section headers of another size',
       damaged(base, 58, 2, 40),
