@@ -161,6 +161,24 @@ export function dependencies(tree: Tree, declared: readonly string[]): string[] 
   return wrong;
 }
 
+/**
+ * Rooms that know nothing of Node: an object can be emitted from them, or a page can load them.
+ * x86/decode.ts loads its decoder by the one dependency that it knows.
+ */
+const WITHOUT_NODE =
+  /^src\/(asm|x86|sites|keys|trap|plan|native|zoo|machine\/sim|check\/(search|explain))\//;
+
+/** Imports of Node's own modules in rooms that run without Node. */
+export function nodeFree(tree: Tree): string[] {
+  const wrong: string[] = [];
+  for (const [path, text] of tree) {
+    if (!isSource(path) || !WITHOUT_NODE.test(path) || path === 'src/x86/decode.ts') continue;
+    for (const { to } of importsOf(text))
+      if (to.startsWith('node:')) wrong.push(`${path} imports ${to}, and must run without Node`);
+  }
+  return wrong;
+}
+
 /** A circle of imports, type-only ones included: neither file can be read without the other. */
 export function cycles(tree: Tree): string[] {
   const next = new Map<string, string[]>();

@@ -17,6 +17,7 @@ import {
   glob,
   importsOf,
   names,
+  nodeFree,
   uncollected,
   unprovoked,
   words,
@@ -115,6 +116,19 @@ describe('sources', () => {
       'left-pad is imported and package.json does not name it',
     ]);
     expect(dependencies(tree, declared)).toEqual(none);
+  });
+
+  it('import nothing of Node where machine code or a model lies', () => {
+    const bad = files({
+      'src/native/image.ts': `import { readFileSync } from 'node:fs';`,
+      'src/machine/process/text.ts': `import { readFileSync } from 'node:fs';`,
+      'src/machine/sim/cpu.ts': `import type { Worker } from 'node:worker_threads';`,
+    });
+    expect(nodeFree(bad)).toEqual([
+      'src/native/image.ts imports node:fs, and must run without Node',
+      'src/machine/sim/cpu.ts imports node:worker_threads, and must run without Node',
+    ]);
+    expect(nodeFree(tree)).toEqual(none);
   });
 
   it('import in no circle', () => {
