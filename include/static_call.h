@@ -499,6 +499,8 @@ static __inline__ int __static_call_update(struct static_call_key *key, void *fu
 extern "C++" {
 namespace static_call_types {
 template <class F> struct result;
+/* Refused in words; without this, in the compiler's words as well. */
+template <class F> struct result<F *> : result<F> {};
 /* From C++17 on noexcept is part of a function's type. */
 #ifdef __cpp_noexcept_function_type
 template <class R, class... A, bool N> struct result<R(A...) noexcept(N)> { using type = R; };

@@ -28,6 +28,8 @@ export interface Source {
   readonly cc: string;
   readonly text: string;
   readonly flags?: readonly string[];
+  /** What comes before the text; the header, unless told. */
+  readonly begin?: string;
   /** Default: linked as a shared object. */
   readonly as?: 'object' | 'shared' | 'program';
 }
@@ -37,11 +39,17 @@ export interface Compiled {
   readonly elf: ElfObject;
 }
 
-function command({ cc, text, flags = [], as = 'shared' }: Source): { argv: string[]; out: string } {
+function command({
+  cc,
+  text,
+  flags = [],
+  begin = '#include <static_call.h>',
+  as = 'shared',
+}: Source): { argv: string[]; out: string } {
   const cxx = cc.includes('++');
   const source = place(cxx ? 'a.cc' : 'a.c');
   const out = place(as === 'object' ? 'a.o' : as === 'shared' ? 'liba.so' : 'a');
-  writeFileSync(source, `#include <static_call.h>\n${text}\n`);
+  writeFileSync(source, `${begin}\n${text}\n`);
   const mode = { object: ['-c'], shared: ['-shared', '-fPIC'], program: [] }[as];
   return {
     argv: [

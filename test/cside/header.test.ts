@@ -1,10 +1,13 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { hex } from '#base/addr';
 import type { ElfObject } from '#elf/object';
+import { readElf } from '#elf/read';
 import { bindKeys } from '#keys/bind';
+import { accepted as accepts } from '#keys/key';
 import { findSites } from '#sites/find';
-import { accepted, compile, has, output, refusal, type Source } from './compile.js';
+import { accepted, compile, has, INCLUDE, output, place, refusal, type Source } from './compile.js';
 import { LONG, more } from '../more.js';
 
 const C = ['gcc', ...(has('clang') ? ['clang'] : [])];
@@ -171,6 +174,136 @@ KEY(narrow, int, (char a));`,
       both: cxx ? 'other' : null,
       narrow: cxx ? 'integer' : null,
     });
+  });
+});
+
+/** What an existing project brings along, and the warnings that it treats as errors. */
+describe('a project that adopts the header', () => {
+  // A table's prefix, types of pointers, a key that a header declares and a source defines.
+  const text = `
+#define PREFIX(x) zng_##x
+#define KEY PREFIX(hash)
+#ifdef __cplusplus
+#define NOTHING nullptr
+#define NONE(type) static_cast<type>(nullptr)
+extern "C" {
+#else
+#define NOTHING (void *)0
+#define NONE(type) (type)0
+#endif
+int PREFIX(crc)(int a);
+int PREFIX(crc2)(int a);
+int run(int a);
+int add(int a, int b);
+void release(void *p);
+typedef int (*op_t)(int, int);
+typedef void (*log_t)(int, const char *, ...);
+typedef void log_fn(int);
+DECLARE_STATIC_CALL(op, *NONE(op_t));
+DECLARE_STATIC_CALL(KEY, PREFIX(crc));
+#ifdef __cplusplus
+}
+#endif
+int PREFIX(crc)(int a) { return a; }
+int PREFIX(crc2)(int a) { return a + 1; }
+int add(int a, int b) { return a + b; }
+void release(void *p) { (void)p; }
+DEFINE_STATIC_CALL(op, add);
+STATIC_CALL_TARGET_RET0(op);
+DEFINE_STATIC_CALL(KEY, PREFIX(crc));
+STATIC_CALL_TARGET(KEY, PREFIX(crc2));
+DEFINE_STATIC_CALL_NULL(log, *NONE(log_t));
+DEFINE_STATIC_CALL_NULL(PREFIX(log), log_fn);
+DEFINE_STATIC_CALL_RET0(zero, add);
+DEFINE_STATIC_CALL(PREFIX(free), release);
+STATIC_CALL_TARGET_NULL(PREFIX(free));
+int run(int a)
+{
+	static_call_cond(log)(a, "x");
+	static_call_cond(PREFIX(log))(a);
+	if (static_call_query(KEY) == PREFIX(crc))
+		a += static_call_update(KEY, PREFIX(crc2)) + static_call_update(PREFIX(free), NOTHING);
+	return static_call(KEY)(a) + static_call(op)(a, 1) + static_call(zero)(a, 2) +
+	       static_call_update(op, STATIC_CALL_RETURN0(op)) + !STATIC_CALL_KEY(KEY).func;
+}`;
+  const STRICTER = ['-Wredundant-decls', '-Wpointer-arith', '-Wundef', '-Wconversion'];
+  const STRICTER_CXX = [...STRICTER, '-Wold-style-cast', '-Wzero-as-null-pointer-constant'];
+  // C++ that returns a class, in a header of C.
+  const classes = `${text}
+#include <string>
+std::string copied(const std::string &s);
+std::string copied(const std::string &s) { return s; }
+DEFINE_STATIC_CALL(st, copied);`;
+  const INSIDE = 'extern "C" {\n#include <static_call.h>\n}';
+
+  it.each([
+    ['gcc', '-std=c90', '-I'],
+    ['gcc', '-std=gnu99', '-isystem'],
+    ['clang', '-std=gnu99', '-I'],
+    ...more(
+      ['gcc', '-std=gnu90', '-I'] as const,
+      ['gcc', '-std=c2x', '-I'] as const,
+      ['clang', '-std=c90', '-isystem'] as const,
+      ['clang', '-std=c11', '-isystem'] as const,
+    ),
+  ])('passes its warnings in C: %s %s %s', (cc, dialect, include) => {
+    if (has(cc)) accepted({ cc, text, flags: [dialect, include, INCLUDE, ...STRICTER] });
+  });
+  it.each([
+    ['g++', '-std=c++14', '-I'],
+    ['clang++', '-std=c++17', '-isystem'],
+    ...more(
+      ['g++', '-std=c++11', '-isystem'] as const,
+      ['g++', '-std=c++20', '-I'] as const,
+      ['clang++', '-std=c++11', '-I'] as const,
+      ['clang++', '-std=c++20', '-I'] as const,
+    ),
+  ])('passes its warnings in C++, inside extern "C" too: %s %s %s', (cc, dialect, include) => {
+    if (has(cc))
+      accepted({
+        cc,
+        begin: INSIDE,
+        text: classes,
+        flags: [dialect, include, INCLUDE, ...STRICTER_CXX],
+      });
+  });
+  it.each(['gcc', ...more(...C.slice(1), ...CXX)])(
+    'finds the names that its macros made, of keys and functions alike: %s',
+    (cc) => {
+      const { elf } = compile({ cc, text });
+      expect(
+        bindKeys(elf, findSites(elf)).map((k) => [k.name, k.initial, accepts(k), k.sites.length]),
+      ).toEqual([
+        ['log', { kind: 'null' }, [null], 1],
+        ['op', { kind: 'function', name: 'add' }, ['add', 'ret0'], 1],
+        ['zero', { kind: 'ret0' }, ['ret0'], 1],
+        ['zng_free', { kind: 'function', name: 'release' }, ['release', null], 0],
+        ['zng_hash', { kind: 'function', name: 'zng_crc' }, ['zng_crc', 'zng_crc2'], 1],
+        ['zng_log', { kind: 'null' }, [null], 1],
+      ]);
+    },
+  );
+  it.skipIf(!has('clang++'))('may be a C++20 module: clang++', () => {
+    const [source, module, out] = [place('m.cppm'), place('m.pcm'), place('libm.so')];
+    writeFileSync(
+      source,
+      `module;
+#include <static_call.h>
+export module m;
+export int add(int a) { return a; }
+int sub(int a) { return -a; }
+DEFINE_STATIC_CALL(op, add);
+STATIC_CALL_TARGET(op, sub);
+export int run(int a) { return static_call(op)(a) + 1; }
+`,
+    );
+    const flags = ['-std=c++20', '-O2', '-fPIC', `-I${INCLUDE}`];
+    execFileSync('clang++', [...flags, '--precompile', source, '-o', module]);
+    execFileSync('clang++', ['-fPIC', '-shared', module, '-o', out]);
+    const elf = readElf(readFileSync(out), out);
+    expect(bindKeys(elf, findSites(elf))).toMatchObject([
+      { name: 'op', targets: [{ name: 'add' }, { name: 'sub' }], sites: [{ kind: 'call' }] },
+    ]);
   });
 });
 
@@ -456,6 +589,26 @@ DEFINE_STATIC_CALL_NULL(trace, say);
       /static_call: real cannot be a target of key work/,
     ],
     [
+      'a key whose functions are given by a type of pointers to them',
+      'typedef int (*op_t)(int); DECLARE_STATIC_CALL(op, op_t);',
+      /static_call: key op needs the type of a function, and op_t is a pointer to one: write \*\(op_t\)0 in its place/,
+    ],
+    [
+      'an empty key whose functions are given so',
+      'typedef void (*log_t)(int); DEFINE_STATIC_CALL_NULL(log, log_t);',
+      /key log needs the type of a function, and log_t is a pointer to one: write \*\(log_t\)0/,
+    ],
+    [
+      'null for a key that returns a value',
+      'STATIC_CALL_TARGET_NULL(work);',
+      /static_call: key work cannot be empty: its functions return a value/,
+    ],
+    [
+      'return 0 for a key that returns nothing',
+      'STATIC_CALL_TARGET_RET0(trace);',
+      /static_call: key trace cannot return 0/,
+    ],
+    [
       'an update to another type',
       'int up(void); int up(void) { return static_call_update(work, wide); }',
       /static_call: wide cannot be the target of key work/,
@@ -555,6 +708,18 @@ DEFINE_STATIC_CALL_NULL(trace, say);
     expect(
       refusal({ cc, text: `${KEYS}int up() { return static_call_update(work, nullptr); }` }),
     ).toMatch(/nullptr cannot be the target of key work/);
+  });
+  it.skipIf(!has('g++'))('with two keys of one name, whatever their namespaces', () => {
+    const key = (space: string): string =>
+      `namespace ${space} { int one(int a) { return a; } DEFINE_STATIC_CALL(hook, one); }`;
+    expect(() => compile({ cc: 'g++', as: 'object', text: key('a') + key('b') })).toThrow(
+      /static_call: key hook is defined twice in this file: a key's name is one for the whole program, whatever its namespace/,
+    );
+  });
+  it.skipIf(!has('g++'))('of C++ that is older than C++11', () => {
+    expect(refusal({ cc: 'g++', text: '', flags: ['-std=c++98', '-E'] })).toMatch(
+      /static_call.h: needs C\+\+11 or later: compile with -std=c\+\+11 or newer/,
+    );
   });
   it('is not for 32 bits', () => {
     expect(refusal({ cc: 'gcc', text: '', flags: ['-mx32', '-E'] })).toMatch(
