@@ -104,12 +104,15 @@ export interface TextStore {
   readonly bytes: readonly number[];
 }
 
-class Visible extends Error {
+/**
+ * Ends a macro-step before something visible. It is thrown half a million times in a long search and
+ * is no Error, because capturing a stack trace for each took an eighth of the time.
+ */
+class Visible {
   readonly stop: Stop;
   readonly at: number;
   readonly size: number;
   constructor(stop: Stop, at: number, size: number) {
-    super(stop);
     this.stop = stop;
     this.at = at;
     this.size = size;

@@ -57,6 +57,13 @@ export interface PatcherMove {
   readonly silent: boolean;
 }
 
+/** The moves of a CPU in one environment, and those in others. */
+interface Known {
+  readonly environment: number;
+  readonly moves: readonly Move[];
+  readonly next: Known | undefined;
+}
+
 interface Env {
   readonly data: readonly string[];
   readonly current: number;
@@ -136,7 +143,8 @@ export class Model {
   readonly #envs = new ValueTable<Env>();
   readonly #partials = new ValueTable<Partial>();
   readonly #broadcasts = new ValueTable<Broadcast>();
-  readonly #moves: (Map<number, readonly Move[]> | undefined)[] = [];
+  /** By CPU, a list by environment: most have one, and a Map for each took a tenth of a search. */
+  readonly #moves: (Known | undefined)[] = [];
   readonly #outcomes: (Map<string, Outcome> | undefined)[] = [];
   readonly #events: (Map<Event, Outcome | null> | undefined)[] = [];
   readonly #broadcasted: Int32Array<ArrayBuffer>[] = [];
@@ -330,20 +338,22 @@ export class Model {
   // a CPU
 
   moves(cpu: number, environment: number): readonly Move[] {
-    const row = (this.#moves[cpu] ??= new Map<number, readonly Move[]>());
-    let moves = row.get(environment);
-    if (moves === undefined) row.set(environment, (moves = this.#compute(cpu, environment)));
+    const known = this.#moves[cpu];
+    for (let at = known; at !== undefined; at = at.next)
+      if (at.environment === environment) return at.moves;
+    const moves = this.#compute(cpu, environment);
+    this.#moves[cpu] = { environment, moves, next: known };
     return moves;
   }
 
   #compute(cpu: number, environment: number): readonly Move[] {
-    const [id, view, request, partial, ...windows] = this.#cpus.get(cpu) as unknown as [
-      number,
-      number,
-      number,
-      number,
-      ...number[],
-    ];
+    const words = this.#cpus.get(cpu);
+    const id = words[NODE]!;
+    const view = words[VIEW]!;
+    const request = words[REQ]!;
+    const partial = words[PARTIAL]!;
+    const windows: number[] = [];
+    for (let i = WINDOWS; i < words.length; i++) windows.push(words[i]!);
     const node = this.core.node(id);
     const env = this.#envs.get(environment);
     const { rules } = this.fixture;
@@ -604,14 +614,20 @@ export class Model {
   ): Move {
     let { view } = before.cpu;
     let { env } = before;
-    const windows = [...before.cpu.windows];
-    const bad = [...outcome.bad];
-    if (before.strict)
-      bad.push({
-        property: 'torn',
-        text: 'bytes that changed since this CPU serialised are executed',
-      });
-    for (const note of outcome.notes) view = this.#note(note, view, windows, env, bad);
+    let windows: readonly number[] = before.cpu.windows;
+    let bad: readonly Bad[] = outcome.bad;
+    // Most outcomes carry no note: nothing is copied for those.
+    if (outcome.notes.length > 0 || before.strict) {
+      const after = { windows: [...windows], bad: [...bad] };
+      if (before.strict)
+        after.bad.push({
+          property: 'torn',
+          text: 'bytes that changed since this CPU serialised are executed',
+        });
+      for (const note of outcome.notes)
+        view = this.#note(note, view, after.windows, env, after.bad);
+      ({ windows, bad } = after);
+    }
     if (outcome.writes.length + outcome.stores.length > 0) this.cpusWrite = true;
     invariant(outcome.stores.length <= 1, 'an instruction stores to text once');
     const [store] = outcome.stores;
