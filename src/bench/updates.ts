@@ -61,8 +61,8 @@ const WRITERS: Readonly<Record<WriterName, readonly ProtocolName[]>> = {
 /** Updates of each protocol before anything counts, and how long they may take. */
 const WARM = 300;
 const WARM_MS = 50;
-/** Beyond this the procmem writer is not measured: it copies the whole text three times. */
-const PROCMEM_MOST = 100_000;
+/** Beyond this the procmem writer is not measured: it makes three system calls for each site. */
+const PROCMEM_MOST = 10_000;
 
 function openSubjects({ native, through, workshop, sizes }: UpdatesOptions): Subject[] {
   return sizes.flatMap((sites) => {
