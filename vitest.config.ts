@@ -13,6 +13,7 @@ const STILL = [
   'handler',
   'names',
   'own',
+  'recipes',
   'refusals',
   'sharing',
   'shipped',
