@@ -11,7 +11,7 @@ import { openNative, type Native } from '../machine/linux/native.js';
 import { TrapWatch } from '../machine/process/signals.js';
 import { Engine } from '../machine/process/engine.js';
 import { checkOption, Program, protocolOf } from './program.js';
-import { startServer, updatesFromC } from './serve.js';
+import { Server, updatesFromC } from './serve.js';
 import type { App, Keys, OpenOptions } from './types.js';
 
 /**
@@ -48,13 +48,15 @@ export function openWith<K extends Keys = Keys>(
   const how = { writer, trustProcmem: options.assume === 'procmem-stores-are-atomic' } as const;
   const runtime = new Runtime(native);
   const engine = new Engine(runtime, new TrapWatch(runtime), how);
+  const serves = options.serveUpdates ?? updatesFromC(object);
+  const server = serves ? new Server(runtime, { ...how, protocol }) : null;
   runtime.locked(() => engine.hold());
   let program: Program<K>;
   try {
     const loaded = loadObject(native, real, object);
     program = runtime.locked(() => {
       const registered = registerSites(runtime, loaded, keys);
-      const opened = new Program<K>({ runtime, loaded, engine, options }, registered);
+      const opened = new Program<K>({ runtime, loaded, engine, options, server }, registered);
       opened.inline();
       return opened;
     });
@@ -63,7 +65,7 @@ export function openWith<K extends Keys = Keys>(
     throw error;
   }
   try {
-    if (options.serveUpdates ?? updatesFromC(object)) startServer(runtime, { ...how, protocol });
+    server?.start();
   } catch (error) {
     program.close();
     throw error;

@@ -25,6 +25,7 @@ import { validateProtocol } from '../plan/validate.js';
 import type { Engine, Wanted } from '../machine/process/engine.js';
 import { ORIGINAL, sameTarget, targetOf, type Target } from '../plan/target.js';
 import { DISPLACEMENT, recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
+import type { Server } from './serve.js';
 import { Targets } from './target.js';
 import type {
   App,
@@ -119,6 +120,8 @@ export interface Parts {
   readonly loaded: Loaded;
   readonly engine: Engine;
   readonly options: OpenOptions;
+  /** null where its C code does not update. */
+  readonly server: Server | null;
 }
 
 export class Program<K extends Keys> implements App<K> {
@@ -130,6 +133,7 @@ export class Program<K extends Keys> implements App<K> {
   readonly #engine: Engine;
   readonly #protocol: Protocol;
   readonly #options: OpenOptions;
+  readonly #server: Server | null;
   readonly #targets: Targets;
   readonly #states = new Map<string, KeyState>();
   #closed = false;
@@ -139,12 +143,16 @@ export class Program<K extends Keys> implements App<K> {
   }
 
   /** Call it with the lock held. */
-  constructor({ runtime, loaded, engine, options }: Parts, registered: readonly EnlistedKey[]) {
+  constructor(
+    { runtime, loaded, engine, options, server }: Parts,
+    registered: readonly EnlistedKey[],
+  ) {
     this.path = loaded.path;
     this.#runtime = runtime;
     this.#loaded = loaded;
     this.#engine = engine;
     this.#options = options;
+    this.#server = server;
     this.#protocol = protocolOf(options.protocol ?? 'int3');
     this.#targets = new Targets(runtime.native, loaded);
     // Without a prototype: a key may be called `constructor`, and `__proto__` is a legal name in C.
@@ -367,6 +375,7 @@ export class Program<K extends Keys> implements App<K> {
       this.#closed = true;
       this.#engine.release();
     });
+    this.#server?.release();
   }
 
   [Symbol.dispose](): void {

@@ -1,5 +1,6 @@
 // What the thread that serves updates from C is started with.
 
+import type { Addr } from '../base/addr.js';
 import type { WriterName } from '../machine/process/text.js';
 import type { Protocol } from '../plan/protocol.js';
 
@@ -7,6 +8,6 @@ export interface ServerData {
   readonly protocol: Protocol;
   readonly writer: WriterName;
   readonly trustProcmem: boolean;
-  /** Becomes 1 when the server sleeps on its bell. */
-  readonly ready: Int32Array;
+  /** Of its ServerSlot. */
+  readonly slot: Addr;
 }

@@ -107,9 +107,8 @@ export class Targets {
   #declared(target: DeclaredTarget): Target {
     const known = this.#found.get(target);
     if (known) return known;
-    const address = Number(
-      new BigUint64Array(this.#native.view(this.#loaded.bias + target.slot, 8))[0],
-    );
+    const slot = this.#native.read(this.#loaded.bias + target.slot, 8);
+    const address = Number(new DataView(slot.buffer).getBigUint64(0, true));
     if (address === 0)
       throw new Fault('unknown-target', `no loaded object defines ${target.name}`, {
         at: this.#loaded.path,

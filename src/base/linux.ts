@@ -81,10 +81,16 @@ export const UCONTEXT = {
 export const ERRNO = {
   perm: 1,
   noEntry: 2,
+  noProcess: 3,
+  interrupted: 4,
+  io: 5,
   badFile: 9,
+  noMemory: 12,
   access: 13,
+  busy: 16,
   exists: 17,
   invalid: 22,
   tooManyFiles: 24,
+  deadlock: 35,
   nosys: 38,
 } as const;

@@ -7,13 +7,16 @@
 // libc runs them for fork() alone. vfork and posix_spawn run nothing of the program before exec and
 // need none; a raw clone() without exec is not covered. Where a copy cannot be had the child keeps
 // the shared text: fork has no way to refuse, and nearly every child execs at once.
+//
+// The lock of a thread that ended in an update is given back as the thread ends (request.ts), so
+// the wait needs no limit. The texts may then be half written. The child's threads are emulated over
+// that like the parent's, and the next update reads the texts back.
 
 import { assemble, label, mem, mem32, word, type Code, type Program } from '../asm/assembler.js';
 import { FUTEX, MAP, MREMAP, PROT, SYS } from '../base/linux.js';
 import { DATA, REGION } from '../trap/registry.js';
 
-// rbx: the data; rbp: the region at hand; r12: its size; r13: the copy, or whether the lock was
-// taken here.
+// rbx: the data; rbp: the region at hand; r12: its size; r13: the copy, or the thread.
 const saved = ['rbx', 'rbp', 'r12', 'r13'] as const;
 const enter: Program = [...saved.map((r) => ['push', r] as const), ['movabs', 'rbx', word('data')]];
 const leave: Program = [...[...saved].reverse().map((r) => ['pop', r] as const), ['ret']];
@@ -59,6 +62,9 @@ const prepare: Program = [
   ['mov', mem('rbx', DATA.forking), 'rax'],
   label('copy'),
   ...eachRegion('copies', [
+    // A thread that ended while it registered the handlers may have left them registered twice.
+    ['cmp', mem('rbp', REGION.copy), 0],
+    ['jne', 'copies next'],
     ['xor', 'edi', 'edi'],
     ['mov', 'rsi', 'r12'],
     ['mov', 'edx', PROT.read | PROT.write],
@@ -88,14 +94,17 @@ const prepare: Program = [
   ...leave,
 ];
 
-/** Gives the lock back, if `prepare` took it. */
+/**
+ * Gives the lock back, if `prepare` took it. By an exchange, because the count of those who wait is
+ * read behind it: a load may run ahead of a plain store.
+ */
 const unlock = (name: string): Program => [
   ['mov', 'rax', mem('rbx', DATA.forking)],
   ['test', 'rax', 'rax'],
   ['je', name],
   ['xor', 'eax', 'eax'],
   ['mov', mem('rbx', DATA.forking), 'rax'],
-  ['mov', mem32('rbx', DATA.lock), 'eax'],
+  ['xchg', mem32('rbx', DATA.lock), 'eax'],
 ];
 
 const parent: Program = [
@@ -169,12 +178,13 @@ const child: Program = [
     ['mov', 'eax', SYS.mremap],
     ['syscall'],
   ]),
-  // The text is the child's own now, the server is the parent's, and nobody here waits for
+  // The text is the child's own now, the servers are the parent's, and nobody here waits for
   // anything.
   ['xor', 'eax', 'eax'],
   ['mov', mem('rbx', DATA.regions), 'rax'],
   ['mov', mem('rbx', DATA.requests), 'rax'],
-  ['mov', mem32('rbx', DATA.server), 'eax'],
+  ['mov', mem('rbx', DATA.serving), 'rax'],
+  ['mov', mem32('rbx', DATA.servers), 'eax'],
   ['mov', mem32('rbx', DATA.waiters), 'eax'],
   ...unlock('child out'),
   label('child out'),

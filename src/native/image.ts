@@ -4,7 +4,7 @@ import { LINE, PAGE } from '../base/addr.js';
 import { invariant } from '../base/invariant.js';
 import type { Code } from '../asm/assembler.js';
 import { forkHandlers } from './fork.js';
-import { requestEntry } from './request.js';
+import { requestEntries } from './request.js';
 import { scriptRoutines } from './script.js';
 import { sigtrap } from './sigtrap.js';
 import { storeLoops } from './stores.js';
@@ -22,7 +22,7 @@ export function image(): readonly Piece[] {
   return (
     [
       ['handler', sigtrap()],
-      ['request', requestEntry()],
+      ['request', requestEntries()],
       ['fork', forkHandlers()],
       ['stores', storeLoops()],
       ['survey', surveys()],

@@ -1,43 +1,59 @@
-// What `static_call_update()` of the C side calls through a key's `update`: it puts a request on
-// its own stack, hands it to the thread that serves updates, and sleeps until that one has done it.
-// It is machine code because C calls it on any thread, also while every thread that could run
-// JavaScript sits in a native call.
+// What `static_call_update()` of the C side calls through a key's `update`, and the other end of
+// it. The caller puts a request on its own stack, hands it to the threads that serve updates, and
+// sleeps until one of them has answered. It is machine code because C calls it on any thread, also
+// while every thread that could run JavaScript sits in a native call.
 //
-// Requests are pushed on a list by compare-and-exchange; the server takes the whole list by one
+// Requests are pushed on a list by compare-and-exchange; a server takes the whole list by one
 // exchange, so a popped node that comes back (the ABA problem) cannot arise. A request's memory
-// belongs to the caller and is gone once `state` is set: the server touches nothing of it after
-// that.
+// belongs to the caller and is gone once `state` is set: nothing of it is touched after that.
+//
+// A worker can be terminated between any two statements of its JavaScript, but not inside machine
+// code. So what must happen as a whole is one entry here: a request is on the list, in the slot of
+// the server that took it, or answered. `gone` runs when a thread ends, as the destructor of a
+// pthread key. It gives back what that thread still holds: the update lock, its place among the
+// servers, the requests that it took. A destructor is exact where asking for the owner by its number
+// is not, because numbers of threads are used again.
 
 import { assemble, label, mem, mem32, word, type Code, type Program } from '../asm/assembler.js';
 import { ERRNO, FUTEX, SYS } from '../base/linux.js';
-import { DATA, REQUEST } from '../trap/registry.js';
+import { DATA, REQUEST, SERVER } from '../trap/registry.js';
 
-/** int update(struct static_call_key *key, void *func): 0 or a negative errno. */
-const program: Program = [
+/**
+ * int update(struct static_call_key *key, void *func): 0 or a negative errno. A signal handler may
+ * call it on any thread: one that holds the lock, or that serves, would wait for itself.
+ */
+const update: Program = [
+  label('update'),
   ['movabs', 'r8', word('data')],
-  // Nobody serves (the runtime's thread ended, or this is a child of fork): as if no runtime had
-  // opened the object.
-  ['mov', 'eax', mem32('r8', DATA.server)],
-  ['test', 'eax', 'eax'],
+  ['cmp', mem32('r8', DATA.servers), 0],
   ['je', 'nobody'],
+  ['mov', 'eax', SYS.gettid],
+  ['syscall'],
+  ['cmp', mem32('r8', DATA.lock), 'eax'],
+  ['je', 'itself'],
+  ['mov', 'rcx', mem('r8', DATA.serving)],
+  label('who'),
+  ['test', 'rcx', 'rcx'],
+  ['je', 'ask'],
+  ['cmp', mem32('rcx', SERVER.thread), 'eax'],
+  ['je', 'itself'],
+  ['mov', 'rcx', mem('rcx', SERVER.next)],
+  ['jmp', 'who'],
+
+  label('ask'),
   ['lea', 'rsp', mem('rsp', -REQUEST.size)],
   ['mov', mem('rsp', REQUEST.key), 'rdi'],
   ['mov', mem('rsp', REQUEST.func), 'rsi'],
   ['xor', 'eax', 'eax'],
   ['mov', mem('rsp', REQUEST.state), 'rax'], // state and result
-
-  label('push'),
-  ['mov', 'rax', mem('r8', DATA.requests)],
-  ['mov', mem('rsp', REQUEST.next), 'rax'],
   ['mov', 'rcx', 'rsp'],
-  ['lock', 'cmpxchg', mem('r8', DATA.requests), 'rcx'],
-  ['jne', 'push'],
-  ['lock', 'inc', mem32('r8', DATA.doorbell)],
-  ['lea', 'rdi', mem('r8', DATA.doorbell)],
-  ['mov', 'esi', FUTEX.wakePrivate],
-  ['mov', 'edx', 1],
-  ['mov', 'eax', SYS.futex],
-  ['syscall'],
+  ['call', 'push'],
+  ['call', 'ring'],
+  // The last server may have ended since the first look. It answers what it finds on the list after
+  // it has left, and this looks after it has pushed: one of the two sees the other.
+  ['cmp', mem32('r8', DATA.servers), 0],
+  ['jne', 'wait'],
+  ['call', 'drain'],
 
   label('wait'),
   ['mov', 'eax', mem32('rsp', REQUEST.state)],
@@ -55,12 +71,177 @@ const program: Program = [
   ['mov', 'eax', mem32('rsp', REQUEST.result)],
   ['lea', 'rsp', mem('rsp', REQUEST.size)],
   ['ret'],
+  label('itself'),
+  ['mov', 'eax', -ERRNO.deadlock],
+  ['ret'],
   label('nobody'),
   ['mov', 'eax', -ERRNO.nosys],
   ['ret'],
 ];
 
-/** Its one relocated word is `data`. */
-export function requestEntry(): Code {
-  return assemble(program);
+/** Called from within, with the data in r8. */
+const shared: Program = [
+  /** Puts the request at rcx on the list. */
+  label('push'),
+  ['mov', 'rax', mem('r8', DATA.requests)],
+  ['mov', mem('rcx', REQUEST.next), 'rax'],
+  ['lock', 'cmpxchg', mem('r8', DATA.requests), 'rcx'],
+  ['jne', 'push'],
+  ['ret'],
+
+  /** Wakes one server. */
+  label('ring'),
+  ['lock', 'inc', mem32('r8', DATA.doorbell)],
+  ['lea', 'rdi', mem('r8', DATA.doorbell)],
+  ['jmp', 'wake'],
+
+  /** Answers the request at rcx with eax; nothing of it is touched once `state` is set. */
+  label('reply'),
+  ['mov', mem32('rcx', REQUEST.result), 'eax'],
+  ['mov', 'eax', 1],
+  ['mov', mem32('rcx', REQUEST.state), 'eax'],
+  // The word may be somebody else's by now, whom a wake-up for nothing does no harm.
+  ['lea', 'rdi', mem('rcx', REQUEST.state)],
+  label('wake'),
+  ['mov', 'esi', FUTEX.wakePrivate],
+  ['mov', 'edx', 1],
+  ['mov', 'eax', SYS.futex],
+  ['syscall'],
+  ['ret'],
+
+  /** Refuses every request on the list, because nobody serves. */
+  label('drain'),
+  ['xor', 'r9d', 'r9d'],
+  ['xchg', mem('r8', DATA.requests), 'r9'],
+  label('refuse'),
+  ['test', 'r9', 'r9'],
+  ['je', 'drained'],
+  ['mov', 'rcx', 'r9'],
+  ['mov', 'r9', mem('r9', REQUEST.next)],
+  ['mov', 'eax', -ERRNO.nosys],
+  ['call', 'reply'],
+  ['jmp', 'refuse'],
+  label('drained'),
+  ['ret'],
+];
+
+/** For the thread that serves, with its SERVER in rdi. */
+const server: Program = [
+  /** From here on it counts. */
+  label('enlist'),
+  ['movabs', 'r8', word('data')],
+  ['mov', 'eax', SYS.gettid],
+  ['syscall'],
+  ['mov', mem32('rdi', SERVER.thread), 'eax'],
+  ['lock', 'inc', mem32('r8', DATA.servers)],
+  ['ret'],
+
+  /** Takes the oldest request and says what it asks for. Returns 0 where there is none. */
+  label('next'),
+  ['movabs', 'r8', word('data')],
+  ['mov', 'rax', mem('rdi', SERVER.taken)],
+  ['test', 'rax', 'rax'],
+  ['jne', 'oldest'],
+  ['xchg', mem('r8', DATA.requests), 'rax'],
+  ['xor', 'ecx', 'ecx'],
+  label('turn'), // the list has the newest first
+  ['test', 'rax', 'rax'],
+  ['je', 'turned'],
+  ['mov', 'rdx', mem('rax', REQUEST.next)],
+  ['mov', mem('rax', REQUEST.next), 'rcx'],
+  ['mov', 'rcx', 'rax'],
+  ['mov', 'rax', 'rdx'],
+  ['jmp', 'turn'],
+  label('turned'),
+  ['mov', mem('rdi', SERVER.taken), 'rcx'],
+  ['mov', 'rax', 'rcx'],
+  ['test', 'rax', 'rax'],
+  ['je', 'none'],
+  label('oldest'),
+  ['mov', 'rcx', mem('rax', REQUEST.key)],
+  ['mov', mem('rdi', SERVER.key), 'rcx'],
+  ['mov', 'rcx', mem('rax', REQUEST.func)],
+  ['mov', mem('rdi', SERVER.func), 'rcx'],
+  label('none'),
+  ['ret'],
+
+  /** Answers it. */
+  label('answer'),
+  ['mov', 'rcx', mem('rdi', SERVER.taken)],
+  ['mov', 'rax', mem('rcx', REQUEST.next)],
+  ['mov', mem('rdi', SERVER.taken), 'rax'],
+  ['mov', 'eax', mem32('rdi', SERVER.result)],
+  ['jmp', 'reply'],
+
+  /** Leaves what it took to the others; the last one refuses everything. */
+  label('leave'),
+  ['movabs', 'r8', word('data')],
+  ['mov', 'r9', 'rdi'],
+  label('back'),
+  ['mov', 'rcx', mem('r9', SERVER.taken)],
+  ['test', 'rcx', 'rcx'],
+  ['je', 'empty'],
+  ['mov', 'rax', mem('rcx', REQUEST.next)],
+  ['mov', mem('r9', SERVER.taken), 'rax'],
+  ['call', 'push'],
+  ['jmp', 'back'],
+  label('empty'),
+  ['mov', 'eax', -1],
+  ['mov', mem32('r9', SERVER.users), 'eax'],
+  ['xor', 'eax', 'eax'],
+  ['mov', mem32('r9', SERVER.thread), 'eax'],
+  ['mov', mem32('r9', SERVER.owner), 'eax'], // from here the slot may be used again
+  ['lock', 'dec', mem32('r8', DATA.servers)],
+  ['je', 'drain'],
+  ['jmp', 'ring'],
+];
+
+/** A thread ends, which has the runtime's pthread key set. It owns a slot, serves in it, or neither. */
+const gone: Program = [
+  label('gone'),
+  ['push', 'rbx'],
+  ['push', 'rbp'],
+  ['movabs', 'r8', word('data')],
+  ['mov', 'eax', SYS.gettid],
+  ['syscall'],
+  ['mov', 'ebp', 'eax'],
+  ['cmp', mem32('r8', DATA.lock), 'ebp'],
+  ['jne', 'not held'],
+  ['mov', 'eax', 1],
+  ['mov', mem('r8', DATA.stale), 'rax'],
+  ['xor', 'eax', 'eax'],
+  ['xchg', mem32('r8', DATA.lock), 'eax'],
+  ['lea', 'rdi', mem('r8', DATA.lock)],
+  ['call', 'wake'],
+  label('not held'),
+  ['mov', 'rbx', mem('r8', DATA.serving)],
+  label('slot'),
+  ['test', 'rbx', 'rbx'],
+  ['je', 'slots end'],
+  ['cmp', mem32('rbx', SERVER.thread), 'ebp'],
+  ['jne', 'not serving'],
+  ['mov', 'rdi', 'rbx'],
+  ['call', 'leave'],
+  label('not serving'),
+  ['cmp', mem32('rbx', SERVER.owner), 'ebp'],
+  ['jne', 'slot next'],
+  // Its server ended before it, or never came up: an environment ends after its workers.
+  ['mov', 'eax', -1],
+  ['mov', mem32('rbx', SERVER.users), 'eax'],
+  ['xor', 'eax', 'eax'],
+  ['mov', mem32('rbx', SERVER.owner), 'eax'],
+  label('slot next'),
+  ['mov', 'rbx', mem('rbx', SERVER.next)],
+  ['jmp', 'slot'],
+  label('slots end'),
+  ['pop', 'rbp'],
+  ['pop', 'rbx'],
+  ['ret'],
+];
+
+export const REQUEST_ENTRIES = ['update', 'enlist', 'next', 'answer', 'leave', 'gone'] as const;
+
+/** Every relocated word is `data`. */
+export function requestEntries(): Code {
+  return assemble([...update, ...shared, ...server, ...gone]);
 }

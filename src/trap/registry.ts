@@ -35,13 +35,13 @@ export const DATA = {
   freeEnd: 96,
   /** Texts that were mapped a second time, so that they can be written: list of REGION. */
   regions: 104,
-  /** 1 once the handler was installed: from then on whoever stands in front of it came later. */
+  /** 1 once the handler was installed: a handler that is found in its place came later. */
   installed: 112,
   /**
-   * 1 while a thread serves updates from C, a count of the requests so far, and the list of
-   * REQUEST. 32 bits, 32, 64.
+   * How many threads serve updates from C, a count of the requests so far, and the list of REQUEST.
+   * 32 bits, 32, 64.
    */
-  server: 120,
+  servers: 120,
   doorbell: 124,
   requests: 128,
   /** 1 between fork's first handler and its last, if that took the lock. */
@@ -54,7 +54,20 @@ export const DATA = {
    */
   procmem: 152,
   procmemUsers: 160,
-  size: 192,
+  /** Head of the list of SERVER. */
+  serving: 168,
+  /**
+   * 1 when a thread ended while it held the lock: texts may differ from what the columns say of
+   * them.
+   */
+  stale: 176,
+  /** 1 once the handlers around fork are registered. */
+  forks: 184,
+  /** The pthread key, plus 1, whose destructor is the entry `gone`; 0 before there is one. */
+  key: 192,
+  /** 1 when the runtime is complete. */
+  ready: 200,
+  size: 208,
 } as const;
 
 /** A text whose pages are shared with a writable mapping elsewhere. */
@@ -71,12 +84,34 @@ export const REGION = {
 /** An update that C asked for, on the asking thread's stack: state and result are 32 bits each. */
 export const REQUEST = { next: 0, key: 8, func: 16, state: 24, result: 28, size: 40 } as const;
 
+/**
+ * A thread that serves updates from C for the environment that started it. Slots are used again and
+ * never freed.
+ */
+export const SERVER = {
+  next: 0,
+  /** The thread of the environment, and the one that serves; 0 where there is none. 32 bits each. */
+  owner: 8,
+  thread: 12,
+  /** How many programs of the environment need it; negative: it ends or is gone. */
+  users: 16,
+  /** STARTING, READY, or the negative errno of a start that failed. */
+  state: 20,
+  /** Requests that were taken and not answered yet, the oldest first. */
+  taken: 24,
+  /** Of the oldest: the key and the function, and what C is answered. */
+  key: 32,
+  func: 40,
+  result: 48,
+  size: 56,
+} as const;
+
 export const MAGIC = 0x6c6c_6163_7461_7473n; // "statcall", little-endian
 /**
  * Changes with any layout in this file, and with the code that lies beside the handler: two
  * runtimes of one process share both, or the second is refused.
  */
-export const VERSION = 3n;
+export const VERSION = 4n;
 
 export const TABLE = { next: 0, first: 8, end: 16, count: 24, slots: 32 } as const;
 export const SLOT = { site: 0, word: 8, size: 16 } as const;

@@ -31,6 +31,8 @@ export function intercept(native, decide) {
     ...intercepted(native, call),
     load: effect('load', 'not-loaded'),
     atFork: effect('atFork', 'no-memory'),
+    createThreadKey: effect('createThreadKey', 'no-memory'),
+    setThreadValue: effect('setThreadValue', 'no-memory'),
     sigaction: (signal, action) =>
       (action === null ? native.sigaction : effect('sigaction', 'not-supported'))(signal, action),
   };

@@ -2,7 +2,7 @@
 
 import type { Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
-import { MAP, MFD } from '../../base/linux.js';
+import { MAP, MFD, PROT } from '../../base/linux.js';
 import { errorName, type Native } from './native.js';
 
 /** @throws Fault `no-memory` */
@@ -29,4 +29,13 @@ export function memoryFile(native: Native, name: string, length: number): number
     );
   }
   return fd;
+}
+
+/** A private, writable mapping that /proc/self/maps shows by name. @throws Fault `no-memory` */
+export function mapMemoryFile(native: Native, name: string, length: number): Addr {
+  const fd = memoryFile(native, name, length);
+  const at = native.call('mmap', 0, length, PROT.read | PROT.write, MAP.private, fd, 0);
+  native.call('close', fd);
+  if (at < 0) throw new Fault('no-memory', `mapping ${length} bytes failed: ${errorName(at)}`);
+  return at;
 }

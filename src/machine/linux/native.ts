@@ -21,6 +21,8 @@ export interface Native {
    * up to four arguments) that returns as the kernel does. null: the instruction itself.
    */
   readonly system: Addr | null;
+  /** A copy of some bytes; cheaper than a view of what is read once. */
+  read(at: Addr, length: number): Uint8Array;
   /** The memory itself, not a copy. */
   view(at: Addr, length: number): ArrayBuffer;
   /** Address of a buffer of ours; the caller keeps it alive. */
@@ -38,6 +40,10 @@ export interface Native {
   sigaction(signal: number, action: SignalAction | null): SignalAction;
   /** Has libc call these around every fork(), for the life of the process. */
   atFork(prepare: Addr, parent: Addr, child: Addr): void;
+  /** A pthread key: a thread that has a value for it calls the destructor with it as it ends. */
+  createThreadKey(destructor: Addr): number;
+  /** The calling thread's value for a key. */
+  setThreadValue(key: number, value: Addr): void;
   /** The functions of a library, by their C declarations: `int f(str, double)`. */
   library(path: string): (declaration: string) => NativeFunction;
   /** Calls machine code with up to three integers; returns what it left in rax. */
@@ -82,8 +88,24 @@ const RTLD_DI_LINKMAP = 2;
 /** `ENOMEM` for -12. */
 export const errorName: (negated: number) => string = getSystemErrorName;
 
+/** Views that are kept; a program asks for a few dozen again and again. */
+const VIEWS = 4096;
+
+/**
+ * koffi aborts the process where it throws while its environment is terminated
+ * (https://github.com/Koromix/koffi/issues/190), and it throws from whatever makes an object:
+ * definitions and views, but no call. So all definitions are made at once at first use, one set for
+ * an environment, and a view is made once. What is left is a worker that is terminated while it
+ * comes here for the first time.
+ */
+let opened: Native | null = null;
+
 /** @throws Fault `not-supported` where there is no such process to patch. */
 export function openNative(): Native {
+  return (opened ??= bind());
+}
+
+function bind(): Native {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new Fault('not-supported', `this is ${process.platform} on ${process.arch}`);
   }
@@ -114,12 +136,38 @@ export function openNative(): Native {
     action: ArrayBufferView | null,
     old: ArrayBufferView,
   ) => number;
+  const memcpy = libc.func('void memcpy(void *, int64, uint64)') as (
+    to: ArrayBufferView,
+    from: number,
+    length: number,
+  ) => void;
+  // Older glibc has these in other libraries, which Node is linked with.
+  const program = koffi.load(null);
+  const dlvsym = program.func('int64 dlvsym(int64, str, str)') as (
+    handle: number,
+    name: string,
+    version: string,
+  ) => number;
+  // pthread_atfork is not in the shared libc; this is what it calls.
+  const registerAtFork = libc.func('int __register_atfork(int64, int64, int64, int64)') as (
+    ...args: number[]
+  ) => number;
+  const keyCreate = program.func('int pthread_key_create(void *, int64)') as (
+    key: ArrayBufferView,
+    destructor: number,
+  ) => number;
+  const setSpecific = program.func('int pthread_setspecific(uint, int64)') as (
+    key: number,
+    value: number,
+  ) => number;
   const procedure = koffi.proto('int64 (int64, int64, int64)');
   const single = koffi.proto('int64 (int64)');
   const called = koffi.pointer(koffi.proto('int64 (int64, int64, int64, int64, int64)'));
   // Asked for before every batch of traps: one buffer for all answers.
   const old = new Uint8Array(SIGACTION.size);
   const oldWords = new DataView(old.buffer);
+  const views = new Map<string, ArrayBuffer>();
+  const procedures = new Map<Addr, (a: number) => number>();
 
   return {
     call(name, a = 0, b = 0, c = 0, d, e = 0, f = 0) {
@@ -129,7 +177,20 @@ export function openNative(): Native {
       return result === -1 ? -koffi.errno() : result;
     },
     system: null,
-    view: (at, length) => koffi.view(BigInt(at), length),
+    read(at, length) {
+      const copy = new Uint8Array(length);
+      memcpy(copy, at, length);
+      return copy;
+    },
+    view(at, length) {
+      const key = `${at} ${length}`;
+      const known = views.get(key);
+      if (known) return known;
+      if (views.size === VIEWS) views.clear();
+      const view = koffi.view(BigInt(at), length);
+      views.set(key, view);
+      return view;
+    },
     addressOf: (buffer) => Number(koffi.address(buffer)),
     load(path) {
       const handle = Number(dlopen(path, RTLD_NOW));
@@ -147,13 +208,8 @@ export function openNative(): Native {
         throw new Fault('not-loaded', dlerror() ?? 'dlinfo failed');
       return Number(out[0]);
     },
-    // Older glibc has the second one elsewhere, so it is looked for when it is asked for.
     symbol: (handle, name, version) =>
-      Number(
-        version === undefined
-          ? dlsym(handle, name)
-          : libc.func('int64 dlvsym(int64, str, str)')(handle, name, version),
-      ),
+      Number(version === undefined ? dlsym(handle, name) : dlvsym(handle, name, version)),
     sigaction(signal, action) {
       let next: Uint8Array | null = null;
       if (action) {
@@ -170,24 +226,38 @@ export function openNative(): Native {
       };
     },
     atFork(prepare, parent, child) {
-      // pthread_atfork is not in the shared libc; this is what it calls.
-      const failed = libc.func('int __register_atfork(int64, int64, int64, int64)')(
-        prepare,
-        parent,
-        child,
-        0,
-      ) as number;
+      const failed = registerAtFork(prepare, parent, child, 0);
       if (failed !== 0)
         throw new Fault(
           'no-memory',
           `the handlers around fork were refused: ${errorName(-failed)}`,
         );
     },
+    createThreadKey(destructor) {
+      const key = new Uint32Array(1);
+      const failed = keyCreate(key, destructor);
+      if (failed !== 0)
+        throw new Fault('no-memory', `a pthread key was refused: ${errorName(-failed)}`);
+      return key[0]!;
+    },
+    setThreadValue(key, value) {
+      const failed = setSpecific(key, value);
+      if (failed !== 0)
+        throw new Fault(
+          'no-memory',
+          `a value for a pthread key was refused: ${errorName(-failed)}`,
+        );
+    },
     library(path) {
       const library = koffi.load(path);
       return (declaration) => library.func(declaration);
     },
-    procedure: (at) => koffi.decode(BigInt(at), single) as (a: number) => number,
+    procedure(at) {
+      let code = procedures.get(at);
+      if (!code)
+        procedures.set(at, (code = koffi.decode(BigInt(at), single) as (a: number) => number));
+      return code;
+    },
     callback: (body) => Number(koffi.address(koffi.register(body, called))),
     invoke: (at, a = 0, b = 0, c = 0) => Number(koffi.call(BigInt(at), procedure, a, b, c)),
   };

@@ -193,10 +193,11 @@ export class Engine {
   /** The words of a record that nobody had before. Call it with the lock held. */
   initialise(record: KeyRecord, to: Target): void {
     const { words } = this.#reach(this.place(this.groups(record)[0]!), to);
-    record.setWord('call', BigInt(words.call));
     record.setWord('tail', BigInt(words.tail));
     record.setWord('jcc', BigInt(words.jcc));
     record.setWord('initial', BigInt(words.call));
+    // Last, because the next opening takes a record without it for a fresh one.
+    record.setWord('call', BigInt(words.call));
   }
 
   /**

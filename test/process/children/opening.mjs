@@ -21,10 +21,7 @@ let [from, count] = [Infinity, 0];
  * refused once.
  */
 let [each, asked, tried] = [false, new Map(), new Set()];
-/** A page for which threads compete: who does not get it tries again. */
-const CLAIM = 0x5ca1_1000_0000;
-const native = intercept(plain, ({ name, args }) => {
-  if (args[0] === CLAIM) return undefined;
+const native = intercept(plain, ({ name }) => {
   if (!each) return count++ === from ? -12 : undefined;
   const caller = `${name} ${new Error().stack.split('\n').slice(3, 6).join()}`;
   const nth = (asked.get(caller) ?? 0) + 1;
