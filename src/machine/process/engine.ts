@@ -299,7 +299,7 @@ export class Engine {
   }
 
   #func(known: Known, slot: Addr): Addr {
-    const word = (known.func ??= new Uint32Array(this.#runtime.native.view(slot, 8)));
+    const word = (known.func ??= new Uint32Array(this.#runtime.native.view(slot, 16)));
     return word[0]! + word[1]! * 2 ** 32;
   }
 
