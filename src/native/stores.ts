@@ -7,6 +7,8 @@
 import { INT3 } from '../asm/table.js';
 import { LINE } from '../base/addr.js';
 import { assemble, label, mem, mem32, mem8, type Code, type Program } from '../asm/assembler.js';
+import { FIELD } from '../plan/draw.js';
+import { DISPLACEMENT, SHORTEST_SITE } from '../x86/forms.js';
 import { leave, save, siteOf } from './loop.js';
 
 /**
@@ -14,8 +16,8 @@ import { leave, save, siteOf } from './loop.js';
  * written.
  */
 export const STORE = { from: 0, to: 8, at: 16, length: 24, old: 32, new: 40, away: 48 } as const;
-/** Bytes that a store of the four displacement bytes cannot change. */
-const OUTER = -0xff_ffff_ff01n; // 0xffffff00_000000ff
+/** Ones at the bytes that a store of the four displacement bytes cannot change. */
+export const OUTER: bigint = ~(((1n << BigInt(8 * DISPLACEMENT)) - 1n) << BigInt(8 * FIELD.from));
 
 /**
  * For every edit, `body` with rcx its index, rax where its first byte is written, rbx and rdx the
@@ -55,16 +57,16 @@ const stores = (name: string, body: Program): Program => [
 const ascending = (name: string, from: 0 | 1): Program => [
   ['mov', 'r11', mem({ base: 'rdx', index: 'rcx', scale: 8 })],
   ...(from === 0 ? ([['mov', mem8('rax'), 'r11b']] as const) : []),
-  ...[1, 2, 3, 4].flatMap((b): Program => [
+  ...Array.from({ length: SHORTEST_SITE - 1 }, (_, b): Program => [
     ['shr', 'r11', 8],
-    ['mov', mem8('rax', b), 'r11b'],
-  ]),
+    ['mov', mem8('rax', b + 1), 'r11b'],
+  ]).flat(),
   ['movzx', 'ebp', mem8({ base: 'r10', index: 'rcx' })],
-  ['sub', 'ebp', 5],
+  ['sub', 'ebp', SHORTEST_SITE],
   ['je', `${name}-next`],
   label(`${name}-longer`),
   ['shr', 'r11', 8],
-  ['mov', mem8('rax', 5), 'r11b'],
+  ['mov', mem8('rax', SHORTEST_SITE), 'r11b'],
   ['inc', 'rax'],
   ['dec', 'ebp'],
   ['jne', `${name}-longer`],
@@ -88,8 +90,8 @@ const STORES: Program = [
     ['je', 'exchange-next'],
     ['test', 'rbp', 'r12'],
     ['jne', 'wide'],
-    ['shr', 'rdi', 8],
-    ['mov', mem32('rax', 1), 'edi'],
+    ['shr', 'rdi', 8 * FIELD.from],
+    ['mov', mem32('rax', FIELD.from), 'edi'],
     ['jmp', 'exchange-next'],
     label('wide'),
     ['mov', 'r13', 'rax'],

@@ -3,6 +3,9 @@
 // that it is handed, and says at which site it stopped. plan/draw.ts is the same in TypeScript.
 
 import { assemble, label, mem, mem32, mem8, type Code, type Program } from '../asm/assembler.js';
+import { invariant } from '../base/invariant.js';
+import { FIELD } from '../plan/draw.js';
+import { DISPLACEMENT, LONGEST_SITE, SHORTEST_SITE } from '../x86/forms.js';
 import { leave, save, siteOf } from './loop.js';
 
 /** The block of a survey: columns as SiteColumns lays them out, and what is found. */
@@ -18,6 +21,15 @@ export const SURVEY = {
   original: 64,
   refused: 72,
 } as const;
+/** Rows of forms for one kind, by length; a power of two, because one LEA finds the row. */
+export const LENGTHS: 1 | 2 | 4 = lengths(LONGEST_SITE - SHORTEST_SITE + 1);
+function lengths(count: number): 1 | 2 | 4 {
+  if (count <= 1) return 1;
+  if (count <= 2) return 2;
+  invariant(count <= 4, 'a site has five to eight bytes');
+  return 4;
+}
+
 /** One instruction of the new target, for the sites of one kind and length. */
 export const FORM = { template: 0, from: 8, mask: 16, shift: 24, tail: 25, size: 32 } as const;
 
@@ -45,7 +57,7 @@ const survey = (name: string, instruction: Program): Program => [
   siteOf.next,
   ['movzx', 'ebx', mem8({ base: 'r15', index: 'r13' })],
   ['movzx', 'edx', mem8('r15')],
-  ['lea', 'ebx', mem({ base: 'rdx', index: 'rbx', scale: 2, disp: -5 })],
+  ['lea', 'ebx', mem({ base: 'rdx', index: 'rbx', scale: LENGTHS, disp: -SHORTEST_SITE })],
   ['shl', 'ebx', 5], // FORM.size
   ['add', 'rbx', 'r14'],
   ['mov', 'r11d', mem32('rax')],
@@ -62,9 +74,9 @@ const survey = (name: string, instruction: Program): Program => [
   ['je', `${name}-unchanged`],
   ['test', mem('rdi', SURVEY.outer), 'rdx'],
   ['jne', `${name}-all`],
-  ['lea', 'rcx', mem('rax', 1)],
+  ['lea', 'rcx', mem('rax', FIELD.from)],
   ['and', 'rcx', mem('rdi', SURVEY.unit)],
-  ['add', 'rcx', 3],
+  ['add', 'rcx', DISPLACEMENT - 1],
   ['cmp', 'rcx', mem('rdi', SURVEY.unit)],
   ['jbe', `${name}-write`],
   ['jmp', `${name}-refused`],

@@ -6,10 +6,16 @@ import { crosses, hex, UNIT_NAMES, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import type { SiteKind } from '../sites/site.js';
 import { emulationWord } from '../trap/registry.js';
-import { emitInto } from '../x86/forms.js';
+import { DISPLACEMENT, emitInto, SITE_FORMS } from '../x86/forms.js';
 import { Batch, type KeyChange } from './batch.js';
 import type { Acceptance } from './protocol.js';
 import { formOf, TRANSFORM, type TargetKind } from './transform.js';
+
+/** The displacement of the five-byte branches, which one store of four bytes replaces. */
+export const FIELD = {
+  from: SITE_FORMS.call.displacement,
+  to: SITE_FORMS.call.displacement + DISPLACEMENT,
+} as const;
 
 export const KINDS: readonly SiteKind[] = ['call', 'jmp', 'jcc'];
 
@@ -111,7 +117,10 @@ export function acceptsChange(
   if (rule.within === null) return true;
   // Where only displacement bytes change all four are stored; any other store exchanges eight,
   // which must hold the whole site.
-  const [from, to] = rule.bytes === 'changed' && first >= 1 && end <= 5 ? [1, 5] : [0, length];
+  const { from, to } =
+    rule.bytes === 'changed' && first >= FIELD.from && end <= FIELD.to
+      ? FIELD
+      : { from: 0, to: length };
   return !crosses(rule.within, site + from, to - from);
 }
 

@@ -45,12 +45,15 @@ export type Step = { readonly why: string } & (
       /**
        * Stores an instruction of the protocol's own over the beginning of every site, as one store.
        */
-      readonly do: 'plant';
+      readonly do: 'store-head';
       readonly bytes: readonly number[];
     }
   | {
-      /** The new bytes behind what was planted, one after the other; then, with `unplant`, those in its place, as one store. */ readonly do:
-        'behind' | 'unplant';
+      /**
+       * `store-tail`: the new bytes behind the head, one after the other. `restore-head`: the new
+       * bytes in place of the head, as one store.
+       */
+      readonly do: 'store-tail' | 'restore-head';
     }
   | {
       /** Adds to a named word of the handler's shared data, as one LOCKed instruction. */ readonly do: 'count';

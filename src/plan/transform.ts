@@ -13,17 +13,29 @@
 
 import type { SiteKind } from '../sites/site.js';
 import type { Emulation } from '../trap/registry.js';
-import { SITE_FORMS, type SiteForm, type SiteFormName } from '../x86/forms.js';
+import { invariant } from '../base/invariant.js';
+import {
+  SITE_FORMS,
+  type SiteForm,
+  type SiteFormName,
+  type SiteFormOf,
+  type SiteLength,
+} from '../x86/forms.js';
 
 export type TargetKind = 'function' | 'null' | 'ret0';
 
 export interface Transform {
   /** By the site's length. */
-  readonly forms: { readonly 5: SiteFormName; readonly 6: SiteFormName };
+  readonly forms: Readonly<Record<number, SiteFormName>>;
   /** What the trap handler does for a thread that meets the trap. */
   readonly emulate: Emulation;
   readonly to: 'target' | 'return' | 'return0' | null;
 }
+
+/** With one form for each length that a site of the kind has, and as long as that. */
+type Complete<K extends SiteKind> = Transform & {
+  readonly forms: { readonly [L in SiteLength<K>]: SiteFormOf<L> };
+};
 
 export const TRANSFORM: Readonly<Record<SiteKind, Readonly<Record<TargetKind, Transform>>>> = {
   call: {
@@ -37,12 +49,14 @@ export const TRANSFORM: Readonly<Record<SiteKind, Readonly<Record<TargetKind, Tr
     ret0: { forms: { 5: 'jmp', 6: 'cs-jmp' }, emulate: 'jmp', to: 'return0' },
   },
   jcc: {
-    function: { forms: { 5: 'jcc', 6: 'jcc' }, emulate: 'jcc', to: 'target' },
-    null: { forms: { 5: 'jcc', 6: 'jcc' }, emulate: 'jcc', to: 'return' },
-    ret0: { forms: { 5: 'jcc', 6: 'jcc' }, emulate: 'jcc', to: 'return0' },
+    function: { forms: { 6: 'jcc' }, emulate: 'jcc', to: 'target' },
+    null: { forms: { 6: 'jcc' }, emulate: 'jcc', to: 'return' },
+    ret0: { forms: { 6: 'jcc' }, emulate: 'jcc', to: 'return0' },
   },
-};
+} satisfies { readonly [K in SiteKind]: Readonly<Record<TargetKind, Complete<K>>> };
 
 export function formOf(kind: SiteKind, target: TargetKind, length: number): SiteForm {
-  return SITE_FORMS[TRANSFORM[kind][target].forms[length === 6 ? 6 : 5]];
+  const name = TRANSFORM[kind][target].forms[length];
+  invariant(name !== undefined, `no ${kind} has ${length} bytes`);
+  return SITE_FORMS[name];
 }

@@ -5,6 +5,7 @@
 import { UNITS, type Unit } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
+import { SHORTEST_SITE } from '../x86/forms.js';
 import type { Protocol, Step } from './protocol.js';
 
 type Check = { readonly what: string; readonly fits: (value: unknown) => boolean };
@@ -21,11 +22,11 @@ const oneOf = (...words: readonly (string | null)[]): Check => ({
 });
 
 const byteList: Check = {
-  what: 'one to five bytes',
+  what: `1 to ${SHORTEST_SITE} bytes, as many as every site has`,
   fits: (v) =>
     Array.isArray(v) &&
     v.length > 0 &&
-    v.length <= 5 &&
+    v.length <= SHORTEST_SITE &&
     v.every((byte) => Number.isInteger(byte) && byte >= 0 && byte <= 255),
 };
 
@@ -37,9 +38,9 @@ const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
   store: { part, bytes: oneOf('trap', 'old', 'new'), as: oneOf('one', 'exchange', 'bytes') },
   sync: {},
   retire: {},
-  plant: { bytes: byteList },
-  behind: {},
-  unplant: {},
+  'store-head': { bytes: byteList },
+  'store-tail': {},
+  'restore-head': {},
   count: { word: text, by: { what: '1 or -1', fits: (v) => v === 1 || v === -1 } },
   stop: {},
   release: { serialise: flag },
@@ -54,6 +55,17 @@ const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
       fits: (v) => count.fits(v) && (v as number) >= 1 && (v as number) <= 15,
     },
   },
+};
+
+/** Names of steps that were others in the first versions. */
+const RENAMED: Readonly<Record<string, Step['do']>> = {
+  plant: 'store-head',
+  behind: 'store-tail',
+  unplant: 'restore-head',
+};
+const stepNamed = (word: string): string | undefined => {
+  const now = Object.hasOwn(RENAMED, word) ? RENAMED[word] : undefined;
+  return now === undefined ? didYouMean(word, Object.keys(STEPS)) : `${word} is ${now} now`;
 };
 
 function show(value: unknown): string {
@@ -105,7 +117,7 @@ export function validateProtocol(value: unknown): Protocol {
     const where = `steps[${i}]`;
     const kind = (step as { do?: unknown } | null)?.do;
     if (typeof kind !== 'string' || !Object.hasOwn(STEPS, kind)) {
-      const hint = typeof kind === 'string' ? didYouMean(kind, Object.keys(STEPS)) : undefined;
+      const hint = typeof kind === 'string' ? stepNamed(kind) : undefined;
       throw new Fault(
         'bad-protocol',
         `${where}.do is ${show(kind)}, not one of ${Object.keys(STEPS).join(', ')}`,

@@ -49,6 +49,25 @@ const TRAMPOLINE_ROWS = {
 } as const satisfies Record<string, { bytes: string; effect: Effect }>;
 
 export type SiteFormName = keyof typeof SITE_ROWS;
+
+// Lengths as types, so that a form of another length is asked for wherever each length is listed.
+type Bytes<Written extends string> = Written extends `${infer Token} ${infer Rest}`
+  ? [...Bytes<Token>, ...Bytes<Rest>]
+  : Written extends 'rel32' | 'slot32'
+    ? [0, 0, 0, 0]
+    : [0];
+type LengthOf<N extends SiteFormName> = Bytes<(typeof SITE_ROWS)[N]['bytes']>['length'] & number;
+type Rows = typeof SITE_ROWS;
+/** How long the calls and jumps are that compilers make to that effect: so long are their sites. */
+export type SiteLength<E extends Effect = Effect> = {
+  [N in SiteFormName]: Rows[N] extends { readonly effect: E; readonly compiled: true }
+    ? LengthOf<N>
+    : never;
+}[SiteFormName];
+/** The forms of one length. */
+export type SiteFormOf<L extends number> = {
+  [N in SiteFormName]: L extends LengthOf<N> ? N : never;
+}[SiteFormName];
 export type TrampolineFormName = keyof typeof TRAMPOLINE_ROWS;
 
 export interface Form<Name extends string = string> {

@@ -62,7 +62,7 @@ describe("a protocol of one's own", () => {
     );
     return file;
   };
-  it('may tear down the table of the handler that ships, and then meets orphans', async () => {
+  it('may tear down the table of the handler that ships, and then meets stale traps', async () => {
     const steps = [...int3.steps, { do: 'retire', why: 'to see what happens' }];
     const { runs } = await check([own('torn-down', { handler: 'sigtrap', steps })], { updates: 1 });
     expect(runs[0]!.environment).toBe('user');

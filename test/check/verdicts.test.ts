@@ -65,7 +65,7 @@ describe('what the search decides', () => {
     expect(verdicts('int3-gap', 'no-gap', {}).stack).toBe('fails');
   });
 
-  it('without its last synchronisation a torn-down table meets an orphan trap, and a permanent one does not', () => {
+  it('without its last synchronisation a torn-down table meets a stale trap, and a permanent one does not', () => {
     expect(verdicts('int3-gap', '', { dropSync: 3 })['stray-trap']).toBe('fails');
     expect(verdicts('int3-gap', 'permanent', { dropSync: 3 })['stray-trap']).toBe('holds');
   });

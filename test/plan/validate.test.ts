@@ -62,6 +62,24 @@ describe('a protocol that is handed in', () => {
     expect(fault(changed('steps.2.wyh', 'because')).hint).toBe('did you mean why?');
   });
 
+  it('is told the new name of a step that was renamed', () => {
+    for (const [old, now] of [
+      ['plant', 'store-head'],
+      ['behind', 'store-tail'],
+      ['unplant', 'restore-head'],
+    ])
+      expect(fault(changed('steps.1.do', old)).hint).toBe(`${old} is ${now} now`);
+  });
+
+  it('is refused where a head is longer than the shortest site', () => {
+    const headed = (bytes: number) => ({
+      ...int3,
+      steps: [{ do: 'store-head', bytes: Array<number>(bytes).fill(0x90), why: 'to see' }],
+    });
+    expect(validateProtocol(headed(5))).toBeTruthy();
+    expect(fault(headed(6))).toMatchObject({ at: 'steps[0].bytes' });
+  });
+
   it.each([null, 7, 'int3', [int3]])('is refused when it is no object: %j', (value) => {
     expect(fault(value)).toMatchObject({ code: 'bad-protocol' });
   });

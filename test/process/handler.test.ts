@@ -14,7 +14,7 @@ interface After {
   rax: number;
   pushed: number;
   traps: number[];
-  orphans: number;
+  stale: number;
   foreign: number;
   previous: number;
 }
@@ -54,7 +54,7 @@ function expected(c: Case): After {
     rax: 0x1234,
     pushed: 0x5555,
     traps: c.sites.map(() => 0),
-    orphans: 0,
+    stale: 0,
     foreign: 0,
     previous: 0,
   };
@@ -62,7 +62,7 @@ function expected(c: Case): After {
   const site = c.sites[index];
   if (!site) {
     const foreign = !c.kernel || c.byte === 0xcc || (c.byte === 0x03 && c.twoBytes);
-    return foreign ? { ...after, foreign: 1, previous: 1 } : { ...after, orphans: 1, rip: c.trap };
+    return foreign ? { ...after, foreign: 1, previous: 1 } : { ...after, stale: 1, rip: c.trap };
   }
   after.traps[index] = 1;
   const [end, target] = [site.site + site.length, site.target - c.text];

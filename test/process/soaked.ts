@@ -12,7 +12,7 @@ export interface Soaked {
   passes: number;
   outcomes: Record<string, number>;
   traps: number;
-  orphans: number;
+  stale: number;
   foreign: number;
   drift: number;
   differs: number;

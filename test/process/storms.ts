@@ -25,7 +25,7 @@ export interface Storms {
   drift: number;
   sites: Record<string, number>;
   traps: Record<string, number>;
-  orphans: number;
+  stale: number;
   foreign: number;
   gusts: Record<string, number>;
   wrong: number;

@@ -55,7 +55,7 @@ const instead =
 it("a breakpoint of the program's own reaches the previous handler exactly once, beside an update", () => {
   expect(reached()).toEqual(['1']);
 });
-it('a handler that keeps it, or that takes it for an orphan, is noticed', () => {
+it('a handler that keeps it, or that takes it for a stale one, is noticed', () => {
   expect(reached(instead(['jmp', 'rax'], [['ret']]))).toEqual(['0']);
   // Tried again for ever: no end is reached.
   expect(reached(instead(['je', 'foreign'], []))).toEqual([]);

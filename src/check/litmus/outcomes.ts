@@ -94,7 +94,7 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     offset: litmus.offset,
     rules,
     program: litmus.program,
-    planted: [],
+    heads: [],
   });
   // Without the return of the update: no promise is asked for that a pass could break.
   const steps = compile(fixture, { steps: litmus.steps, store, dropSync: null }).filter(

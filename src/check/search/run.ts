@@ -80,7 +80,7 @@ export function build(
     offset: proposal.offset ?? configuration.offset,
     rules,
     program: null,
-    planted: protocol.steps.flatMap((step) => (step.do === 'plant' ? [step.bytes] : [])),
+    heads: protocol.steps.flatMap((step) => (step.do === 'store-head' ? [step.bytes] : [])),
   });
   const hosted = configuration.patcher === 'task';
   if (hosted && proposal.updaters !== 'one')

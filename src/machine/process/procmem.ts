@@ -12,7 +12,9 @@ import { INT3 } from '../../asm/table.js';
 import { LINE, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { ERRNO } from '../../base/linux.js';
+import { DISPLACEMENT } from '../../x86/forms.js';
 import type { Batch } from '../../plan/batch.js';
+import { FIELD } from '../../plan/draw.js';
 import { errorName, type Native } from '../linux/native.js';
 import type { Script } from './script.js';
 import type { SharedData } from './shared-data.js';
@@ -188,9 +190,9 @@ export class ProcmemText implements Text {
     const at = batch.at[i]!;
     const { first, end } = changedRun(batch, i);
     if (first === end) return;
-    const narrow = first >= 1 && end <= 5;
-    const start = narrow ? at + 1 : windowAt(at);
-    const size = narrow ? 4 : 8;
+    const narrow = first >= FIELD.from && end <= FIELD.to;
+    const start = narrow ? at + FIELD.from : windowAt(at);
+    const size = narrow ? DISPLACEMENT : 8;
     script.copy(start, this.#bufferAt, size);
     script.store(
       narrow ? 'rest' : 'whole',

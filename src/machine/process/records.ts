@@ -208,8 +208,8 @@ export function snapshotTexts(shared: SharedData): void {
 
 /** Counters of the whole process: traps sent back to run again, and traps that were not ours. */
 export function strayTraps(shared: SharedData): {
-  readonly orphans: number;
+  readonly stale: number;
   readonly foreign: number;
 } {
-  return { orphans: Number(shared.word('orphans')), foreign: Number(shared.word('foreign')) };
+  return { stale: Number(shared.word('stale')), foreign: Number(shared.word('foreign')) };
 }

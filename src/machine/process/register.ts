@@ -8,6 +8,7 @@ import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { KeyDef } from '../../keys/key.js';
+import { SITE_FORMS } from '../../x86/forms.js';
 import { KINDS, type SiteColumns } from '../../plan/draw.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../../sites/site.js';
 import { RECORD, RETURNS, type SlotColumns } from '../../trap/registry.js';
@@ -92,7 +93,7 @@ export function registerSites(
     const self: Site = {
       section: 0,
       at: trampoline - loaded.bias,
-      length: 5,
+      length: SITE_FORMS.jmp.length,
       kind: 'jmp',
       condition: 0,
       flags: 0,

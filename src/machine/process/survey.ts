@@ -7,7 +7,8 @@ import { hex, UNIT_NAMES, UNITS, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { Code } from '../../asm/assembler.js';
-import { FORM, SURVEY } from '../../native/survey.js';
+import { OUTER } from '../../native/stores.js';
+import { FORM, LENGTHS, SURVEY } from '../../native/survey.js';
 import type { Batch } from '../../plan/batch.js';
 import {
   KINDS,
@@ -18,7 +19,7 @@ import {
 } from '../../plan/draw.js';
 import type { Acceptance } from '../../plan/protocol.js';
 import { formOf, TRANSFORM } from '../../plan/transform.js';
-import type { SiteForm } from '../../x86/forms.js';
+import { LONGEST_SITE, SHORTEST_SITE, type SiteForm } from '../../x86/forms.js';
 import type { Native } from '../linux/native.js';
 
 /** What a survey needs of one key's sites in one text: found once, for the columns never move. */
@@ -29,7 +30,9 @@ interface Prepared {
 }
 
 /** Rows of the forms: kind by length. */
-const ROWS = KINDS.flatMap((kind) => ([5, 6] as const).map((length) => ({ kind, length })));
+const ROWS = KINDS.flatMap((kind) =>
+  Array.from({ length: LENGTHS }, (_, i) => ({ kind, length: SHORTEST_SITE + i })),
+);
 
 export class Survey {
   readonly #run: Readonly<Record<'draw' | 'restore', (block: number) => number>>;
@@ -73,8 +76,11 @@ export class Survey {
       const used = new Set<number>();
       for (let i = 0; i < batch.count; i++) {
         const length = batch.length[i]!;
-        invariant(length === 5 || length === 6, 'a site has five or six bytes');
-        used.add(2 * kind[i]! + length - 5);
+        invariant(
+          length >= SHORTEST_SITE && length <= LONGEST_SITE,
+          'a site is as long as one of the forms',
+        );
+        used.add(LENGTHS * kind[i]! + length - SHORTEST_SITE);
       }
       prepared = { at: this.#native.addressOf(batch.at), rows: [...used] };
       this.#prepared.set(columns, prepared);
@@ -102,8 +108,9 @@ export class Survey {
     this.#set(block, SURVEY.count, batch.count);
     this.#set(block, SURVEY.forms, this.#formsAt);
     // Where all bytes count, no change is one of the displacement alone.
-    block[SURVEY.outer / 4] = rule.bytes === 'changed' ? 0xff : -1;
-    block[SURVEY.outer / 4 + 1] = rule.bytes === 'changed' ? -0x100 : -1;
+    const outer = rule.bytes === 'changed' ? OUTER : -1n;
+    block[SURVEY.outer / 4] = Number(BigInt.asIntN(32, outer));
+    block[SURVEY.outer / 4 + 1] = Number(outer >> 32n);
     this.#set(block, SURVEY.unit, rule.within === null ? -1 : UNITS[rule.within] - 1);
     this.#set(block, SURVEY.trampoline, trampoline < 0 ? 0 : at + 8 * trampoline);
     this.#set(block, SURVEY.inline, require === 'inline' ? 1 : 0);

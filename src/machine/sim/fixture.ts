@@ -96,7 +96,7 @@ export class Fixture {
     this.#space = SPACES[environment];
     this.gsBase = this.#space.percpu;
     this.handlersWrite = Object.keys(handler?.words ?? {}).length > 0;
-    this.transparent = new Set(options.planted.map(firstOf));
+    this.transparent = new Set(options.heads.map(firstOf));
 
     const { sites, targets, functions, states, retpoline } = placeSites(
       this.code,

@@ -85,7 +85,7 @@ export interface FixtureOptions {
   /** What runs in place of the program under test, if anything. */
   readonly program: FixtureProgram | null;
   /** Bytes other than old, new and int3 that the protocol stores as an instruction of its own. */
-  readonly planted: readonly (readonly number[])[];
+  readonly heads: readonly (readonly number[])[];
 }
 
 export interface FixtureHandler {

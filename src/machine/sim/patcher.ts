@@ -76,7 +76,7 @@ export function compile(
   for (let update = 1; update < fixture.sequence.length; update++) {
     let syncs = 0;
     let published = false;
-    let planted: readonly number[] = [];
+    let head: readonly number[] = [];
     let retries = 0;
     const begins: number[] = [];
     const text = (origin: Origin, at: number, bytes: readonly number[], locked: boolean) => {
@@ -127,24 +127,19 @@ export function compile(
         case 'release':
           ops.push({ ...origin, op: 'release', serialise: step.serialise });
           break;
-        case 'plant':
+        case 'store-head':
           publication(origin);
-          planted = step.bytes;
-          for (const { at } of fixture.sites) text(origin, at, planted, false);
+          head = step.bytes;
+          for (const { at } of fixture.sites) text(origin, at, head, false);
           break;
-        case 'behind':
+        case 'store-tail':
           for (const { at, contents } of fixture.sites)
             for (const [i, byte] of (contents[update] as readonly number[]).entries())
-              if (i >= planted.length) text(origin, at + i, [byte], false);
+              if (i >= head.length) text(origin, at + i, [byte], false);
           break;
-        case 'unplant':
+        case 'restore-head':
           for (const { at, contents } of fixture.sites)
-            text(
-              origin,
-              at,
-              (contents[update] as readonly number[]).slice(0, planted.length),
-              false,
-            );
+            text(origin, at, (contents[update] as readonly number[]).slice(0, head.length), false);
           break;
         case 'count':
           ops.push({ ...origin, op: 'count', word: word(fixture, step.word, index), by: step.by });

@@ -122,10 +122,10 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
     code.add(name, origin + DISTANCES[name], STUBS[name]);
 
   const states = sequence.slice(0, updates + 1);
-  const planted = options.planted.map(firstOf);
+  const heads = options.heads.map(firstOf);
   const site = (at: Addr, form: Pick<FixtureSite, 'kind' | 'length' | 'condition'>) => {
     const contents = states.map((target) => contentsOf(code, form, at, target));
-    const meant = new Set([...contents.map(firstOf), String(INT3), ...planted]);
+    const meant = new Set([...contents.map(firstOf), String(INT3), ...heads]);
     return { at, ...form, patched: true, contents, meant };
   };
   let retpoline: Span = { from: 0, to: 0 };
