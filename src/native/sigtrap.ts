@@ -168,7 +168,7 @@ export const SIGTRAP_PROGRAM: Program = [
   ['cmp', 'ecx', 0xcd], // int 3 spelled with two bytes also says SI_KERNEL
   ['je', 'foreign'],
   label('again'),
-  ['lock', 'inc', mem('r8', DATA.stale)],
+  ['lock', 'inc', mem('r8', DATA.staleTraps)],
   ['mov', mem('rdx', UCONTEXT.rip), 'rax'],
   ['ret'],
 

@@ -21,7 +21,7 @@ export const DATA = {
    * Traps at addresses without a site whose byte was no longer int3: sent back to run the
    * instruction.
    */
-  stale: 16,
+  staleTraps: 16,
   /** Traps that were not ours and went to the previous handler. */
   foreign: 24,
   /** What follows is the runtime's own; the handler does not read it. */

@@ -211,5 +211,5 @@ export function strayTraps(shared: SharedData): {
   readonly stale: number;
   readonly foreign: number;
 } {
-  return { stale: Number(shared.word('stale')), foreign: Number(shared.word('foreign')) };
+  return { stale: Number(shared.word('staleTraps')), foreign: Number(shared.word('foreign')) };
 }

@@ -146,7 +146,7 @@ function registryTables(source: Source): Tables {
   }
   const published = emulations(source).map((value) => [{ word, value }]);
   initial[word] = published[0]![0]!.value;
-  const sink = new Set([DATA.stale / 8, DATA.foreign / 8, (record + RECORD.traps) / 8]);
+  const sink = new Set([DATA.staleTraps / 8, DATA.foreign / 8, (record + RECORD.traps) / 8]);
   return { initial, sink, targets: new Set([word]), published, claim };
 }
 

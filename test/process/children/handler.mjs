@@ -101,7 +101,7 @@ for (let n = 0; n < count; n++) {
   quads.set(first, (at.tables - base) / 8);
   put(at.data + DATA.tables, half > 0 ? at.tables : at.tables + 0x1000);
   put(at.data + DATA.previous, at.previous);
-  put(at.data + DATA.stale, 0);
+  put(at.data + DATA.staleTraps, 0);
   put(at.data + DATA.foreign, 0);
   put(at.previous + 64, 0);
 
@@ -140,7 +140,7 @@ for (let n = 0; n < count; n++) {
       rax: Number(get(at.context + UCONTEXT.rax)),
       pushed: Number(get(rsp - 8)),
       traps: sites.map((_, i) => Number(get(at.records + RECORD.size * i + RECORD.traps))),
-      stale: Number(get(at.data + DATA.stale)),
+      stale: Number(get(at.data + DATA.staleTraps)),
       foreign: Number(get(at.data + DATA.foreign)),
       previous: Number(get(at.previous + 64)),
     },
