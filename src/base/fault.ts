@@ -103,6 +103,10 @@ const ROWS = {
     exit: 4,
     hint: 'needs Linux 4.16 with membarrier(SYNC_CORE), allowed by the seccomp filter',
   },
+  'no-proc': {
+    exit: 4,
+    hint: 'let the process read its own /proc, or use protocol store with writer alias, which read nothing of it',
+  },
   'no-text-write': { exit: 4, hint: 'allow writes to /proc/self/mem, or open with writer alias' },
   'no-memory': { exit: 4, hint: 'the process may not map more memory; raise the limit' },
   'not-supported': { exit: 4, hint: 'patching a process needs Linux on x86-64' },

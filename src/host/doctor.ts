@@ -11,7 +11,7 @@ import { Fault } from '../base/fault.js';
 import { registerBarrier, syncCores } from '../machine/linux/membarrier.js';
 import { mapAnonymous, memoryFile } from '../machine/linux/memory.js';
 import { errorName, MAP, openNative, PROT, type Native } from '../machine/linux/native.js';
-import { readThreads } from '../machine/process/signals.js';
+import { lookAtThreads } from '../machine/process/threads.js';
 import { openProcmem } from '../machine/process/procmem.js';
 import { findCompiler } from './build.js';
 import { version } from './version.js';
@@ -111,12 +111,13 @@ function alias(native: Native): string {
 
 function traps(native: Native): string {
   const { handler } = native.sigaction(SIGTRAP, null);
-  const blocked = readThreads().filter((t) => t.trapBlocked).length;
-  return `SIGTRAP: ${handler === 0 ? 'default action' : handler === 1 ? 'ignored' : 'has a handler, which ours would call'}; blocked in ${blocked} of ${readThreads().length} threads (Node's inspector has one)`;
+  const { count, notable } = lookAtThreads();
+  const blocked = notable.filter((t) => t.trapBlocked).length;
+  return `SIGTRAP: ${handler === 0 ? 'default action' : handler === 1 ? 'ignored' : 'has a handler, which ours would call'}; blocked in ${blocked} of ${count} threads (Node's inspector has one)`;
 }
 
 function shadowStack(): string {
-  const shadowed = readThreads().find((t) => t.shadowStack);
+  const shadowed = lookAtThreads().notable.find((t) => t.shadowStack);
   if (shadowed) throw new Fault('shadow-stack', `thread ${shadowed.id} has a user shadow stack`);
   return 'no user shadow stack: calls can be emulated';
 }

@@ -67,7 +67,9 @@ export const DATA = {
   key: 192,
   /** 1 when the runtime is complete. */
   ready: 200,
-  size: 208,
+  /** The thread of Node's that waits to start the inspector, once it was recognised; else 0. */
+  inspector: 208,
+  size: 216,
 } as const;
 
 /** A text whose pages are shared with a writable mapping elsewhere. */

@@ -1,7 +1,7 @@
 // What is mapped where in this process, from /proc/self/maps.
 
-import { readFileSync } from 'node:fs';
 import { PAGE, type Addr } from '../../base/addr.js';
+import { readProc } from './proc.js';
 
 export interface Mapping {
   readonly start: Addr;
@@ -31,8 +31,9 @@ export function parseMaps(text: string): Mapping[] {
   return maps;
 }
 
+/** @throws Fault `no-proc` */
 export function readMaps(): Mapping[] {
-  return parseMaps(readFileSync('/proc/self/maps', 'utf8'));
+  return parseMaps(readProc('/proc/self/maps'));
 }
 
 /** vm.mmap_min_addr is 64 KiB by default. */

@@ -2,12 +2,13 @@
 // signal state is checked before the batch and not after, for a thread that meets the trap with
 // SIGTRAP blocked, or with somebody else's handler installed, dies of it.
 
-import { readFileSync, readdirSync } from 'node:fs';
+import { constants } from 'node:os';
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
-import { SA, SIGTRAP, SYS } from '../../base/linux.js';
+import { SA, SIGTRAP } from '../../base/linux.js';
+import { isInspector, Objects } from './node.js';
 import type { Runtime } from './runtime.js';
-import { readMaps } from '../linux/maps.js';
+import { bit, isKernelWorker, lookAtThreads, type Look, type ThreadState } from './threads.js';
 
 /**
  * SA_NODEFER: an asynchronous signal's handler may pass an armed site on top of ours. SA_ONSTACK: a
@@ -43,25 +44,28 @@ export function replaced(handler: Addr): Fault {
 }
 
 /** The kernel's struct sigaction: handler, flags, restorer, and a mask of eight bytes. */
-export const KERNEL_SIGACTION = { size: 32, mask: 8, handler: 0 } as const;
+export const KERNEL_SIGACTION = { size: 32, mask: 8, handler: 0, blocked: 24 } as const;
 
 /**
  * How old a look at the threads may be, ms: reading /proc costs more than a whole batch of one
  * site.
  */
 const LOOK_AGAIN_MS = 100;
+/** Looks at a thread that seems to block SIGTRAP: some 20 ms in all. */
+const LOOKS = 7;
+/** On two busy CPUs a new thread of Node's was seen to wait 600 ms for its first turn. */
+const PATIENCE_MS = 2000;
 
 export class TrapWatch {
   readonly #runtime: Runtime;
   readonly #flags: number;
   readonly #patienceMs: number;
+  readonly #objects: Objects;
+  readonly #action: BigUint64Array = new BigUint64Array(KERNEL_SIGACTION.size / 8);
+  readonly #actionAt: Addr;
   #claimed = false;
   #lookedAt: number = -Infinity;
-  /**
-   * Found at the first look: reading the maps costs more than the rest of it, and a program's own
-   * data never move.
-   */
-  #own: readonly Range[] | null = null;
+  #toldOfTracer = false;
 
   /**
    * @param flags of the handler, and how long a thread without a CPU is waited for: other values are for tests that show why these are needed
@@ -70,32 +74,49 @@ export class TrapWatch {
     this.#runtime = runtime;
     this.#flags = flags;
     this.#patienceMs = patienceMs;
+    this.#objects = new Objects(runtime.native);
+    this.#actionAt = runtime.native.addressOf(this.#action);
   }
 
   /**
-   * Before every batch that plants traps. The look at the threads is racy by nature: one may block
-   * SIGTRAP right after it. That the handler is still ours is asked in the batch's own run
-   * (process.ts). @throws Fault `handler-replaced`, `trap-blocked`, `shadow-stack`
+   * Before every batch that plants traps. The looks at the threads and at their handlers are racy by
+   * nature: a thread may block SIGTRAP right afterwards. That the handler is still ours is asked in
+   * the batch's own run (process.ts).
+   * @throws Fault `handler-replaced`, `trap-blocked`, `shadow-stack`, `no-proc`
    */
   check(): void {
     if (!this.#claimed) claimTrap(this.#runtime, this.#flags);
     this.#claimed = true;
     const now = performance.now();
     if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
-    const own = (this.#own ??= ownData());
-    let blocked = lookAtThreads(own);
-    // A thread that starts a program blocks every signal for a moment; who is still so after some
-    // milliseconds means it.
+    const look = lookAtThreads();
+    this.#tellOfTracer(look.tracer);
+    this.#checkHandlers(look.caught);
+    this.#checkThreads(look, now);
+    this.#lookedAt = now;
+  }
+
+  /**
+   * A thread that starts a program blocks every signal for a moment; one that is still so after some
+   * milliseconds means it.
+   */
+  #checkThreads(first: Look, began: number): void {
+    let blocked = this.#suspects(first);
     for (let looks = 1; blocked.length > 0 && looks < LOOKS;) {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, looks);
-      const still = new Map(lookAtThreads(own).map((t) => [t.id, t]));
-      // Who waits for a CPU cannot put its mask back meanwhile: such a look counts for nothing.
-      if (
-        !blocked.some((t) => starved(t, still.get(t.id))) ||
-        performance.now() - now > this.#patienceMs
-      )
-        looks++;
-      blocked = blocked.flatMap((t) => still.get(t.id) ?? []);
+      const still = new Map(this.#suspects(lookAtThreads()).map((t) => [t.id, t]));
+      let waits = false;
+      blocked = blocked.flatMap((before) => {
+        const now = still.get(before.id);
+        if (!now) return [];
+        if (!starved(before, now)) return now;
+        // libc is at work on it, and nothing of the program runs before that is done.
+        if (before.allBlocked && now.allBlocked) return [];
+        waits = true;
+        return now;
+      });
+      // A thread that waits for a CPU cannot put its mask back: such a look counts for nothing.
+      if (!waits || performance.now() - began > this.#patienceMs) looks++;
     }
     const [thread] = blocked;
     if (thread)
@@ -103,104 +124,78 @@ export class TrapWatch {
         'trap-blocked',
         `thread ${thread.id} (${thread.name}) has SIGTRAP blocked and would be killed by a trap`,
       );
-    this.#lookedAt = now;
   }
-}
 
-/** Looks at a thread that seems to block SIGTRAP: some 20 ms in all. */
-const LOOKS = 7;
-/** On two busy CPUs a new thread of Node's was seen to wait 600 ms for its first turn. */
-const PATIENCE_MS = 2000;
+  /** Threads that would be killed by a trap. @throws Fault `shadow-stack` */
+  #suspects({ notable }: Look): ThreadState[] {
+    const shadowed = notable.find((t) => t.shadowStack);
+    if (shadowed)
+      throw new Fault(
+        'shadow-stack',
+        `thread ${shadowed.id} (${shadowed.name}) has a shadow stack, which an emulated call would not match`,
+      );
+    return notable.filter((t) => !this.#isInspector(t) && !(t.allBlocked && isKernelWorker(t.id)));
+  }
 
-/** Whether a thread wanted to run since the look before and was not let. */
-function starved(before: ThreadState, now: ThreadState | undefined): boolean {
-  return now !== undefined && !now.asleep && now.ranNs === before.ranNs;
-}
+  /**
+   * Remembered for the whole process: a process that has changed its credentials or its root cannot
+   * ask again.
+   */
+  #isInspector(thread: ThreadState): boolean {
+    const known = Number(this.#runtime.word('inspector'));
+    if (known !== 0) return thread.id === known;
+    if (thread.allBlocked || !isInspector(thread)) return false;
+    this.#runtime.setWord('inspector', BigInt(thread.id));
+    return true;
+  }
 
-/** Threads that would be killed by a trap. @throws Fault `shadow-stack` */
-function lookAtThreads(own: readonly Range[]): ThreadState[] {
-  const threads = readThreads();
-  const shadowed = threads.find((t) => t.shadowStack);
-  if (shadowed)
-    throw new Fault(
-      'shadow-stack',
-      `thread ${shadowed.id} (${shadowed.name}) has a shadow stack, which an emulated call would not match`,
-    );
-  return threads.filter((t) => t.trapBlocked && !waitsForInspector(t, own));
-}
+  /**
+   * A handler runs with its sa_mask blocked, and the kernel kills a thread that meets a trap then.
+   * Node's own handlers block everything, and call nothing of the program. Any other may pass a site.
+   * @throws Fault `trap-blocked`
+   */
+  #checkHandlers(caught: bigint): void {
+    const { native } = this.#runtime;
+    let own: ReadonlySet<Addr> | null = null;
+    for (let signal = 1; signal <= 64; signal++) {
+      if (signal === SIGTRAP || (caught & bit(signal)) === 0n) continue;
+      const asked = native.call('rt_sigaction', signal, 0, this.#actionAt, KERNEL_SIGACTION.mask);
+      const mask = this.#action[KERNEL_SIGACTION.blocked / 8] ?? 0n;
+      if (asked !== 0 || (mask & bit(SIGTRAP)) === 0n) continue;
+      const handler = Number(this.#action[KERNEL_SIGACTION.handler / 8]);
+      own ??= this.#objects.ofNode(this.#runtime);
+      if (handler <= 1 || own.has(this.#objects.baseOf(handler))) continue;
+      throw new Fault(
+        'trap-blocked',
+        `the handler of ${nameOf(signal)} runs with SIGTRAP blocked and would be killed by a trap on a site that it passes`,
+        {
+          at: hex(handler),
+          hint: 'leave SIGTRAP out of its sa_mask (sigdelset after sigfillset), or use protocol store',
+        },
+      );
+    }
+  }
 
-const bit = (signal: number): bigint => 1n << BigInt(signal - 1);
-/**
- * Signals that libc keeps to itself (SIGCANCEL, SIGSETXID) and takes out of every mask that a
- * program sets. Where they are blocked, libc is just creating, ending or forking the thread:
- * nothing of the program runs before it has put the mask back.
- */
-const LIBC_ONLY = bit(32) | bit(33);
-
-export interface ThreadState {
-  readonly id: number;
-  readonly name: string;
-  /** By the program, not by libc for a moment. */
-  readonly trapBlocked: boolean;
-  readonly shadowStack: boolean;
-  /** Waits for something other than a CPU or a page. */
-  readonly asleep: boolean;
-  /** Time on a CPU, as the kernel prints it; the same for ever where it is built without. */
-  readonly ranNs: string;
-}
-
-export function readThreads(): ThreadState[] {
-  const threads: ThreadState[] = [];
-  for (const id of readdirSync('/proc/self/task')) {
-    const status = readOrNone(`/proc/self/task/${id}/status`);
-    if (status === '') continue; // it ended meanwhile
-    const field = (name: string): string =>
-      new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1] ?? '';
-    const blocked = BigInt(`0x${field('SigBlk') || '0'}`);
-    const trapBlocked = (blocked & bit(SIGTRAP)) !== 0n && (blocked & LIBC_ONLY) !== LIBC_ONLY;
-    threads.push({
-      id: Number(id),
-      name: field('Name'),
-      trapBlocked,
-      shadowStack: /\bshstk\b/.test(field('x86_Thread_features')),
-      asleep: !/^[RD]/.test(field('State')),
-      ranNs: trapBlocked ? readOrNone(`/proc/self/task/${id}/schedstat`).split(' ')[0]! : '',
+  /**
+   * A tracer that stays and hands SIGTRAP on does no harm, and refusing would forbid every session of
+   * gdb. One that leaves a thread just when it has trapped drops the trap, and the thread goes on in
+   * the middle of an instruction: that cannot be prevented from here, so it is said.
+   */
+  #tellOfTracer(tracer: number): void {
+    if (tracer === 0 || this.#toldOfTracer) return;
+    this.#toldOfTracer = true;
+    process.emitWarning(`process ${tracer} traces this one while traps are planted`, {
+      code: 'STATIC_CALL_TRACED',
+      detail:
+        'a tracer that detaches by a signal (Ctrl-C of strace -p) may end the process; use protocol store while it is attached (docs/hazards.md)',
     });
   }
-  return threads;
 }
 
-function readOrNone(path: string): string {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return '';
-  }
-}
+const nameOf = (signal: number): string =>
+  Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ??
+  `real-time signal ${signal}`;
 
-/**
- * Node has one thread with every signal blocked, which waits for SIGUSR1 to start the inspector and
- * never runs user code. Later versions name it; before, it is known by what it waits for: a
- * semaphore in Node's own data.
- */
-function waitsForInspector(thread: ThreadState, own: readonly Range[]): boolean {
-  if (thread.name === 'SignalInspector') return true;
-  const [call, word] = readOrNone(`/proc/self/task/${thread.id}/syscall`).split(' ');
-  if (call !== String(SYS.futex) || word === undefined) return false;
-  const at = Number(word);
-  return own.some(({ start, end }) => at >= start && at < end);
-}
-
-interface Range {
-  readonly start: number;
-  readonly end: number;
-}
-
-/**
- * Where the executable of Node lies, its .bss too: that is the anonymous mapping right behind its
- * own.
- */
-function ownData(): Range[] {
-  const maps = readMaps();
-  return maps.filter((map, i) => (map.path === '' ? maps[i - 1] : map)?.path === process.execPath);
-}
+/** Whether a thread wanted to run since the look before and was not let. */
+const starved = (before: ThreadState, now: ThreadState): boolean =>
+  !now.asleep && now.ranNs === before.ranNs;

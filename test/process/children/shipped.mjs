@@ -3,6 +3,7 @@
 // the process's own memory. So every store instruction and system call is seen where it comes, with
 // its width and its lock. Prints the effects and the handler as it lies in the process. argv: JSON
 // {protocol, writer, offset, old, new, word}.
+import { SIGTRAP } from '#base/linux';
 import { Runtime } from '#machine/process/runtime';
 import { openNative, PROT, MAP, SYS } from '#machine/linux/native';
 import { ProcessMachine } from '#machine/process/process';
@@ -136,7 +137,7 @@ const native = {
   system: SYSTEM,
   procedure: (at) => (argument) => interpret(at, argument),
   call(name, ...args) {
-    if (name === 'rt_sigaction') effects.push({ asked: true });
+    if (name === 'rt_sigaction' && args[0] === SIGTRAP) effects.push({ asked: true });
     if (name === 'membarrier' && args[0] === 32) effects.push({ sync: true });
     if (name === 'pwrite' && args[0] === file)
       stored(args[3], bytesAt(args[1], args[2]).slice(), false);

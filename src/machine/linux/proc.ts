@@ -1,0 +1,41 @@
+// Files of /proc. A process may lose them at any time: its descriptors are used up, it changed its
+// root, a sandbox was entered. No descriptor of /proc is kept for that case, for a directory's would
+// lead out of a root that is changed later, and each would be inherited by every child of fork.
+
+import { readFileSync } from 'node:fs';
+import { Fault } from '../../base/fault.js';
+
+const CURES: Readonly<Record<string, string>> = {
+  ENOENT:
+    'mount /proc where this process sees it, or use protocol store with writer alias, which read nothing of it',
+  EMFILE:
+    'descriptors are used up: close some or raise the limit (ulimit -n); protocol store with writer alias needs none',
+};
+
+/** What to say where a file of /proc cannot be read. */
+export function procFault(path: string, error: unknown): Fault {
+  const code = String((error as NodeJS.ErrnoException).code ?? error);
+  const hint = CURES[code];
+  return new Fault('no-proc', `${path} cannot be read: ${code}`, {
+    cause: error,
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+/** @throws Fault `no-proc` */
+export function readProc(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw procFault(path, error);
+  }
+}
+
+/** A file that need not be there, or need not be ours to read. */
+export function readProcOrNone(path: string): string {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
