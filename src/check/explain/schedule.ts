@@ -3,7 +3,7 @@
 // other steps keeps what lies between them (a synchronisation that waits for a CPU gets its
 // answer), and after its last fetch everything runs to the end.
 
-import type { Bad } from '../../machine/sim/context.js';
+import type { Bad } from '../../machine/sim/promises.js';
 import type { Model } from '../../machine/sim/model.js';
 import type { PropertyName } from '../properties.js';
 import type { Choice, Shape } from '../search/expand.js';

@@ -4,7 +4,7 @@
 // its CPU is the one whose image says so, and the steps are taken only while that task stands where
 // it takes them.
 
-import type { Bad } from '../../machine/sim/context.js';
+import type { Bad } from '../../machine/sim/promises.js';
 import { REQUEST, type Model, type Move, type PatcherMove } from '../../machine/sim/model.js';
 
 export const PATCHER = 0;

@@ -12,7 +12,7 @@
 //           CPU beside the patcher stands for all: CPUs meet only in the patcher, which waits for each of them
 //           by itself, so what one of them can do does not depend on the others
 
-import type { Bad } from '../../machine/sim/context.js';
+import type { Bad } from '../../machine/sim/promises.js';
 import type { PropertyName } from '../properties.js';
 import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
 import { CPUS, ENVIRONMENT, PATCHER, expand, normalise, type Moves, type Shape } from './expand.js';

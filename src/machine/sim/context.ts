@@ -1,21 +1,22 @@
-// Words that the core, the events that interrupt it and the model around it share: who runs, what
-// is noted for the model to judge, how a path ends.
+// Words that the core, the events that interrupt it and the model around it share: what runs on a
+// CPU, what is noted for the model to judge, how a path ends.
 
 import type { Addr } from '../../base/addr.js';
-import type { Cpu } from './cpu.js';
-import type { Write } from './space.js';
+import type { Bytes, Cpu } from './cpu.js';
 import type { Fixture } from './fixture.js';
-import type { PromiseName } from './promises.js';
+import type { Bad, Breach } from './promises.js';
+import type { Write } from './space.js';
 
-export { RSP } from '../../asm/operand.js';
-
-/** Who runs: the task, an interrupt of some kind, the handler of a trap, an asynchronous signal. */
+/** What runs: the task, an interrupt of some kind, the handler of a trap, an asynchronous signal. */
 export const CONTEXTS = ['task', 'irq', 'nmi', 'mc', 'db', 'trap', 'signal'] as const;
 export type ContextKind = (typeof CONTEXTS)[number];
 
+/** In place of a site's number while no pass is under way. */
+export const NO_SITE = -1;
+
 export interface Context {
-  kind: number;
-  /** A pass over a site is under way: its number, else -1. */
+  readonly kind: ContextKind;
+  /** The number of the site that a pass under way goes over, else NO_SITE. */
   site: number;
   /** Targets entered in this pass. */
   entered: number;
@@ -24,27 +25,48 @@ export interface Context {
   /** Registers and stack when the pass began. */
   snapshot: number;
   /** Stack pointer and shadow stack pointer of what this context interrupted. */
-  rsp: Addr;
-  ssp: Addr;
+  readonly rsp: Addr;
+  readonly ssp: Addr;
 }
 
-/** What happened that the passage of time judges. */
+export const newContext = (kind: ContextKind, rsp: Addr, ssp: Addr | null): Context => ({
+  kind,
+  site: NO_SITE,
+  entered: 0,
+  passes: 0,
+  snapshot: 0,
+  rsp,
+  ssp: ssp ?? 0,
+});
+
+/** What happened that only the passage of time can judge. */
 export type Note =
   | { readonly note: 'open' | 'begin' | 'serialise'; readonly level: number }
   | { readonly note: 'enter'; readonly level: number; readonly target: number }
   | { readonly note: 'close'; readonly level: number; readonly ran: 'null' | 'ret0' | 'target' };
 
-export interface Bad {
-  readonly property: PromiseName;
-  readonly text: string;
+export interface TextStore {
+  readonly at: Addr;
+  readonly bytes: readonly number[];
 }
+
+/** What a macro-step did beside changing its CPU. */
+export interface Journal {
+  readonly notes: Note[];
+  /** Stores to the shared data. */
+  readonly writes: Write[];
+  /** Stores to text that is patched, each at one instant. */
+  readonly stores: TextStore[];
+  readonly bad: Bad[];
+}
+export const newJournal = (): Journal => ({ notes: [], writes: [], stores: [], bad: [] });
 
 /** The program went where no program may go: ends the path as a violation, not the run. */
 export class Crash extends Error {
-  readonly property: PromiseName;
-  constructor(property: PromiseName, text: string) {
+  readonly breach: Breach;
+  constructor(breach: Breach, text: string) {
     super(text);
-    this.property = property;
+    this.breach = breach;
   }
 }
 /** The simulator does not know what a real CPU would do: ends the run. */
@@ -53,7 +75,6 @@ export class Unknown extends Error {}
 export const BIT = {
   nmiBlocked: 1,
   shadow: 2,
-  repeat: 4,
   stopped: 8,
   done: 16,
   trapped: 32,
@@ -70,20 +91,19 @@ export interface Interrupted {
   readonly fixture: Fixture;
   readonly cpu: Cpu;
   readonly contexts: Context[];
-  readonly notes: Note[];
   readonly on: boolean;
   nmiLevel: number;
   rip: Addr;
   rsp: Addr;
   is(bit: CoreBit): boolean;
   put(bit: CoreBit, value: boolean): void;
-  read(at: Addr, size: 1 | 2 | 4 | 8): bigint;
-  write(at: Addr, size: 1 | 2 | 4 | 8, value: bigint): void;
+  read(at: Addr, size: Bytes): bigint;
+  write(at: Addr, size: Bytes, value: bigint): void;
   push(value: bigint): void;
   drain(): void;
+  /** The CPU serialises: all its marks move to the newest version. */
+  serialise(): void;
   /** The word at `at` is a return address that a RET may be predicted from. */
   called(at: Addr): void;
-  fault(property: PromiseName, text: string): void;
+  fault(breach: Breach, text: string): void;
 }
-
-export type { Write };

@@ -8,7 +8,7 @@ import type { Addr } from '../../base/addr.js';
 import { UCONTEXT } from '../../base/linux.js';
 import { SIGFRAME } from './sigframe.js';
 import { FLAG, REG, REG_NAMES, SELECTOR } from './cpu.js';
-import { CONTEXTS, Crash, Unknown, type ContextKind, type Interrupted } from './context.js';
+import { Crash, Unknown, newContext, type ContextKind, type Interrupted } from './context.js';
 import { PERCPU } from '../../trap/kernel.js';
 
 export const EVENTS = [
@@ -26,18 +26,8 @@ export const EVENTS = [
 ] as const;
 export type Event = (typeof EVENTS)[number];
 
-const kindOf = (kind: ContextKind): number => CONTEXTS.indexOf(kind);
-
 function enter(core: Interrupted, kind: ContextKind, rsp: Addr, ssp: Addr | null): void {
-  core.contexts.push({
-    kind: kindOf(kind),
-    site: -1,
-    entered: 0,
-    passes: 0,
-    snapshot: 0,
-    rsp,
-    ssp: ssp ?? 0,
-  });
+  core.contexts.push(newContext(kind, rsp, ssp));
 }
 
 /** False where the CPU cannot take it now. */
@@ -48,12 +38,11 @@ export function deliver(core: Interrupted, event: Event): boolean {
       // The handler serialises and then acknowledges; that it serialises once more on its way out
       // adds nothing, for whoever waits for the acknowledgement has stored nothing in between.
       if (!fixture.rules.serialiseFirst) core.put('unserialised', true);
-      else if (fixture.rules.serialising.has('ipi'))
-        core.notes.push({ note: 'serialise', level: 0 });
+      else if (fixture.rules.serialising.has('ipi')) core.serialise();
       return true;
     case 'serialise':
       core.put('unserialised', false);
-      core.notes.push({ note: 'serialise', level: 0 });
+      core.serialise();
       return true;
     case 'stop':
       // Whoever stops the others has interrupts off like them (stop_machine.c, multi_cpu_stop).
@@ -64,7 +53,7 @@ export function deliver(core: Interrupted, event: Event): boolean {
     case 'release-serialise':
       if (core.is('patching')) maskInterrupts(core, false);
       else core.put('stopped', false);
-      if (event === 'release-serialise') core.notes.push({ note: 'serialise', level: 0 });
+      if (event === 'release-serialise') core.serialise();
       return true;
     case 'pass':
       core.rip = fixture.ownPass;
@@ -77,7 +66,7 @@ export function deliver(core: Interrupted, event: Event): boolean {
       return nonMaskable(core);
     case 'mc':
     case 'db':
-      if (core.contexts.some(({ kind }) => kind === kindOf(event))) return false;
+      if (core.contexts.some(({ kind }) => kind === event)) return false;
       interrupt(core, event, fixture.gates[event], fixture.ist(event, 0));
       return true;
     case 'signal':
@@ -113,7 +102,7 @@ function nonMaskable(core: Interrupted): boolean {
   const repeat = fixture.gsBase + PERCPU.repeat;
   if (core.read(repeat, 8) !== 0n) return false;
   core.write(repeat, 8, 1n);
-  core.notes.push({ note: 'serialise', level: 0 });
+  core.serialise();
   return true;
 }
 
@@ -143,11 +132,11 @@ function interrupt(core: Interrupted, kind: ContextKind, gate: Addr, stack: Addr
   enter(core, kind, old, shadow);
   cpu.flags &= ~(FLAG.if | FLAG.tf | FLAG.nt | FLAG.rf);
   core.rip = gate;
-  if (fixture.rules.serialising.has('interrupt')) core.notes.push({ note: 'serialise', level: 0 });
+  if (fixture.rules.serialising.has('interrupt')) core.serialise();
 }
 
 /** An int3 retires; RIP is behind it. */
-export function trap(core: Interrupted, at: Addr): void {
+export function trap(core: Interrupted): void {
   const { fixture } = core;
   core.drain();
   if (fixture.environment === 'kernel') {
@@ -155,8 +144,7 @@ export function trap(core: Interrupted, at: Addr): void {
     return;
   }
   if (core.is('trapBlocked'))
-    throw new Crash('stray-trap', 'an int3 while SIGTRAP is blocked kills the process');
-  void at;
+    throw new Crash('trap-blocked', 'an int3 while SIGTRAP is blocked kills the process');
   core.put('trapped', true);
 }
 
@@ -164,11 +152,12 @@ export function trap(core: Interrupted, at: Addr): void {
 export function leave(core: Interrupted): void {
   const gone = core.contexts.pop();
   if (gone === undefined || core.contexts.length === 0)
-    throw new Crash('target', 'IRET without an event to return from');
-  if (gone.site >= 0) core.fault('target', 'the interrupt returned in the middle of its pass');
-  if (gone.kind === kindOf('nmi')) core.nmiLevel--;
+    throw new Crash('iret-without-event', 'IRET without an event to return from');
+  if (gone.site >= 0)
+    core.fault('interrupt-ends-in-pass', 'the interrupt returned in the middle of its pass');
+  if (gone.kind === 'nmi') core.nmiLevel--;
   core.put('nmiBlocked', false);
-  if (core.fixture.rules.serialising.has('iret')) core.notes.push({ note: 'serialise', level: 0 });
+  if (core.fixture.rules.serialising.has('iret')) core.serialise();
 }
 
 /** The kernel leaves the exception for the SIGTRAP handler, by IRET. */
@@ -210,7 +199,7 @@ function signal(core: Interrupted, kind: 'trap' | 'signal', handler: Addr): void
     core.write(cpu.ssp - 16, 8, BigInt(fixture.restorer));
     cpu.ssp -= 16;
   }
-  if (fixture.rules.serialising.has('delivery')) core.notes.push({ note: 'serialise', level: 0 });
+  if (fixture.rules.serialising.has('delivery')) core.serialise();
 }
 
 const RT_SIGRETURN = 15n;
@@ -222,7 +211,10 @@ const RT_SIGRETURN = 15n;
 export function systemCall(core: Interrupted, wait: boolean): boolean {
   const { cpu, fixture } = core;
   if (cpu.r[0] !== RT_SIGRETURN)
-    throw new Crash('stray-trap', `system call ${String(cpu.r[0])}: the handler gave a trap up`);
+    throw new Crash(
+      'handler-gives-up',
+      `system call ${String(cpu.r[0])}: the handler gave a trap up`,
+    );
   const uc = core.rsp;
   const rip = Number(core.read(uc + UCONTEXT.rip, 8));
   if (wait && fixture.target(rip) >= 0) {
@@ -231,12 +223,13 @@ export function systemCall(core: Interrupted, wait: boolean): boolean {
   }
   const gone = core.contexts.pop();
   if (gone === undefined || core.contexts.length === 0)
-    throw new Crash('target', 'rt_sigreturn without a signal');
-  if (gone.site >= 0) core.fault('target', 'the signal handler returned in the middle of its pass');
+    throw new Crash('sigreturn-without-signal', 'rt_sigreturn without a signal');
+  if (gone.site >= 0)
+    core.fault('signal-ends-in-pass', 'the signal handler returned in the middle of its pass');
   if (cpu.ssp !== null) {
     const token = core.read(cpu.ssp, 8);
     if (token >> 63n !== 1n)
-      throw new Crash('shadow-stack', 'rt_sigreturn finds no token on the shadow stack');
+      throw new Crash('token-missing', 'rt_sigreturn finds no token on the shadow stack');
     cpu.ssp = Number(BigInt.asUintN(63, token));
   }
   for (const name of REG_NAMES) cpu.r[REG[name]] = core.read(uc + UCONTEXT[name], 8);
@@ -247,6 +240,6 @@ export function systemCall(core: Interrupted, wait: boolean): boolean {
   if (rip < 0) throw new Unknown('rt_sigreturn to a kernel address');
   core.rip = rip;
   core.drain();
-  if (fixture.rules.serialising.has('sigreturn')) core.notes.push({ note: 'serialise', level: 0 });
+  if (fixture.rules.serialising.has('sigreturn')) core.serialise();
   return false;
 }

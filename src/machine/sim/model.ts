@@ -8,15 +8,16 @@
 // the moves of a CPU depend on (cpu, environment) and are computed once for each such pair.
 
 import { invariant, unreachable } from '../../base/invariant.js';
-import type { Bad, Note } from './context.js';
-import { Core, type Grain, type Input, type Node, type Outcome, type TextStore } from './core.js';
+import type { Note, TextStore } from './context.js';
+import { Core, type Grain, type Input, type Outcome } from './core.js';
 import type { Event } from './events.js';
 import type { Write } from './space.js';
 import { ValueTable, WordTable } from './intern.js';
 import type { Op } from './patcher.js';
 import type { Fixture } from './fixture.js';
 import { TARGETS } from './options.js';
-import { endsPath } from './promises.js';
+import type { Node } from './node.js';
+import { bad as broken, endsPath, type Bad } from './promises.js';
 import { Text, type Chunk, type FetchLevel, type Partial } from './text.js';
 
 /** A move of one CPU. `cpu` is -1 where the path ends in a violation. */
@@ -204,32 +205,7 @@ export class Model {
   /** `waiting` tasks more than CPUs; they come last. */
   initial(cpus: number, waiting: number): Int32Array {
     const { core, fixture } = this;
-    const { start } = fixture;
-    core.mem.fill(0n);
-    core.tag.fill(0);
-    core.cpu.r.set(start.registers);
-    core.rsp = start.rsp;
-    core.rip = start.rip;
-    core.cpu.flags = start.flags;
-    core.cpu.user = fixture.environment === 'user';
-    const shadow = fixture.regions.find(({ name }) => name === 'shadow');
-    core.cpu.ssp = shadow === undefined ? null : shadow.at + shadow.bytes;
-    core.contexts = [
-      {
-        kind: 0,
-        site: -1,
-        entered: 0,
-        passes: 0,
-        snapshot: 0,
-        rsp: start.rsp,
-        ssp: core.cpu.ssp ?? 0,
-      },
-    ];
-    core.bits = core.nmiLevel = 0;
-    core.buffer = [];
-    core.pending = null;
-    if (fixture.environment === 'kernel') core.mem[fixture.lockdepWord] = 1n;
-    const node = core.begin();
+    const node = core.start('task');
     const env = this.#envs.intern({
       data: fixture.shared.initial.map(String),
       current: 1 << (fixture.sequence[0] as number),
@@ -241,13 +217,8 @@ export class Model {
       dbs: this.options.dbs,
     });
     const cpu = this.#cpu(node, this.text.initial(), REQUEST.none, 0, []);
-    const area = fixture.regions.find(({ kind }) => kind === 'percpu');
-    const host = this.options.hosted ? this.#host(node) : null;
-    core.load(node);
-    if (area !== undefined)
-      for (let w = area.first; w < area.first + area.bytes / 8; w++)
-        if (w !== fixture.lockdepWord) core.mem[w] = 0n;
-    const task = this.#cpu(core.begin(), 0, REQUEST.off, 0, []);
+    const host = this.options.hosted ? this.#host() : null;
+    const task = this.#cpu(node, 0, REQUEST.off, 0, []);
     const patcher = this.#patchers.intern(
       Uint32Array.from(this.#ranges, ({ from }) =>
         this.#updaters.intern(Uint32Array.from([from, 0])),
@@ -264,13 +235,9 @@ export class Model {
   }
 
   /** A CPU whose task is the patcher. */
-  #host(node: number): number {
-    const { core, fixture } = this;
-    invariant(!Number.isNaN(fixture.patcher), 'the program has a task that patches');
-    core.load(node);
-    core.rip = fixture.patcher;
-    core.put('patching', true);
-    return this.#cpu(core.begin(), this.text.initial(), REQUEST.none, 0, []);
+  #host(): number {
+    invariant(!Number.isNaN(this.fixture.patcher), 'the program has a task that patches');
+    return this.#cpu(this.core.start('patcher'), this.text.initial(), REQUEST.none, 0, []);
   }
 
   #cpu(
@@ -532,7 +499,7 @@ export class Model {
       number,
       ...number[],
     ];
-    const nodes = this.core.node(node).buffered > 0 ? null : this.core.swap(node, other);
+    const nodes = this.core.swap(node, other);
     swapped =
       nodes === null
         ? null
@@ -620,10 +587,12 @@ export class Model {
     if (outcome.notes.length > 0 || before.strict) {
       const after = { windows: [...windows], bad: [...bad] };
       if (before.strict)
-        after.bad.push({
-          property: 'torn',
-          text: 'bytes that changed since this CPU serialised are executed',
-        });
+        after.bad.push(
+          broken(
+            'changed-bytes-executed',
+            'bytes that changed since this CPU serialised are executed',
+          ),
+        );
       for (const note of outcome.notes)
         view = this.#note(note, view, after.windows, env, after.bad);
       ({ windows, bad } = after);
@@ -632,7 +601,7 @@ export class Model {
     invariant(outcome.stores.length <= 1, 'an instruction stores to text once');
     const [store] = outcome.stores;
     if (outcome.writes.length > 0) env = { ...env, data: written(env.data, outcome.writes) };
-    const dead = outcome.next < 0 || bad.some(({ property }) => endsPath(property));
+    const dead = outcome.next < 0 || bad.some(endsPath);
     return {
       cpu: dead
         ? -1
@@ -668,10 +637,12 @@ export class Model {
         windows[level] = now;
         this.#judge(note.target, now, bad);
         if ((env.replaced & (1 << note.target)) !== 0)
-          bad.push({
-            property: 'after-update-strict',
-            text: `${TARGETS[note.target]} is entered after the update that replaced it has returned`,
-          });
+          bad.push(
+            broken(
+              'entry-after-update',
+              `${TARGETS[note.target]} is entered after the update that replaced it has returned`,
+            ),
+          );
         break;
       }
       case 'close': {
@@ -692,15 +663,19 @@ export class Model {
           ? '"return 0"'
           : (TARGETS[target] as string);
     if (((window >> WINDOW.allowed) & (1 << target)) === 0)
-      bad.push({
-        property: 'target',
-        text: `the pass runs ${name}, which was not current at any instant since its first fetch`,
-      });
+      bad.push(
+        broken(
+          'target-not-current',
+          `the pass runs ${name}, which was not current at any instant since its first fetch`,
+        ),
+      );
     if (((window >> WINDOW.replaced) & (1 << target)) !== 0)
-      bad.push({
-        property: 'after-update',
-        text: `a call begins after the update that replaced ${name} has returned, and runs it`,
-      });
+      bad.push(
+        broken(
+          'call-after-update',
+          `a call begins after the update that replaced ${name} has returned, and runs it`,
+        ),
+      );
   }
 
   // ----------------------------------------------------------------------------------------------

@@ -1,0 +1,89 @@
+// What the search needs to know about a CPU without loading it: where it stands, and what may
+// happen to it there.
+
+import type { Addr } from '../../base/addr.js';
+import type { ContextKind } from './context.js';
+import type { State } from './state.js';
+
+/** Why a macro-step ended where it did, that is, what the next one must do first. */
+export const STOPS = [
+  'fetch',
+  'retire',
+  'load',
+  'text',
+  'store',
+  'local',
+  'enter',
+  'step',
+  'patcher',
+  'done',
+  'dead',
+] as const;
+export type StopKind = (typeof STOPS)[number];
+
+export interface Stop {
+  readonly kind: StopKind;
+  /** Address of a fetch or of text read as data; number of a shared word. */
+  readonly at: number;
+  /** Of what is fetched or read. */
+  readonly length: number;
+}
+
+export const stopAt = (kind: StopKind, at: number = 0, length: number = 0): Stop => ({
+  kind,
+  at,
+  length,
+});
+
+export interface Node {
+  readonly id: number;
+  readonly stop: StopKind;
+  readonly at: number;
+  readonly length: number;
+  readonly interruptible: boolean;
+  /** Has acknowledged and has yet to serialise. */
+  readonly unserialised: boolean;
+  readonly done: boolean;
+  /**
+   * The task is the patcher, whatever interrupts it; its steps are taken while it stands at
+   * `patcher`.
+   */
+  readonly patching: boolean;
+  /** Held by a stop request: only an event that cannot be masked runs here. */
+  readonly waiting: boolean;
+  /** The kinds of context that are nested here: bounds on nesting. */
+  readonly inside: ReadonlySet<ContextKind>;
+  readonly nmiBlocked: boolean;
+  readonly nmiLevel: number;
+  readonly buffered: number;
+  readonly depth: number;
+  readonly rip: Addr;
+  readonly context: ContextKind;
+}
+
+/** Whether an IPI or a maskable interrupt is accepted; in a process, whether membarrier waits. */
+function isInterruptible(state: State): boolean {
+  const { environment, rules } = state.fixture;
+  if (environment === 'kernel') return state.on && !state.is('shadow') && !state.is('stopped');
+  const handling = state.is('trapped') || state.contexts.some(({ kind }) => kind === 'trap');
+  return rules.barrierPassesHandlers || !handling;
+}
+
+export const nodeOf = (id: number, state: State, { kind, at, length }: Stop): Node => ({
+  id,
+  stop: kind,
+  at,
+  length,
+  interruptible: isInterruptible(state),
+  unserialised: state.is('unserialised'),
+  patching: state.is('patching'),
+  waiting: state.is('stopped') && state.inTask,
+  done: state.is('done'),
+  inside: new Set(state.contexts.map(({ kind: inner }) => inner)),
+  nmiBlocked: state.is('nmiBlocked'),
+  nmiLevel: state.nmiLevel,
+  buffered: state.buffer.length,
+  depth: state.contexts.length,
+  rip: state.rip,
+  context: state.top.kind,
+});
