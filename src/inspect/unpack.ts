@@ -1,24 +1,22 @@
 // Packed bytes to plain bytes: the seven forms in which kernels and modules are distributed, told
-// apart by their first bytes. The invariant is a bound: never more than LIMIT bytes come out, and
-// never more are asked for than the input can hold, whatever sizes it claims. What the bytes mean
-// is not asked here.
+// apart by their first bytes. The invariant is a bound (unpack/limit.ts): never more bytes come out
+// than a packed file of that size may hold, and no more memory is asked for, whatever sizes the
+// stream claims. What the bytes mean is not asked here.
 //
 // Packages that decode are optional and are loaded by the first file that needs one. Where one is
 // missing the program of the same format is asked instead; where that is missing too, a fault names
 // both.
 
 import { spawnSync } from 'node:child_process';
-import { constants, gunzipSync } from 'node:zlib';
+import { gunzipSync } from 'node:zlib';
 import { Fault, isFault } from '../base/fault.js';
 import { unpackBzip2 } from './unpack/bzip2.js';
+import { allowance, tooMuch } from './unpack/limit.js';
 import { unpackLz4 } from './unpack/lz4.js';
 import { unpackLzma } from './unpack/lzma.js';
-import { unpackZstd } from './unpack/zstd.js';
+import { isSkippable, unpackZstd } from './unpack/zstd.js';
 
 export type Packing = 'gzip' | 'bzip2' | 'lzma' | 'xz' | 'lz4' | 'zstd';
-
-/** No kernel image is near it, and two copies of it fit into one gigabyte. */
-export const LIMIT: number = 384 * 1024 * 1024;
 
 /**
  * `size` is the exact length of the result where something outside the stream tells it, else null.
@@ -71,6 +69,8 @@ const PACKINGS: Readonly<Record<Packing, Row>> = {
 
 /** How the bytes are packed, or null where no known packing begins so. */
 export function packingOf(bytes: Uint8Array): Packing | null {
+  // lz4's other form may begin so too, but nothing that is read here is packed in it.
+  if (isSkippable(bytes)) return 'zstd';
   for (const [name, row] of Object.entries(PACKINGS)) {
     if (row.magic.every((byte, i) => bytes[i] === byte)) return name as Packing;
   }
@@ -85,15 +85,16 @@ export async function unpack(
   size: number | null = null,
 ): Promise<Uint8Array> {
   const row = PACKINGS[packing];
-  if (size !== null && size > LIMIT)
+  const most = allowance(bytes.length);
+  if (size !== null && size > most)
     throw new Fault(
       'bad-packing',
-      `the ${packing} stream claims ${size} bytes; ${LIMIT} are the most that are unpacked`,
+      `the ${packing} stream claims ${size} bytes; ${most} are the most that are unpacked of ${bytes.length}`,
       { at },
     );
   let plain: Uint8Array;
   try {
-    plain = await row.unpack(bytes, size, size ?? LIMIT);
+    plain = await row.unpack(bytes, size, size ?? most);
   } catch (error) {
     if (isFault(error))
       throw new Fault(error.code, error.message, { at, hint: error.hint, cause: error });
@@ -102,7 +103,7 @@ export async function unpack(
         at,
         cause: error,
       });
-    plain = byProgram(row, bytes, packing, at, size ?? LIMIT);
+    plain = byProgram(row, bytes, packing, at, size ?? most);
   }
   if (size !== null && plain.length !== size) {
     throw new Fault(
@@ -114,14 +115,23 @@ export async function unpack(
   return plain;
 }
 
+/** Smaller ones would cost an object each, and the size that the stream states may be a lie. */
+const CHUNK_LEAST = 1 << 16;
+
 /**
  * One chunk as large as the result spares a second copy; deflate cannot do better than 1032 to 1.
  */
 function unpackGzip(bytes: Uint8Array, size: number | null, limit: number): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const stated = size ?? (bytes.length >= 18 ? view.getUint32(bytes.length - 4, true) : 0);
-  const chunkSize = Math.max(constants.Z_MIN_CHUNK, Math.min(stated, bytes.length * 1032, limit));
-  return gunzipSync(bytes, { maxOutputLength: Math.max(1, limit), chunkSize });
+  const chunkSize = Math.max(CHUNK_LEAST, Math.min(stated, bytes.length * 1032, limit));
+  try {
+    return gunzipSync(bytes, { maxOutputLength: Math.max(1, limit), chunkSize });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+      throw tooMuch('gzip', limit);
+    throw error;
+  }
 }
 
 function byProgram(

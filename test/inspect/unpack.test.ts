@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { isBzImage, payloadOf, streamOf } from '#inspect/bzimage';
-import { LIMIT, packingOf, unpack, type Packing } from '#inspect/unpack';
+import { packingOf, unpack, type Packing } from '#inspect/unpack';
+import { LIMIT } from '#inspect/unpack/limit';
 import { buildBzImage } from './kernel-image.mjs';
 import { bzip2, lz4, lzma, xz, zstd } from './streams.mjs';
 
