@@ -20,9 +20,13 @@ import { fileURLToPath } from 'node:url';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const buildOnly = process.argv.includes('--build-only');
 
+// 22.0 to 22.11 cannot require an ES module, which `require('static-call')` is; 21 neither.
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-if (major < 20 || (major === 20 && minor < 20)) {
-  console.error(`static-call needs Node 20.20 or newer; this is ${process.versions.node}.`);
+const supported = (major === 20 && minor >= 20) || (major === 22 && minor >= 12) || major > 22;
+if (!supported) {
+  console.error(
+    `static-call needs Node 20.20, or 22.12 or newer; this is ${process.versions.node}.`,
+  );
   process.exit(4);
 }
 // An installed package has its build and neither sources nor a lock file: nothing to do.

@@ -73,6 +73,8 @@ describe('the packed file', () => {
       'examples/checksum/checksum.c',
       'bench/driver.c',
       'LICENSE',
+      'CONTRIBUTING.md',
+      'docs/adopting.md',
       'docs/faults.md',
     ])
       expect(paths).toContain(path);
@@ -109,10 +111,21 @@ describe('the packed file', () => {
   });
 
   it('has behind each export a module and its types, and shows nothing else', () => {
-    const { exports } = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as {
+    const { exports, main, types, typesVersions } = JSON.parse(
+      readFileSync(join(installed, 'package.json'), 'utf8'),
+    ) as {
       exports: Record<string, string | Record<string, string>>;
+      main: string;
+      types: string;
+      typesVersions: { '*': { check: string[] } };
     };
     expect(Object.keys(exports)).toEqual(['.', './check', './package.json']);
+    // What resolves by no `exports`, as --moduleResolution node10 does, finds the same files.
+    expect([main, types, typesVersions['*'].check]).toEqual([
+      (exports['.'] as Record<string, string>)['default'],
+      (exports['.'] as Record<string, string>)['types'],
+      [(exports['./check'] as Record<string, string>)['types']],
+    ]);
     const targets = Object.values(exports).flatMap((entry) =>
       typeof entry === 'string' ? [entry] : Object.values(entry),
     );
@@ -127,6 +140,31 @@ describe('the packed file', () => {
         'module',
       ),
     ).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED');
+  });
+});
+
+describe('a Node that cannot require an ES module', () => {
+  it('is not asked for by package.json, and refused by the setup', () => {
+    const { engines } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+      engines: { node: string };
+    };
+    expect(engines.node).toBe('^20.20.0 || >=22.12.0');
+    const as = (version: string): { status: number | null; stderr: string } =>
+      spawnSync(
+        process.execPath,
+        [
+          '--import',
+          `data:text/javascript,Object.defineProperty(process,'versions',{value:{node:'${version}'}})`,
+          join(installed, 'scripts/setup.mjs'),
+        ],
+        { encoding: 'utf8' },
+      );
+    for (const version of ['20.19.5', '21.7.3', '22.11.0'])
+      expect(as(version)).toMatchObject({
+        status: 4,
+        stderr: `static-call needs Node 20.20, or 22.12 or newer; this is ${version}.\n`,
+      });
+    for (const version of ['20.20.2', '22.12.0', '24.0.0']) expect(as(version).status).toBe(0);
   });
 });
 

@@ -4,6 +4,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { build, Folder, gcc } from './build.js';
 import { line } from './cli/line.js';
@@ -66,6 +67,23 @@ describe('the types of the surface', () => {
       expect(done.stdout).toBe('');
     },
   );
+
+  it('need no newer TypeScript than 5.4: the declarations that a user reads name no generic array', () => {
+    const seen = new Set<string>();
+    const newer = (text: string): string[] =>
+      text.match(/\b(?:(?:Big)?(?:Uint|Int|Float)\d+(?:Clamped)?Array|DataView)</g) ?? [];
+    const queue = ['dist/index.d.ts', 'dist/check/index.d.ts'];
+    for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
+      if (seen.has(path)) continue;
+      seen.add(path);
+      const text = readFileSync(path, 'utf8');
+      expect(newer(text), path).toEqual([]);
+      for (const [, to] of text.matchAll(/(?:from|import\()\s*'(\.[^']+)\.js'/g))
+        queue.push(join(dirname(path), `${to}.d.ts`));
+    }
+    expect(seen.size).toBeGreaterThan(20);
+    expect(newer('export declare const words: BigUint64Array<ArrayBuffer>;')).toHaveLength(1);
+  });
 
   it('would be seen to change', () => {
     using folder = new Folder();

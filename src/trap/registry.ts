@@ -195,10 +195,7 @@ export interface SlotColumns {
  * One table, ready to be placed anywhere. Halves of words are written as numbers: there may be a
  * million.
  */
-export function encodeColumns(
-  { site, word, shape }: SlotColumns,
-  next: Addr,
-): BigUint64Array<ArrayBuffer> {
+export function encodeColumns({ site, word, shape }: SlotColumns, next: Addr): BigUint64Array {
   const count = site.length;
   const words = new BigUint64Array((TABLE.slots + count * SLOT.size) / 8);
   words[TABLE.next / 8] = BigInt(next);
@@ -223,7 +220,7 @@ export interface SlotInput {
 }
 
 /** As encodeColumns, for a handful of slots. */
-export function encodeTable(slots: readonly SlotInput[], next: Addr): BigUint64Array<ArrayBuffer> {
+export function encodeTable(slots: readonly SlotInput[], next: Addr): BigUint64Array {
   const column = (of: (slot: SlotInput) => number): Float64Array => Float64Array.from(slots, of);
   return encodeColumns(
     {

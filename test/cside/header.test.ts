@@ -649,6 +649,11 @@ DEFINE_STATIC_CALL_NULL(trace, say);
       /too many arguments/,
     ],
     [
+      'a call with an argument of another type',
+      'int get(void); int get(void) { return static_call(work)("x"); }',
+      /integer from pointer|pointer to integer|invalid conversion|cannot initialize/,
+    ],
+    [
       'an export that came too late',
       'EXPORT_STATIC_CALL(work);',
       /static_call: to export key work, write #define STATIC_CALL_EXPORTED_work 1 before/,

@@ -46,7 +46,7 @@ export const REG = {
 export type RegNumber = (typeof REG)[RegName];
 
 /** All sixteen are there, which the type of an array does not say. */
-export type Registers = BigUint64Array<ArrayBuffer> & Record<RegNumber, bigint>;
+export type Registers = BigUint64Array & Record<RegNumber, bigint>;
 
 export interface Cpu {
   readonly r: Registers;

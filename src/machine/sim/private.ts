@@ -7,14 +7,14 @@ import { wordsOf, type Region } from './space.js';
 
 export class PrivateMemory {
   readonly regions: readonly Region[];
-  readonly words: BigUint64Array<ArrayBuffer>;
+  readonly words: BigUint64Array;
   /** The same as 32-bit halves, the low one first. */
-  readonly halves: Uint32Array<ArrayBuffer>;
-  readonly #view: DataView<ArrayBuffer>;
+  readonly halves: Uint32Array;
+  readonly #view: DataView;
   /**
    * For each word: bit 0 where a CALL wrote it; bits 1 on, which emulated call a stash belongs to.
    */
-  readonly tags: Uint32Array<ArrayBuffer>;
+  readonly tags: Uint32Array;
 
   constructor(regions: readonly Region[]) {
     this.regions = regions;

@@ -13,7 +13,7 @@ export class State {
   readonly fixture: Fixture;
   readonly cpu: Cpu;
   /** The registers as 32-bit halves, the low one first. */
-  readonly registers32: Uint32Array<ArrayBuffer>;
+  readonly registers32: Uint32Array;
   readonly memory: PrivateMemory;
   contexts: Context[] = [];
   bits = 0;
