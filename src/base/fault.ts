@@ -51,7 +51,10 @@ const ROWS = {
     exit: 3,
     hint: 'the file or another tool changed the instruction; rebuild or annotate again',
   },
-  'bad-trampoline': { exit: 3, hint: 'define the key with DEFINE_STATIC_CALL of static_call.h' },
+  'bad-trampoline': {
+    exit: 3,
+    hint: "define the key with DEFINE_STATIC_CALL of static_call.h; keep llvm-bolt away from it with --skip-funcs='__SCT__.*'",
+  },
   'no-sites': {
     exit: 3,
     hint: 'compile it with static_call.h and keep its symbols, or annotate it',

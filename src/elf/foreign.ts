@@ -2,6 +2,8 @@
 // bytes, and the machines that ELF files are for. A refusal then says what was given and what to
 // give instead.
 
+import { EM_X86_64 } from './names.js';
+
 interface Row {
   readonly what: string;
   readonly at?: number;
@@ -10,14 +12,15 @@ interface Row {
 }
 
 const AFTER_LINK = 'its code is made by the link: give the linked file';
+const BEFORE_AR = 'give the linked file, or the objects before ar';
 const UNPACK = 'unpack it, and give the objects that are in it';
 
 // The longer magics first, where one begins as another does.
 const FORMATS: readonly Row[] = [
   { what: 'LLVM bitcode', magic: 'BC\xc0\xde', hint: AFTER_LINK },
   { what: 'LLVM bitcode in a wrapper', magic: [0xde, 0xc0, 0x17, 0x0b], hint: AFTER_LINK },
-  { what: 'a static library', magic: '!<arch>\n' },
-  { what: 'a thin archive, which holds no objects but their names', magic: '!<thin>\n' },
+  { what: 'a static library', magic: '!<arch>\n', hint: BEFORE_AR },
+  { what: 'a thin archive, which holds the names of objects', magic: '!<thin>\n', hint: BEFORE_AR },
   { what: 'a WebAssembly module', magic: '\0asm' },
   { what: 'a Mach-O file', magic: [0xcf, 0xfa, 0xed, 0xfe] },
   { what: 'a 32-bit Mach-O file', magic: [0xce, 0xfa, 0xed, 0xfe] },
@@ -60,6 +63,9 @@ export function foreignFormat(bytes: Uint8Array): Row | null {
   return found ?? null;
 }
 
+export const isBitcode = (bytes: Uint8Array): boolean =>
+  foreignFormat(bytes)?.what.startsWith('LLVM bitcode') ?? false;
+
 /** The commoner values of e_machine. */
 const MACHINES: Readonly<Record<number, string>> = {
   3: 'i386',
@@ -80,7 +86,7 @@ const MACHINES: Readonly<Record<number, string>> = {
 export function otherMachine(header: DataView): string | null {
   const [bits, order] = [header.getUint8(4), header.getUint8(5)];
   const machine = header.getUint16(18, order !== 2);
-  if (bits === 2 && order === 1 && machine === 62) return null;
+  if (bits === 2 && order === 1 && machine === EM_X86_64) return null;
   const width = { 1: '32-bit', 2: '64-bit' }[bits] ?? `class ${bits}`;
   const endian = { 1: 'little-endian', 2: 'big-endian' }[order] ?? `data encoding ${order}`;
   return `${width} ${endian} ELF for machine ${machine} (${MACHINES[machine] ?? 'unknown'})`;

@@ -25,8 +25,8 @@ export function isElf(bytes: Uint8Array): boolean {
   );
 }
 
-/** For a file that is something else. */
-function notElf(bytes: Uint8Array, where: Where): Fault {
+/** The refusal of a file that is something else. */
+export function notElf(bytes: Uint8Array, where: Where): Fault {
   const found = foreignFormat(bytes);
   return new Fault(
     'not-elf',

@@ -106,6 +106,8 @@ export interface FileFacts {
   readonly trampolines: readonly TrampolineFacts[];
   readonly faults: readonly FaultFacts[];
   readonly kernel?: KernelFacts;
+  /** What a reader of the numbers should know besides. */
+  readonly remark?: string;
 }
 
 /**

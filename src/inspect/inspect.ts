@@ -3,17 +3,19 @@
 // an entry with its fault, so that the others are answered all the same.
 
 import { Fault } from '../base/fault.js';
-import { isElf, readElf } from '../elf/read.js';
+import { foreignFormat, isBitcode } from '../elf/foreign.js';
+import { isElf, notElf, readElf } from '../elf/read.js';
 import { isArchive, membersOf } from './archive.js';
 import { isBzImage, payloadOf, streamOf } from './bzimage.js';
+import { kernelIn } from './container.js';
 import { faultFacts, type FileFacts } from './facts.js';
 import type { Input } from './files.js';
 import { inspectKernel, isKernel } from './kernel.js';
 import { inspectObject } from './object.js';
 import { packingOf, unpack } from './unpack.js';
 
-/** A packed image in a packed file, and no further: a file that unpacks to itself exists. */
-const DEPTH = 2;
+/** A packed image in a packed container, and no further: a file that unpacks to itself exists. */
+const DEPTH = 3;
 
 export async function inspectInput(input: Pick<Input, 'path' | 'bytes'>): Promise<FileFacts[]> {
   try {
@@ -64,13 +66,16 @@ async function inspectBytes(
       const kernel = await unpack(streamOf(payload, packing), packing, path, payload.size);
       return inspectBytes(path, kernel, true, depth - 1);
     }
+    const kernel = kernelIn(bytes);
+    if (kernel !== null) return inspectBytes(path, kernel, true, depth - 1);
     const packing = packingOf(bytes);
     if (packing !== null)
       return inspectBytes(path, await unpack(bytes, packing, path), distributed, depth - 1);
   }
+  if (foreignFormat(bytes) !== null) throw notElf(bytes, { at: path });
   throw new Fault(
     'not-elf',
-    `it begins with ${hexOf(bytes.subarray(0, 6)) || 'nothing'}: neither ELF, nor an archive, nor a kernel image, nor packed`,
+    `it begins with ${hexOf(bytes.subarray(0, 6))}: neither ELF, nor an archive, nor a kernel image, nor packed`,
     {
       at: path,
       hint: 'give an object, a module, a program, a static library or a kernel image',
@@ -78,23 +83,37 @@ async function inspectBytes(
   );
 }
 
-function inspectArchive(path: string, bytes: Uint8Array): FileFacts[] {
+/** A library in a library is what some build systems make; nothing is deeper in earnest. */
+function inspectArchive(path: string, bytes: Uint8Array, depth: number = DEPTH): FileFacts[] {
   const found: FileFacts[] = [];
   try {
+    let members = 0;
     for (const member of membersOf(bytes, path)) {
+      members++;
       const name = `${path}(${member.name})`;
-      // Members that are no ELF (a link-time-optimised library holds some) have nothing to say.
-      if (!isElf(member.bytes)) continue;
       try {
-        found.push(inspectObject(name, readElf(member.bytes, name)));
+        found.push(...inspectMember(name, member.bytes, depth));
       } catch (error) {
         found.push(refused(name, error));
       }
     }
+    if (members > 0 && found.length === 0)
+      throw new Fault('not-elf', `it is an archive of ${members} files, and none is an object`, {
+        at: path,
+        hint: 'a package is such an archive too: unpack it, and give what is in it',
+      });
   } catch (error) {
     found.push(refused(path, error));
   }
   return found;
+}
+
+/** A text or a table among the objects has nothing to say; code that is not yet made has. */
+function inspectMember(name: string, bytes: Uint8Array, depth: number): FileFacts[] {
+  if (isElf(bytes)) return [inspectObject(name, readElf(bytes, name))];
+  if (isArchive(bytes) && depth > 0) return inspectArchive(name, bytes, depth - 1);
+  if (isArchive(bytes) || isBitcode(bytes)) throw notElf(bytes, { at: name });
+  return [];
 }
 
 const hexOf = (bytes: Uint8Array): string =>

@@ -15,7 +15,8 @@ import {
 } from '../elf/names.js';
 import type { ElfObject, SymbolTable } from '../elf/object.js';
 import { declaredKeys, KEYS_SECTION, type KeyRecord } from '../keys/records.js';
-import { findSites, sitesSections } from '../sites/find.js';
+import { sitesSections, surveySites } from '../sites/find.js';
+import { checkReadable, isIntermediate, whyNoSites } from '../sites/readable.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../sites/site.js';
 import { bestSymbols } from '../sites/symbols.js';
 import { findTrampolines, type Trampoline } from '../sites/trampoline.js';
@@ -29,13 +30,12 @@ import {
   type FaultFacts,
   type FileFacts,
   type FileKind,
+  type SiteFacts,
   type TrampolineFacts,
 } from './facts.js';
 
 export function inspectObject(path: string, object: ElfObject): FileFacts {
   const kind = kindOf(object);
-  if (!mentionsKeys(object))
-    return { path, kind, sites: [], keys: [], trampolines: [], faults: [] };
   const faults: FaultFacts[] = [];
   const orElse = <T>(otherwise: T, read: () => T): T => {
     try {
@@ -45,13 +45,42 @@ export function inspectObject(path: string, object: ElfObject): FileFacts {
       return otherwise;
     }
   };
+  if (!orElse(true, () => mentionsKeys(object)))
+    return { path, kind, sites: [], keys: [], trampolines: [], faults };
   const declared = orElse([], () => declaredKeys(object));
-  const found = orElse([], () =>
-    findSites(object, (fault) => faults.push(faultFacts(fault)), declared),
+  const { listed, unlisted } = orElse({ listed: [], unlisted: [] }, () =>
+    surveySites(object, (fault) => faults.push(faultFacts(fault)), declared),
   );
+  const found = [...listed, ...unlisted];
+  const sites = factsOfSites(object, found);
+  const trampolines = orElse([], () => trampolinesOf(object, declared, countByKey(found)));
+  const remark = faults.length > 0 ? null : remarkOn(object, listed, unlisted);
+  return {
+    path,
+    kind,
+    sites,
+    keys: keyFacts(sites, trampolines),
+    trampolines,
+    faults,
+    ...(remark === null ? {} : { remark }),
+  };
+}
+
+function remarkOn(
+  object: ElfObject,
+  { length: listed }: readonly Site[],
+  { length: unlisted }: readonly Site[],
+): string | null {
+  if (listed + unlisted === 0) return whyNoSites(object);
+  return listed > 0 && unlisted > 0
+    ? `its table lists ${listed} of ${listed + unlisted} sites; annotate --force completes it`
+    : null;
+}
+
+function factsOfSites(object: ElfObject, found: readonly Site[]): SiteFacts[] {
   const relocatable = object.type === 'relocatable';
   const functions = new Functions(object, found);
-  const sites = found.map((site) => {
+  return found.map((site) => {
     const section = object.sections[site.section]!;
     const offset = relocatable ? site.at : site.at - section.address;
     const place = {
@@ -61,35 +90,38 @@ export function inspectObject(path: string, object: ElfObject): FileFacts {
       align: section.align,
       function: functions.around(site),
     };
-    return siteFacts(
-      site,
-      place,
-      object.bytes.subarray(section.offset + offset, section.offset + offset + site.length),
-    );
+    const at = section.offset + offset;
+    return siteFacts(site, place, object.bytes.subarray(at, at + site.length));
   });
-  const calls = countByKey(found);
+}
+
+function trampolinesOf(
+  object: ElfObject,
+  declared: readonly KeyRecord[],
+  calls: ReadonlyMap<string, number>,
+): TrampolineFacts[] {
+  const relocatable = object.type === 'relocatable';
   const named = findTrampolines(object);
   const known = new Set(named.map((t) => t.key));
-  const trampolines: TrampolineFacts[] = [
-    ...named,
-    ...declared.filter((key) => !known.has(key.name)).map((key) => recorded(object, key)),
-  ].map((t) => {
+  const others = declared.filter((key) => !known.has(key.name));
+  return [...named, ...others.map((key) => recorded(object, key))].map((t) => {
     const section = object.sections[t.section];
     const jumps = t.form?.startsWith('jmp') ?? false;
     const target = t.targetSymbol ?? (t.target === null ? null : hex(t.target));
+    const leads =
+      t.form !== null && (!jumps || target !== null)
+        ? knownTarget(target)
+        : { target: null, targetKnown: false };
     return {
       key: t.key,
       symbol: TRAMPOLINE_PREFIX + t.key,
       section: section?.name ?? null,
       offset: relocatable || !section ? t.at : t.at - section.address,
       address: relocatable ? null : t.at,
-      ...(t.form !== null && (!jumps || target !== null)
-        ? knownTarget(target)
-        : { target: null, targetKnown: false }),
+      ...leads,
       sites: calls.get(t.key) ?? 0,
     };
   });
-  return { path, kind, sites, keys: keyFacts(sites, trampolines), trampolines, faults };
 }
 
 /** The trampoline of a key whose symbols were stripped. */
@@ -115,8 +147,10 @@ const PREFIXES = [Buffer.from(TRAMPOLINE_PREFIX), Buffer.from(KEY_PREFIX)];
 /**
  * Whether some name of the file is that of a key or trampoline: a plain search, many times faster
  * than the symbols one by one.
+ * @throws Fault where the file has no code yet or no headers, so that nothing can be said of it
  */
 function mentionsKeys(object: ElfObject): boolean {
+  if (object.sections.length === 0 || isIntermediate(object)) checkReadable(object);
   if (sitesSections(object).length > 0 || object.section(KEYS_SECTION)) return true;
   for (const section of object.sections) {
     if (section.type !== SHT_STRTAB) continue;

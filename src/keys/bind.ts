@@ -6,6 +6,7 @@
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import type { ElfObject } from '../elf/object.js';
+import { checkReadable } from '../sites/readable.js';
 import { findSites } from '../sites/find.js';
 import { bareName, KEY_PREFIX, type Site } from '../sites/site.js';
 import { bestSymbols, keySymbols } from '../sites/symbols.js';
@@ -36,6 +37,7 @@ export function keysOf(object: ElfObject): KeyDef[] {
  * @throws Fault `not-linked`, `bad-keys-section`, `bad-trampoline`, `no-trampoline`, `ambiguous-target`.
  */
 export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
+  checkReadable(object);
   const records = readRecords(object);
   const recorded = unique(records.keys);
   const trampolines = new Map(findTrampolines(object).map((t) => [t.key, t]));

@@ -1,10 +1,16 @@
-// Object to Site[]: from the file's own table where it has one, for that is what the kernel would
-// patch; else by decoding, as objtool would make the table. Never by byte pattern alone. It reads;
-// `annotate` writes.
+// Object to Site[]: from the file's own table where it has one, because that is what the kernel
+// would patch; without one by decoding, as objtool would make the table. Never by byte pattern
+// alone. It reads; `annotate` writes.
+//
+// A table may list some of the sites only: objects with one and objects without are linked into one
+// file, or a tool that splits functions leaves out what it moved. So every branch that leads to a
+// trampoline is looked for all the same. Nearly all of them are listed and need no decoding, which
+// leaves the cost of one pass over the bytes: 3 ns for each.
 
 import type { Fault } from '../base/fault.js';
 import type { ElfObject, Section } from '../elf/object.js';
 import { decodeLinked, destinations, readLinked, type DeclaredKey } from './linked.js';
+import { checkReadable } from './readable.js';
 import { decodeRelocatable, readRelocatable } from './relocatable.js';
 import { SITES_SECTION } from './section.js';
 import type { Site } from './site.js';
@@ -26,24 +32,52 @@ export function sitesSections(object: ElfObject): Section[] {
   return object.sections.filter((s) => s.name === SITES_SECTION && s.size > 0);
 }
 
+/** What the file's own tables say, in their order; nothing where it has none. */
+export function listedSites(
+  object: ElfObject,
+  report: Report = refuse,
+  declared: readonly DeclaredKey[] = [],
+): Site[] {
+  return sitesSections(object).flatMap((table) =>
+    object.type === 'relocatable'
+      ? readRelocatable(object, table, report)
+      : readLinked(object, table, report, declared),
+  );
+}
+
+export interface Survey {
+  readonly listed: readonly Site[];
+  /** Found by decoding, in the order that a table would have. */
+  readonly unlisted: readonly Site[];
+}
+
+/** @throws Fault as `findSites` */
+export function surveySites(
+  object: ElfObject,
+  report: Report = refuse,
+  declared: readonly DeclaredKey[] = [],
+): Survey {
+  checkReadable(object);
+  const listed = listedSites(object, report, declared);
+  const unlisted =
+    object.type === 'relocatable'
+      ? decodeRelocatable(object, listed)
+      : decodeLinked(object, destinations(object, declared), listed);
+  return { listed, unlisted };
+}
+
 /**
- * Every static call site of an object, in the table's order or, decoded, in the order that a table
- * would have.
+ * Every static call site of an object: those of its tables first, in their order.
  * @param declared keys that a linked file tells of without symbols.
- * @throws Fault `bad-sites-section`, `bad-site`, `bad-elf`.
+ * @throws Fault `bad-sites-section`, `bad-site`, `bad-elf`, `bad-trampoline`, `not-linked`.
  */
 export function findSites(
   object: ElfObject,
   report: Report = refuse,
   declared: readonly DeclaredKey[] = [],
 ): Site[] {
-  const tables = sitesSections(object);
-  if (tables.length === 0) return decodeSites(object, declared);
-  return tables.flatMap((table) =>
-    object.type === 'relocatable'
-      ? readRelocatable(object, table, report)
-      : readLinked(object, table, report, declared),
-  );
+  const { listed, unlisted } = surveySites(object, report, declared);
+  return listed.length === 0 ? [...unlisted] : listed.concat(unlisted);
 }
 
 /** By decoding, whatever table the file may have. */

@@ -7,7 +7,7 @@ import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import * as N from '../elf/names.js';
 import { signed64, type ElfObject, type Section, type SymbolTable } from '../elf/object.js';
-import { branchOpcode, destination } from '../x86/forms.js';
+import { branchOpcode, branchOpcodeBefore, destination, DISPLACEMENT } from '../x86/forms.js';
 import { branchAt, branchFrom, Code, siteOf } from './confirm.js';
 import { isPlt, pltEntries, slotsOf } from './plt.js';
 import { decodeSiteTable, ENTRY_SIZE, FLAG_BITS, SITES_SECTION } from './section.js';
@@ -78,43 +78,123 @@ export function destinations(
   return { direct, slots, trampolines };
 }
 
-/** In order of address. */
+/** Where branches lead: which key's trampoline, PLT entry or GOT slot stands at an address. */
+class Leads {
+  readonly #object: ElfObject;
+  readonly #known: Destinations;
+  readonly #direct: Span;
+  readonly #slots: Span;
+  /**
+   * A GOT slot of a program that is not position-independent holds the address itself, without a
+   * relocation.
+   */
+  readonly #filled: boolean;
+  #keys: ReadonlySet<string> | undefined;
+
+  constructor(object: ElfObject, known: Destinations) {
+    this.#object = object;
+    this.#known = known;
+    this.#direct = span(known.direct.keys());
+    this.#slots = span(known.slots.keys());
+    this.#filled = object.type === 'executable' && known.trampolines.size > 0;
+  }
+
+  /** Whether the file says where the key's trampoline is. */
+  knows(key: string): boolean {
+    this.#keys ??= new Set(
+      [...this.#known.direct.values(), ...this.#known.slots.values()].map((names) => names.key),
+    );
+    return this.#keys.has(key);
+  }
+
+  directly(to: Addr): KeyNames | undefined {
+    const { low, high } = this.#direct;
+    return to >= low && to <= high ? this.#known.direct.get(to) : undefined;
+  }
+
+  /** The branch whose displacement is at an offset of `bytes`, and which ends at an address. */
+  of(bytes: Uint8Array, displacement: number, end: Addr): KeyNames | undefined {
+    const form = branchOpcodeBefore(bytes, displacement);
+    if (!form) return undefined;
+    const opcode = displacement - form.displacement;
+    const to = destination(form, bytes, opcode, end - form.length);
+    return form.indirect ? this.throughSlot(to) : this.directly(to);
+  }
+
+  throughSlot(slot: Addr): KeyNames | undefined {
+    const { low, high } = this.#slots;
+    const names = slot >= low && slot <= high ? this.#known.slots.get(slot) : undefined;
+    if (names || !this.#filled) return names;
+    const bytes = this.#object.at(slot, 8);
+    if (!bytes) return undefined;
+    return this.#known.direct.get(signed64(new DataView(bytes.buffer, bytes.byteOffset, 8), 0));
+  }
+}
+
+interface Span {
+  readonly low: Addr;
+  readonly high: Addr;
+}
+
+function span(addresses: Iterable<Addr>): Span {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const a of addresses) {
+    if (a < low) low = a;
+    if (a > high) high = a;
+  }
+  return { low, high };
+}
+
+/** Addresses of displacements, to be asked for a million times. */
+class Displacements {
+  readonly #sorted: Float64Array;
+
+  constructor(sites: readonly Site[]) {
+    this.#sorted = Float64Array.from(sites, (s) => s.at + s.length - DISPLACEMENT).sort();
+  }
+  has(address: Addr): boolean {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#sorted[middle]! < address) low = middle + 1;
+      else high = middle;
+    }
+    return this.#sorted[low] === address;
+  }
+}
+
+/**
+ * In order of address.
+ * @param listed sites that are known from the file's table: they are left out, unseen
+ */
 export function decodeLinked(
   object: ElfObject,
   known: Destinations = destinations(object),
+  listed: readonly Site[] = [],
 ): Site[] {
-  const symbols = bestSymbols(object);
-  // A GOT slot of a program that is not position-independent holds the address itself, without a
-  // relocation.
-  const filled = object.type === 'executable' && known.trampolines.size > 0;
   if (known.direct.size === 0 && known.slots.size === 0) return [];
-  const range = span(known.direct.keys());
-  const slotSpan = span(known.slots.keys());
-  const throughSlot = (slot: Addr): KeyNames | undefined => {
-    const names = slot >= slotSpan.low && slot <= slotSpan.high ? known.slots.get(slot) : undefined;
-    if (names || !filled) return names;
-    const bytes = object.at(slot, 8);
-    return bytes
-      ? known.direct.get(signed64(new DataView(bytes.buffer, bytes.byteOffset, 8), 0))
-      : undefined;
-  };
-  const code = object.sections.filter((s) => isCode(s) && !isPlt(s) && !isTemplate(s));
-  const found = code.map((section) =>
-    search(object.data(section), section.address, range, known.direct, throughSlot),
-  );
-  const sections = new Set(code.filter((_, i) => found[i]!.length > 0).map((s) => s.index));
+  const leads = new Leads(object, known);
+  const done = new Displacements(listed);
+  const places = object.sections
+    .filter((s) => isCode(s) && !isPlt(s) && !isTemplate(s))
+    .map((section) => ({ section, found: search(object.data(section), section, leads, done) }))
+    .filter(({ found }) => found.length > 0);
+  const symbols = bestSymbols(object);
   // Without any symbols each section is decoded from its beginning.
-  const starts = symbols ? functionStarts(symbols, sections) : new Map<number, Float64Array>();
+  const starts = symbols
+    ? functionStarts(symbols, new Set(places.map(({ section }) => section.index)))
+    : new Map<number, Float64Array>();
   const sites: Site[] = [];
-  for (const [i, section] of code.entries()) {
-    if (found[i]!.length === 0) continue;
+  for (const { section, found } of places) {
     using run = new Code(
       object.data(section),
       (starts.get(section.index) ?? new Float64Array(0)).map(
         (address) => address - section.address,
       ),
     );
-    for (const { displacement, names, indirect } of found[i]!) {
+    for (const { displacement, names, indirect } of found) {
       const branch = branchAt(run, displacement);
       if (!branch || branch.indirect !== indirect) continue;
       const at = section.address + branch.at;
@@ -123,16 +203,6 @@ export function decodeLinked(
     }
   }
   return sites.sort((a, b) => a.at - b.at);
-}
-
-function span(addresses: Iterable<Addr>): { low: Addr; high: Addr } {
-  let low = Infinity;
-  let high = -Infinity;
-  for (const a of addresses) {
-    if (a < low) low = a;
-    if (a > high) high = a;
-  }
-  return { low, high };
 }
 
 interface Found {
@@ -144,21 +214,19 @@ interface Found {
 /** Every place in a section whose bytes could be a branch to one of the destinations. */
 function search(
   bytes: Uint8Array,
-  base: Addr,
-  range: { low: Addr; high: Addr },
-  direct: Destinations['direct'],
-  throughSlot: (slot: Addr) => KeyNames | undefined,
+  { address: base }: Section,
+  leads: Leads,
+  done: Displacements,
 ): Found[] {
   const found: Found[] = [];
-  const reached = (to: Addr): KeyNames | undefined =>
-    to >= range.low && to <= range.high ? direct.get(to) : undefined;
   for (let i = 0; i < bytes.length; i++) {
     const form = branchOpcode(bytes, i);
     if (form === null) continue;
     const to = destination(form, bytes, i, base + i);
     const { indirect } = form;
-    const names = indirect ? throughSlot(to) : reached(to);
-    if (names) found.push({ displacement: i + form.displacement, names, indirect });
+    const names = indirect ? leads.throughSlot(to) : leads.directly(to);
+    const displacement = i + form.displacement;
+    if (names && !done.has(base + displacement)) found.push({ displacement, names, indirect });
   }
   return found;
 }
@@ -166,7 +234,8 @@ function search(
 /**
  * What the file's own `.static_call_sites` says, in the table's order. The names come from whatever
  * stands at the key's address: the key itself, or where the key belongs to another file, the
- * trampoline, PLT entry or GOT slot that the site uses.
+ * trampoline, PLT entry or GOT slot that the site uses. A table that was left behind by a tool that
+ * moved the code names instructions that do something else, so where each branch leads is compared.
  */
 export function readLinked(
   object: ElfObject,
@@ -175,45 +244,60 @@ export function readLinked(
   declared: readonly DeclaredKey[] = [],
 ): Site[] {
   const table = decodeSiteTable(object.data(section), section.address);
-  const names = keyPlaces(object, declared);
+  const known = destinations(object, declared);
+  const leads = new Leads(object, known);
+  const names = keyPlaces(object, declared, known);
   const late = lateKeys(object, section);
-  const code = object.sections.filter(isCode);
-  const data = code.map((s) => object.data(s));
+  const code = new CodeSections(object);
+  const bad = (faultCode: 'bad-site' | 'bad-sites-section', what: string): void =>
+    report(new Fault(faultCode, what, { at: SITES_SECTION }));
   const sites: Site[] = [];
-  let home = 0;
-  for (let i = 0; i < table.count; i++) {
-    const at = table.sites[i]!;
-    if (!holds(code[home], at)) home = code.findIndex((s) => holds(s, at));
-    const offset = home < 0 ? -1 : at - code[home]!.address;
-    const bytes = data[home];
-    const branch = bytes ? branchFrom(bytes, offset) : null;
-    const key = late.get(i) ?? names.get(table.keys[i]!);
-    if (!branch)
-      report(
-        new Fault('bad-site', `entry ${i} names ${hex(at)}, where no call or jump is`, {
-          at: SITES_SECTION,
-        }),
+  for (const [i, at] of table.sites.entries()) {
+    const home = code.around(at);
+    const offset = home ? at - home.section.address : -1;
+    const branch = home ? branchFrom(home.bytes, offset) : null;
+    const place = table.keys[i]!;
+    const key = late.get(i) ?? names.get(place);
+    if (!home || !branch) {
+      bad('bad-site', `entry ${i} names ${hex(at)}, where no call or jump is`);
+      continue;
+    }
+    if (!key) {
+      bad(
+        'bad-sites-section',
+        `entry ${i} names a key at ${hex(place)}, where no symbol ${KEY_PREFIX}* or ${TRAMPOLINE_PREFIX}* is`,
       );
-    else if (!key)
-      report(
-        new Fault(
-          'bad-sites-section',
-          `entry ${i} names a key at ${hex(table.keys[i]!)}, where no symbol ${KEY_PREFIX}* or ${TRAMPOLINE_PREFIX}* is`,
-          { at: SITES_SECTION },
-        ),
+      continue;
+    }
+    const led = leads.of(home.bytes, offset + branch.length - DISPLACEMENT, at + branch.length);
+    if (led?.key !== key.key && leads.knows(key.key)) {
+      bad(
+        'bad-site',
+        `entry ${i} names ${hex(at)}, a ${branch.kind} that does not lead to the trampoline of ${key.key}`,
       );
-    else
-      sites.push(
-        siteOf(
-          branch,
-          { section: code[home]!.index, at },
-          key,
-          late.get(i)?.flags ?? table.flags[i]!,
-        ),
-      );
-    if (home < 0) home = 0;
+      continue;
+    }
+    const flags = late.get(i)?.flags ?? table.flags[i];
+    sites.push(siteOf(branch, { section: home.section.index, at }, key, flags));
   }
   return sites;
+}
+
+/** The section around an address: nearly always the one around the address before it. */
+class CodeSections {
+  readonly #all: readonly { readonly section: Section; readonly bytes: Uint8Array }[];
+  #last: { readonly section: Section; readonly bytes: Uint8Array } | undefined;
+
+  constructor(object: ElfObject) {
+    this.#all = object.sections
+      .filter(isCode)
+      .map((section) => ({ section, bytes: object.data(section) }));
+  }
+  around(at: Addr): { readonly section: Section; readonly bytes: Uint8Array } | undefined {
+    if (!holds(this.#last?.section, at))
+      this.#last = this.#all.find(({ section }) => holds(section, at));
+    return this.#last;
+  }
 }
 
 /**
@@ -260,8 +344,8 @@ const holds = (section: Section | undefined, at: Addr): boolean =>
 export function keyPlaces(
   object: ElfObject,
   declared: readonly DeclaredKey[] = [],
+  { direct, slots }: Destinations = destinations(object, declared),
 ): ReadonlyMap<Addr, KeyNames & { readonly isKey: boolean }> {
-  const { direct, slots } = destinations(object, declared);
   const places = new Map<Addr, KeyNames & { readonly isKey: boolean }>();
   for (const [address, names] of [...slots, ...direct])
     places.set(address, { ...names, isKey: false });

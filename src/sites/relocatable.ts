@@ -6,10 +6,11 @@
 // too: objtool knows none, for the kernel has no GOT, and the linker turns most of them into direct
 // ones of the same length.
 
+import { hex } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import * as N from '../elf/names.js';
 import type { ElfObject, RelocationTable, Section, SymbolTable } from '../elf/object.js';
-import { destination, SITE_FORMS } from '../x86/forms.js';
+import { destination, DISPLACEMENT, SITE_FORMS } from '../x86/forms.js';
 import { branchAt, branchFrom, Code, siteOf } from './confirm.js';
 import { ENTRY_SIZE, FLAG_BITS, SITES_SECTION } from './section.js';
 import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
@@ -132,6 +133,10 @@ function candidatesOf(
       const named = trampolines.has(symbol);
       if (!named && !trampolines.sections.size) continue;
       const type = table.type(i);
+      if (named && type > N.R_X86_64_LAST_KNOWN)
+        throw new Fault('bad-elf', `relocation type ${type} of a trampoline is not known`, {
+          at: `${section.name}+${hex(table.offset(i))}`,
+        });
       const direct = DIRECT_RELOCATIONS.has(type);
       const displacement = table.offset(i);
       if (trampolines.sections.has(section.index)) relocated.add(displacement);
@@ -174,8 +179,9 @@ function resolvedCandidates(
 /**
  * By relocation and decoding, in objtool's order: jumps of the whole file first, then calls, each
  * by section and offset. Its first pass settles where jumps lead and its second where calls do.
+ * @param listed sites that are known from the file's table: they are left out, unseen
  */
-export function decodeRelocatable(object: ElfObject): Site[] {
+export function decodeRelocatable(object: ElfObject, listed: readonly Site[] = []): Site[] {
   const symbols = object.symbols;
   if (!symbols) return [];
   const trampolines = new Trampolines(symbols);
@@ -183,7 +189,12 @@ export function decodeRelocatable(object: ElfObject): Site[] {
   const code = object.sections.filter(
     (s) => (s.flags & N.SHF_EXECINSTR) !== 0 && s.type !== N.SHT_NOBITS && !isTemplate(s),
   );
-  const candidates = code.map((section) => candidatesOf(object, section, symbols, trampolines));
+  const done = displacementsOf(listed);
+  const candidates = code.map((section) =>
+    candidatesOf(object, section, symbols, trampolines).filter(
+      ({ displacement }) => !done.get(section.index)?.has(displacement),
+    ),
+  );
   const starts = functionStarts(
     symbols,
     new Set(code.filter((_, i) => candidates[i]!.length > 0).map((s) => s.index)),
@@ -217,6 +228,15 @@ export function decodeRelocatable(object: ElfObject): Site[] {
     }
   }
   return [...jumps, ...calls];
+}
+
+function displacementsOf(sites: readonly Site[]): Map<number, Set<number>> {
+  const bySection = new Map<number, Set<number>>();
+  for (const { section, at, length } of sites) {
+    const known = bySection.get(section) ?? new Set();
+    bySection.set(section, known.add(at + length - DISPLACEMENT));
+  }
+  return bySection;
 }
 
 /**

@@ -150,7 +150,7 @@ describe('static-call annotate', () => {
       expect(stderr).toContain(`at ${path}`);
       if (before[i]) expect(readFileSync(path).equals(before[i])).toBe(true);
     }
-    expect(stderr).toContain('annotate the objects before ar');
+    expect(stderr).toContain('the objects before ar');
   });
 
   test('--json says the same of every file', async () => {

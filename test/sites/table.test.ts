@@ -1,16 +1,18 @@
-// Tables that lie: each bad entry is told of by itself, and the good ones are still read.
+// Tables that lie: each bad entry is told of by itself, the good ones are still read, and the sites
+// that it does not list are found all the same.
 
 import { expect, test } from 'vitest';
 import { isFault, type Fault } from '#base/fault';
 import { readElf } from '#elf/read';
 import { annotate } from '#sites/annotate';
-import { decodeSites, findSites } from '#sites/find';
+import { decodeSites, findSites, listedSites, surveySites } from '#sites/find';
 import { elf, FLAGS, smallLinked, smallObject } from '../elf/builder.mjs';
 
 const annotated = (bytes: Buffer): Buffer => Buffer.from(annotate(readElf(bytes)).bytes!);
 const told = (bytes: Uint8Array): { sites: number; faults: string[] } => {
   const faults: Fault[] = [];
-  const sites = findSites(readElf(bytes), (fault) => faults.push(fault)).length;
+  const sites = listedSites(readElf(bytes), (fault) => faults.push(fault)).length;
+  expect(findSites(readElf(bytes), () => undefined)).toHaveLength(3);
   return { sites, faults: faults.map((f) => `${f.code}: ${f.message}`) };
 };
 /** File offset of a section's data. */

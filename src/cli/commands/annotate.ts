@@ -4,11 +4,11 @@
 
 import { readOriginal, replaceFile, rewriteFile } from '../../base/file.js';
 import { EXIT, Fault, inFile, isFault } from '../../base/fault.js';
-import type { ElfObject } from '../../elf/object.js';
-import { isElf, readElf } from '../../elf/read.js';
+import { readElf } from '../../elf/read.js';
 import { printable } from '../../base/printable.js';
 import { declaredKeys } from '../../keys/records.js';
 import { annotate, type Annotated } from '../../sites/annotate.js';
+import { checkReadable, whyNoSites } from '../../sites/readable.js';
 import { SITE_TAIL } from '../../sites/site.js';
 import type { Context } from '../context.js';
 import { report } from '../report.js';
@@ -50,7 +50,8 @@ function one(context: Context, flags: Flags, path: string): Row {
 function written(context: Context, flags: Flags, path: string): Row {
   const original = readOriginal(path);
   const { bytes } = original;
-  const object = readObject(bytes, path);
+  const object = readElf(bytes, path);
+  checkReadable(object);
   const {
     outcome,
     sites,
@@ -65,10 +66,8 @@ function written(context: Context, flags: Flags, path: string): Row {
   else if (annotated) rewriteFile(original, annotated);
   const tail = sites.filter((s) => (s.flags & SITE_TAIL) !== 0).length;
   if (!flags.json) say(context, path, outcome, sites.length, tail);
-  if (outcome === 'no-sites' && isSlimLto(object))
-    context.note(
-      `${printable(path)}: holds intermediate code for link-time optimisation; annotate the linked file`,
-    );
+  const why = outcome === 'no-sites' ? whyNoSites(object) : null;
+  if (why !== null && !flags.json) context.note(printable(`${path}: ${why}`));
   return { path, outcome, sites: sites.length, tail, fault: null };
 }
 
@@ -87,34 +86,4 @@ function say(
   if (outcome === 'present')
     context.note(`${name}: has a table already (${found}); --force writes it again`);
   else context.print(`${name}: ${outcome === 'no-sites' ? 'no sites' : found}`);
-}
-
-function readObject(bytes: Uint8Array, path: string): ElfObject {
-  const head = Buffer.from(bytes.subarray(0, 8)).toString('latin1');
-  if (head === '!<arch>\n' || head === '!<thin>\n') {
-    throw new Fault('not-elf', 'is an archive; its symbol index would have to be made again', {
-      at: path,
-      hint: 'annotate the objects before ar, or the linked file',
-    });
-  }
-  if (head.startsWith('BC\xc0\xde'))
-    throw new Fault('not-elf', 'is LLVM bitcode', { at: path, hint: 'annotate the linked file' });
-  if (
-    head.startsWith('\xfd7zXZ') ||
-    head.startsWith('\x1f\x8b') ||
-    head.startsWith('\x28\xb5\x2f\xfd')
-  ) {
-    throw new Fault('not-elf', 'is compressed', {
-      at: path,
-      hint: 'unpack it first; inspect reads it as it is',
-    });
-  }
-  if (!isElf(bytes))
-    throw new Fault('not-elf', 'does not begin with the ELF magic bytes', { at: path });
-  return readElf(bytes, path);
-}
-
-/** gcc -flto without -ffat-lto-objects: an ELF file whose code is not there yet. */
-function isSlimLto(object: ElfObject): boolean {
-  return object.sections.some((s) => s.name.startsWith('.gnu.lto_'));
 }

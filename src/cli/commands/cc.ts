@@ -21,7 +21,7 @@ import {
 } from '../../host/compilation.js';
 import { expandResponses } from '../../host/response.js';
 import { annotate, type Annotated } from '../../sites/annotate.js';
-import { decodeSites, findSites } from '../../sites/find.js';
+import { decodeSites, listedSites } from '../../sites/find.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX } from '../../sites/site.js';
 import type { Context } from '../context.js';
 import { includeDir } from './include.js';
@@ -176,7 +176,7 @@ function tabulate(path: string, unlinked: boolean): Output {
  */
 function complete(object: ElfObject, found: number): boolean {
   try {
-    return findSites(object).length === found;
+    return listedSites(object).length === found;
   } catch (error) {
     if (isFault(error)) return false;
     throw error;

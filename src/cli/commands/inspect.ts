@@ -169,6 +169,8 @@ function summaryText(s: Summary, files: readonly FileFacts[]): string {
       ),
     );
   }
+  for (const { path, remark } of files)
+    if (remark !== undefined) row('note', `${files.length > 1 ? `${path}: ` : ''}${remark}`);
   for (const { path, kernel } of files)
     if (kernel) row('kernel', `${files.length > 1 ? `${path}: ` : ''}${kernelText(kernel)}`);
   return lines.join('\n');
