@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { isFault, type Fault } from '#base/fault';
 import { readElf } from '#elf/read';
 import { annotate } from '#sites/annotate';
-import { decodeSites, findSites, listedSites, surveySites } from '#sites/find';
+import { decodeSites, findSites, listedSites } from '#sites/find';
 import { elf, FLAGS, smallLinked, smallObject } from '../elf/builder.mjs';
 
 const annotated = (bytes: Buffer): Buffer => Buffer.from(annotate(readElf(bytes)).bytes!);
