@@ -12,6 +12,7 @@ export const SYS = {
   rt_sigreturn: 15,
   pread: 17,
   pwrite: 18,
+  sched_yield: 24,
   mremap: 25,
   madvise: 28,
   getpid: 39,
@@ -20,6 +21,7 @@ export const SYS = {
   gettid: 186,
   futex: 202,
   sched_setaffinity: 203,
+  clock_gettime: 228,
   tgkill: 234,
   memfd_create: 319,
   membarrier: 324,
@@ -39,8 +41,11 @@ export const MFD = { cloExec: 1, allowSealing: 2 } as const;
 /** Linux 5.1, ab3948f58ff8 ("mm/memfd: add an F_SEAL_FUTURE_WRITE seal to memfd"). */
 export const SEAL = { add: 1033, futureWrite: 0x10 } as const;
 
-/** The private forms: the word belongs to one process. */
-export const FUTEX = { waitPrivate: 128, wakePrivate: 129 } as const;
+/**
+ * The private forms: the word belongs to one process. `waitUntilPrivate` (FUTEX_WAIT_BITSET) takes a
+ * moment of the monotonic clock and not a duration.
+ */
+export const FUTEX = { waitPrivate: 128, wakePrivate: 129, waitUntilPrivate: 137 } as const;
 
 /** PRIVATE_EXPEDITED_SYNC_CORE and its registration. */
 export const MEMBARRIER = { syncCore: 1 << 5, registerSyncCore: 1 << 6 } as const;
@@ -93,4 +98,5 @@ export const ERRNO = {
   tooManyFiles: 24,
   deadlock: 35,
   nosys: 38,
+  timedOut: 110,
 } as const;

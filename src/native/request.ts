@@ -1,11 +1,12 @@
 // What `static_call_update()` of the C side calls through a key's `update`, and the other end of
-// it. The caller puts a request on its own stack, hands it to the threads that serve updates, and
-// sleeps until one of them has answered. It is machine code because C calls it on any thread, also
-// while every thread that could run JavaScript sits in a native call.
+// it. The caller fills one of the runtime's requests, hands it to the threads that serve updates,
+// and sleeps until one of them has answered. It is machine code because C calls it on any thread,
+// also while every thread that could run JavaScript sits in a native call.
 //
 // Requests are pushed on a list by compare-and-exchange; a server takes the whole list by one
-// exchange, so a popped node that comes back (the ABA problem) cannot arise. A request's memory
-// belongs to the caller and is gone once `state` is set: nothing of it is touched after that.
+// exchange, so a popped node that comes back (the ABA problem) cannot arise. They are not on the
+// callers' stacks, because a caller must be able to go: a signal handler may have interrupted a
+// thread in the middle of malloc or V8, and a server that needs the same mutex would never answer.
 //
 // A worker can be terminated between any two statements of its JavaScript, but not inside machine
 // code. So what must happen as a whole is one entry here: a request is on the list, in the slot of
@@ -16,7 +17,12 @@
 
 import { assemble, label, mem, mem32, word, type Code, type Program } from '../asm/assembler.js';
 import { ERRNO, FUTEX, SYS } from '../base/linux.js';
-import { DATA, REQUEST, SERVER } from '../trap/registry.js';
+import { DATA, REQUEST, REQUESTS, SERVER, STATE } from '../trap/registry.js';
+
+const CLOCK_MONOTONIC = 1;
+
+/** How long a caller waits. An update takes milliseconds, and seconds where every CPU is busy. */
+const PATIENCE_S = 10;
 
 /**
  * int update(struct static_call_key *key, void *func): 0 or a negative errno. A signal handler may
@@ -41,35 +47,69 @@ const update: Program = [
   ['jmp', 'who'],
 
   label('ask'),
-  ['lea', 'rsp', mem('rsp', -REQUEST.size)],
-  ['mov', mem('rsp', REQUEST.key), 'rdi'],
-  ['mov', mem('rsp', REQUEST.func), 'rsi'],
-  ['xor', 'eax', 'eax'],
-  ['mov', mem('rsp', REQUEST.state), 'rax'], // state and result
-  ['mov', 'rcx', 'rsp'],
+  ['lea', 'rcx', mem('r8', REQUESTS.first)],
+  label('free'),
+  ['mov', 'eax', STATE.free],
+  ['mov', 'edx', STATE.waiting],
+  ['lock', 'cmpxchg', mem32('rcx', REQUEST.state), 'edx'],
+  ['je', 'mine'],
+  ['add', 'rcx', REQUEST.size],
+  ['lea', 'rax', mem('r8', REQUESTS.end)],
+  ['cmp', 'rcx', 'rax'],
+  ['jb', 'free'],
+  // More threads at once than there are requests.
+  ['mov', 'eax', SYS.sched_yield],
+  ['syscall'],
+  ['jmp', 'ask'],
+
+  label('mine'),
+  ['push', 'rbx'],
+  ['mov', 'rbx', 'rcx'],
+  ['mov', mem('rbx', REQUEST.key), 'rdi'],
+  ['mov', mem('rbx', REQUEST.func), 'rsi'],
   ['call', 'push'],
   ['call', 'ring'],
   // The last server may have ended since the first look. It answers what it finds on the list after
   // it has left, and this looks after it has pushed: one of the two sees the other.
   ['cmp', mem32('r8', DATA.servers), 0],
-  ['jne', 'wait'],
+  ['jne', 'limit'],
   ['call', 'drain'],
 
+  // The limit is a moment and not a duration, which would begin again at every signal. Where the
+  // clock is refused it lies in the far future.
+  label('limit'),
+  ['push', 0],
+  ['push', 0x7fff_ffff],
+  ['mov', 'edi', CLOCK_MONOTONIC],
+  ['mov', 'rsi', 'rsp'],
+  ['mov', 'eax', SYS.clock_gettime],
+  ['syscall'],
+  ['add', mem('rsp'), PATIENCE_S],
   label('wait'),
-  ['mov', 'eax', mem32('rsp', REQUEST.state)],
-  ['test', 'eax', 'eax'],
-  ['jne', 'done'],
-  ['lea', 'rdi', mem('rsp', REQUEST.state)],
-  ['mov', 'esi', FUTEX.waitPrivate],
-  ['xor', 'edx', 'edx'],
-  ['xor', 'r10d', 'r10d'],
+  ['cmp', mem32('rbx', REQUEST.state), STATE.waiting],
+  ['jne', 'answered'],
+  ['lea', 'rdi', mem('rbx', REQUEST.state)],
+  ['mov', 'esi', FUTEX.waitUntilPrivate],
+  ['mov', 'edx', STATE.waiting],
+  ['mov', 'r10', 'rsp'],
+  ['mov', 'r9', -1], // any wake-up
   ['mov', 'eax', SYS.futex],
   ['syscall'],
-  ['jmp', 'wait'],
+  ['cmp', 'rax', -ERRNO.timedOut],
+  ['jne', 'wait'],
+  ['mov', 'eax', STATE.waiting],
+  ['mov', 'edx', STATE.abandoned],
+  ['lock', 'cmpxchg', mem32('rbx', REQUEST.state), 'edx'],
+  ['mov', 'eax', -ERRNO.timedOut],
+  ['je', 'done'],
 
+  label('answered'),
+  ['mov', 'eax', mem32('rbx', REQUEST.result)],
+  ['mov', 'edx', STATE.free],
+  ['mov', mem32('rbx', REQUEST.state), 'edx'],
   label('done'),
-  ['mov', 'eax', mem32('rsp', REQUEST.result)],
-  ['lea', 'rsp', mem('rsp', REQUEST.size)],
+  ['lea', 'rsp', mem('rsp', 16)],
+  ['pop', 'rbx'],
   ['ret'],
   label('itself'),
   ['mov', 'eax', -ERRNO.deadlock],
@@ -95,18 +135,23 @@ const shared: Program = [
   ['lea', 'rdi', mem('r8', DATA.doorbell)],
   ['jmp', 'wake'],
 
-  /** Answers the request at rcx with eax; nothing of it is touched once `state` is set. */
+  /** Answers the request at rcx with eax, if its caller still waits. */
   label('reply'),
   ['mov', mem32('rcx', REQUEST.result), 'eax'],
-  ['mov', 'eax', 1],
-  ['mov', mem32('rcx', REQUEST.state), 'eax'],
-  // The word may be somebody else's by now, whom a wake-up for nothing does no harm.
+  ['mov', 'eax', STATE.waiting],
+  ['mov', 'edx', STATE.answered],
+  ['lock', 'cmpxchg', mem32('rcx', REQUEST.state), 'edx'],
+  ['jne', 'forget'],
   ['lea', 'rdi', mem('rcx', REQUEST.state)],
   label('wake'),
   ['mov', 'esi', FUTEX.wakePrivate],
   ['mov', 'edx', 1],
   ['mov', 'eax', SYS.futex],
   ['syscall'],
+  ['ret'],
+  label('forget'),
+  ['mov', 'eax', STATE.free],
+  ['mov', mem32('rcx', REQUEST.state), 'eax'],
   ['ret'],
 
   /** Refuses every request on the list, because nobody serves. */
@@ -158,12 +203,20 @@ const server: Program = [
   ['test', 'rax', 'rax'],
   ['je', 'none'],
   label('oldest'),
+  ['cmp', mem32('rax', REQUEST.state), STATE.waiting],
+  ['jne', 'skip'],
   ['mov', 'rcx', mem('rax', REQUEST.key)],
   ['mov', mem('rdi', SERVER.key), 'rcx'],
   ['mov', 'rcx', mem('rax', REQUEST.func)],
   ['mov', mem('rdi', SERVER.func), 'rcx'],
   label('none'),
   ['ret'],
+  label('skip'), // its caller has gone
+  ['mov', 'rcx', mem('rax', REQUEST.next)],
+  ['mov', mem('rdi', SERVER.taken), 'rcx'],
+  ['mov', 'ecx', STATE.free],
+  ['mov', mem32('rax', REQUEST.state), 'ecx'],
+  ['jmp', 'next'],
 
   /** Answers it. */
   label('answer'),

@@ -83,8 +83,12 @@ export const REGION = {
   size: 40,
 } as const;
 
-/** An update that C asked for, on the asking thread's stack: state and result are 32 bits each. */
-export const REQUEST = { next: 0, key: 8, func: 16, state: 24, result: 28, size: 40 } as const;
+/** An update that C asked for: state and result are 32 bits each. */
+export const REQUEST = { next: 0, key: 8, func: 16, state: 24, result: 28, size: 32 } as const;
+/** `abandoned`: its caller has gone, and the server that comes upon it frees it. */
+export const STATE = { free: 0, waiting: 1, answered: 2, abandoned: 3 } as const;
+/** The requests of a process lie in the data's page. */
+export const REQUESTS = { first: 256, end: 4096 } as const;
 
 /**
  * A thread that serves updates from C for the environment that started it. Slots are used again and
