@@ -68,10 +68,9 @@ class Serving {
     });
   }
 
-  /** The newest record of the key: what a terminated worker left half done lies behind it. */
   #recordOf(key: Addr): KeyRecord | undefined {
     if (!this.#byKey.has(key))
-      for (const record of [...allRecords(this.#runtime)].reverse())
+      for (const record of allRecords(this.#runtime))
         this.#byKey.set(Number(record.word('key')), record);
     return this.#byKey.get(key);
   }

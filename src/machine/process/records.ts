@@ -60,16 +60,6 @@ export class KeyRecord {
     return this.#halves[RECORD.traps / 4]!;
   }
 
-  addGroup(columns: SiteColumns, memory: Addr, start: Addr, end: Addr): void {
-    const head = new BigUint64Array(this.#shared.native.view(memory, GROUP.columns));
-    head[GROUP.next / 8] = this.word('groups');
-    head[GROUP.count / 8] = BigInt(columns.batch.count);
-    head[GROUP.trampoline / 8] = BigInt.asUintN(64, BigInt(columns.trampoline));
-    head[GROUP.start / 8] = BigInt(start);
-    head[GROUP.end / 8] = BigInt(end);
-    this.setWord('groups', BigInt(memory));
-  }
-
   groups(): Group[] {
     const groups: Group[] = [];
     for (let at = Number(this.word('groups')); at !== 0;) {
@@ -106,6 +96,22 @@ export function allocateGroup(
       shared.native.view(memory + GROUP.columns, SiteColumns.size(count)),
     ),
   };
+}
+
+/** Writes a group's head. Nobody finds the group yet. */
+export function describeGroup(
+  { native }: SharedData,
+  memory: Addr,
+  columns: SiteColumns,
+  { start, end }: { readonly start: Addr; readonly end: Addr },
+  next: Addr,
+): void {
+  const head = new BigUint64Array(native.view(memory, GROUP.columns));
+  head[GROUP.next / 8] = BigInt(next);
+  head[GROUP.count / 8] = BigInt(columns.batch.count);
+  head[GROUP.trampoline / 8] = BigInt.asUintN(64, BigInt(columns.trampoline));
+  head[GROUP.start / 8] = BigInt(start);
+  head[GROUP.end / 8] = BigInt(end);
 }
 
 /**
@@ -145,23 +151,10 @@ export function makeTable(shared: SharedData, slots: SlotColumns): Addr | null {
   new BigUint64Array(shared.native.view(at, words.byteLength)).set(words);
   return at;
 }
-/**
- * Puts it in front of the others: one store, so that a handler finds the list before it or after
- * it.
- */
-export function publishTable(shared: SharedData, table: Addr): void {
-  shared.setWord('tables', BigInt(table));
-}
-
 /** A record that nobody finds yet. */
 export function makeRecord(shared: SharedData): KeyRecord {
   return new KeyRecord(shared, shared.allocate(RECORD.size, RECORD.size));
 }
-export function publishRecord(shared: SharedData, record: KeyRecord): void {
-  record.setWord('next', shared.word('records'));
-  shared.setWord('records', BigInt(record.at));
-}
-
 /** Every record of the process. */
 export function* allRecords(shared: SharedData): Generator<KeyRecord> {
   for (let at = Number(shared.word('records')); at !== 0;) {

@@ -11,17 +11,17 @@ import type { KeyDef } from '../../keys/key.js';
 import { SITE_FORMS } from '../../x86/forms.js';
 import { KINDS, type SiteColumns } from '../../plan/draw.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../../sites/site.js';
-import { RECORD, RETURNS, type SlotColumns } from '../../trap/registry.js';
+import { DATA, RECORD, RETURNS, type SlotColumns } from '../../trap/registry.js';
 import type { Runtime } from './runtime.js';
+import { Script } from './script.js';
 import type { Loaded } from './loaded.js';
 import { readMaps } from '../linux/maps.js';
 import {
   allocateGroup,
+  describeGroup,
   KeyRecord,
   makeRecord,
   makeTable,
-  publishRecord,
-  publishTable,
   recordAt,
 } from './records.js';
 
@@ -152,17 +152,30 @@ export function registerSites(
     ),
   );
 
+  // In one call into machine code, because a worker can be terminated between two statements: a site
+  // that is in a group and in no table would be trapped and not be found.
+  const links = new Script(native, runtime.routines);
+  let head = Number(runtime.word('records'));
   const registered = found.map(({ def, key, trampoline, known, groups }, i): EnlistedKey => {
     const record = records[i]!;
-    if (known === null) publishRecord(runtime, record);
+    if (known === null) {
+      record.setWord('next', BigInt(head));
+      head = record.at;
+    }
     // Whoever made the record may have seen no more of the key than its trampoline.
     if (key !== null && record.word('key') === 0n) record.setWord('key', BigInt(key));
     if (def.returns !== null) record.setWord('returns', BigInt(RETURNS.indexOf(def.returns)));
-    for (const { text, memory, columns } of groups)
-      record.addGroup(columns, memory, text.start, text.end);
+    let first = Number(record.word('groups'));
+    for (const { text, memory, columns } of groups) {
+      describeGroup(runtime, memory, columns, text, first);
+      first = memory;
+    }
+    links.word(record.at + RECORD.groups, first);
     return { def, record, key, trampoline, fresh: record.word('call') === 0n };
   });
-  if (table !== null) publishTable(runtime, table);
+  links.word(runtime.data + DATA.records, head);
+  if (table !== null) links.word(runtime.data + DATA.tables, table);
+  links.perform();
   return registered;
 }
 

@@ -167,7 +167,7 @@ const STORIES = {
   async 'a worker is terminated in an update, then the program forks'() {
     open(library);
     let worst = 0;
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 6; i++) {
       const updating = await worker('updates');
       await pause(3 * Math.random());
       await updating.terminate();
@@ -223,8 +223,8 @@ const STORIES = {
     app.update({ live: 'live_one' });
     const bad = [];
     for (let i = 0; i < 3; i++) {
-      c.crowd_begin(63, 20, 1);
-      bad.push(Number(c.crowd_end(63)));
+      c.crowd_begin(150, 8, 1);
+      bad.push(Number(c.crowd_end(150)));
     }
     done({ answers, seconds, bad });
   },

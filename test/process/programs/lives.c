@@ -153,7 +153,7 @@ static void *call_body(void *data)
 		bad += (unsigned long)lives_call(1) - 2 > 1;
 	return (void *)bad;
 }
-static struct crowd crowd[64];
+static struct crowd crowd[160];
 int lives_crowd_begin(int threads, int times, int updates)
 {
 	each = times;
