@@ -12,6 +12,7 @@ const STILL = [
   'far',
   'handler',
   'names',
+  'rebuilt',
   'own',
   'recipes',
   'refusals',

@@ -53,7 +53,7 @@ export function openWith<K extends Keys = Keys>(
   runtime.locked(() => engine.hold());
   let program: Program<K>;
   try {
-    const loaded = loadObject(native, real, object);
+    const loaded = loadObject(native, real, object, keys);
     program = runtime.locked(() => {
       const registered = registerSites(runtime, loaded, keys);
       const opened = new Program<K>({ runtime, loaded, engine, options, server }, registered);

@@ -2,13 +2,15 @@
 // says it is.
 
 import { realpathSync } from 'node:fs';
-import { PAGE, type Addr } from '../../base/addr.js';
+import { hex, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { readWhole } from '../../base/file.js';
-import { PF_X, PT_LOAD } from '../../elf/names.js';
+import { PF_W, PF_X, PT_LOAD } from '../../elf/names.js';
 import type { ElfObject } from '../../elf/object.js';
 import { readElf } from '../../elf/read.js';
-import { readMaps } from '../linux/maps.js';
+import type { KeyDef } from '../../keys/key.js';
+import { TRAMPOLINE_LENGTH } from '../../x86/forms.js';
+import { readMaps, type Mapping } from '../linux/maps.js';
 import type { Native } from '../linux/native.js';
 
 export interface Loaded {
@@ -32,7 +34,12 @@ export function readObject(path: string): { path: string; object: ElfObject } {
 /**
  * @throws Fault `not-loaded` where the dynamic linker refuses, or another file of that name is loaded.
  */
-export function loadObject(native: Native, path: string, object: ElfObject): Loaded {
+export function loadObject(
+  native: Native,
+  path: string,
+  object: ElfObject,
+  keys: readonly KeyDef[],
+): Loaded {
   const before = readMaps().some((m) => m.path === path);
   const running = path === realpathSync('/proc/self/exe');
   // glibc refuses it as well (since 2.30), in words that help nobody.
@@ -51,25 +58,92 @@ export function loadObject(native: Native, path: string, object: ElfObject): Loa
       start: bias + Math.floor(s.address / PAGE) * PAGE,
       end: bias + Math.ceil((s.address + s.memorySize) / PAGE) * PAGE,
     }));
-  checkSameFile(native, path, object, bias);
-  return { path, object, handle, bias, adopted: before, texts };
+  const loaded = { path, object, handle, bias, texts };
+  checkSameFile(native, loaded, keys);
+  return { ...loaded, adopted: before };
 }
+
+/** Whether a mapping shows a file under the name that the kernel gives it once it is replaced. */
+const isReplaced = (map: Mapping, path: string): boolean => map.path === `${path} (deleted)`;
 
 /**
  * A file that was built again after it was loaded describes other code than the one in memory. The
- * headers and what follows them on the first page (the build id, as a rule) tell.
+ * dynamic linker does not notice: it finds an object by its name first. The first page (headers,
+ * mostly the build id) tells at once. It can be the same although the code is not, so where the
+ * mapping bears another name than the file (replaced, moved, a second link) all of the code is
+ * compared. Elsewhere it is not: profilers and tracers patch code too, and their bytes are none of
+ * our business.
  */
-function checkSameFile(native: Native, path: string, object: ElfObject, bias: Addr): void {
-  const first = object.segments.find(
-    (s) => s.type === PT_LOAD && s.offset === 0 && (s.flags & 2) === 0,
-  );
-  if (!first) return;
-  const size = Math.min(first.fileSize, PAGE);
-  const memory = new Uint8Array(native.view(bias + first.address, size));
-  if (Buffer.compare(memory, object.bytes.subarray(0, size)) !== 0) {
-    throw new Fault('not-loaded', 'the file differs from the object of that name in memory', {
-      at: path,
-      hint: 'it was rebuilt while it was loaded; restart the process',
-    });
+function checkSameFile(
+  native: Native,
+  { path, object, bias, texts }: Omit<Loaded, 'adopted'>,
+  keys: readonly KeyDef[],
+): void {
+  const maps = readMaps();
+  const at = texts[0]?.start ?? bias;
+  const home = maps.find((m) => at >= m.start && at < m.end);
+  const beside = maps.find((m) => isReplaced(m, path) && m.access.includes('x'));
+  if (beside && home?.path === path) throw rebuilt(path, 'another file of that name is in memory');
+  const whole = home?.path !== path;
+  for (const segment of object.segments) {
+    if (segment.type !== PT_LOAD || (segment.flags & PF_W) !== 0) continue;
+    if (!whole && segment.offset !== 0) continue;
+    const size = whole ? segment.fileSize : Math.min(segment.fileSize, PAGE);
+    const memory = new Uint8Array(native.view(bias + segment.address, size));
+    const file = object.bytes.subarray(segment.offset, segment.offset + size);
+    const difference = firstDifference(memory, file, segment.address, keys);
+    if (difference !== null)
+      throw rebuilt(path, `the file differs at ${hex(difference)} from the object in memory`);
+  }
+}
+
+const rebuilt = (path: string, what: string): Fault =>
+  new Fault('not-loaded', what, {
+    at: path,
+    hint: 'it was rebuilt while it was loaded; restart the process',
+  });
+
+/** The first address whose byte is another one, and that no runtime or debugger may have changed. */
+function firstDifference(
+  memory: Uint8Array,
+  file: Uint8Array,
+  base: Addr,
+  keys: readonly KeyDef[],
+): Addr | null {
+  let ours: Ours | undefined;
+  for (let from = 0; from < file.length; from += PAGE) {
+    const to = Math.min(from + PAGE, file.length);
+    if (Buffer.compare(memory.subarray(from, to), file.subarray(from, to)) === 0) continue;
+    ours ??= new Ours(keys);
+    for (let i = from; i < to; i++)
+      if (memory[i] !== file[i] && memory[i] !== INT3 && !ours.has(base + i)) return base + i;
+  }
+  return null;
+}
+
+const INT3 = 0xcc;
+
+/** Sites and trampolines: what an earlier opening may have patched. */
+class Ours {
+  readonly #starts: Float64Array;
+  readonly #ends = new Map<Addr, Addr>();
+
+  constructor(keys: readonly KeyDef[]) {
+    for (const { sites, trampoline } of keys) {
+      for (const { at, length } of sites) this.#ends.set(at, at + length);
+      if (trampoline !== null) this.#ends.set(trampoline, trampoline + TRAMPOLINE_LENGTH);
+    }
+    this.#starts = Float64Array.from(this.#ends.keys()).sort();
+  }
+  has(at: Addr): boolean {
+    let low = 0;
+    let high = this.#starts.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#starts[middle]! <= at) low = middle + 1;
+      else high = middle;
+    }
+    const end = this.#ends.get(this.#starts[low - 1] ?? NaN);
+    return end !== undefined && at < end;
   }
 }
