@@ -13,8 +13,9 @@ import type { Runtime } from '../machine/process/runtime.js';
 import type { Loaded } from '../machine/process/loaded.js';
 import { checkPerformable } from '../machine/process/process.js';
 import type { Group, KeyRecord } from '../machine/process/records.js';
-import { acceptsChange, draw, KINDS } from '../plan/draw.js';
-import type { Protocol } from '../plan/protocol.js';
+import { accepts, acceptsChange, draw, KINDS } from '../plan/draw.js';
+import type { Batch } from '../plan/batch.js';
+import type { Acceptance, Protocol } from '../plan/protocol.js';
 import {
   isProtocolName,
   PROTOCOL_NAMES,
@@ -69,11 +70,27 @@ function refusal(
   wholeStores: boolean,
 ): string | null {
   if (rule.within === null) return null;
-  if (!wholeStores) return 'the procmem writer promises no single store';
+  if (!wholeStores) return NO_WHOLE_STORES;
   return acceptsChange(rule, at, length, length - DISPLACEMENT, length)
     ? null
     : `what changes between two functions crosses a ${UNIT_NAMES[rule.within]}`;
 }
+
+/** The same for the edit that is drawn at a site, from what stands there. */
+function refusalOf(
+  { accepts: rule }: Protocol,
+  batch: Batch,
+  i: number,
+  wholeStores: boolean,
+): string | null {
+  if (rule.within === null || accepts(rule, batch, i))
+    return rule.within === null || wholeStores ? null : NO_WHOLE_STORES;
+  return `the changed bytes of the site cross a ${UNIT_NAMES[rule.within]}`;
+}
+const NO_WHOLE_STORES = 'the procmem writer promises no single store';
+
+/** Draws every site's instruction, whatever a protocol can put there. */
+const ANY_SITE: Acceptance = { bytes: 'whole', within: null };
 
 /**
  * An option's value is one of its words. The compiler says so to those who ask it; to the others a
@@ -167,15 +184,20 @@ export class Program<K extends Keys> implements App<K> {
   }
 
   #key({ def, record }: EnlistedKey): Key<string | null> {
-    const targets = this.#targets;
+    const name = (): string | null =>
+      this.#targets.name(def, targetOf(Number(record.word('call'))));
     return {
       name: def.name,
       get target() {
-        return targets.name(def, targetOf(Number(record.word('call'))));
+        return name();
       },
       targets: accepted(def),
       sites: def.sites.length,
-    };
+      // console.log would show the getter and not what it says.
+      [inspect.custom]() {
+        return { name: def.name, target: name(), targets: this.targets, sites: this.sites };
+      },
+    } as Key<string | null>;
   }
 
   /**
@@ -276,19 +298,30 @@ export class Program<K extends Keys> implements App<K> {
     }
   }
 
-  sites(key?: keyof K): readonly SiteReport[] {
+  sites<N extends keyof K>(key?: N, target?: K[N] | Unchecked): readonly SiteReport[] {
     const names = new Functions(this.#loaded.object, this.#loaded.bias);
     const states = key === undefined ? [...this.#states.values()] : [this.#state(String(key))];
-    return states.flatMap((state) =>
-      this.#engine.groups(state.record).flatMap((group) => this.#reports(state, group, names)),
-    );
+    const reports = (): SiteReport[] =>
+      states.flatMap((state) => {
+        const to = target === undefined ? null : this.#targets.resolve(state.def, target);
+        return this.#engine
+          .groups(state.record)
+          .flatMap((group) => this.#reports(state, group, to, names));
+      });
+    // What a target would change is drawn into the columns that updates use.
+    return target === undefined ? reports() : this.#runtime.locked(reports);
   }
 
-  #reports(state: KeyState, group: Group, names: Functions): SiteReport[] {
+  #reports(state: KeyState, group: Group, to: Target | null, names: Functions): SiteReport[] {
     const { text } = this.#engine.place(group);
     const { columns } = group;
     const { batch } = columns;
     const wholeStores = text.writer !== 'procmem' || this.#options.assume !== undefined;
+    if (to) draw(columns, this.#engine.destination(group, to), ANY_SITE);
+    const refused = (protocol: Protocol, i: number): string | null =>
+      to === null
+        ? refusal(protocol, batch.at[i]!, batch.length[i]!, wholeStores)
+        : refusalOf(protocol, batch, i, wholeStores);
     return Array.from({ length: batch.count }, (_, i) => {
       const [at, length] = [batch.at[i]!, batch.length[i]!];
       const now = text.bytes.subarray(at - group.start, at - group.start + length);
@@ -302,8 +335,8 @@ export class Program<K extends Keys> implements App<K> {
         bytes: Buffer.from(now).toString('hex'),
         inline: !trampoline && Buffer.compare(now, original) !== 0,
         protocols: {
-          int3: refusal(RUNNABLE.int3, at, length, wholeStores),
-          store: refusal(RUNNABLE.store, at, length, wholeStores),
+          int3: refused(RUNNABLE.int3, i),
+          store: refused(RUNNABLE.store, i),
         },
       };
     });
@@ -326,7 +359,7 @@ export class Program<K extends Keys> implements App<K> {
     const { bytes } = this.#engine.place(group).text;
     // With nothing refused every site's instruction is drawn; one that stands on its trampoline
     // agrees as well.
-    draw(columns, this.#engine.destination(group, target), { bytes: 'whole', within: null });
+    draw(columns, this.#engine.destination(group, target), ANY_SITE);
     const drifts: Drift[] = [];
     for (let i = 0; i < batch.count; i++) {
       const [at, length] = [batch.at[i]!, batch.length[i]!];

@@ -86,10 +86,15 @@ export class Targets {
       throw new Fault(
         'unknown-target',
         `${def.name} was given ${inspect(wanted)}, which is no target`,
-        { hint: 'a target is a declared name, null, or unchecked(...) of a symbol or an address' },
+        {
+          hint:
+            wanted === undefined
+              ? 'leave the key out to leave it as it is'
+              : 'a target is a declared name, null, or unchecked(...) of a symbol or an address',
+        },
       );
     const declared = def.targets.find((t) => t.name === wanted);
-    if (declared) return this.#declared(declared);
+    if (declared) return this.#asked(def, declared);
     if (wanted === RET0) {
       if (!def.mayReturn0) throw ret0Refused(def);
       return { kind: 'ret0', address: 0 };
@@ -101,6 +106,22 @@ export class Targets {
       `${wanted} is not declared for ${def.name}; declared: ${names.join(', ') || 'none'}`,
       hint ? { hint } : {},
     );
+  }
+
+  /**
+   * A linker folds functions with the same code into one, and several names then have its address.
+   * The key is said to have the one that was asked for last.
+   */
+  #asked(def: KeyDef, target: DeclaredTarget): Target {
+    const found = this.#declared(target);
+    this.#namesOf(def).set(found.address, target.name);
+    return found;
+  }
+
+  #namesOf(def: KeyDef): Map<Addr, string> {
+    let names = this.#names.get(def);
+    if (!names) this.#names.set(def, (names = new Map<Addr, string>()));
+    return names;
   }
 
   /** What the dynamic linker put there: preemption, IFUNC and other objects are its business. */
@@ -184,8 +205,7 @@ export class Targets {
    */
   name(def: KeyDef, target: Target): string | null {
     if (target.kind !== 'function') return target.kind === 'null' ? null : RET0;
-    let names = this.#names.get(def);
-    if (!names) this.#names.set(def, (names = new Map()));
+    const names = this.#namesOf(def);
     let name = names.get(target.address);
     if (name === undefined) names.set(target.address, (name = this.#nameOf(def, target.address)));
     return name;

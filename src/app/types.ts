@@ -102,7 +102,10 @@ export interface SiteReport {
   readonly bytes: string;
   /** Whether it was patched, so that it goes to the target itself. */
   readonly inline: boolean;
-  /** For each protocol: null where it accepts the site, else why not. */
+  /**
+   * For each protocol: null where it accepts the site, else why not. Asked with a target, for the
+   * change from what stands there to that target; else for the change between two functions.
+   */
   readonly protocols: Readonly<Record<ProtocolName, string | null>>;
 }
 
@@ -133,8 +136,12 @@ export interface App<K extends Keys> extends Disposable {
    *   `trap-blocked`, `shadow-stack`, `busy`; `update-failed`, `update-mixed` and `update-parked` say how it ended
    */
   update(targets: { readonly [N in keyof K]?: K[N] | Unchecked }, options?: UpdateOptions): Update;
-  /** Of one key, or of all. Closed or not. @throws Fault `unknown-key` */
-  sites(key?: keyof K): readonly SiteReport[];
+  /**
+   * Of one key, or of all. With a target of the key, `protocols` answers for that one. Closed or not.
+   * @throws Fault `unknown-key`; with a target also what `update` throws of one
+   * @example app.sites('trace', null).filter((site) => site.protocols.store !== null)
+   */
+  sites<N extends keyof K>(key?: N, target?: K[N] | Unchecked): readonly SiteReport[];
   /** Every site and trampoline against its key; empty when all agree. Closed or not. */
   verify(): readonly Drift[];
   /** The last updates, oldest first; a thousand at most. */

@@ -12,6 +12,8 @@ import { registerBarrier, syncCores } from '../machine/linux/membarrier.js';
 import { mapAnonymous, memoryFile } from '../machine/linux/memory.js';
 import { errorName, MAP, openNative, PROT, type Native } from '../machine/linux/native.js';
 import { lookAtThreads } from '../machine/process/threads.js';
+import { checkCodeChanges } from '../machine/process/translated.js';
+import { decode } from '../x86/decode.js';
 import { openProcmem } from '../machine/process/procmem.js';
 import { findCompiler } from './build.js';
 import { version } from './version.js';
@@ -116,6 +118,25 @@ function traps(native: Native): string {
   return `SIGTRAP: ${handler === 0 ? 'default action' : handler === 1 ? 'ignored' : 'has a handler, which ours would call'}; blocked in ${blocked} of ${count} threads (Node's inspector has one)`;
 }
 
+/** A runtime that answers as node does is named by itself. */
+function runtimeOf(versions: Readonly<Record<string, string | undefined>>): Finding {
+  for (const name of ['bun', 'deno']) {
+    const own = versions[name];
+    if (own !== undefined) return fact(name, `${own}, which answers as node ${versions['node']}`);
+  }
+  return fact('node', versions['node'] ?? '?');
+}
+
+function tracer(): string {
+  const { tracer: id } = lookAtThreads();
+  if (id === 0) return 'no other process traces this one';
+  throw new Fault(
+    'not-supported',
+    `process ${id} traces this one: under int3 it must hand SIGTRAP on, and not detach by a signal`,
+    { hint: 'use protocol store while it is attached (docs/hazards.md)' },
+  );
+}
+
 function shadowStack(): string {
   const shadowed = lookAtThreads().notable.find((t) => t.shadowStack);
   if (shadowed) throw new Fault('shadow-stack', `thread ${shadowed.id} has a user shadow stack`);
@@ -127,7 +148,7 @@ export function examine(env: Environment): Finding[] {
     new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readOr('/proc/self/status'))?.[1] ?? '?';
   const findings: Finding[] = [
     fact('static-call', version()),
-    fact('node', process.versions.node),
+    runtimeOf(process.versions),
     fact('system', `${platform()} ${release()} ${arch()}, ${libcOf()}`),
     fact('cpu', `${cpus()[0]?.model.trim() ?? 'unknown'}, ${cpus().length} online`),
     fact('koffi', versionOf('koffi')),
@@ -135,6 +156,7 @@ export function examine(env: Environment): Finding[] {
   ];
   let native: Native | null = null;
   findings.push(
+    tried('decoder', 'needed', () => (decode(Uint8Array.of(0xc3)), 'instructions can be decoded')),
     tried('process', 'needed', () => ((native = openNative()), 'this process can be reached')),
   );
   if (native !== null) {
@@ -149,6 +171,12 @@ export function examine(env: Environment): Finding[] {
       tried('alias', 'optional', () => alias(reached)),
       tried('trap', 'optional', () => traps(reached)),
       tried('shadow stack', 'optional', shadowStack),
+      tried(
+        'code changes',
+        'needed',
+        () => (checkCodeChanges(reached), 'code that is changed runs as it is then'),
+      ),
+      tried('tracer', 'optional', tracer),
       fact('seccomp', `mode ${status('Seccomp')}`),
     );
   }

@@ -214,26 +214,59 @@ export function changedPart(batch: Batch, unchanged: number): Batch {
 
 /**
  * Several keys' edits as one batch, ascending by address. A single one is handed through as it is.
+ * The batches wait in a heap by the address of their next edit, so that an edit costs the logarithm
+ * of their number: a program may update ten thousand keys at once.
  * @param room gives a batch with room for so many edits, which is overwritten
  */
 export function merge(
   batches: readonly Batch[],
   room: (count: number) => Batch = (count) => new Batch(count),
 ): Batch {
-  if (batches.length === 1) return batches[0]!;
+  const [only] = batches;
+  if (only && batches.length === 1) return only;
   const all = room(batches.reduce((sum, b) => sum + b.count, 0));
   all.count = 0;
-  const next = batches.map(() => 0);
-  for (;;) {
-    let lowest = -1;
-    batches.forEach((b, k) => {
-      if (
-        next[k]! < b.count &&
-        (lowest < 0 || b.at[next[k]!]! < batches[lowest]!.at[next[lowest]!]!)
-      )
-        lowest = k;
-    });
-    if (lowest < 0) return all;
-    all.append(batches[lowest]!, next[lowest]!++);
+  const heap = batches.filter((b) => b.count > 0).map((batch) => new Cursor(batch));
+  for (let i = (heap.length >> 1) - 1; i >= 0; i--) sink(heap, i);
+  for (let lowest = heap[0]; lowest; lowest = heap[0]) {
+    all.append(lowest.batch, lowest.next);
+    if (!lowest.advance()) {
+      const last = heap.pop();
+      if (last && last !== lowest) heap[0] = last;
+    }
+    sink(heap, 0);
+  }
+  return all;
+}
+
+/** The next edit of a batch. */
+class Cursor {
+  readonly batch: Batch;
+  next = 0;
+  at: Addr;
+  constructor(batch: Batch) {
+    this.batch = batch;
+    this.at = batch.at[0]!;
+  }
+  /** @returns whether there is another one */
+  advance(): boolean {
+    if (++this.next === this.batch.count) return false;
+    this.at = this.batch.at[this.next]!;
+    return true;
+  }
+}
+
+/** Moves an entry down until both below it are higher. */
+function sink(heap: Cursor[], from: number): void {
+  for (let i = from; ;) {
+    const moved = heap[i];
+    const [left, right] = [heap[2 * i + 1], heap[2 * i + 2]];
+    if (!moved || !left) return;
+    const lower = right && right.at < left.at ? right : left;
+    if (moved.at <= lower.at) return;
+    const below = lower === left ? 2 * i + 1 : 2 * i + 2;
+    heap[i] = lower;
+    heap[below] = moved;
+    i = below;
   }
 }

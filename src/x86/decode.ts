@@ -34,12 +34,17 @@ interface Loaded {
 let loaded: Loaded | undefined;
 
 /**
- * @throws Fault `no-memory`: the engine sets ten gigabytes of addresses aside for the module's memory, of which it uses few
+ * @throws Fault `not-supported` under --jitless; `no-memory`: the engine sets ten gigabytes of addresses aside for the module's memory, of which it uses few
  */
 function requireIced(): typeof Iced {
   try {
     return createRequire(import.meta.url)('iced-x86') as typeof Iced;
   } catch (cause) {
+    if (!('WebAssembly' in globalThis))
+      throw new Fault('not-supported', 'the decoder is WebAssembly, which this node has not', {
+        cause,
+        hint: 'start node without --jitless',
+      });
     if (!(cause instanceof RangeError)) throw cause;
     throw new Fault('no-memory', `the decoder was refused its memory (${cause.message})`, {
       cause,

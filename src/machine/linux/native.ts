@@ -105,13 +105,26 @@ export function openNative(): Native {
   return (opened ??= bind());
 }
 
+function loadKoffi(require: NodeJS.Require): typeof koffiModule {
+  try {
+    return require('koffi') as typeof koffiModule;
+  } catch (cause) {
+    throw new Fault('not-supported', 'koffi, which makes system calls, cannot be loaded', {
+      cause,
+      hint: process.execArgv.includes('--no-addons')
+        ? 'start node without --no-addons'
+        : 'install the package again, on a system that its addon was built for',
+    });
+  }
+}
+
 function bind(): Native {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new Fault('not-supported', `this is ${process.platform} on ${process.arch}`);
   }
   // At first use, never at import: loading it costs 12 ms and dlopens its addon.
   const require = createRequire(import.meta.url);
-  const koffi = require('koffi') as typeof koffiModule;
+  const koffi = loadKoffi(require);
   const libc = koffi.load('libc.so.6');
   const syscall = libc.func('long syscall(long, int64, int64, int64, int64, int64, int64)') as (
     ...args: number[]

@@ -12,8 +12,9 @@ import { ProcessMachine } from './process.js';
 import { snapshot, type Group, type KeyRecord } from './records.js';
 import type { TrapWatch } from './signals.js';
 import { aliasText, knownAlias } from './alias.js';
-import { Procmem, ProcmemText } from './procmem.js';
+import { checkPrivate, Procmem, ProcmemText } from './procmem.js';
 import type { Text, WriterName } from './text.js';
+import { checkCodeChanges } from './translated.js';
 import { transact, Unfinished, type End } from '../transact.js';
 import { Batch, type KeyChange } from '../../plan/batch.js';
 import { merge, wordsOf, type Destination, type Drawn } from '../../plan/draw.js';
@@ -122,9 +123,10 @@ export class Engine {
 
   /**
    * Takes what writing needs, once before everything else. Call it with the lock held.
-   * @throws Fault `no-text-write`, with nothing changed
+   * @throws Fault `no-text-write`, `not-supported`, with nothing changed
    */
   hold(): void {
+    checkCodeChanges(this.#runtime.native);
     this.#procmem?.hold(this.#runtime.handler);
   }
   /** Gives it back. Call it with the lock held. */
@@ -162,6 +164,7 @@ export class Engine {
       this.#procmem === null || shared
         ? aliasText(this.#runtime, group.start, group.end)
         : new ProcmemText(native, this.#procmem, group.start, group.end);
+    if (!known && text.writer === 'procmem') checkPrivate(group.start, group.end);
     const place: Place = {
       text,
       veneers: known?.veneers ?? new Veneers(native, group.start, group.end),

@@ -28,7 +28,19 @@ export interface Loaded {
 /** @throws Fault `no-such-file`, `unreadable-file`, what readElf throws */
 export function readObject(path: string): { path: string; object: ElfObject } {
   const bytes = readWhole(path);
-  return { path: realpathSync(path), object: readElf(bytes, path) };
+  return { path: realPath(path), object: readElf(bytes, path) };
+}
+
+/**
+ * A memory file has no path but the one through its descriptor (/proc/self/fd/N), and is loaded by
+ * that. Nor has a file that was deleted since it was opened.
+ */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
 }
 
 /**
@@ -41,7 +53,7 @@ export function loadObject(
   keys: readonly KeyDef[],
 ): Loaded {
   const before = readMaps().some((m) => m.path === path);
-  const running = path === realpathSync('/proc/self/exe');
+  const running = path === realPath('/proc/self/exe');
   // glibc refuses it as well (since 2.30), in words that help nobody.
   if (!running && object.isProgram) {
     throw new Fault('not-loaded', 'it is a program, and a process has one', {

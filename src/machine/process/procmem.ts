@@ -9,12 +9,13 @@
 // wider is an assumption (`assume: 'procmem-stores-are-atomic'`).
 
 import { INT3 } from '../../asm/table.js';
-import { LINE, PAGE, type Addr } from '../../base/addr.js';
+import { hex, LINE, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { ERRNO } from '../../base/linux.js';
 import { DISPLACEMENT } from '../../x86/forms.js';
 import type { Batch } from '../../plan/batch.js';
 import { FIELD } from '../../plan/draw.js';
+import { readMaps } from '../linux/maps.js';
 import { errorName, type Native } from '../linux/native.js';
 import type { Script } from './script.js';
 import type { SharedData } from './shared-data.js';
@@ -129,6 +130,20 @@ export class Procmem {
     this.#shared.setWord('procmem', 0n);
     if (this.#isOwnMemory(file)) this.#shared.native.call('close', file);
   }
+}
+
+/**
+ * The kernel writes a copy of a page that may not be written, and a shared page has no copy.
+ * @throws Fault `no-text-write`, `no-proc`
+ */
+export function checkPrivate(start: Addr, end: Addr): void {
+  const shared = readMaps().find((m) => m.start < end && m.end > start && m.access[3] === 's');
+  if (shared)
+    throw new Fault(
+      'no-text-write',
+      'the text lies in shared memory, which cannot be written through /proc/self/mem',
+      { at: hex(shared.start), hint: "open with writer 'alias'" },
+    );
 }
 
 /** An eight-byte window inside the site's cache line that holds the whole site. */

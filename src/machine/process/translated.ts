@@ -1,0 +1,61 @@
+// Tools that translate a program's code before it runs (valgrind, emulators) keep the translation, and
+// go on with it when the code changes. An update would then succeed and change nothing.
+
+import { assemble } from '../../asm/assembler.js';
+import { PAGE, type Addr } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+import { MAP, MEMBARRIER, PROT } from '../../base/linux.js';
+import { memoryFile } from '../linux/memory.js';
+import { errorName, type Native } from '../linux/native.js';
+import { readProcOrNone } from '../linux/proc.js';
+
+/**
+ * Calls a function, changes it where it lies, and calls it again. It lies in a file's mapping as
+ * programs do: valgrind looks for changes of any other code by default (--smc-check=all-non-file).
+ * @throws Fault `not-supported`, `no-memory`
+ */
+export function checkCodeChanges(native: Native): void {
+  const fd = memoryFile(native, 'static-call-probe', PAGE);
+  try {
+    withMapping(native, fd, PROT.read | PROT.write, (written) =>
+      withMapping(native, fd, PROT.read | PROT.exec, (run) => {
+        const bytes = new Uint8Array(native.view(written, PAGE));
+        const answers = [1, 2].map((answer) => {
+          bytes.set(assemble([['mov', 'eax', answer], ['ret']]).bytes);
+          // Its refusal is told where it matters: without it nothing is updated at all.
+          native.call('membarrier', MEMBARRIER.syncCore);
+          return native.invoke(run);
+        });
+        if (answers[1] !== 2) throw translated();
+      }),
+    );
+  } finally {
+    native.call('close', fd);
+  }
+}
+
+function withMapping(native: Native, fd: number, access: number, body: (at: Addr) => void): void {
+  const at = native.call('mmap', 0, PAGE, access, MAP.shared, fd, 0);
+  if (at < 0)
+    throw new Fault('no-memory', `mapping a page for a probe was refused: ${errorName(at)}`);
+  try {
+    body(at);
+  } finally {
+    native.call('munmap', at, PAGE);
+  }
+}
+
+function translated(): Fault {
+  const valgrind = readProcOrNone('/proc/self/maps').includes('vgpreload');
+  return new Fault(
+    'not-supported',
+    valgrind
+      ? 'valgrind runs the code as it was before it is changed'
+      : 'something translates the code of this process and runs it as it was before it is changed',
+    {
+      hint: valgrind
+        ? 'start valgrind with --smc-check=all'
+        : 'tell the tool that code changes while it runs, or run without it',
+    },
+  );
+}
