@@ -7,9 +7,10 @@
 //
 // The directory may belong to another user, who can swap every name in it at every moment, and root
 // may be the one that writes. Hence:
-// - the directory is held open and named through its descriptor, so that it stays the same one;
+// - the path is walked part by part, each directory held by a descriptor, so that it stays the one
+//   that was looked at;
 // - owner and mode are set on the descriptor of the temporary file, never by its name;
-// - a symbolic link of another user is not followed;
+// - a symbolic link of another user is not followed at the end of a path, nor by root on the way;
 // - what is written in place is the file that was read, told by device and inode;
 // - a set-user-ID bit is kept for nothing but that same file with the same owner and group.
 
@@ -32,7 +33,7 @@ import {
   writeSync,
   type Stats,
 } from 'node:fs';
-import { basename, dirname, isAbsolute, join } from 'node:path';
+import { isAbsolute } from 'node:path';
 import { Fault, isFault } from './fault.js';
 
 /** Of Linux on x86-64; Node does not name it. The descriptor needs no permission to list. */
@@ -121,11 +122,15 @@ export function replaceFile(path: string, bytes: Uint8Array | string, like?: Sta
   const data = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
   writing(path, () => {
     if (path.endsWith('/')) throw notAFile(path, 'is a directory');
-    const target = targetOf(path);
-    if (typeof target === 'number') return writeAll(target, data);
-    const found = statOrNull(target);
-    if (found === null || found.isFile()) return replaceRegular(target, data, found, like ?? null);
-    return writeToDevice(target, data, path);
+    const place = placeOf(path);
+    if (typeof place === 'number') return writeAll(place, data);
+    try {
+      const found = statOrNull(place.path);
+      if (found === null || found.isFile()) replaceRegular(place, data, found, like ?? null);
+      else writeToDevice(place.path, data, path);
+    } finally {
+      place.close();
+    }
   });
 }
 
@@ -136,15 +141,14 @@ export function replaceFile(path: string, bytes: Uint8Array | string, like?: Sta
 export function rewriteFile(original: Original, data: Uint8Array): void {
   const { path, stats } = original;
   writing(path, () => {
-    const target = targetOf(path);
-    if (typeof target === 'number') throw changed(path);
-    const { folder, name } = openFolder(target);
+    const place = placeOf(path);
+    if (typeof place === 'number') throw changed(path);
     try {
-      const now = statOrNull(folder.path(name));
+      const now = statOrNull(place.path);
       if (!now || !unchanged(now, stats)) throw changed(path);
-      writeBeside(folder, name, data, (file) => keepAll(file, stats));
+      writeBeside(place, data, (file) => keepAll(file, stats));
     } finally {
-      folder.close();
+      place.close();
     }
   });
 }
@@ -174,25 +178,82 @@ function writeAll(file: number, data: Uint8Array): void {
   for (let at = 0; at < data.length;) at += writeSync(file, data, at);
 }
 
+/** A name in a directory that is held, so that it cannot lead elsewhere between two steps. */
+interface Place {
+  readonly path: string;
+  /** Another name in the same directory. */
+  beside(name: string): string;
+  close(): void;
+}
+
 /**
- * Where a path leads: a path whose last part is no link, or a descriptor of this process where it
- * is another name of one (/dev/stdout). A descriptor is written to and not opened again: a file
- * behind it would be written from its beginning, and a socket cannot be opened.
+ * Where a path leads, part by part; what is there is no link. Or a descriptor of this process where
+ * the path is another name of one (/dev/stdout). A descriptor is written to and not opened again: a
+ * file behind it would be written from its beginning, and a socket cannot be opened.
  */
-function targetOf(path: string): string | number {
-  // Nothing is joined or resolved by its text alone: `link/..` is not the directory of the link.
-  let at = path;
-  for (let hops = 0; hops < LINKS_MAX; hops++) {
-    const stats = statOrNull(at);
-    if (!stats?.isSymbolicLink()) return at;
-    const folder = realpathSync(dirname(at));
-    if (new RegExp(`^/proc/${process.pid}/(task/\\d+/)?fd$`).test(folder))
-      return Number(basename(at));
-    requireTrusted(stats, path);
-    const to = readlinkSync(at);
-    at = isAbsolute(to) ? to : `${folder}/${to}`;
+function placeOf(path: string): Place | number {
+  let folder = openFolder(isAbsolute(path) ? '/' : '.');
+  try {
+    const ahead = partsOf(path);
+    for (let links = 0; links <= LINKS_MAX;) {
+      const name = ahead.pop();
+      if (name === undefined) throw notAFile(path, 'is a directory');
+      const stats = statOrNull(folder.path(name));
+      if (stats?.isSymbolicLink()) {
+        links++;
+        if (isOwnDescriptor(folder, name)) return close(folder, Number(name));
+        if (ahead.length === 0 || process.geteuid?.() === 0) requireTrusted(stats, path);
+        const to = readlinkSync(folder.path(name));
+        if (isAbsolute(to)) folder = close(folder, openFolder('/'));
+        ahead.push(...partsOf(to));
+      } else if (ahead.length > 0) {
+        folder = close(folder, openFolder(folder.path(name)));
+      } else {
+        const { path: at, close: end } = folder;
+        return { path: at(name), beside: at, close: end };
+      }
+    }
+  } catch (error) {
+    folder.close();
+    throw error;
   }
-  throw new Fault('unwritable-file', `more than ${LINKS_MAX} symbolic links lead on`, { at: path });
+  folder.close();
+  throw notAFile(path, `has more than ${LINKS_MAX} symbolic links on its way`);
+}
+
+/** The first part last. Nothing is resolved by its text: `link/..` is not where the link is. */
+const partsOf = (path: string): string[] =>
+  path
+    .split('/')
+    .filter((part) => part !== '' && part !== '.')
+    .reverse();
+
+interface Folder {
+  path(name: string): string;
+  close(): void;
+}
+
+function openFolder(path: string): Folder {
+  if (LINUX) {
+    const file = openSync(path, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    const held = `/proc/self/fd/${file}`;
+    if (existsSync(held))
+      return { path: (name) => `${held}/${name}`, close: () => closeSync(file) };
+    closeSync(file);
+  }
+  // Without /proc there is no name for what is held.
+  return { path: (name) => (path === '/' ? `/${name}` : `${path}/${name}`), close: () => {} };
+}
+
+function close<T>(folder: Folder, next: T): T {
+  folder.close();
+  return next;
+}
+
+function isOwnDescriptor(folder: Folder, name: string): boolean {
+  if (!/^\d+$/.test(name)) return false;
+  const real = realpathSync(folder.path('.'));
+  return new RegExp(`^/proc/${process.pid}/(task/\\d+/)?fd$`).test(real);
 }
 
 /**
@@ -201,9 +262,22 @@ function targetOf(path: string): string | number {
  */
 function requireTrusted(stats: Stats, path: string): void {
   const me = process.geteuid?.();
-  if (me === undefined || stats.uid === me || stats.uid === 0) return;
+  if (me === undefined || stats.uid === me || stats.uid === 0 || isUnmapped(stats.uid)) return;
   const what = stats.isFIFO() ? 'pipe' : 'symbolic link';
-  throw notAFile(path, `is a ${what} of another user (uid ${stats.uid})`);
+  throw notAFile(path, `leads through a ${what} of another user (uid ${stats.uid})`);
+}
+
+/**
+ * In a user namespace that knows few users (a sandbox, a container without root) root's files show
+ * the kernel's overflow user (user_namespaces(7)).
+ */
+function isUnmapped(uid: number): boolean {
+  if (uid !== 65534 || !existsSync('/proc/self/uid_map')) return false;
+  const rows = readFileSync('/proc/self/uid_map', 'utf8').trim().split('\n');
+  return !rows.some((row) => {
+    const [from = 0, , count = 0] = row.trim().split(/\s+/).map(Number);
+    return uid >= from && uid < from + count;
+  });
 }
 
 const notAFile = (path: string, message: string): Fault =>
@@ -214,53 +288,25 @@ function statOrNull(path: string): Stats | null {
   return lstatSync(path, { throwIfNoEntry: false }) ?? null;
 }
 
-/** A directory that is held, so that a path to it cannot lead elsewhere between two steps. */
-interface Folder {
-  path(name: string): string;
-  close(): void;
-}
-
-function openFolder(target: string): { readonly folder: Folder; readonly name: string } {
-  const [parent, name] = [dirname(target), basename(target)];
-  if (LINUX) {
-    const file = openSync(parent, O_PATH | constants.O_DIRECTORY);
-    const held = `/proc/self/fd/${file}`;
-    if (existsSync(held))
-      return { folder: { path: (n) => join(held, n), close: () => closeSync(file) }, name };
-    closeSync(file);
-  }
-  return { folder: { path: (n) => join(parent, n), close: () => {} }, name };
-}
-
 function replaceRegular(
-  target: string,
+  place: Place,
   data: Uint8Array,
   found: Stats | null,
   like: Stats | null,
 ): void {
-  const { folder, name } = openFolder(target);
-  try {
-    writeBeside(folder, name, data, (file) =>
-      found
-        ? keepOwner(file, found, found.mode & 0o777)
-        : fchmodSync(file, (like?.mode ?? 0o666) & 0o777 & ~process.umask()),
-    );
-  } finally {
-    folder.close();
-  }
+  writeBeside(place, data, (file) =>
+    found
+      ? keepOwner(file, found, found.mode & 0o777)
+      : fchmodSync(file, (like?.mode ?? 0o666) & 0o777 & ~process.umask()),
+  );
 }
 
 /**
  * The temporary file is its writer's alone until its owner and mode are set. Its name is drawn at
  * random: what a killed run left behind is in nobody's way.
  */
-function writeBeside(
-  folder: Folder,
-  name: string,
-  data: Uint8Array,
-  dress: (file: number) => void,
-): void {
-  const temporary = folder.path(`.static-call.${randomBytes(8).toString('hex')}.tmp`);
+function writeBeside(place: Place, data: Uint8Array, dress: (file: number) => void): void {
+  const temporary = place.beside(`.static-call.${randomBytes(8).toString('hex')}.tmp`);
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const file = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   let renamed = false;
@@ -271,7 +317,7 @@ function writeBeside(
     } finally {
       closeSync(file);
     }
-    renameSync(temporary, folder.path(name));
+    renameSync(temporary, place.path);
     renamed = true;
   } finally {
     if (!renamed) removeQuietly(temporary);

@@ -6,6 +6,8 @@ import { compare, readStored, SCHEMA } from '#bench/gate';
 import { page } from '#bench/html';
 import { ratioOf, Samples, type BenchResult, type Row, type Table } from '#bench/result';
 import { show } from '#bench/show';
+import { Folder } from '../build.js';
+import { line } from '../cli/line.js';
 
 const row = (id: string, ratio: number | null, more: Partial<Row> = {}): Row => ({
   id,
@@ -98,6 +100,30 @@ describe('the gate', () => {
     expect(compare(rate(1), rate(3)).regressions).toEqual([]);
     expect(compare(rate(3), rate(1)).regressions).toHaveLength(1);
   });
+  it('refuses a record that a later run cannot be held against, before anything is measured', async () => {
+    using folder = new Folder();
+    const good = result([row('a', 1)]);
+    const [table] = good.tables;
+    const records: Record<string, unknown> = {
+      'a row that is none': [{ ...table, rows: [null] }],
+      'a table that is none': [null],
+      'tables that are no list': {},
+      'a table without rows': [{ ...table, rows: undefined }],
+      'a ratio that is a number': [{ ...table, rows: [{ ...row('a', 1), ratio: 1 }] }],
+      'samples in words': [{ ...table, rows: [row('a', 1, { samples: 'many' as never })] }],
+      'noise in words': [{ ...table, noise: 'much' }],
+      'no rows at all': [],
+      'rows of too few samples': [{ ...table, rows: [row('a', 1, { samples: 19 })] }],
+      'rows of another group than is asked for': [{ ...table, group: 'call' }],
+    };
+    for (const [what, tables] of Object.entries(records)) {
+      const path = folder.write('run.json', JSON.stringify({ schema: SCHEMA, ...good, tables }));
+      // Without a compiler: a run that began would say so.
+      const said = await line(['bench', '--gate', path, '--only', 'update'], { PATH: '/nowhere' });
+      expect([said.status, said.stdout], what).toEqual([2, '']);
+      expect(said.stderr, what).toMatch(/^error\[bad-usage\]: its? /);
+    }
+  });
   it('reads what --json wrote and refuses anything else', () => {
     const folder = mkdtempSync(join(tmpdir(), 'static-call-gate-'));
     try {
@@ -159,7 +185,7 @@ describe('the page', () => {
   );
   it('holds every row, escaped, and what is missing', () => {
     expect(html).toContain('row a');
-    expect(html).toContain('a &#60;b&#62; &#38; &#34;c&#34;');
+    expect(html).toContain('a &lt;b&gt; &amp; &quot;c&quot;');
     expect(html).not.toContain('a <b>');
     expect(html).toContain('SPIN: package spin');
     expect(html.match(/<svg/g)).toHaveLength(2);

@@ -2,7 +2,7 @@
 // as a page, or held against an earlier run.
 
 import { runBench, SECONDS } from '../../bench/bench.js';
-import { compare, readStored, SCHEMA, type Verdict } from '../../bench/gate.js';
+import { compare, readStored, requireHeld, SCHEMA, type Verdict } from '../../bench/gate.js';
 import { page } from '../../bench/html.js';
 import { GROUPS, type BenchResult, type GroupName, type Table } from '../../bench/result.js';
 import { show } from '../../bench/show.js';
@@ -78,6 +78,8 @@ function textOf({ title, about, noise, rows, unheld, missing }: Table, paint: Pa
 
 function gateText({ compared, regressions }: Verdict, path: string): string {
   const file = printable(path);
+  if (compared === 0)
+    return `nothing could be held against ${file}: no ratio has 20 samples in both runs. That is no pass; measure longer, the same groups`;
   if (regressions.length === 0)
     return `${compared} ratios held against ${file}: none grew beyond the noise of both runs`;
   return [
@@ -103,10 +105,12 @@ export function text(result: BenchResult, paint: Paint): string {
 
 export async function run(context: Context, flags: Flags): Promise<number> {
   // Read first: a wrong file must not cost a minute.
-  const stored = flags.gate === undefined ? null : readStored(flags.gate);
+  const only = flags.only ?? GROUPS;
+  const gate = flags.gate === undefined ? null : { path: flags.gate, run: readStored(flags.gate) };
+  if (gate) requireHeld(gate.run, only, gate.path);
   using line = progress(context);
   const result = await runBench({
-    only: flags.only ?? GROUPS,
+    only,
     seconds: flags.seconds ?? SECONDS[flags.quick ? 'quick' : 'whole'],
     quick: flags.quick,
     env: context.env,
@@ -114,15 +118,16 @@ export async function run(context: Context, flags: Flags): Promise<number> {
     onProgress: (what) => line.show(() => `measuring: ${what}`),
   });
   line.end();
-  const verdict = stored && compare(stored, result);
+  const verdict = gate && compare(gate.run, result);
   if (flags.json) context.json(SCHEMA, verdict ? { ...result, gate: verdict } : result);
   else
     context.print(
-      verdict
-        ? `${text(result, context.paint)}\n\n${gateText(verdict, flags.gate!)}`
+      gate && verdict
+        ? `${text(result, context.paint)}\n\n${gateText(verdict, gate.path)}`
         : text(result, context.paint),
     );
   // Behind the answer: a page that cannot be written must not cost the minute.
   if (flags.html !== undefined) replaceFile(flags.html, page(result));
-  return verdict && verdict.regressions.length > 0 ? EXIT.no : EXIT.good;
+  const passed = !verdict || (verdict.compared > 0 && verdict.regressions.length === 0);
+  return passed ? EXIT.good : EXIT.no;
 }
