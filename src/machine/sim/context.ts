@@ -39,11 +39,12 @@ export const newContext = (kind: ContextKind, rsp: Addr, ssp: Addr | null): Cont
   ssp: ssp ?? 0,
 });
 
-/** What happened that only the passage of time can judge. */
-export type Note =
-  | { readonly note: 'open' | 'begin' | 'serialise'; readonly level: number }
+/** What happened to a pass, which only the passage of time can judge. */
+export type PassNote =
+  | { readonly note: 'open' | 'begin'; readonly level: number }
   | { readonly note: 'enter'; readonly level: number; readonly target: number }
   | { readonly note: 'close'; readonly level: number; readonly ran: 'null' | 'ret0' | 'target' };
+export type Note = PassNote | { readonly note: 'serialise' };
 
 export interface TextStore {
   readonly at: Addr;

@@ -238,7 +238,7 @@ export class Core extends State implements Port, Interrupted {
     this.memory.tags[this.#wordAt(at)] = 1;
   }
   serialise(): void {
-    this.#journal.notes.push({ note: 'serialise', level: 0 });
+    this.#journal.notes.push({ note: 'serialise' });
   }
   fault(breach: Breach, text: string): void {
     this.#judge.fault(breach, text);

@@ -99,6 +99,11 @@ export class Text {
     return this.#views.count;
   }
 
+  /** A fetch takes one event for each chunk. */
+  get byPieces(): boolean {
+    return this.level === 'F1' || this.level === 'F1d' || this.level === 'F1a';
+  }
+
   isPatchable(at: Addr): boolean {
     return this.#index.has(at);
   }

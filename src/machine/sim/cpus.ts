@@ -1,0 +1,86 @@
+// The part of a state that one CPU has: its core's image, its view of the text, what it has been
+// asked for, what of an instruction it has fetched, and the windows of its passes.
+
+import { WordTable } from './intern.js';
+import type { Node } from './node.js';
+
+/** What a CPU has been asked for and has not answered. */
+export const REQUEST = {
+  none: 0,
+  ipi: 1,
+  stop: 2,
+  /** It is no CPU but a task that is on none. */
+  off: 3,
+} as const;
+
+export interface CpuPart {
+  /** Image of its core. */
+  readonly node: number;
+  /** Of the text (text.ts). */
+  readonly view: number;
+  /** One of REQUEST. */
+  readonly request: number;
+  /** Bytes fetched so far by a fetch that takes several events; 0 for none. */
+  readonly partial: number;
+  /** By level of nesting, what the pass there may run (window.ts). */
+  readonly windows: readonly number[];
+}
+
+/** Words of an interned part; the windows follow. */
+const WORD = { node: 0, view: 1, request: 2, partial: 3, windows: 4 } as const;
+
+export class Cpus {
+  readonly #table = new WordTable();
+  readonly #words = new Uint32Array(32);
+  readonly #node: (id: number) => Node;
+  /** By CPU, what the search asks of each in every state. */
+  readonly #nodeOf: Node[] = [];
+  readonly #requestOf: number[] = [];
+
+  /** @param node describes the image of a core */
+  constructor(node: (id: number) => Node) {
+    this.#node = node;
+  }
+
+  get count(): number {
+    return this.#table.count;
+  }
+
+  intern({ node, view, request, partial, windows }: CpuPart): number {
+    const words = this.#words;
+    words[WORD.node] = node;
+    words[WORD.view] = view;
+    words[WORD.request] = request;
+    words[WORD.partial] = partial;
+    // Windows of passes that are over are 0, and at the end they are left out.
+    let length: number = WORD.windows;
+    for (const [level, window] of windows.entries()) {
+      words[WORD.windows + level] = window;
+      if (window !== 0) length = WORD.windows + level + 1;
+    }
+    const id = this.#table.intern(words, length);
+    if (id === this.#nodeOf.length) {
+      this.#nodeOf.push(this.#node(node));
+      this.#requestOf.push(request);
+    }
+    return id;
+  }
+
+  part(cpu: number): CpuPart {
+    const words = this.#table.get(cpu);
+    return {
+      node: words[WORD.node]!,
+      view: words[WORD.view]!,
+      request: words[WORD.request]!,
+      partial: words[WORD.partial]!,
+      windows: [...words.subarray(WORD.windows)],
+    };
+  }
+
+  nodeOf(cpu: number): Node {
+    return this.#nodeOf[cpu]!;
+  }
+  requestOf(cpu: number): number {
+    return this.#requestOf[cpu]!;
+  }
+}

@@ -1,0 +1,101 @@
+// What a pass over a site may run: the targets that were current at some instant between its first
+// fetch and the begin of its call. A window is one word, so that a CPU's part of a state stays a few
+// words.
+
+import type { PassNote } from './context.js';
+import type { Env } from './environment.js';
+import { TARGETS } from './options.js';
+import { bad, type Bad } from './promises.js';
+
+/** Targets current since the first fetch; those allowed; those replaced when the call began. */
+const SINCE = 0;
+const ALLOWED = 8;
+const REPLACED = 16;
+const MASK = 0xff;
+const BEGUN = 1 << 24;
+const LIVE = 1 << 25;
+
+const opened = (env: Env): number => LIVE | (env.current << SINCE);
+
+/** The call begins: what it may run, and what it may no more, is settled. */
+function begun(window: number, env: Env): number {
+  if ((window & BEGUN) !== 0) return window;
+  const since = window & MASK;
+  return LIVE | BEGUN | (since << SINCE) | (since << ALLOWED) | ((env.replaced & MASK) << REPLACED);
+}
+
+/** A target has become current: a pass under way may run it. */
+export const widened = (window: number, targets: number): number =>
+  (window & LIVE) === 0 ? window : window | (targets << SINCE);
+
+/** @returns the windows after the note; what it breaks is added to `found` */
+export function noted(
+  note: PassNote,
+  windows: readonly number[],
+  env: Env,
+  found: Bad[],
+): readonly number[] {
+  const { level } = note;
+  const window = windows[level] ?? 0;
+  switch (note.note) {
+    case 'open':
+      return replaced(windows, level, opened(env));
+    case 'begin':
+      return replaced(windows, level, restarted(window, env));
+    case 'enter': {
+      const now = begun(window, env);
+      judge(note.target, now, found);
+      if ((env.replaced & (1 << note.target)) !== 0)
+        found.push(
+          bad(
+            'entry-after-update',
+            `${TARGETS[note.target]} is entered after the update that replaced it has returned`,
+          ),
+        );
+      return replaced(windows, level, now);
+    }
+    case 'close':
+      if (note.ran !== 'target') judge(TARGETS.indexOf(note.ran), begun(window, env), found);
+      return replaced(windows, level, 0);
+  }
+}
+
+/** A handler may read its target again: the call begins where it does so last. */
+const restarted = (window: number, env: Env): number => begun(window & ~BEGUN, env);
+
+function replaced(windows: readonly number[], level: number, window: number): readonly number[] {
+  const after = [...windows];
+  while (after.length <= level) after.push(0);
+  after[level] = window;
+  return after;
+}
+
+function nameOf(target: number): string {
+  const name = TARGETS[target]!;
+  switch (name) {
+    case 'null':
+      return 'nothing';
+    case 'ret0':
+      return '"return 0"';
+    default:
+      return name;
+  }
+}
+
+function judge(target: number, window: number, found: Bad[]): void {
+  const name = nameOf(target);
+  if (((window >> ALLOWED) & (1 << target)) === 0)
+    found.push(
+      bad(
+        'target-not-current',
+        `the pass runs ${name}, which was not current at any instant since its first fetch`,
+      ),
+    );
+  if (((window >> REPLACED) & (1 << target)) !== 0)
+    found.push(
+      bad(
+        'call-after-update',
+        `a call begins after the update that replaced ${name} has returned, and runs it`,
+      ),
+    );
+}
