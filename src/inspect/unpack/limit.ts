@@ -20,8 +20,11 @@ export const tooMuch = (packing: string, limit: number): Fault =>
     hint: 'no kernel or module is packed so tightly; if this one is, unpack it by its own program',
   });
 
-/** Bytes a millisecond; the slowest decoder that is run so does 45 MB/s on a loaded machine. */
-const PACE = 32_000;
+/**
+ * Bytes a millisecond. The slowest decoder that is run so does 45 MB/s on an idle machine. On one
+ * where five programs shared each CPU it did 20 MB/s and less, and an honest kernel was refused.
+ */
+const PACE = 4_000;
 const START_MS = 2000;
 
 /**
