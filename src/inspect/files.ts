@@ -31,7 +31,7 @@ export interface Input {
 }
 
 /** More than any kernel, and half of what a run may ever allocate. */
-const MOST = 512 * 1024 * 1024;
+export const MOST: number = 512 * 1024 * 1024;
 const HEAD = 4096;
 
 export function* inputs(paths: readonly string[]): Generator<Input> {
@@ -148,22 +148,16 @@ class Reader {
 }
 
 /**
- * By pieces, for a pipe has no size to hold against the bound; where another process made it
- * non-blocking, it is waited for.
+ * All that a source gives, by pieces, because a pipe has no size that could be held against the
+ * bound.
+ * @param read fills the beginning of a piece and says how much; 0 at the end
  */
-function fromStandardInput(): Uint8Array | Fault {
+export function readPieces(read: (piece: Uint8Array) => number): Uint8Array | Fault {
   const pieces: Uint8Array[] = [];
   let length = 0;
   for (;;) {
     const piece = new Uint8Array(1 << 20);
-    let got: number;
-    try {
-      got = readSync(0, piece);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return unreadable(error, '-');
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
-      continue;
-    }
+    const got = read(piece);
     if (got === 0) return Buffer.concat(pieces, length);
     length += got;
     if (length > MOST)
@@ -173,6 +167,26 @@ function fromStandardInput(): Uint8Array | Fault {
         { at: '-' },
       );
     pieces.push(piece.subarray(0, got));
+  }
+}
+
+function fromStandardInput(): Uint8Array | Fault {
+  try {
+    return readPieces(readStandardInput);
+  } catch (error) {
+    return unreadable(error, '-');
+  }
+}
+
+/** Another process may have made the pipe non-blocking: it is waited for. */
+function readStandardInput(piece: Uint8Array): number {
+  for (;;) {
+    try {
+      return readSync(0, piece);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+    }
   }
 }
 

@@ -14,6 +14,7 @@ import { gzipSync } from 'node:zlib';
  * @property {boolean} [symtab]
  * @property {boolean} [table]
  * @property {boolean} [thunk] trampolines of empty keys jump to the return thunk
+ * @property {boolean} [initEndsAtSite] what is freed after boot ends where the last site begins
  */
 
 const TEXT = -0x7f000000; // 0xffffffff81000000
@@ -84,6 +85,7 @@ export function buildKernel(shape = {}) {
     symtab = false,
     table = true,
     thunk = false,
+    initEndsAtSite = false,
   } = shape;
   const text = new Run(TEXT);
   const data = new Run(DATA);
@@ -152,6 +154,11 @@ export function buildKernel(shape = {}) {
     run.align(16, 0xcc);
   }
   mark(init, 'T', '_einittext');
+  if (initEndsAtSite)
+    symbols.push(
+      { address: INIT, type: 'D', name: '__init_begin' },
+      { address: sites.at(-1).at, type: 'D', name: '__init_end' },
+    );
   mark(text, 'T', '_etext');
   text.align(64, 0);
   if (table) {

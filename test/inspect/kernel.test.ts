@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { readElf } from '#elf/read';
+import { inspectInput } from '#inspect/inspect';
 import { branchesTo, findKernelCalls, keyTarget } from '#inspect/kernel-table';
 import { mistaken } from '../mistake/mistake.js';
 import { buildKernel } from './kernel-image.mjs';
@@ -93,4 +94,14 @@ describe('what is no table', () => {
       expect(names(find).length).toBeGreaterThan(built.trampolines.length);
     });
   });
+});
+
+test('a site at the very end of what is freed after boot is not freed', async () => {
+  const init = async (initEndsAtSite: boolean): Promise<boolean | undefined> => {
+    const { bytes } = buildKernel({ initEndsAtSite, kallsyms: { symbols: 20 } });
+    const [facts] = await inspectInput({ path: 'x', bytes });
+    return facts?.sites.at(-1)?.init;
+  };
+  expect(await init(false)).toBe(true);
+  expect(await init(true)).toBe(false);
 });
