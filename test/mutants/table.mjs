@@ -13,10 +13,48 @@ export const MUTANTS = [
     test: { file: 'test/app/target.test.ts', name: 'that the C side did not declare' },
   },
   {
+    name: 'a name of a file reaches the terminal as it is',
+    file: 'dist/base/printable.js',
+    edits: [
+      ['return ASCII.test(text) ? text : text.replace(UNPRINTABLE, escaped);', 'return text;'],
+    ],
+    test: { file: 'test/cli/hostile.test.ts', name: 'reaches no terminal in inspect --by site' },
+  },
+  {
+    name: 'bytes that are no UTF-8 are joined into one name',
+    file: 'dist/elf/object.js',
+    edits: [["if (!text.includes('\\ufffd'))", 'if (true)']],
+    test: { file: 'test/cside/names.test.ts', name: 'stays another name than one that is' },
+  },
+  {
+    name: 'relocations in another form are left out',
+    file: 'dist/elf/object.js',
+    edits: [['if (s.type !== N.SHT_RELA && !(s.type in UNREAD))', 'if (s.type !== N.SHT_RELA)']],
+    test: { file: 'test/inspect/kinds.test.ts', name: 'SHT_CREL over code' },
+  },
+  {
+    name: 'standard input has no bound',
+    file: 'dist/inspect/files.js',
+    edits: [['if (length > MOST)', 'if (false)']],
+    test: { file: 'test/inspect/files.test.ts', name: 'a pipe that does not end' },
+  },
+  {
+    name: 'the init range is closed at its end',
+    file: 'dist/inspect/kernel.js',
+    edits: [['site.at < init.end', 'site.at <= init.end']],
+    test: { file: 'test/inspect/kernel.test.ts', name: 'a site at the very end' },
+  },
+  {
     name: 'a declaration that the type contradicts is believed',
     file: 'dist/keys/bind.js',
     edits: [['returns !== PERMITTED_TYPE[permit]', 'false']],
     test: { file: 'test/cside/keys.test.ts', name: 'a key that may be empty, though' },
+  },
+  {
+    name: 'a target is declared for whatever key its record names',
+    file: 'dist/keys/bind.js',
+    edits: [['if (symbol === KEY_PREFIX + key)', 'if (true)']],
+    test: { file: 'test/cside/names.test.ts', name: 'a target that is declared for a macro' },
   },
   {
     name: "a record's version is not looked at",
@@ -29,6 +67,71 @@ export const MUTANTS = [
     file: 'dist/keys/records.js',
     edits: [['version === VERSION_BY_TYPE ? returns : null', 'returns']],
     test: { file: 'test/cside/keys.test.ts', name: 'are emptied, and return 0, where' },
+  },
+  {
+    name: "a key's name is written as it is",
+    file: 'dist/keys/typescript.js',
+    edits: [['IDENTIFIER.test(name) ? name : quoted(name)', 'name']],
+    test: { file: 'test/cside/names.test.ts', name: 'a record whose name is code' },
+  },
+  {
+    name: 'a rebuilt file is accepted',
+    file: 'dist/machine/process/loaded.js',
+    edits: [['if (difference !== null)', 'if (false)']],
+    test: { file: 'test/process/rebuilt.test.ts', name: 'by a build that differs in one constant' },
+  },
+  {
+    name: 'a second copy beside a replaced file is accepted',
+    file: 'dist/machine/process/loaded.js',
+    edits: [['if (beside && home?.path === path)', 'if (false)']],
+    test: { file: 'test/process/rebuilt.test.ts', name: 'under another spelling' },
+  },
+  {
+    name: 'only the first page of a rebuilt file is compared',
+    file: 'dist/machine/process/loaded.js',
+    edits: [['const whole = home?.path !== path;', 'const whole = false;']],
+    test: { file: 'test/process/rebuilt.test.ts', name: 'by a build that differs in one constant' },
+  },
+  {
+    name: 'an instruction that ends elsewhere is a site',
+    file: 'dist/sites/confirm.js',
+    edits: [['if (at + length !== displacement + 4)', 'if (false)']],
+    test: { file: 'test/sites/confirm.test.ts', name: 'are no call' },
+  },
+  {
+    name: 'the condition of a prefixed jcc is masked by 7',
+    file: 'dist/sites/confirm.js',
+    edits: [['code.bytes[displacement - 1] & 15', 'code.bytes[displacement - 1] & 7']],
+    test: { file: 'test/sites/confirm.test.ts', name: 'keeps its condition: 15' },
+  },
+  {
+    name: 'a table is believed to list every site',
+    file: 'dist/sites/find.js',
+    edits: [
+      [
+        'return listed.length === 0 ? [...unlisted] : listed.concat(unlisted);',
+        'return listed.length === 0 ? [...unlisted] : [...listed];',
+      ],
+    ],
+    test: { file: 'test/sites/table.test.ts', name: 'relocatable: an entry that names' },
+  },
+  {
+    name: 'an entry may lead anywhere',
+    file: 'dist/sites/linked.js',
+    edits: [['if (led?.key !== key.key && leads.knows(key.key))', 'if (false)']],
+    test: { file: 'test/inspect/kinds.test.ts', name: 'whose code was moved by another tool' },
+  },
+  {
+    name: 'the section headers of a stripped file are not missed',
+    file: 'dist/sites/readable.js',
+    edits: [['if (object.sections.length === 0)', 'if (false)']],
+    test: { file: 'test/inspect/kinds.test.ts', name: 'whose section headers were stripped' },
+  },
+  {
+    name: 'two trampolines of one name are one key',
+    file: 'dist/sites/symbols.js',
+    edits: [['if (known !== undefined && known !== at)', 'if (false)']],
+    test: { file: 'test/cside/names.test.ts', name: 'two keys of one name' },
   },
   {
     name: 'a key belongs to the C++ module that defines it',
