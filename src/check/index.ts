@@ -11,13 +11,8 @@ export {
   type Reduction,
 } from './configuration.js';
 export { PROPERTIES, PROPERTY_NAMES, type PropertyName } from './properties.js';
-export {
-  replayToken,
-  replayUnder,
-  type PathReport,
-  type PropertyReport,
-  type RunReport,
-} from './explain/report.js';
+export { replayToken, replayUnder, type PathReport } from './explain/replay.js';
+export type { PropertyReport, RunReport } from './explain/report.js';
 export type { Acceptance, Protocol, Step } from '../plan/protocol.js';
 
 export {

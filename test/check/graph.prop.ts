@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   components,
-  fairRounds,
+  fairCycles,
   LANE,
   NO_LANE,
   PROGRESS,
@@ -128,7 +128,7 @@ describe('a graph', () => {
     let [with_, without] = [0, 0];
     fc.assert(
       fc.property(graphs, fc.constantFrom(0b111, 0b001, 0), (states, lanes) => {
-        const rounds = fairRounds(graphOf(states), everything(states.length), lanes);
+        const rounds = fairCycles(graphOf(states), everything(states.length), lanes);
         for (const round of rounds) expect(isFair(states, new Set(round), lanes)).toBe(true);
         const exists = subsets(states.length).some((set) => isFair(states, set, lanes));
         expect(rounds.length > 0).toBe(exists);
@@ -141,13 +141,13 @@ describe('a graph', () => {
   });
   it('is judged so that a lane held still makes a round unfair', () => {
     const spin = [{ to: 0, kind: 0 }];
-    expect(fairRounds(graphOf([spin]), everything(1), 0b11)).toEqual([[0]]);
-    expect(fairRounds(graphOf([[...spin, { to: 1, kind: 1 }], []]), everything(2), 0b11)).toEqual(
+    expect(fairCycles(graphOf([spin]), everything(1), 0b11)).toEqual([[0]]);
+    expect(fairCycles(graphOf([[...spin, { to: 1, kind: 1 }], []]), everything(2), 0b11)).toEqual(
       [],
     );
-    expect(fairRounds(graphOf([[...spin, { to: 1, kind: 1 }], []]), everything(2), 0b01)).toEqual([
+    expect(fairCycles(graphOf([[...spin, { to: 1, kind: 1 }], []]), everything(2), 0b01)).toEqual([
       [0],
     ]);
-    expect(fairRounds(graphOf([[{ to: 0, kind: PROGRESS }]]), everything(1), 0b11)).toEqual([]);
+    expect(fairCycles(graphOf([[{ to: 0, kind: PROGRESS }]]), everything(1), 0b11)).toEqual([]);
   });
 });

@@ -5,10 +5,12 @@ import { describe, expect, it } from 'vitest';
 import { replayToken, replayUnder } from '#check/index';
 import { draw, drawSvg, rowsOf, story } from '#check/explain/timeline';
 import { matrixJobs } from '#check/ask/matrix';
-import { changes, endOf, fewestChanges, firstPath, readable, slice } from '#check/explain/shorten';
-import { unsorted, type Choice, type Shape } from '#check/search/expand';
+import { changes, endOf, fewestChanges, firstPath, shorten, slice } from '#check/explain/shorten';
+import type { Choice } from '#check/search/expand';
+import { unsorted, type Shape } from '#check/search/state';
 import { choices, replay } from '#check/search/path';
-import { run, shapeOf as shapeOfRun, type Run } from '#check/search/run';
+import { shapeOf as shapeOfRun } from '#check/search/build';
+import { run, type Run } from '#check/search/run';
 import { findProposal } from '#zoo/index';
 import { trace } from '#check/explain/trace';
 import { report } from '#check/explain/report';
@@ -53,7 +55,7 @@ const all = jobs.flatMap(({ protocol, variant, configuration, limits }) =>
 );
 const drawn = all.map((failure) => {
   const { of, shape, finding } = failure;
-  const { path } = readable(of.model, of.search, finding, shape);
+  const { path } = shorten(of.model, of.search, finding, shape);
   return {
     ...failure,
     path,
@@ -93,7 +95,7 @@ describe('the second pass', () => {
       const first = firstPath(of.model, of.search, finding, shape);
       const end = endOf(of.search, finding);
       expect(fewestChanges(of.model, first, end, shape, 3), title).toBe(null);
-      const { path } = readable(of.model, of.search, finding, shape, 3);
+      const { path } = shorten(of.model, of.search, finding, shape, 3);
       expect(path, title).toEqual(slice(of.model, first, end, shape));
       expect(end(replay(of.model, path, shape).at(-1)!), title).toBe(true);
       expect(path.length, title).toBeLessThanOrEqual(first.length);
@@ -115,7 +117,7 @@ describe('the second pass', () => {
       { states: 1e6, seconds: 60 },
     );
     const { of, shape, finding } = failures(done, 'naive')[0]!;
-    const { path } = readable(of.model, of.search, finding, shape, 0);
+    const { path } = shorten(of.model, of.search, finding, shape, 0);
     expect(
       replay(of.model, path, shape)
         .at(-1)!
@@ -133,7 +135,7 @@ describe('the second pass', () => {
       'naive',
     ).map((each) => ({
       ...each,
-      path: readable(each.of.model, each.of.search, each.finding, each.shape).path,
+      path: shorten(each.of.model, each.of.search, each.finding, each.shape).path,
     }))[0]!;
     const end = endOf(of.search, finding);
     // CPU 1 passes the site once before anything happens, which the end does not ask for.
@@ -197,7 +199,7 @@ describe('the second pass', () => {
       );
       expect(found.length).toBeGreaterThan(0);
       for (const failure of found) {
-        const { path } = readable(
+        const { path } = shorten(
           failure.of.model,
           failure.of.search,
           failure.finding,
@@ -222,11 +224,11 @@ describe('the second pass', () => {
     ).filter(({ finding }) => finding.property === 'livelock');
     const { of, shape, finding } = failure!;
     expect(shape.cpus).toBe(2);
-    const { path, lap } = readable(of.model, of.search, finding, shape);
+    const { path, cycle } = shorten(of.model, of.search, finding, shape);
     const steps = replay(of.model, path, shape);
-    expect(steps.at(-1)!.after).toEqual(steps[path.length - lap.length]!.before);
-    expect(new Set(lap.map(({ who }) => who))).toEqual(new Set([0, 1]));
-    expect(steps.slice(-lap.length).some(({ move }) => move?.passed)).toBe(false);
+    expect(steps.at(-1)!.after).toEqual(steps[path.length - cycle.length]!.before);
+    expect(new Set(cycle.map(({ who }) => who))).toEqual(new Set([0, 1]));
+    expect(steps.slice(-cycle.length).some(({ move }) => move?.passed)).toBe(false);
   });
 });
 
@@ -330,10 +332,8 @@ describe('a picture', () => {
       name: 'mine',
     };
     for (const each of [findProposal('int3-retire', '', 'user'), proposal]) {
-      const { properties } = report(each, configure({ environment: 'user', updates: 1 }), {
-        states: 1e6,
-        seconds: 60,
-      });
+      const configuration = configure({ environment: 'user', updates: 1 });
+      const { properties } = report(run(each, configuration, { states: 1e6, seconds: 60 }));
       for (const [name, { verdict, path, picture, steps }] of Object.entries(properties)) {
         if (verdict !== 'fails') continue;
         const again = replayToken(path!);
@@ -352,11 +352,13 @@ describe('the same schedule under another protocol', () => {
   ) => {
     const [protocol, variant = ''] = of.split('/') as [string, string?];
     const proposal = findProposal(protocol, variant, given.environment);
-    const { properties } = report(
-      proposal,
-      configure({ environment: proposal.environment, passes: 1, updates: 1, ...given }),
-      { states: 1e6, seconds: 60 },
-    );
+    const configuration = configure({
+      environment: proposal.environment,
+      passes: 1,
+      updates: 1,
+      ...given,
+    });
+    const { properties } = report(run(proposal, configuration, { states: 1e6, seconds: 60 }));
     return replayUnder(properties[property].path!, name);
   };
   it('fetches after as many stores, and runs one target', () => {

@@ -80,7 +80,7 @@ describe('static-call check', () => {
     expect([all.status, /livelock \(apart\) +FAILS/.test(all.stdout)]).toEqual([0, true]);
     const asked = await line([...waits, '--property', 'livelock']);
     expect(asked.status).toBe(1);
-    expect(asked.stdout).toMatch(/^= livelock: CPU 0 goes round by itself, for ever/m);
+    expect(asked.stdout).toMatch(/^= livelock: CPU 0 loops by itself, forever/m);
     expect((await line([...waits.toSpliced(4, 2), '--property', 'livelock'])).status).toBe(0);
   });
 

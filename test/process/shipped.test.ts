@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { configure } from '#check/configuration';
-import { build } from '#check/search/run';
+import { build } from '#check/search/build';
 import { PROPOSALS } from '#zoo/index';
 import type { Model } from '#machine/sim/model';
 import type { SiteShape } from '#machine/sim/options';

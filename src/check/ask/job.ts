@@ -1,7 +1,13 @@
-// What the pool and its threads say to each other.
+// One configuration to judge, and what the pool and its threads send each other about it.
 
+import type { FaultCode } from '../../base/fault.js';
+import { findProposal, proposalOf, type Proposal } from '../../zoo/index.js';
 import type { Configuration } from '../configuration.js';
 import type { RunReport } from '../explain/report.js';
+import type { PropertyName } from '../properties.js';
+import type { Limits } from '../search/explore.js';
+import { run, type Run } from '../search/run.js';
+import { loadProtocol } from './load.js';
 
 export interface Job {
   /** A user's protocol, else null. */
@@ -10,23 +16,45 @@ export interface Job {
   readonly variant: string;
   readonly configuration: Configuration;
   readonly limits: { readonly states: number; readonly seconds: number };
+  /** Which properties are explained where they fail, with a second search for each; all if left out. */
+  readonly explained?: readonly PropertyName[];
 }
 
-/** What a thread is told to begin with. */
+/** What the search alone says; report() makes stories and pictures of it. */
+export async function verdict(job: Job, signal?: Limits['signal']): Promise<Run> {
+  const limits = { ...job.limits, ...(signal === undefined ? {} : { signal }) };
+  return run(await proposalFor(job), job.configuration, limits);
+}
+
+async function proposalFor({ file, protocol, variant, configuration }: Job): Promise<Proposal> {
+  const { environment } = configuration;
+  return file === null
+    ? findProposal(protocol, variant, environment)
+    : proposalOf(await loadProtocol(file), environment);
+}
+
+/** What a thread begins with. */
 export interface Hands {
   /** One word, not zero once the searches shall end. */
   readonly aborted: Int32Array;
 }
 
-export type Answer =
-  | { readonly job: number; readonly report: RunReport }
-  | {
-      readonly job: number;
-      readonly fault: {
-        readonly code: string;
-        readonly message: string;
-        readonly hint: string;
-        readonly at?: string;
-      };
-    }
-  | { readonly job: number; readonly error: string };
+interface Done {
+  readonly job: number;
+  readonly report: RunReport;
+}
+export interface Failed {
+  readonly job: number;
+  readonly fault: {
+    readonly code: FaultCode;
+    readonly message: string;
+    readonly hint: string;
+    readonly at?: string;
+  };
+}
+/** A bug of ours. */
+export interface Crashed {
+  readonly job: number;
+  readonly error: string;
+}
+export type Answer = Done | Failed | Crashed;

@@ -4,10 +4,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { invariant } from '../../base/invariant.js';
 import { isFault } from '../../base/fault.js';
-import { loadProtocol } from './load.js';
-import { findProposal, proposalOf } from '../../zoo/index.js';
 import { report } from '../explain/report.js';
-import type { Answer, Hands, Job } from './job.js';
+import { verdict, type Answer, type Crashed, type Failed, type Hands, type Job } from './job.js';
 
 const port = parentPort;
 const { aborted } = workerData as Hands;
@@ -18,29 +16,16 @@ const signal = {
 };
 invariant(port, 'this file runs as a worker thread');
 port.on('message', async ({ job, work }: { job: number; work: Job }) => {
-  let answer: Answer;
-  try {
-    const proposal =
-      work.file !== null
-        ? proposalOf(await loadProtocol(work.file), work.configuration.environment)
-        : findProposal(work.protocol, work.variant, work.configuration.environment);
-    answer = { job, report: report(proposal, work.configuration, { ...work.limits, signal }) };
-  } catch (error) {
-    if (isFault(error))
-      answer = {
-        job,
-        fault: {
-          code: error.code,
-          message: error.message,
-          hint: error.hint,
-          ...(error.at === undefined ? {} : { at: error.at }),
-        },
-      };
-    else
-      answer = {
-        job,
-        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
-      };
-  }
+  const answer: Answer = await verdict(work, signal)
+    .then((found) => ({ job, report: report(found, work.explained) }))
+    .catch((error: unknown) => ({ job, ...failure(error) }));
   port.postMessage(answer);
 });
+
+/** A Fault crosses to the other thread as its fields, because structured cloning drops its class. */
+function failure(error: unknown): Pick<Failed, 'fault'> | Pick<Crashed, 'error'> {
+  if (!isFault(error))
+    return { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  const { code, message, hint, at } = error;
+  return { fault: { code, message, hint, ...(at === undefined ? {} : { at }) } };
+}

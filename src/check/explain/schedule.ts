@@ -6,7 +6,8 @@
 import type { Bad } from '../../machine/sim/promises.js';
 import type { Model } from '../../machine/sim/model.js';
 import type { PropertyName } from '../properties.js';
-import type { Choice, Shape } from '../search/expand.js';
+import type { Choice } from '../search/expand.js';
+import { cpuOf, type Shape } from '../search/state.js';
 import { choices, type Replayed } from '../search/path.js';
 import type { Trace } from './trace.js';
 
@@ -21,98 +22,127 @@ export function scheduleOf({ steps }: Trace): Schedule {
   );
 }
 
-/** Longer than any program under test runs by itself; a wait that nobody ends stops here. */
+/** Longer than any program under test runs by itself; a wait that nothing ends stops here. */
 const STEPS_MAX = 1000;
 
-/**
- * A path that keeps to a schedule up to the first broken property that is `judged`, and which of
- * its steps is the last fetch that the schedule names.
- */
+export interface Performance {
+  readonly path: readonly Choice[];
+  /** Which of the steps is the last fetch that the schedule names. */
+  readonly crux: number;
+  readonly bad: Bad | null;
+}
+
+/** A path that keeps to a schedule up to the first broken property that is `judged`. */
 export function perform(
   model: Model,
   schedule: Schedule,
   shape: Shape,
   judged: (property: PropertyName) => boolean,
-): {
-  readonly path: readonly Choice[];
-  readonly crux: number;
-  readonly bad: Bad | null;
-} {
-  const path: Choice[] = [];
-  let state = model.initial(shape.cpus, shape.waiting);
-  let stores = 0;
-  let crux = -1;
-  let bad: Bad | null = null;
-  const take = (done: Replayed): void => {
-    path.push(done.choice);
-    if (done.patcher !== null && done.patcher.op.op === 'store' && !done.patcher.silent) stores++;
-    bad ??= done.move?.bad.find(({ property }) => judged(property)) ?? null;
-    if (done.after !== null) state = done.after;
-  };
-  const options = (who: number): Replayed[] =>
-    choices(model, state, shape).filter(({ choice }) => choice.who === who && choice.swap < 0);
-  /** A store reaches memory before the next step: the schedule counts those that have. */
-  const patch = (): boolean => {
-    const all = options(-1);
-    const next = all.find(({ patcher }) => patcher?.flush) ?? all[0];
-    if (next !== undefined) take(next);
-    return next !== undefined;
-  };
-  /** The CPU's own next step, on the bytes that memory holds now, or else what it was asked for. */
-  const run = (who: number): Replayed | null => {
-    const all = options(who);
-    const newest = ({ move }: Replayed): boolean =>
-      move?.label.kind === 'run' &&
-      (move.label.bytes === null ||
-        move.label.bytes.every(
-          (byte, i) =>
-            byte ===
-            model.memory(
-              model.viewOf(state[2 + who] as number),
-              (move.label as { at: number }).at + i,
-            ),
-        ));
-    return (
-      all.find(newest) ??
-      all.find(
-        ({ move }) =>
-          move?.label.kind === 'event' &&
-          (move.label.event === 'ipi' || move.label.event === 'stop'),
-      ) ??
-      null
-    );
-  };
-  const answer = (): boolean => {
-    for (let who = 0; who < shape.cpus; who++) {
-      const asked = options(who).find(
-        ({ move }) =>
-          move?.label.kind === 'event' &&
-          (move.label.event === 'ipi' || move.label.event === 'stop'),
-      );
-      if (asked !== undefined) {
-        take(asked);
-        return true;
-      }
-    }
-    return false;
-  };
-  for (const { who, stores: wanted } of schedule) {
-    while (bad === null && stores < wanted && path.length < STEPS_MAX && (patch() || answer()));
-    for (let fetched = false; bad === null && !fetched && path.length < STEPS_MAX;) {
-      const next = run(who);
-      if (next === null) break;
-      fetched = next.move?.label.kind === 'run' && next.move.label.stop === 'fetch';
-      if (fetched) crux = path.length;
-      take(next);
-    }
+): Performance {
+  const performer = new Performer(model, shape, judged);
+  for (const { who, stores } of schedule) {
+    performer.storesUpTo(stores);
+    performer.fetch(who);
   }
-  // The CPUs first, so that the pass ends as the protocol stands there; then the patcher.
-  while (bad === null && path.length < STEPS_MAX) {
-    const cpu = Array.from({ length: shape.cpus }, (_, i) => i)
-      .map(run)
-      .find((next) => next !== null);
-    if (cpu !== undefined && cpu !== null) take(cpu);
-    else if (!patch()) break;
-  }
-  return { path, crux: crux < 0 ? path.length - 1 : crux, bad };
+  performer.finish();
+  return performer;
 }
+
+class Performer implements Performance {
+  readonly path: Choice[] = [];
+  bad: Bad | null = null;
+  readonly #model: Model;
+  readonly #shape: Shape;
+  readonly #judged: (property: PropertyName) => boolean;
+  #state: Int32Array;
+  #stores = 0;
+  #crux = -1;
+
+  constructor(model: Model, shape: Shape, judged: (property: PropertyName) => boolean) {
+    this.#model = model;
+    this.#shape = shape;
+    this.#judged = judged;
+    this.#state = model.initial(shape.cpus, shape.waiting);
+  }
+
+  get crux(): number {
+    return this.#crux < 0 ? this.path.length - 1 : this.#crux;
+  }
+
+  /** The patcher goes on until so many of its stores have reached memory. */
+  storesUpTo(wanted: number): void {
+    while (!this.#isOver() && this.#stores < wanted) if (!this.#patch() && !this.#answer()) return;
+  }
+
+  /** A CPU goes on until it has fetched a patched site. */
+  fetch(who: number): void {
+    while (!this.#isOver()) {
+      const next = this.#nextOf(who);
+      if (next === null) return;
+      const fetches = next.move?.label.kind === 'run' && next.move.label.stop === 'fetch';
+      if (fetches) this.#crux = this.path.length;
+      this.#take(next);
+      if (fetches) return;
+    }
+  }
+
+  /** The CPUs first, so that the pass ends as the protocol is there; then the patcher. */
+  finish(): void {
+    while (!this.#isOver()) {
+      const next = this.#cpus().flatMap((who) => this.#nextOf(who) ?? [])[0];
+      if (next !== undefined) this.#take(next);
+      else if (!this.#patch()) return;
+    }
+  }
+
+  #isOver(): boolean {
+    return this.bad !== null || this.path.length >= STEPS_MAX;
+  }
+
+  #cpus(): number[] {
+    return Array.from({ length: this.#shape.cpus }, (_, who) => who);
+  }
+
+  #take({ choice, move, patcher, after }: Replayed): void {
+    this.path.push(choice);
+    if (patcher !== null && patcher.op.op === 'store' && !patcher.silent) this.#stores++;
+    this.bad ??= move?.bad.find(({ property }) => this.#judged(property)) ?? null;
+    if (after !== null) this.#state = after;
+  }
+
+  #options(who: number): Replayed[] {
+    return choices(this.#model, this.#state, this.#shape).filter(
+      ({ choice }) => choice.who === who && choice.swap < 0,
+    );
+  }
+
+  /** A store reaches memory before the next step, because the schedule counts those that have. */
+  #patch(): boolean {
+    const all = this.#options(-1);
+    const next = all.find(({ patcher }) => patcher?.flush) ?? all[0];
+    if (next !== undefined) this.#take(next);
+    return next !== undefined;
+  }
+
+  /** The first CPU that was asked for something does it. */
+  #answer(): boolean {
+    const next = this.#cpus().flatMap((who) => this.#options(who).find(answers) ?? [])[0];
+    if (next !== undefined) this.#take(next);
+    return next !== undefined;
+  }
+
+  /** A CPU's own next step, on the bytes that memory holds now, or else what it was asked for. */
+  #nextOf(who: number): Replayed | null {
+    const all = this.#options(who);
+    const view = this.#model.viewOf(cpuOf(this.#state, who));
+    const isNewest = ({ move }: Replayed): boolean => {
+      if (move?.label.kind !== 'run') return false;
+      const { at, bytes } = move.label;
+      return bytes?.every((byte, i) => byte === this.#model.memory(view, at + i)) ?? true;
+    };
+    return all.find(isNewest) ?? all.find(answers) ?? null;
+  }
+}
+
+const answers = ({ move }: Replayed): boolean =>
+  move?.label.kind === 'event' && (move.label.event === 'ipi' || move.label.event === 'stop');

@@ -1,25 +1,27 @@
-// From the shortest path to the one that is drawn. The search finds the fewest moves; who reads it
-// would rather have few changes of who moves. So a second search, over every state together with
-// who moved last, goes for the fewest of these and among them for the fewest moves (Dijkstra, in
-// layers of changes). It knows nothing of reductions: all moves are tried, and CPUs keep their
-// numbers. It is bounded; beyond the bound the first path stands. What is left then goes through a
-// slice: whatever can be left out so that the rest still comes to the same end is outside the end's
-// causal past, and is left out.
+// From the shortest path to the one that is drawn. The search finds the fewest moves; a reader would
+// rather have few changes of which CPU moves. So a second search, over every state together with the
+// one that moved last, minimises these changes and, among equals, the moves (Dijkstra, in layers of
+// changes). It uses no reductions: all moves are tried, and CPUs keep their numbers. It is bounded;
+// beyond the bound the first path stands. What is left then goes through a slice: everything that
+// can be left out so that the rest still comes to the same end is outside the end's causal past, and
+// is left out.
 
 import { invariant } from '../../base/invariant.js';
 import type { Model } from '../../machine/sim/model.js';
 import { WordTable } from '../../machine/sim/intern.js';
 import type { Finding, Search } from '../search/explore.js';
-import type { Choice, Shape } from '../search/expand.js';
+import type { Choice } from '../search/expand.js';
+import { walkCycle } from '../search/lasso.js';
 import { choices, replay, step, type Replayed } from '../search/path.js';
-import { walkRounds } from '../search/lasso.js';
+import { copy, widthOf, type Shape } from '../search/state.js';
 
-/** States, each with who moved last, that the second search may visit. */
+/** States, each with the one that moved last, that the second search may visit. */
 export const SECOND_PASS_MAX = 150_000;
 
 /** Whether a path may end with this step. */
 export type End = (step: Replayed) => boolean;
 
+/** How often a path goes on with another CPU, or with the patcher. */
 export const changes = (path: readonly Choice[]): number =>
   path.filter(({ who }, i) => i > 0 && who !== path[i - 1]?.who).length;
 
@@ -31,8 +33,7 @@ export function firstPath(model: Model, search: Search, finding: Finding, shape:
   let state = model.initial(shape.cpus, shape.waiting);
   for (const next of search.path(finding.state).slice(1)) {
     const id = search.find(next);
-    const from = state;
-    const made = choices(model, from, shape).find(
+    const made = choices(model, state, shape).find(
       ({ after }) => after !== null && search.find(after) === id,
     );
     invariant(made?.after, 'a state of the search follows from its parent');
@@ -47,28 +48,32 @@ export function firstPath(model: Model, search: Search, finding: Finding, shape:
   return [...path, last.choice];
 }
 
-/** What is drawn for a finding; of a livelock with one lap at its end. */
-export function readable(
+/** What is drawn for a finding; of a livelock with its cycle at the end. */
+export function shorten(
   model: Model,
   search: Search,
   finding: Finding,
   shape: Shape,
   most = SECOND_PASS_MAX,
-): { readonly path: readonly Choice[]; readonly lap: readonly Choice[] } {
+): { readonly path: readonly Choice[]; readonly cycle: readonly Choice[] } {
   const { among } = finding;
   const end = endOf(search, finding);
   const first = firstPath(model, search, finding, shape);
-  // A path with the fewest changes and, of these, moves has nothing to leave out.
+  // A path with the fewest changes and, of these, the fewest moves has nothing to leave out.
   const path =
     first.length === 0
       ? first
       : (fewestChanges(model, first, end, shape, most) ?? slice(model, first, end, shape));
-  if (finding.property !== 'livelock' || among === null) return { path, lap: [] };
+  if (finding.property !== 'livelock' || among === null) return { path, cycle: [] };
   let state = model.initial(shape.cpus, shape.waiting);
-  for (const choice of path) state = step(model, state, choice, shape)?.after as Int32Array;
-  const round = walkRounds(model, shape, state, (each) => among.has(search.find(each)));
-  invariant(round !== null && round !== 'too many', 'a round that was found can be walked');
-  return { path: [...path, ...round.way, ...round.lap], lap: round.lap };
+  for (const choice of path) {
+    const after = step(model, state, choice, shape)?.after;
+    invariant(after, 'a path that was found can be followed');
+    state = after;
+  }
+  const lasso = walkCycle(model, shape, state, (each) => among.has(search.find(each)));
+  invariant(lasso !== null && lasso !== 'too many', 'a cycle that was found can be walked');
+  return { path: [...path, ...lasso.way, ...lasso.cycle], cycle: lasso.cycle };
 }
 
 /**
@@ -82,8 +87,8 @@ export function endOf(search: Search, { among, property }: Finding): End {
 }
 
 /**
- * A path with the fewest changes of who moves, and the fewest moves among those; null beyond the
- * bound.
+ * A path with the fewest changes of which CPU moves, and the fewest moves among those; null beyond
+ * the bound.
  */
 export function fewestChanges(
   model: Model,
@@ -92,70 +97,99 @@ export function fewestChanges(
   shape: Shape,
   most: number,
 ): Choice[] | null {
-  const nodes = new WordTable();
-  const settled: (readonly [before: number, by: Choice] | undefined)[] = [];
-  const width = 2 + shape.cpus + shape.waiting;
-  const words = new Uint32Array(width + 1);
-  /** By the number of moves: what is reached (END or a node), from which node, by which choice. */
-  type Layer = [reached: number, before: number, by: Choice][][];
-  const END = -1;
-  const pathTo = (before: number, by: Choice): Choice[] => {
-    const path = [by];
-    for (let at = before; at >= 0;) {
-      const [above, choice] = settled[at] as readonly [number, Choice];
-      path.push(choice);
-      at = above;
+  return new ChangeSearch(model, shape, end).search(changes(first), most);
+}
+
+/** What is reached (END or a node), from which node (-1 for the first state), by which choice. */
+interface Reached {
+  readonly node: number;
+  readonly before: number;
+  readonly by: Choice;
+}
+/** By the number of moves, what is reached with one number of changes. */
+type Layer = Reached[][];
+
+const END = -1;
+
+class ChangeSearch {
+  readonly #model: Model;
+  readonly #shape: Shape;
+  readonly #end: End;
+  /** A node is a state and, as its last word, the one that moved last. */
+  readonly #nodes = new WordTable();
+  readonly #settled: (Reached | undefined)[] = [];
+  readonly #words: Uint32Array;
+
+  constructor(model: Model, shape: Shape, end: End) {
+    this.#model = model;
+    this.#shape = shape;
+    this.#end = end;
+    this.#words = new Uint32Array(widthOf(shape) + 1);
+  }
+
+  search(changesMax: number, nodesMax: number): Choice[] | null {
+    const { cpus, waiting } = this.#shape;
+    let layer: Layer = [];
+    this.#expand(this.#model.initial(cpus, waiting), null, 1, layer, layer);
+    for (let left = changesMax; left >= 0; left--) {
+      const beyond: Layer = [];
+      for (let moves = 1; moves < layer.length; moves++)
+        for (const reached of layer[moves] ?? []) {
+          if (reached.node === END) return this.#pathTo(reached);
+          if (this.#settled[reached.node] !== undefined) continue;
+          if (this.#nodes.count > nodesMax) return null;
+          this.#settled[reached.node] = reached;
+          this.#expand(this.#stateOf(reached.node), reached, moves + 1, layer, beyond);
+        }
+      layer = beyond;
     }
-    return path.reverse();
-  };
-  const expand = (
+    return null;
+  }
+
+  /** What follows from a state: in `here` if the same one moves again, else in `beyond`. */
+  #expand(
     state: Int32Array,
+    from: Reached | null,
     moves: number,
-    node: number,
-    by: Choice | null,
     here: Layer,
     beyond: Layer,
-  ): void => {
-    for (const done of choices(model, state, shape)) {
-      const { choice } = done;
-      const into = by === null || choice.who === by.who ? here : beyond;
-      if (end(done)) (into[moves + 1] ??= []).push([END, node, choice]);
-      else if (done.after !== null) {
-        words.set(done.after);
-        words[width] = choice.who + 1;
-        const next = nodes.intern(words);
-        if (settled[next] === undefined) (into[moves + 1] ??= []).push([next, node, choice]);
-      }
+  ): void {
+    const before = from === null ? -1 : from.node;
+    for (const done of choices(this.#model, state, this.#shape)) {
+      const by = done.choice;
+      const into = from === null || by.who === from.by.who ? here : beyond;
+      const node = this.#nodeOf(done);
+      if (node !== null && this.#settled[node] === undefined)
+        (into[moves] ??= []).push({ node, before, by });
     }
-  };
-  let layer: Layer = [];
-  expand(model.initial(shape.cpus, shape.waiting), 0, -1, null, layer, []);
-  for (let left = changes(first); left >= 0; left--) {
-    const beyond: Layer = [];
-    for (let moves = 1; moves < layer.length; moves++) {
-      for (const [reached, before, by] of layer[moves] ?? []) {
-        if (reached === END) return pathTo(before, by);
-        if (settled[reached] !== undefined) continue;
-        if (nodes.count > most) return null;
-        settled[reached] = [before, by];
-        expand(
-          Int32Array.from(nodes.get(reached).subarray(0, width)),
-          moves,
-          reached,
-          by,
-          layer,
-          beyond,
-        );
-      }
-    }
-    layer = beyond;
   }
-  return null;
+
+  /** Null where the path ends, but not with what is looked for. */
+  #nodeOf(done: Replayed): number | null {
+    if (this.#end(done)) return END;
+    if (done.after === null) return null;
+    this.#words.set(done.after);
+    this.#words[done.after.length] = done.choice.who + 1;
+    return this.#nodes.intern(this.#words);
+  }
+
+  #stateOf(node: number): Int32Array {
+    const state = new Int32Array(widthOf(this.#shape));
+    copy(this.#nodes.get(node), state);
+    return state;
+  }
+
+  #pathTo(last: Reached): Choice[] {
+    const path: Choice[] = [];
+    for (let at: Reached | undefined = last; at !== undefined; at = this.#settled[at.before])
+      path.push(at.by);
+    return path.reverse();
+  }
 }
 
 /**
- * One that leaves out a step, or several at once, and still comes to the same end: halves first,
- * then less, then single steps.
+ * The path without the steps that it can do without: halves are tried first, then less, then single
+ * steps.
  */
 export function slice(model: Model, path: readonly Choice[], end: End, shape: Shape): Choice[] {
   let kept = follow(model, intentions(model, path, shape), end, shape);
@@ -175,23 +209,19 @@ export function slice(model: Model, path: readonly Choice[], end: End, shape: Sh
   return kept;
 }
 
-/**
- * What somebody does, told so that it is found again in another state, where the same move may have
- * another number.
- */
+/** What a step does, in words that find it again in another state, where its number may differ. */
 interface Intention {
   readonly who: number;
   readonly what: string;
 }
 
-const whatOf = ({ choice, move, patcher }: Replayed, model: Model): string =>
-  patcher !== null
-    ? `${model.ops.indexOf(patcher.op)} ${patcher.flush}`
-    : move !== null
-      ? JSON.stringify(move.label, (_, value: unknown) =>
-          typeof value === 'bigint' ? String(value) : value,
-        )
-      : `swap ${choice.swap}`;
+function whatOf({ choice, move, patcher }: Replayed, model: Model): string {
+  if (patcher !== null) return `${model.ops.indexOf(patcher.op)} ${patcher.flush}`;
+  if (move === null) return `swap ${choice.swap}`;
+  return JSON.stringify(move.label, (_, value: unknown) =>
+    typeof value === 'bigint' ? String(value) : value,
+  );
+}
 
 function intentions(model: Model, path: readonly Choice[], shape: Shape): Intention[] {
   return replay(model, path, shape).map((done) => ({

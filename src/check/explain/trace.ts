@@ -8,7 +8,8 @@ import type { Op } from '../../machine/sim/patcher.js';
 import { decode } from '../../asm/decode.js';
 import { printInsn } from '../../asm/print.js';
 import { TARGETS } from '../../machine/sim/options.js';
-import type { Choice, Shape } from '../search/expand.js';
+import type { Choice } from '../search/expand.js';
+import { cpuOf, type Shape } from '../search/state.js';
 import { replay, type Replayed } from '../search/path.js';
 
 export interface TraceStep {
@@ -92,7 +93,7 @@ function titleOf(model: Model): string {
 function siteBytes(model: Model, { before, after }: Replayed): number[] {
   const [site] = model.fixture.sites;
   if (site === undefined || !site.patched) return [];
-  const view = model.viewOf((after ?? before)[2] as number);
+  const view = model.viewOf(cpuOf(after ?? before, 0));
   return Array.from({ length: site.length }, (_, i) => model.memory(view, site.at + i));
 }
 
@@ -176,7 +177,7 @@ function cpuStep(model: Model, step: Replayed): TraceStep {
   };
   if (step.move === null) return { ...base, what: 'another task is switched in', event: true };
   const { label, cpu } = step.move;
-  const node = model.nodeOf(step.before[2 + who] as number);
+  const node = model.nodeOf(cpuOf(step.before, who));
   const where = model.fixture.nameOf(node.rip);
   const context =
     node.context === 'task' ? '' : `${node.context === 'trap' ? 'handler' : node.context}: `;
@@ -265,26 +266,4 @@ export function describe(model: Model, op: Op, silent = false): string {
     case 'release':
       return 'releases them';
   }
-}
-
-/** Where everybody is who will not get any further, at the end of a path. */
-export function standing(model: Model, path: readonly Choice[], shape: Shape): string {
-  const { before, after } = replay(model, path, shape).at(-1) as Replayed;
-  const state = after ?? before;
-  const patcher = model.patcherDone(state[0] as number)
-    ? []
-    : model
-        .patcherMoves(state[0] as number, state[1] as number)
-        .map(({ op }) => `the patcher waits at «${describe(model, op)}»`);
-  const cpus = Array.from({ length: shape.cpus }, (_, i) => i).flatMap((i) => {
-    const cpu = state[2 + i] as number;
-    const { done, rip, context, interruptible } = model.nodeOf(cpu);
-    if (done) return [];
-    const masked =
-      model.fixture.environment === 'kernel' && !interruptible ? ' with interrupts off' : '';
-    return [
-      `CPU ${i} ${model.moves(cpu, state[1] as number).length === 0 ? 'stands' : 'goes round'} at ${model.fixture.nameOf(rip)}${context === 'task' ? '' : ` (${context})`}${masked}`,
-    ];
-  });
-  return [...patcher, ...cpus].join('; ');
 }

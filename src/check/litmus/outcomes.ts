@@ -5,11 +5,7 @@
 
 import { invariant } from '../../base/invariant.js';
 import type { Core } from '../../machine/sim/core.js';
-import { Model, type ModelOptions } from '../../machine/sim/model.js';
-import { compile, type Op } from '../../machine/sim/patcher.js';
-import type { Write } from '../../machine/sim/space.js';
-import { RULES, type Rules } from '../../machine/sim/rules.js';
-import { Fixture } from '../../machine/sim/fixture.js';
+import type { Model } from '../../machine/sim/model.js';
 import type {
   Environment,
   Events,
@@ -17,9 +13,15 @@ import type {
   FixtureProgram,
   SiteShape,
 } from '../../machine/sim/options.js';
+import { compile } from '../../machine/sim/patcher.js';
+import { RULES, type Rules } from '../../machine/sim/rules.js';
+import type { Write } from '../../machine/sim/space.js';
 import type { Chunk, FetchLevel, StoreWidth } from '../../machine/sim/text.js';
 import type { Step } from '../../plan/protocol.js';
-import { CPUS, expand } from '../search/expand.js';
+import { DEFAULTS, type Configuration } from '../configuration.js';
+import { fixtureOf, modelOf, type UnderTest } from '../search/build.js';
+import { expand, type Moves } from '../search/expand.js';
+import { cpuOf, widthOf } from '../search/state.js';
 
 /** A program that CPUs run while the patcher takes some steps. */
 export interface Litmus {
@@ -65,91 +67,82 @@ const MOST = 2_000_000;
 
 /** All outcomes, sorted. */
 export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): string[] {
-  const { fetch, chunk, store, tso, rules } = { ...LITMUS_MACHINE, ...machine };
-  const on = (name: keyof Events) => litmus.events?.includes(name) ?? false;
-  const fixture = new Fixture({
-    environment: litmus.environment,
-    site: litmus.site,
+  const { rules, ...options } = { ...LITMUS_MACHINE, ...machine };
+  const { environment, site, updates, offset, handler = null, program } = litmus;
+  const events = (litmus.events ?? []).map((name) =>
+    name === 'nmi' && litmus.nmiRaw === true ? 'nested-nmi' : name,
+  );
+  const configuration: Configuration = {
+    ...DEFAULTS,
+    ...options,
+    environment,
+    site,
+    updates,
+    offset,
     passes: 1,
-    updates: litmus.updates,
-    events: {
-      irq: on('irq'),
-      nmi: on('nmi'),
-      mc: on('mc'),
-      db: on('db'),
-      preempt: on('preempt'),
-      signal: on('signal'),
-    },
-    nmiRaw: litmus.nmiRaw ?? false,
-    tso,
-    shadowStacks: false,
-    tornDown: false,
-    handler: litmus.handler ?? null,
-    via: 'site',
-    functions: 1,
-    order: 'sorted',
-    lostTail: false,
-    spin: false,
-    foreign: false,
-    offset: litmus.offset,
-    rules,
-    program: litmus.program,
-    heads: [],
-  });
+    contexts: ['task', ...events],
+  };
+  const fixture = fixtureOf(configuration, { ...PLAIN, handler, program, offset }, rules);
+  const { store } = configuration;
   // Without the return of the update: no promise is asked for that a pass could break.
   const steps = compile(fixture, { steps: litmus.steps, store, dropSync: null }).filter(
     ({ op }) => op !== 'return',
   );
-  const ops: Op[] = [
-    ...steps,
-    ...(litmus.writes ?? []).map(
-      (write) => ({ op: 'write', write, step: -1, update: 1, why: 'the steps are done' }) as const,
-    ),
-  ];
+  const writes = (litmus.writes ?? []).map(
+    (write) => ({ op: 'write', write, step: -1, update: 1, why: 'the steps are done' }) as const,
+  );
   // Plain steps, so that events come between any two instructions, also between a fetch and its
   // retirement.
-  const options: ModelOptions = {
-    fetch,
-    chunk,
-    grain: { plain: true, split: true },
-    nmis: on('nmi') ? 2 : 0,
-    mcs: 0,
-    dbs: 0,
-  };
-  return search(new Model(fixture, ops, options), litmus);
+  const grain = { plain: true, split: true };
+  return search(modelOf(fixture, [...steps, ...writes], configuration, grain), litmus);
 }
 
+const PLAIN = {
+  via: 'site',
+  functions: 1,
+  order: 'sorted',
+  tornDown: false,
+  lostTail: false,
+  spin: false,
+  foreign: false,
+  heads: [],
+} as const satisfies Partial<UnderTest>;
+
 function search(model: Model, { cpus = 1, waiting = 0, read }: Litmus): string[] {
+  const shape = { cpus, waiting, sorted: false };
   const found = new Set<string>();
   const seen = new Set<string>();
   const queue: Int32Array[] = [];
-  const visit = (state: Int32Array): void => {
-    const key = state.join();
+  const next = new Int32Array(widthOf(shape));
+  const visit = (): void => {
+    const key = next.join();
     if (seen.has(key)) return;
     invariant(seen.size <= MOST, 'a litmus program is small');
     seen.add(key);
-    queue.push(state);
+    queue.push(next.slice());
   };
-  const next = new Int32Array(CPUS + cpus + waiting);
-  visit(model.initial(cpus, waiting));
+  const moves: Moves = {
+    patcher: visit,
+    cpu: visit,
+    swapped: visit,
+    broken({ bad: [bad] }, _, __, over) {
+      if (over && bad !== undefined) found.add(`${bad.property}: ${bad.text}`);
+    },
+    unknown(text) {
+      invariant(false, `a litmus program keeps to what the simulator knows: ${text}`);
+    },
+  };
+  next.set(model.initial(cpus, waiting));
+  visit();
   for (let state = queue.pop(); state !== undefined; state = queue.pop()) {
-    expand(model, { cpus, waiting, sorted: false }, false, state, 0, next, {
-      moved: () => visit(next.slice()),
-      broken: ([bad], _, __, over) =>
-        over && bad !== undefined && found.add(`${bad.property}: ${bad.text}`),
-      unknown: (text) =>
-        invariant(false, `a litmus program keeps to what the simulator knows: ${text}`),
-    });
-    const tasks = [...state.subarray(CPUS)];
+    expand(model, shape, false, state, next, moves);
+    const tasks = Array.from({ length: cpus + waiting }, (_, i) => i).map((i) => cpuOf(state, i));
     if (!tasks.every((task) => model.isDone(task))) continue;
-    found.add(
-      tasks
-        .map((task) => {
-          model.core.load(model.nodeOf(task).id);
-          return read(model.core);
-        })
-        .join(' | '),
-    );
+    const ends = tasks.map((task) => {
+      model.core.load(model.nodeOf(task).id);
+      return read(model.core);
+    });
+    found.add(ends.join(' | '));
   }
   return [...found].sort();
 }

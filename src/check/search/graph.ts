@@ -1,27 +1,30 @@
-// What a finished search says about going on for ever. Its graph is kept as one array of
-// successors, the edges of a state beside each other, with a byte for each edge that says who moved
-// and whether something came to an end. From it are read
+// What a finished search says about running forever. Its graph is one array of successors, the edges
+// of a state beside each other, with a byte for each edge that says what moved and whether something
+// came to an end. Two properties are read from it:
 //
-//   deadlock  a state from which no end of the program can be reached. The first part of the graph that nobody can leave
-//             again is what is shown: one state without a move, or a set of states that can only go round
-//   livelock  a set of states in which the machine can go round for ever although the end stays in reach, no pass over a site
-//             and no update ends, and everybody gets his turn. In turn means strong fairness: whoever can move again and
-//             again does move again and again. Without it every wait would be one, on a scheduler that never lets
-//             the other side run. Whether an interrupt comes, and which version of a byte a CPU fetches, is nobody's turn:
-//             nothing promises that a CPU ever sees what was stored, until it serialises
+//   deadlock  a state from which no end of the program can be reached. What is reported is the first
+//             part of the graph that has no edge out of it: one state without a move, or a set of
+//             states that can only lead to each other
+//   livelock  a set of states in which the machine can run forever although an end stays in reach:
+//             no pass over a site and no update ends, and every lane gets its turn. A turn is strong
+//             fairness: a lane that can move again and again does move again and again. Without it
+//             every wait would be a livelock, under a scheduler that never runs the other side. We
+//             assume no fairness for interrupts or for which version of a byte a fetch returns:
+//             until a CPU serialises, nothing guarantees that it ever sees a store
 //
-// The reductions keep both. Steps run together and moves taken alone concern only their own lane,
-// end no pass of another one and neither begin nor end what another lane may do, and no cycle
-// consists of them; so every cycle has a state that shows all lanes. One CPU for all: CPUs that
-// write nothing for each other meet in the patcher, which cannot move in a cycle, so each CPU of a
-// cycle goes round by itself. Under symmetry a cycle of sorted states may exchange the CPUs; there
-// the cycles found are only candidates, walked again with every CPU under its own name (rounds.ts).
+// The reductions keep both. Steps that run together and moves that are taken alone concern only
+// their own lane, end no pass of another one and neither begin nor end what another lane may do, and
+// no cycle consists of them; so every cycle has a state that shows all lanes. One CPU may stand for
+// all, because CPUs that write nothing for each other meet in the patcher, which cannot move in a
+// cycle, so each CPU of a cycle runs around it by itself. Under symmetry a cycle of sorted states may
+// exchange the CPUs; there the cycles found are only candidates, walked again with every CPU under
+// its own number (lasso.ts).
 
 /** The `kind` of an edge: a lane in the low bits. */
 export const LANE = 0x1f;
-/** In `kind`: a pass or an update ends with it. */
+/** In `kind`: a pass or an update ends with this edge. */
 export const PROGRESS = 0x80;
-/** Of a move that is nobody's turn. */
+/** The lane of a move for which no fairness is assumed. */
 export const NO_LANE = 31;
 
 export interface Graph {
@@ -36,27 +39,22 @@ export interface Graph {
 /** For each state whether one of `ends` can be reached from it. */
 export function reaching({ count, first, to }: Graph, ends: readonly number[]): Uint8Array {
   const start = new Int32Array(count + 1);
-  const edges = first[count] as number;
-  for (let e = 0; e < edges; e++) if ((to[e] as number) >= 0) start[(to[e] as number) + 1]!++;
-  for (let i = 0; i < count; i++) start[i + 1]! += start[i] as number;
-  const sources = new Int32Array(start[count] as number);
+  for (const target of to.subarray(0, first[count])) if (target >= 0) start[target + 1]!++;
+  for (let i = 0; i < count; i++) start[i + 1]! += start[i]!;
+  const sources = new Int32Array(start[count]!);
   const fill = start.slice();
   for (let s = 0; s < count; s++)
-    for (let e = first[s] as number; e < (first[s + 1] as number); e++)
-      if ((to[e] as number) >= 0) sources[fill[to[e] as number]!++] = s;
+    for (const target of to.subarray(first[s], first[s + 1]))
+      if (target >= 0) sources[fill[target]!++] = s;
   const reached = new Uint8Array(count);
   const stack = [...ends];
   for (const end of ends) reached[end] = 1;
-  while (stack.length > 0) {
-    const at = stack.pop() as number;
-    for (let s = start[at] as number; s < (start[at + 1] as number); s++) {
-      const from = sources[s] as number;
+  for (let at = stack.pop(); at !== undefined; at = stack.pop())
+    for (const from of sources.subarray(start[at], start[at + 1]))
       if (reached[from] === 0) {
         reached[from] = 1;
         stack.push(from);
       }
-    }
-  }
   return reached;
 }
 
@@ -82,125 +80,120 @@ export function components(
   for (let root = 0; root < count; root++) {
     if (inside[root] === 0 || order[root] !== 0) continue;
     path.push(root);
-    while (path.length > 0) {
-      const s = path[path.length - 1] as number;
+    for (let s: number | undefined = root; s !== undefined; s = path.at(-1)) {
       if (order[s] === 0) {
         order[s] = low[s] = ++visited;
         open.push(s);
         onStack[s] = 1;
       }
       let next = -1;
-      for (; (at[s] as number) < (first[s + 1] as number); at[s]!++) {
-        const e = at[s] as number;
-        const t = to[e] as number;
-        if (t < 0 || inside[t] === 0 || ((kind[e] as number) & without) !== 0) continue;
+      for (; at[s]! < first[s + 1]!; at[s]!++) {
+        const e: number = at[s]!;
+        const t = to[e]!;
+        if (t < 0 || inside[t] === 0 || (kind[e]! & without) !== 0) continue;
         if (order[t] === 0) {
           next = t;
           break;
         }
-        if (onStack[t] === 1 && (order[t] as number) < (low[s] as number))
-          low[s] = order[t] as number;
+        if (onStack[t] === 1 && order[t]! < low[s]!) low[s] = order[t]!;
       }
       if (next >= 0) {
         path.push(next);
         continue;
       }
       path.pop();
-      const above = path[path.length - 1];
-      if (above !== undefined && (low[s] as number) < (low[above] as number))
-        low[above] = low[s] as number;
+      const above = path.at(-1);
+      if (above !== undefined && low[s]! < low[above]!) low[above] = low[s]!;
       if (low[s] !== order[s]) continue;
-      const component = open.splice(open.lastIndexOf(s));
-      for (const t of component) onStack[t] = 0;
-      if (single || component.length > 1 || loops({ first, to, kind }, s, without))
-        found.push(component);
+      // Nearly every component is one state.
+      const component = open.at(-1) === s ? null : open.splice(open.lastIndexOf(s));
+      if (component === null) open.pop();
+      for (const t of component ?? [s]) onStack[t] = 0;
+      if (single || component !== null || loops({ first, to, kind }, s, without))
+        found.push(component ?? [s]);
     }
   }
   return found;
 }
 
+/** Whether a state has an edge to itself. */
 function loops(
   { first, to, kind }: Pick<Graph, 'first' | 'to' | 'kind'>,
   s: number,
   without: number,
 ): boolean {
-  for (let e = first[s] as number; e < (first[s + 1] as number); e++)
-    if (to[e] === s && ((kind[e] as number) & without) === 0) return true;
+  for (let e = first[s]!; e < first[s + 1]!; e++)
+    if (to[e] === s && (kind[e]! & without) === 0) return true;
   return false;
 }
 
 /**
- * The component with the earliest state among those of the stuck states that nobody leaves again;
- * null without stuck states.
+ * Of the components of the stuck states that have no edge out of them, the one with the earliest
+ * state; null without stuck states.
  */
 export function standstill(graph: Graph, reached: Uint8Array): number[] | null {
   const stuck = reached.map((can) => 1 - can);
   if (!stuck.includes(1)) return null;
   const belongs = new Int32Array(graph.count).fill(-1);
   const all = components(graph, stuck, 0, true);
-  all.forEach((component, i) => component.forEach((s) => (belongs[s] = i)));
-  return earliest(
-    all.filter((component, i) =>
-      component.every((s) => {
-        for (let e = graph.first[s] as number; e < (graph.first[s + 1] as number); e++)
-          if (belongs[graph.to[e] as number] !== i) return false;
-        return true;
-      }),
-    ),
+  for (const [i, component] of all.entries()) for (const s of component) belongs[s] = i;
+  const closed = all.filter((component, i) =>
+    component.every((s) => edgesOf(graph, s).every((e) => belongs[graph.to[e]!] === i)),
   );
+  return earliest(closed);
 }
 
 /**
- * The sets of states, within those that `inside` marks, in which the machine can go round for ever
- * with nothing coming to an end and each lane of `lanes` (one bit for each) getting its turn. A
- * lane that can move somewhere in a component and moves nowhere inside it is never let pass: the
- * states where it can are left out, and what remains may still hold a cycle.
+ * The sets of states, within those that `inside` marks, in which the machine can run forever with
+ * nothing coming to an end and each lane of `lanes` (one bit for each) getting its turn. A lane that
+ * can move somewhere in a component and moves nowhere inside it is denied its turn: the states where
+ * it can move are left out, and what remains may still hold a cycle.
  */
-export function fairRounds(graph: Graph, inside: Uint8Array, lanes: number): number[][] {
+export function fairCycles(graph: Graph, inside: Uint8Array, lanes: number): number[][] {
   const local = new Int32Array(graph.count).fill(-1);
   return components(graph, inside, PROGRESS, false).flatMap((component) => {
     const part = partOf(graph, component, local);
     let [can, does] = [0, 0];
-    part.kind.forEach((kind, e) => {
+    for (const [e, kind] of part.kind.entries()) {
       can |= 1 << (kind & LANE);
-      if ((part.to[e] as number) >= 0 && (kind & PROGRESS) === 0) does |= 1 << (kind & LANE);
-    });
+      if (part.to[e]! >= 0 && (kind & PROGRESS) === 0) does |= 1 << (kind & LANE);
+    }
     const denied = can & ~does & lanes;
     if (denied === 0) return [component];
-    const rest = new Uint8Array(part.count).fill(1);
-    for (let s = 0; s < part.count; s++)
-      for (let e = part.first[s] as number; e < (part.first[s + 1] as number); e++)
-        if ((denied & (1 << ((part.kind[e] as number) & LANE))) !== 0) rest[s] = 0;
-    return fairRounds(part, rest, lanes).map((round) => round.map((s) => component[s] as number));
+    const rest = Uint8Array.from(component, (_, s) => {
+      const may = edgesOf(part, s).some((e) => (denied & (1 << (part.kind[e]! & LANE))) !== 0);
+      return may ? 0 : 1;
+    });
+    return fairCycles(part, rest, lanes).map((cycle) => cycle.map((s) => component[s]!));
   });
+}
+
+/** The numbers of the edges that leave a state. */
+export function edgesOf({ first }: Pick<Graph, 'first'>, s: number): number[] {
+  const from = first[s]!;
+  return Array.from({ length: first[s + 1]! - from }, (_, i) => from + i);
 }
 
 /**
- * The graph of a few states alone; what leads out of it ends. `local` is all -1, before and after.
+ * The graph of a few states alone; an edge out of it leads nowhere. `local` is all -1, before and
+ * after.
  */
-function partOf({ first, to, kind }: Graph, states: readonly number[], local: Int32Array): Graph {
-  states.forEach((s, i) => (local[s] = i));
-  const starts = new Int32Array(states.length + 1);
-  const targets: number[] = [];
-  const kinds: number[] = [];
-  states.forEach((s, i) => {
-    for (let e = first[s] as number; e < (first[s + 1] as number); e++) {
-      const t = to[e] as number;
-      targets.push(t < 0 ? -1 : (local[t] as number));
-      kinds.push(kind[e] as number);
-    }
-    starts[i + 1] = targets.length;
-  });
+function partOf(graph: Graph, states: readonly number[], local: Int32Array): Graph {
+  for (const [i, s] of states.entries()) local[s] = i;
+  const first = [0];
+  const edges: number[] = [];
+  for (const s of states) {
+    edges.push(...edgesOf(graph, s));
+    first.push(edges.length);
+  }
+  // Of an edge that leads nowhere there is no word at -1.
+  const to = Int32Array.from(edges, (e) => local[graph.to[e]!] ?? -1);
   for (const s of states) local[s] = -1;
-  return {
-    count: states.length,
-    first: starts,
-    to: Int32Array.from(targets),
-    kind: Uint8Array.from(kinds),
-  };
+  const kind = Uint8Array.from(edges, (e) => graph.kind[e]!);
+  return { count: states.length, first: Int32Array.from(first), to, kind };
 }
 
-/** That with the lowest, hence earliest, state. */
+/** The set with the lowest, hence earliest, state. */
 export function earliest(sets: readonly (readonly number[])[]): number[] | null {
   let best: readonly number[] | null = null;
   for (const set of sets) if (best === null || lowest(set) < lowest(best)) best = set;

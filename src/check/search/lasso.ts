@@ -1,11 +1,14 @@
-// Whose turn a move is, and the walk through a set of states with every CPU and task under its own
-// name, which sorted states have lost. Tasks are followed through the switches that move them from
-// CPU to CPU: it is the task that must get its turn.
+// Whose turn a move is, and the walk around a cycle with every CPU and task under its own number,
+// which sorted states have lost. Tasks are followed through the switches that move them from CPU to
+// CPU, because it is the task that must get its turn.
 
-import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
-import { fairRounds, earliest, LANE, NO_LANE, PROGRESS, type Graph } from './graph.js';
-import { unsorted, type Choice, type Shape } from './expand.js';
-import { choices } from './path.js';
+import { invariant } from '../../base/invariant.js';
+import type { Model, PatcherMove } from '../../machine/sim/model.js';
+import type { Move, MoveLabel } from '../../machine/sim/moves.js';
+import type { Choice } from './expand.js';
+import { earliest, edgesOf, fairCycles, LANE, NO_LANE, PROGRESS, type Graph } from './graph.js';
+import { choices, type Replayed } from './path.js';
+import { unsorted, type Shape } from './state.js';
 
 /**
  * Lanes: two for each updater (its steps, its store buffer), three for each CPU, and a waiting
@@ -20,132 +23,147 @@ export const patcherLane = ({ op, flush }: PatcherMove): number =>
   (2 * ((op.update - 1) & 1) + (flush ? 1 : 0)) | (op.op === 'return' ? PROGRESS : 0);
 
 /** The `kind` of an edge that a CPU makes; `task` runs on it. */
-export function cpuLane({ label, passed }: Move, cpu: number, task = cpu): number {
-  const lane =
-    label.kind === 'run'
-      ? LANES.run + task
-      : label.kind === 'flush'
-        ? LANES.flush + cpu
-        : label.event === 'ipi' || label.event === 'stop' || label.event === 'serialise'
-          ? LANES.answer + cpu
-          : NO_LANE;
-  return lane | (passed ? PROGRESS : 0);
+export const cpuLane = ({ label, passed }: Move, cpu: number, task = cpu): number =>
+  laneOf(label, cpu, task) | (passed ? PROGRESS : 0);
+
+function laneOf(label: MoveLabel, cpu: number, task: number): number {
+  if (label.kind === 'run') return LANES.run + task;
+  if (label.kind === 'flush') return LANES.flush + cpu;
+  switch (label.event) {
+    case 'ipi':
+    case 'stop':
+    case 'serialise':
+      return LANES.answer + cpu;
+    default:
+      return NO_LANE;
+  }
 }
 
-/** States with their tasks that a walk may visit: few, for a round is a wait. */
+/** States with their tasks that a walk may visit: few, because a cycle is a wait. */
 const NODES_MAX = 100_000;
 
-/** The way into a round, and once around it, back to where it was entered. */
-export interface Round {
+/** A path that ends in a cycle: the way in, and once around, back to where it was entered. */
+export interface Lasso {
   readonly way: readonly Choice[];
-  readonly lap: readonly Choice[];
+  readonly cycle: readonly Choice[];
 }
 
-/** A fair round within a set of states, from one of them on; null where there is none. */
-export function walkRounds(
+/** A fair cycle within a set of states, from one of them on; null where there is none. */
+export function walkCycle(
   model: Model,
   shape: Shape,
   from: Int32Array,
   inside: (state: Int32Array) => boolean,
-): Round | null | 'too many' {
-  const own = unsorted(shape);
-  const ids = new Map<string, number>();
-  const nodes: { readonly state: Int32Array; readonly tasks: readonly number[] }[] = [];
-  const first: number[] = [];
-  const to: number[] = [];
-  const kind: number[] = [];
-  const by: Choice[] = [];
-  const visit = (state: Int32Array, tasks: readonly number[]): number => {
-    const key = `${state.join()} ${tasks.join()}`;
-    let id = ids.get(key);
-    if (id === undefined) {
-      ids.set(key, (id = nodes.length));
-      nodes.push({ state, tasks });
-    }
+): Lasso | null | 'too many' {
+  const walked = namedGraph(model, unsorted(shape), from, inside);
+  if (walked === 'too many') return walked;
+  const { graph, by } = walked;
+  const found = earliest(fairCycles(graph, new Uint8Array(graph.count).fill(1), ALL_LANES));
+  if (found === null) return null;
+  const states = new Set(found);
+  const way = edgesTo(
+    graph,
+    0,
+    (node) => states.has(node),
+    () => true,
+  );
+  const cycle = onceAround(graph, endOf(graph, way, 0), states);
+  const chosen = (edges: readonly number[]) => edges.map((edge) => by[edge]!);
+  return { way: chosen(way), cycle: chosen(cycle) };
+}
+
+/** The states that can be reached inside, with the choice of each edge. */
+function namedGraph(
+  model: Model,
+  shape: Shape,
+  from: Int32Array,
+  inside: (state: Int32Array) => boolean,
+): { readonly graph: Graph; readonly by: readonly Choice[] } | 'too many' {
+  const nodes = new Map<string, { readonly id: number; readonly at: Named }>();
+  const visit = (at: Named): number => {
+    const key = `${at.state.join()} ${at.tasks.join()}`;
+    const known = nodes.get(key);
+    if (known !== undefined) return known.id;
+    const id = nodes.size;
+    nodes.set(key, { id, at });
     return id;
   };
-  visit(
-    from,
-    Array.from({ length: shape.cpus + shape.waiting }, (_, task) => task),
-  );
-  for (let n = 0; n < nodes.length; n++) {
-    if (n > NODES_MAX) return 'too many';
-    const { state, tasks } = nodes[n] as (typeof nodes)[number];
+  const tasks = Array.from({ length: shape.cpus + shape.waiting }, (_, task) => task);
+  visit({ state: from, tasks });
+  const [first, to, kind]: [number[], number[], number[]] = [[], [], []];
+  const by: Choice[] = [];
+  // Iterating a Map goes on to what is added meanwhile.
+  for (const { at } of nodes.values()) {
+    if (first.length > NODES_MAX) return 'too many';
     first.push(to.length);
-    for (const done of choices(model, state, own)) {
-      const { choice } = done;
-      const waiting = shape.cpus + choice.swap;
-      const moved =
-        choice.swap < 0
-          ? tasks
-          : tasks
-              .with(choice.who, tasks[waiting] as number)
-              .with(waiting, tasks[choice.who] as number);
-      to.push(done.after === null || !inside(done.after) ? -1 : visit(done.after, moved));
-      kind.push(
-        done.patcher !== null
-          ? patcherLane(done.patcher)
-          : done.move !== null
-            ? cpuLane(done.move, choice.who, tasks[choice.who])
-            : LANES.switch + (tasks[waiting] as number),
-      );
-      by.push(choice);
+    for (const made of choices(model, at.state, shape)) {
+      const after = made.after !== null && inside(made.after) ? made.after : null;
+      to.push(after === null ? -1 : visit({ state: after, tasks: tasksAfter(made, at, shape) }));
+      kind.push(kindOf(made, at, shape));
+      by.push(made.choice);
     }
   }
   first.push(to.length);
-  const graph: Graph = {
-    count: nodes.length,
+  const graph = {
+    count: nodes.size,
     first: Int32Array.from(first),
     to: Int32Array.from(to),
     kind: Uint8Array.from(kind),
   };
-  const round = earliest(fairRounds(graph, new Uint8Array(nodes.length).fill(1), ALL_LANES));
-  if (round === null) return null;
-
-  // Once around: the nearest edge of each lane that goes round, one after the other, and back.
-  const part = new Set(round);
-  const way = edgesTo(
-    graph,
-    0,
-    (node) => part.has(node),
-    () => true,
-  );
-  const entry = way.length === 0 ? 0 : (graph.to[way.at(-1) as number] as number);
-  const within = (e: number) =>
-    part.has(graph.to[e] as number) && ((graph.kind[e] as number) & PROGRESS) === 0;
-  const lanes = new Set(
-    round
-      .flatMap((s) => edgesOf(graph, s))
-      .filter(within)
-      .map((e) => (graph.kind[e] as number) & LANE),
-  );
-  const lap: number[] = [];
-  let at = entry;
-  for (const lane of [...lanes].sort((a, b) => a - b)) {
-    if (lane === NO_LANE || lap.some((e) => ((graph.kind[e] as number) & LANE) === lane)) continue;
-    const more = edgesTo(
-      graph,
-      at,
-      (node) =>
-        edgesOf(graph, node).some((e) => within(e) && ((graph.kind[e] as number) & LANE) === lane),
-      within,
-    );
-    const there = more.length === 0 ? at : (graph.to[more.at(-1) as number] as number);
-    const turn = edgesOf(graph, there).find(
-      (e) => within(e) && ((graph.kind[e] as number) & LANE) === lane,
-    ) as number;
-    lap.push(...more, turn);
-    at = graph.to[turn] as number;
-  }
-  lap.push(...edgesTo(graph, at, (node) => node === entry, within));
-  return { way: way.map((e) => by[e] as Choice), lap: lap.map((e) => by[e] as Choice) };
+  return { graph, by };
 }
 
-const edgesOf = ({ first }: Graph, s: number): number[] =>
-  Array.from(
-    { length: (first[s + 1] as number) - (first[s] as number) },
-    (_, i) => (first[s] as number) + i,
+/** A state, and which task is on each CPU and in each place of those that wait. */
+interface Named {
+  readonly state: Int32Array;
+  readonly tasks: readonly number[];
+}
+
+function tasksAfter({ choice }: Replayed, { tasks }: Named, shape: Shape): readonly number[] {
+  if (choice.swap < 0) return tasks;
+  const waiting = shape.cpus + choice.swap;
+  return tasks.with(choice.who, tasks[waiting]!).with(waiting, tasks[choice.who]!);
+}
+
+function kindOf({ choice, move, patcher }: Replayed, { tasks }: Named, shape: Shape): number {
+  if (patcher !== null) return patcherLane(patcher);
+  if (move !== null) return cpuLane(move, choice.who, tasks[choice.who]);
+  return LANES.switch + tasks[shape.cpus + choice.swap]!;
+}
+
+/** The nearest edge of each lane that moves in the cycle, one after the other, and back. */
+function onceAround(graph: Graph, entry: number, states: ReadonlySet<number>): number[] {
+  const laneOfEdge = (edge: number): number => graph.kind[edge]! & LANE;
+  const within = (edge: number): boolean =>
+    states.has(graph.to[edge]!) && (graph.kind[edge]! & PROGRESS) === 0;
+  const lanes = new Set(
+    [...states]
+      .flatMap((s) => edgesOf(graph, s))
+      .filter(within)
+      .map(laneOfEdge),
   );
+  lanes.delete(NO_LANE);
+  const cycle: number[] = [];
+  let at = entry;
+  for (const lane of [...lanes].sort((a, b) => a - b)) {
+    if (cycle.some((edge) => laneOfEdge(edge) === lane)) continue;
+    const turns = (node: number): number | undefined =>
+      edgesOf(graph, node).find((edge) => within(edge) && laneOfEdge(edge) === lane);
+    const there = edgesTo(graph, at, (node) => turns(node) !== undefined, within);
+    const turn = turns(endOf(graph, there, at));
+    invariant(turn !== undefined, 'every state of a cycle is reached from every other');
+    cycle.push(...there, turn);
+    at = graph.to[turn]!;
+  }
+  cycle.push(...edgesTo(graph, at, (node) => node === entry, within));
+  return cycle;
+}
+
+/** Where a list of edges leads. */
+function endOf(graph: Graph, edges: readonly number[], from: number): number {
+  const last = edges.at(-1);
+  return last === undefined ? from : graph.to[last]!;
+}
 
 /** The fewest edges from a node to one that is looked for. */
 function edgesTo(
@@ -154,22 +172,17 @@ function edgesTo(
   there: (node: number) => boolean,
   follow: (edge: number) => boolean,
 ): number[] {
-  const via = new Map<number, number>([[from, -1]]);
-  const source = new Map<number, number>();
-  const queue = [from];
-  for (const node of queue) {
+  const reached = new Map<number, { readonly by: number; readonly before: number } | null>();
+  reached.set(from, null);
+  for (const node of reached.keys()) {
     if (there(node)) {
       const path: number[] = [];
-      for (let at = node; at !== from; at = source.get(at) as number)
-        path.unshift(via.get(at) as number);
+      for (let at = reached.get(node); at; at = reached.get(at.before)) path.unshift(at.by);
       return path;
     }
-    for (const e of edgesOf(graph, node)) {
-      const next = graph.to[e] as number;
-      if (next < 0 || via.has(next) || !follow(e)) continue;
-      via.set(next, e);
-      source.set(next, node);
-      queue.push(next);
+    for (const by of edgesOf(graph, node)) {
+      const next = graph.to[by]!;
+      if (next >= 0 && !reached.has(next) && follow(by)) reached.set(next, { by, before: node });
     }
   }
   return [];

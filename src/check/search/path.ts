@@ -1,17 +1,11 @@
-// A path as the list of its choices: who moved, and which of its moves. It is followed without a
-// search. CPUs keep their numbers here, whatever order the states of a search are sorted into.
+// A path as the list of its choices: which CPU moved, and which of its moves it took. It is followed
+// without a search. CPUs keep their numbers here, whatever order the states of a search are sorted
+// into.
 
 import { Fault } from '../../base/fault.js';
 import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
-import {
-  CPUS,
-  ENVIRONMENT,
-  PATCHER,
-  expand,
-  normalise,
-  type Choice,
-  type Shape,
-} from './expand.js';
+import { expand, type Choice } from './expand.js';
+import { normalise, type Shape } from './state.js';
 
 export interface Replayed {
   readonly before: Int32Array;
@@ -25,29 +19,46 @@ export interface Replayed {
 export function choices(model: Model, before: Int32Array, shape: Shape): Replayed[] {
   const list: Replayed[] = [];
   const next = new Int32Array(before.length);
-  const add = (who: number, move: number, swap: number, after: Int32Array | null) => {
-    if (after !== null) normalise(after, shape);
-    list.push({
-      before,
-      after,
-      choice: { who, move, swap },
-      move:
-        who < 0 || swap >= 0
-          ? null
-          : (model.moves(before[CPUS + who] as number, before[ENVIRONMENT] as number)[
-              move
-            ] as Move),
-      patcher:
-        who < 0
-          ? (model.patcherMoves(before[PATCHER] as number, before[ENVIRONMENT] as number)[
-              move
-            ] as PatcherMove)
-          : null,
-    });
+  const after = (): Int32Array => {
+    const state = next.slice();
+    normalise(state, shape);
+    return state;
   };
-  expand(model, shape, false, before, 0, next, {
-    moved: (who, move, swap) => add(who, move, swap, next.slice()),
-    broken: (_, who, move, over) => over && add(who, move, -1, null),
+  expand(model, shape, false, before, next, {
+    patcher: (patcher, move) =>
+      list.push({
+        before,
+        after: after(),
+        choice: { who: -1, move, swap: -1 },
+        move: null,
+        patcher,
+      }),
+    cpu: (move, index, who) =>
+      list.push({
+        before,
+        after: after(),
+        choice: { who, move: index, swap: -1 },
+        move,
+        patcher: null,
+      }),
+    swapped: (who, swap) =>
+      list.push({
+        before,
+        after: after(),
+        choice: { who, move: -1, swap },
+        move: null,
+        patcher: null,
+      }),
+    broken: (move, index, who, over) => {
+      if (over)
+        list.push({
+          before,
+          after: null,
+          choice: { who, move: index, swap: -1 },
+          move,
+          patcher: null,
+        });
+    },
     unknown: () => {},
   });
   return list;

@@ -13,7 +13,8 @@ import {
   type CheckOptions,
   type CheckReport,
 } from '../../check/ask/check.js';
-import { replayToken, replayUnder, type RunReport } from '../../check/explain/report.js';
+import { replayToken, replayUnder } from '../../check/explain/replay.js';
+import type { RunReport } from '../../check/explain/report.js';
 import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../../check/properties.js';
 import { findProposal } from '../../zoo/index.js';
 import { weakestModel } from '../../check/ask/matrix.js';
@@ -395,7 +396,8 @@ function showPath(context: Context, flags: Flags, token: string): number {
   const path = replayToken(token);
   if (flags.json) context.json('static-call/check-path@1', { ...path });
   else {
-    context.print(`${titleOf(path)}: ${printable(path.property)}\n`);
+    const whose = path.own ? ' (a protocol that came with the path)' : '';
+    context.print(`${titleOf(path)}${whose}: ${printable(path.property)}\n`);
     context.print(path.picture);
     if (flags.under !== undefined)
       context.print(

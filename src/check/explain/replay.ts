@@ -1,0 +1,113 @@
+// A path that somebody pasted: followed, judged anew and drawn. Of what the token claims only the
+// protocol, the configuration and the choices are used; what they come to is computed here.
+
+import { Fault } from '../../base/fault.js';
+import type { Model } from '../../machine/sim/model.js';
+import { findProposal, proposalOf } from '../../zoo/index.js';
+import { PROPERTIES, type PropertyName } from '../properties.js';
+import { build, shapeOf } from '../search/build.js';
+import { unsorted, type Shape } from '../search/state.js';
+import { violations } from './judge.js';
+import { perform, scheduleOf } from './schedule.js';
+import { draw, drawSvg } from './timeline.js';
+import { decodeToken, type Token } from './token.js';
+import { trace, type Trace, type TraceStep } from './trace.js';
+
+/** One way to a violation, step by step and drawn. */
+export interface PathReport {
+  readonly protocol: string;
+  readonly variant: string;
+  /** The protocol came with the token and is none of `protocols()`, whatever its name. */
+  readonly own: boolean;
+  readonly property: string;
+  readonly steps: readonly TraceStep[];
+  readonly picture: string;
+  readonly svg: string;
+}
+
+/**
+ * Follows the path in a token, and says which property its end violates.
+ * @throws Fault `bad-usage` where it is damaged, of another version of the model, or violates nothing
+ * @example
+ * const { runs } = await check(['naive'], { updates: 1 });
+ * const { picture } = replayToken(runs[0]!.properties.torn.path!);
+ * if (!picture.includes('CPU 0')) throw new Error('no CPU is in the picture');
+ */
+export function replayToken(text: string): PathReport {
+  const { token, proposal, property, drawn } = replayed(text);
+  const { name: protocol, variant } = proposal;
+  return { protocol, variant, own: token.own !== null, property, ...pictures(drawn) };
+}
+
+/**
+ * The same schedule under another protocol: its CPU fetches the site after as many stores, and then
+ * all run to the end.
+ * @throws Fault `bad-usage` where the token is damaged or violates nothing, `unknown-protocol`
+ * @example
+ * const { runs: [run] } = await check(['naive'], { environment: 'user', passes: 1, updates: 1 });
+ * const { property } = replayUnder(run!.properties.torn.path!, 'int3');
+ * if (property !== 'none') throw new Error('int3 keeps every promise');
+ */
+export function replayUnder(text: string, name: string): PathReport {
+  const { token, drawn: from } = replayed(text);
+  const [protocol = name, variant = ''] = name.split('/');
+  const proposal = findProposal(protocol, variant, token.configuration.environment);
+  const { model, shape } = machineOf(token, proposal);
+  const { path, crux, bad } = perform(model, scheduleOf(from), shape, decides);
+  const drawn = trace(model, path, shape, null);
+  const ran = drawn.steps.flatMap(({ who, entered }) =>
+    entered === null ? [] : [`CPU ${who} runs ${entered}`],
+  );
+  const calls = ran.length === 0 ? 'no target runs' : `${ran.join(', ')}, and nothing else`;
+  const end = bad === null ? calls : `${bad.property}: ${bad.text}`;
+  return {
+    protocol,
+    variant,
+    own: false,
+    property: bad?.property ?? 'none',
+    ...pictures({ ...drawn, end, crux: bad === null ? crux : drawn.crux }),
+  };
+}
+
+/** Failing it makes the answer "no". */
+const decides = (property: PropertyName): boolean =>
+  PROPERTIES.some(({ name, apart }) => name === property && !apart);
+
+const pictures = (drawn: Trace): Pick<PathReport, 'steps' | 'picture' | 'svg'> => ({
+  steps: drawn.steps,
+  picture: draw(drawn),
+  svg: drawSvg(drawn),
+});
+
+type Checked = ReturnType<typeof findProposal>;
+
+function machineOf(
+  { configuration, split }: Token,
+  proposal: Checked,
+): { readonly model: Model; readonly shape: Shape } {
+  const { reduce } = configuration;
+  return {
+    model: build(proposal, configuration, { plain: reduce === 'none', split }),
+    shape: unsorted(shapeOf(configuration, reduce)),
+  };
+}
+
+function replayed(text: string) {
+  const token = decodeToken(text);
+  const { environment } = token.configuration;
+  const proposal =
+    token.own === null
+      ? findProposal(token.protocol, token.variant, environment)
+      : proposalOf(token.own, environment);
+  const { model, shape } = machineOf(token, proposal);
+  const found = violations(model, token.path, shape);
+  // A step may break several promises: the token says which one it is about, and no more.
+  const violation = found.find(({ property }) => property === token.property) ?? found[0];
+  if (violation === undefined)
+    throw new Fault('bad-usage', 'the path violates no property', {
+      hint: 'paste a token that check printed, unchanged',
+    });
+  const { property } = violation;
+  const drawn = trace(model, token.path, shape, `${property}: ${violation.text}`);
+  return { token, proposal, property, drawn };
+}

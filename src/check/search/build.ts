@@ -1,0 +1,128 @@
+// A configuration made into a machine with a program: the one place where its words become options of
+// the simulator.
+
+import { Fault } from '../../base/fault.js';
+import type { Grain } from '../../machine/sim/core.js';
+import { Fixture } from '../../machine/sim/fixture.js';
+import { Model } from '../../machine/sim/model.js';
+import type { FixtureOptions } from '../../machine/sim/options.js';
+import { compile, type Op } from '../../machine/sim/patcher.js';
+import { RULES, type Rules } from '../../machine/sim/rules.js';
+import type { Proposal } from '../../zoo/index.js';
+import { BOUNDS, type Configuration, type ContextName } from '../configuration.js';
+import type { Shape } from './state.js';
+
+/** What is under test: the options that no configuration chooses. */
+export type UnderTest = Pick<
+  FixtureOptions,
+  | 'handler'
+  | 'via'
+  | 'functions'
+  | 'order'
+  | 'tornDown'
+  | 'lostTail'
+  | 'spin'
+  | 'foreign'
+  | 'offset'
+  | 'program'
+  | 'heads'
+>;
+
+export function fixtureOf(configuration: Configuration, under: UnderTest, rules: Rules): Fixture {
+  const { environment, site, passes, updates, tso, shadowStack } = configuration;
+  const has = (name: ContextName) => configuration.contexts.includes(name);
+  return new Fixture({
+    environment,
+    site,
+    passes,
+    updates,
+    tso,
+    shadowStacks: shadowStack,
+    events: {
+      irq: has('irq'),
+      nmi: has('nmi') || has('nested-nmi'),
+      mc: has('mc'),
+      db: has('db'),
+      preempt: has('preempt'),
+      signal: has('signal'),
+    },
+    nmiRaw: has('nested-nmi'),
+    rules,
+    ...under,
+  });
+}
+
+export function modelOf(
+  fixture: Fixture,
+  ops: readonly Op[],
+  { fetch, chunk, patcher }: Configuration,
+  grain: Grain,
+  together = false,
+): Model {
+  const { nmi, mc, db } = fixture.events;
+  return new Model(fixture, ops, {
+    fetch,
+    chunk,
+    grain,
+    together,
+    hosted: patcher === 'task',
+    nmis: nmi ? BOUNDS.nmis : 0,
+    mcs: mc ? BOUNDS.machineChecks : 0,
+    dbs: db ? BOUNDS.debugExceptions : 0,
+  });
+}
+
+export function build(
+  proposal: Proposal,
+  configuration: Configuration,
+  grain: Grain,
+  rules: Rules = RULES,
+): Model {
+  const { protocol, handler, updaters } = proposal;
+  const hosted = configuration.patcher === 'task';
+  if (hosted && updaters !== 'one')
+    throw new Fault(
+      'bad-usage',
+      `${proposal.name}/${proposal.variant} has two updaters, which run beside the CPUs`,
+      { hint: 'leave out --patcher task' },
+    );
+  const { via, functions, order, tornDown, lostTail, spin, foreign } = proposal;
+  const under: UnderTest = {
+    handler: handler?.(configuration.entry) ?? null,
+    via,
+    functions,
+    order,
+    tornDown,
+    lostTail,
+    spin,
+    foreign,
+    offset: proposal.offset ?? configuration.offset,
+    program: null,
+    heads: protocol.steps.flatMap((step) => (step.do === 'store-head' ? [step.bytes] : [])),
+  };
+  const fixture = fixtureOf(configuration, under, rules);
+  const ops = compile(fixture, {
+    steps: protocol.steps,
+    store: configuration.store,
+    dropSync: configuration.dropSync,
+    lock: updaters === 'locked',
+    hosted,
+  });
+  return modelOf(fixture, ops, configuration, grain, updaters !== 'one');
+}
+
+/**
+ * How many CPUs and waiting tasks a state has. A patcher that is a task has one of the CPUs to
+ * itself, unless tasks are switched.
+ */
+export function shapeOf(
+  { cpus, tasks, contexts, patcher }: Configuration,
+  reduce: Configuration['reduce'],
+): Shape {
+  const hosts = patcher === 'task' ? 1 : 0;
+  return {
+    cpus: reduce === 'por' ? Math.min(cpus, 1 + hosts) : cpus,
+    waiting: contexts.includes('preempt') ? Math.max(1, tasks - (cpus - hosts)) : 0,
+    sorted: reduce === 'sym' || reduce === 'por',
+  };
+}
