@@ -13,6 +13,12 @@ export const MUTANTS = [
     test: { file: 'test/app/target.test.ts', name: 'that the C side did not declare' },
   },
   {
+    name: "the owner of a file is not the new file's",
+    file: 'dist/base/file.js',
+    edits: [['fchownSync(file, owner, gid);', '']],
+    test: { file: 'test/base/file.test.ts' },
+  },
+  {
     name: 'a name of a file reaches the terminal as it is',
     file: 'dist/base/printable.js',
     edits: [
@@ -91,6 +97,18 @@ export const MUTANTS = [
     file: 'dist/machine/process/loaded.js',
     edits: [['const whole = home?.path !== path;', 'const whole = false;']],
     test: { file: 'test/process/rebuilt.test.ts', name: 'by a build that differs in one constant' },
+  },
+  {
+    name: 'int3 may appear under a CPU at any byte of an instruction',
+    file: 'dist/machine/sim/text.js',
+    edits: [['int3Exempt && i === 0 &&', 'int3Exempt &&']],
+    test: { file: 'test/sim/fetch.test.ts', name: 'F4 exempts int3' },
+  },
+  {
+    name: 'a step may be tried again from itself',
+    file: 'dist/plan/validate.js',
+    edits: [['to >= i', 'to > i']],
+    test: { file: 'test/plan/validate.test.ts' },
   },
   {
     name: 'an instruction that ends elsewhere is a site',

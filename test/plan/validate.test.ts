@@ -46,6 +46,7 @@ describe('a protocol that is handed in', () => {
 
   it.each([
     [{ do: 'retry', to: 1, word: 'state', is: 1, times: 1 }, 'steps[0].to'],
+    [{ do: 'retry', to: 0, word: 'state', is: 1, times: 1 }, 'steps[0].to'],
     [{ do: 'retry', to: 0, word: 'state', is: 1, times: 16 }, 'steps[0].times'],
     [{ do: 'count', word: 'refs', by: 2 }, 'steps[0].by'],
     [{ do: 'await', word: '', is: 0 }, 'steps[0].word'],

@@ -158,6 +158,27 @@ describe('levels of fetching', () => {
     ).toBe('fails');
   });
 
+  it('F4 exempts int3 in the first place of an instruction, and in no other', () => {
+    const strict = (at: number, value: number): boolean => {
+      const text = new Text(
+        'F4',
+        'line',
+        [0, 1].map((place) => ({ at: place, value: 0x90 })),
+      );
+      const view = text.commit(text.initial(), 0, [{ at, value }]);
+      return text
+        .fetch(
+          view,
+          0,
+          2,
+          () => 0,
+          () => 2,
+        )
+        .some((way) => way.strict);
+    };
+    expect([strict(0, 0xcc), strict(1, 0xcc), strict(0, 0x91)]).toEqual([false, true, true]);
+  });
+
   it('equal versions are one, so that updates without end close', () => {
     const views = (level: 'F2' | 'F3') => {
       const text = new Text(level, 'byte', [{ at: 0, value: 0 }]);
