@@ -65,6 +65,12 @@ describe.skipIf(!gcc)('a user of an open program', () => {
       called: 5,
     });
   });
+  it('opens it again with writer alias, and goes on updating the first one', () => {
+    expect(ask('the same object opened again with writer alias')).toEqual({
+      called: [5, 5],
+      drift: 0,
+    });
+  });
   it('who sets a breakpoint between two sites finds it as it was set: only bytes of sites are written', () => {
     const { writes, outside } = ask<{ writes: number; outside: unknown[] }>(
       'what is written between two sites',

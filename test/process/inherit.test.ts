@@ -6,6 +6,7 @@ import { compileProgram } from './programs.js';
 interface Attacked {
   tried: number;
   written: number;
+  copies: number;
   veneer: boolean;
   after: { passed: number; intact: number; drift: number; second: number; last: number };
 }
@@ -30,6 +31,9 @@ describe.skipIf(!gcc)('a child that gave up its credentials and did not exec', (
       expect(got.tried).toBeGreaterThan(0);
     },
   );
+  it('leaves no copy of the text behind in its parent', () => {
+    expect(attacked('alias', 'fork').copies).toBe(0);
+  });
   it('made by a raw clone(), for which no handler runs, cannot either, with writer alias', () => {
     expect(attacked('alias', 'clone')).toMatchObject({ written: 0, veneer: true, after: UNHARMED });
   });

@@ -51,8 +51,8 @@ export function openProcmem(native: Native): number {
  * descriptors or changed its root. It must not be inherited: fork's handler in the child closes it
  * (native/fork.ts), and the process remembers it where that handler finds it.
  *
- * Opening it for each update and closing it again was the alternative. It cost 3 us an update, which
- * is little, but a server that binds its port as root and then drops its privileges could never
+ * Opening it for each update and closing it again was the alternative. That costs 5 us an update where
+ * knowing the kept one again costs 2, which is little either way; but a server that binds its port as root and then drops its privileges could never
  * update again.
  */
 export class Procmem {

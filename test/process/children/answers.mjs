@@ -82,6 +82,16 @@ const ANSWERS = {
     open(library, { writer: 'alias' }).update({ work: 'work_two' });
     return { refused, called: Number(call(0)) };
   },
+  'the same object opened again with writer alias'() {
+    const call = both();
+    const first = open(library);
+    const second = open(library, { writer: 'alias' });
+    first.update({ work: 'work_two' });
+    const called = Number(call(0));
+    second.update({ work: 'work_one' });
+    first.update({ work: 'work_two' });
+    return { called: [called, Number(call(0))], drift: first.verify().length };
+  },
   // A breakpoint that a debugger sets or takes away between two sites must stay as the debugger left it.
   'what is written between two sites'() {
     const native = openNative();

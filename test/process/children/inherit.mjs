@@ -1,6 +1,7 @@
 // What a child of fork can do to this process by what it inherits. argv: JSON {library, options, how}.
 import { open, unchecked } from '#index';
 import { assemble, mem } from '#asm/assembler';
+import { readMaps } from '#machine/linux/maps';
 import { MAP, openNative, PROT } from '#machine/linux/native';
 import { koffi } from './soaked.mjs';
 
@@ -39,6 +40,9 @@ const led = () => {
 };
 app.update({ act: unchecked(far[0]) });
 const veneer = led();
+/** Copies of the text that the parent made for its child. */
+const copies = () => readMaps().filter((m) => m.access === 'r-xp' && m.path === '').length;
+const before = copies();
 const answer = Number(attack(how === 'clone' ? 1 : 0, veneer, Number(site.address)));
 const after = { passed: Number(pass(1)), intact: intact(), drift: app.verify().length };
 app.update({ act: unchecked(far[1]) });
@@ -48,6 +52,7 @@ console.log(
   JSON.stringify({
     tried: Math.trunc(answer / 1000),
     written: answer % 1000,
+    copies: copies() - before,
     veneer: BigInt(veneer) !== far[0],
     after: { ...after, second, last: Number(pass(1)) },
   }),
