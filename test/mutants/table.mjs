@@ -81,6 +81,12 @@ export const MUTANTS = [
     test: { file: 'test/cside/names.test.ts', name: 'a record whose name is code' },
   },
   {
+    name: 'a second mapping that another opening made is not noticed',
+    file: 'dist/machine/process/engine.js',
+    edits: [["return regions === this.#runtime.word('regions');", 'return true;']],
+    test: { file: 'test/process/answers.test.ts', name: 'opens it again with writer alias' },
+  },
+  {
     name: 'a rebuilt file is accepted',
     file: 'dist/machine/process/loaded.js',
     edits: [['if (difference !== null)', 'if (false)']],
@@ -99,10 +105,54 @@ export const MUTANTS = [
     test: { file: 'test/process/rebuilt.test.ts', name: 'by a build that differs in one constant' },
   },
   {
+    name: 'a veneer is used without a synchronisation',
+    file: 'dist/machine/process/veneers.js',
+    edits: [['syncCores(native);', '']],
+    test: { file: 'test/machine/veneers.test.ts', name: 'is synchronised before it is used' },
+  },
+  {
+    name: 'whether a target is in reach is asked of the end of the text alone',
+    file: 'dist/machine/process/veneers.js',
+    edits: [['Math.abs(target - this.#start) <= REACH && ', '']],
+    test: { file: 'test/machine/veneers.test.ts', name: 'from both ends' },
+  },
+  {
+    name: 'whether a target is in reach is asked of the start of the text alone',
+    file: 'dist/machine/process/veneers.js',
+    edits: [[' && Math.abs(target - this.#end) <= REACH', '']],
+    test: { file: 'test/machine/veneers.test.ts', name: 'from both ends' },
+  },
+  {
     name: 'int3 may appear under a CPU at any byte of an instruction',
     file: 'dist/machine/sim/text.js',
     edits: [['int3Exempt && i === 0 &&', 'int3Exempt &&']],
     test: { file: 'test/sim/fetch.test.ts', name: 'F4 exempts int3' },
+  },
+  {
+    name: 'the way back behind a trap has no synchronisation',
+    file: 'dist/machine/transact.js',
+    edits: [
+      ["why: 'hidden behind the trap' },\n        sync,", "why: 'hidden behind the trap' },"],
+    ],
+    test: { file: 'test/machine/back.test.ts', name: 'behind a trap' },
+  },
+  {
+    name: 'the way back by one store has no synchronisation',
+    file: 'dist/machine/transact.js',
+    edits: [['machine.run([steps.find(isStore), sync]', 'machine.run([steps.find(isStore)]']],
+    test: { file: 'test/machine/back.test.ts', name: 'by one store' },
+  },
+  {
+    name: 'the child keeps the descriptor of its parent memory',
+    file: 'dist/native/fork.js',
+    edits: [["['mov', 'eax', SYS.close],\n    ['syscall'],", '']],
+    test: { file: 'test/process/inherit.test.ts', name: 'veneers included (procmem)' },
+  },
+  {
+    name: 'the parent keeps the copy of the text that it made for its child',
+    file: 'dist/native/fork.js',
+    edits: [["['mov', 'eax', SYS.munmap],\n        ['syscall'],", '']],
+    test: { file: 'test/process/inherit.test.ts', name: 'leaves no copy of the text' },
   },
   {
     name: 'a step may be tried again from itself',
@@ -150,54 +200,6 @@ export const MUTANTS = [
     file: 'dist/sites/symbols.js',
     edits: [['if (known !== undefined && known !== at)', 'if (false)']],
     test: { file: 'test/cside/names.test.ts', name: 'two keys of one name' },
-    name: 'a second mapping that another opening made is not noticed',
-    file: 'dist/machine/process/engine.js',
-    edits: [["return regions === this.#runtime.word('regions');", 'return true;']],
-    test: { file: 'test/process/answers.test.ts', name: 'opens it again with writer alias' },
-  },
-  {
-    name: 'a veneer is used without a synchronisation',
-    file: 'dist/machine/process/veneers.js',
-    edits: [['syncCores(native);', '']],
-    test: { file: 'test/machine/veneers.test.ts', name: 'is synchronised before it is used' },
-  },
-  {
-    name: 'whether a target is in reach is asked of the end of the text alone',
-    file: 'dist/machine/process/veneers.js',
-    edits: [['Math.abs(target - this.#start) <= REACH && ', '']],
-    test: { file: 'test/machine/veneers.test.ts', name: 'from both ends' },
-  },
-  {
-    name: 'whether a target is in reach is asked of the start of the text alone',
-    file: 'dist/machine/process/veneers.js',
-    edits: [[' && Math.abs(target - this.#end) <= REACH', '']],
-    test: { file: 'test/machine/veneers.test.ts', name: 'from both ends' },
-  },
-  {
-    name: 'the way back behind a trap has no synchronisation',
-    file: 'dist/machine/transact.js',
-    edits: [
-      ["why: 'hidden behind the trap' },\n        sync,", "why: 'hidden behind the trap' },"],
-    ],
-    test: { file: 'test/machine/back.test.ts', name: 'behind a trap' },
-  },
-  {
-    name: 'the way back by one store has no synchronisation',
-    file: 'dist/machine/transact.js',
-    edits: [['machine.run([steps.find(isStore), sync]', 'machine.run([steps.find(isStore)]']],
-    test: { file: 'test/machine/back.test.ts', name: 'by one store' },
-  },
-  {
-    name: 'the child keeps the descriptor of its parent memory',
-    file: 'dist/native/fork.js',
-    edits: [["['mov', 'eax', SYS.close],\n    ['syscall'],", '']],
-    test: { file: 'test/process/inherit.test.ts', name: 'veneers included (procmem)' },
-  },
-  {
-    name: 'the parent keeps the copy of the text that it made for its child',
-    file: 'dist/native/fork.js',
-    edits: [["['mov', 'eax', SYS.munmap],\n        ['syscall'],", '']],
-    test: { file: 'test/process/inherit.test.ts', name: 'leaves no copy of the text' },
   },
   {
     name: 'a key belongs to the C++ module that defines it',
