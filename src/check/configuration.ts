@@ -11,7 +11,7 @@ import {
   type FetchLevel,
   type StoreWidth,
 } from '../machine/sim/text.js';
-import type { Environment, SiteShape } from '../machine/sim/options.js';
+import { SITE_SHAPES, type Environment, type SiteShape } from '../machine/sim/options.js';
 import type { Entry } from '../trap/kernel.js';
 
 /**
@@ -90,8 +90,6 @@ export const BOUNDS = {
   debugExceptions: 1,
   interruptsAtOnce: 1,
 } as const;
-
-export const SITE_SHAPES: readonly SiteShape[] = ['call', 'jmp', 'null', 'ret0'];
 
 const WORDS = {
   environment: ['kernel', 'user'],

@@ -28,6 +28,7 @@ import {
 import { EXIT } from '../base/fault.js';
 import { contextFor, paintFor, type Context, type Streams } from './context.js';
 import { report, usage } from './report.js';
+import { SITE_SHAPES } from '../machine/sim/options.js';
 import { PROTOCOL_NAMES } from '../plan/protocols/index.js';
 
 interface Local extends CommandContext {
@@ -318,7 +319,7 @@ PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every aske
         },
         site: {
           kind: 'enum',
-          values: ['call', 'jmp', 'null', 'ret0'],
+          values: SITE_SHAPES,
           brief: 'Kind of site, or what it goes to and from (default: call)',
           optional: true,
         },

@@ -15,30 +15,14 @@ import {
   mem,
   mem32,
   mem8,
-  rip,
   word,
-  quad,
   type Code,
   type Program,
 } from '../asm/assembler.js';
-import { FLAG } from '../asm/flags.js';
 import { INT3 } from '../asm/table.js';
 import { SIGINFO, SIGTRAP, SYS, UCONTEXT } from '../base/linux.js';
+import { CONDITION, CONDITION_MASKS } from '../trap/condition.js';
 import { DATA, EMULATE, RECORD, SLOT, TABLE } from '../trap/registry.js';
-
-/** Which flag decides a condition, by its upper three bits; SF != OF is computed into bit 12. */
-const LESS = 1 << 12;
-const CONDITION_FLAGS = [
-  FLAG.of,
-  FLAG.cf,
-  FLAG.zf,
-  FLAG.cf | FLAG.zf,
-  FLAG.sf,
-  FLAG.pf,
-  LESS,
-  LESS | FLAG.zf,
-] as const;
-const ASKED = FLAG.of | FLAG.cf | FLAG.zf | FLAG.sf | FLAG.pf;
 
 // rdi signal, rsi siginfo, rdx ucontext. Every caller-saved register is free: the frame holds them
 // all.
@@ -131,28 +115,11 @@ export const SIGTRAP_PROGRAM: Program = [
   ['mov', mem('rdx', UCONTEXT.rsp), 'rsi'],
   ['jmp', 'jump'],
 
-  // Whether the condition holds: some flag of its mask is set, inverted by the condition's lowest
-  // bit.
   label('jcc'),
   ['shr', 'rcx', 52],
   ['and', 'ecx', 15],
   ['mov', 'rsi', mem('rdx', UCONTEXT.flags)],
-  ['mov', 'rdi', 'rsi'],
-  ['shr', 'rdi', 4], // OF (bit 11) over SF (bit 7)
-  ['xor', 'rdi', 'rsi'],
-  ['and', 'edi', FLAG.sf],
-  ['shl', 'edi', 5],
-  ['and', 'esi', ASKED],
-  ['or', 'rsi', 'rdi'],
-  ['mov', 'edi', 'ecx'],
-  ['shr', 'edi', 1],
-  ['lea', 'r9', rip('masks')],
-  ['mov', 'rdi', mem({ base: 'r9', index: 'rdi', scale: 8 })],
-  ['xor', 'eax', 'eax'],
-  ['test', 'rsi', 'rdi'],
-  ['setne', 'al'],
-  ['xor', 'eax', 'ecx'],
-  ['test', 'eax', 1],
+  ...CONDITION,
   ['jne', 'jump'],
   ['jmp', 'skip'],
 
@@ -219,8 +186,7 @@ export const SIGTRAP_PROGRAM: Program = [
   ['syscall'],
   ['ret'],
 
-  label('masks'),
-  ...CONDITION_FLAGS.map((mask) => quad(mask)),
+  ...CONDITION_MASKS,
 ];
 
 /**

@@ -27,8 +27,11 @@ export const PERCPU = {
 
 /** The table of patched addresses, as text_poke's vector: `count` is 0 while nothing is claimed. */
 export const POKE = { count: 0, refs: 8, lock: 16, entries: 64, size: 256 } as const;
-/** `word` is an emulation word of registry.ts: form and target together, read once. */
-export const ENTRY = { site: 0, word: 8, size: 16 } as const;
+/**
+ * `word` is an emulation word of registry.ts: form and target together, read once. `shape` never
+ * changes: the site's length, and its condition above `condition` bits.
+ */
+export const ENTRY = { site: 0, word: 8, shape: 16, condition: 4, size: 24 } as const;
 
 /** `struct pt_regs` of x86-64, from the stack pointer once all registers are pushed. */
 export const FRAME = {

@@ -7,7 +7,9 @@
 import { cfa, gs, label, mem, mem32, word, type Program } from '../asm/assembler.js';
 import { FLAG } from '../asm/flags.js';
 import { ENTRY, FRAME, PERCPU, POKE, type Entry, type KernelHandler } from '../trap/kernel.js';
+import { CONDITION, CONDITION_MASKS } from '../trap/condition.js';
 import { EMULATE } from '../trap/registry.js';
+import { SITE_FORMS } from '../x86/forms.js';
 import { SHADOW } from './shadow.js';
 
 /**
@@ -27,6 +29,11 @@ export type Body = Answer & {
   readonly entry: Entry;
   /** Runs directly after the error code's place was pushed, before any register is saved. */
   readonly room?: Program;
+  /**
+   * Emulates sites of every length and conditional jumps, as Linux does since 6.3 (ac0ee0a9560c);
+   * otherwise calls and jumps of five bytes.
+   */
+  readonly anySite?: boolean;
   /** Holds a reference to the table while it runs. */
   readonly counted?: boolean;
   /** Keeps the supervisor shadow stack in step with the edited frame. */
@@ -77,7 +84,7 @@ const restoreRegisters: Program = [...GENERAL].reverse().map((name) => ['pop', n
  * Finds the entry of the site in rax, or goes to `missing`. Afterwards rdx: form, rsi: target, rdi:
  * end of the site.
  */
-export function lookUp(missing: string): Program {
+export function lookUp(missing: string, end: Program = END_OF_FIVE): Program {
   return [
     ['movabs', 'rcx', word('table')],
     ['mov', 'rdx', mem('rcx', POKE.count)],
@@ -96,9 +103,32 @@ export function lookUp(missing: string): Program {
     ['shl', 'rsi', 16],
     ['sar', 'rsi', 16],
     ['shr', 'rdx', 48],
-    ['lea', 'rdi', mem('rax', 5)],
+    ...end,
   ];
 }
+
+/** What handlers before 2023 knew: five bytes, and no conditional jump. */
+const END_OF_FIVE: Program = [['lea', 'rdi', mem('rax', SITE_FORMS.call.length)]];
+const END_OF_ANY: Program = [
+  ['mov', 'rdi', mem('rcx', ENTRY.shape)],
+  ['and', 'edi', (1 << ENTRY.condition) - 1],
+  ['add', 'rdi', 'rax'],
+];
+
+/** With rcx at the entry, as `lookUp` leaves it: a jump, or none, as the saved flags say. */
+const conditional: Program = [
+  label('jcc'),
+  ['mov', 'r10', 'rdi'],
+  ['mov', 'r11', 'rsi'],
+  ['mov', 'rcx', mem('rcx', ENTRY.shape)],
+  ['shr', 'ecx', ENTRY.condition],
+  ['mov', 'rsi', mem('rsp', FRAME.flags)],
+  ...CONDITION,
+  ['mov', 'rdi', 'r10'],
+  ['mov', 'rsi', 'r11'],
+  ['jne', 'jump'],
+  ['jmp', 'skip'],
+];
 
 /** To the labels that emulate each form; falls through for a return, which is the last. */
 export const dispatch = (missing: string): Program => [
@@ -162,8 +192,21 @@ export const dropReference: Program = [
   ['lock', 'dec', mem('rcx', POKE.refs)],
 ];
 
+interface Emulations {
+  readonly call: Program;
+  readonly jump: Program;
+  readonly shadow: boolean;
+  readonly anySite: boolean;
+}
+
 /** The emulations that need no push, around the one that does. */
-const emulate = (call: Program, jump: Program, shadow: boolean, missing: string): Program => [
+const emulate = ({ call, jump, shadow, anySite }: Emulations, missing: string): Program => [
+  ...(anySite
+    ? ([
+        ['cmp', 'edx', EMULATE.jcc],
+        ['je', 'jcc'],
+      ] as const)
+    : []),
   ...dispatch(missing),
   ['mov', 'rcx', mem('rsp', FRAME.rsp)],
   ['mov', 'rsi', mem('rcx')],
@@ -180,6 +223,7 @@ const emulate = (call: Program, jump: Program, shadow: boolean, missing: string)
   label('jump'),
   ...jump,
   ['jmp', 'exit'],
+  ...(anySite ? conditional : []),
   label('call'),
   ...call,
 ];
@@ -190,6 +234,7 @@ export function breakpoint(body: Body): BreakpointHandler {
     room = [],
     counted = false,
     shadow = false,
+    anySite = false,
     after = [],
     stash = [],
     globals = [],
@@ -214,14 +259,15 @@ export function breakpoint(body: Body): BreakpointHandler {
     ['mov', 'rax', mem('rsp', FRAME.rip)],
     ['dec', 'rax'], // the saved address is behind the int3; rax: the site
     ...(counted ? takeReference('unclaimed') : []),
-    ...lookUp(missing),
+    ...lookUp(missing, anySite ? END_OF_ANY : END_OF_FIVE),
     ...('answer' in body
       ? body.answer
-      : emulate(body.call, body.jump ?? resumeAt('rsi'), shadow, missing)),
+      : emulate({ call: body.call, jump: body.jump ?? resumeAt('rsi'), shadow, anySite }, missing)),
     label('exit'),
     ...(counted ? dropReference : []),
     ...out,
     ...(counted ? ([label('release'), ...dropReference, ['jmp', 'unclaimed']] as const) : []),
+    ...(anySite ? CONDITION_MASKS : []),
     label('leave'),
     ...after,
   ];

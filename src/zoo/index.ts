@@ -58,17 +58,34 @@ export const PROPOSALS: readonly Proposal[] = (['kernel', 'user'] as const).flat
 interface Known {
   readonly environment: Environment;
   readonly make: (entry: Entry) => FixtureHandler;
+  readonly sites: Proposal['sites'];
 }
 /** Handlers that a user's own protocol can name. */
 const HANDLERS: ReadonlyMap<string, Known> = new Map<string, Known>([
-  ['gap', { environment: 'kernel', make: kernelHandler(merged) }],
-  ['counted', { environment: 'kernel', make: kernelHandler(counted) }],
-  ['abort', { environment: 'kernel', make: aborting }],
-  ['shift', { environment: 'kernel', make: kernelHandler((entry) => shift({ entry })) }],
-  ['skip', { environment: 'kernel', make: kernelHandler((entry) => skip({ entry })) }],
-  ['levels', { environment: 'kernel', make: kernelHandler((entry) => levels({ entry }), 'level') }],
-  ['sigtrap', { environment: 'user', make: userHandler(SIGTRAP_PROGRAM, 'registry') }],
-  ['retire', { environment: 'user', make: retiring('versioned') }],
+  ['gap', { environment: 'kernel', make: kernelHandler(merged), sites: 'any' }],
+  ['counted', { environment: 'kernel', make: kernelHandler(counted), sites: 'any' }],
+  ['abort', { environment: 'kernel', make: aborting, sites: 'five' }],
+  [
+    'shift',
+    { environment: 'kernel', make: kernelHandler((entry) => shift({ entry })), sites: 'five' },
+  ],
+  [
+    'skip',
+    { environment: 'kernel', make: kernelHandler((entry) => skip({ entry })), sites: 'five' },
+  ],
+  [
+    'levels',
+    {
+      environment: 'kernel',
+      make: kernelHandler((entry) => levels({ entry }), 'level'),
+      sites: 'five',
+    },
+  ],
+  [
+    'sigtrap',
+    { environment: 'user', make: userHandler(SIGTRAP_PROGRAM, 'registry'), sites: 'any' },
+  ],
+  ['retire', { environment: 'user', make: retiring('versioned'), sites: 'five' }],
 ]);
 
 /** A user's own protocol: its handler says where it belongs, or `environment` does. */
@@ -84,6 +101,7 @@ export function proposalOf(protocol: Protocol, environment: Environment = 'user'
     });
   return make[known.environment](name, '', protocol, {
     handler: known.make,
+    sites: known.sites,
     tornDown: steps.some((step) => step.do === 'retire'),
   });
 }

@@ -160,6 +160,9 @@ const protocol = (about: string, before: readonly Step[], middle: readonly Step[
 
 export const aborting = kernelHandler((entry) => abort({ entry }));
 
+/** The word that holds the bytes has them for five, and the handler stores as many. */
+const five = { ...helping(aborting), sites: 'five' } as const;
+
 export const int3Abort: Idea = {
   proposed: [
     archived('H. Peter Anvin', '2019-01-14', '1901.1/06819'),
@@ -167,12 +170,12 @@ export const int3Abort: Idea = {
   ],
   objections: ['It can go round forever.', 'The handler must be able to write text.'],
   rows: [
-    inKernel('int3-abort', '', protocol('', [], []), helping(aborting)),
+    inKernel('int3-abort', '', protocol('', [], []), five),
     inKernel(
       'int3-abort',
       'synced',
       protocol('; with a sync before the first byte', [], [between]),
-      helping(aborting),
+      five,
     ),
     inKernel(
       'int3-abort',
@@ -180,7 +183,7 @@ export const int3Abort: Idea = {
       protocol('; with a sync before the first byte, and each attempt begun afresh', settled, [
         between,
       ]),
-      helping(aborting),
+      five,
     ),
   ],
 };

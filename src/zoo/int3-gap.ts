@@ -47,6 +47,7 @@ export function gap({
     entry,
     shadow,
     counted,
+    anySite: true,
     ...(counted ? { words: { refs: POKE.refs } } : {}),
     // Each push lowers RSP by one word, so the same displacement copies the next one. Every prefix
     // of the copy leaves the original intact above RSP: an NMI in between does no harm.
@@ -60,13 +61,14 @@ export const counted = (entry: Entry): BreakpointHandler =>
   gap({ gap: FRAME_WORDS, entry, counted: true });
 
 const variant = (name: string, rest: Partial<Proposal>): Proposal =>
-  poke('int3-gap', name, merged, { full: true, ...rest });
+  poke('int3-gap', name, merged, { sites: 'any', full: true, ...rest });
 
 export const int3Gap: Idea = {
   proposed: [
     mail('Josh Poimboeuf', '2018-11-30', '20181130183917.hxmti5josgq4clti@treble'),
     commit('Josh Poimboeuf', '2019-05-08', '2700fefdb2d9'),
     commit('Daniel Bristot de Oliveira', '2019-06-12', 'c0213b0ac03c'),
+    commit('Peter Zijlstra', '2023-01-23', 'ac0ee0a9560c'),
   ],
   objections: [
     'Every int3 entry pays for the copy.',
@@ -74,10 +76,11 @@ export const int3Gap: Idea = {
     'Linus Torvalds: change pt_regs in C and hand the new pointer back, and leave the entry code alone.',
   ],
   rows: [
-    poke('int3-gap', '', merged),
-    poke('int3-gap', 'no-gap', (entry) => gap({ gap: 0, entry })),
+    poke('int3-gap', '', merged, { sites: 'any' }),
+    poke('int3-gap', 'no-gap', (entry) => gap({ gap: 0, entry }), { sites: 'any' }),
     inKernel('int3-gap', 'permanent', textPokePermanent, { handler: kernelHandler(merged) }),
     poke('int3-gap', 'shadow', (entry) => gap({ gap: FRAME_WORDS, entry, shadow: true }), {
+      sites: 'any',
       full: true,
     }),
     variant('lost-tail', { lostTail: true }),

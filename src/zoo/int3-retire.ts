@@ -155,7 +155,7 @@ export const int3Retire: Idea = {
           [...publish, ...rest, end],
           'int3 with a table that is torn down after the last sync',
         ),
-        { handler: retiring(retry), tornDown: true },
+        { handler: retiring(retry), tornDown: true, sites: 'five' },
       ),
     ),
     inUser(
@@ -165,7 +165,7 @@ export const int3Retire: Idea = {
         counting(publish, rest),
         'int3 with a table that is torn down when no handler is in it',
       ),
-      helping(retiring('counted')),
+      { ...helping(retiring('counted')), sites: 'five' },
     ),
     inUser(
       'int3-retire',
@@ -174,7 +174,7 @@ export const int3Retire: Idea = {
         [...publish, version, ...rest, end],
         'the table is published, then the version moves',
       ),
-      { handler: retiring('versioned'), tornDown: true },
+      { handler: retiring('versioned'), tornDown: true, sites: 'five' },
     ),
     // The mistake: the handler can read the version of an update whose table is not there yet.
     inUser(
@@ -184,7 +184,7 @@ export const int3Retire: Idea = {
         [version, ...publish, ...rest, end],
         'the version moves, then the table is published',
       ),
-      { handler: retiring('versioned'), tornDown: true },
+      { handler: retiring('versioned'), tornDown: true, sites: 'five' },
     ),
   ],
 };

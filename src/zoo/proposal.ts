@@ -2,8 +2,16 @@
 // against it, and the rows that the checker explores. A variant is the same idea with one thing
 // changed, mostly the thing that a reviewer asked about. index.ts lists them.
 
-import type { Environment, FixtureHandler, FixtureOptions } from '../machine/sim/options.js';
+import {
+  SHAPES,
+  type Environment,
+  type FixtureHandler,
+  type FixtureOptions,
+  type SiteShape,
+} from '../machine/sim/options.js';
 import type { Protocol } from '../plan/protocol.js';
+import { Fault } from '../base/fault.js';
+import { SITE_FORMS } from '../x86/forms.js';
 import type { Entry } from '../trap/kernel.js';
 import type { BreakpointHandler } from './breakpoint.js';
 import { textPoke } from './text-poke.js';
@@ -53,6 +61,11 @@ export interface Proposal {
   readonly updaters: 'one' | 'locked' | 'unlocked';
   /** Its handler writes what other CPUs read: one CPU does not stand for all (matrix.ts). */
   readonly coupled: boolean;
+  /**
+   * `five`: its handler knows calls and jumps of five bytes and nothing else, so other sites are
+   * refused. Without a handler every site will do.
+   */
+  readonly sites: 'any' | 'five';
   /** Only worth a row beside its fellows in the full matrix. */
   readonly full: boolean;
 }
@@ -115,6 +128,7 @@ const row = (
   foreign: false,
   updaters: 'one',
   coupled: false,
+  sites: 'any',
   full: false,
   ...rest,
   name,
@@ -145,7 +159,27 @@ export function poke(
   { counts = null, ...rest }: Rest & { readonly counts?: FixtureHandler['counts'] } = {},
 ): Proposal {
   const handler = kernelHandler(make, counts);
-  return inKernel(name, variant, { ...textPoke, name }, { handler, tornDown: true, ...rest });
+  return inKernel(
+    name,
+    variant,
+    { ...textPoke, name },
+    { handler, tornDown: true, sites: 'five', ...rest },
+  );
+}
+
+/** @throws Fault `bad-usage` where sites of that shape are none that the proposal can patch */
+export function checkSite({ name, variant, via, sites }: Proposal, site: SiteShape): void {
+  const { kind, length } = SHAPES[site];
+  if (kind !== 'jcc' && length === SITE_FORMS.call.length) return;
+  const title = variant === '' ? name : `${name}/${variant}`;
+  if (via !== 'site')
+    throw new Fault('bad-usage', `${title} does not patch sites, so --site ${site} says nothing`);
+  if (sites === 'five')
+    throw new Fault(
+      'bad-usage',
+      `the handler of ${title} emulates calls and jumps of five bytes only, not --site ${site}`,
+      { hint: 'ask int3-gap in a kernel, or int3 in a process' },
+    );
 }
 
 /** Traps are claimed between publish and retire, and the handler writes what other CPUs read. */

@@ -73,6 +73,39 @@ const pops: Item = ['pop', 'r15'];
 const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
   [
     'torn',
+    'synchronisation 2 is dropped, at a conditional jump',
+    { proposal: shipped, given: { site: 'jcc', dropSync: 2 } },
+    { proposal: shipped, given: { site: 'jcc' } },
+  ],
+  [
+    'target',
+    'the handler of a process knows eight of the sixteen conditions',
+    {
+      proposal: instead(shipped, ['and', 'ecx', 15], [['and', 'ecx', 7]]),
+      given: { site: 'jcc', updates: 1 },
+    },
+    { proposal: shipped, given: { site: 'jcc', updates: 1 } },
+  ],
+  [
+    'target',
+    'the handler of a kernel takes every conditional jump',
+    {
+      proposal: instead(merged, ['jne', 'jump'], [['jmp', 'jump']]),
+      given: { site: 'jcc', passes: 2 },
+    },
+    { proposal: merged, given: { site: 'jcc', passes: 2 } },
+  ],
+  [
+    'stack',
+    'the handler of a process takes every site for five bytes',
+    {
+      proposal: instead(shipped, ['and', 'r10d', 15], [['mov', 'r10d', 5]]),
+      given: { site: 'call6', updates: 1 },
+    },
+    { proposal: shipped, given: { site: 'call6', updates: 1 } },
+  ],
+  [
+    'torn',
     'synchronisation 1 is dropped',
     { proposal: merged, given: { dropSync: 1 } },
     { proposal: merged },

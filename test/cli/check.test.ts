@@ -156,6 +156,10 @@ describe('static-call check', () => {
     );
     expect(await refused('int3-gap/no-gab')).toMatch(/^2 .*did you mean no-gap\?/);
     expect(await refused('naive', '--under', 'int4')).toMatch(/^2 .*did you mean int3\?/);
+    expect(await refused('int3-stub', '--site', 'jcc')).toMatch(
+      /^2 .*emulates calls and jumps of five bytes only/,
+    );
+    expect(await refused('trampoline', '--site', 'call6')).toMatch(/^2 .*does not patch sites/);
     for (const [flag, wrong, right] of [
       ['--env', 'kernal', 'kernel'],
       ['--chunk', 'bite', 'byte'],

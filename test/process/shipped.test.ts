@@ -73,18 +73,29 @@ function performed(
 describe.skipIf(!here)('what ships is what was checked', () => {
   it.for<['int3' | 'store', SiteShape, number]>([
     ['int3', 'call', 61],
+    ['int3', 'jcc', 61],
     ...more<['int3', SiteShape, number][]>(
       ['int3', 'call', 8],
       ['int3', 'null', 60],
       ['int3', 'ret0', 3],
       ['int3', 'jmp', 62],
+      ['int3', 'jcc-null', 60],
+      ['int3', 'call6', 61],
+      ['int3', 'call6-ret0', 59],
+      ['int3', 'jmp6', 63],
+      ['int3', 'jmp6-null', 8],
     ),
     ['store', 'call', 8],
     ['store', 'null', 8],
+    ['store', 'jcc', 8],
     ...more<['store', SiteShape, number][]>(
       ['store', 'call', 19],
       ['store', 'ret0', 59],
       ['store', 'jmp', 59],
+      ['store', 'jcc-ret0', 34],
+      ['store', 'call6', 8],
+      ['store', 'call6-null', 10],
+      ['store', 'jmp6', 56],
     ),
   ])(
     '%s at a site %s at byte %i of its line: the same words, stores and synchronisations in the same order',

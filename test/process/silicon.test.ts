@@ -79,6 +79,18 @@ test.skipIf(!here)(
   },
 );
 
+test.skipIf(!here)(
+  'the handler takes all sixteen conditions with every combination of their flags as the real CPU and the simulator do',
+  ({ skip }) => {
+    const result = contexts(0, 20261126);
+    if (result.skipped !== undefined) skip(result.skipped);
+    expect(result.conditions).toBe(16 * 32);
+    expect(result.disagreements).toEqual([]);
+    const eight = contexts(0, 20261126, 'eight-conditions');
+    if (eight.skipped === undefined) expect(eight.problems).toBeGreaterThan(0);
+  },
+);
+
 test.skipIf(!here)('a wrong SETcc in the simulated handler is noticed', () => {
   const result = contexts(200, 7, 'setcc');
   if (result.skipped === undefined) expect(result.problems).toBeGreaterThan(0);

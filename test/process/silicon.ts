@@ -8,6 +8,8 @@ export interface Comparison {
   readonly cases: number;
   /** Cases by row of the instruction table, or by what the handler was to emulate. */
   readonly rows: Readonly<Record<string, number>>;
+  /** Of those beside, how many were a condition with a combination of flags. */
+  readonly conditions?: number;
   readonly problems: number;
   readonly disagreements: readonly string[];
   readonly skipped?: string;

@@ -39,11 +39,14 @@ export const newContext = (kind: ContextKind, rsp: Addr, ssp: Addr | null): Cont
   ssp: ssp ?? 0,
 });
 
+/** What a pass ran, `nothing` where a conditional jump had nothing to run. */
+type Ran = 'target' | 'null' | 'ret0' | 'nothing';
+
 /** What happened to a pass, which only the passage of time can judge. */
 export type PassNote =
   | { readonly note: 'open' | 'begin'; readonly level: number }
   | { readonly note: 'enter'; readonly level: number; readonly target: number }
-  | { readonly note: 'close'; readonly level: number; readonly ran: 'null' | 'ret0' | 'target' };
+  | { readonly note: 'close'; readonly level: number; readonly ran: Ran };
 export type Note = PassNote | { readonly note: 'serialise' };
 
 export interface TextStore {

@@ -8,6 +8,7 @@ import { NO_SITE, type Journal } from './context.js';
 import { REG, REG_NAMES, type RegName } from './cpu.js';
 import { WordTable } from './intern.js';
 import { bad, type Breach } from './promises.js';
+import { condition } from './semantics.js';
 import type { FixtureSite } from './sites.js';
 import type { State } from './state.js';
 
@@ -22,8 +23,10 @@ const KEPT_BY_CALL: readonly RegName[] = REG_NAMES.filter(
 );
 const CALLEE_SAVED: readonly RegName[] = ['rbx', 'rbp', 'r12', 'r13', 'r14', 'r15'];
 
-/** Words of a snapshot: the registers, then IF, then the stack from RSP up. */
-const SNAPSHOT = { registers: 0, on: 32, stack: 33 } as const;
+/** Words of a snapshot: the registers, then a set of FACT, then the stack from RSP up. */
+const SNAPSHOT = { registers: 0, facts: 32, stack: 33 } as const;
+/** IF was set; the site is a conditional jump whose condition is false. */
+const FACT = { on: 1, untaken: 2 } as const;
 
 const onOff = (on: boolean): string => (on ? 'on' : 'off');
 
@@ -55,20 +58,21 @@ export class Judge {
    * an event threw the first one away, or the handler retries.
    */
   open(site: number): void {
-    const { top, level } = this.#state;
+    const { top, level, fixture } = this.#state;
     if (top.site === site) return;
-    top.snapshot = this.#snapshot();
+    top.snapshot = this.#snapshot(fixture.sites[site]!);
     top.site = site;
     top.entered = 0;
     top.passes = (top.passes + 1) & 0xff;
     this.journal.notes.push({ note: 'open', level });
   }
 
-  #snapshot(): number {
-    const { registers32, memory, on, rsp } = this.#state;
+  #snapshot({ kind, condition: code }: FixtureSite): number {
+    const { registers32, memory, on, rsp, cpu } = this.#state;
+    const untaken = kind === 'jcc' && !condition(cpu.flags, code);
     const words = this.#scratch;
     words.set(registers32, SNAPSHOT.registers);
-    words[SNAPSHOT.on] = Number(on);
+    words[SNAPSHOT.facts] = (on ? FACT.on : 0) | (untaken ? FACT.untaken : 0);
     let length: number = SNAPSHOT.stack;
     const region = memory.region(rsp, 8);
     if (region !== null) {
@@ -95,7 +99,7 @@ export class Judge {
     this.journal.notes.push({ note: 'enter', level, target });
     const then = this.#snapshots.get(top.snapshot);
     this.#judgeStack(fixture.sites[top.site]!, then);
-    const was = then[SNAPSHOT.on] === 1;
+    const was = (then[SNAPSHOT.facts]! & FACT.on) !== 0;
     if (was !== on)
       this.fault(
         'if-at-entry',
@@ -223,18 +227,19 @@ export class Judge {
     for (const name of CALLEE_SAVED)
       if (!isKept(name, registers32, then))
         this.fault('callee-saved', `callee-saved register ${REG[name]} was changed`);
-    const was = then[SNAPSHOT.on] === 1;
+    const was = (then[SNAPSHOT.facts]! & FACT.on) !== 0;
     if (was !== on)
       this.fault(
         'if-after-pass',
         `interrupts are ${onOff(on)} after the pass, and were ${onOff(was)} before`,
       );
-    const without = cpu.r[REG.rax] === 0n ? 'ret0' : 'null';
-    this.journal.notes.push({
-      note: 'close',
-      level,
-      ran: top.entered > 0 ? 'target' : without,
-    });
+    const untaken = (then[SNAPSHOT.facts]! & FACT.untaken) !== 0;
+    const returns0 = cpu.r[REG.rax] === 0n;
+    if (untaken && (top.entered > 0 || returns0))
+      this.fault('jump-untaken', 'the condition is false, and the site jumps all the same');
+    const without = returns0 ? 'ret0' : 'null';
+    const ran = top.entered > 0 ? 'target' : without;
+    this.journal.notes.push({ note: 'close', level, ran: untaken ? 'nothing' : ran });
     this.#forgetStashes();
     top.site = NO_SITE;
     top.entered = 0;

@@ -1,7 +1,9 @@
 // What a configuration chooses about the program under test and the world around it.
 
 import type { Program } from '../../asm/assembler.js';
+import { FAMILIES } from '../../asm/table.js';
 import type { SiteKind } from '../../sites/site.js';
+import type { SiteLength } from '../../x86/forms.js';
 import type { Rules } from './rules.js';
 
 export type Environment = 'kernel' | 'user';
@@ -13,21 +15,47 @@ export type TargetName = (typeof TARGETS)[number];
 /** A site of the program under test, and the targets that successive updates give it. */
 export interface Shape {
   readonly kind: SiteKind;
-  readonly length: 5 | 6;
+  readonly length: SiteLength;
   /** Of a conditional jump, 0 to 15; else 0. */
   readonly condition: number;
   readonly sequence: readonly TargetName[];
 }
 
 const CALL = { kind: 'call', length: 5, condition: 0 } as const;
+const JMP = { kind: 'jmp', length: 5, condition: 0 } as const;
+/** What a linker makes of a call and of a jump through a GOT slot (x86/forms.ts). */
+const CALL6 = { ...CALL, length: 6 } as const;
+const JMP6 = { ...JMP, length: 6 } as const;
+/**
+ * A conditional tail call, `jl`: of the sixteen conditions it reads the most flags, and its number
+ * needs all four bits.
+ */
+const JCC = { kind: 'jcc', length: 6, condition: FAMILIES.cc.l } as const;
 
+const FUNCTIONS = ['A', 'B', 'C'] as const;
+const NULL = ['null', 'A', 'null'] as const;
+const RET0 = ['ret0', 'A', 'ret0'] as const;
+
+/** By the words of `check --site`. */
 export const SHAPES = {
-  call: { ...CALL, sequence: ['A', 'B', 'C'] },
-  jmp: { kind: 'jmp', length: 5, condition: 0, sequence: ['A', 'B', 'C'] },
-  null: { ...CALL, sequence: ['null', 'A', 'null'] },
-  ret0: { ...CALL, sequence: ['ret0', 'A', 'ret0'] },
+  call: { ...CALL, sequence: FUNCTIONS },
+  jmp: { ...JMP, sequence: FUNCTIONS },
+  null: { ...CALL, sequence: NULL },
+  ret0: { ...CALL, sequence: RET0 },
+  'jmp-null': { ...JMP, sequence: NULL },
+  'jmp-ret0': { ...JMP, sequence: RET0 },
+  jcc: { ...JCC, sequence: FUNCTIONS },
+  'jcc-null': { ...JCC, sequence: NULL },
+  'jcc-ret0': { ...JCC, sequence: RET0 },
+  call6: { ...CALL6, sequence: FUNCTIONS },
+  'call6-null': { ...CALL6, sequence: NULL },
+  'call6-ret0': { ...CALL6, sequence: RET0 },
+  jmp6: { ...JMP6, sequence: FUNCTIONS },
+  'jmp6-null': { ...JMP6, sequence: NULL },
+  'jmp6-ret0': { ...JMP6, sequence: RET0 },
 } as const satisfies Record<string, Shape>;
 export type SiteShape = keyof typeof SHAPES;
+export const SITE_SHAPES = Object.keys(SHAPES) as readonly SiteShape[];
 
 /** Which events may interrupt a task. */
 export interface Events {

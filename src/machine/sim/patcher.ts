@@ -7,6 +7,7 @@ import { INT3 } from '../../asm/table.js';
 import { Fault } from '../../base/fault.js';
 import { didYouMean } from '../../base/nearest.js';
 import { unreachable } from '../../base/invariant.js';
+import { FIELD } from '../../plan/draw.js';
 import type { Step } from '../../plan/protocol.js';
 import { POKE } from '../../trap/kernel.js';
 import { STORES, type StoreWidth } from './text.js';
@@ -107,7 +108,7 @@ export function compile(
               if (step.as === 'bytes')
                 for (const [i, byte] of piece.bytes.entries())
                   text(origin, piece.at + i, [byte], false);
-              else text(origin, piece.at, piece.bytes, exchanges(step, site, piece.at));
+              else text(origin, piece.at, piece.bytes, exchanges(step, site, piece));
             }
           break;
         case 'sync':
@@ -202,18 +203,21 @@ function word(fixture: Fixture, name: string, index: number): number {
 }
 
 /**
- * Where only the displacement changes, `exchange` is one plain store: there is no neighbour's byte
- * to lose (machine/process/sweep.ts).
+ * Where only the displacement of a five-byte branch changes, `exchange` is one plain store: no
+ * neighbour's byte could be lost (native/stores.ts).
  */
-function exchanges(step: Step & { do: 'store' }, site: FixtureSite, at: number): boolean {
-  return step.as === 'exchange' && at === site.at;
+function exchanges(step: Step & { do: 'store' }, site: FixtureSite, piece: Piece): boolean {
+  const from = piece.at - site.at;
+  const narrow = from >= FIELD.from && from + piece.bytes.length <= FIELD.to;
+  return step.as === 'exchange' && !narrow;
 }
 
-function pieces(
-  site: FixtureSite,
-  step: Step & { do: 'store' },
-  update: number,
-): { at: number; bytes: readonly number[] }[] {
+interface Piece {
+  readonly at: number;
+  readonly bytes: readonly number[];
+}
+
+function pieces(site: FixtureSite, step: Step & { do: 'store' }, update: number): Piece[] {
   const old = site.contents[update - 1] as readonly number[];
   const fresh = site.contents[update] as readonly number[];
   const source =
@@ -231,18 +235,16 @@ function pieces(
       let to = length;
       while (from < to && old[from] === source[from]) from++;
       while (to > from && old[to - 1] === source[to - 1]) to--;
-      return from === to ? [] : [{ at: site.at + from, bytes: source.slice(from, to) }];
+      if (from === to) return [];
+      const piece = { at: site.at + from, bytes: source.slice(from, to) };
+      return [exchanges(step, site, piece) ? { at: site.at, bytes: source } : piece];
     }
   }
 }
 
 /** Cut at the multiples of the width. */
-function split(
-  at: number,
-  bytes: readonly number[],
-  width: number,
-): { at: number; bytes: readonly number[] }[] {
-  const parts: { at: number; bytes: readonly number[] }[] = [];
+function split(at: number, bytes: readonly number[], width: number): Piece[] {
+  const parts: Piece[] = [];
   for (let i = 0; i < bytes.length;) {
     const room = width - ((((at + i) % width) + width) % width);
     parts.push({ at: at + i, bytes: bytes.slice(i, i + room) });

@@ -3,12 +3,12 @@
 // Registers hold sentinels, so that a handler that changes one is seen.
 
 import { bytes, cfa, gs, label, mem, mem32, rip, type Program } from '../../asm/assembler.js';
-import { UCONTEXT } from '../../base/linux.js';
+import { SYS, UCONTEXT } from '../../base/linux.js';
 import { FLAG } from '../../asm/flags.js';
 import { INT3 } from '../../asm/table.js';
 import { FRAME, PERCPU, POKE } from '../../trap/kernel.js';
 import { retpoline } from '../../trap/retpoline.js';
-import type { FixtureHandler, FixtureOptions } from './options.js';
+import { SHAPES, type FixtureHandler, type FixtureOptions } from './options.js';
 
 /** In RAX before each call, so that "return 0" can be told from nothing. */
 const SENTINEL = 0x5a5a;
@@ -44,16 +44,27 @@ export const pointerCaller = (thunk: boolean): Program => [
   ...(thunk ? [label('thunk'), ...retpoline('r11')] : []),
 ];
 
-const pass = (name: string): Program => [
-  ['mov', 'eax', SENTINEL],
-  ['call', name],
-];
+/** How the function with a site is called. */
+type Pass = (name: string) => Program;
+
+/**
+ * Before a conditional jump the flags are set so that `jl` is taken in the last pass of a task and
+ * in no other: RBX counts the passes that are left. An interrupt takes the count of what it
+ * interrupted.
+ */
+const passOf =
+  ({ site }: Pick<FixtureOptions, 'site'>): Pass =>
+  (name) => [
+    ['mov', 'eax', SENTINEL],
+    ...(SHAPES[site].kind === 'jcc' ? ([['cmp', 'ebx', 2]] as const) : []),
+    ['call', name],
+  ];
 
 /**
  * The task that patches: its steps are taken while it stands at `patcher`. When an update has
  * returned it passes the site itself.
  */
-const patcherTask: Program = [
+const patcherTask = (pass: Pass): Program => [
   label('patcher'),
   ['ud2'],
   label('patcher.pass'),
@@ -106,7 +117,7 @@ const SPIN: Program = [
 ];
 
 /** Entry code saves what it and a call may change, an even number of words. */
-const kernelIrq = (counts: Counts): Program => [
+const kernelIrq = (pass: Pass, counts: Counts): Program => [
   label('irq'),
   cfa({ kind: 'frame', base: 'rsp', offset: 0 }),
   ['mov', gs(PERCPU.lockdep), 0],
@@ -130,7 +141,7 @@ const kernelIrq = (counts: Counts): Program => [
 /** An event that cannot be masked. */
 function kernelNmiLike(
   name: 'nmi' | 'mc' | 'db',
-  calls: string,
+  calls: Program,
   counts: Counts,
   again: Program,
 ): Program {
@@ -147,7 +158,7 @@ function kernelNmiLike(
     ...counted(inNmi, 'inc', PERCPU.nmi),
     label(`${name}.again`),
     cfa({ kind: 'frame', base: 'rsp', offset: 32 }),
-    ...pass(calls),
+    ...calls,
     ...again,
     ...counted(inNmi, 'dec', PERCPU.nmi),
     ...counted(counts === 'level', 'dec', PERCPU.level),
@@ -161,57 +172,64 @@ function kernelNmiLike(
 }
 
 /** @param nmiCalls the function that NMIs and their like call */
-export const kernelProgram = (
+export function kernelProgram(
   nmiCalls: string,
   counts: Counts,
-  { spin, foreign }: Pick<FixtureOptions, 'spin' | 'foreign'>,
-): Program => [
-  label('task'),
-  ...(spin ? SPIN : []),
-  label('loop'),
-  ...pass('f'),
-  label('probe'),
-  ...foreignTrap(foreign),
-  ['dec', 'ebx'],
-  ['jne', 'loop'],
-  label('done'),
-  ['ud2'], // never executed: a task that gets here is done
-  ...patcherTask,
-  label('bottom'),
-  ...kernelIrq(counts),
-  ...kernelNmiLike('nmi', nmiCalls, counts, [
-    ['cmp', gs(PERCPU.repeat), 0],
-    ['je', 'nmi.tail'],
-    ['mov', gs(PERCPU.repeat), 0],
-    ['jmp', 'nmi.again'],
-    label('nmi.tail'),
-  ]),
-  ...kernelNmiLike('mc', nmiCalls, counts, []),
-  ...kernelNmiLike('db', nmiCalls, counts, []),
-];
+  { spin, foreign, site }: Pick<FixtureOptions, 'spin' | 'foreign' | 'site'>,
+): Program {
+  const pass = passOf({ site });
+  const calls = pass(nmiCalls);
+  return [
+    label('task'),
+    ...(spin ? SPIN : []),
+    label('loop'),
+    ...pass('f'),
+    label('probe'),
+    ...foreignTrap(foreign),
+    ['dec', 'ebx'],
+    ['jne', 'loop'],
+    label('done'),
+    ['ud2'], // never executed: a task that gets here is done
+    ...patcherTask(pass),
+    label('bottom'),
+    ...kernelIrq(pass, counts),
+    ...kernelNmiLike('nmi', calls, counts, [
+      ['cmp', gs(PERCPU.repeat), 0],
+      ['je', 'nmi.tail'],
+      ['mov', gs(PERCPU.repeat), 0],
+      ['jmp', 'nmi.again'],
+      label('nmi.tail'),
+    ]),
+    ...kernelNmiLike('mc', calls, counts, []),
+    ...kernelNmiLike('db', calls, counts, []),
+  ];
+}
 
 /** @param signalCalls the function that signal handlers call */
-export const userProgram = (
+export function userProgram(
   signalCalls: string,
-  { foreign }: Pick<FixtureOptions, 'foreign'>,
-): Program => [
-  label('task'),
-  ...pass('f'),
-  label('probe'),
-  ...foreignTrap(foreign),
-  ['dec', 'ebx'],
-  ['jne', 'task'],
-  label('done'),
-  ['ud2'],
-  ...patcherTask,
-  label('bottom'),
-  ...(foreign ? ([label('previous'), ['inc', mem('rdx', UCONTEXT.rbp)], ['ret']] as const) : []),
+  { foreign, site }: Pick<FixtureOptions, 'foreign' | 'site'>,
+): Program {
+  const pass = passOf({ site });
+  return [
+    label('task'),
+    ...pass('f'),
+    label('probe'),
+    ...foreignTrap(foreign),
+    ['dec', 'ebx'],
+    ['jne', 'task'],
+    label('done'),
+    ['ud2'],
+    ...patcherTask(pass),
+    label('bottom'),
+    ...(foreign ? ([label('previous'), ['inc', mem('rdx', UCONTEXT.rbp)], ['ret']] as const) : []),
 
-  label('signal'),
-  cfa({ kind: 'call', base: 'rsp', offset: 8 }),
-  ...pass(signalCalls),
-  ['ret'],
-  label('restorer'),
-  ['mov', 'rax', 15],
-  ['syscall'],
-];
+    label('signal'),
+    cfa({ kind: 'call', base: 'rsp', offset: 8 }),
+    ...pass(signalCalls),
+    ['ret'],
+    label('restorer'),
+    ['mov', 'rax', SYS.rt_sigreturn],
+    ['syscall'],
+  ];
+}

@@ -37,6 +37,7 @@ export const BREACHES = {
   // where a pass goes
   'target-uncalled': 'target',
   'target-second': 'target',
+  'jump-untaken': 'target',
   'target-not-current': 'target',
   'control-to-nowhere': 'target',
   'undefined-instruction': 'target',

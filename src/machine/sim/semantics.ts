@@ -219,7 +219,8 @@ const LOGICAL = new Set([1, 4, 6]);
 const carry = (cpu: Cpu): bigint => (cpu.flags & FLAG.cf ? 1n : 0n);
 
 /** SDM volume 1, appendix B. Bit 0 inverts; the rest selects a test. */
-function condition(flags: number, code: number): boolean {
+/** Whether a condition, 0 to 15 as in the opcode, holds (SDM volume 1, B.1). */
+export function condition(flags: number, code: number): boolean {
   const has = (flag: number) => (flags & flag) !== 0;
   const unequal = has(FLAG.sf) !== has(FLAG.of);
   const tests = [

@@ -76,9 +76,10 @@ function pokeTables(source: Source): Tables {
   const claim = BigInt(sites.length);
   initial[CLAIM] = tornDown ? 0n : claim;
   initial[POKE.lock / 8] = spin ? 1n : 0n;
-  const words = sites.map(({ at }, i) => {
+  const words = sites.map(({ at, length, condition }, i) => {
     const entry = POKE.entries + i * ENTRY.size;
     initial[(entry + ENTRY.site) / 8] = bitsFromAddr(at);
+    initial[(entry + ENTRY.shape) / 8] = BigInt(length | (condition << ENTRY.condition));
     return (entry + ENTRY.word) / 8;
   });
   const published = emulations(source).map((value, update) => [

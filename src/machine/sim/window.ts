@@ -55,7 +55,8 @@ export function noted(
       return replaced(windows, level, now);
     }
     case 'close':
-      if (note.ran !== 'target') judge(TARGETS.indexOf(note.ran), begun(window, env), found);
+      if (note.ran === 'null' || note.ran === 'ret0')
+        judge(TARGETS.indexOf(note.ran), begun(window, env), found);
       return replaced(windows, level, 0);
   }
 }

@@ -37,7 +37,8 @@ const start = real.call(
 );
 const site = start + 1024 + asked.offset;
 bytesAt(start, PAGE).fill(0x90);
-bytesAt(site, 5).set(asked.old);
+const { length } = asked.old;
+bytesAt(site, length).set(asked.old);
 real.call('mprotect', start, PAGE, PROT.read | PROT.exec);
 
 /** Addresses in the second mapping and where they run. */
@@ -45,7 +46,7 @@ let alias = start;
 let record = null;
 const stored = (at, bytes, locked) => {
   const from = Math.max(at, site);
-  const to = Math.min(at + bytes.length, site + 5);
+  const to = Math.min(at + bytes.length, site + length);
   const now = bytesAt(start, PAGE);
   for (let i = 0; i < bytes.length; i++) {
     const inside = at + i >= from && at + i < to;
@@ -167,7 +168,7 @@ record = runtime.allocate(RECORD.size, 64);
 const batch = new Batch(1);
 batch.count = 1;
 batch.at[0] = site;
-batch.length[0] = 5;
+batch.length[0] = length;
 batch.old.set(asked.old);
 batch.new.set(asked.new);
 batch.keys = [
@@ -179,7 +180,7 @@ const { bytes } = sigtrap();
 console.log(
   JSON.stringify({
     effects,
-    text: [...bytesAt(site, 5)],
+    text: [...bytesAt(site, length)],
     handler: [...bytesAt(runtime.handler, bytes.length)],
     data: runtime.data,
     installed: real.sigaction(5, null).handler === runtime.handler,

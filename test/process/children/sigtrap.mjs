@@ -8,6 +8,7 @@ import { DATA, EMULATE, RECORD, emulationWord, encodeTable, readWord } from '#tr
 import { UCONTEXT } from '#base/linux';
 import { sigtrap } from '#native/sigtrap';
 import { decode } from '#asm/decode';
+import { FLAG } from '#asm/flags';
 import { printInsn } from '#asm/print';
 import { newCpu } from '#machine/sim/cpu';
 import { execute } from '#machine/sim/execute';
@@ -53,6 +54,11 @@ const code = map(CODE, 0x2000);
 const real = map(AREA, SIZE);
 
 const handler = place(sigtrap(), { data: BLOCK });
+if (mutant === 'eight-conditions') {
+  const masked = Buffer.from(handler).indexOf(Buffer.from([0x83, 0xe1, 0x0f])); // and ecx, 15
+  if (masked < 0) throw new Error('the handler masks no condition');
+  handler[masked + 2] = 7;
+}
 // The handler that was there before: notes what it was called with.
 const PREVIOUS = CODE + 0x1000;
 const previous = assemble([
@@ -100,7 +106,7 @@ function drawTables() {
       return {
         site,
         word: oneOf(records) + RECORD[kind],
-        length: kind === 'jcc' ? 6 : 5,
+        length: kind === 'jcc' ? 6 : oneOf([5, 6]),
         condition: below(16),
       };
     });
@@ -112,6 +118,24 @@ function drawTables() {
     at += bytes.length;
   }
   put(BLOCK + DATA.tables, next);
+  drawBytes();
+}
+
+/** Sixteen conditional jumps, one of each condition. */
+function layConditions() {
+  put(RECORDS + RECORD.jcc, emulationWord('jcc', CODE + below(0x1000)));
+  slots = Array.from({ length: 16 }, (_, condition) => ({
+    site: SITES + 16 + 0x20 * condition,
+    word: RECORDS + RECORD.jcc,
+    length: 6,
+    condition,
+  }));
+  real.set(new Uint8Array(encodeTable(slots, 0).buffer), TABLES - AREA);
+  put(BLOCK + DATA.tables, TABLES);
+  drawBytes();
+}
+
+function drawBytes() {
   for (let i = 0; i < 0x500; i++)
     real[SITES - AREA + i] = oneOf([0xcc, 0xcc, 0xcd, 0x03, 0xe8, bits32() & 0xff]);
 }
@@ -126,7 +150,7 @@ if (mutant === 'setcc') {
       return outcome;
     },
   };
-} else if (mutant !== '') throw new Error(`no mutant ${mutant}`);
+} else if (mutant !== '' && mutant !== 'eight-conditions') throw new Error(`no mutant ${mutant}`);
 
 /** The same bytes on the simulator, until it returns. */
 function simulate(image) {
@@ -215,14 +239,15 @@ const disagreements = [];
 let problems = 0;
 const forms = {};
 const hex = (n) => `0x${BigInt.asUintN(64, BigInt(n)).toString(16)}`;
-for (let i = 0; i < COUNT; i++) {
-  if (i % 50 === 0) drawTables();
+/** One trap: at a slot's site, or anywhere; with these flags, or any. */
+function compare(name, hit, flags) {
   for (let at = CONTEXT - AREA; at < CONTEXT - AREA + 512; at++) real[at] = bits32();
-  const hit = slots.length > 0 && chance(0.8) ? oneOf(slots) : null;
+  if (flags !== undefined) put(CONTEXT + UCONTEXT.flags, flags);
   put(CONTEXT + UCONTEXT.rip, (hit?.site ?? SITES + 16 + below(0x400)) + 1);
   put(CONTEXT + UCONTEXT.rsp, STACK + 0x800 + 8 * below(64));
   put(STACK + 0x800 + 8 * below(64), BigInt(bits32()));
-  view.setInt32(INFO - AREA + 8, chance(0.9) ? 0x80 : oneOf([0, -6, 1, 2, 4]), true);
+  const ours = flags !== undefined || chance(0.9);
+  view.setInt32(INFO - AREA + 8, ours ? 0x80 : oneOf([0, -6, 1, 2, 4]), true);
   put(
     BLOCK + DATA.previous,
     chance(0.8) || view.getInt32(INFO - AREA + 8, true) === 0x80 ? PREVIOUS : 1,
@@ -255,8 +280,26 @@ for (let i = 0; i < COUNT; i++) {
   if (differences.length > 0) {
     problems++;
     if (disagreements.length < 10)
-      disagreements.push(`seed ${seedText}, context ${i} (${form}): ${differences.join('; ')}`);
+      disagreements.push(`seed ${seedText}, ${name} (${form}): ${differences.join('; ')}`);
   }
 }
 
-console.log(JSON.stringify({ cases: COUNT, rows: forms, problems, disagreements }));
+for (let i = 0; i < COUNT; i++) {
+  if (i % 50 === 0) drawTables();
+  compare(`context ${i}`, slots.length > 0 && chance(0.8) ? oneOf(slots) : null);
+}
+
+// Every condition with every combination of the flags that it may read, among any other flags.
+const { cf, pf, zf, sf, of } = FLAG;
+const READ = [cf, pf, zf, sf, of];
+layConditions();
+let conditions = 0;
+for (const slot of slots)
+  for (let set = 0; set < 1 << READ.length; set++) {
+    const other = bits32() & ~(cf | pf | zf | sf | of);
+    const flags = READ.reduce((all, flag, k) => (set & (1 << k) ? all | flag : all), other) >>> 0;
+    compare(`condition ${slot.condition} with flags 0x${flags.toString(16)}`, slot, flags);
+    conditions++;
+  }
+
+console.log(JSON.stringify({ cases: COUNT, conditions, rows: forms, problems, disagreements }));
