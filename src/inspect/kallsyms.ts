@@ -3,6 +3,16 @@
 // must be next to its neighbours, never by a version number; a guess is taken only where every
 // entry of it holds. Symbols of modules are not in an image and not found here.
 //
+// How it is encoded. All symbols are sorted by address and numbered. Their names stand one behind
+// the other in `names`, each as a length and that many bytes, and each byte is the number of a
+// *token*: a string that occurs often in names, such as `_lock` or `Tsys_`. `token_table` holds the
+// 256 tokens as strings that end with a NUL, and `token_index` says for each where it begins. A
+// token of one letter spells itself, so its number is that letter's code. Decoded, a name has one
+// letter more in front, which is its type as nm prints it (T and t are code). Names have different
+// lengths, so `markers` says for every 256th where it begins; in between one counts. `seqs` is the
+// order of the names by alphabet, for lookups by name, and is only stepped over here. Addresses are
+// 64-bit numbers, or 32-bit offsets, from `relative_base` or from their own place.
+//
 // The orders there have been (every array begins at a multiple of 8, later of 4 is accepted too):
 //
 //   addresses first   addresses | offsets, relative_base; num_syms; names; markers; [seqs]; token_table; token_index

@@ -15,10 +15,19 @@ import {
   knownTarget,
   siteFacts,
   type FileFacts,
+  type KernelFacts,
+  type SiteFacts,
   type TrampolineFacts,
 } from './facts.js';
 import { findKallsyms } from './kallsyms.js';
-import { branchesTo, findKernelCalls, kernelSegments, keyTarget } from './kernel-table.js';
+import {
+  branchesTo,
+  findKernelCalls,
+  kernelSegments,
+  keyTarget,
+  type KernelCalls,
+  type KernelSite,
+} from './kernel-table.js';
 import { above, addressesOf, functionAt, nameAt, type Symbols } from './symbols.js';
 
 /**
@@ -44,100 +53,136 @@ export function inspectKernel(
   const symtab = object.symbols;
   const symbols: Symbols | null =
     symtab && symtab.count > 1 ? new ElfSymbols(symtab) : findKallsyms(object);
-
-  const keyOf = new Map<Addr, string>();
-  for (const { key, trampoline } of calls.sites)
-    if (trampoline !== null && !keyOf.has(key)) keyOf.set(key, trampolineKey(symbols, trampoline));
-  const keyName = (key: Addr): string =>
-    keyOf.get(key) ?? symbolKey(symbols, key) ?? `key_${hex(key).slice(2)}`;
-  const keySymbols = new Map<Addr, string>();
-  const keySymbol = (key: Addr, name: string): string => {
-    let symbol = keySymbols.get(key);
-    if (symbol === undefined)
-      keySymbols.set(
-        key,
-        (symbol = (symbols && nameAt(symbols, key, KEY_PREFIX)) ?? KEY_PREFIX + name),
-      );
-    return symbol;
-  };
+  const names = new Names(symbols, calls.sites);
   const sections = object.sections
     .filter((s) => s.address < 0 && s.size > 0)
     .sort((a, b) => a.address - b.address);
-  const init = initRange(object, symbols);
-  const sites = calls.sites.map((site) => {
-    const name = keyName(site.key);
-    const around = symbols && functionAt(symbols, site.at);
-    const place = {
-      ...whereIs(object, sections, site.at),
-      align: 1,
-      function: around && { name: around.name, offset: site.at - around.start },
-    };
-    const facts = siteFacts(
-      { ...site, key: name, keySymbol: keySymbol(site.key, name) },
-      place,
-      object.at(site.at, site.length)!,
-    );
-    return { ...facts, init: facts.init || (site.at >= init.start && site.at < init.end) };
-  });
-  const counts = countByKey(sites);
-  const keyAt = new Map(calls.sites.map((s) => [s.trampoline, s.key]));
-  const trampolines: TrampolineFacts[] = calls.trampolines.map(({ at, target }) => {
-    const key = trampolineKey(symbols, at);
-    const record = keyAt.get(at);
-    // The key's own pointer, where some site says which key it is: the jump of an empty one leads
-    // to a return thunk.
-    const pointer = record === undefined ? undefined : keyTarget(object, record);
-    const leads = pointer === undefined ? target : pointer;
-    const named = leads === null ? null : ((symbols && nameAt(symbols, leads)) ?? hex(leads));
-    return {
-      key,
-      symbol: TRAMPOLINE_PREFIX + key,
-      ...whereIs(object, sections, at),
-      ...knownTarget(named),
-      sites: counts.get(key) ?? 0,
-    };
-  });
-  const listed = new Set(calls.sites.map((s) => s.at));
-  const branches = branchesTo(object, calls.trampolines);
-  const seen = branches.filter((at) => listed.has(at)).length;
-  const faults = symbols
-    ? []
-    : [
-        faultFacts(
-          new Fault(
-            'bad-image',
-            'no kallsyms tables were found in it: keys are named by their addresses',
-            {
-              at: path,
-              hint: 'the kernel was built without CONFIG_KALLSYMS, or in a layout that is not known here',
-            },
-          ),
-        ),
-      ];
+  const sites = sitesOf(object, calls.sites, names, sections);
+  const trampolines = trampolinesOf(object, calls, names, sections, countByKey(sites));
   return {
     path,
     kind,
     sites,
     keys: keyFacts(sites, trampolines),
     trampolines,
-    faults,
+    faults: symbols ? [] : [faultFacts(unnamed(path))],
     kernel: {
       table: calls.table,
-      names: symbols === null ? null : symbols instanceof ElfSymbols ? 'symtab' : 'kallsyms',
+      names: sourceOf(symbols),
       symbols: symbols?.count ?? 0,
-      branches: { listed: seen, unlisted: branches.length - seen },
+      branches: crossCheck(object, calls),
     },
   };
 }
 
-function trampolineKey(symbols: Symbols | null, at: Addr): string {
-  const name = symbols && nameAt(symbols, at, TRAMPOLINE_PREFIX);
-  return name === null ? `key_${hex(at).slice(2)}` : bareName(name);
+const unnamed = (path: string): Fault =>
+  new Fault('bad-image', 'no kallsyms tables were found in it: keys are named by their addresses', {
+    at: path,
+    hint: 'the kernel was built without CONFIG_KALLSYMS, or in a layout that is not known here',
+  });
+
+function sourceOf(symbols: Symbols | null): KernelFacts['names'] {
+  if (symbols === null) return null;
+  return symbols instanceof ElfSymbols ? 'symtab' : 'kallsyms';
 }
 
-function symbolKey(symbols: Symbols | null, at: Addr): string | null {
-  const name = symbols && nameAt(symbols, at, KEY_PREFIX);
-  return name === null ? null : bareName(name);
+/** What a scan of the text finds beside the table. */
+function crossCheck(
+  object: ElfObject,
+  { sites, trampolines }: KernelCalls,
+): KernelFacts['branches'] {
+  const inTable = new Set(sites.map((s) => s.at));
+  const branches = branchesTo(object, trampolines);
+  const listed = branches.filter((at) => inTable.has(at)).length;
+  return { listed, unlisted: branches.length - listed };
+}
+
+/** Names of keys and functions, for addresses. */
+class Names {
+  readonly symbols: Symbols | null;
+  readonly #byKey = new Map<Addr, string>();
+  readonly #symbolByKey = new Map<Addr, string>();
+
+  constructor(symbols: Symbols | null, sites: readonly KernelSite[]) {
+    this.symbols = symbols;
+    for (const { key, trampoline } of sites)
+      if (trampoline !== null && !this.#byKey.has(key))
+        this.#byKey.set(key, this.ofTrampoline(trampoline));
+  }
+
+  at(address: Addr, prefix: string = ''): string | null {
+    return this.symbols && nameAt(this.symbols, address, prefix);
+  }
+  /** The bare name of the key that a trampoline belongs to. */
+  ofTrampoline(at: Addr): string {
+    const name = this.at(at, TRAMPOLINE_PREFIX);
+    return name === null ? unknownKey(at) : bareName(name);
+  }
+  /** The bare name of a key: its trampoline's where a site shows which that is. */
+  ofKey(key: Addr): string {
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    const name = this.at(key, KEY_PREFIX);
+    return name === null ? unknownKey(key) : bareName(name);
+  }
+  /** The key's own symbol, or what it would be called. */
+  symbolOf(key: Addr): string {
+    const known = this.#symbolByKey.get(key);
+    if (known !== undefined) return known;
+    const symbol = this.at(key, KEY_PREFIX) ?? KEY_PREFIX + this.ofKey(key);
+    this.#symbolByKey.set(key, symbol);
+    return symbol;
+  }
+}
+
+const unknownKey = (at: Addr): string => `key_${hex(at).slice(2)}`;
+
+function sitesOf(
+  object: ElfObject,
+  sites: readonly KernelSite[],
+  names: Names,
+  sections: readonly Section[],
+): SiteFacts[] {
+  const init = initRange(object, names.symbols);
+  return sites.map((site) => {
+    const around = names.symbols && functionAt(names.symbols, site.at);
+    const place = {
+      ...whereIs(object, sections, site.at),
+      align: 1,
+      function: around && { name: around.name, offset: site.at - around.start },
+    };
+    const facts = siteFacts(
+      { ...site, key: names.ofKey(site.key), keySymbol: names.symbolOf(site.key) },
+      place,
+      object.at(site.at, site.length) ?? new Uint8Array(0),
+    );
+    return { ...facts, init: facts.init || (site.at >= init.start && site.at < init.end) };
+  });
+}
+
+function trampolinesOf(
+  object: ElfObject,
+  calls: KernelCalls,
+  names: Names,
+  sections: readonly Section[],
+  counts: ReadonlyMap<string, number>,
+): TrampolineFacts[] {
+  const keyAt = new Map(calls.sites.map((s) => [s.trampoline, s.key]));
+  return calls.trampolines.map(({ at, target }) => {
+    const key = names.ofTrampoline(at);
+    const record = keyAt.get(at);
+    // The key's own pointer, where some site says which key it is: the jump of an empty one leads
+    // to a return thunk.
+    const pointer = record === undefined ? undefined : keyTarget(object, record);
+    const leads = pointer === undefined ? target : pointer;
+    return {
+      key,
+      symbol: TRAMPOLINE_PREFIX + key,
+      ...whereIs(object, sections, at),
+      ...knownTarget(leads === null ? null : (names.at(leads) ?? hex(leads))),
+      sites: counts.get(key) ?? 0,
+    };
+  });
 }
 
 /** By section header where there are any, else by segment. */
@@ -173,6 +218,11 @@ function initRange(object: ElfObject, symbols: Symbols | null): { start: Addr; e
     : { start: 0, end: 0 };
 }
 
+function compareUnsigned(a: Addr, b: Addr): number {
+  if (a === b) return 0;
+  return above(a, b) ? 1 : -1;
+}
+
 /** `.symtab` of a vmlinux in the order of its addresses. */
 class ElfSymbols implements Symbols {
   readonly count: number;
@@ -191,9 +241,7 @@ class ElfSymbols implements Symbols {
         kept.push(i);
     }
     // Of one address the first of the table is first here: the sort is stable.
-    this.#order = Uint32Array.from(
-      kept.sort((a, b) => (values[a] === values[b] ? 0 : above(values[a]!, values[b]!) ? 1 : -1)),
-    );
+    this.#order = Uint32Array.from(kept.sort((a, b) => compareUnsigned(values[a]!, values[b]!)));
     this.#addresses = Float64Array.from(this.#order, (i) => values[i]!);
     this.count = this.#order.length;
   }
