@@ -104,6 +104,9 @@ describe('the README', () => {
     const lines = promised(ts![0]!.body);
     expect(new Set(lines).size).toBeGreaterThan(1);
     expect(followed.stdout).toBe(`${lines.join('\n')}\n`);
+    expect(folder.read('filters/filters.keys.ts').toString()).toContain(
+      "readonly blend: 'blend_max' | 'blend_mean';",
+    );
     // A target that the program does not declare neither compiles nor runs.
     folder.write('filters/wrong.ts', ts![0]!.body.replace('blend_max', 'blend_min'));
     expect(shell(folder, 'cd filters\nnpx tsc wrong.ts --noEmit --module nodenext').stdout).toMatch(

@@ -144,9 +144,10 @@ class Table {
   }
   one<T>(row: number, field: number, values: readonly T[], what: string): T {
     const value = this.byte(row, field);
-    if (value >= values.length)
+    const known = values.at(value);
+    if (known === undefined)
       throw this.fail(row, `its ${what} is ${value}; known are 0 to ${values.length - 1}`);
-    return values[value]!;
+    return known;
   }
   /** A pointer to a name. */
   text(row: number, field: number, what: string): string {
