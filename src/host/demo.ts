@@ -1,8 +1,6 @@
 // The main job in small: the checksum example, its three keys retargeted as fast as it goes while
 // its threads run, and every block's sum held against the known one.
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -10,8 +8,10 @@ import { Fault } from '../base/fault.js';
 import { sizeOf } from '../base/file.js';
 import { errorName, openNative, type Native } from '../machine/linux/native.js';
 import { buildShared } from './build.js';
+import { TemporaryFolder } from './folder.js';
 import { openWith } from '../app/open.js';
-import type { OpenOptions } from '../app/types.js';
+import type { Program } from '../app/program.js';
+import type { Keys, OpenOptions } from '../app/types.js';
 
 export interface DemoOptions extends OpenOptions {
   readonly seconds: number;
@@ -95,88 +95,106 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     throw new Fault('unreadable-file', 'is empty: there is nothing to sum', { at: options.file });
   if (options.threads > THREADS_MAX)
     throw new Fault('bad-usage', `threads is ${options.threads}; it can be 1 to ${THREADS_MAX}`);
-  const folder = mkdtempSync(join(tmpdir(), 'static-call-demo-'));
+  await using folder = new TemporaryFolder('static-call-demo-');
+  const path = join(folder.path, 'libchecksum.so');
+  buildShared({ source: SOURCE, output: path, include: INCLUDE, env: options.env });
+  const native = openNative();
+  const example = loadExample(native, path);
+  const before = example.callNs('checksum');
+  const app = openWith(native, path, options);
+  const after = example.callNs('checksum');
+  const started = example.start(options.threads, options.file);
+  if (started !== 0)
+    throw new Fault('unreadable-file', `it cannot be summed: ${errorName(started)}`, {
+      at: options.file,
+    });
+  let run: Run;
   try {
-    const path = join(folder, 'libchecksum.so');
-    buildShared({ source: SOURCE, output: path, include: INCLUDE, env: options.env });
-    const native = openNative();
-    const example = loadExample(native, path);
-    const before = example.callNs('checksum');
-    const app = openWith(native, path, options);
-    const after = example.callNs('checksum');
-    const started = example.start(options.threads, options.file);
-    if (started !== 0)
-      throw new Fault('unreadable-file', `it cannot be summed: ${errorName(started)}`, {
-        at: options.file,
-      });
-    const choices = ROUND.checksum.filter((name) => example.can(name) === 1);
-    let [updates, inline, trampoline] = [0, 0, 0];
-    const beganMs = performance.now();
-    let shownMs = beganMs;
-    const leftMs = (): number => options.seconds * 1000 - (performance.now() - beganMs);
-    try {
-      while (leftMs() > 0 && !options.signal.aborted) {
-        const round = updates % 3;
-        ({ inline, trampoline } = app.update({
-          checksum: choices[updates % choices.length]!,
-          trace: ROUND.trace[round]!,
-          filter: ROUND.filter[round]!,
-        }));
-        updates++;
-        if (performance.now() - shownMs > 100) {
-          shownMs = performance.now();
-          options.onProgress({
-            updates,
-            calls: example.count('checksum'),
-            wrong: example.count('wrong'),
-            secondsLeft: leftMs() / 1000,
-          });
-          await setImmediate();
-        }
-      }
-    } finally {
-      example.stop();
-    }
-    const seconds = (performance.now() - beganMs) / 1000;
-    const { traps } = app;
-    app.close();
-    const received = (...names: string[]): number =>
-      names.reduce((sum, name) => sum + example.count(name), 0);
-    const named = [
-      'crc_table',
-      'crc_slice8',
-      'crc_hardware',
-      'trace_count',
-      'trace_ring',
-      'filter_third',
-      'filter_none',
-    ];
-    return {
-      protocol:
-        typeof options.protocol === 'object' ? options.protocol.name : (options.protocol ?? 'int3'),
-      writer: options.writer ?? 'procmem',
-      threads: options.threads,
-      seconds: round3(seconds),
-      calls: received('checksum', 'trace', 'filter'),
-      updates,
-      batchesPerSecond: Math.round(updates / seconds),
-      traps,
-      // A checksum call that no target received is as wrong as a wrong sum.
-      wrong:
-        example.count('wrong') +
-        Math.abs(received('checksum') - received('crc_table', 'crc_slice8', 'crc_hardware')),
-      inline,
-      trampoline,
-      targets: {
-        ...Object.fromEntries(named.map((name) => [name, example.count(name)])),
-        null: received('trace') - received('trace_count', 'trace_ring'),
-        ret0: received('filter') - received('filter_third', 'filter_none'),
-      },
-      callNs: { before: round3(before), after: round3(after) },
-    };
+    run = await retarget(app, example, options);
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    example.stop();
   }
+  const { traps } = app;
+  app.close();
+  return summary(options, example, run, traps, { before, after });
+}
+
+interface Run {
+  readonly updates: number;
+  readonly inline: number;
+  readonly trampoline: number;
+  readonly seconds: number;
+}
+
+async function retarget(
+  app: Program<Keys>,
+  example: Example,
+  { seconds, signal, onProgress }: DemoOptions,
+): Promise<Run> {
+  const choices = ROUND.checksum.filter((name) => example.can(name) === 1);
+  let [updates, inline, trampoline] = [0, 0, 0];
+  const beganMs = performance.now();
+  let shownMs = beganMs;
+  const leftMs = (): number => seconds * 1000 - (performance.now() - beganMs);
+  while (leftMs() > 0 && !signal.aborted) {
+    const round = updates % 3;
+    ({ inline, trampoline } = app.update({
+      checksum: choices[updates % choices.length]!,
+      trace: ROUND.trace[round]!,
+      filter: ROUND.filter[round]!,
+    }));
+    updates++;
+    if (performance.now() - shownMs > 100) {
+      shownMs = performance.now();
+      const [calls, wrong] = [example.count('checksum'), example.count('wrong')];
+      onProgress({ updates, calls, wrong, secondsLeft: leftMs() / 1000 });
+      await setImmediate();
+    }
+  }
+  return { updates, inline, trampoline, seconds: (performance.now() - beganMs) / 1000 };
+}
+
+const NAMED = [
+  'crc_table',
+  'crc_slice8',
+  'crc_hardware',
+  'trace_count',
+  'trace_ring',
+  'filter_third',
+  'filter_none',
+] as const;
+
+function summary(
+  { protocol, writer, threads }: DemoOptions,
+  example: Example,
+  { updates, inline, trampoline, seconds }: Run,
+  traps: number,
+  callNs: DemoResult['callNs'],
+): DemoResult {
+  const received = (...names: string[]): number =>
+    names.reduce((sum, name) => sum + example.count(name), 0);
+  return {
+    protocol: typeof protocol === 'object' ? protocol.name : (protocol ?? 'int3'),
+    writer: writer ?? 'procmem',
+    threads,
+    seconds: round3(seconds),
+    calls: received('checksum', 'trace', 'filter'),
+    updates,
+    batchesPerSecond: Math.round(updates / seconds),
+    traps,
+    // A checksum call that no target received is as wrong as a wrong sum.
+    wrong:
+      example.count('wrong') +
+      Math.abs(received('checksum') - received('crc_table', 'crc_slice8', 'crc_hardware')),
+    inline,
+    trampoline,
+    targets: {
+      ...Object.fromEntries(NAMED.map((name) => [name, example.count(name)])),
+      null: received('trace') - received('trace_count', 'trace_ring'),
+      ret0: received('filter') - received('filter_third', 'filter_none'),
+    },
+    callNs: { before: round3(callNs.before), after: round3(callNs.after) },
+  };
 }
 
 const round3 = (value: number): number => Math.round(value * 1000) / 1000;

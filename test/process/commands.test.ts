@@ -126,7 +126,7 @@ describe('demo', () => {
   it('says in one line that no compiler is on the path, without a stack', () => {
     const said = spawned(['demo', '--seconds', '1'], { CC: '', PATH: folder.file('nothing') });
     expect(said.status).toBe(4);
-    expect(said.stderr).toMatch(/none of gcc, clang, cc is on the path/);
+    expect(said.stderr).toMatch(/^the demo cannot be built: none of gcc, clang, cc is on the path/);
     expect(said.stderr).not.toMatch(/^ +at .*:\d+:\d+/m);
     // What cannot be shown on this machine is shown on the simulated one: the wrong way with its
     // picture, and ours.

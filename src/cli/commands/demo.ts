@@ -4,6 +4,7 @@
 import { runDemo, type DemoResult } from '../../host/demo.js';
 import { EXIT, isFault, type Fault } from '../../base/fault.js';
 import type { ProtocolName } from '../../plan/protocols/index.js';
+import { printable } from '../../base/printable.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';
 import { table } from '../table.js';
@@ -59,8 +60,10 @@ function text(result: DemoResult, context: Context): string {
 async function explain(context: Context, fault: Fault): Promise<number> {
   const { check } = await import('../../check/ask/check.js');
   const { PROPERTIES } = await import('../../check/properties.js');
+  const lead =
+    fault.code === 'no-compiler' ? 'the demo cannot be built' : 'no process can be patched here';
   context.note(
-    `no process can be patched here: ${fault.message} (${fault.hint}). What would have run, checked instead:`,
+    `${lead}: ${printable(fault.message)} (${fault.hint}). What would have run, checked instead:`,
   );
   const { runs } = await check(['naive', 'int3'], { environment: 'user', signal: context.signal });
   for (const { protocol, properties, states } of runs) {
