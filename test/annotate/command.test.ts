@@ -58,6 +58,19 @@ describe('static-call annotate', () => {
     }
   });
 
+  test('a signed module is told to be signed again', async () => {
+    using folder = new Folder();
+    const signed = Buffer.concat([smallObject(), Buffer.from('key~Module signature appended~\n')]);
+    const path = folder.write('net.ko', signed);
+    expect(await line(['annotate', path])).toMatchObject({
+      status: 0,
+      stderr: `${path}: its signature is void now; sign the module again\n`,
+    });
+    const once = folder.read('net.ko');
+    expect((await line(['annotate', path])).stderr).toContain('has a table already');
+    expect(folder.read('net.ko').equals(once)).toBe(true);
+  });
+
   test('a file without sites is not touched', async () => {
     using folder = new Folder();
     const path = folder.write('a.o', bare);

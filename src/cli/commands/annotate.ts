@@ -66,10 +66,16 @@ function written(context: Context, flags: Flags, path: string): Row {
   else if (annotated) rewriteFile(original, annotated);
   const tail = sites.filter((s) => (s.flags & SITE_TAIL) !== 0).length;
   if (!flags.json) say(context, path, outcome, sites.length, tail);
+  if (annotated && isSigned(bytes))
+    context.note(`${printable(path)}: its signature is void now; sign the module again`);
   const why = outcome === 'no-sites' ? whyNoSites(object) : null;
   if (why !== null && !flags.json) context.note(printable(`${path}: ${why}`));
   return { path, outcome, sites: sites.length, tail, fault: null };
 }
+
+/** The kernel's sign-file appends the signature and this line (linux/module_signature.h). */
+const SIGNED = Buffer.from('~Module signature appended~\n');
+const isSigned = (bytes: Buffer): boolean => bytes.subarray(-SIGNED.length).equals(SIGNED);
 
 const plural = (n: number, noun: string): string =>
   `${n.toLocaleString('en-US')} ${noun}${n === 1 ? '' : 's'}`;
