@@ -8,7 +8,7 @@ import { Model } from '../../machine/sim/model.js';
 import type { FixtureOptions } from '../../machine/sim/options.js';
 import { compile, type Op } from '../../machine/sim/patcher.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
-import type { Proposal } from '../../zoo/index.js';
+import { checkSite, type Proposal } from '../../zoo/proposal.js';
 import { BOUNDS, type Configuration, type ContextName } from '../configuration.js';
 import type { Shape } from './state.js';
 
@@ -78,6 +78,7 @@ export function build(
   grain: Grain,
   rules: Rules = RULES,
 ): Model {
+  checkSite(proposal, configuration.site);
   const { protocol, handler, updaters } = proposal;
   const hosted = configuration.patcher === 'task';
   if (hosted && updaters !== 'one')
