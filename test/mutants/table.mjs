@@ -13,6 +13,13 @@ export const MUTANTS = [
     test: { file: 'test/app/target.test.ts', name: 'that the C side did not declare' },
   },
   {
+    name: 'an error of the system is thrown on in the server',
+    file: 'dist/app/worker.js',
+    edits: [['return -errnoOf(error);', 'throw error;']],
+    test: { file: 'test/process/lives.test.ts', name: 'when descriptors are used up' },
+    hang: true,
+  },
+  {
     name: "the owner of a file is not the new file's",
     file: 'dist/base/file.js',
     edits: [['fchownSync(file, owner, gid);', '']],
@@ -81,6 +88,13 @@ export const MUTANTS = [
     test: { file: 'test/cside/names.test.ts', name: 'a record whose name is code' },
   },
   {
+    name: 'a claim is never taken over',
+    file: 'dist/machine/process/claim.js',
+    edits: [['if (gone && Atomics', 'if (false && Atomics']],
+    test: { file: 'test/process/lives.test.ts', name: 'in the first open of the process' },
+    hang: true,
+  },
+  {
     name: 'a second mapping that another opening made is not noticed',
     file: 'dist/machine/process/engine.js',
     edits: [["return regions === this.#runtime.word('regions');", 'return true;']],
@@ -103,6 +117,22 @@ export const MUTANTS = [
     file: 'dist/machine/process/loaded.js',
     edits: [['const whole = home?.path !== path;', 'const whole = false;']],
     test: { file: 'test/process/rebuilt.test.ts', name: 'by a build that differs in one constant' },
+  },
+  {
+    name: 'texts are not read back after a death',
+    file: 'dist/machine/process/runtime.js',
+    edits: [["if (this.word('stale') !== 0n)", 'if (false)']],
+    test: {
+      file: 'test/process/hazards.test.ts',
+      name: 'a worker that is terminated in the middle of an update',
+    },
+  },
+  {
+    name: 'the server sleeps without a limit',
+    file: 'dist/machine/process/runtime.js',
+    edits: [['FUTEX.waitPrivate, value, this.#slice', 'FUTEX.waitPrivate, value, 0']],
+    test: { file: 'test/process/lives.test.ts', name: 'when a test runner terminates its worker' },
+    hang: true,
   },
   {
     name: 'a veneer is used without a synchronisation',
@@ -143,16 +173,115 @@ export const MUTANTS = [
     test: { file: 'test/machine/back.test.ts', name: 'by one store' },
   },
   {
+    name: 'a copy that cannot be had is taken for one',
+    file: 'dist/native/fork.js',
+    edits: [["['js', 'copies next'],", '']],
+    test: { file: 'test/process/lives.test.ts', name: 'leaves no copy of a text behind' },
+  },
+  {
+    name: 'fork does not count itself off the waiters',
+    file: 'dist/native/fork.js',
+    edits: [["['lock', 'dec', mem32('rbx', DATA.waiters)],", '']],
+    test: { file: 'test/process/lives.test.ts', name: 'waits until the update is over' },
+  },
+  {
+    name: 'fork does not look at the lock',
+    file: 'dist/native/fork.js',
+    edits: [["['cmp', 'eax', 'r13d'],\n    ['je', 'copy'],", "['jmp', 'copy'],"]],
+    test: { file: 'test/process/lives.test.ts', name: 'waits until the update is over' },
+  },
+  {
+    name: 'the child keeps requests of its parent',
+    file: 'dist/native/fork.js',
+    edits: [["['mov', mem('rbx', DATA.requests), 'rax'],", '']],
+    test: { file: 'test/process/lives.test.ts', name: 'leaves the child no request' },
+  },
+  {
     name: 'the child keeps the descriptor of its parent memory',
     file: 'dist/native/fork.js',
     edits: [["['mov', 'eax', SYS.close],\n    ['syscall'],", '']],
     test: { file: 'test/process/inherit.test.ts', name: 'veneers included (procmem)' },
   },
   {
+    name: 'the parent keeps its copies of texts',
+    file: 'dist/native/fork.js',
+    edits: [["['mov', 'eax', SYS.munmap],\n        ['syscall'],", '']],
+    test: { file: 'test/process/lives.test.ts', name: 'leaves no copy of a text behind' },
+  },
+  {
     name: 'the parent keeps the copy of the text that it made for its child',
     file: 'dist/native/fork.js',
     edits: [["['mov', 'eax', SYS.munmap],\n        ['syscall'],", '']],
     test: { file: 'test/process/inherit.test.ts', name: 'leaves no copy of the text' },
+  },
+  {
+    name: 'a caller returns after a wake-up for nothing',
+    file: 'dist/native/request.js',
+    edits: [
+      [
+        "['jne', 'wait'],\n    ['mov', 'eax', STATE.waiting],",
+        "['jne', 'answered'],\n    ['mov', 'eax', STATE.waiting],",
+      ],
+    ],
+    test: { file: 'test/process/lives.test.ts', name: 'and not before it is done' },
+  },
+  {
+    name: 'a request that loses the race for the list is lost',
+    file: 'dist/native/request.js',
+    edits: [
+      [
+        "['lock', 'cmpxchg', mem('r8', DATA.requests), 'rcx'],\n    ['jne', 'push'],",
+        "['lock', 'cmpxchg', mem('r8', DATA.requests), 'rcx'],",
+      ],
+    ],
+    test: { file: 'test/process/lives.test.ts', name: 'when many threads ask at once' },
+    hang: true,
+  },
+  {
+    name: 'a server that ends keeps the requests that it took',
+    file: 'dist/native/request.js',
+    edits: [
+      [
+        "label('back'),\n    ['mov', 'rcx', mem('r9', SERVER.taken)],\n    ['test', 'rcx', 'rcx'],\n    ['je', 'empty'],",
+        "label('back'),\n    ['jmp', 'empty'],",
+      ],
+    ],
+    test: { file: 'test/process/lives.test.ts', name: 'while one of two servers has requests' },
+    hang: true,
+  },
+  {
+    name: 'a server that updates from a signal handler waits for itself',
+    file: 'dist/native/request.js',
+    edits: [["['cmp', mem32('rcx', SERVER.thread), 'eax'],\n    ['je', 'itself'],", '']],
+    test: { file: 'test/process/lives.test.ts', name: 'when a signal handler asks' },
+    hang: true,
+  },
+  {
+    name: 'a thread that ends keeps the lock',
+    file: 'dist/native/request.js',
+    edits: [["['jne', 'not held'],", "['jmp', 'not held'],"]],
+    test: { file: 'test/process/lifestorm.test.ts', name: 'workers die wherever they are' },
+    hang: true,
+  },
+  {
+    name: 'a thread that holds the lock waits for itself',
+    file: 'dist/native/request.js',
+    edits: [["['cmp', mem32('r8', DATA.lock), 'eax'],\n    ['je', 'itself'],", '']],
+    test: { file: 'test/process/lives.test.ts', name: 'when a signal handler asks' },
+    hang: true,
+  },
+  {
+    name: 'the last server leaves requests unanswered',
+    file: 'dist/native/request.js',
+    edits: [["['je', 'drain'],\n    ['jmp', 'ring'],", "['jmp', 'ring'],"]],
+    test: { file: 'test/process/lives.test.ts', name: 'while its server has requests' },
+    hang: true,
+  },
+  {
+    name: 'the counter of traps is not locked',
+    file: 'dist/native/sigtrap.js',
+    edits: [["['lock', 'inc', mem('rdi', RECORD.traps)],", "['inc', mem('rdi', RECORD.traps)],"]],
+    test: { file: 'test/process/lives.test.ts', name: 'two threads pass one trap' },
   },
   {
     name: 'a step may be tried again from itself',
