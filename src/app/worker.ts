@@ -2,7 +2,7 @@
 // comes, and does what `update` does, by the same engine and under the same lock, whatever the
 // thread that opened the program is busy with. Every request is answered, with an errno where
 // serving it threw. The sleep is cut into slices, because the end of the environment reaches a
-// thread only in JavaScript: ten wake-ups a second, of 20 us each.
+// thread only in JavaScript: ten wake-ups a second, which cost a thousandth of a CPU.
 
 import { getSystemErrorMap } from 'node:util';
 import { workerData } from 'node:worker_threads';

@@ -9,7 +9,7 @@ import { PAGE } from '../base/addr.js';
 import { SIGTRAP } from '../base/linux.js';
 import { Fault } from '../base/fault.js';
 import { registerBarrier, syncCores } from '../machine/linux/membarrier.js';
-import { mapAnonymous, memoryFile } from '../machine/linux/memory.js';
+import { mapAnonymous, mapMemoryFile, memoryFile } from '../machine/linux/memory.js';
 import { errorName, MAP, openNative, PROT, type Native } from '../machine/linux/native.js';
 import { lookAtThreads } from '../machine/process/threads.js';
 import { checkCodeChanges } from '../machine/process/translated.js';
@@ -71,6 +71,21 @@ function withTextPage<T>(native: Native, body: (at: number) => T): T {
   const at = mapAnonymous(native, PAGE, PROT.read | PROT.exec);
   try {
     return body(at);
+  } finally {
+    native.call('munmap', at, PAGE);
+  }
+}
+
+/** What opening does first: a page of code that is written, and executable from then on. */
+function runtime(native: Native): string {
+  const at = mapMemoryFile(native, 'static-call-doctor', PAGE);
+  try {
+    const done = native.call('mprotect', at, PAGE, PROT.read | PROT.exec);
+    if (done < 0)
+      throw new Fault('no-memory', `a page may not become executable: ${errorName(done)}`, {
+        hint: 'a policy of the system (SELinux, seccomp) forbids machine code that is made at run time',
+      });
+    return 'the trap handler can be placed, at any address that is free';
   } finally {
     native.call('munmap', at, PAGE);
   }
@@ -167,6 +182,7 @@ export function examine(env: Environment): Finding[] {
         'needed',
         () => (registerBarrier(reached), syncCores(reached), 'SYNC_CORE works'),
       ),
+      tried('runtime', 'needed', () => runtime(reached)),
       tried('procmem', 'optional', () => procmem(reached)),
       tried('alias', 'optional', () => alias(reached)),
       tried('trap', 'optional', () => traps(reached)),

@@ -155,6 +155,7 @@ describe('doctor', () => {
     'decoder',
     'process',
     'membarrier',
+    'runtime',
     'procmem',
     'alias',
     'trap',
