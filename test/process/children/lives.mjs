@@ -151,15 +151,12 @@ const STORIES = {
   },
   async 'of two that serve, the one with the requests is terminated'() {
     const app = open(library);
+    const other = await worker('opens');
     const held = hold(new Runtime(native));
-    // Asleep in its slice, the main thread's server comes upon a request if it is the one to be woken.
-    const started = new Worker(new URL(import.meta.url), {
-      workerData: { library, what, kind: 'opens' },
-    });
-    await pause(300);
+    // Each of the two takes one of the first two requests and waits for the lock.
     for (let i = 0; i < 8; i++) await begin(i, i % 2);
+    await other.terminate();
     held.release();
-    await started.terminate();
     const answers = [];
     for (let i = 0; i < 8; i++) answers.push(await ended(i));
     done({ answers, app: app.update({ live: 'live_two' }).changes.length <= 1 });
@@ -323,7 +320,7 @@ const STORIES = {
     done({ left, calls });
   },
   'threads pass a trap'() {
-    const times = 20_000;
+    const times = 100_000;
     let traps = 0;
     const held = holdAtSync(native, 1, () => {
       c.crowd_begin(2, times, 0);
