@@ -9,6 +9,7 @@ import type { ElfObject, SymbolTable } from '../elf/object.js';
 import { STT_FUNC } from '../elf/names.js';
 import { accepted } from '../keys/key.js';
 import type { EnlistedKey } from '../machine/process/register.js';
+import { CUpdates } from '../machine/process/c-updates.js';
 import type { Runtime } from '../machine/process/runtime.js';
 import type { Loaded } from '../machine/process/loaded.js';
 import { checkPerformable } from '../machine/process/process.js';
@@ -116,6 +117,12 @@ interface KeyState extends EnlistedKey {
   last: Update | null;
 }
 
+interface Change {
+  readonly wanted: Asked;
+  readonly from: Target;
+  readonly to: Target;
+}
+
 /** A key and where it shall go. */
 class Asked implements Wanted {
   readonly state: KeyState;
@@ -153,9 +160,14 @@ export class Program<K extends Keys> implements App<K> {
   readonly #server: Server | null;
   readonly #targets: Targets;
   readonly #states = new Map<string, KeyState>();
+  readonly #byRecord = new Map<Addr, KeyState>();
+  readonly #fromC: CUpdates;
+  /** How many of C's updates the journal has taken in, or passed over as other programs'. */
+  #taken: number;
   #closed = false;
 
   get journal(): readonly Update[] {
+    this.#takeFromC();
     return [...this.#journal];
   }
 
@@ -172,11 +184,14 @@ export class Program<K extends Keys> implements App<K> {
     this.#server = server;
     this.#protocol = protocolOf(options.protocol ?? 'int3');
     this.#targets = new Targets(runtime.native, loaded);
+    this.#fromC = new CUpdates(runtime);
+    this.#taken = this.#fromC.count;
     // Without a prototype: a key may be called `constructor`, and `__proto__` is a legal name in C.
     const keys = Object.create(null) as Record<string, Key<string | null>>;
     for (const key of registered) {
       const state: KeyState = { ...key, last: null };
       this.#states.set(key.def.name, state);
+      this.#byRecord.set(key.record.at, state);
       keys[key.def.name] = this.#key(key);
       if (key.fresh) engine.initialise(key.record, this.#initial(key));
     }
@@ -254,14 +269,29 @@ export class Program<K extends Keys> implements App<K> {
 
   #update(wanted: readonly Asked[], protocol: Protocol, require?: 'inline'): Update {
     const began = performance.now();
-    const done = this.#runtime.locked(() => this.#engine.apply(wanted, protocol, require));
+    const done = this.#runtime.locked(() => {
+      const applied = this.#engine.apply(wanted, protocol, require);
+      this.#takeFromC();
+      return applied;
+    });
     const ns = Math.round((performance.now() - began) * 1e6);
+    return this.#note(done, ns, 'js', protocol);
+  }
+
+  /** Writes an update down, and makes what takes it back. */
+  #note(
+    done: Pick<Update, 'inline' | 'trampoline' | 'traps'> & { readonly changes: readonly Change[] },
+    ns: number,
+    by: Update['by'],
+    protocol: Protocol,
+  ): Update {
     const changes = done.changes.map(({ wanted: { name, state }, from, to }) => ({
       key: name,
       from: this.#targets.name(state.def, from),
       to: this.#targets.name(state.def, to),
     }));
-    const update = new Done(changes, done, ns, (self) => {
+    const update = new Done(changes, done, ns, by, (self) => {
+      this.#takeFromC();
       const back = done.changes.filter(
         ({ wanted: { state }, to }) =>
           state.last === self && sameTarget(targetOf(Number(state.record.word('call'))), to),
@@ -279,6 +309,22 @@ export class Program<K extends Keys> implements App<K> {
     this.#journal.push(update);
     if (this.#journal.length > JOURNAL) this.#journal.splice(0, JOURNAL / 2);
     return update;
+  }
+
+  /**
+   * Takes C's updates of this program's keys into the journal. An entry is complete before it is
+   * counted, so that no lock is needed.
+   */
+  #takeFromC(): void {
+    const count = this.#fromC.count;
+    if (count === this.#taken) return;
+    for (const { record, from, to, ns, ...done } of this.#fromC.since(this.#taken)) {
+      const state = this.#byRecord.get(record);
+      if (!state) continue;
+      const change = { wanted: new Asked(state, targetOf(to)), from: targetOf(from) };
+      this.#note({ ...done, changes: [{ ...change, to: targetOf(to) }] }, ns, 'c', this.#protocol);
+    }
+    this.#taken = count;
   }
 
   /**
@@ -418,6 +464,7 @@ export class Program<K extends Keys> implements App<K> {
 
 /** An update that went through. */
 class Done implements Update {
+  readonly by: Update['by'];
   readonly changes: Update['changes'];
   readonly inline: number;
   readonly trampoline: number;
@@ -429,8 +476,10 @@ class Done implements Update {
     changes: Update['changes'],
     { inline, trampoline, traps }: Pick<Update, 'inline' | 'trampoline' | 'traps'>,
     ns: number,
+    by: Update['by'],
     back: (self: Update) => void,
   ) {
+    this.by = by;
     this.changes = changes;
     this.inline = inline;
     this.trampoline = trampoline;

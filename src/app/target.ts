@@ -89,7 +89,7 @@ export class Targets {
         {
           hint:
             wanted === undefined
-              ? 'leave the key out to leave it as it is'
+              ? 'leave the key out to leave it as it is; a target is a declared name, null, or unchecked(...)'
               : 'a target is a declared name, null, or unchecked(...) of a symbol or an address',
         },
       );

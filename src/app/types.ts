@@ -78,6 +78,8 @@ export interface Update extends Disposable {
   readonly trampoline: number;
   /** Calls that the trap handler emulated while the update ran. */
   readonly traps: number;
+  /** `c`: static_call_update() of the C side made it. */
+  readonly by: 'js' | 'c';
   /** How long it took, nanoseconds. */
   readonly ns: number;
   /**
@@ -144,7 +146,7 @@ export interface App<K extends Keys> extends Disposable {
   sites<N extends keyof K>(key?: N, target?: K[N] | Unchecked): readonly SiteReport[];
   /** Every site and trampoline against its key; empty when all agree. Closed or not. */
   verify(): readonly Drift[];
-  /** The last updates, oldest first; a thousand at most. */
+  /** The last updates, oldest first, those that C code made too; a thousand at most. */
   readonly journal: readonly Update[];
   /**
    * Puts everything back as the file has it, unless the object is open a second time. The handler

@@ -9,6 +9,7 @@ import { workerData } from 'node:worker_threads';
 import { ERRNO, FUTEX } from '../base/linux.js';
 import { isFault, type FaultCode } from '../base/fault.js';
 import type { Addr } from '../base/addr.js';
+import { CUpdates } from '../machine/process/c-updates.js';
 import { Runtime } from '../machine/process/runtime.js';
 import { openNative, type Native } from '../machine/linux/native.js';
 import { allRecords, type KeyRecord } from '../machine/process/records.js';
@@ -54,6 +55,8 @@ class Serving {
   readonly #slot: ServerSlot;
   readonly #data: ServerData;
   readonly #engine: Engine;
+  /** Told in the journals of the programs. */
+  readonly #made: CUpdates;
   readonly #byKey = new Map<Addr, KeyRecord>();
 
   constructor(native: Native, slot: ServerSlot, data: ServerData) {
@@ -61,6 +64,7 @@ class Serving {
     this.#slot = slot;
     this.#data = data;
     this.#runtime = new Runtime(native);
+    this.#made = new CUpdates(this.#runtime);
     const { writer, trustProcmem } = data;
     this.#engine = new Engine(this.#runtime, new TrapWatch(this.#runtime), {
       writer,
@@ -94,7 +98,16 @@ class Serving {
       const to = this.#targetFor(record, func);
       if (to === null) return -ERRNO.invalid;
       const name = `the key at 0x${key.toString(16)}`;
-      this.#runtime.locked(() => this.#engine.apply([{ name, record, to }], this.#data.protocol));
+      this.#runtime.locked(() => {
+        const from = record.held('call');
+        const began = performance.now();
+        const done = this.#engine.apply([{ name, record, to }], this.#data.protocol);
+        const ns = Math.round((performance.now() - began) * 1e6);
+        const { inline, trampoline, traps } = done;
+        if (done.changes.length === 0) return;
+        const update = { record: record.at, from, to: record.held('call') };
+        this.#made.append({ ...update, inline, trampoline, traps, ns });
+      });
       return 0;
     } catch (error) {
       return -errnoOf(error);

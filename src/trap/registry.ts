@@ -69,7 +69,9 @@ export const DATA = {
   ready: 200,
   /** The thread of Node's that waits to start the inspector, once it was recognised; else 0. */
   inspector: 208,
-  size: 216,
+  /** The last updates that C made (machine/process/c-updates.ts); 0 before the first. */
+  journal: 216,
+  size: 224,
 } as const;
 
 /** A text whose pages are shared with a writable mapping elsewhere. */

@@ -45,7 +45,7 @@ describe.skipIf(!gcc)('a user of an open program', () => {
   it('gives undefined as a target and is told to leave the key out', () => {
     expect(ask('a target that is undefined')).toMatchObject({
       code: 'unknown-target',
-      hint: 'leave the key out to leave it as it is',
+      hint: expect.stringContaining('leave the key out') as string,
     });
   });
   it('opens a plug-in that lies in a memory file by /proc/self/fd/N', () => {

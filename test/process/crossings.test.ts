@@ -20,7 +20,9 @@ describe.skipIf(!gcc)('an update of two keys with 204 sites', () => {
         journal: { length: number; last: unknown[] };
       }>(child('crossings.mjs', [JSON.stringify({ library, options })]));
       expect(sites).toBeGreaterThan(200);
-      expect(each).toEqual({ code: 3, calls: 0, others: 0 });
+      // The writer procmem asks once whether its descriptor is still its own.
+      const calls = options.writer === 'procmem' ? 1 : 0;
+      expect(each).toEqual({ code: 3, calls, others: 0 });
       // 1,110 updates, of which the journal keeps the last thousand at most.
       expect(journal).toEqual({ length: 610, last: ['work_three', null] });
     },

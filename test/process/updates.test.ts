@@ -10,6 +10,8 @@ interface Answer {
   afterJoin: [string, string | null];
   ret0: [number, string, number];
   two: [number, string, number];
+  told: unknown;
+  undone: unknown;
   nothing: [number, string | null, number];
   badForks: number;
   updates: number;
@@ -45,6 +47,10 @@ describe.skipIf(!gcc).each(['procmem', 'alias'])(
       expect(said.ret0).toEqual([0, 'ret0', 0]);
       expect(said.two).toEqual([0, 'step_two', 7]);
       expect(said.nothing).toEqual([0, null, 0]);
+    });
+    it("is told in the journal as C's, and taken back from there", () => {
+      expect(said.told).toEqual([{ key: 'step', from: 'ret0', to: 'step_two' }]);
+      expect(said.undone).toEqual(['ret0', 0, 'js']);
     });
     it("a forked child stays on the fork's target while its parent goes on updating", () => {
       expect(said.updates).toBeGreaterThan(100);

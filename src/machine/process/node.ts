@@ -3,10 +3,8 @@
 
 import type { Addr } from '../../base/addr.js';
 import { SYS } from '../../base/linux.js';
-import { TABLE } from '../../trap/registry.js';
 import { readMaps, type Mapping } from '../linux/maps.js';
 import type { Native } from '../linux/native.js';
-import type { SharedData } from './shared-data.js';
 import { sleepsIn, type ThreadState } from './threads.js';
 
 /** Exported by the runtime, or by libuv where a distribution links it dynamically. */
@@ -33,22 +31,15 @@ export class Objects {
     return Number(this.#info[1]);
   }
 
-  /** Objects that are Node's own and hold no site that was made known to this process. */
-  ofNode(shared: SharedData): ReadonlySet<Addr> {
+  /**
+   * Objects that are Node's own. A program that has Node linked into it is one of them: its own
+   * handlers cannot be told from Node's.
+   */
+  ofNode(): ReadonlySet<Addr> {
     const native = this.#native;
     const program = native.load(null);
-    const own = new Set(
-      LANDMARKS.map((name) => native.symbol(program, name))
-        .filter((at) => at !== 0)
-        .map((at) => this.baseOf(at)),
-    );
-    for (let table = Number(shared.word('tables')); table !== 0;) {
-      const head = new BigUint64Array(native.view(table, TABLE.slots));
-      own.delete(this.baseOf(Number(head[TABLE.first / 8])));
-      table = Number(head[TABLE.next / 8]);
-    }
-    own.delete(0);
-    return own;
+    const own = LANDMARKS.map((name) => native.symbol(program, name)).filter((at) => at !== 0);
+    return new Set(own.map((at) => this.baseOf(at)).filter((base) => base !== 0));
   }
 }
 

@@ -163,7 +163,7 @@ export class TrapWatch {
       const mask = this.#action[KERNEL_SIGACTION.blocked / 8] ?? 0n;
       if (asked !== 0 || (mask & bit(SIGTRAP)) === 0n) continue;
       const handler = Number(this.#action[KERNEL_SIGACTION.handler / 8]);
-      own ??= this.#objects.ofNode(this.#runtime);
+      own ??= this.#objects.ofNode();
       if (handler <= 1 || own.has(this.#objects.baseOf(handler))) continue;
       throw new Fault(
         'trap-blocked',

@@ -22,11 +22,20 @@ const SCENES = {
   },
   'a thread with a shadow stack'() {
     // No machine at hand has one: the kernel would say so in the thread's status.
-    const read = fs.readFileSync;
-    fs.readFileSync = (path, ...more) =>
-      /^\/proc\/self\/task\/\d+\/status$/.test(path)
-        ? `${read(path, ...more)}x86_Thread_features:\tshstk \n`
-        : read(path, ...more);
+    const [openFile, read] = [fs.openSync, fs.readSync];
+    const statuses = new Set();
+    fs.openSync = (path, ...more) => {
+      const file = openFile(path, ...more);
+      if (/^\/proc\/self\/task\/\d+\/status$/.test(path)) statuses.add(file);
+      else statuses.delete(file);
+      return file;
+    };
+    fs.readSync = (file, buffer, ...more) => {
+      const length = read(file, buffer, ...more);
+      return statuses.has(file)
+        ? length + buffer.write('x86_Thread_features:\tshstk \n', length)
+        : length;
+    };
     syncBuiltinESMExports();
     const refused = told(() => open(library));
     // The other protocol plants no trap.

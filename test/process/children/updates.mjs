@@ -23,6 +23,12 @@ if (mutant === 'join') {
 }
 out.ret0 = [f('int updates_to_return0()')(), app.keys.step.target, step(5)];
 out.two = [f('int updates_to_two()')(), app.keys.step.target, step(5)];
+// What C did stands in the journal, and is taken back like any other update.
+const [last] = app.journal.filter((u) => u.by === 'c').slice(-1);
+out.told = last.changes;
+last.undo();
+out.undone = [app.keys.step.target, step(5), app.journal.at(-1).by];
+f('int updates_to_two()')();
 out.nothing = [f('int updates_tell_nothing()')(), app.keys.tell.target, tell()];
 f('int updates_fork_start(long, long)')(6, 100);
 const end = performance.now() + 700;
