@@ -121,14 +121,14 @@ export function group(
 }
 
 /** Only what belongs to keys whose name matches. */
-export function onlyKeys(files: readonly FileFacts[], pattern: string): FileFacts[] {
+export function onlyKeys(file: FileFacts, pattern: string): FileFacts {
   const matches = (name: string): boolean => globMatches(pattern, name);
-  return files.map((file) => ({
+  return {
     ...file,
     sites: file.sites.filter((s) => matches(s.key)),
     keys: file.keys.filter((k) => matches(k.name)),
     trampolines: file.trampolines.filter((t) => matches(t.key)),
-  }));
+  };
 }
 
 /**

@@ -48,32 +48,23 @@ export function compare(before: Build, after: Build): Difference {
   let same = 0;
   let moved = 0;
   for (const label of [...new Set([...a.keys(), ...b.keys()])].sort()) {
-    const old = a.get(label);
-    const now = b.get(label);
-    const file = (now ?? old)!.file;
-    const pairs = Math.max(old?.sites.length ?? 0, now?.sites.length ?? 0);
-    for (let ordinal = 0; ordinal < pairs; ordinal++) {
-      const was = old?.sites[ordinal];
-      const is = now?.sites[ordinal];
-      const site = (is ?? was)!;
-      const told = {
-        file,
-        function: site.function,
-        key: site.key,
-        kind: site.kind,
-        ordinal,
-        section: site.section,
-        offset: site.offset,
-      };
-      if (!was) changes.push({ change: 'gained', ...told });
-      else if (!is) changes.push({ change: 'lost', ...told });
-      else {
-        same++;
-        if (was.offset !== is.offset || was.section !== is.section) moved++;
-        if (was.destinationCrossesLine !== is.destinationCrossesLine)
-          changes.push({ change: is.destinationCrossesLine ? 'onto-line' : 'off-line', ...told });
+    const old = a.get(label)?.sites ?? [];
+    const now = b.get(label)?.sites ?? [];
+    const file = (b.get(label) ?? a.get(label))?.file ?? null;
+    for (const [ordinal, is] of now.entries()) {
+      const was = old[ordinal];
+      const told = toldOf(is, file, ordinal);
+      if (!was) {
+        changes.push({ change: 'gained', ...told });
+        continue;
       }
+      same++;
+      if (was.offset !== is.offset || was.section !== is.section) moved++;
+      if (was.destinationCrossesLine !== is.destinationCrossesLine)
+        changes.push({ change: is.destinationCrossesLine ? 'onto-line' : 'off-line', ...told });
     }
+    for (const [i, was] of old.slice(now.length).entries())
+      changes.push({ change: 'lost', ...toldOf(was, file, now.length + i) });
   }
   const [oldKeys, newKeys] = [keysOf(before), keysOf(after)];
   return {
@@ -88,6 +79,12 @@ export function compare(before: Build, after: Build): Difference {
   };
 }
 
+const toldOf = (
+  { function: name, key, kind, section, offset }: SiteFacts,
+  file: string | null,
+  ordinal: number,
+): Omit<Change, 'change'> => ({ file, function: name, key, kind, ordinal, section, offset });
+
 /** Sites of one function, key and kind, in the order of their places. */
 function groups(build: Build, single: boolean): Map<string, Group> {
   const found = new Map<string, { file: string | null; sites: SiteFacts[] }>();
@@ -100,16 +97,15 @@ function groups(build: Build, single: boolean): Map<string, Group> {
       else found.set(label, { file, sites: [site] });
     }
   }
-  const place = (s: SiteFacts): number => s.address ?? s.offset;
-  for (const { sites } of found.values())
-    sites.sort((x, y) =>
-      (x.section ?? '') < (y.section ?? '')
-        ? -1
-        : (x.section ?? '') > (y.section ?? '')
-          ? 1
-          : place(x) - place(y),
-    );
+  for (const { sites } of found.values()) sites.sort(byPlace);
   return found;
+}
+
+/** By section, then by place in it. */
+function byPlace(a: SiteFacts, b: SiteFacts): number {
+  const [x, y] = [a.section ?? '', b.section ?? ''];
+  if (x !== y) return x < y ? -1 : 1;
+  return (a.address ?? a.offset) - (b.address ?? b.offset);
 }
 
 const keysOf = (build: Build): Set<string> =>

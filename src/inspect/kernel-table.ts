@@ -149,7 +149,7 @@ const SITE = Object.values(SITE_FORMS).filter(
   (f) => f.length === SITE_FORMS.call.length || f.effect === 'jcc',
 );
 const FIRST = new Uint8Array(256);
-for (const form of SITE) FIRST[form.bytes[0]!] = 1;
+for (const { bytes } of SITE) FIRST.fill(1, bytes[0], (bytes[0] ?? 0) + 1);
 
 const PAIR = 8;
 
@@ -180,17 +180,21 @@ function findTable(memory: Memory): { table: Addr | null; sites: KernelSite[] } 
   }
   if (!best) return { table: null, sites: [] };
   const { span, at, count } = best;
-  return {
-    table: span.base + at,
-    sites: Array.from({ length: count }, (_, i) => readPair(memory, span, at + i * PAIR)!),
-  };
+  return { table: span.base + at, sites: [...pairsOf(memory, span, at, count)] };
+}
+
+/** A run of pairs that were read before. */
+function* pairsOf(memory: Memory, span: Span, at: number, count: number): Generator<KernelSite> {
+  for (let i = 0; i < count; i++) {
+    const pair = readPair(memory, span, at + i * PAIR);
+    if (pair) yield pair;
+  }
 }
 
 /** One key, one trampoline: what a run of coincidences would not keep to. */
 function consistent(memory: Memory, span: Span, at: number, count: number): boolean {
   const keys = new Map<Addr, Addr>();
-  for (let i = 0; i < count; i++) {
-    const { key, trampoline } = readPair(memory, span, at + i * PAIR)!;
+  for (const { key, trampoline } of pairsOf(memory, span, at, count)) {
     if (trampoline === null) continue;
     if ((keys.get(trampoline) ?? key) !== key) return false;
     keys.set(trampoline, key);
@@ -289,10 +293,12 @@ function findTrampolines(memory: Memory, sites: readonly KernelSite[]): KernelTr
   }
   candidates.sort((a, b) => a - b);
   const found: KernelTrampoline[] = [];
+  let free = -Infinity;
   for (const at of candidates) {
-    if (found.length > 0 && at < found.at(-1)!.at + TRAMPOLINE_LENGTH) continue;
-    const trampoline = trampolineAt(memory, at);
-    if (trampoline) found.push(trampoline);
+    const trampoline = at < free ? null : trampolineAt(memory, at);
+    if (!trampoline) continue;
+    found.push(trampoline);
+    free = at + TRAMPOLINE_LENGTH;
   }
   return runAround(found, used);
 }
@@ -302,7 +308,8 @@ function runAround(found: readonly KernelTrampoline[], used: readonly Addr[]): K
   const runs: KernelTrampoline[][] = [];
   for (const trampoline of found) {
     const run = runs.at(-1);
-    if (run && trampoline.at - run.at(-1)!.at <= GAP) run.push(trampoline);
+    const last = run?.at(-1)?.at ?? -Infinity;
+    if (run && trampoline.at - last <= GAP) run.push(trampoline);
     else runs.push([trampoline]);
   }
   if (used.length === 0)

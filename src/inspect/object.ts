@@ -3,6 +3,7 @@
 // nothing else is decoded.
 
 import { hex } from '../base/addr.js';
+import { lastNotAbove } from '../base/search.js';
 import {
   SHF_EXECINSTR,
   SHT_STRTAB,
@@ -169,48 +170,44 @@ function kindOf(object: ElfObject): FileKind {
   return object.isProgram ? 'executable' : 'shared';
 }
 
+interface Placed {
+  readonly at: number;
+  readonly symbol: number;
+}
+
 /**
  * Which function a site is in: the symbols of the sections in question, sorted once, names made on
  * demand.
  */
 class Functions {
   readonly #symbols: SymbolTable | null;
-  readonly #bySection = new Map<number, { readonly at: number; readonly symbol: number }[]>();
+  readonly #bySection = new Map<
+    number,
+    { readonly placed: readonly Placed[]; readonly starts: Float64Array }
+  >();
 
   constructor(object: ElfObject, sites: readonly Site[]) {
     const symbols = sites.length > 0 ? bestSymbols(object) : null;
     this.#symbols = symbols;
     if (!symbols) return;
-    for (const site of sites)
-      if (!this.#bySection.has(site.section)) this.#bySection.set(site.section, []);
-    for (let i = 1; i < symbols.count; i++) {
-      const type = symbols.type(i);
-      const named =
-        type === STT_FUNC ||
-        type === STT_GNU_IFUNC ||
-        (type === STT_NOTYPE && symbols.bind(i) === STB_GLOBAL);
-      if (named)
-        this.#bySection.get(symbols.sectionIndex(i))?.push({ at: symbols.value(i), symbol: i });
-    }
-    for (const list of this.#bySection.values())
-      list.sort(
+    const lists = new Map(sites.map(({ section }): [number, Placed[]] => [section, []]));
+    for (let i = 1; i < symbols.count; i++)
+      if (namesCode(symbols, i))
+        lists.get(symbols.sectionIndex(i))?.push({ at: symbols.value(i), symbol: i });
+    for (const [section, list] of lists) {
+      // Of several names of one place a global one, then the first of the table: it sorts last.
+      const placed = list.sort(
         (a, b) =>
           a.at - b.at ||
-          RANK[symbols.bind(b.symbol)]! - RANK[symbols.bind(a.symbol)]! ||
+          rankOf(symbols.bind(b.symbol)) - rankOf(symbols.bind(a.symbol)) ||
           b.symbol - a.symbol,
       );
-  }
-  /** Of several names of one place a global one, then the first of the table: it sorts last. */
-  around(site: Site): { readonly name: string; readonly offset: number } | null {
-    const list = this.#bySection.get(site.section) ?? [];
-    let low = 0;
-    let high = list.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (list[middle]!.at <= site.at) low = middle + 1;
-      else high = middle;
+      this.#bySection.set(section, { placed, starts: Float64Array.from(placed, ({ at }) => at) });
     }
-    const found = list[low - 1];
+  }
+  around(site: Site): { readonly name: string; readonly offset: number } | null {
+    const known = this.#bySection.get(site.section);
+    const found = known?.placed[lastNotAbove(known.starts, site.at)];
     if (!found || !this.#symbols) return null;
     const size = this.#symbols.size(found.symbol);
     // A symbol of size 0 comes from assembly that did not state it.
@@ -219,9 +216,14 @@ class Functions {
   }
 }
 
-const RANK: Readonly<Record<number, number>> = {
-  [STB_GLOBAL]: 0,
-  [STB_WEAK]: 1,
-  [STB_LOCAL]: 2,
-  10: 0,
-};
+function namesCode(symbols: SymbolTable, i: number): boolean {
+  const type = symbols.type(i);
+  if (type === STT_FUNC || type === STT_GNU_IFUNC) return true;
+  return type === STT_NOTYPE && symbols.bind(i) === STB_GLOBAL;
+}
+
+/** Global (and STB_GNU_UNIQUE, 10) before weak before local. */
+function rankOf(bind: number): number {
+  if (bind === STB_LOCAL) return 2;
+  return bind === STB_WEAK ? 1 : 0;
+}

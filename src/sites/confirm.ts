@@ -3,6 +3,7 @@
 // the function says so: bytes that merely look like a call occur inside other instructions (LuaJIT
 // issue 164 is what comes of patching one).
 
+import { lastNotAbove } from '../base/search.js';
 import { LinearDecoder, type Decoded } from '../x86/decode.js';
 import { compiledForm, conditionOf, SITE_FORMS } from '../x86/forms.js';
 import { SITE_TAIL, type Site, type SiteKind } from './site.js';
@@ -28,15 +29,7 @@ export class Code implements Disposable {
 
   /** The nearest start at or before an offset; the beginning of the run where there is none. */
   #startBefore(offset: number): number {
-    const starts = this.#starts;
-    let low = 0;
-    let high = starts.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (starts[middle]! <= offset) low = middle + 1;
-      else high = middle;
-    }
-    return low === 0 ? 0 : starts[low - 1]!;
+    return this.#starts[lastNotAbove(this.#starts, offset)] ?? 0;
   }
 
   /** Where the instruction that covers a byte begins. */

@@ -5,6 +5,7 @@
 
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
+import { lastNotAbove } from '../base/search.js';
 import * as N from '../elf/names.js';
 import { signed64, type ElfObject, type Section, type SymbolTable } from '../elf/object.js';
 import { branchOpcode, branchOpcodeBefore, destination, DISPLACEMENT } from '../x86/forms.js';
@@ -154,14 +155,7 @@ class Displacements {
     this.#sorted = Float64Array.from(sites, (s) => s.at + s.length - DISPLACEMENT).sort();
   }
   has(address: Addr): boolean {
-    let low = 0;
-    let high = this.#sorted.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#sorted[middle]! < address) low = middle + 1;
-      else high = middle;
-    }
-    return this.#sorted[low] === address;
+    return this.#sorted[lastNotAbove(this.#sorted, address)] === address;
   }
 }
 

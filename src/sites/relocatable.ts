@@ -8,6 +8,7 @@
 
 import { hex } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
+import { lastNotAbove } from '../base/search.js';
 import * as N from '../elf/names.js';
 import type { ElfObject, RelocationTable, Section, SymbolTable } from '../elf/object.js';
 import { destination, DISPLACEMENT, SITE_FORMS } from '../x86/forms.js';
@@ -71,9 +72,8 @@ class Functions {
 
   constructor(ranges: readonly Range[]) {
     for (const { start, end } of ranges.toSorted((a, b) => a.start - b.start)) {
-      const last = this.#ends.length - 1;
-      if (last >= 0 && start <= this.#ends[last]!)
-        this.#ends[last] = Math.max(this.#ends[last]!, end);
+      const last = this.#ends.at(-1) ?? -Infinity;
+      if (start <= last) this.#ends[this.#ends.length - 1] = Math.max(last, end);
       else {
         this.#starts.push(start);
         this.#ends.push(end);
@@ -81,14 +81,8 @@ class Functions {
     }
   }
   contains(offset: number): boolean {
-    let low = 0;
-    let high = this.#starts.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#starts[middle]! <= offset) low = middle + 1;
-      else high = middle;
-    }
-    return low > 0 && offset < this.#ends[low - 1]!;
+    const end = this.#ends[lastNotAbove(this.#starts, offset)];
+    return end !== undefined && offset < end;
   }
 }
 
@@ -186,27 +180,24 @@ export function decodeRelocatable(object: ElfObject, listed: readonly Site[] = [
   if (!symbols) return [];
   const trampolines = new Trampolines(symbols);
   if (trampolines.count === 0) return [];
-  const code = object.sections.filter(
-    (s) => (s.flags & N.SHF_EXECINSTR) !== 0 && s.type !== N.SHT_NOBITS && !isTemplate(s),
-  );
   const done = displacementsOf(listed);
-  const candidates = code.map((section) =>
-    candidatesOf(object, section, symbols, trampolines).filter(
-      ({ displacement }) => !done.get(section.index)?.has(displacement),
-    ),
-  );
-  const starts = functionStarts(
-    symbols,
-    new Set(code.filter((_, i) => candidates[i]!.length > 0).map((s) => s.index)),
-  );
+  const places = object.sections
+    .filter((s) => (s.flags & N.SHF_EXECINSTR) !== 0 && s.type !== N.SHT_NOBITS && !isTemplate(s))
+    .map((section) => ({
+      section,
+      candidates: candidatesOf(object, section, symbols, trampolines).filter(
+        ({ displacement }) => !done.get(section.index)?.has(displacement),
+      ),
+    }))
+    .filter(({ candidates }) => candidates.length > 0);
+  const starts = functionStarts(symbols, new Set(places.map(({ section }) => section.index)));
   const jumps: Site[] = [];
   const calls: Site[] = [];
   let ranges: ReadonlyMap<number, readonly Range[]> | undefined;
-  for (const [i, section] of code.entries()) {
-    if (candidates[i]!.length === 0) continue;
-    using run = new Code(object.data(section), starts.get(section.index)!);
+  for (const { section, candidates } of places) {
+    using run = new Code(object.data(section), starts.get(section.index) ?? new Float64Array(0));
     let functions: Functions | undefined;
-    for (const candidate of candidates[i]!) {
+    for (const candidate of candidates) {
       if (candidate.displacement < 0 || candidate.displacement + 4 > run.bytes.length) continue;
       const branch = branchAt(run, candidate.displacement);
       if (!branch || branch.indirect !== candidate.indirect) continue;
@@ -279,8 +270,8 @@ export function readRelocatable(
   const keys = new Map<number, KeyNames | null>();
   const sites: Site[] = [];
   for (let i = 0; i < count; i++) {
-    const site = fields[i * 2]!;
-    const key = fields[i * 2 + 1]!;
+    const site = fields[i * 2];
+    const key = fields[i * 2 + 1];
     if (!site || !key) {
       report(bad(`entry ${i} lacks a relocation`));
       continue;

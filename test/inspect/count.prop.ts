@@ -60,11 +60,11 @@ test('groups of any dimension add up to the summary', () => {
           sum((c) => c.protocols['store'] ?? 0),
         ]).toEqual([all.sites, all.tail, all.crossesLine, all.protocols['store'] ?? 0]);
       }
-      expect(summarise(onlyKeys(files, '*'))).toEqual(all);
+      expect(summarise(files.map((file) => onlyKeys(file, '*')))).toEqual(all);
       expect(
-        summarise(onlyKeys(files, 'a')).sites +
-          summarise(onlyKeys(files, '?b')).sites +
-          summarise(onlyKeys(files, 'b')).sites,
+        summarise(files.map((file) => onlyKeys(file, 'a'))).sites +
+          summarise(files.map((file) => onlyKeys(file, '?b'))).sites +
+          summarise(files.map((file) => onlyKeys(file, 'b'))).sites,
       ).toBe(all.sites);
     }),
   );

@@ -42,7 +42,7 @@ export function withTable(
   return folder.write(`${name}.so`, bytes);
 }
 
-/** Every second entry stands for its neighbour too, which is left on its trampoline. */
+/** Every second entry stands for its neighbour too, which the table then does not list. */
 export function everySecondTwice(table: SiteTable): void {
   for (const column of [table.sites, table.keys, table.flags])
     for (let i = 0; i + 1 < COUNT; i += 2) column[i + 1] = column[i]!;

@@ -54,7 +54,8 @@ export async function run(context: Context, flags: Flags, ...paths: string[]): P
 }
 
 async function runDiff(context: Context, flags: Flags, paths: readonly string[]): Promise<number> {
-  if (paths.length !== 2)
+  const [before, after, ...more] = paths;
+  if (before === undefined || after === undefined || more.length > 0)
     throw new Fault('bad-usage', `--diff compares two builds, not ${paths.length}`, {
       hint: 'static-call inspect --diff OLD NEW',
     });
@@ -63,8 +64,8 @@ async function runDiff(context: Context, flags: Flags, paths: readonly string[])
       hint: 'leave out --by; --key GLOB picks keys',
     });
   const builds = [
-    await read(context, flags, [paths[0]!]),
-    await read(context, flags, [paths[1]!]),
+    await read(context, flags, [before]),
+    await read(context, flags, [after]),
   ] as const;
   const status = told(
     context,
@@ -91,17 +92,15 @@ async function read(
     for (const facts of await inspectInput(input))
       files.push({ relative: input.relative + facts.path.slice(input.path.length), facts });
   }
-  const wanted =
-    flags.key === undefined
-      ? files.map((f) => f.facts)
-      : onlyKeys(
-          files.map((f) => f.facts),
-          flags.key,
-        );
+  const { key } = flags;
+  const wanted = files.map(({ relative, facts }) => ({
+    relative,
+    facts: key === undefined ? facts : onlyKeys(facts, key),
+  }));
   return {
-    files: wanted,
-    keys: new Set(files.flatMap((f) => f.facts.keys.map(({ name }) => name))),
-    build: { files: files.map(({ relative }, i) => ({ relative, facts: wanted[i]! })) },
+    files: wanted.map(({ facts }) => facts),
+    keys: new Set(files.flatMap(({ facts }) => facts.keys.map(({ name }) => name))),
+    build: { files: wanted },
   };
 }
 
@@ -132,9 +131,10 @@ const share = (part: number, whole: number): string =>
   `${part.toLocaleString('en-US')} (${whole === 0 ? 0 : ((100 * part) / whole).toFixed(1)} %)`;
 
 function summaryText(s: Summary, files: readonly FileFacts[]): string {
+  const [only, ...others] = files;
   const what =
-    files.length === 1 && files[0]!.kind !== null
-      ? `${printable(files[0]!.path)}: ${files[0]!.kind}`
+    only && others.length === 0 && only.kind !== null
+      ? `${printable(only.path)}: ${only.kind}`
       : `${count(s.files, 'file')}, ${s.filesWithSites.toLocaleString('en-US')} with sites`;
   const lines = [
     `${what}; ${count(s.sites, 'site')}, ${count(s.keys, 'key')}, ${count(s.trampolines, 'trampoline')}${s.filesRefused ? `; ${count(s.filesRefused, 'file')} refused` : ''}`,
@@ -162,12 +162,9 @@ function summaryText(s: Summary, files: readonly FileFacts[]): string {
         .map(([name, n]) => `${name} ${n.toLocaleString('en-US')}`)
         .join('  '),
     );
-    s.topKeys.forEach(({ name, sites }, i) =>
-      row(
-        i === 0 ? 'top keys' : '',
-        `${String(sites).padStart(String(s.topKeys[0]!.sites).length)} ${name}`,
-      ),
-    );
+    const width = Math.max(...s.topKeys.map(({ sites }) => String(sites).length));
+    for (const [i, { name, sites }] of s.topKeys.entries())
+      row(i === 0 ? 'top keys' : '', `${String(sites).padStart(width)} ${name}`);
   }
   for (const { path, remark } of files)
     if (remark !== undefined) row('note', `${files.length > 1 ? `${path}: ` : ''}${remark}`);
@@ -241,6 +238,11 @@ const SITE_COLUMNS: readonly Column[] = [
   'target',
 ].map((title) => ({ title }));
 
+function lineOf({ crossesLine, destinationCrossesLine }: SiteFacts): string | null {
+  if (destinationCrossesLine) return 'destination';
+  return crossesLine ? 'crosses' : null;
+}
+
 function siteRow(file: FileFacts, site: SiteFacts, key: KeyFacts | undefined): Cell[] {
   const flags = [site.tail ? 'tail' : '', site.init ? 'init' : ''].filter(Boolean).join(',');
   return [
@@ -250,7 +252,7 @@ function siteRow(file: FileFacts, site: SiteFacts, key: KeyFacts | undefined): C
     site.key,
     site.kind,
     flags || null,
-    site.destinationCrossesLine ? 'destination' : site.crossesLine ? 'crosses' : null,
+    lineOf(site),
     site.bytes,
     site.protocols.join(','),
     target(key),
@@ -311,7 +313,7 @@ function differenceText({ changes, sites, keys, same, moved }: Difference): stri
     lines.push(
       '',
       table(
-        rows[0]!.map(() => ({ title: '' })),
+        Array.from({ length: 7 }, () => ({ title: '' })),
         rows,
       ),
     );

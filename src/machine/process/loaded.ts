@@ -5,6 +5,7 @@ import { realpathSync } from 'node:fs';
 import { hex, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { readWhole } from '../../base/file.js';
+import { lastNotAbove } from '../../base/search.js';
 import { PF_W, PF_X, PT_LOAD } from '../../elf/names.js';
 import type { ElfObject } from '../../elf/object.js';
 import { readElf } from '../../elf/read.js';
@@ -148,14 +149,7 @@ class Ours {
     this.#starts = Float64Array.from(this.#ends.keys()).sort();
   }
   has(at: Addr): boolean {
-    let low = 0;
-    let high = this.#starts.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#starts[middle]! <= at) low = middle + 1;
-      else high = middle;
-    }
-    const end = this.#ends.get(this.#starts[low - 1] ?? NaN);
+    const end = this.#ends.get(this.#starts[lastNotAbove(this.#starts, at)] ?? NaN);
     return end !== undefined && at < end;
   }
 }

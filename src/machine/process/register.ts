@@ -56,6 +56,73 @@ interface Found {
   }[];
 }
 
+/** @throws Fault `no-trampoline` */
+function trampolineOf({ native }: Runtime, loaded: Loaded, { name, trampoline }: KeyDef): Addr {
+  if (trampoline !== null) return loaded.bias + trampoline;
+  const found = native.symbol(loaded.handle, TRAMPOLINE_PREFIX + name);
+  if (found === 0)
+    throw new Fault('no-trampoline', `no loaded object defines ${TRAMPOLINE_PREFIX}${name}`, {
+      at: loaded.path,
+    });
+  return found;
+}
+
+/** The C side's key, or null where the dynamic linker knows none. */
+function keyOf({ native }: Runtime, loaded: Loaded, { name, address }: KeyDef): Addr | null {
+  if (address !== null) return loaded.bias + address;
+  return native.symbol(loaded.handle, KEY_PREFIX + name) || null;
+}
+
+function textOf({ native }: Runtime, { start, end }: { start: Addr; end: Addr }): Text {
+  return { start, end, bytes: new Uint8Array(native.view(start, end - start)) };
+}
+
+/** A trampoline as the site that it is too: `at` is as linked. */
+const trampolineSite = (key: string, at: Addr): Site => ({
+  section: 0,
+  at,
+  length: SITE_FORMS.jmp.length,
+  kind: 'jmp',
+  condition: 0,
+  flags: 0,
+  key,
+  keySymbol: KEY_PREFIX + key,
+});
+
+/** The text around a trampoline of another object, which nobody has opened. */
+function textAround(runtime: Runtime, { name }: KeyDef, trampoline: Addr): Text {
+  const map = readMaps().find((m) => m.access.includes('x') && inside(m, trampoline));
+  if (!map)
+    throw new Fault('no-trampoline', `the trampoline of ${name} is in no executable mapping`, {
+      at: hex(trampoline),
+    });
+  return textOf(runtime, map);
+}
+
+function findKey(runtime: Runtime, loaded: Loaded, texts: readonly Text[], def: KeyDef): Found {
+  const trampoline = trampolineOf(runtime, loaded, def);
+  const known = recordAt(runtime, trampoline);
+  const [first] = def.sites;
+  const listed = first !== undefined && recordAt(runtime, loaded.bias + first.at) !== null;
+  const sites = known !== null && listed ? [] : def.sites;
+  for (const { at } of sites)
+    if (!texts.some((text) => inside(text, loaded.bias + at)))
+      throw new Fault(
+        'bad-site',
+        `a site of ${def.name} is in no executable segment of ${loaded.path}`,
+        { at: hex(at) },
+      );
+  const own = trampolineSite(def.name, trampoline - loaded.bias);
+  const groups = texts.flatMap((text) =>
+    group(runtime, loaded, text, sites, known === null && inside(text, trampoline) ? own : null),
+  );
+  if (known === null && !texts.some((text) => inside(text, trampoline))) {
+    const text = textAround(runtime, def, trampoline);
+    groups.push(...group(runtime, null, text, [], trampolineSite(def.name, trampoline)));
+  }
+  return { def, key: keyOf(runtime, loaded, def), trampoline, known, groups };
+}
+
 /**
  * Call it with the lock held. @throws Fault `no-trampoline`, `bad-site`, `foreign-trap`,
  * `no-memory`
@@ -66,88 +133,19 @@ export function registerSites(
   keys: readonly KeyDef[],
 ): EnlistedKey[] {
   const { native } = runtime;
-  const texts = loaded.texts.map(({ start, end }): Text => ({
-    start,
-    end,
-    bytes: new Uint8Array(native.view(start, end - start)),
-  }));
-  const found = keys.map((def): Found => {
-    const trampoline =
-      def.trampoline !== null
-        ? loaded.bias + def.trampoline
-        : native.symbol(loaded.handle, TRAMPOLINE_PREFIX + def.name);
-    if (trampoline === 0)
-      throw new Fault('no-trampoline', `no loaded object defines ${TRAMPOLINE_PREFIX}${def.name}`, {
-        at: loaded.path,
-      });
-    const key =
-      def.address !== null
-        ? loaded.bias + def.address
-        : native.symbol(loaded.handle, KEY_PREFIX + def.name);
-    const known = recordAt(runtime, trampoline);
-    const first = def.sites[0];
-    const sites =
-      known !== null && first !== undefined && recordAt(runtime, loaded.bias + first.at) !== null
-        ? []
-        : def.sites;
-    const self: Site = {
-      section: 0,
-      at: trampoline - loaded.bias,
-      length: SITE_FORMS.jmp.length,
-      kind: 'jmp',
-      condition: 0,
-      flags: 0,
-      key: def.name,
-      keySymbol: KEY_PREFIX + def.name,
-    };
-    const groups = texts.flatMap((text) =>
-      group(runtime, loaded, text, sites, known === null && inside(text, trampoline) ? self : null),
-    );
-    if (known === null && !texts.some((text) => inside(text, trampoline))) {
-      // The trampoline is another object's, and nobody has opened that.
-      const map = readMaps().find((m) => m.access.includes('x') && inside(m, trampoline));
-      if (!map)
-        throw new Fault(
-          'no-trampoline',
-          `the trampoline of ${def.name} is in no executable mapping`,
-          { at: hex(trampoline) },
-        );
-      groups.push(
-        ...group(
-          runtime,
-          null,
-          {
-            start: map.start,
-            end: map.end,
-            bytes: new Uint8Array(native.view(map.start, map.end - map.start)),
-          },
-          [],
-          { ...self, at: trampoline },
-        ),
-      );
-    }
-    for (const site of sites) {
-      if (!texts.some((text) => inside(text, loaded.bias + site.at)))
-        throw new Fault(
-          'bad-site',
-          `a site of ${def.name} is in no executable segment of ${loaded.path}`,
-          { at: hex(site.at) },
-        );
-    }
-    return { def, key: key === 0 ? null : key, trampoline, known, groups };
-  });
+  const texts = loaded.texts.map((range) => textOf(runtime, range));
+  const found = keys.map((def) => findKey(runtime, loaded, texts, def));
 
   // All memory first: what is known of a key must not be half of what its object has.
   const order = orderOf(found.flatMap(({ groups }) => groups.map(({ columns }) => columns)));
-  const records = found.map(({ known }) =>
-    known === null ? makeRecord(runtime) : new KeyRecord(runtime, known),
-  );
+  const placed = found.map((each) => ({
+    ...each,
+    record: each.known === null ? makeRecord(runtime) : new KeyRecord(runtime, each.known),
+  }));
   const table = makeTable(
     runtime,
     slotsOf(
-      found.flatMap(({ groups }, i) =>
-        groups.map(({ columns }) => ({ record: records[i]!, columns })),
-      ),
+      placed.flatMap(({ groups, record }) => groups.map(({ columns }) => ({ record, columns }))),
       order,
     ),
   );
@@ -156,8 +154,7 @@ export function registerSites(
   // that is in a group and in no table would be trapped and not be found.
   const links = new Script(native, runtime.routines);
   let head = Number(runtime.word('records'));
-  const registered = found.map(({ def, key, trampoline, known, groups }, i): EnlistedKey => {
-    const record = records[i]!;
+  const registered = placed.map(({ def, key, trampoline, known, groups, record }): EnlistedKey => {
     if (known === null) {
       record.setWord('next', BigInt(head));
       head = record.at;
@@ -275,20 +272,21 @@ function group(
   while (end > first && bias + sites[end - 1]!.at >= text.end) end--;
   const count = end - first + (trampoline ? 1 : 0);
   if (count === 0) return [];
-  let place = -1;
-  if (trampoline) for (place = first; place < end && sites[place]!.at < trampoline.at;) place++;
-  const { memory, columns } = allocateGroup(runtime, count, trampoline ? place - first : -1);
-  for (let i = 0; i < count; i++) {
-    const site =
-      !trampoline || i < place - first
-        ? sites[first + i]!
-        : i === place - first
-          ? trampoline
-          : sites[first + i - 1]!;
+  const within = sites.slice(first, end);
+  const place = trampoline === null ? -1 : before(within, trampoline.at);
+  const rows = trampoline === null ? within : within.toSpliced(place, 0, trampoline);
+  const { memory, columns } = allocateGroup(runtime, count, place);
+  for (const [i, site] of rows.entries()) {
     fill(columns, i, bias + site.at, site, text);
     if (loaded) check(loaded, site, columns, i);
   }
   return [{ text, memory, columns }];
+}
+
+/** How many sites lie before an address. */
+function before(sites: readonly Site[], at: Addr): number {
+  const found = sites.findIndex((site) => site.at >= at);
+  return found < 0 ? sites.length : found;
 }
 
 /** Memory against the file. */
