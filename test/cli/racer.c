@@ -8,10 +8,13 @@
 #define _GNU_SOURCE
 #include <grp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,6 +39,10 @@ static void swap_temporaries(int watch, const char *victim)
 			at += sizeof *event + event->len;
 			if (event->len == 0 || name < 4 || strcmp(event->name + name - 4, ".tmp"))
 				continue;
+			/* Its own link is an event too, which it would replace for ever. */
+			struct stat made;
+			if (lstat(event->name, &made) || S_ISLNK(made.st_mode))
+				continue;
 			if (unlink(event->name) == 0 && symlink(victim, event->name) == 0)
 				swapped++;
 		}
@@ -46,6 +53,8 @@ int main(int argc, char **argv)
 {
 	if (argc < 8 || setgroups(0, NULL) || setgid(atoi(argv[1])) || setuid(atoi(argv[1])))
 		return 1;
+	/* A test that is ended leaves nothing running. After setuid, which clears it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	const char *modes = argv[3], *directory = argv[4], *private = argv[5], *victim = argv[6];
 	double end = now() + atof(argv[2]);
 	char aside[4096], link[4096];
