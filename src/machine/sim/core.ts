@@ -4,34 +4,18 @@
 // constant memory, up to the next such action. Nothing of it depends on any other CPU but through
 // the `Input`, so its outcome is remembered by (image, input).
 
-import { hex, type Addr } from '../../base/addr.js';
-import { unreachable } from '../../base/invariant.js';
-import { PERCPU } from '../../trap/kernel.js';
-import {
-  Crash,
-  Unknown,
-  newContext,
-  newJournal,
-  type Interrupted,
-  type Journal,
-} from './context.js';
-import type { Bytes, Cpu, Outcome as Executed, Port } from './cpu.js';
+import { hex } from '../../base/addr.js';
+import { Access, Visible, type Input } from './access.js';
+import { act } from './act.js';
+import { Crash, Unknown, newContext, newJournal, type Journal } from './context.js';
+import type { Cpu, Outcome as Executed } from './cpu.js';
 import { Decoder, spell, type Decoded } from './decoder.js';
-import { deliver, deliverTrap, leave, systemCall, trap, type Event } from './events.js';
+import { deliver, deliverTrap, systemCall, type Event } from './events.js';
 import { execute } from './execute.js';
 import type { Fixture } from './fixture.js';
 import { Images } from './image.js';
-import { Judge } from './judge.js';
 import { stopAt, type Node, type Stop } from './node.js';
-import { endsPath, type Breach } from './promises.js';
-import type { Region, Write } from './space.js';
-import { State } from './state.js';
-
-/** What the first action of a macro-step needs from outside. */
-export interface Input {
-  readonly bytes?: readonly number[];
-  readonly value?: bigint;
-}
+import { endsPath } from './promises.js';
 
 export interface Outcome extends Readonly<Journal> {
   /** The image afterwards; -1 where the path ends. */
@@ -49,33 +33,15 @@ export interface Grain {
   readonly split: boolean;
 }
 
-/**
- * Ends a macro-step before something visible. It is thrown half a million times in a long search and
- * is no Error, because capturing a stack trace for each took an eighth of the time.
- */
-class Visible {
-  readonly stop: Stop;
-  constructor(stop: Stop) {
-    this.stop = stop;
-  }
-}
-
 /** How many instructions without a visible action a macro-step may run. */
 const RUNAWAY = 20_000;
 
 const TRANSFERS: ReadonlySet<string> = new Set(['call', 'jmp', 'ret', 'iretq', 'j{cc}']);
 
-export class Core extends State implements Port, Interrupted {
+export class Core extends Access {
   readonly grain: Grain;
   readonly #images = new Images();
   readonly #decoder: Decoder;
-  #journal: Journal = newJournal();
-  readonly #judge: Judge = new Judge(this, this.#journal);
-  #input: Input | null = null;
-  /** The action that may be visible is the first of its macro-step. */
-  #first = false;
-  /** The instruction under way is LOCKed. */
-  #locked = false;
   /** Instructions executed so far. */
   steps = 0;
 
@@ -97,155 +63,6 @@ export class Core extends State implements Port, Interrupted {
   lengthOf(bytes: readonly number[]): number {
     return this.#decoder.lengthOf(bytes);
   }
-
-  // ----------------------------------------------------------------------------------------------
-  // memory, as the instruction under way sees it
-
-  /** Whether another context of this CPU, now enabled, could see the per-CPU area. */
-  #isShared(at: Addr): boolean {
-    const { events, gsBase } = this.fixture;
-    // NMI-like entry code keeps lockdep's word as it found it, so only an ordinary interrupt can
-    // tell.
-    if ((events.nmi || events.mc || events.db) && at !== gsBase + PERCPU.lockdep) return true;
-    return this.on && (events.irq || events.preempt);
-  }
-
-  #see(stop: Stop): void {
-    if (!this.#first) throw new Visible(stop);
-  }
-
-  /** The word of the shared data at an address; null outside it. */
-  #sharedWord(at: Addr, size: Bytes, what: 'load' | 'store'): number | null {
-    const { shared } = this.fixture;
-    const offset = at - shared.at;
-    if (offset < 0 || offset + size > shared.initial.length * 8) return null;
-    if (offset % 8 !== 0 || size !== 8)
-      throw new Unknown(`a ${what} of ${size} bytes at ${offset} of the protocol's data`);
-    return offset / 8;
-  }
-
-  read(at: Addr, size: Bytes): bigint {
-    const region = this.memory.region(at, size);
-    if (region !== null) return this.#readPrivate(region, at, size);
-    const word = this.#sharedWord(at, size, 'load');
-    if (word !== null) return this.#readShared(word);
-    if (this.fixture.isPatchable(at, size)) return this.#answer(stopAt('text', at, size));
-    let value = 0n;
-    for (let i = size - 1; i >= 0; i--) {
-      const byte = this.fixture.byte(at + i);
-      if (byte === undefined)
-        throw new Crash('load-from-nowhere', `a load from ${at.toString(16)}, where nothing lies`);
-      value = (value << 8n) | BigInt(byte);
-    }
-    return value;
-  }
-
-  #readPrivate(region: Region, at: Addr, size: Bytes): bigint {
-    if (region.kind === 'percpu') {
-      if (this.#isShared(at)) this.#see(stopAt('local', 0, size));
-      this.#judge.checkStash(this.memory.wordOf(region, at));
-    }
-    return this.memory.read(region, at, size);
-  }
-
-  #readShared(word: number): bigint {
-    const { shared } = this.fixture;
-    if (shared.sink.has(word)) return 0n;
-    if (!shared.mutable.has(word)) return shared.initial[word]!;
-    const own = this.buffer.findLast((write) => write.word === word);
-    if (own !== undefined) return own.value;
-    const value = this.#answer(stopAt('load', word, 8));
-    if (shared.targets.has(word)) this.#judge.begin();
-    return value;
-  }
-
-  /** What the input says that memory holds. */
-  #answer(stop: Stop): bigint {
-    const value = this.#input?.value;
-    if (value === undefined || !this.#first) throw new Visible(stop);
-    return value;
-  }
-
-  write(at: Addr, size: Bytes, value: bigint): void {
-    const region = this.memory.region(at, size);
-    if (region !== null) {
-      this.#writePrivate(region, at, size, value);
-      return;
-    }
-    const word = this.#sharedWord(at, size, 'store');
-    if (word !== null) this.#writeShared({ word, value });
-    else if (this.fixture.isPatchable(at, size)) this.#writeText(at, size, value);
-    else
-      throw new Crash(
-        'store-to-nowhere',
-        `a store to ${at.toString(16)}, where nothing may be stored`,
-      );
-  }
-
-  #writePrivate(region: Region, at: Addr, size: Bytes, value: bigint): void {
-    const word = this.memory.wordOf(region, at);
-    if (region.kind === 'percpu' && this.#isShared(at)) this.#see(stopAt('local', 0, size));
-    this.memory.write(region, at, size, value);
-    const stashed = region.kind === 'percpu' && this.fixture.stash.has(word);
-    this.memory.tags[word] = stashed ? this.owner << 1 : 0;
-  }
-
-  #writeShared(write: Write): void {
-    if (this.fixture.shared.sink.has(write.word)) return;
-    if (this.fixture.tso && !this.#locked) {
-      this.buffer.push(write);
-      return;
-    }
-    this.#see(stopAt('store', write.word, 8));
-    this.drain();
-    this.#journal.writes.push(write);
-  }
-
-  /** A handler writes text through an alias, as the patcher does; a buffered store is of no use. */
-  #writeText(at: Addr, size: Bytes, value: bigint): void {
-    if (!this.#locked) throw new Unknown(`a plain store to patched text at ${hex(at)}`);
-    this.#see(stopAt('store', 0, size));
-    this.drain();
-    const bytes = Array.from({ length: size }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
-    this.#journal.stores.push({ at, bytes });
-  }
-
-  /**
-   * The store buffer reaches memory: event delivery, serialising and LOCKed instructions (SDM
-   * volume 3, 12.10).
-   */
-  drain(): void {
-    if (this.buffer.length === 0) return;
-    this.#see(stopAt('store', 0, 8));
-    this.#journal.writes.push(...this.buffer);
-    this.buffer = [];
-  }
-
-  push(value: bigint): void {
-    this.rsp -= 8;
-    this.write(this.rsp, 8, value);
-  }
-
-  /** The word of a stack at an address. */
-  #wordAt(at: Addr): number {
-    const region = this.memory.region(at, 8);
-    if (region === null)
-      throw new Crash('rsp-off-stack', 'the stack pointer points where no stack is');
-    return this.memory.wordOf(region, at);
-  }
-
-  called(at: Addr): void {
-    this.memory.tags[this.#wordAt(at)] = 1;
-  }
-  serialise(): void {
-    this.#journal.notes.push({ note: 'serialise' });
-  }
-  fault(breach: Breach, text: string): void {
-    this.#judge.fault(breach, text);
-  }
-
-  // ----------------------------------------------------------------------------------------------
-  // macro-steps
 
   /** The first image of a task, or of the task that patches. */
   start(as: 'task' | 'patcher'): number {
@@ -275,8 +92,8 @@ export class Core extends State implements Port, Interrupted {
   }
 
   #open(): Journal {
-    this.#journal = this.#judge.journal = newJournal();
-    return this.#journal;
+    this.journal = this.judge.journal = newJournal();
+    return this.journal;
   }
 
   /**
@@ -300,7 +117,7 @@ export class Core extends State implements Port, Interrupted {
     this.put('shadow', false);
     let taken = true;
     const outcome = this.#outcome(() => {
-      this.#first = true;
+      this.first = true;
       if (rules.draining.has('event')) this.drain();
       taken = deliver(this, event);
       return taken ? this.#run({}, false) : -1;
@@ -313,7 +130,7 @@ export class Core extends State implements Port, Interrupted {
     this.load(id);
     const { stop, at, length } = this.node(id);
     return this.#outcome(() => {
-      this.#journal.writes.push(...this.buffer.splice(0, 1));
+      this.journal.writes.push(...this.buffer.splice(0, 1));
       return this.#images.save(this, { kind: stop, at, length });
     });
   }
@@ -376,13 +193,13 @@ export class Core extends State implements Port, Interrupted {
 
   /** Until the next visible action; `first` says that the next action is allowed to be visible. */
   #run(input: Input, first: boolean): number {
-    this.#input = first ? input : null;
-    this.#first = first;
+    this.input = first ? input : null;
+    this.first = first;
     for (let count = 0; count <= RUNAWAY; count++) {
       const stop = this.#standing() ?? this.#next();
       if (stop !== null) return this.#images.save(this, stop);
-      this.#input = null;
-      this.#first = false;
+      this.input = null;
+      this.first = false;
     }
     throw new Unknown(
       `more than ${RUNAWAY} instructions at ${hex(this.rip)} without anything visible`,
@@ -392,7 +209,7 @@ export class Core extends State implements Port, Interrupted {
   /** Where the CPU gets no further by itself. */
   #standing(): Stop | null {
     const { done, patcher } = this.fixture;
-    if (this.#journal.bad.some(endsPath)) return stopAt('dead');
+    if (this.journal.bad.some(endsPath)) return stopAt('dead');
     if (this.rip === done) this.put('done', true);
     if (this.is('done')) return stopAt('done');
     if (this.rip === patcher) return stopAt('patcher');
@@ -401,7 +218,7 @@ export class Core extends State implements Port, Interrupted {
 
   /** One instruction or delivery of a trap, or why it must be the first of a macro-step. */
   #next(): Stop | null {
-    const waits = !this.#first && this.grain.plain;
+    const waits = !this.first && this.grain.plain;
     if (this.is('trapped')) {
       if (waits) return stopAt('step');
       deliverTrap(this);
@@ -409,7 +226,7 @@ export class Core extends State implements Port, Interrupted {
     }
     const at = this.rip;
     if (this.pending !== null) {
-      if (!this.#first) return stopAt('retire', at);
+      if (!this.first) return stopAt('retire', at);
       const fetched = this.#decoder.fetched(this.pending);
       this.pending = null;
       return this.#step(fetched);
@@ -422,9 +239,9 @@ export class Core extends State implements Port, Interrupted {
   /** The instruction at a site, whose bytes the input brings. */
   #fetch(site: number): Stop | null {
     const { at, length, meant } = this.fixture.sites[site]!;
-    const bytes = this.#input?.bytes;
+    const bytes = this.input?.bytes;
     if (bytes === undefined) return stopAt('fetch', at, length);
-    this.#judge.open(site);
+    this.judge.open(site);
     const fetched = this.#decoder.fetched(bytes);
     const own = bytes.slice(0, fetched.insn.length);
     const said = own.join();
@@ -432,7 +249,7 @@ export class Core extends State implements Port, Interrupted {
       this.fault('mixture-executed', `a mixture is executed: ${spell(own)}`);
       return stopAt('dead');
     }
-    if (fetched.key !== 'int3' && !this.fixture.transparent.has(said)) this.#judge.begin();
+    if (fetched.key !== 'int3' && !this.fixture.transparent.has(said)) this.judge.begin();
     if (!this.grain.split) return this.#step(fetched);
     this.pending = own;
     return stopAt('retire', at);
@@ -441,13 +258,13 @@ export class Core extends State implements Port, Interrupted {
   /** Executes one instruction, or says why it must wait to be the first of a macro-step. */
   #step({ insn, key, locked }: Decoded): Stop | null {
     const { cpu, fixture, rip, rsp, on } = this;
-    if (!this.#first && this.#mustStop(key)) return stopAt(key === 'iretq' ? 'step' : 'local');
+    if (!this.first && this.#mustStop(key)) return stopAt(key === 'iretq' ? 'step' : 'local');
     // Back from an interrupt that came just before a target's first instruction is no new entry;
     // back from a trap is.
     const resumes = key === 'iretq' && this.top.kind !== 'trap';
     const enters = this.grain.split && TRANSFERS.has(key) && !resumes;
-    const before = enters && !this.#first ? savedRegisters(cpu) : null;
-    this.#locked = locked;
+    const before = enters && !this.first ? savedRegisters(cpu) : null;
+    this.locked = locked;
     let executed: Executed;
     try {
       if (locked && fixture.rules.draining.has('locked')) this.drain();
@@ -464,7 +281,7 @@ export class Core extends State implements Port, Interrupted {
     this.put('shadow', false);
     if (executed === 'syscall') return this.#systemCall();
     if (CALLS.has(executed)) this.called(this.rsp);
-    this.#act(executed, { at: rip, rsp, wasOn: on, key });
+    act(this, executed, { at: rip, rsp, wasOn: on, key });
     this.#judgeStep(MOVES.has(executed) || (executed === 'iret' && !resumes));
     return null;
   }
@@ -479,118 +296,20 @@ export class Core extends State implements Port, Interrupted {
   #systemCall(): Stop | null {
     if (this.fixture.environment !== 'user') throw new Unknown('SYSCALL in the kernel');
     const fromTrap = this.top.kind === 'trap';
-    if (systemCall(this, fromTrap && !this.#first && this.grain.split)) return stopAt('enter');
+    if (systemCall(this, fromTrap && !this.first && this.grain.split)) return stopAt('enter');
     this.#judgeStep(fromTrap);
     return null;
-  }
-
-  /** What the outcome of an instruction does beyond its own registers and memory. */
-  #act(executed: Exclude<Executed, 'syscall'>, step: Step): void {
-    const { rules } = this.fixture;
-    switch (executed) {
-      case 'next':
-      case 'swapgs':
-      case 'cli':
-      case 'jump':
-      case 'call':
-        break;
-      case 'popf':
-        this.put('shadow', !rules.shadowOfStiAlone && !step.wasOn && this.on);
-        break;
-      case 'sti':
-        this.put('shadow', rules.stiShadow && !step.wasOn);
-        break;
-      case 'jump-indirect':
-      case 'call-indirect':
-        this.#judgeIndirect(executed === 'jump-indirect' ? 'jump' : 'call', step.at);
-        break;
-      case 'return':
-        this.#judgeReturn(step);
-        break;
-      case 'fence':
-        if (rules.draining.has('fence')) this.drain();
-        break;
-      case 'serialise':
-        if (rules.draining.has('serialise')) this.drain();
-        if (rules.serialising.has('instruction')) this.serialise();
-        break;
-      case 'iret':
-        this.#return(step.wasOn);
-        break;
-      case 'int3':
-        trap(this);
-        break;
-      case 'undefined':
-      case 'general-protection':
-      case 'control-protection':
-        throw this.#exception(executed, step);
-      case 'halt':
-        throw new Unknown('HLT');
-      case 'sysret':
-        throw new Unknown('SYSRET');
-      default:
-        unreachable(executed);
-    }
-  }
-
-  /** IRET. */
-  #return(wasOn: boolean): void {
-    this.drain();
-    leave(this);
-    const shadowed = !this.fixture.rules.shadowOfStiAlone && !wasOn;
-    this.put('shadow', this.on && (shadowed || this.is('held')));
-    this.put('held', false);
-  }
-
-  #exception(
-    what: 'undefined' | 'general-protection' | 'control-protection',
-    { at, key }: Step,
-  ): Crash {
-    const { fixture } = this;
-    switch (what) {
-      case 'undefined':
-        return fixture.isUnclaimed(at)
-          ? new Crash('trap-unclaimed', 'a trap that the protocol planted is claimed by nobody')
-          : new Crash('undefined-instruction', `#UD at ${fixture.nameOf(at)}`);
-      case 'general-protection':
-        return new Crash(
-          'general-protection',
-          `#GP at ${fixture.nameOf(at)}${key === 'iretq' ? ': the exception frame is damaged' : ''}`,
-        );
-      case 'control-protection':
-        return new Crash('control-protection', `#CP at ${fixture.nameOf(at)}`);
-    }
-  }
-
-  #judgeIndirect(what: 'jump' | 'call', at: Addr): void {
-    if (!this.fixture.isRetpoline(at))
-      this.fault('indirect-branch', `an indirect ${what} at ${this.fixture.nameOf(at)}`);
-  }
-
-  #judgeReturn({ at, rsp }: Step): void {
-    const word = this.#wordAt(rsp);
-    if ((this.memory.tags[word]! & 1) === 0 && !this.fixture.isRetpoline(at))
-      this.fault('return-unmatched', `a return at ${this.fixture.nameOf(at)} that matches no call`);
-    this.memory.tags[word] = 0;
   }
 
   /** @param moved whether control was transferred, so that it may have entered a target */
   #judgeStep(moved: boolean): void {
     const { fixture, rip } = this;
     const target = moved ? fixture.target(rip) : -1;
-    if (target >= 0) this.#judge.enter(target);
-    this.#judge.close();
-    if (fixture.isProbe(rip)) this.#judge.probe();
-    if (!this.is('trapped')) this.#judge.unwind();
+    if (target >= 0) this.judge.enter(target);
+    this.judge.close();
+    if (fixture.isProbe(rip)) this.judge.probe();
+    if (!this.is('trapped')) this.judge.unwind();
   }
-}
-
-/** One instruction, as it was before it was executed. */
-interface Step {
-  readonly at: Addr;
-  readonly rsp: Addr;
-  readonly wasOn: boolean;
-  readonly key: Decoded['key'];
 }
 
 const CALLS: ReadonlySet<Executed> = new Set(['call', 'call-indirect']);

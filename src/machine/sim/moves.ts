@@ -3,7 +3,8 @@
 
 import { invariant } from '../../base/invariant.js';
 import { NO_BROADCAST, type Broadcasts } from './broadcast.js';
-import type { Core, Grain, Input, Outcome } from './core.js';
+import type { Input } from './access.js';
+import type { Core, Grain, Outcome } from './core.js';
 import { REQUEST, type CpuPart, type Cpus } from './cpus.js';
 import { wordOf, written, type Bounded, type Env, type Environments } from './environment.js';
 import type { Event } from './events.js';

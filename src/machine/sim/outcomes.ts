@@ -1,7 +1,8 @@
 // What a core does next, remembered: an outcome depends on its image and on what it is given, and
 // interpreting a hundred instructions of a handler anew for every state would cost seconds.
 
-import type { Core, Input, Outcome } from './core.js';
+import type { Input } from './access.js';
+import type { Core, Outcome } from './core.js';
 import type { Event } from './events.js';
 
 export class Outcomes {

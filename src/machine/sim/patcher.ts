@@ -69,115 +69,10 @@ export interface PatcherOptions {
   readonly hosted?: boolean;
 }
 
-export function compile(
-  fixture: Fixture,
-  { steps, store, dropSync, lock = false, hosted = false }: PatcherOptions,
-): Op[] {
+export function compile(fixture: Fixture, options: PatcherOptions): Op[] {
   const ops: Op[] = [];
-  for (let update = 1; update < fixture.sequence.length; update++) {
-    let syncs = 0;
-    let published = false;
-    let head: readonly number[] = [];
-    let retries = 0;
-    const begins: number[] = [];
-    const text = (origin: Origin, at: number, bytes: readonly number[], locked: boolean) => {
-      for (const part of split(at, bytes, STORES[store]))
-        ops.push({ ...origin, op: 'store', ...part, locked });
-    };
-    const target = fixture.sequence[update] as number;
-    if (lock) ops.push({ step: -1, update, why: 'one updater at a time', op: 'lock' });
-    const publication = (origin: Origin) => {
-      if (!published) ops.push({ ...origin, op: 'current', target });
-      published = true;
-    };
-    steps.forEach((step, index) => {
-      const origin: Origin = { step: index, update, why: step.why };
-      begins.push(ops.length);
-      switch (step.do) {
-        case 'publish':
-          publication(origin);
-          for (const write of fixture.publish(update)) ops.push({ ...origin, op: 'write', write });
-          break;
-        case 'retire':
-          for (const write of fixture.retire()) ops.push({ ...origin, op: 'write', write });
-          break;
-        case 'store':
-          publication(origin);
-          for (const site of fixture.sites)
-            for (const piece of pieces(site, step, update)) {
-              if (step.as === 'bytes')
-                for (const [i, byte] of piece.bytes.entries())
-                  text(origin, piece.at + i, [byte], false);
-              else text(origin, piece.at, piece.bytes, exchanges(step, site, piece));
-            }
-          break;
-        case 'sync':
-          if (++syncs === dropSync) break;
-          if (fixture.environment === 'user' && fixture.rules.barrierPassesHandlers)
-            ops.push({ ...origin, op: 'barrier' });
-          else
-            ops.push(
-              { ...origin, op: 'send' },
-              ...(hosted ? [{ ...origin, op: 'self' } as const] : []),
-              { ...origin, op: 'wait' },
-            );
-          break;
-        case 'stop':
-          ops.push({ ...origin, op: 'stop' }, { ...origin, op: 'stopped' });
-          break;
-        case 'release':
-          ops.push({ ...origin, op: 'release', serialise: step.serialise });
-          break;
-        case 'store-head':
-          publication(origin);
-          head = step.bytes;
-          for (const { at } of fixture.sites) text(origin, at, head, false);
-          break;
-        case 'store-tail':
-          for (const { at, contents } of fixture.sites)
-            for (const [i, byte] of (contents[update] as readonly number[]).entries())
-              if (i >= head.length) text(origin, at + i, [byte], false);
-          break;
-        case 'restore-head':
-          for (const { at, contents } of fixture.sites)
-            text(origin, at, (contents[update] as readonly number[]).slice(0, head.length), false);
-          break;
-        case 'count':
-          ops.push({ ...origin, op: 'count', word: word(fixture, step.word, index), by: step.by });
-          break;
-        case 'await':
-          ops.push({ ...origin, op: 'await', word: word(fixture, step.word, index), is: step.is });
-          break;
-        case 'exchange':
-          ops.push({
-            ...origin,
-            op: 'exchange',
-            word: word(fixture, step.word, index),
-            from: step.from,
-            to: step.to,
-          });
-          break;
-        case 'retry':
-          ops.push({
-            ...origin,
-            op: 'retry',
-            word: word(fixture, step.word, index),
-            is: step.is,
-            to: begins[step.to] as number,
-            times: step.times,
-            slot: retries++,
-          });
-          break;
-        default:
-          unreachable(step);
-      }
-    });
-    const origin: Origin = { step: -1, update, why: 'the update returns' };
-    publication(origin);
-    ops.push({ ...origin, op: 'return', target });
-    if (lock) ops.push({ ...origin, op: 'unlock' });
-    if (hosted) ops.push({ step: -1, update, why: 'who has updated calls too', op: 'pass' });
-  }
+  for (let update = 1; update < fixture.sequence.length; update++)
+    new UpdateCompiler(fixture, options, update, ops).compile();
   if (fixture.options.spin)
     ops.push({
       step: -1,
@@ -189,61 +84,219 @@ export function compile(
   return ops;
 }
 
-function word(fixture: Fixture, name: string, index: number): number {
-  const found = fixture.word(name);
-  if (found !== null) return found;
-  const known = Object.keys(fixture.options.handler?.words ?? {});
-  throw new Fault('bad-protocol', `its handler shares no word ${name}`, {
-    at: `steps[${index}].word`,
-    hint:
-      known.length === 0
-        ? 'it shares none'
-        : (didYouMean(name, known) ?? `one of ${known.join(', ')}`),
-  });
+/** Takes the steps of one update apart and appends its operations. */
+class UpdateCompiler {
+  readonly #fixture: Fixture;
+  readonly #options: PatcherOptions;
+  readonly #update: number;
+  readonly #target: number;
+  readonly #ops: Op[];
+  /** The first operation of each step. */
+  readonly #begins: number[] = [];
+  #published = false;
+  #syncs = 0;
+  #retries = 0;
+  /** What `store-head` stored over the beginning of every site. */
+  #head: readonly number[] = [];
+
+  constructor(fixture: Fixture, options: PatcherOptions, update: number, ops: Op[]) {
+    this.#fixture = fixture;
+    this.#options = options;
+    this.#update = update;
+    this.#target = fixture.sequence[update]!;
+    this.#ops = ops;
+  }
+
+  compile(): void {
+    const { steps, lock = false, hosted = false } = this.#options;
+    const own = (why: string): Origin => ({ step: -1, update: this.#update, why });
+    if (lock) this.#ops.push({ ...own('one updater at a time'), op: 'lock' });
+    for (const [index, step] of steps.entries()) {
+      this.#begins.push(this.#ops.length);
+      this.#step(step, { step: index, update: this.#update, why: step.why });
+    }
+    const end = own('the update returns');
+    this.#publish(end);
+    this.#ops.push({ ...end, op: 'return', target: this.#target });
+    if (lock) this.#ops.push({ ...end, op: 'unlock' });
+    if (hosted) this.#ops.push({ ...own('who has updated calls too'), op: 'pass' });
+  }
+
+  #step(step: Step, origin: Origin): void {
+    const ops = this.#ops;
+    switch (step.do) {
+      case 'publish':
+        this.#publish(origin);
+        this.#write(origin, this.#fixture.publish(this.#update));
+        break;
+      case 'retire':
+        this.#write(origin, this.#fixture.retire());
+        break;
+      case 'store':
+        this.#publish(origin);
+        for (const site of this.#fixture.sites) this.#store(origin, step, site);
+        break;
+      case 'sync':
+        if (++this.#syncs !== this.#options.dropSync) this.#sync(origin);
+        break;
+      case 'stop':
+        ops.push({ ...origin, op: 'stop' }, { ...origin, op: 'stopped' });
+        break;
+      case 'release':
+        ops.push({ ...origin, op: 'release', serialise: step.serialise });
+        break;
+      case 'store-head':
+        this.#publish(origin);
+        this.#head = step.bytes;
+        for (const { at } of this.#fixture.sites) this.#text(origin, at, step.bytes);
+        break;
+      case 'store-tail':
+        for (const site of this.#fixture.sites)
+          this.#bytes(
+            origin,
+            site.at + this.#head.length,
+            this.#after(site).slice(this.#head.length),
+          );
+        break;
+      case 'restore-head':
+        for (const site of this.#fixture.sites)
+          this.#text(origin, site.at, this.#after(site).slice(0, this.#head.length));
+        break;
+      case 'count':
+        ops.push({ ...origin, op: 'count', word: this.#word(step.word, origin), by: step.by });
+        break;
+      case 'await':
+        ops.push({ ...origin, op: 'await', word: this.#word(step.word, origin), is: step.is });
+        break;
+      case 'exchange': {
+        const word = this.#word(step.word, origin);
+        ops.push({ ...origin, op: 'exchange', word, from: step.from, to: step.to });
+        break;
+      }
+      case 'retry': {
+        const { is, times } = step;
+        const word = this.#word(step.word, origin);
+        const to = this.#begins[step.to]!;
+        ops.push({ ...origin, op: 'retry', word, is, to, times, slot: this.#retries++ });
+        break;
+      }
+      default:
+        unreachable(step);
+    }
+  }
+
+  /** The new target may be called from the first step on that could let a call reach it. */
+  #publish(origin: Origin): void {
+    if (!this.#published) this.#ops.push({ ...origin, op: 'current', target: this.#target });
+    this.#published = true;
+  }
+
+  #write(origin: Origin, writes: readonly Write[]): void {
+    for (const write of writes) this.#ops.push({ ...origin, op: 'write', write });
+  }
+
+  #sync(origin: Origin): void {
+    const { environment, rules } = this.#fixture;
+    if (environment === 'user' && rules.barrierPassesHandlers) {
+      this.#ops.push({ ...origin, op: 'barrier' });
+      return;
+    }
+    this.#ops.push({ ...origin, op: 'send' });
+    if (this.#options.hosted === true) this.#ops.push({ ...origin, op: 'self' });
+    this.#ops.push({ ...origin, op: 'wait' });
+  }
+
+  #store(origin: Origin, step: StoreStep, site: FixtureSite): void {
+    const piece = pieceOf(site, step, this.#update);
+    if (step.as === 'bytes') this.#bytes(origin, piece.at, piece.bytes);
+    else this.#text(origin, piece.at, piece.bytes, exchanges(step, site, piece));
+  }
+
+  /** One store, or as many as the width makes of it. */
+  #text(origin: Origin, at: number, bytes: readonly number[], locked = false): void {
+    for (const part of split(at, bytes, STORES[this.#options.store]))
+      this.#ops.push({ ...origin, op: 'store', ...part, locked });
+  }
+  /** One store for each byte. */
+  #bytes(origin: Origin, at: number, bytes: readonly number[]): void {
+    for (const [i, byte] of bytes.entries()) this.#text(origin, at + i, [byte]);
+  }
+
+  #after({ contents }: FixtureSite): readonly number[] {
+    return contents[this.#update]!;
+  }
+
+  /** The number of a word that the handler shares by that name. */
+  #word(name: string, { step }: Origin): number {
+    const found = this.#fixture.word(name);
+    if (found !== null) return found;
+    const known = Object.keys(this.#fixture.options.handler?.words ?? {});
+    throw new Fault('bad-protocol', `its handler shares no word ${name}`, {
+      at: `steps[${step}].word`,
+      hint:
+        known.length === 0
+          ? 'it shares none'
+          : (didYouMean(name, known) ?? `one of ${known.join(', ')}`),
+    });
+  }
 }
 
-/**
- * Where only the displacement of a five-byte branch changes, `exchange` is one plain store: no
- * neighbour's byte could be lost (native/stores.ts).
- */
-function exchanges(step: Step & { do: 'store' }, site: FixtureSite, piece: Piece): boolean {
-  const from = piece.at - site.at;
-  const narrow = from >= FIELD.from && from + piece.bytes.length <= FIELD.to;
-  return step.as === 'exchange' && !narrow;
-}
+type StoreStep = Extract<Step, { do: 'store' }>;
 
 interface Piece {
   readonly at: number;
   readonly bytes: readonly number[];
 }
 
-function pieces(site: FixtureSite, step: Step & { do: 'store' }, update: number): Piece[] {
-  const old = site.contents[update - 1] as readonly number[];
-  const fresh = site.contents[update] as readonly number[];
-  const source =
-    step.bytes === 'trap' ? [INT3, ...old.slice(1)] : step.bytes === 'old' ? old : fresh;
-  const { length } = fresh;
-  switch (step.part) {
+/** What a site is to hold after a store, in all its bytes. */
+function sourceOf(site: FixtureSite, bytes: StoreStep['bytes'], update: number): readonly number[] {
+  const old = site.contents[update - 1]!;
+  switch (bytes) {
+    case 'old':
+      return old;
+    case 'new':
+      return site.contents[update]!;
+    case 'trap':
+      return [INT3, ...old.slice(1)];
+  }
+}
+
+/** The bytes of a site that a step stores. */
+function pieceOf(site: FixtureSite, { part, bytes, as }: StoreStep, update: number): Piece {
+  const source = sourceOf(site, bytes, update);
+  switch (part) {
     case 'first':
-      return [{ at: site.at, bytes: source.slice(0, 1) }];
+      return { at: site.at, bytes: source.slice(0, 1) };
     case 'rest':
-      return [{ at: site.at + 1, bytes: source.slice(1) }];
+      return { at: site.at + 1, bytes: source.slice(1) };
     case 'whole':
-      return [{ at: site.at, bytes: source }];
+      return { at: site.at, bytes: source };
     case 'changed': {
-      let from = 0;
-      let to = length;
-      while (from < to && old[from] === source[from]) from++;
-      while (to > from && old[to - 1] === source[to - 1]) to--;
-      if (from === to) return [];
+      const old = site.contents[update - 1]!;
+      const from = Math.max(
+        source.findIndex((byte, i) => byte !== old[i]),
+        0,
+      );
+      const to = source.findLastIndex((byte, i) => byte !== old[i]) + 1;
       const piece = { at: site.at + from, bytes: source.slice(from, to) };
-      return [exchanges(step, site, piece) ? { at: site.at, bytes: source } : piece];
+      const whole = { at: site.at, bytes: source };
+      return to > 0 && exchanges({ as }, site, piece) ? whole : piece;
     }
   }
 }
 
+/**
+ * Where only the displacement of a five-byte branch changes, `exchange` is one plain store: no
+ * neighbour's byte could be lost (native/stores.ts).
+ */
+function exchanges({ as }: Pick<StoreStep, 'as'>, site: FixtureSite, piece: Piece): boolean {
+  const from = piece.at - site.at;
+  const narrow = from >= FIELD.from && from + piece.bytes.length <= FIELD.to;
+  return as === 'exchange' && !narrow;
+}
+
 /** Cut at the multiples of the width. */
-function split(at: number, bytes: readonly number[], width: number): Piece[] {
+function split(at: number, bytes: readonly number[], width: number): readonly Piece[] {
   const parts: Piece[] = [];
   for (let i = 0; i < bytes.length;) {
     const room = width - ((((at + i) % width) + width) % width);
