@@ -1,17 +1,22 @@
 // For every property a mistake that breaks it, and beside it the nearest thing that does not: the
 // checker is worth nothing where it cannot fail. A mutant changes one instruction of a handler, one
-// step of a protocol, one rule of the machine or one word of the configuration.
+// step of a protocol, one rule of the machine or one word of the configuration. Together they reach
+// every place in the simulator that finds a promise broken.
 
+import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { configure, type Configuration } from '#check/configuration';
 import { PROPERTY_NAMES, type PropertyName } from '#check/properties';
+import { outcomes } from '#check/litmus/outcomes';
 import { run } from '#check/search/run';
 import { findProposal, type Proposal } from '#zoo/index';
+import { BREACHES, bad, type Breach } from '#machine/sim/promises';
 import { RULES, type Rules } from '#machine/sim/rules';
 import type { Protocol, Step } from '#plan/protocol';
-import { gs, label, mem, mem8, type Item, type Program } from '#asm/assembler';
-import { PERCPU } from '#trap/kernel';
-import { UCONTEXT } from '#base/linux';
+import { cfa, gs, label, mem, mem8, quad, rip, type Item, type Program } from '#asm/assembler';
+import { FLAG, SELECTOR } from '#machine/sim/cpu';
+import { FRAME, PERCPU } from '#trap/kernel';
+import { SYS, UCONTEXT } from '#base/linux';
 import { inTurn, jmpSelf, once } from '../sim/livelocks.js';
 
 interface Case {
@@ -68,6 +73,44 @@ const noCaller: Partial<Rules> = {
  */
 const alone = { patcher: 'task', cpus: 1 } as const;
 const pops: Item = ['pop', 'r15'];
+
+/** Where the handler sends the interrupted thread, and the register that it is sent by. */
+const RESUME = {
+  kernel: { item: ['mov', mem('rsp', FRAME.rip), 'rsi'], by: 'rsi' },
+  user: { item: ['mov', mem('rdx', UCONTEXT.rip), 'r11'], by: 'r11' },
+} as const satisfies Record<string, { item: Item; by: string }>;
+const atResume = (proposal: Proposal, code: Program): Proposal =>
+  recoded(proposal, (program) => {
+    const { item } = RESUME[proposal.environment];
+    // The last one is that of a call.
+    const at = program.findLastIndex((each) => same(each, item));
+    expect(at, 'the mutant has something to change').toBeGreaterThanOrEqual(0);
+    return program.toSpliced(at, 0, ...code);
+  });
+/** A thread that traps at a call is sent to this code in place of the target. */
+const sent = (proposal: Proposal, code: Program): Proposal =>
+  recoded(
+    atResume(proposal, [['lea', RESUME[proposal.environment].by, rip('away')]]),
+    (program) => [
+      ...program,
+      cfa({ kind: 'call', base: 'rsp', offset: 8 }),
+      label('away'),
+      ...code,
+    ],
+  );
+/** A frame that is its own caller: its RIP is the code that runs, its RSP the frame. */
+const ownCaller: Program = [
+  ['lea', 'rcx', mem('rsp', -32)],
+  ['push', 'rcx'],
+  ['push', 'rcx'],
+  ['push', 'rcx'],
+  ['lea', 'rcx', rip('here')],
+  ['push', 'rcx'],
+  cfa({ kind: 'frame', base: 'rsp', offset: 0 }),
+  label('here'),
+  ['nop'],
+  ['ud2'],
+];
 
 /** The property that breaks, what is wrong, where it is wrong, and the nearest that is right. */
 const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
@@ -184,6 +227,82 @@ const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
   ],
 
   [
+    'torn',
+    'a nop and a call mix into no instruction',
+    { proposal: of('naive', '', 'user'), given: { site: 'null' } },
+    { proposal: shipped, given: { site: 'null' } },
+  ],
+  [
+    'torn',
+    'the handler goes back into the middle of the site',
+    { proposal: atResume(merged, [['lea', 'rsi', mem('rdi', -1)]]) },
+    { proposal: merged },
+  ],
+  [
+    'torn',
+    'changed bytes are executed before the CPU serialises, by the letter of the manual',
+    { proposal: atQword, given: { chunk: 'qword', fetch: 'F4' } },
+    { proposal: shipped, given: { fetch: 'F4' } },
+  ],
+
+  [
+    'target',
+    'the handler calls the target itself',
+    { proposal: atResume(shipped, [['call', 'r11']]) },
+    { proposal: shipped },
+  ],
+  [
+    'target',
+    'the handler goes on at no instruction',
+    { proposal: sent(merged, [['ud2']]) },
+    { proposal: merged },
+  ],
+  [
+    'target',
+    'an interrupt is left in the middle of its call',
+    {
+      proposal: sent(merged, [['add', 'rsp', 32], ['iretq']]),
+      given: { contexts: ['task', 'irq'] },
+    },
+    { proposal: merged, given: { contexts: ['task', 'irq'] } },
+  ],
+  [
+    'target',
+    'a task returns from an interrupt that there was not',
+    {
+      proposal: sent(merged, [
+        ['push', SELECTOR.kernelData],
+        ['push', 'rsp'],
+        ['pushfq'],
+        ['push', SELECTOR.kernelCode],
+        ['push', 0],
+        ['iretq'],
+      ]),
+    },
+    { proposal: merged },
+  ],
+  [
+    'target',
+    'a signal handler is left in the middle of its call',
+    {
+      proposal: sent(shipped, [['add', 'rsp', 24], ['mov', 'eax', SYS.rt_sigreturn], ['syscall']]),
+      given: { contexts: ['task', 'signal'] },
+    },
+    { proposal: shipped, given: { contexts: ['task', 'signal'] } },
+  ],
+  [
+    'target',
+    'a task returns from a signal that there was not',
+    {
+      proposal: sent(shipped, [
+        ['sub', 'rsp', 1024],
+        ['mov', 'eax', SYS.rt_sigreturn],
+        ['syscall'],
+      ]),
+    },
+    { proposal: shipped },
+  ],
+  [
     'target',
     'the handler skips the instruction',
     { proposal: of('int3-skip') },
@@ -299,6 +418,53 @@ const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
     { proposal: merged },
   ],
 
+  [
+    'stack',
+    'the handler reads where nothing lies',
+    {
+      proposal: atResume(merged, [
+        ['xor', 'ecx', 'ecx'],
+        ['mov', 'rcx', mem('rcx')],
+      ]),
+    },
+    { proposal: merged },
+  ],
+  [
+    'stack',
+    'the handler writes where nothing lies',
+    {
+      proposal: atResume(merged, [
+        ['xor', 'ecx', 'ecx'],
+        ['mov', mem('rcx'), 'rcx'],
+      ]),
+    },
+    { proposal: merged },
+  ],
+  [
+    'stack',
+    'a trampoline returns from a stack that is none',
+    { proposal: sent(merged, [['lea', 'rsp', rip('none')], ['ret'], label('none'), quad(0)]) },
+    { proposal: merged },
+  ],
+
+  [
+    'flags',
+    'interrupts are off behind a call of nothing',
+    {
+      proposal: instead(merged, pops, [['mov', mem('rsp', FRAME.flags), FLAG.one], pops]),
+      given: { site: 'null', updates: 2 },
+    },
+    { proposal: merged, given: { site: 'null', updates: 2 } },
+  ],
+  [
+    'flags',
+    'a callee-saved register is changed behind a call of nothing',
+    {
+      proposal: instead(merged, pops, [['inc', mem('rsp', FRAME.r12)], pops]),
+      given: { site: 'null', updates: 2 },
+    },
+    { proposal: merged, given: { site: 'null', updates: 2 } },
+  ],
   [
     'flags',
     'the trampoline leaves interrupts off',
@@ -417,6 +583,20 @@ const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
     'shadow-stack',
     'a call is emulated on one of the two stacks, in a process',
     { proposal: shipped, given: { shadowStack: true } },
+    { proposal: of('int3', 'shadow'), given: { shadowStack: true } },
+  ],
+
+  [
+    'shadow-stack',
+    'the handler of a process overwrites the token that sigreturn checks',
+    {
+      proposal: atResume(shipped, [
+        ['rdsspq', 'rcx'],
+        ['xor', 'esi', 'esi'],
+        ['wrssq', mem('rcx', 8), 'rsi'],
+      ]),
+      given: { shadowStack: true },
+    },
     { proposal: of('int3', 'shadow'), given: { shadowStack: true } },
   ],
 
@@ -561,12 +741,26 @@ const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
 
   [
     'unwind',
+    'a trampoline leaves the stack',
+    { proposal: sent(merged, [['xor', 'esp', 'esp'], ['nop'], ['ud2']]) },
+    { proposal: merged },
+  ],
+  [
+    'unwind',
+    'the rule of a trampoline leads back to it',
+    { proposal: sent(merged, ownCaller) },
+    { proposal: merged },
+  ],
+  [
+    'unwind',
     'a trampoline has no rule for its caller',
     { proposal: of('int3-percpu', 'fixed'), given: { contexts: ['task', 'nmi'] } },
     { proposal: merged, given: { contexts: ['task', 'nmi'] } },
   ],
 ];
 
+/** Places that found a promise broken in some run so far. */
+const reached = new Set<Breach>();
 function verdict(property: PropertyName, { proposal, given = {}, rules = {} }: Case): string {
   const small = {
     contexts: ['task'],
@@ -575,12 +769,14 @@ function verdict(property: PropertyName, { proposal, given = {}, rules = {} }: C
     cpus: 1,
     environment: proposal.environment,
   } as const;
-  const { properties } = run(
+  const { properties, model, strict } = run(
     proposal,
     configure({ ...small, ...given }),
     { states: 400_000, seconds: 20 },
     { ...RULES, ...rules },
   );
+  for (const each of model.breaches) reached.add(each);
+  for (const each of strict?.model.breaches ?? []) reached.add(each);
   const { verdict: word, story } = properties.get(property)!;
   return `${word}${word === 'unknown' ? ` ${story ?? ''}` : ''}`;
 }
@@ -595,5 +791,39 @@ describe('a mistake that breaks a property, and the nearest thing that does not'
     expect([...new Set(MUTANTS.map(([property]) => property))].sort()).toEqual(
       [...PROPERTY_NAMES].sort(),
     );
+  });
+
+  it('target: a target goes to itself, so that one pass enters a second', () => {
+    const program: Program = [label('task'), ['call', 'f'], label('done'), ['ud2']];
+    const toItself = (name: string): Program => [label(name), ['jmp', name]];
+    const found = outcomes({
+      environment: 'kernel',
+      site: 'call',
+      offset: 8,
+      updates: 0,
+      steps: [],
+      program: { program, target: toItself, words: [] },
+      read: () => 'done',
+    });
+    expect(found).toEqual(
+      [bad('target-second', 'one pass enters a second target')].map(
+        ({ property, text }) => `${property}: ${text}`,
+      ),
+    );
+    reached.add('target-second');
+  });
+
+  it('is there for every place that finds a promise broken', () => {
+    const places = Object.keys(BREACHES) as Breach[];
+    expect(places.filter((place) => !reached.has(place))).toEqual([]);
+  });
+
+  it('is there for one place alone', () => {
+    const sources = readdirSync('src/machine/sim')
+      .filter((name) => name !== 'promises.ts')
+      .map((name) => readFileSync(`src/machine/sim/${name}`, 'utf8'))
+      .join('');
+    const times = (place: string) => sources.split(`'${place}'`).length - 1;
+    expect(Object.keys(BREACHES).filter((place) => times(place) !== 1)).toEqual([]);
   });
 });

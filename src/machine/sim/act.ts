@@ -84,20 +84,20 @@ function exception(
     case 'undefined':
       return fixture.isUnclaimed(at)
         ? new Crash('trap-unclaimed', 'a trap that the protocol planted is claimed by nobody')
-        : new Crash('undefined-instruction', `#UD at ${fixture.nameOf(at)}`);
+        : new Crash('exception-ud', `#UD at ${fixture.nameOf(at)}`);
     case 'general-protection':
       return new Crash(
-        'general-protection',
+        'exception-gp',
         `#GP at ${fixture.nameOf(at)}${key === 'iretq' ? ': the exception frame is damaged' : ''}`,
       );
     case 'control-protection':
-      return new Crash('control-protection', `#CP at ${fixture.nameOf(at)}`);
+      return new Crash('exception-cp', `#CP at ${fixture.nameOf(at)}`);
   }
 }
 
 function judgeIndirect(core: Access, what: 'jump' | 'call', at: Addr): void {
   if (!core.fixture.isRetpoline(at))
-    core.fault('indirect-branch', `an indirect ${what} at ${core.fixture.nameOf(at)}`);
+    core.fault('branch-indirect', `an indirect ${what} at ${core.fixture.nameOf(at)}`);
 }
 
 function judgeReturn(core: Access, { at, rsp }: Step): void {

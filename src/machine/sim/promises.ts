@@ -24,8 +24,8 @@ const PROMISES = {
 export type PromiseName = keyof typeof PROMISES;
 
 /**
- * Each place that finds a promise broken has a name of its own, which it alone raises. So a test
- * can tell which of them some mutant reaches (test/check/marks.test.ts).
+ * Each place that finds a promise broken has a name of its own, which no other place raises. So a
+ * test can tell whether some mutant reaches each of them (test/check/mutants.test.ts).
  */
 export const BREACHES = {
   // what is fetched and executed
@@ -40,7 +40,7 @@ export const BREACHES = {
   'jump-untaken': 'target',
   'target-not-current': 'target',
   'control-to-nowhere': 'target',
-  'undefined-instruction': 'target',
+  'exception-ud': 'target',
   'interrupt-ends-in-pass': 'target',
   'iret-without-event': 'target',
   'signal-ends-in-pass': 'target',
@@ -56,7 +56,7 @@ export const BREACHES = {
   'rsp-off-stack': 'stack',
   'load-from-nowhere': 'stack',
   'store-to-nowhere': 'stack',
-  'general-protection': 'stack',
+  'exception-gp': 'stack',
   'if-at-entry': 'flags',
   'register-at-entry': 'flags',
   'if-after-pass': 'flags',
@@ -65,9 +65,9 @@ export const BREACHES = {
   // what else a handler owes
   'stash-of-another': 'slot',
   'lockdep-disagrees': 'lockdep',
-  'control-protection': 'shadow-stack',
+  'exception-cp': 'shadow-stack',
   'token-missing': 'shadow-stack',
-  'indirect-branch': 'indirect-branch',
+  'branch-indirect': 'indirect-branch',
   'return-unmatched': 'indirect-branch-strict',
   'trap-unclaimed': 'stray-trap',
   'trap-blocked': 'stray-trap',
