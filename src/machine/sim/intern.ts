@@ -21,20 +21,20 @@ export class WordTable {
   intern(run: Uint32Array, length: number = run.length): number {
     let hash = length;
     for (let i = 0; i < length; i++) {
-      hash = Math.imul(hash ^ (run[i] as number), 0x9e3779b1);
+      hash = Math.imul(hash ^ run[i]!, 0x9e3779b1);
       hash ^= hash >>> 15;
     }
     let slot = hash & (this.#slots.length - 1);
     for (; ; slot = (slot + 1) & (this.#slots.length - 1)) {
-      const id = this.#slots[slot] as number;
+      const id = this.#slots[slot]!;
       if (id < 0) break;
       if (this.#equals(id, run, length)) return id;
     }
     const id = this.#count++;
-    const begin = this.#start[id] as number;
+    const begin = this.#start[id]!;
     if (begin + length > this.#words.length) this.#words = grown(this.#words, begin + length);
     if (id + 2 > this.#start.length) this.#start = grown(this.#start, id + 2);
-    for (let i = 0; i < length; i++) this.#words[begin + i] = run[i] as number;
+    for (let i = 0; i < length; i++) this.#words[begin + i] = run[i]!;
     this.#start[id + 1] = begin + length;
     this.#slots[slot] = id;
     if (this.#count * 2 > this.#slots.length) this.#rehash();
@@ -43,12 +43,12 @@ export class WordTable {
 
   /** A view, valid until the next `intern`. */
   get(id: number): Uint32Array {
-    return this.#words.subarray(this.#start[id] as number, this.#start[id + 1] as number);
+    return this.#words.subarray(this.#start[id]!, this.#start[id + 1]!);
   }
 
   #equals(id: number, run: Uint32Array, length: number): boolean {
-    const begin = this.#start[id] as number;
-    if ((this.#start[id + 1] as number) - begin !== length) return false;
+    const begin = this.#start[id]!;
+    if (this.#start[id + 1]! - begin !== length) return false;
     for (let i = 0; i < length; i++) if (this.#words[begin + i] !== run[i]) return false;
     return true;
   }
@@ -56,15 +56,15 @@ export class WordTable {
   #rehash(): void {
     const slots = new Int32Array(this.#slots.length * 2).fill(-1);
     for (let id = 0; id < this.#count; id++) {
-      const begin = this.#start[id] as number;
-      const end = this.#start[id + 1] as number;
+      const begin = this.#start[id]!;
+      const end = this.#start[id + 1]!;
       let hash = end - begin;
       for (let i = begin; i < end; i++) {
-        hash = Math.imul(hash ^ (this.#words[i] as number), 0x9e3779b1);
+        hash = Math.imul(hash ^ this.#words[i]!, 0x9e3779b1);
         hash ^= hash >>> 15;
       }
       let slot = hash & (slots.length - 1);
-      while ((slots[slot] as number) >= 0) slot = (slot + 1) & (slots.length - 1);
+      while (slots[slot]! >= 0) slot = (slot + 1) & (slots.length - 1);
       slots[slot] = id;
     }
     this.#slots = slots;
@@ -95,6 +95,6 @@ export class ValueTable<T> {
   }
 
   get(id: number): T {
-    return this.#values[id] as T;
+    return this.#values[id]!;
   }
 }

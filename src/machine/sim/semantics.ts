@@ -4,18 +4,11 @@
 // beside it, so that a comparison with a real CPU can mask them and a checker could branch on them.
 
 import { addrFromBits, bitsFromAddr, type Addr } from '../../base/addr.js';
+import { invariant } from '../../base/invariant.js';
 import type { Insn } from '../../asm/encoding.js';
-import { RSP, type Mem, type Operand, type Reg } from '../../asm/operand.js';
-import type { RowName } from '../../asm/table.js';
-import {
-  ARITHMETIC,
-  FLAG,
-  SELECTOR,
-  type Bytes,
-  type Cpu,
-  type Outcome,
-  type Port,
-} from './cpu.js';
+import type { Mem, Operand, Reg } from '../../asm/operand.js';
+import { FAMILIES, type RowName } from '../../asm/table.js';
+import { ARITHMETIC, FLAG, REG, SELECTOR, type Cpu, type Outcome, type Port } from './cpu.js';
 
 /** Thrown inside an instruction, caught by `execute`: one object, for it is no error of ours. */
 export const GENERAL_PROTECTION: unique symbol = Symbol('#GP');
@@ -32,8 +25,6 @@ export interface Semantics {
   readonly run: (context: Context) => Outcome;
   readonly undefinedFlags?: (insn: Insn, cpu: Cpu) => number;
 }
-
-const RBP = 5;
 
 // Operands.
 
@@ -53,27 +44,31 @@ function canonical(bits: bigint): Addr {
 function effective({ cpu, next }: Context, mem: Mem): bigint {
   let sum = BigInt(mem.disp);
   if (mem.base === 'rip') sum += BigInt(next);
-  else if (mem.base !== null) sum += cpu.r[mem.base] as bigint;
-  if (mem.index !== null) sum += (cpu.r[mem.index] as bigint) * BigInt(mem.scale);
+  else if (mem.base !== null) sum += cpu.r[mem.base]!;
+  if (mem.index !== null) sum += cpu.r[mem.index]! * BigInt(mem.scale);
   return BigInt.asUintN(64, sum);
 }
 
 /** Sums of a few numbers below this are exact in a double. */
 const EXACT = 2 ** 49;
 
+/** A base or an index as a number, which may have been rounded. */
+function plain({ cpu, next }: Context, from: Mem['base']): number {
+  if (from === null) return 0;
+  return from === 'rip' ? next : Number(BigInt.asIntN(64, cpu.r[from]!));
+}
+
+function segmentBase(cpu: Cpu, segment: Mem['segment']): Addr {
+  if (segment === null) return 0;
+  return segment === 'gs' ? cpu.gsBase : cpu.fsBase;
+}
+
 function address(context: Context, mem: Mem): Addr {
-  const { cpu, next } = context;
-  const segment = mem.segment === null ? 0 : mem.segment === 'gs' ? cpu.gsBase : cpu.fsBase;
+  const segment = segmentBase(context.cpu, mem.segment);
   // Nearly every address is the sum of small numbers; bigints, six times as slow, are for those
   // that wrap around.
-  const base =
-    mem.base === null
-      ? 0
-      : mem.base === 'rip'
-        ? next
-        : Number(BigInt.asIntN(64, cpu.r[mem.base] as bigint));
-  const index =
-    mem.index === null ? 0 : Number(BigInt.asIntN(64, cpu.r[mem.index] as bigint)) * mem.scale;
+  const base = plain(context, mem.base);
+  const index = plain(context, mem.index) * mem.scale;
   if (base > -EXACT && base < EXACT && index > -EXACT && index < EXACT) {
     const sum = segment + base + index + mem.disp;
     if (sum >= CANONICAL || sum < -CANONICAL) throw GENERAL_PROTECTION;
@@ -83,13 +78,13 @@ function address(context: Context, mem: Mem): Addr {
 }
 
 function readReg(cpu: Cpu, reg: Reg): bigint {
-  const value = cpu.r[reg.number] as bigint;
+  const value = cpu.r[reg.number]!;
   return BigInt.asUintN(reg.size, reg.high ? value >> 8n : value);
 }
 
 /** A 32-bit result clears the upper half; a shorter one leaves the rest (SDM volume 1, 3.4.1.1). */
 function writeReg(cpu: Cpu, reg: Reg, value: bigint): void {
-  const old = cpu.r[reg.number] as bigint;
+  const old = cpu.r[reg.number]!;
   if (reg.size >= 32) cpu.r[reg.number] = BigInt.asUintN(reg.size, value);
   else {
     const shift = reg.high ? 8n : 0n;
@@ -98,7 +93,15 @@ function writeReg(cpu: Cpu, reg: Reg, value: bigint): void {
   }
 }
 
-const operand = ({ insn }: Context, i: number): Operand => insn.operands[i] as Operand;
+const operand = ({ insn }: Context, i: number): Operand => insn.operands[i]!;
+
+function memory(context: Context, i: number): Mem {
+  const found = operand(context, i);
+  invariant(found.kind === 'mem', 'the form has a memory operand there');
+  return found;
+}
+
+const BYTES = { 8: 1, 16: 2, 32: 4, 64: 8 } as const;
 
 /** Size in bits of the first register or memory operand. */
 function width({ insn }: { insn: Insn }): 8 | 16 | 32 | 64 {
@@ -113,11 +116,11 @@ function get(context: Context, i: number): bigint {
     case 'reg':
       return readReg(context.cpu, from);
     case 'mem':
-      return context.port.read(address(context, from), (from.size / 8) as Bytes);
+      return context.port.read(address(context, from), BYTES[from.size]);
     case 'imm':
       return BigInt.asUintN(width(context), from.value);
     case 'control':
-      return context.cpu.cr[from.number] as bigint;
+      return context.cpu.cr[from.number]!;
     case 'rel':
       return bitsFromAddr(context.next + from.distance);
   }
@@ -127,24 +130,20 @@ function set(context: Context, i: number, value: bigint): void {
   const to = operand(context, i);
   if (to.kind === 'reg') writeReg(context.cpu, to, value);
   else if (to.kind === 'mem')
-    context.port.write(
-      address(context, to),
-      (to.size / 8) as Bytes,
-      BigInt.asUintN(to.size, value),
-    );
+    context.port.write(address(context, to), BYTES[to.size], BigInt.asUintN(to.size, value));
   else if (to.kind === 'control') context.cpu.cr[to.number] = value;
 }
 
 function push({ cpu, port }: Context, value: bigint): void {
-  const top = BigInt.asUintN(64, (cpu.r[RSP] as bigint) - 8n);
+  const top = BigInt.asUintN(64, cpu.r[REG.rsp] - 8n);
   port.write(canonical(top), 8, value);
-  cpu.r[RSP] = top;
+  cpu.r[REG.rsp] = top;
 }
 
 /** The word on top of the stack; `release` takes it away once nothing can fail any more. */
-const top = ({ cpu, port }: Context): bigint => port.read(canonical(cpu.r[RSP] as bigint), 8);
+const top = ({ cpu, port }: Context): bigint => port.read(canonical(cpu.r[REG.rsp]), 8);
 function release({ cpu }: Context, bytes: bigint): void {
-  cpu.r[RSP] = (cpu.r[RSP] as bigint) + bytes;
+  cpu.r[REG.rsp] = cpu.r[REG.rsp] + bytes;
 }
 
 const advance = (context: Context, outcome: Outcome = 'next'): Outcome => {
@@ -218,8 +217,10 @@ const LOGICAL = new Set([1, 4, 6]);
 
 const carry = (cpu: Cpu): bigint => (cpu.flags & FLAG.cf ? 1n : 0n);
 
-/** SDM volume 1, appendix B. Bit 0 inverts; the rest selects a test. */
-/** Whether a condition, 0 to 15 as in the opcode, holds (SDM volume 1, B.1). */
+/**
+ * Whether a condition, 0 to 15 as in the opcode, holds (SDM volume 1, B.1). Bit 0 inverts; the rest
+ * selects a test.
+ */
 export function condition(flags: number, code: number): boolean {
   const has = (flag: number) => (flags & flag) !== 0;
   const unequal = has(FLAG.sf) !== has(FLAG.of);
@@ -241,12 +242,13 @@ export function condition(flags: number, code: number): boolean {
 /** The shadow stack, where it is on, must say the same as the stack (SDM volume 1, 17.2.1). */
 function call(context: Context, target: Addr, outcome: Outcome): Outcome {
   const { cpu, port, next } = context;
+  const { ssp } = cpu;
   // A relative call to the next instruction, which reads RIP, leaves the shadow stack alone (CALL,
   // operation).
-  const shadowed = cpu.ssp !== null && !(outcome === 'call' && target === next);
-  if (shadowed) port.write((cpu.ssp as Addr) - 8, 8, bitsFromAddr(next));
+  const shadowed = ssp !== null && !(outcome === 'call' && target === next);
+  if (shadowed) port.write(ssp - 8, 8, bitsFromAddr(next));
   push(context, bitsFromAddr(next));
-  if (shadowed) cpu.ssp = (cpu.ssp as Addr) - 8;
+  if (shadowed) cpu.ssp = ssp - 8;
   cpu.rip = target;
   return outcome;
 }
@@ -282,10 +284,13 @@ const loadedFlags = (cpu: Cpu): number => (cpu.user ? LOADED : LOADED | FLAG.if 
 
 function iret(context: Context): Outcome {
   const { cpu, port } = context;
-  const frame = canonical(cpu.r[RSP] as bigint);
-  const [rip, cs, flags, rsp, ss] = [0, 8, 16, 24, 32].map((offset) =>
-    port.read(frame + offset, 8),
-  ) as [bigint, bigint, bigint, bigint, bigint];
+  const frame = canonical(cpu.r[REG.rsp]);
+  const word = (offset: number): bigint => port.read(frame + offset, 8);
+  const rip = word(0);
+  const cs = word(8);
+  const flags = word(16);
+  const rsp = word(24);
+  const ss = word(32);
   const code = Number(cs & 0xffffn);
   const data = Number(ss & 0xffffn);
   // In 64-bit mode IRET pops SS:RSP at any privilege, so a frame whose SS was overwritten ends
@@ -305,49 +310,63 @@ function iret(context: Context): Outcome {
   }
   setFlags(cpu, loadedFlags(cpu) | FLAG.rf, Number(flags & 0x3fffffn));
   cpu.user = toUser;
-  cpu.r[RSP] = rsp;
+  cpu.r[REG.rsp] = rsp;
   cpu.rip = target;
   return 'iret';
 }
 
 // Shifts.
 
-const shiftCount = (context: { insn: Insn; cpu: Cpu }): number => {
-  const from = context.insn.operands[1] as Operand;
-  const count =
-    from.kind === 'reg'
-      ? Number(readReg(context.cpu, from))
-      : from.kind === 'imm'
-        ? Number(BigInt.asUintN(8, from.value))
-        : 0;
-  return count & (width(context) === 64 ? 63 : 31);
-};
+const shiftCount = (context: { insn: Insn; cpu: Cpu }): number =>
+  countOf(context.insn.operands[1]!, context.cpu) & (width(context) === 64 ? 63 : 31);
+
+function countOf(from: Operand, cpu: Cpu): number {
+  if (from.kind === 'reg') return Number(readReg(cpu, from));
+  return from.kind === 'imm' ? Number(BigInt.asUintN(8, from.value)) : 0;
+}
+
+interface Shifted {
+  readonly value: bigint;
+  /** Bit 0: the last bit that was shifted out. */
+  readonly out: bigint;
+  /** OF after a shift by one. */
+  readonly overflow: boolean;
+}
+
+/** @param member the digit of the opcode: 4 SHL, 5 SHR, 7 SAR */
+function shifted(member: number, a: bigint, count: bigint, bits: number): Shifted {
+  const last = count === 0n ? 0n : count - 1n;
+  const sign = (n: bigint): boolean => (n >> BigInt(bits - 1)) % 2n === 1n;
+  switch (member) {
+    case FAMILIES.shift.shl: {
+      const value = BigInt.asUintN(bits, a << count);
+      const out = (a << last) >> BigInt(bits - 1);
+      return { value, out, overflow: sign(value) !== ((out & 1n) === 1n) };
+    }
+    case FAMILIES.shift.shr:
+      return { value: a >> count, out: a >> last, overflow: sign(a) };
+    default: {
+      const signed = BigInt.asIntN(bits, a);
+      const value = BigInt.asUintN(bits, signed >> count);
+      return { value, out: signed >> last, overflow: false };
+    }
+  }
+}
 
 function shift(context: Context): Outcome {
   const bits = width(context);
   const count = BigInt(shiftCount(context));
-  const a = get(context, 0);
-  const member = context.insn.form.member;
-  const last = count - 1n;
-  const signed = BigInt.asIntN(bits, a);
-  const value = BigInt.asUintN(
-    bits,
-    member === 4 ? a << count : member === 5 ? a >> count : signed >> count,
-  );
+  const { member } = context.insn.form;
+  const { value, out, overflow } = shifted(member, get(context, 0), count, bits);
   // With a count of zero the operand is written all the same, which clears the upper half of a
   // 32-bit register.
   set(context, 0, value);
-  if (count !== 0n) {
-    const out =
-      member === 4 ? (a << last) >> BigInt(bits - 1) : (member === 5 ? a : signed) >> last;
-    const sign = (n: bigint) => Number((n >> BigInt(bits - 1)) & 1n);
-    const overflow = member === 4 ? sign(value) ^ Number(out & 1n) : member === 5 ? sign(a) : 0;
+  if (count !== 0n)
     setFlags(
       context.cpu,
       ARITHMETIC,
       resultFlags(value, bits) | (out & 1n ? FLAG.cf : 0) | (overflow ? FLAG.of : 0),
     );
-  }
   return advance(context);
 }
 
@@ -375,7 +394,7 @@ function bit(context: Context, change: ((value: bigint, mask: bigint) => bigint)
     const place = canonical(
       bitsFromAddr(address(context, target)) + (far >> BigInt(Math.log2(bits))) * BigInt(bits / 8),
     );
-    const value = context.port.read(place, (bits / 8) as Bytes);
+    const value = context.port.read(place, BYTES[bits]);
     setFlags(context.cpu, FLAG.cf, (value >> index) & 1n ? FLAG.cf : 0);
     return advance(context);
   }
@@ -414,14 +433,15 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
   movabs: copy,
   lea: {
     run: (context) => {
-      set(context, 0, effective(context, operand(context, 1) as Mem));
+      set(context, 0, effective(context, memory(context, 1)));
       return advance(context);
     },
   },
   movzx: copy,
   movsx: {
     run: (context) => {
-      const from = operand(context, 1) as Reg | Mem;
+      const from = operand(context, 1);
+      invariant(from.kind === 'reg' || from.kind === 'mem', 'MOVSX has a sized source');
       set(context, 0, BigInt.asUintN(64, BigInt.asIntN(from.size, get(context, 1))));
       return advance(context);
     },
@@ -571,13 +591,13 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
       const value = top(context);
       const to = operand(context, 0);
       // RSP moves before the address of the destination is computed (POP, description).
-      const before = cpu.r[RSP] as bigint;
+      const before = cpu.r[REG.rsp];
       release(context, 8n);
       if (to.kind === 'mem') {
         try {
           set(context, 0, value);
         } catch (error) {
-          cpu.r[RSP] = before;
+          cpu.r[REG.rsp] = before;
           throw error;
         }
       } else set(context, 0, value);
@@ -602,10 +622,10 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
   leave: {
     run: (context) => {
       const { cpu, port } = context;
-      const frame = cpu.r[RBP] as bigint;
+      const frame = cpu.r[REG.rbp];
       const value = port.read(canonical(frame), 8);
-      cpu.r[RSP] = frame + 8n;
-      cpu.r[RBP] = value;
+      cpu.r[REG.rsp] = frame + 8n;
+      cpu.r[REG.rbp] = value;
       return advance(context);
     },
   },
@@ -696,9 +716,9 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
   hlt: only('halt'),
   sysretq: {
     run: ({ cpu }) => {
-      const target = canonical(cpu.r[1] as bigint);
+      const target = canonical(cpu.r[1]);
       // RFLAGS := (R11 & 3C7FD7H) | 2 (SYSRET, operation).
-      cpu.flags = Number((cpu.r[11] as bigint) & 0x3c7fd7n) | FLAG.one;
+      cpu.flags = Number(cpu.r[11] & 0x3c7fd7n) | FLAG.one;
       cpu.user = true;
       cpu.rip = target;
       return 'sysret';
@@ -737,7 +757,7 @@ export const SEMANTICS: Readonly<Record<RowName, Semantics>> = {
   wrssq: {
     run: (context) => {
       if (context.cpu.ssp === null || !context.cpu.wrss) return 'undefined';
-      const at = address(context, operand(context, 0) as Mem);
+      const at = address(context, memory(context, 0));
       if ((at & 7) !== 0) return 'general-protection';
       set(context, 0, get(context, 1));
       return advance(context);

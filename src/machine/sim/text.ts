@@ -1,8 +1,8 @@
-// What a CPU may find where text changes under it. Memory keeps the versions of every chunk; each
-// CPU has a view: for every chunk the versions it may still use, the newest last. A store that
-// reaches memory adds a version to every view, a serialising instruction drops all but the newest.
-// Equal contents are kept once, so that repeated updates close. Bytes that no step ever writes have
-// one version and are not kept.
+// What a CPU may find where text changes under it. Memory keeps the versions of every chunk. Each
+// CPU has a view: for every chunk the versions that it may still use, the newest last. A store that
+// reaches memory adds a version to every view, and a serialising instruction drops all but the
+// newest. Equal contents are kept once, so that repeated updates close. Bytes that no step ever
+// writes have one version and are not kept.
 //
 //   F0            one instant, newest bytes
 //   F1 F1d F1a    newest bytes, one event a chunk: ascending, descending, in any order
@@ -12,9 +12,9 @@
 //
 // Why any of this is allowed: the Intel SDM (volume 3, 9.1.3, "Handling Self- and Cross-Modifying
 // Code") promises nothing to a CPU that runs modified code without a serialising instruction in
-// between, and the AMD APM (volume 2, 7.6.1) promises old or new only for one store inside an
-// aligned quadword. F3 is that with no promise at all but for the chunk; F4 is the letter of the
-// SDM with the one exception the int3 protocol lives on.
+// between. The AMD APM (volume 2, 7.6.1) promises old or new only for one store inside an aligned
+// quadword. F3 promises nothing but that a chunk is whole. F4 is the letter of the SDM, with the one
+// exception that the int3 protocol relies on.
 
 import { INT3 } from '../../asm/table.js';
 import type { Addr } from '../../base/addr.js';
@@ -33,8 +33,10 @@ export type Chunk = keyof typeof CHUNKS;
 export const STORES = { byte: 1, qword: 8, line: LINE } as const;
 export type StoreWidth = keyof typeof STORES;
 
-/** For each chunk its versions, each the values of its patchable bytes, the newest last. */
-type View = readonly (readonly (readonly number[])[])[];
+/** The values of a chunk's patchable bytes. */
+type Version = readonly number[];
+/** For each chunk its versions, the newest last. */
+type View = readonly (readonly Version[])[];
 
 /**
  * One way a fetch can go: the bytes, the view afterwards, and whether the strict rule was broken.
@@ -48,16 +50,37 @@ export interface Fetched {
 /** Bytes read so far by a fetch that takes one event a chunk; null is unread. */
 export type Partial = readonly (number | null)[];
 
+interface Byte {
+  readonly at: Addr;
+  readonly value: number;
+}
+
+/** Where a patchable byte is kept: its chunk, and its place among the chunk's patchable bytes. */
+interface Place {
+  readonly chunk: number;
+  readonly index: number;
+}
+
+/** What a fetch knows besides the versions. */
+interface Fetch {
+  readonly at: Addr;
+  readonly length: number;
+  /** A byte that never changes. */
+  readonly fixed: (at: Addr) => number;
+  /** How many of the bytes that were fetched belong to the instruction. */
+  readonly own: (bytes: readonly number[]) => number;
+}
+
+const newestOf = (versions: readonly Version[]): Version => versions.at(-1)!;
+
 export class Text {
   readonly level: FetchLevel;
-  /** Addresses that some step can write, ascending. */
-  readonly patchable: readonly Addr[];
-  readonly #index = new Map<Addr, number>();
-  /** Chunk number of a patchable byte, and its place among the chunk's patchable bytes. */
-  readonly #chunkOf: number[] = [];
-  readonly #placeOf: number[] = [];
-  readonly #initial: readonly number[];
+  /** By the address of each byte that some step can write. */
+  readonly #places: ReadonlyMap<Addr, Place>;
+  /** The contents of each chunk at the start. */
+  readonly #initial: readonly Version[];
   readonly #views = new ValueTable<View>();
+  /** By store and view, the view afterwards. */
   readonly #committed = new Map<number, number[]>();
   readonly #serialised: number[] = [];
   readonly #fetched = new Map<string, readonly Fetched[]>();
@@ -66,35 +89,32 @@ export class Text {
   constructor(
     level: FetchLevel,
     chunk: Chunk,
-    bytes: readonly { readonly at: Addr; readonly value: number }[],
+    bytes: readonly Byte[],
     rules: Pick<Rules, 'int3Exempt' | 'strictByByte'> = RULES,
   ) {
     this.level = level;
     this.#rules = rules;
-    const sorted = [...bytes].sort((a, b) => a.at - b.at);
-    this.patchable = sorted.map(({ at }) => at);
-    this.#initial = sorted.map(({ value }) => value);
-    let last: number | undefined;
-    let chunks = -1;
-    let place = 0;
-    sorted.forEach(({ at }, i) => {
-      this.#index.set(at, i);
+    const places = new Map<Addr, Place>();
+    const initial: number[][] = [];
+    const chunks = new Map<number, number>();
+    for (const { at, value } of bytes.toSorted((a, b) => a.at - b.at)) {
       const unit = Math.floor(at / CHUNKS[chunk]);
-      if (unit !== last) [chunks, place, last] = [chunks + 1, 0, unit];
-      this.#chunkOf.push(chunks);
-      this.#placeOf.push(place++);
-    });
+      const number = chunks.get(unit) ?? chunks.size;
+      chunks.set(unit, number);
+      const content = (initial[number] ??= []);
+      places.set(at, { chunk: number, index: content.length });
+      content.push(value);
+    }
+    this.#places = places;
+    this.#initial = initial;
   }
 
   /** The view of a CPU that has just serialised in unpatched text. */
   initial(): number {
-    const chunks: number[][][] = [];
-    this.#initial.forEach((value, i) =>
-      ((chunks[this.#chunkOf[i] as number] ??= [[]])[0] as number[]).push(value),
-    );
-    return this.#views.intern(chunks);
+    return this.#views.intern(this.#initial.map((content) => [content]));
   }
 
+  /** How many views there are. */
   get count(): number {
     return this.#views.count;
   }
@@ -105,54 +125,39 @@ export class Text {
   }
 
   isPatchable(at: Addr): boolean {
-    return this.#index.has(at);
+    return this.#places.has(at);
   }
 
   /** What memory holds: the newest version, the same in every view. */
   newest(view: number, at: Addr): number {
-    const i = this.#index.get(at) as number;
-    return (this.#views.get(view)[this.#chunkOf[i] as number] as readonly (readonly number[])[]).at(
-      -1,
-    )?.[this.#placeOf[i] as number] as number;
+    const { chunk, index } = this.#places.get(at)!;
+    return newestOf(this.#views.get(view)[chunk]!)[index]!;
   }
 
   /**
    * One atomic store reaches memory. `key` names the store and must be the same for the same bytes.
    */
-  commit(
-    view: number,
-    key: number,
-    bytes: readonly { readonly at: Addr; readonly value: number }[],
-  ): number {
+  commit(view: number, key: number, bytes: readonly Byte[]): number {
     let row = this.#committed.get(key);
     if (row === undefined) this.#committed.set(key, (row = []));
     return (row[view] ??= this.#commit(view, bytes));
   }
 
-  #commit(view: number, bytes: readonly { readonly at: Addr; readonly value: number }[]): number {
-    const chunks = this.#views.get(view).map((versions) => [...versions]);
+  #commit(view: number, bytes: readonly Byte[]): number {
+    const chunks = [...this.#views.get(view)];
     const touched = new Map<number, number[]>();
     for (const { at, value } of bytes) {
-      const i = this.#index.get(at) as number;
-      const c = this.#chunkOf[i] as number;
-      let content = touched.get(c);
-      if (content === undefined)
-        touched.set(
-          c,
-          (content = [...((chunks[c] as (readonly number[])[]).at(-1) as readonly number[])]),
-        );
-      content[this.#placeOf[i] as number] = value;
+      const { chunk, index } = this.#places.get(at)!;
+      const content = touched.get(chunk) ?? [...newestOf(chunks[chunk]!)];
+      content[index] = value;
+      touched.set(chunk, content);
     }
-    for (const [c, content] of touched)
-      chunks[c] = this.#append(chunks[c] as (readonly number[])[], content);
+    for (const [chunk, content] of touched) chunks[chunk] = this.#append(chunks[chunk]!, content);
     return this.#views.intern(chunks);
   }
 
-  #append(
-    versions: readonly (readonly number[])[],
-    content: readonly number[],
-  ): (readonly number[])[] {
-    const same = (other: readonly number[]) => other.every((value, i) => value === content[i]);
+  #append(versions: readonly Version[], content: Version): readonly Version[] {
+    const same = (other: Version) => other.every((value, i) => value === content[i]);
     switch (this.level) {
       case 'F0':
       case 'F1':
@@ -162,11 +167,11 @@ export class Text {
       case 'F2':
         // Order matters here, so only a repetition of the newest is merged; a mark moves through
         // the rest.
-        return same(versions.at(-1) as readonly number[]) ? [...versions] : [...versions, content];
+        return same(newestOf(versions)) ? versions : [...versions, content];
       case 'F3':
       case 'F4': {
         // Any of them may be used, in any order: a set, with the newest apart.
-        const older = versions.filter((version) => !same(version)).sort((a, b) => compare(a, b));
+        const older = versions.filter((version) => !same(version)).sort(compare);
         return [...older, content];
       }
     }
@@ -175,75 +180,61 @@ export class Text {
   /** All marks move to the newest. */
   serialise(view: number): number {
     return (this.#serialised[view] ??= this.#views.intern(
-      this.#views.get(view).map((versions) => [versions.at(-1) as readonly number[]]),
+      this.#views.get(view).map((versions) => [newestOf(versions)]),
     ));
   }
 
-  /**
-   * All ways to fetch the `length` bytes from `at` as one event; `fixed` gives the bytes that never
-   * change, `own` how many of those that were fetched belong to the instruction.
-   */
+  /** All ways to fetch an instruction as one event. */
   fetch(
     view: number,
     at: Addr,
     length: number,
-    fixed: (at: Addr) => number,
-    own: (bytes: readonly number[]) => number,
+    fixed: Fetch['fixed'],
+    own: Fetch['own'],
   ): readonly Fetched[] {
     const key = `${view}:${at}:${length}`;
     let ways = this.#fetched.get(key);
     if (ways === undefined)
-      this.#fetched.set(key, (ways = this.#fetch(view, at, length, fixed, own)));
+      this.#fetched.set(key, (ways = this.#fetch(view, { at, length, fixed, own })));
     return ways;
   }
 
-  #fetch(
-    view: number,
-    at: Addr,
-    length: number,
-    fixed: (at: Addr) => number,
-    own: (bytes: readonly number[]) => number,
-  ): readonly Fetched[] {
+  #fetch(view: number, fetch: Fetch): readonly Fetched[] {
     const chunks = this.#views.get(view);
-    const used: number[] = [];
-    for (let i = 0; i < length; i++) {
-      const c = this.#chunkOf[this.#index.get(at + i) ?? -1];
-      if (c !== undefined && !used.includes(c)) used.push(c);
+    const used = new Set<number>();
+    for (let i = 0; i < fetch.length; i++) {
+      const place = this.#places.get(fetch.at + i);
+      if (place !== undefined) used.add(place.chunk);
     }
     const ways = new Map<string, Fetched>();
-    const choice = new Map<number, number>();
-    const choose = (n: number): void => {
-      if (n < used.length) {
-        const c = used[n] as number;
-        (chunks[c] as readonly (readonly number[])[]).forEach((_, v) => {
-          choice.set(c, v);
-          choose(n + 1);
-        });
-        return;
-      }
-      const bytes: number[] = [];
-      for (let i = 0; i < length; i++) {
-        const index = this.#index.get(at + i);
-        const c = index === undefined ? undefined : (this.#chunkOf[index] as number);
-        bytes.push(
-          c === undefined
-            ? fixed(at + i)
-            : ((
-                (chunks[c] as readonly (readonly number[])[])[
-                  choice.get(c) as number
-                ] as readonly number[]
-              )[this.#placeOf[index as number] as number] as number),
-        );
-      }
-      const after =
+    for (const choice of choices(chunks, [...used])) {
+      const way = this.#fetchAs(view, chunks, choice, fetch);
+      ways.set(`${way.view}:${way.bytes.join()}`, way);
+    }
+    return [...ways.values()];
+  }
+
+  /** @param choice which version of each chunk is fetched */
+  #fetchAs(
+    view: number,
+    chunks: View,
+    choice: ReadonlyMap<number, number>,
+    { at, length, fixed, own }: Fetch,
+  ): Fetched {
+    const bytes = Array.from({ length }, (_, i) => {
+      const place = this.#places.get(at + i);
+      if (place === undefined) return fixed(at + i);
+      const { chunk, index } = place;
+      return chunks[chunk]![choice.get(chunk) ?? 0]![index]!;
+    });
+    return {
+      bytes,
+      view:
         this.level === 'F2'
           ? this.#views.intern(chunks.map((versions, c) => versions.slice(choice.get(c) ?? 0)))
-          : view;
-      const strict = this.level === 'F4' && this.#breaksStrictRule(chunks, at, own(bytes));
-      ways.set(`${after}:${bytes.join()}`, { bytes, view: after, strict });
+          : view,
+      strict: this.level === 'F4' && this.#breaksStrictRule(chunks, at, own(bytes)),
     };
-    choose(0);
-    return [...ways.values()];
   }
 
   /**
@@ -253,41 +244,58 @@ export class Text {
   #breaksStrictRule(chunks: View, at: Addr, length: number): boolean {
     const { int3Exempt, strictByByte } = this.#rules;
     for (let i = 0; i < length; i++) {
-      const index = this.#index.get(at + i);
-      if (index === undefined) continue;
-      if (
-        !strictByByte &&
-        (chunks[this.#chunkOf[index] as number] as readonly unknown[]).length > 1
-      )
-        return true;
-      const values = new Set(
-        (chunks[this.#chunkOf[index] as number] as readonly (readonly number[])[]).map(
-          (version) => version[this.#placeOf[index] as number],
-        ),
-      );
-      if (values.size > 2 || (values.size === 2 && !(int3Exempt && i === 0 && values.has(INT3))))
-        return true;
+      const place = this.#places.get(at + i);
+      if (place === undefined) continue;
+      const versions = chunks[place.chunk]!;
+      if (!strictByByte && versions.length > 1) return true;
+      const values = new Set(versions.map((version) => version[place.index]));
+      const exempt = int3Exempt && i === 0 && values.size === 2 && values.has(INT3);
+      if (values.size > 1 && !exempt) return true;
     }
     return false;
   }
 
   /** F1: the ways to read one more chunk of a fetch under way, newest bytes. */
   piece(view: number, at: Addr, got: Partial): readonly Partial[] {
-    const chunkAt = (i: number) => this.#chunkOf[this.#index.get(at + i) ?? -1];
-    const open: number[] = [];
-    got.forEach((byte, i) => {
-      const c = chunkAt(i);
-      if (byte === null && c !== undefined && !open.includes(c)) open.push(c);
-    });
-    const take =
-      this.level === 'F1d' ? open.slice(-1) : this.level === 'F1a' ? open : open.slice(0, 1);
-    return take.map((c) =>
-      got.map((byte, i) => (chunkAt(i) === c ? this.newest(view, at + i) : byte)),
+    const chunkAt = (i: number) => this.#places.get(at + i)?.chunk;
+    const unread = new Set<number>();
+    for (const [i, byte] of got.entries()) {
+      const chunk = chunkAt(i);
+      if (byte === null && chunk !== undefined) unread.add(chunk);
+    }
+    return this.#nextOf([...unread]).map((chunk) =>
+      got.map((byte, i) => (chunkAt(i) === chunk ? this.newest(view, at + i) : byte)),
     );
+  }
+
+  /** Which of the unread chunks, in ascending order, may come next. */
+  #nextOf(unread: readonly number[]): readonly number[] {
+    switch (this.level) {
+      case 'F1d':
+        return unread.slice(-1);
+      case 'F1a':
+        return unread;
+      default:
+        return unread.slice(0, 1);
+    }
   }
 }
 
-function compare(a: readonly number[], b: readonly number[]): number {
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return (a[i] as number) - (b[i] as number);
+/** Every choice of one version for each of these chunks; the last chunk's changes first. */
+function choices(chunks: View, used: readonly number[]): readonly ReadonlyMap<number, number>[] {
+  return used.reduce<readonly ReadonlyMap<number, number>[]>(
+    (before, chunk) =>
+      before.flatMap((choice) =>
+        chunks[chunk]!.map((_, version) => new Map(choice).set(chunk, version)),
+      ),
+    [new Map()],
+  );
+}
+
+function compare(a: Version, b: Version): number {
+  for (const [i, value] of a.entries()) {
+    const other = b[i]!;
+    if (value !== other) return value - other;
+  }
   return 0;
 }
