@@ -20,7 +20,7 @@ import { Engine } from '../machine/process/engine.js';
 import type { ServerData } from './server.js';
 import type { Target } from '../plan/target.js';
 
-/** What C is told; any other fault is EIO. */
+/** The errno of a fault for C; any other is EIO. */
 const TOLD: Partial<Record<FaultCode, number>> = {
   'trap-blocked': ERRNO.busy,
   'handler-replaced': ERRNO.busy,

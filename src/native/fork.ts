@@ -95,7 +95,7 @@ const prepare: Program = [
 ];
 
 /**
- * Gives the lock back, if `prepare` took it. By an exchange, because the count of those who wait is
+ * Gives the lock back, if `prepare` took it. By an exchange, because the count of waiters is
  * read behind it: a load may run ahead of a plain store.
  */
 const unlock = (name: string): Program => [
@@ -178,8 +178,8 @@ const child: Program = [
     ['mov', 'eax', SYS.mremap],
     ['syscall'],
   ]),
-  // The text is the child's own now, the servers are the parent's, and nobody here waits for
-  // anything.
+  // The text is the child's own now, the servers are the parent's, and the child has no
+  // other thread that could wait.
   ['xor', 'eax', 'eax'],
   ['mov', mem('rbx', DATA.regions), 'rax'],
   ['mov', mem('rbx', DATA.requests), 'rax'],

@@ -32,19 +32,19 @@ const update: Program = [
   label('update'),
   ['movabs', 'r8', word('data')],
   ['cmp', mem32('r8', DATA.servers), 0],
-  ['je', 'nobody'],
+  ['je', 'unserved'],
   ['mov', 'eax', SYS.gettid],
   ['syscall'],
   ['cmp', mem32('r8', DATA.lock), 'eax'],
   ['je', 'itself'],
   ['mov', 'rcx', mem('r8', DATA.serving)],
-  label('who'),
+  label('server'),
   ['test', 'rcx', 'rcx'],
   ['je', 'ask'],
   ['cmp', mem32('rcx', SERVER.thread), 'eax'],
   ['je', 'itself'],
   ['mov', 'rcx', mem('rcx', SERVER.next)],
-  ['jmp', 'who'],
+  ['jmp', 'server'],
 
   label('ask'),
   ['lea', 'rcx', mem('r8', REQUESTS.first)],
@@ -114,7 +114,7 @@ const update: Program = [
   label('itself'),
   ['mov', 'eax', -ERRNO.deadlock],
   ['ret'],
-  label('nobody'),
+  label('unserved'),
   ['mov', 'eax', -ERRNO.nosys],
   ['ret'],
 ];
@@ -154,7 +154,7 @@ const shared: Program = [
   ['mov', mem32('rcx', REQUEST.state), 'eax'],
   ['ret'],
 
-  /** Refuses every request on the list, because nobody serves. */
+  /** Refuses every request on the list: there is no server left. */
   label('drain'),
   ['xor', 'r9d', 'r9d'],
   ['xchg', mem('r8', DATA.requests), 'r9'],

@@ -6,7 +6,7 @@
 // be about to take them: a process has one, and seldom a second.
 //
 // Two other ways were given up. A page at a fixed address, which the kernel gives to one thread
-// alone, is refused where a sanitizer or somebody else has the address, and stays for ever when a
+// alone, is refused where a sanitizer has the address, and stays for ever when a
 // worker is terminated with it. A file lock dies with its process and not with its thread.
 
 import { PAGE, type Addr } from '../../base/addr.js';

@@ -159,7 +159,7 @@ export class Runtime {
   }
 
   /**
-   * Memory for good, zeroed, writable. Call it while holding the lock. @throws Fault `no-memory`
+   * Memory that is never freed, zeroed, writable. Call it while holding the lock. @throws Fault `no-memory`
    */
   allocate(size: number, align: number): Addr {
     const at = Math.ceil(Number(this.word('free')) / align) * align;

@@ -1,6 +1,7 @@
 // Workers open, update, close and serve C, and are terminated at random moments. After each of them
 // the process forks twice, C updates and JavaScript updates, and each of these must be done in time.
-// argv: JSON {library, deaths, seconds, seed}: until either is reached. Prints what came of it.
+// argv: JSON {library, deaths, seconds, seed}: at least so many, and at least so long. Prints what
+// came of it.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -68,11 +69,19 @@ async function storm({ deaths, seconds, seed }) {
     if (got !== expected) sums.wrong.push({ what, got, expected, after: sums.died });
   };
   const until = performance.now() + 1000 * seconds;
-  while (sums.died < deaths && performance.now() < until) {
-    const kinds = Object.keys(LIVES);
+  const kinds = Object.keys(LIVES);
+  const born = () => {
     const kind = kinds[Math.floor(next() * kinds.length)];
     const worker = new Worker(new URL(import.meta.url), { workerData: { library, kind } });
-    await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+    return new Promise((resolve, reject) =>
+      worker.once('message', () => resolve(worker)).once('error', reject),
+    );
+  };
+  // One that opens while another one dies.
+  let coming = born();
+  while (sums.died < deaths || performance.now() < until) {
+    const worker = await coming;
+    coming = born();
     // Threads of C's ask meanwhile, also the server that is about to die.
     c.crowd_begin(3, 30, 1);
     await new Promise((resolve) => setTimeout(resolve, 4 * next()));
