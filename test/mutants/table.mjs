@@ -121,7 +121,7 @@ export const MUTANTS = [
   {
     name: 'texts are not read back after a death',
     file: 'dist/machine/process/runtime.js',
-    edits: [["if (this.word('stale') !== 0n)", 'if (false)']],
+    edits: [['if (this.#halves[DATA.stale / 4] !== 0)', 'if (false)']],
     test: {
       file: 'test/process/hazards.test.ts',
       name: 'a worker that is terminated in the middle of an update',

@@ -129,7 +129,7 @@ export class Runtime {
   locked<T>(body: () => T): T {
     this.#lock();
     try {
-      if (this.word('stale') !== 0n) {
+      if (this.#halves[DATA.stale / 4] !== 0) {
         snapshotTexts(this);
         this.setWord('stale', 0n);
       }
