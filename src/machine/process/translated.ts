@@ -1,10 +1,10 @@
 // Tools that translate a program's code before it runs (valgrind, emulators) keep the translation, and
 // go on with it when the code changes. An update would then succeed and change nothing.
 
-import { assemble } from '../../asm/assembler.js';
+import { assemble, bytes } from '../../asm/assembler.js';
 import { PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
-import { MAP, MEMBARRIER, PROT } from '../../base/linux.js';
+import { MAP, PROT } from '../../base/linux.js';
 import { memoryFile } from '../linux/memory.js';
 import { errorName, type Native } from '../linux/native.js';
 import { readProcOrNone } from '../linux/proc.js';
@@ -19,11 +19,9 @@ export function checkCodeChanges(native: Native): void {
   try {
     withMapping(native, fd, PROT.read | PROT.write, (written) =>
       withMapping(native, fd, PROT.read | PROT.exec, (run) => {
-        const bytes = new Uint8Array(native.view(written, PAGE));
+        const memory = new Uint8Array(native.view(written, PAGE));
         const answers = [1, 2].map((answer) => {
-          bytes.set(assemble([['mov', 'eax', answer], ['ret']]).bytes);
-          // Its refusal is told where it matters: without it nothing is updated at all.
-          native.call('membarrier', MEMBARRIER.syncCore);
+          memory.set(answering(answer));
           return native.invoke(run);
         });
         if (answers[1] !== 2) throw translated();
@@ -33,6 +31,11 @@ export function checkCodeChanges(native: Native): void {
     native.call('close', fd);
   }
 }
+
+/** CPUID serialises: what stands behind it is fetched after it. */
+const CPUID = bytes(0x0f, 0xa2);
+const answering = (answer: number): Uint8Array =>
+  assemble([['push', 'rbx'], CPUID, ['pop', 'rbx'], ['mov', 'eax', answer], ['ret']]).bytes;
 
 function withMapping(native: Native, fd: number, access: number, body: (at: Addr) => void): void {
   const at = native.call('mmap', 0, PAGE, access, MAP.shared, fd, 0);
