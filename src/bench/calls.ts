@@ -2,12 +2,13 @@
 // the same place in its page; the site's loop is one loop, opened and closed again in each round,
 // so that "patched", "trampoline" and "empty" differ in five bytes and in nothing else.
 
+import { setImmediate } from 'node:timers/promises';
 import { openWith } from '../app/open.js';
 import { Fault } from '../base/fault.js';
 import type { Native } from '../machine/linux/native.js';
 import type { Driver } from './driver.js';
 import { callsSource, SHAPES, WAYS, type Shape } from './programs.js';
-import { noiseOf, present, Samples, type Missing, type Row, type Table } from './result.js';
+import { noiseOf, present, Samples, type Row, type Table } from './result.js';
 import type { Workshop } from './tools.js';
 import { XRAY_MISSING, type Xray } from './xray.js';
 
@@ -49,39 +50,24 @@ export async function measureCalls({
   library('void bench_aim(int64)')(driver.far());
 
   const samples = new Samples();
+  const { loops, sites, changing } = loopsOf(symbol);
   const measure = (id: string, loop: number, calls: number): void => {
     const iterations = Math.max(1, Math.round(CALLS / calls));
     let least = Infinity;
     for (let k = 0; k < REPEAT; k++) least = Math.min(least, driver.loop(loop, iterations));
     samples.add(id, least / (iterations * calls));
   };
-  const loops = SHAPE_NAMES.flatMap((shape) =>
-    Object.keys(WAYS)
-      .filter((way) => way !== 'site')
-      .map((way) => ({
-        id: `${shape}/${way}`,
-        at: symbol(`bench_${shape}_${way}`),
-        calls: SHAPES[shape].calls,
-      })),
-  );
-  const sites = SHAPE_NAMES.map((shape) => ({
-    shape,
-    at: symbol(`bench_${shape}_site`),
-    calls: SHAPES[shape].calls,
-  }));
-  const changing = symbol('bench_changing');
   const asSite = (how: string): void => {
-    for (const { shape, at, calls } of sites) measure(`${shape}/${how}`, at, calls);
+    for (const { id, at, calls } of sites) measure(`${id}/${how}`, at, calls);
   };
 
   const end = performance.now() + budget;
   for (let round = 0; round < 5 || (performance.now() < end && !signal.aborted); round++) {
     asSite('trampoline');
     // Another order in each round: whoever comes first finds the caches as the last one left them.
-    for (let i = 0; i < loops.length; i++) {
-      const { id, at, calls } = loops[(i + round * 7) % loops.length]!;
+    const turn = (round * 7) % loops.length;
+    for (const { id, at, calls } of [...loops.slice(turn), ...loops.slice(0, turn)])
       measure(id, at, calls);
-    }
     for (const mixed of [0, 1]) {
       mix(mixed);
       measure(mixed ? 'changing/mixed' : 'changing/same', changing, 1);
@@ -99,55 +85,76 @@ export async function measureCalls({
       samples.add('xray/off', off);
       samples.add('xray/on', on);
     }
+    // For a signal, which is delivered between two turns of the loop.
+    await setImmediate();
   }
+  return SHAPE_NAMES.map((shape) => callTable(samples, shape, xray !== null));
+}
 
-  const missing: Missing[] = xray ? [] : [XRAY_MISSING];
-  return SHAPE_NAMES.map((shape): Table => {
-    const row = (way: string, name: string, ours = false): Row | null =>
-      samples.row(`${shape}/${way}`, name, { to: `${shape}/direct`, ours });
-    return {
-      group: 'call',
-      title: `A call: ${SHAPES[shape].name}`,
-      about:
-        'Nanoseconds for one call with the loop around it, and the ratio to the direct call of the same round.',
-      noise: noiseOf(samples, [[`${shape}/direct`, `${shape}/copy`]]),
-      rows: present([
-        row('direct', WAYS.direct.name),
-        row('copy', WAYS.copy.name),
-        row('inline', 'static call, patched', true),
-        row('trampoline', 'static call on its trampoline', true),
-        row('nop', 'static call, empty', true),
-        row('guard', WAYS.guard.name),
-        row('pointer', WAYS.pointer.name),
-        row('far', WAYS.far.name),
-        ...(shape === 'tight'
-          ? [
-              samples.row(
-                'changing/same',
-                'function pointer out of a table of 65,536, one target',
-                { to: 'tight/direct' },
-              ),
-              samples.row(
-                'changing/mixed',
-                'function pointer out of a table of 65,536, two targets mixed',
-                { to: 'tight/direct' },
-              ),
-            ]
-          : []),
-        row('plt', WAYS.plt.name),
-        row('noplt', WAYS.noplt.name),
-        row('retpoline', WAYS.retpoline.name),
-        row('fence', WAYS.fence.name),
-        ...(shape === 'tight'
-          ? [
-              samples.row('xray/off', 'XRay, sleds off', { to: 'tight/direct' }),
-              samples.row('xray/on', 'XRay, sleds on, a handler that does nothing', {
-                to: 'tight/direct',
-              }),
-            ]
-          : []),
-      ]),
-      missing: shape === 'tight' ? missing : [],
-    };
-  });
+interface Loop {
+  readonly id: string;
+  readonly at: number;
+  readonly calls: number;
+}
+
+/** Every loop of the measured program; a shape's site is opened and closed again. */
+function loopsOf(symbol: (name: string) => number): {
+  readonly loops: readonly Loop[];
+  readonly sites: readonly Loop[];
+  readonly changing: number;
+} {
+  const ways = Object.keys(WAYS).filter((way) => way !== 'site');
+  const of = (shape: Shape, way: string): number => symbol(`bench_${shape}_${way}`);
+  return {
+    loops: SHAPE_NAMES.flatMap((shape) =>
+      ways.map((way) => ({
+        id: `${shape}/${way}`,
+        at: of(shape, way),
+        calls: SHAPES[shape].calls,
+      })),
+    ),
+    sites: SHAPE_NAMES.map((shape) => ({
+      id: shape,
+      at: of(shape, 'site'),
+      calls: SHAPES[shape].calls,
+    })),
+    changing: symbol('bench_changing'),
+  };
+}
+
+const TABLE_POINTER = 'function pointer out of a table of 65,536';
+
+function callTable(samples: Samples, shape: Shape, xray: boolean): Table {
+  const row = (way: string, name: string, ours = false): Row | null =>
+    samples.row(`${shape}/${way}`, name, { to: `${shape}/direct`, ours });
+  // Measured once, in the tightest loop.
+  const once = (id: string, name: string): Row | null =>
+    shape === 'tight' ? samples.row(id, name, { to: 'tight/direct' }) : null;
+  return {
+    group: 'call',
+    title: `A call: ${SHAPES[shape].name}`,
+    about:
+      'Nanoseconds for one call with the loop around it, and the ratio to the direct call of the ' +
+      'same round.',
+    noise: noiseOf(samples, [[`${shape}/direct`, `${shape}/copy`]]),
+    rows: present([
+      row('direct', WAYS.direct.name),
+      row('copy', WAYS.copy.name),
+      row('inline', 'static call, patched', true),
+      row('trampoline', 'static call on its trampoline', true),
+      row('nop', 'static call, empty', true),
+      row('guard', WAYS.guard.name),
+      row('pointer', WAYS.pointer.name),
+      row('far', WAYS.far.name),
+      once('changing/same', `${TABLE_POINTER}, one target`),
+      once('changing/mixed', `${TABLE_POINTER}, two targets mixed`),
+      row('plt', WAYS.plt.name),
+      row('noplt', WAYS.noplt.name),
+      row('retpoline', WAYS.retpoline.name),
+      row('fence', WAYS.fence.name),
+      once('xray/off', 'XRay, sleds off'),
+      once('xray/on', 'XRay, sleds on, a handler that does nothing'),
+    ]),
+    missing: shape === 'tight' && !xray ? [XRAY_MISSING] : [],
+  };
 }

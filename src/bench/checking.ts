@@ -15,83 +15,98 @@ import { SOURCES, versionOf, type Environment, type Workshop } from './tools.js'
 /** States that a search may visit, so that a sample ends. */
 const MOST = 300_000;
 
-export function measureChecking({
-  workshop,
-  env,
-  budget,
-  signal,
-}: {
+export interface CheckingOptions {
   readonly workshop: Workshop;
   readonly env: Environment;
+  /** Milliseconds. */
   readonly budget: number;
   readonly signal: AbortSignal;
-}): Table {
+}
+
+/** How many states each search found, in words. */
+type Found = Map<string, string>;
+
+export function measureChecking({ workshop, env, budget, signal }: CheckingOptions): Table {
   const samples = new Samples();
+  const found: Found = new Map();
   const proposal = PROPOSALS.find((s) => s.name === 'int3' && s.environment === 'user');
   if (!proposal) throw new Fault('unknown-protocol', 'the checker has no int3');
   // Plain and reduced: one shows the engine, the other what a user waits for.
-  const [plain, reduced] = [
-    configure({ environment: 'user', reduce: 'none' }),
-    configure({ environment: 'user' }),
-  ];
-  const searches = { plain, reduced, copy: reduced };
+  const plain = configure({ environment: 'user', reduce: 'none' });
+  const reduced = configure({ environment: 'user' });
   const spin =
     versionOf('spin', { ...env }) ?? (spawnSync('spin', ['-V'], { env }).error ? null : 'spin');
   const verifier = spin === null ? null : buildVerifier(workshop, env);
-  const found: Record<string, string> = {};
   const end = performance.now() + budget;
   for (let round = 0; round < 2 || (performance.now() < end && !signal.aborted); round++) {
-    for (const [name, configuration] of Object.entries(searches)) {
+    for (const [name, configuration] of Object.entries({ plain, reduced, copy: reduced })) {
       const { states, transitions, seconds, exhaustive } = run(proposal, configuration, {
         states: MOST,
         seconds: 10,
         signal,
       });
-      samples.add(`${name}/states`, states / seconds);
-      samples.add(`${name}/transitions`, transitions / seconds);
-      samples.add(`${name}/time`, seconds * 1e9);
-      found[name] = `${states.toLocaleString('en-US')} states${exhaustive ? '' : ', not all'}`;
+      add(samples, name, { states, transitions, seconds });
+      found.set(name, `${states.toLocaleString('en-US')} states${exhaustive ? '' : ', not all'}`);
     }
-    if (verifier) {
-      const said = spawnSync(verifier, ['-m200000', '-w22'], { encoding: 'utf8', env }).stdout;
-      const [states, transitions, seconds] = [
-        /(\d+) states, stored/,
-        /(\d+) transitions/,
-        /elapsed time ([\d.]+) seconds/,
-      ].map((pattern) => Number(pattern.exec(said)?.[1] ?? 'NaN'));
-      if (states! > 0 && seconds! > 0) {
-        samples.add('spin/states', states! / seconds!);
-        samples.add('spin/transitions', transitions! / seconds!);
-        samples.add('spin/time', seconds! * 1e9);
-        found['spin'] = `${states!.toLocaleString('en-US')} states`;
-      }
+    const theirs = verifier === null ? null : runVerifier(verifier, env);
+    if (theirs) {
+      add(samples, 'spin', theirs);
+      found.set('spin', `${theirs.states.toLocaleString('en-US')} states`);
     }
   }
-  const rate = (id: string, name: string, ours: boolean): Row | null =>
-    samples.row(id, name, {
+  return checkingTable(samples, found);
+}
+
+interface Searched {
+  readonly states: number;
+  readonly transitions: number;
+  readonly seconds: number;
+}
+
+function add(samples: Samples, name: string, { states, transitions, seconds }: Searched): void {
+  samples.add(`${name}/states`, states / seconds);
+  samples.add(`${name}/transitions`, transitions / seconds);
+  samples.add(`${name}/time`, seconds * 1e9);
+}
+
+/** What SPIN's search prints of itself; null where it found nothing, or in no time that it tells. */
+function runVerifier(verifier: string, env: Environment): Searched | null {
+  const { stdout } = spawnSync(verifier, ['-m200000', '-w22'], { encoding: 'utf8', env });
+  const said = (pattern: RegExp): number => Number(pattern.exec(stdout)?.[1] ?? 'NaN');
+  const searched = {
+    states: said(/(\d+) states, stored/),
+    transitions: said(/(\d+) transitions/),
+    seconds: said(/elapsed time ([\d.]+) seconds/),
+  };
+  return searched.states > 0 && searched.seconds > 0 ? searched : null;
+}
+
+function checkingTable(samples: Samples, found: Found): Table {
+  const spin = found.has('spin');
+  const rate = (name: string, of: string, words: string, ours: boolean): Row | null =>
+    samples.row(`${name}/${of}`, `${words}: ${of}`, {
       unit: 'per second',
-      ...(samples.of(`spin/${id.split('/')[1]}`).length > 0
-        ? { to: `spin/${id.split('/')[1]}` }
-        : {}),
+      ...(spin ? { to: `spin/${of}` } : {}),
       ours,
     });
   const rows = (name: string, words: string, ours: boolean): (Row | null)[] => [
-    samples.row(`${name}/time`, `${words}: ${found[name]}`),
-    rate(`${name}/states`, `${words}: states`, ours),
-    rate(`${name}/transitions`, `${words}: transitions`, ours),
+    samples.row(`${name}/time`, `${words}: ${found.get(name)}`),
+    rate(name, 'states', words, ours),
+    rate(name, 'transitions', words, ours),
   ];
   return {
     group: 'check',
     title: 'Checking int3 in a process, two CPUs, two updates',
     about:
-      'Our states are of machine code, bytes and a handler; those of SPIN are of a model of the same three steps in three chunks (bench/int3.pml).',
+      'Our states are of machine code, bytes and a handler; those of SPIN are of a model of the ' +
+      'same three steps in three chunks (bench/int3.pml).',
     noise: noiseOf(samples, [['reduced/time', 'copy/time']]),
     rows: present([
       ...rows('plain', 'without reductions', true),
       ...rows('reduced', 'as check runs it', true),
-      ...(verifier ? rows('spin', 'SPIN', false) : []),
+      ...rows('spin', 'SPIN', false),
     ]),
-    missing: verifier ? [] : [{ what: 'SPIN', why: 'Debian package spin, and a C compiler' }],
+    missing: spin ? [] : [{ what: 'SPIN', why: 'Debian package spin, and a C compiler' }],
   };
 }
 

@@ -11,7 +11,7 @@ import { inspectObject } from '../inspect/object.js';
 import { annotate } from '../sites/annotate.js';
 import { findSites } from '../sites/find.js';
 import { objectSource } from './programs.js';
-import { noiseOf, present, Samples, type Table } from './result.js';
+import { noiseOf, present, Samples, type Missing, type Row, type Table } from './result.js';
 import type { Environment, Workshop } from './tools.js';
 
 const CLI = fileURLToPath(new URL('../../bin/static-call', import.meta.url));
@@ -37,98 +37,92 @@ function findObjtool(env: Environment): string | null {
   return path.at(-1) ?? null;
 }
 
-export function measureObjects({
-  workshop,
-  env,
-  budget,
-  signal,
-}: {
+export interface ObjectsOptions {
   readonly workshop: Workshop;
   readonly env: Environment;
+  /** Milliseconds. */
   readonly budget: number;
   readonly signal: AbortSignal;
-}): Table[] {
+}
+
+export function measureObjects(options: ObjectsOptions): Table[] {
+  const objtool = findObjtool(options.env);
+  const samples = sample(options, objtool);
+  return [objectTable(samples, objtool !== null), startTable(samples)];
+}
+
+function sample(
+  { workshop, env, budget, signal }: ObjectsOptions,
+  objtool: string | null,
+): Samples {
   const built = workshop.object('object', workshop.write('object.c', objectSource(FUNCTIONS)));
   const bytes = readWhole(built);
-  const objtool = findObjtool(env);
   const samples = new Samples();
   const timed = (id: string, body: () => void): void => {
     const from = performance.now();
     body();
     samples.add(id, (performance.now() - from) * 1e6);
   };
+  const launch = (id: string, program: string, ...words: readonly string[]): void =>
+    timed(id, () => void spawnSync(program, words, { env, stdio: 'ignore' }));
   const copy = (name: string): string => {
     const path = join(workshop.folder, name);
     copyFileSync(built, path);
     return path;
   };
+  const node = process.execPath;
   const end = performance.now() + budget;
   for (let round = 0; round < 3 || (performance.now() < end && !signal.aborted); round++) {
     timed('find', () => void findSites(readElf(bytes, built)));
     timed('annotate', () => void annotate(readElf(bytes, built)));
     timed('inspect', () => void inspectObject(built, readElf(bytes, built)));
     const ours = copy('ours.o');
-    timed(
-      'command',
-      () => void spawnSync(process.execPath, [CLI, 'annotate', ours], { env, stdio: 'ignore' }),
-    );
-    timed(
-      'look',
-      () => void spawnSync(process.execPath, [CLI, 'inspect', ours], { env, stdio: 'ignore' }),
-    );
-    for (const id of ['bare', 'barecopy'])
-      timed(id, () => void spawnSync(process.execPath, ['-e', '0'], { env, stdio: 'ignore' }));
-    timed(
-      'version',
-      () => void spawnSync(process.execPath, [CLI, '--version'], { env, stdio: 'ignore' }),
-    );
-    if (objtool) {
-      for (const id of ['objtool', 'objtoolcopy']) {
-        const theirs = copy('theirs.o');
-        timed(
-          id,
-          () => void spawnSync(objtool, ['--static-call', theirs], { env, stdio: 'ignore' }),
-        );
-      }
-    }
+    launch('command', node, CLI, 'annotate', ours);
+    launch('look', node, CLI, 'inspect', ours);
+    for (const id of ['bare', 'barecopy']) launch(id, node, '-e', '0');
+    launch('version', node, CLI, '--version');
+    if (objtool)
+      for (const id of ['objtool', 'objtoolcopy'])
+        launch(id, objtool, '--static-call', copy('theirs.o'));
   }
-  const to = objtool ? { to: 'objtool' } : {};
-  return [
-    {
-      group: 'objects',
-      title: `An object of ${FUNCTIONS.toLocaleString('en-US')} functions with a static call each`,
-      about:
-        'The same file, copied for each sample. `npm run bench:objects` does the same with every module of a distribution.',
-      noise: objtool
-        ? noiseOf(samples, [['objtool', 'objtoolcopy']])
-        : noiseOf(samples, [['bare', 'barecopy']]),
-      rows: present([
-        samples.row('objtool', 'objtool --static-call, a process'),
-        samples.row('command', 'static-call annotate, a process', { ...to, ours: true }),
-        samples.row('look', 'static-call inspect, a process', { ...to, ours: true }),
-        samples.row('annotate', 'annotate, in this process', { ...to, ours: true }),
-        samples.row('inspect', 'inspect, in this process', { ...to, ours: true }),
-        samples.row('find', 'only finding the sites, in this process', { ...to, ours: true }),
-      ]),
-      missing: objtool
-        ? []
-        : [
-            {
-              what: 'objtool',
-              why: "the kernel's, for example of Debian's package linux-kbuild-6.1",
-            },
-          ],
-    },
-    {
-      group: 'objects',
-      title: 'Starting',
-      about: 'A process from its start to its end.',
-      noise: noiseOf(samples, [['bare', 'barecopy']]),
-      rows: present([
-        samples.row('bare', 'node -e 0'),
-        samples.row('version', 'static-call --version', { to: 'bare', ours: true }),
-      ]),
-      missing: [],
-    },
-  ];
+  return samples;
 }
+
+const OBJTOOL_MISSING: Missing = {
+  what: 'objtool',
+  why: "the kernel's, for example of Debian's package linux-kbuild-6.1",
+};
+
+function objectTable(samples: Samples, objtool: boolean): Table {
+  const row = (id: string, name: string): Row | null =>
+    samples.row(id, name, { ...(objtool ? { to: 'objtool' } : {}), ours: true });
+  return {
+    group: 'objects',
+    title: `An object of ${FUNCTIONS.toLocaleString('en-US')} functions with a static call each`,
+    about:
+      'The same file, copied for each sample. `npm run bench:objects` does the same with every ' +
+      'module of a distribution.',
+    noise: noiseOf(samples, [objtool ? ['objtool', 'objtoolcopy'] : ['bare', 'barecopy']]),
+    rows: present([
+      samples.row('objtool', 'objtool --static-call, a process'),
+      row('command', 'static-call annotate, a process'),
+      row('look', 'static-call inspect, a process'),
+      row('annotate', 'annotate, in this process'),
+      row('inspect', 'inspect, in this process'),
+      row('find', 'only finding the sites, in this process'),
+    ]),
+    missing: objtool ? [] : [OBJTOOL_MISSING],
+  };
+}
+
+const startTable = (samples: Samples): Table => ({
+  group: 'objects',
+  title: 'Starting',
+  about: 'A process from its start to its end.',
+  noise: noiseOf(samples, [['bare', 'barecopy']]),
+  rows: present([
+    samples.row('bare', 'node -e 0'),
+    samples.row('version', 'static-call --version', { to: 'bare', ours: true }),
+  ]),
+  missing: [],
+});

@@ -2,8 +2,15 @@
 
 import type { Unit } from './result.js';
 
-const digits = (value: number): string =>
-  value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+function digits(value: number): string {
+  if (value >= 100) return value.toFixed(0);
+  return value.toFixed(value >= 10 ? 1 : 2);
+}
+
+function counted(value: number): string {
+  if (value >= 1e6) return `${digits(value / 1e6)} M`;
+  return value >= 1e4 ? `${digits(value / 1e3)} k` : String(Math.round(value * 10) / 10);
+}
 
 export function show(value: number, unit: Unit): string {
   if (unit === 'ns') {
@@ -11,11 +18,5 @@ export function show(value: number, unit: Unit): string {
     if (value >= 1e6) return `${digits(value / 1e6)} ms`;
     return value >= 1e3 ? `${digits(value / 1e3)} us` : `${digits(value)} ns`;
   }
-  const short =
-    value >= 1e6
-      ? `${digits(value / 1e6)} M`
-      : value >= 1e4
-        ? `${digits(value / 1e3)} k`
-        : String(Math.round(value * 10) / 10);
-  return unit === 'per second' ? `${short}/s` : short;
+  return unit === 'per second' ? `${counted(value)}/s` : counted(value);
 }

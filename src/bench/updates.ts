@@ -5,6 +5,7 @@
 // everything looks fifty times cheaper than it is.
 
 import { copyFileSync, readFileSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { openWith } from '../app/open.js';
 import type { Program } from '../app/program.js';
 import type { Keys } from '../app/types.js';
@@ -149,16 +150,104 @@ interface Section {
 const rowId = (s: Pick<Subject, 'sites' | 'writer'>, what: string): string =>
   `${s.sites}/${s.writer}/${what}`;
 
+/** A thread that should run was kept from its CPU. */
+const STALLED = 'a thread that should run was not on a CPU just before a sample';
+
+/** Takes the samples of one load. */
+class Sampler {
+  readonly samples = new Samples();
+  readonly pauses = new Samples();
+  readonly interrupts = new Map<string, number>();
+  stalled = false;
+  readonly #driver: Driver;
+  readonly #load: Load;
+  readonly #threads: number;
+
+  constructor(driver: Driver, load: Load) {
+    this.#driver = driver;
+    this.#load = load;
+    this.#threads = LOADS[load].threads;
+  }
+
+  #sample(id: string, body: () => number | void): void {
+    const driver = this.#driver;
+    const running = this.#threads > 0;
+    for (let looks = 0; running && !this.stalled && !driver.moving(); looks++)
+      this.stalled = looks === LOOKS;
+    if (this.stalled) return;
+    driver.longest();
+    const from = performance.now();
+    const told = body();
+    const ns = (performance.now() - from) * 1e6;
+    const own = told ?? ns;
+    if (own < 0) throw new Fault('no-membarrier', `the bare operation ${id} is refused`);
+    this.samples.add(id, own);
+    if (!running) return;
+    // The last gap ends with a pass, which may still be under way.
+    driver.moving();
+    this.pauses.add(id, driver.longest() || ns);
+  }
+
+  #runAt({ at, sites }: Subject): void {
+    const driver = this.#driver;
+    if (this.#load === 'beside') driver.run(driver.elsewhere(), 1, APART);
+    else driver.run(at, sites, APART);
+  }
+
+  visit(subject: Subject): void {
+    this.#runAt(subject);
+    // A program that retargets one site has it in its caches; one that comes after a million sites
+    // has nothing.
+    for (let k = 0; k < (subject.sites <= 1000 && this.#threads < 2 ? 8 : 2); k++) {
+      for (const protocol of subject.protocols) {
+        const syncs = syncsOf(RUNNABLE[protocol]);
+        for (const id of [`sync${syncs}`, `sync${syncs}copy`])
+          this.#sample(rowId(subject, id), () => this.#driver.barrier(syncs));
+        this.#sample(rowId(subject, protocol), () => {
+          const { traps } = update(subject, protocol);
+          if (protocol === 'int3') this.samples.add(rowId(subject, 'traps'), traps);
+        });
+      }
+    }
+    this.#driver.park();
+  }
+
+  peers(beside: Subject): void {
+    const driver = this.#driver;
+    this.#runAt(beside);
+    for (let k = 0; k < 2; k++) {
+      this.#sample('sync1', () => driver.barrier(1));
+      this.#sample('sync3', () => driver.barrier(3));
+      this.#sample('mprotect', () => driver.mprotect());
+      this.#sample('swap', () => driver.swap());
+      if (this.#threads === 0) continue;
+      this.#sample('stop', () => driver.stop());
+      this.#sample('nothing', () => {
+        for (const until = performance.now() + 0.05; performance.now() < until;);
+      });
+    }
+    driver.park();
+  }
+
+  count(subject: Subject): void {
+    this.#runAt(subject);
+    for (const protocol of subject.protocols) {
+      const before = functionCallInterrupts();
+      for (let k = 0; k < COUNTED; k++) update(subject, protocol);
+      const after = functionCallInterrupts();
+      if (before !== null && after !== null)
+        this.interrupts.set(rowId(subject, protocol), (after - before) / COUNTED);
+    }
+    this.#driver.park();
+  }
+}
+
 async function section(
-  options: UpdatesOptions,
+  { driver, xray, cpus, budget, signal }: UpdatesOptions,
   subjects: readonly Subject[],
   load: Load,
 ): Promise<Section> {
   const { threads, name } = LOADS[load];
-  const { driver, xray, cpus, budget, signal } = options;
-  const samples = new Samples();
-  const pauses = new Samples();
-  const interrupts = new Map<string, number>();
   const refused = (why: string): Section => ({
     samples: new Samples(),
     pauses: new Samples(),
@@ -166,94 +255,30 @@ async function section(
     missing: [{ what: `rows with ${name}`, why }],
   });
   if (threads > 0 && cpus < 2) return refused('needs a second CPU');
-  let stalled = false;
-  const sample = (id: string, body: () => number | void): void => {
-    for (let looks = 0; threads > 0 && !stalled && !driver.moving(); looks++)
-      stalled = looks === LOOKS;
-    if (stalled) return;
-    driver.longest();
-    const from = performance.now();
-    const told = body();
-    const ns = (performance.now() - from) * 1e6;
-    const own = told ?? ns;
-    if (own < 0) throw new Fault('no-membarrier', `the bare operation ${id} is refused`);
-    samples.add(id, own);
-    // The last gap ends with a pass, which may still be under way.
-    if (threads > 0) {
-      driver.moving();
-      pauses.add(id, driver.longest() || ns);
-    }
-  };
+  const sampler = new Sampler(driver, load);
   // Two threads on one CPU take turns, and to see both move takes some milliseconds: fewer programs
   // then.
   const visited =
     threads === 2 ? subjects.filter((s) => s.sites === 1 || s.sites === 10_000) : subjects;
-  const runAt = ({ at, sites }: Subject): void =>
-    load === 'beside' ? driver.run(driver.elsewhere(), 1, APART) : driver.run(at, sites, APART);
-  const visit = (subject: Subject): void => {
-    runAt(subject);
-    // A program that retargets one site has it in its caches; one that comes after a million sites
-    // has nothing.
-    for (let k = 0; k < (subject.sites <= 1000 && threads < 2 ? 8 : 2); k++) {
-      for (const protocol of subject.protocols) {
-        sample(rowId(subject, `sync${syncsOf(RUNNABLE[protocol])}`), () =>
-          driver.barrier(syncsOf(RUNNABLE[protocol])),
-        );
-        sample(rowId(subject, `sync${syncsOf(RUNNABLE[protocol])}copy`), () =>
-          driver.barrier(syncsOf(RUNNABLE[protocol])),
-        );
-        sample(rowId(subject, protocol), () => {
-          const { traps } = update(subject, protocol);
-          if (protocol === 'int3') samples.add(rowId(subject, 'traps'), traps);
-        });
-      }
-    }
-    driver.park();
-  };
-  const peers = (): void => {
-    runAt(subjects[0]!);
-    for (let k = 0; k < 2; k++) {
-      sample('sync1', () => driver.barrier(1));
-      sample('sync3', () => driver.barrier(3));
-      sample('mprotect', () => driver.mprotect());
-      sample('swap', () => driver.swap());
-      if (threads > 0) {
-        sample('stop', () => driver.stop());
-        sample('nothing', () => {
-          for (const until = performance.now() + 0.05; performance.now() < until;);
-        });
-      }
-    }
-    driver.park();
-  };
-
   driver.start(threads, cpus);
   try {
     const end = performance.now() + budget;
     for (let round = 0; round < 1 || (performance.now() < end && !signal.aborted); round++) {
-      for (const subject of visited) if (round % subject.every === 0) visit(subject);
-      peers();
+      for (const subject of visited) if (round % subject.every === 0) sampler.visit(subject);
+      for (const subject of subjects.slice(0, 1)) sampler.peers(subject);
       // XRay's own thread takes the CPU for its samples; ours sleep.
       if (xray && (load === 'idle' || load === 'through'))
         for (const id of ['xray', 'xraycopy'])
-          for (const ns of await xray.patch(load === 'through')) samples.add(id, ns);
-      if (stalled) return refused('a thread that should run was not on a CPU just before a sample');
+          for (const ns of await xray.patch(load === 'through')) sampler.samples.add(id, ns);
+      if (sampler.stalled) return refused(STALLED);
+      // For a signal, which is delivered between two turns of the loop.
+      await setImmediate();
     }
-    for (const subject of visited) {
-      if (subject.sites > 10_000) continue;
-      runAt(subject);
-      for (const protocol of subject.protocols) {
-        const before = functionCallInterrupts();
-        for (let k = 0; k < COUNTED; k++) update(subject, protocol);
-        const after = functionCallInterrupts();
-        if (before !== null && after !== null)
-          interrupts.set(rowId(subject, protocol), (after - before) / COUNTED);
-      }
-      driver.park();
-    }
+    for (const subject of visited) if (subject.sites <= 10_000) sampler.count(subject);
   } finally {
     driver.end();
   }
+  const { samples, pauses, interrupts } = sampler;
   return { samples, pauses, interrupts, missing: [] };
 }
 
