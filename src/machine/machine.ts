@@ -1,6 +1,6 @@
-// Where a protocol happens. The process machine patches this process; the simulated one patches a
-// small SMP box and lets the checker choose, between any two stores, which CPU moves next. Both are
-// handed the same steps.
+// Where a protocol happens. The process machine patches this process. The simulator patches a small
+// SMP machine and lets the checker choose, between any two stores, which CPU moves next. Both get
+// the same steps.
 
 import type { Batch } from '../plan/batch.js';
 import type { Protocol, Step } from '../plan/protocol.js';

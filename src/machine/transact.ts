@@ -1,7 +1,7 @@
-// Runs a protocol so that its failure has an end: the text and the keys' words come out all old or
-// all new, or, where neither can be written any more, the sites stay parked on their trap and are
-// emulated to what the words say. Which way is open follows from the steps: until a store has let a
-// site run the new instruction, back; from then on, forward. A protocol without traps has nothing
+// Runs a protocol so that its failure has a defined end: the text and the keys' words come out all
+// old or all new. Where neither can be written any more, the sites stay parked on their trap and are
+// emulated to what the words say. Which way is open follows from the steps: back until a store has
+// let a site run the new instruction, and forward from then on. A protocol without traps has nothing
 // to park on: there a second failure leaves some sites old and some new, each of them whole.
 
 import { Batch, type KeyChange } from '../plan/batch.js';
@@ -54,8 +54,8 @@ export function transact(
     if (!(error instanceof Stopped)) throw error;
     const { step: failed, cause } = error;
     const commit = pointOfNoReturn(steps);
-    // Behind a trap every site can still go forward when the switch has begun; without one, those
-    // that were switched are switched back, and only what follows the switch is tried again.
+    // Behind a trap every site can still go forward once the switch has begun. Without a trap the
+    // sites that were switched are switched back, and only what follows the switch is tried again.
     const end = failed > commit || (failed === commit && protocol.handler !== null) ? 'new' : 'old';
     try {
       if (end === 'new') machine.run(steps.slice(failed), batch);
@@ -75,8 +75,8 @@ function settled(protocol: Protocol, batch: Batch, end: 'old' | 'new', machine: 
 }
 
 /**
- * Without those of which somebody made something else meanwhile. They are left to him: nothing of
- * ours stands there.
+ * Without the edits whose site other code has overwritten meanwhile: those sites are left alone,
+ * because nothing of ours stands there.
  */
 function ours(batch: Batch, machine: Machine): Batch {
   const others = machine.unlike(batch, 'ours');
@@ -103,7 +103,7 @@ function goBack(
   if (changed.count === 0) return;
   const sync: Step = {
     do: 'sync',
-    why: 'nobody may pair bytes of before with bytes of the way back',
+    why: 'no CPU may pair bytes of before with bytes of the way back',
   };
   if (protocol.handler === null) {
     // No trap hides a site: each is exchanged back by one store, as it came.
@@ -114,8 +114,8 @@ function goBack(
     { do: 'store', part: 'rest', bytes: 'old', as: 'bytes', why: 'hidden behind the trap' },
     sync,
   ];
-  // Where only first bytes differ, the site is whole either way and no synchronisation is owed:
-  // whoever still meets the trap is emulated to the old target.
+  // Where only first bytes differ, the site is whole either way and no synchronisation is needed: a
+  // thread that still meets the trap is emulated to the old target.
   const first: Step = {
     do: 'store',
     part: 'first',

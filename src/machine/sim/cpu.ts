@@ -1,6 +1,6 @@
 // What one instruction can see and change of a CPU, and the names of what can come of it. Nothing
-// here knows of other CPUs, of time or of the system: those belong to the engine, which acts on the
-// outcome.
+// here knows of other CPUs, of time or of the operating system: the core acts on the outcome
+// (act.ts).
 
 import { FLAG } from '../../asm/flags.js';
 import { W64 as REG_NAMES } from '../../asm/operand.js';
@@ -96,7 +96,7 @@ export interface Port {
 /**
  * What came of one instruction. Unless it says otherwise, registers, flags and RIP are as after it.
  *
- * | outcome | for the engine |
+ * | outcome | what is left for the core to do |
  * |---|---|
  * | next, jump, call, return | nothing but the path; `-indirect`: the target came from a register or memory |
  * | fence | MFENCE: the store buffer drains. LOCKed instructions do too: ask `isLocked` |

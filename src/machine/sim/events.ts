@@ -1,8 +1,8 @@
 // What interrupts a CPU, and how it comes back. In the kernel an event is the processor's own work
-// (SDM volume 3, 6.14): frame on a stack, IF and RIP from the gate; everything after that is code.
-// In a process it is the kernel's work too: exception, signal frame, rt_sigreturn, which are single
-// steps here because no part of them reads patched text; only their stack layout and what
-// serialises in them can be told from outside.
+// (SDM volume 3, 6.14): a frame on a stack, IF and RIP from the gate. Everything after that is code.
+// In a process it is the kernel's work too: exception, signal frame, rt_sigreturn. These are single
+// steps here, because no part of them reads patched text: a program can observe only their stack
+// layout and what serialises in them.
 
 import type { Addr } from '../../base/addr.js';
 import { UCONTEXT } from '../../base/linux.js';
@@ -35,8 +35,8 @@ export function deliver(core: Interrupted, event: Event): boolean {
   const { fixture } = core;
   switch (event) {
     case 'ipi':
-      // The handler serialises and then acknowledges; that it serialises once more on its way out
-      // adds nothing, for whoever waits for the acknowledgement has stored nothing in between.
+      // The handler serialises and then acknowledges. That it serialises once more on its way out
+      // adds nothing, because the sender stores nothing before it has the acknowledgement.
       if (!fixture.rules.serialiseFirst) core.put('unserialised', true);
       else if (fixture.rules.serialising.has('ipi')) core.serialise();
       return true;
@@ -45,7 +45,8 @@ export function deliver(core: Interrupted, event: Event): boolean {
       core.serialise();
       return true;
     case 'stop':
-      // Whoever stops the others has interrupts off like them (stop_machine.c, multi_cpu_stop).
+      // The CPU that stops the others has interrupts off, as they have (stop_machine.c,
+      // multi_cpu_stop).
       if (core.is('patching')) maskInterrupts(core, true);
       else core.put('stopped', true);
       return true;
@@ -82,8 +83,8 @@ function maskInterrupts(core: Interrupted, off: boolean): void {
 }
 
 /**
- * NMI is blocked until the next IRET, whosever that is (SDM volume 3, 6.7.1). Linux answers a
- * second one that such an early IRET lets in by marking it and running the body again (entry_64.S,
+ * NMI is blocked until the next IRET, whichever event that IRET ends (SDM volume 3, 6.7.1). When
+ * such an early IRET lets in a second NMI, Linux marks it and runs the body again (entry_64.S,
  * repeat_nmi).
  */
 function nonMaskable(core: Interrupted): boolean {
@@ -96,8 +97,8 @@ function nonMaskable(core: Interrupted): boolean {
     core.put('nmiBlocked', fixture.rules.nmiHeldBack);
     return true;
   }
-  // In the last instructions of the first NMI Linux sees by the address that it must not be merely
-  // marked; that equals one that arrives just after them.
+  // In the last instructions of the first NMI a mark would be missed; Linux knows them by
+  // their address. An NMI there equals one that arrives just after them.
   if (fixture.isNmiTail(core.rip)) return false;
   const repeat = fixture.gsBase + PERCPU.repeat;
   if (core.read(repeat, 8) !== 0n) return false;
@@ -185,7 +186,7 @@ function signal(core: Interrupted, kind: 'trap' | 'signal', handler: Addr): void
   core.write(info, 4, kind === 'trap' ? 5n : 10n);
   core.write(info + 8, 4, kind === 'trap' ? 0x80n : 0n);
   enter(core, kind, old, cpu.ssp);
-  core.called(frame); // the return into the restorer is the system's, and no protocol's doing
+  core.called(frame); // the kernel made the return into the restorer, and no protocol
   core.rsp = frame;
   cpu.r[7] = kind === 'trap' ? 5n : 10n;
   cpu.r[6] = BigInt(info);
@@ -205,8 +206,9 @@ function signal(core: Interrupted, kind: 'trap' | 'signal', handler: Addr): void
 const RT_SIGRETURN = 15n;
 
 /**
- * True when it is rt_sigreturn to the first instruction of a target and must wait to be seen;
- * nothing has changed then.
+ * rt_sigreturn.
+ * @param wait a return to the first instruction of a target must be the first action of its step
+ * @returns true where it has to wait; nothing has changed then
  */
 export function systemCall(core: Interrupted, wait: boolean): boolean {
   const { cpu, fixture } = core;

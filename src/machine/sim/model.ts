@@ -1,10 +1,12 @@
 // The transition relation. A state is [patcher, environment, cpu...], all ids of interned parts:
 //
 //   patcher      program counters and store buffers (updaters.ts)
-//   environment  shared data, which targets are current and which replaced, how many events are left (environment.ts)
-//   cpu          core image, view of the text, request it has not answered, bytes fetched, windows of its passes (cpus.ts)
+//   environment  shared data, which targets are current and which replaced, how many events are
+//                left (environment.ts)
+//   cpu          core image, view of the text, request it has not answered, bytes fetched, windows
+//                of its passes (cpus.ts)
 //
-// CPUs meet only in the environment and in what the patcher does to all of them (broadcast.ts), so
+// CPUs meet only in the environment and in what the patcher does to all of them (broadcast.ts). So
 // the moves of a CPU depend on (cpu, environment) and are computed once for each such pair.
 
 import { invariant } from '../../base/invariant.js';

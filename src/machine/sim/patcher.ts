@@ -1,7 +1,7 @@
-// The patcher: the very steps of a protocol, taken apart into what other CPUs can tell from each
-// other. One step of a real process is one to several operations here: a store of several bytes is
-// as many stores as the width of the configuration makes of it, a synchronisation is a request and
-// a wait.
+// The patcher: the steps of a protocol, the same that a process performs, taken apart into operations
+// that other CPUs can tell from each other. One step is one or several operations: a store of
+// several bytes is as many stores as the width of the configuration makes of it, and a
+// synchronisation is a request and a wait.
 
 import { INT3 } from '../../asm/table.js';
 import { Fault } from '../../base/fault.js';

@@ -1,7 +1,7 @@
-// The rules of the machine that are neither a level of fetching nor a choice of the user's, each as
-// something that can be taken away. Nothing but the tests takes one away: for each there is a
-// program whose verdict then changes, which shows that the rule is in force. Verdicts are given
-// under `RULES`.
+// The rules of the machine that are neither a level of fetching nor a choice of the user's. Each is a
+// field, so that a test can take the rule away: for each there is a program whose verdict then
+// changes, which shows that the rule is in force. Nothing else takes one away, and verdicts are
+// given under `RULES`.
 
 /** What moves all marks of a CPU to the newest. */
 export type Serialising =
@@ -14,13 +14,13 @@ export type Serialising =
   | 'barrier'
   | 'caller'
   | 'switch';
-/** What empties a store buffer. `sync` is the patcher's. */
+/** What empties a store buffer. `sync`: the patcher's own is empty before it reaches other CPUs. */
 export type Draining = 'event' | 'fence' | 'locked' | 'serialise' | 'sync';
 
 export interface Rules {
   /**
    * `instruction`: CPUID, SERIALIZE, MOV to CR; `iret`: the way out of an event (SDM volume 3, 9.3
-   * for both). `delivery`: the kernel leaves for a signal handler by IRET. `caller`: whoever
+   * for both). `delivery`: the kernel leaves for a signal handler by IRET. `caller`: the CPU that
    * synchronises the others serialises itself too (membarrier since Linux 5.11). `switch`: a task
    * that was on no CPU does when it is switched in. Not among them: `interrupt`, the way into an
    * event; `sigreturn`, which may leave by SYSRET.

@@ -10,7 +10,10 @@ import type { Mem, Operand, Reg } from '../../asm/operand.js';
 import { FAMILIES, type RowName } from '../../asm/table.js';
 import { ARITHMETIC, FLAG, REG, SELECTOR, type Cpu, type Outcome, type Port } from './cpu.js';
 
-/** Thrown inside an instruction, caught by `execute`: one object, for it is no error of ours. */
+/**
+ * Thrown inside an instruction and caught by `execute`. It is one object and no Error, because it is
+ * an ordinary outcome.
+ */
 export const GENERAL_PROTECTION: unique symbol = Symbol('#GP');
 
 export interface Context {
