@@ -7,6 +7,7 @@ import {
   type Environment,
   type FixtureHandler,
   type FixtureOptions,
+  type Shape,
   type SiteShape,
 } from '../machine/sim/options.js';
 import type { Protocol } from '../plan/protocol.js';
@@ -167,19 +168,25 @@ export function poke(
   );
 }
 
+const isShort = ({ kind, length }: Shape): boolean =>
+  kind !== 'jcc' && length === SITE_FORMS.call.length;
+
+/** Whether sites of that shape are any that the proposal can patch. */
+export const emulates = ({ via, sites }: Proposal, site: SiteShape): boolean =>
+  isShort(SHAPES[site]) || (via === 'site' && sites === 'any');
+
 /** @throws Fault `bad-usage` where sites of that shape are none that the proposal can patch */
-export function checkSite({ name, variant, via, sites }: Proposal, site: SiteShape): void {
-  const { kind, length } = SHAPES[site];
-  if (kind !== 'jcc' && length === SITE_FORMS.call.length) return;
+export function checkSite(proposal: Proposal, site: SiteShape): void {
+  if (emulates(proposal, site)) return;
+  const { name, variant, via } = proposal;
   const title = variant === '' ? name : `${name}/${variant}`;
   if (via !== 'site')
     throw new Fault('bad-usage', `${title} does not patch sites, so --site ${site} says nothing`);
-  if (sites === 'five')
-    throw new Fault(
-      'bad-usage',
-      `the handler of ${title} emulates calls and jumps of five bytes only, not --site ${site}`,
-      { hint: 'ask int3-gap in a kernel, or int3 in a process' },
-    );
+  throw new Fault(
+    'bad-usage',
+    `the handler of ${title} emulates calls and jumps of five bytes only, not --site ${site}`,
+    { hint: 'ask int3-gap in a kernel, or int3 in a process' },
+  );
 }
 
 /** Traps are claimed between publish and retire, and the handler writes what other CPUs read. */

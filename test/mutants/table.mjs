@@ -284,6 +284,18 @@ export const MUTANTS = [
     test: { file: 'test/process/lives.test.ts', name: 'two threads pass one trap' },
   },
   {
+    name: 'the handler takes a condition for one of eight',
+    file: 'dist/native/sigtrap.js',
+    edits: [["['and', 'ecx', 15]", "['and', 'ecx', 7]"]],
+    test: { file: 'test/process/silicon.test.ts', name: 'all sixteen conditions' },
+  },
+  {
+    name: 'the store of a rest ends after five bytes',
+    file: 'dist/native/stores.js',
+    edits: [["['je', `${name}-next`]", "['jmp', `${name}-next`]"]],
+    test: { file: 'test/process/shipped.test.ts', name: 'int3 at a site jcc' },
+  },
+  {
     name: 'a step may be tried again from itself',
     file: 'dist/plan/validate.js',
     edits: [['to >= i', 'to > i']],

@@ -7,6 +7,7 @@ import { document, documentJobs } from './document.js';
 import { syncsOf } from '../../plan/protocols/index.js';
 import { INTERRUPTED } from '../search/explore.js';
 import { loadProtocol, namesFile } from './load.js';
+import { formJobs } from './forms.js';
 import { fullJobs, matrixJobs } from './matrix.js';
 import type { Job } from './job.js';
 import { runAll } from './pool.js';
@@ -78,7 +79,7 @@ export async function checkMatrix(
   which: 'default' | 'full',
   options: Pick<CheckOptions, 'signal' | 'onRun'> = {},
 ): Promise<CheckReport> {
-  return perform(which === 'full' ? fullJobs() : matrixJobs(), options);
+  return perform(which === 'full' ? fullJobs() : [...matrixJobs(), ...formJobs()], options);
 }
 
 /**

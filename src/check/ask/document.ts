@@ -4,6 +4,7 @@
 
 import type { Configuration } from '../configuration.js';
 import { holds, hostedConfigurations, job as jobOf, matrixJobs, weakestModel } from './matrix.js';
+import { FORM_HEAD, formJobs, formRows } from './forms.js';
 import type { Job } from './job.js';
 import { PROPERTIES, type PropertyName } from '../properties.js';
 import type { RunReport } from '../explain/report.js';
@@ -143,6 +144,7 @@ export function documentJobs(): Job[] {
     ...HELPED.flatMap(helpedJobs),
     ...COUNTED.map((name) => job(name, {})),
     ...BATCHED.map(([name, given]) => job(name, given)),
+    ...formJobs(),
     ...lockdepJobs(),
     ...shadowJobs(),
     ...syncJobs(),
@@ -289,6 +291,18 @@ The first model of the list under which a protocol holds, from the one that prom
 by byte, quadword, 16 bytes, 32 bytes, line, then F1 in any order by byte, F1 by line, and F0 (a whole instruction at one instant). One update, maskable interrupts or signals.
 
 ${grid(['protocol', 'in', 'needs'], weakest)}
+
+## Every form of site
+
+What compilers and linkers make of a call: \`call\` and \`jmp\` of five bytes, of six where a call through the GOT was relaxed, and clang's
+conditional tail call, whose handler must read the saved flags. Each goes from function to function, from nothing to a function and back, and from
+"return 0" to a function and back; maskable interrupts or signals, two updates. *Not emulated*: the handler that was proposed knows five bytes and no
+condition (Linux's own has known both since 6.3, ac0ee0a9560c).
+
+${grid(
+  FORM_HEAD,
+  formRows((each) => answer(of(each))),
+)}
 
 ## What the list asked
 
