@@ -15,6 +15,7 @@
 // servers, the requests that it took. A destructor is exact where asking for the owner by its number
 // is not, because numbers of threads are used again.
 
+import { invariant } from '../base/invariant.js';
 import { assemble, label, mem, mem32, word, type Code, type Program } from '../asm/assembler.js';
 import { ERRNO, FUTEX, SYS } from '../base/linux.js';
 import { DATA, REQUEST, REQUESTS, SERVER, STATE } from '../trap/registry.js';
@@ -296,5 +297,6 @@ export const REQUEST_ENTRIES = ['update', 'enlist', 'next', 'answer', 'leave', '
 
 /** Every relocated word is `data`. */
 export function requestEntries(): Code {
+  invariant(DATA.size <= REQUESTS.first, 'the requests lie behind the data');
   return assemble([...update, ...shared, ...server, ...gone]);
 }
