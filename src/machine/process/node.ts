@@ -17,6 +17,7 @@ export class Objects {
   /** Dl_info: the file's name, its base, a symbol's name and address. */
   readonly #info: BigUint64Array = new BigUint64Array(4);
   readonly #infoAt: Addr;
+  #own: ReadonlySet<Addr> | null = null;
 
   constructor(native: Native) {
     this.#native = native;
@@ -32,10 +33,14 @@ export class Objects {
   }
 
   /**
-   * Objects that are Node's own. A program that has Node linked into it is one of them: its own
-   * handlers cannot be told from Node's.
+   * Whether it lies in an object that is Node's own. A program that has Node linked into it is one of
+   * them: its own handlers cannot be told from Node's.
    */
-  ofNode(): ReadonlySet<Addr> {
+  isOfNode(address: Addr): boolean {
+    return (this.#own ??= this.#ofNode()).has(this.baseOf(address));
+  }
+
+  #ofNode(): ReadonlySet<Addr> {
     const native = this.#native;
     const program = native.load(null);
     const own = LANDMARKS.map((name) => native.symbol(program, name)).filter((at) => at !== 0);

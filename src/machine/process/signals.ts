@@ -156,15 +156,13 @@ export class TrapWatch {
    */
   #checkHandlers(caught: bigint): void {
     const { native } = this.#runtime;
-    let own: ReadonlySet<Addr> | null = null;
     for (let signal = 1; signal <= 64; signal++) {
       if (signal === SIGTRAP || (caught & bit(signal)) === 0n) continue;
       const asked = native.call('rt_sigaction', signal, 0, this.#actionAt, KERNEL_SIGACTION.mask);
       const mask = this.#action[KERNEL_SIGACTION.blocked / 8] ?? 0n;
       if (asked !== 0 || (mask & bit(SIGTRAP)) === 0n) continue;
       const handler = Number(this.#action[KERNEL_SIGACTION.handler / 8]);
-      own ??= this.#objects.ofNode();
-      if (handler <= 1 || own.has(this.#objects.baseOf(handler))) continue;
+      if (handler <= 1 || this.#objects.isOfNode(handler)) continue;
       throw new Fault(
         'trap-blocked',
         `the handler of ${nameOf(signal)} runs with SIGTRAP blocked and would be killed by a trap on a site that it passes`,

@@ -203,7 +203,7 @@ enum { THREADS = 1, SIGNALS, FORKS, STACKS, LIBRARIES };
 static pthread_t storm;
 static _Atomic int calm;
 static _Atomic long gusts, guest_passes, failed;
-static const char *library;
+static char *library;
 
 static void guest(long n)
 {
@@ -325,7 +325,9 @@ int storm_start(int kind, const char *path)
 {
 	calm = 0;
 	gusts = 0;
-	library = path;
+	/* The caller's string is gone when it has returned. */
+	free(library);
+	library = path ? strdup(path) : 0;
 	handle_signals(kind == STACKS ? SA_ONSTACK : 0);
 	return kind ? pthread_create(&storm, 0, blow, (void *)(intptr_t)kind) : 0;
 }
