@@ -1,13 +1,12 @@
 #!/usr/bin/env node
-// Writes docs/verdicts.md from runs made now, which takes two to three minutes on two cores. A long
-// test makes the page again and compares. The README's pictures are made by readme.mjs.
+// Writes docs/verdicts.md and docs/counterexamples.md from runs made now, which takes two to three
+// minutes on two cores. A long test makes the pages again and compares. The README's pictures are made
+// by readme.mjs.
 import { writeFileSync } from 'node:fs';
 import { checkDocument } from '../dist/check/index.js';
 
 const show = (run, done, all) =>
   process.stderr.isTTY &&
   process.stderr.write(`\r\x1b[2K${done} of ${all}: ${run.protocol} ${run.variant}`);
-writeFileSync(
-  new URL('../docs/verdicts.md', import.meta.url),
-  await checkDocument({ onRun: show }),
-);
+for (const [name, page] of Object.entries(await checkDocument({ onRun: show })))
+  writeFileSync(new URL(`../docs/${name}`, import.meta.url), page);

@@ -128,7 +128,7 @@ export function configure(given: Partial<Configuration>): Configuration {
       throw new Fault('bad-usage', 'context signal belongs to --env user');
   }
   if (!contexts.includes('task'))
-    throw new Fault('bad-usage', 'contexts must include task: somebody has to run the program');
+    throw new Fault('bad-usage', 'contexts must include task: a task has to run the program');
   count('cpus', configuration.cpus, 1, 4);
   count('tasks', configuration.tasks, 1, 4);
   count('passes', configuration.passes, 1, 4);
@@ -150,3 +150,34 @@ function count(field: string, value: number, low: number, high: number): void {
   if (!Number.isInteger(value) || value < low || value > high)
     throw new Fault('bad-usage', `${field} is ${value}; it can be ${low} to ${high}`);
 }
+
+/** Every setting that makes two runs different; a reduction and an offset do not. */
+const SETTINGS = [
+  'environment',
+  'fetch',
+  'chunk',
+  'store',
+  'contexts',
+  'cpus',
+  'tasks',
+  'passes',
+  'updates',
+  'site',
+  'dropSync',
+  'tso',
+  'entry',
+  'patcher',
+  'shadowStack',
+] as const satisfies readonly (keyof Configuration)[];
+type Settings = Pick<Configuration, (typeof SETTINGS)[number]>;
+/** A job or the report of its run. */
+export type Named = { readonly protocol: string; readonly variant: string };
+
+/** Equal for a job and the report of its run, and for nothing else. */
+export function keyOf({ protocol, variant }: Named, settings: Settings): string {
+  return JSON.stringify([protocol, variant, ...SETTINGS.map((name) => settings[name])]);
+}
+
+/** `int3-gap/no-gap`: what is typed to check it. */
+export const titleOf = ({ protocol, variant }: Named): string =>
+  variant === '' ? protocol : `${protocol}/${variant}`;

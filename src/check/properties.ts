@@ -25,29 +25,29 @@ const inKernel = ({ environment }: Configuration) => environment === 'kernel';
 /** In the order in which reports list them. */
 const TABLE: Readonly<Record<PropertyName, Omit<Property, 'name'>>> = {
   torn: {
-    holds: 'every instruction executed at a site is one that the protocol meant to be there',
+    holds: 'every instruction executed at a site is one that the protocol put there',
     applies: always,
     apart: false,
   },
   target: {
     holds:
-      'a pass runs exactly one of the targets that were current between its first fetch and the begin of its call',
+      'a call runs exactly one target, current at some time between its first fetch and its start',
     applies: always,
     apart: false,
   },
   'after-update': {
-    holds: 'no call begun after an update returned runs a target that it replaced',
+    holds: 'no call that starts after an update has returned runs a target that it replaced',
     applies: always,
     apart: false,
   },
   'after-update-strict': {
-    holds: 'no replaced target is entered after the update returned',
+    holds: 'no replaced target is entered after the update has returned',
     applies: always,
     apart: true,
   },
   stack: {
     holds:
-      'stack and return address on entry to the target are as after a real call, and balanced after the return',
+      'stack and return address on entry to the target are those of a real call, and balanced after it',
     applies: always,
     apart: false,
   },
@@ -57,23 +57,23 @@ const TABLE: Readonly<Record<PropertyName, Omit<Property, 'name'>>> = {
     apart: false,
   },
   slot: {
-    holds: 'data stashed for one emulated call is never used by another',
+    holds: 'data stored for one emulated call is never used by another',
     applies: always,
     apart: false,
   },
-  lockdep: { holds: "lockdep's idea of IF equals IF", applies: inKernel, apart: false },
+  lockdep: { holds: "lockdep's record of IF agrees with IF", applies: inKernel, apart: false },
   'shadow-stack': {
     holds: 'no control-protection exception',
     applies: ({ shadowStack }) => shadowStack,
     apart: false,
   },
   deadlock: {
-    holds: 'from every state the program can still end',
+    holds: 'the program can still end from every state',
     applies: always,
     apart: false,
   },
   livelock: {
-    holds: 'the machine cannot go round for ever with nothing ending, each of its parts in turn',
+    holds: 'no fair infinite run without a completed call or update',
     applies: always,
     apart: true,
   },
@@ -83,12 +83,12 @@ const TABLE: Readonly<Record<PropertyName, Omit<Property, 'name'>>> = {
     apart: false,
   },
   'indirect-branch-strict': {
-    holds: 'also no return that matches no call',
+    holds: 'no return without a matching call either',
     applies: always,
     apart: true,
   },
   'stray-trap': {
-    holds: 'every trap that the protocol planted is claimed',
+    holds: 'every trap that the protocol causes is recognised by its handler',
     applies: always,
     apart: false,
   },

@@ -43,5 +43,6 @@ describe('a protocol in a file of its own', () => {
         namesFile,
       ),
     ).toEqual([false, false, false, true, true, true, true]);
+    expect(['/etc/passwd', './mine', '../mine'].map(namesFile)).toEqual([true, true, true]);
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { configure, type Configuration } from '#check/configuration';
+import { check } from '#check/index';
 import { run } from '#check/search/run';
 import { PROPOSALS } from '#zoo/index';
 
@@ -86,5 +87,17 @@ describe('what the search decides', () => {
     expect(verdicts('int3', '', { environment: 'user', updates: 1 })['after-update-strict']).toBe(
       'holds',
     );
+  });
+});
+
+describe('a verdict', () => {
+  it('comes from the search alone, and is explained where that is asked for', async () => {
+    const { runs } = await check(['naive'], { passes: 1, updates: 1, explained: ['torn'] });
+    const { torn, target, ...rest } = runs[0]!.properties;
+    expect(torn).toMatchObject({ verdict: 'fails', picture: expect.any(String) as string });
+    for (const { verdict, story, path, picture } of [target, ...Object.values(rest)]) {
+      expect(verdict).toMatch(/holds|fails|not-applicable/);
+      expect([story, path, picture]).toEqual([undefined, undefined, undefined]);
+    }
   });
 });

@@ -203,6 +203,23 @@ describe('static-call check', () => {
     });
   });
 
+  it('names the file that was given where it is no protocol', async () => {
+    expect(await line(['check', '/etc/passwd'])).toMatchObject({
+      status: 3,
+      stderr: expect.stringMatching(
+        /error\[bad-protocol\]: its name does not end in \.mjs\n +at \/etc\/passwd/,
+      ) as string,
+    });
+  });
+
+  it('says with which contexts the strict promise was judged where they were fewer', async () => {
+    const small = ['--passes', '1', '--updates', '1', '--env', 'kernel'];
+    const nmi = await line(['check', 'naive', '--context', 'task,irq,nmi', ...small]);
+    expect(nmi.stdout).toMatch(/after-update-strict \(apart\) .* \(judged with task,irq\)$/m);
+    const irq = await line(['check', 'naive', '--context', 'task,irq', ...small]);
+    expect(irq.stdout).not.toMatch(/judged with/);
+  });
+
   it('gives the answer also where its picture cannot be had', async () => {
     const small = ['--context', 'task', '--passes', '1', '--updates', '1'];
     const nowhere = join(folder, 'nowhere', 'x.svg');
@@ -238,6 +255,9 @@ describe('a check that is stopped', () => {
     expect(stdout).toMatch(/torn +FAILS/);
     expect(stdout).toMatch(/stack +unknown/);
     expect(stdout).toMatch(/stopped, more than 150000 states;/);
+    expect((await line(['check', 'naive', '--env', 'kernel', '--states-max', '1'])).stdout).toMatch(
+      /stack +unknown[^]*stopped, more than 1 states; \d states/,
+    );
     expect((await line(['check', 'int3-gap', ...endless, '--seconds-max', '0.2'])).stdout).toMatch(
       /stopped, more than 0.2 s;/,
     );

@@ -3,7 +3,7 @@
 
 import { Fault } from '../../base/fault.js';
 import { configure, type Configuration } from '../configuration.js';
-import { document, documentJobs } from './document.js';
+import { document, documentJobs, type Pages } from './document.js';
 import { syncsOf } from '../../plan/protocols/index.js';
 import { INTERRUPTED } from '../search/explore.js';
 import { loadProtocol, namesFile } from './load.js';
@@ -12,13 +12,22 @@ import { fullJobs, matrixJobs } from './matrix.js';
 import type { Job } from './job.js';
 import { runAll } from './pool.js';
 import type { RunReport } from '../explain/report.js';
+import type { PropertyName } from '../properties.js';
 import { PROPOSALS, findProposal, proposalOf } from '../../zoo/index.js';
 
 /** What to check; everything that is left out has the default that the report names. */
 export interface CheckOptions extends Partial<Configuration> {
-  /** Bounds of each search; one that exceeds them ends as `unknown`. */
+  /**
+   * Bounds of each search; one that exceeds them ends as `unknown`. The number of states is compared
+   * after each state is expanded, so a few more may have been found.
+   */
   readonly statesMax?: number;
   readonly secondsMax?: number;
+  /**
+   * Properties to explain where they fail, with a story, a path and a picture. Each takes a second
+   * search; with none, verdicts come from the first search alone. All if left out.
+   */
+  readonly explained?: readonly PropertyName[];
   /**
    * Ends the searches with what they know by then; those that were not begun are missing from the
    * report.
@@ -77,21 +86,26 @@ export async function check(
  */
 export async function checkMatrix(
   which: 'default' | 'full',
-  options: Pick<CheckOptions, 'signal' | 'onRun'> = {},
+  { explained, ...options }: Pick<CheckOptions, 'signal' | 'onRun' | 'explained'> = {},
 ): Promise<CheckReport> {
-  return perform(which === 'full' ? fullJobs() : [...matrixJobs(), ...formJobs()], options);
+  const jobs = which === 'full' ? fullJobs() : [...matrixJobs(), ...formJobs()];
+  return perform(
+    explained === undefined ? jobs : jobs.map((each) => ({ ...each, explained })),
+    options,
+  );
 }
 
 /**
- * The page docs/verdicts.md, from runs made now. It is whole or not at all.
+ * The pages docs/verdicts.md and docs/counterexamples.md, by the names of their files, from runs made
+ * now. They are whole or not at all.
  * @throws Fault `bad-usage` when the signal ended the runs before the last one
  * @example
- * const page = await checkDocument({ signal: AbortSignal.timeout(1) }).catch((fault) => fault);
- * if (typeof page === 'string') throw new Error('in a millisecond?');
+ * const pages = await checkDocument({ signal: AbortSignal.timeout(1) }).catch(() => null);
+ * if (pages !== null) throw new Error('in a millisecond?');
  */
 export async function checkDocument(
   options: Pick<CheckOptions, 'signal' | 'onRun'> = {},
-): Promise<string> {
+): Promise<Pages> {
   const { runs, incomplete } = await perform(documentJobs(), options);
   if (incomplete) throw new Fault('bad-usage', 'not every run was finished, so there is no page');
   return document(runs);
@@ -109,10 +123,9 @@ async function perform(
   };
 }
 
-async function jobOf(
-  name: string,
-  { statesMax = 20_000_000, secondsMax = 600, signal: _, onRun: __, ...given }: CheckOptions,
-): Promise<Job> {
+async function jobOf(name: string, options: CheckOptions): Promise<Job> {
+  const { statesMax = 20_000_000, secondsMax = 600, explained, ...rest } = options;
+  const { signal: _, onRun: __, ...given } = rest;
   const isFile = namesFile(name);
   const [protocol = name, variant = ''] = isFile ? [name] : name.split('/');
   const proposal = isFile
@@ -134,5 +147,6 @@ async function jobOf(
     variant: proposal.variant,
     configuration: configure({ ...given, environment: proposal.environment }),
     limits: { states: statesMax, seconds: secondsMax },
+    ...(explained === undefined ? {} : { explained }),
   };
 }

@@ -1,17 +1,29 @@
 // Every protocol against every property: which configurations make up the table, and what is read
 // off it.
 
-import { configure, type Configuration, type ContextName } from '../configuration.js';
+import {
+  DEFAULTS,
+  configure,
+  keyOf,
+  type Configuration,
+  type ContextName,
+} from '../configuration.js';
 import type { Job } from './job.js';
 import { PROPERTIES } from '../properties.js';
 import type { RunReport } from '../explain/report.js';
 import { syncsOf } from '../../plan/protocols/index.js';
-import { PROPOSALS, type Proposal } from '../../zoo/index.js';
+import { PROPOSALS, findProposal, type Proposal } from '../../zoo/index.js';
 import { SITE_SHAPES } from '../../machine/sim/options.js';
 import { emulates } from '../../zoo/proposal.js';
 import { CHUNKS, FETCH_LEVELS, type Chunk } from '../../machine/sim/text.js';
 
 export const MATRIX_LIMITS = { states: 20_000_000, seconds: 600 } as const;
+
+/** Contexts that a CPU can mask. */
+const MASKABLE: Readonly<Record<Proposal['environment'], readonly ContextName[]>> = {
+  kernel: ['task', 'irq'],
+  user: ['task', 'signal'],
+};
 
 const BLOCKS: Readonly<Record<Proposal['environment'], readonly (readonly ContextName[])[]>> = {
   kernel: [
@@ -23,29 +35,29 @@ const BLOCKS: Readonly<Record<Proposal['environment'], readonly (readonly Contex
 };
 
 /**
- * Least promised by the hardware first: whoever holds at one of these holds wherever more is
- * promised. F1 and F2 with single bytes lie between; what tells protocols apart is whether stale
- * bytes may be used and what is fetched whole.
+ * The model in which the hardware promises least comes first: a protocol that holds in one of these
+ * holds wherever more is promised. F1 and F2 with single bytes lie between; what tells protocols
+ * apart is whether stale bytes may be used and what is fetched whole.
  */
-export const MODELS: readonly { readonly fetch: Configuration['fetch']; readonly chunk: Chunk }[] =
-  [
-    { fetch: 'F4', chunk: 'byte' },
-    { fetch: 'F3', chunk: 'byte' },
-    { fetch: 'F3', chunk: 'qword' },
-    { fetch: 'F3', chunk: 'fetch16' },
-    { fetch: 'F3', chunk: 'fetch32' },
-    { fetch: 'F3', chunk: 'line' },
-    { fetch: 'F1a', chunk: 'byte' },
-    { fetch: 'F1', chunk: 'line' },
-    { fetch: 'F0', chunk: 'byte' },
-  ];
+export const MODELS = [
+  { name: 'F4/byte', fetch: 'F4', chunk: 'byte' },
+  { name: 'F3/byte', fetch: 'F3', chunk: 'byte' },
+  { name: 'F3/qword', fetch: 'F3', chunk: 'qword' },
+  { name: 'F3/fetch16', fetch: 'F3', chunk: 'fetch16' },
+  { name: 'F3/fetch32', fetch: 'F3', chunk: 'fetch32' },
+  { name: 'F3/line', fetch: 'F3', chunk: 'line' },
+  { name: 'F1a/byte', fetch: 'F1a', chunk: 'byte' },
+  { name: 'F1/line', fetch: 'F1', chunk: 'line' },
+  { name: 'F0/byte', fetch: 'F0', chunk: 'byte' },
+] as const satisfies readonly ({ name: string } & Pick<Configuration, 'fetch' | 'chunk'>)[];
+export type ModelName = (typeof MODELS)[number]['name'];
 
 /**
  * One row. Where CPUs are coupled one does not stand for all, and two are within reach for a single
  * pass beside nothing else; what comes on top of a task is tried on one.
  */
 export function job(proposal: Proposal, given: Partial<Configuration>): Job {
-  const { contexts = BLOCKS[proposal.environment][0] as readonly ContextName[], patcher } = given;
+  const { contexts = MASKABLE[proposal.environment], patcher } = given;
   const alone = patcher === 'task' ? contexts.length > 2 : contexts.length > 1;
   const less: Partial<Configuration> = !proposal.coupled
     ? {}
@@ -87,13 +99,13 @@ export function matrixJobs(): Job[] {
     ),
   );
   const weakest = rows.flatMap((proposal) =>
-    MODELS.filter(({ fetch }) => fetch !== 'F3').map((model) =>
-      job(proposal, { ...model, updates: 1 }),
+    MODELS.filter(({ fetch }) => fetch !== 'F3').map(({ fetch, chunk }) =>
+      job(proposal, { fetch, chunk, updates: 1 }),
     ),
   );
   const chunks = rows.flatMap((proposal) =>
-    MODELS.filter(({ fetch, chunk }) => fetch === 'F3' && chunk !== 'byte').map((model) =>
-      job(proposal, { ...model, updates: 1 }),
+    MODELS.filter(({ fetch, chunk }) => fetch === 'F3' && chunk !== 'byte').map(
+      ({ fetch, chunk }) => job(proposal, { fetch, chunk, updates: 1 }),
     ),
   );
   return ordered([...blocks, ...weakest, ...chunks]);
@@ -161,6 +173,17 @@ export function fullJobs(): Job[] {
   return ordered(jobs);
 }
 
+/** A run of the default table: every setting that the page's tables do not name is the usual one. */
+export const isDefault = (run: RunReport): boolean =>
+  run.fetch === DEFAULTS.fetch &&
+  run.chunk === DEFAULTS.chunk &&
+  run.site === DEFAULTS.site &&
+  run.entry === DEFAULTS.entry &&
+  run.patcher === DEFAULTS.patcher &&
+  run.dropSync === null &&
+  !run.shadowStack &&
+  !run.contexts.includes('preempt');
+
 /** Whether every property that counts holds or does not apply. */
 export function holds(run: RunReport): boolean {
   return PROPERTIES.every(
@@ -179,28 +202,14 @@ export function weakestModel(
   runs: readonly RunReport[],
   protocol: string,
   variant: string,
-  environment: string,
-): string | null {
-  const contexts = environment === 'kernel' ? 'task,irq' : 'task,signal';
-  for (const { fetch, chunk } of MODELS) {
-    const run = runs.find(
-      (each) =>
-        each.protocol === protocol &&
-        each.variant === variant &&
-        each.environment === environment &&
-        each.updates === 1 &&
-        each.fetch === fetch &&
-        each.chunk === chunk &&
-        each.site === 'call' &&
-        each.dropSync === null &&
-        each.contexts.join() === contexts &&
-        each.store === 'line' &&
-        each.tso &&
-        !each.shadowStack &&
-        each.entry === 'today' &&
-        each.patcher === 'beside',
-    );
-    if (run !== undefined && holds(run)) return `${fetch}/${chunk}`;
+  environment: Proposal['environment'],
+): ModelName | null {
+  const proposal = findProposal(protocol, variant, environment);
+  const byKey = new Map(runs.map((run) => [keyOf(run, run), run]));
+  for (const { name, fetch, chunk } of MODELS) {
+    const asked = job(proposal, { fetch, chunk, updates: 1 });
+    const run = byKey.get(keyOf(asked, asked.configuration));
+    if (run !== undefined && holds(run)) return name;
   }
   return null;
 }

@@ -5,13 +5,13 @@
 
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { Fault, type FaultCode } from '../../base/fault.js';
+import { Fault } from '../../base/fault.js';
 import { unknownReport, type RunReport } from '../explain/report.js';
 import type { Answer, Hands, Job } from './job.js';
 
 /**
- * A thread that has not said by then what it knows is ended. Most say it at once; a busy machine
- * takes longer.
+ * A thread that has not answered an abort by then is ended. Most answer at once; on a busy machine
+ * it takes longer.
  */
 const GRACE_MS = 15_000;
 /** The heap of the main thread is no guide for a thread that interns millions of parts. */
@@ -24,76 +24,108 @@ export async function runAll(
   each: (report: RunReport, index: number) => void,
   heapMb: number = HEAP_MB,
 ): Promise<(RunReport | null)[]> {
-  const reports: (RunReport | null)[] = jobs.map(() => null);
-  let next = 0;
-  const workers = new Set<Worker>();
-  const resourceLimits = { maxOldGenerationSizeMb: heapMb };
-  const aborted = new Int32Array(new SharedArrayBuffer(4));
+  const pool = new Pool(jobs, signal, each, heapMb);
+  return pool.run();
+}
 
-  const serve = (): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const worker = new Worker(new URL('./worker.js', import.meta.url), {
-        resourceLimits,
-        workerData: { aborted } satisfies Hands,
-      });
-      workers.add(worker);
-      let current = -1;
-      const give = () => {
-        if (next >= jobs.length || signal?.aborted === true) {
-          void worker.terminate();
-          return;
-        }
-        current = next++;
-        worker.postMessage({ job: current, work: jobs[current] });
-      };
+class Pool {
+  readonly #queue: IterableIterator<[number, Job]>;
+  readonly #reports: (RunReport | null)[];
+  readonly #signal: AbortSignal | undefined;
+  readonly #each: (report: RunReport, index: number) => void;
+  readonly #resourceLimits: { readonly maxOldGenerationSizeMb: number };
+  readonly #aborted = new Int32Array(new SharedArrayBuffer(4));
+  readonly #workers = new Set<Worker>();
+  readonly #size: number;
+
+  constructor(
+    jobs: readonly Job[],
+    signal: AbortSignal | undefined,
+    each: (report: RunReport, index: number) => void,
+    heapMb: number,
+  ) {
+    this.#queue = jobs.entries();
+    this.#reports = jobs.map(() => null);
+    this.#signal = signal;
+    this.#each = each;
+    this.#resourceLimits = { maxOldGenerationSizeMb: heapMb };
+    this.#size = Math.min(jobs.length, availableParallelism());
+  }
+
+  async run(): Promise<(RunReport | null)[]> {
+    let grace: NodeJS.Timeout | undefined;
+    const ask = () => {
+      Atomics.store(this.#aborted, 0, 1);
+      grace = setTimeout(() => this.#stop(), GRACE_MS);
+    };
+    this.#signal?.addEventListener('abort', ask, { once: true });
+    try {
+      await Promise.all(Array.from({ length: this.#size }, () => this.#serve()));
+    } finally {
+      this.#stop();
+      clearTimeout(grace);
+      this.#signal?.removeEventListener('abort', ask);
+    }
+    return this.#reports;
+  }
+
+  #stop(): void {
+    for (const worker of this.#workers) void worker.terminate();
+  }
+
+  /** One thread, until the queue is empty. */
+  #serve(): Promise<void> {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      resourceLimits: this.#resourceLimits,
+      workerData: { aborted: this.#aborted } satisfies Hands,
+    });
+    this.#workers.add(worker);
+    let current: readonly [number, Job] | null = null;
+    const give = () => {
+      const next = this.#signal?.aborted === true ? null : this.#queue.next();
+      if (next === null || next.done === true) {
+        void worker.terminate();
+        return;
+      }
+      current = next.value;
+      worker.postMessage({ job: current[0], work: current[1] });
+    };
+    return new Promise((resolve, reject) => {
       worker.on('message', (answer: Answer) => {
         if ('report' in answer) {
-          reports[answer.job] = answer.report;
-          each(answer.report, answer.job);
+          this.#keep(answer.report, answer.job);
           give();
-        } else if ('fault' in answer)
-          reject(
-            new Fault(answer.fault.code as FaultCode, answer.fault.message, {
-              hint: answer.fault.hint,
-              ...(answer.fault.at === undefined ? {} : { at: answer.fault.at }),
-            }),
-          );
-        else reject(new Error(answer.error));
+        } else reject(thrown(answer));
       });
       worker.on('error', (error: Error & { code?: string }) => {
-        // Out of memory is a bound like the others: that run is unknown, the rest goes on with a
-        // fresh thread.
-        workers.delete(worker);
-        if (error.code !== 'ERR_WORKER_OUT_OF_MEMORY') {
+        this.#workers.delete(worker);
+        if (error.code !== 'ERR_WORKER_OUT_OF_MEMORY' || current === null) {
           reject(error);
           return;
         }
-        const job = jobs[current] as Job;
-        each((reports[current] = unknownReport(job, 'out of memory')), current);
-        resolve(serve());
+        // Out of memory is a bound like the others: that run is unknown, and the rest goes on with a
+        // fresh thread.
+        const [index, job] = current;
+        this.#keep(unknownReport(job, 'out of memory'), index);
+        resolve(this.#serve());
       });
       worker.on('exit', () => {
-        workers.delete(worker);
+        this.#workers.delete(worker);
         resolve();
       });
       give();
     });
-
-  const stop = () => {
-    for (const worker of workers) void worker.terminate();
-  };
-  let grace: NodeJS.Timeout | undefined;
-  const ask = () => {
-    Atomics.store(aborted, 0, 1);
-    grace = setTimeout(stop, GRACE_MS);
-  };
-  signal?.addEventListener('abort', ask, { once: true });
-  try {
-    await Promise.all(Array.from({ length: Math.min(jobs.length, availableParallelism()) }, serve));
-  } finally {
-    stop();
-    clearTimeout(grace);
-    signal?.removeEventListener('abort', ask);
   }
-  return reports;
+
+  #keep(report: RunReport, index: number): void {
+    this.#reports[index] = report;
+    this.#each(report, index);
+  }
+}
+
+/** What a thread threw, which reached this one as data. */
+function thrown(answer: Exclude<Answer, { readonly report: RunReport }>): Error {
+  if ('error' in answer) return new Error(answer.error);
+  const { code, message, hint, at } = answer.fault;
+  return new Fault(code, message, { hint, ...(at === undefined ? {} : { at }) });
 }

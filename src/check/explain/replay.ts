@@ -1,4 +1,4 @@
-// A path that somebody pasted: followed, judged anew and drawn. Of what the token claims only the
+// A path that was pasted: followed, judged anew and drawn. Of what the token claims only the
 // protocol, the configuration and the choices are used; what they come to is computed here.
 
 import { Fault } from '../../base/fault.js';

@@ -15,6 +15,8 @@ export interface PropertyReport {
   readonly path?: string;
   /** Drawn as lanes. */
   readonly picture?: string;
+  /** Where it was judged with fewer contexts than the run names: with these. */
+  readonly contexts?: Configuration['contexts'];
 }
 
 /** What was found of one protocol in one configuration, within the bounds that it names. */
@@ -50,8 +52,10 @@ export function report(
     reduce,
     properties: ofEach((name): PropertyReport => {
       const { verdict: word } = verdict.properties.get(name) ?? { verdict: 'unknown' };
-      if (word !== 'fails' || !explained.includes(name)) return { verdict: word };
-      return { verdict: word, ...explain(verdict, name) };
+      const apart = name === 'after-update-strict' ? verdict.strict : undefined;
+      const contexts = apart === undefined ? {} : { contexts: apart.configuration.contexts };
+      if (word !== 'fails' || !explained.includes(name)) return { verdict: word, ...contexts };
+      return { verdict: word, ...explain(verdict, name), ...contexts };
     }),
     states,
     transitions,

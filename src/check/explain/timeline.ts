@@ -1,7 +1,7 @@
-// A trace as lanes: time downwards, the site's bytes at the left with the changed ones marked, one
-// lane for the patcher and one for each CPU, beside them what was done and, of a protocol's step,
-// why. The two steps that make the trouble are filled and joined. Steps of the patcher that nobody
-// came between are one row; where there are more rows than room, some are counted and not shown.
+// A trace as lanes: time runs downward, the site's bytes at the left with the changed ones marked, one
+// lane for the patcher and one for each CPU, beside them what was done and, for a protocol's step,
+// why. The two steps that cause the failure are filled and joined. Consecutive steps of the patcher
+// are one row; where there are more rows than room, some are counted and not shown.
 
 import { markup, printable } from '../../base/printable.js';
 import type { Op } from '../../machine/sim/patcher.js';
@@ -24,7 +24,7 @@ export interface Row {
   readonly event: boolean;
   /** A CPU does what it was asked for. */
   readonly answer: boolean;
-  /** One of the pair: the crux, and the last one before it that somebody else made. */
+  /** One of the pair: the crux, and the last step before it on another lane. */
   readonly culprit: boolean;
 }
 
@@ -56,43 +56,57 @@ const ASKED: Readonly<Record<Op['op'], string | null>> = {
 const asks = (op: Op['op'] | null): boolean => op !== null && ASKED[op] !== null;
 
 /** What consecutive steps of the patcher, all of one step of its protocol, did together. */
-function together(steps: readonly TraceStep[]): string {
-  const [first, ...more] = steps as [TraceStep, ...TraceStep[]];
+function together([first, ...more]: Group): string {
   if (first.stored === null)
     return more.length === 0 || first.op === null ? first.what : (ASKED[first.op] ?? first.what);
   const { at, of } = first.stored;
-  const bytes = steps.flatMap(({ stored }) => stored?.bytes ?? []);
+  const bytes = [first, ...more].flatMap(({ stored }) => stored?.bytes ?? []);
   return `stores ${spell(bytes)} at ${at}${bytes.length < of ? `, ${bytes.length} of ${of} bytes` : ''}${more.length > 0 ? ', one by one' : ''}`;
 }
 
-const joins = (a: TraceStep, b: TraceStep): boolean =>
-  a.who < 0 &&
-  b.who < 0 &&
-  a.step >= 0 &&
-  a.step === b.step &&
-  a.update === b.update &&
-  (a.stored === null
-    ? b.stored === null && (a.op !== b.op) === asks(a.op)
-    : b.stored !== null && b.stored.address === a.stored.address + a.stored.bytes.length);
+/** Whether a step of the patcher goes into one row with the one before it. */
+function joins(a: TraceStep, b: TraceStep): boolean {
+  const sameStep =
+    a.who < 0 && b.who < 0 && a.step >= 0 && a.step === b.step && a.update === b.update;
+  if (!sameStep) return false;
+  if (a.stored !== null || b.stored !== null) return b.stored?.address === endOf(a.stored);
+  // A request joins the wait for its answers; any other operation joins only its like.
+  return asks(a.op) ? a.op !== b.op : a.op === b.op;
+}
 
-export function rowsOf({ steps, crux }: Trace): Row[] {
-  const groups: TraceStep[][] = [];
+const endOf = (stored: TraceStep['stored']): number | null =>
+  stored === null ? null : stored.address + stored.bytes.length;
+
+/** Steps that are one row. */
+type Group = readonly [TraceStep, ...TraceStep[]];
+
+/** The steps that are shown, each with those that join it, and the group of the crux. */
+function groupsOf({ steps, crux }: Trace): {
+  readonly groups: readonly Group[];
+  readonly at: number;
+} {
+  const groups: Group[] = [];
   let at = -1;
-  steps.forEach((step, i) => {
-    if (step.minor && i !== crux && i < steps.length - 1) return;
+  for (const [i, step] of steps.entries()) {
+    if (step.minor && i !== crux && i < steps.length - 1) continue;
     const group = groups.at(-1);
-    if (group !== undefined && joins(group.at(-1) as TraceStep, step)) group.push(step);
+    const last = group?.at(-1);
+    if (group !== undefined && last !== undefined && joins(last, step))
+      groups[groups.length - 1] = [...group, step];
     else groups.push([step]);
     if (i === crux) at = groups.length - 1;
-  });
-  const other = groups.findLastIndex(
-    (group, i) => i < at && group[0]?.who !== groups[at]?.[0]?.who,
-  );
-  let before = steps[0]?.site ?? [];
+  }
+  return { groups, at };
+}
+
+export function rowsOf(trace: Trace): Row[] {
+  const { groups, at } = groupsOf(trace);
+  const other = groups.findLastIndex(([{ who }], i) => i < at && who !== groups[at]?.[0].who);
+  let before = trace.steps[0]?.site ?? [];
   return groups.map((group, i) => {
-    const { who, why, step, event, answer } = group[0] as TraceStep;
-    const { site, fetched } = group.at(-1) as TraceStep;
-    const changed = site.map((byte, at) => byte !== before[at]);
+    const [{ who, why, step, event, answer }] = group;
+    const { site, fetched } = group.at(-1) ?? group[0];
+    const old = before;
     before = site;
     return {
       who,
@@ -100,7 +114,7 @@ export function rowsOf({ steps, crux }: Trace): Row[] {
       why: step < 0 || why === null ? null : printable(why),
       step,
       site,
-      changed,
+      changed: site.map((byte, place) => byte !== old[place]),
       fetched,
       event,
       answer,
@@ -120,10 +134,10 @@ function wrap(text: string, room: number): string[] {
   return lines;
 }
 
-/** A reason is told with the first row of its step that is shown. */
+/** A reason is shown with the first row of its step that is shown. */
 function linesOf(rows: readonly Row[], left: ReadonlySet<Row>, room: number): Laid['lines'] {
   const lines: { row: Row | null; text: string[] }[] = [];
-  const told = new Set<number>();
+  const explained = new Set<number>();
   let missing = 0;
   for (const row of rows) {
     if (left.has(row)) {
@@ -135,11 +149,11 @@ function linesOf(rows: readonly Row[], left: ReadonlySet<Row>, room: number): La
     lines.push({
       row,
       text: wrap(
-        row.why === null || told.has(row.step) ? row.what : `${row.what}: ${row.why}`,
+        row.why === null || explained.has(row.step) ? row.what : `${row.what}: ${row.why}`,
         room,
       ),
     });
-    told.add(row.step);
+    explained.add(row.step);
   }
   return lines;
 }
@@ -160,35 +174,41 @@ const WIDTH = (lane: number): number => NAMES(lane).length + 2;
 /** What is drawn, and how its text is broken into lines. */
 function lay(trace: Trace): Laid {
   const rows = rowsOf(trace);
-  const cpus = [...new Set(rows.map(({ who }) => who).filter((who) => who >= 0))].sort(
-    (a, b) => a - b,
-  );
-  const lanes = [-1, ...cpus];
+  const cpus = new Set(rows.map(({ who }) => who).filter((who) => who >= 0));
+  const lanes = [-1, ...[...cpus].sort((a, b) => a - b)];
   const bytes = Math.max(0, ...rows.map(({ site }) => site.length));
   const room = COLUMNS_MAX - LEFT(bytes) - lanes.reduce((sum, lane) => sum + WIDTH(lane), 0);
   const end = trace.end === null ? [] : wrap(printable(`= ${trace.end}`), COLUMNS_MAX);
-  // Where there is no room for all, answers go first, then what the patcher does after the pair,
-  // then its oldest, for that is known from its protocol; last what the story tells.
-  const pair = rows.findLastIndex(({ culprit }) => culprit);
-  const told = new Set(toldRows(rows));
-  const worth = (row: Row): number => {
-    const at = rows.indexOf(row);
-    return (
-      (told.has(row) ? 3 : row.answer ? 0 : row.who < 0 ? 1 : 2) * 2 * rows.length +
-      (at > pair ? pair - at : at)
-    );
-  };
-  const spare = rows.filter(({ culprit }) => !culprit).sort((a, b) => worth(a) - worth(b));
   const left = new Set<Row>();
   let lines = linesOf(rows, left, room);
-  while (
-    2 + end.length + lines.reduce((sum, { text }) => sum + text.length, 0) > LINES_MAX &&
-    left.size < spare.length
-  ) {
-    left.add(spare[left.size] as Row);
+  for (const row of spareRows(rows)) {
+    const height = lines.reduce((sum, { text }) => sum + text.length, 0);
+    if (2 + end.length + height <= LINES_MAX) break;
+    left.add(row);
     lines = linesOf(rows, left, room);
   }
   return { title: printable(trace.title), lanes, lines, end };
+}
+
+/**
+ * What may be left out where there is no room for all, in this order: answers, what the patcher does
+ * after the pair, then its oldest steps, which are known from its protocol, and last what the story
+ * says.
+ */
+function spareRows(rows: readonly Row[]): Row[] {
+  const pair = rows.findLastIndex(({ culprit }) => culprit);
+  const inStory = new Set(storyRows(rows));
+  const rank = (row: Row): number => {
+    if (inStory.has(row)) return 3;
+    if (row.answer) return 0;
+    return row.who < 0 ? 1 : 2;
+  };
+  const worth = new Map(
+    rows.map((row, at) => [row, rank(row) * 2 * rows.length + (at > pair ? pair - at : at)]),
+  );
+  return rows
+    .filter(({ culprit }) => !culprit)
+    .sort((a, b) => (worth.get(a) ?? 0) - (worth.get(b) ?? 0));
 }
 
 /**
@@ -197,27 +217,25 @@ function lay(trace: Trace): Laid {
  */
 function marks({ lanes, lines }: Laid, i: number, first: boolean): string {
   const row = first ? lines[i]?.row : null;
-  const culprits = lines.flatMap((line, at) => (line.row?.culprit ? [at] : []));
-  const [from, to] = culprits as [number, number | undefined];
+  const culprits = lines.flatMap(({ row: each }, at) =>
+    each?.culprit ? [{ at, lane: each.who }] : [],
+  );
+  const [from, to] = culprits;
   const middle = (lane: number) => Math.floor(NAMES(lane).length / 2);
-  let text = lanes
+  const own = row?.culprit ? '●' : '○';
+  const text = lanes
     .map((lane) =>
-      `${' '.repeat(middle(lane))}${row?.who === lane ? (row.culprit ? '●' : '○') : '│'}`.padEnd(
-        WIDTH(lane),
-      ),
+      `${' '.repeat(middle(lane))}${row?.who === lane ? own : '│'}`.padEnd(WIDTH(lane)),
     )
     .join('');
-  if (!first || i !== from || to === undefined) return text;
+  if (!first || from === undefined || i !== from.at || to === undefined) return text;
   const place = (lane: number): number =>
     lanes.slice(0, lanes.indexOf(lane)).reduce((sum, each) => sum + WIDTH(each), 0) + middle(lane);
-  const [a, b] = [place(lines[from]?.row?.who as number), place(lines[to]?.row?.who as number)];
+  const [a, b] = [place(from.lane), place(to.lane)];
   const [low, high] = [Math.min(a, b), Math.max(a, b)];
   const line = Array.from(text.slice(low + 1, high), (sign) => (sign === '│' ? '┼' : '─')).join('');
-  text =
-    a < b
-      ? `${text.slice(0, low)}●${line}┐${text.slice(high + 1)}`
-      : `${text.slice(0, low)}┌${line}●${text.slice(high + 1)}`;
-  return text;
+  const [left, right] = a < b ? ['●', '┐'] : ['┌', '●'];
+  return `${text.slice(0, low)}${left}${line}${right}${text.slice(high + 1)}`;
 }
 
 const spelled = ({ site, changed }: Row): string =>
@@ -243,7 +261,7 @@ export function drawSvg(trace: Trace): string {
   const [sign, height, top] = [7.3, 20, 48];
   const bytes = Math.max(0, ...laid.lines.map(({ row }) => row?.site.length ?? 0));
   const laneAt = (lane: number): number => 24 + LEFT(bytes) * sign + 76 * laid.lanes.indexOf(lane);
-  const textAt = laneAt(laid.lanes.at(-1) as number) + 48;
+  const textAt = Math.max(...laid.lanes.map(laneAt)) + 48;
   const total = laid.lines.reduce((sum, { text }) => sum + text.length, 0);
   const text = (x: number, y: number, words: string, more = '') =>
     `<text x="${x.toFixed(0)}" y="${y}" xml:space="preserve"${more}>${markup(words)}</text>`;
@@ -292,10 +310,10 @@ export function drawSvg(trace: Trace): string {
 }
 
 /**
- * What the sentence tells: the patcher's last step, the last fetch and the last thing that came
+ * What the sentence reports: the patcher's last step, the last fetch and the last thing that came
  * from outside.
  */
-function toldRows(rows: readonly Row[]): Row[] {
+function storyRows(rows: readonly Row[]): Row[] {
   return [
     rows.findLast(({ who }) => who < 0),
     rows.findLast(({ fetched }) => fetched !== null),
@@ -309,13 +327,13 @@ function toldRows(rows: readonly Row[]): Row[] {
  */
 export function story(trace: Trace, text: string): string {
   const rows = rowsOf(trace);
-  const told = toldRows(rows).sort((a, b) => rows.indexOf(a) - rows.indexOf(b));
-  const patcher = told.find(({ who }) => who < 0);
+  const reported = storyRows(rows).sort((a, b) => rows.indexOf(a) - rows.indexOf(b));
+  const patcher = reported.find(({ who }) => who < 0);
   const where =
     patcher === undefined ? 'Before the first step' : `After the patcher's step «${patcher.what}»`;
   return [
     where,
-    ...told.filter(({ who }) => who >= 0).map(({ who, what }) => `CPU ${who}: ${what}`),
+    ...reported.filter(({ who }) => who >= 0).map(({ who, what }) => `CPU ${who}: ${what}`),
     printable(text),
   ].join(', ');
 }

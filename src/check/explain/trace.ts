@@ -1,8 +1,8 @@
-// A path to words: who did what, with the patcher's reasons and the machine's own names, and what
-// the first site's bytes were after it. What is drawn and what is told (lanes.ts) both come from
-// here.
+// A path in words: what moved and what it did, with the patcher's reasons and the machine's own names,
+// and what the first site's bytes were afterwards. The picture and the story (timeline.ts) are both
+// made from this.
 
-import type { Model } from '../../machine/sim/model.js';
+import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
 import type { Event } from '../../machine/sim/events.js';
 import type { Op } from '../../machine/sim/patcher.js';
 import { decode } from '../../asm/decode.js';
@@ -54,8 +54,8 @@ export interface Trace {
   /** What came of it. */
   readonly end: string | null;
   /**
-   * The step that, with the last one before it that somebody else made, is what matters: mostly the
-   * last.
+   * The step that, with the last one before it on another lane, causes what happens: mostly the
+   * last one.
    */
   readonly crux: number;
 }
@@ -72,7 +72,7 @@ export function trace(
   return {
     title: titleOf(model),
     steps: replay(model, path, shape).map((step) =>
-      step.patcher === null ? cpuStep(model, step) : patcherStep(model, step),
+      step.patcher === null ? cpuStep(model, step) : patcherStep(model, step, step.patcher),
     ),
     end,
     crux: path.length - 1,
@@ -84,7 +84,7 @@ function titleOf(model: Model): string {
   const [site] = fixture.sites;
   if (site === undefined) return '';
   const name = fixture.nameOf(site.at);
-  const states = fixture.sequence.map((state) => TARGETS[state] as string);
+  const states = fixture.sequence.map((state) => TARGETS[state]);
   if (!site.patched) return `${name} calls through a pointer to ${states.join(', then to ')}`;
   const said = site.contents.map((bytes) => `${spell(bytes)} (${meaning(model, site.at, bytes)})`);
   return `site ${name}: ${said.join(' → ')}`;
@@ -97,7 +97,7 @@ function siteBytes(model: Model, { before, after }: Replayed): number[] {
   return Array.from({ length: site.length }, (_, i) => model.memory(view, site.at + i));
 }
 
-/** What the bytes say, to somebody who does not read them. */
+/** What the bytes say, for a reader who does not decode them. */
 function meaning({ fixture }: Model, at: number, bytes: readonly number[]): string {
   const insn = decode(bytes);
   if (typeof insn === 'string') return 'no instruction';
@@ -108,23 +108,7 @@ function meaning({ fixture }: Model, at: number, bytes: readonly number[]): stri
   return `${insn.form.name} ${name.startsWith('0x') ? 'to nowhere' : name}`;
 }
 
-function patcherStep(model: Model, step: Replayed): TraceStep {
-  const { op, flush, silent } = step.patcher as NonNullable<Replayed['patcher']>;
-  const site =
-    op.op === 'store'
-      ? model.fixture.sites.find(({ at, length }) => op.at >= at && op.at < at + length)
-      : undefined;
-  const inSite = (other: Op): boolean =>
-    other.op === 'store' &&
-    other.step === op.step &&
-    other.update === op.update &&
-    site !== undefined &&
-    other.at >= site.at &&
-    other.at < site.at + site.length;
-  const of = model.ops.reduce(
-    (sum, other) => sum + (other.op === 'store' && inSite(other) ? other.bytes.length : 0),
-    0,
-  );
+function patcherStep(model: Model, step: Replayed, { op, flush, silent }: PatcherMove): TraceStep {
   return {
     who: -1,
     what: describe(model, op, silent),
@@ -132,16 +116,30 @@ function patcherStep(model: Model, step: Replayed): TraceStep {
     step: op.step,
     update: op.update,
     op: op.op,
-    stored:
-      op.op === 'store' && !silent
-        ? { address: op.at, at: model.fixture.nameOf(op.at), bytes: op.bytes, of }
-        : null,
+    stored: op.op === 'store' && !silent ? storedBy(model, op) : null,
     site: siteBytes(model, step),
     fetched: null,
     entered: null,
     event: false,
     answer: false,
-    minor: flush ? false : silent || op.op === 'current',
+    minor: !flush && (silent || op.op === 'current'),
+  };
+}
+
+/** A store, and how many bytes its whole step stores in the same site. */
+function storedBy(model: Model, op: Op & { readonly op: 'store' }): TraceStep['stored'] {
+  const site = model.fixture.sites.find(({ at, length }) => op.at >= at && op.at < at + length);
+  const sizes = model.ops.map((other) => {
+    const together = other.op === 'store' && other.step === op.step && other.update === op.update;
+    const inSite =
+      together && site !== undefined && other.at >= site.at && other.at < site.at + site.length;
+    return inSite ? other.bytes.length : 0;
+  });
+  return {
+    address: op.at,
+    at: model.fixture.nameOf(op.at),
+    bytes: op.bytes,
+    of: sizes.reduce((sum, size) => sum + size, 0),
   };
 }
 
@@ -161,7 +159,7 @@ const EVENT_WORDS: Readonly<Record<Event, string>> = {
 
 function cpuStep(model: Model, step: Replayed): TraceStep {
   const { who } = step.choice;
-  const base = {
+  const base: Omit<TraceStep, 'what'> = {
     who,
     why: null,
     step: -1,
@@ -176,55 +174,65 @@ function cpuStep(model: Model, step: Replayed): TraceStep {
     minor: false,
   };
   if (step.move === null) return { ...base, what: 'another task is switched in', event: true };
-  const { label, cpu } = step.move;
+  const { label } = step.move;
   const node = model.nodeOf(cpuOf(step.before, who));
   const where = model.fixture.nameOf(node.rip);
-  const context =
-    node.context === 'task' ? '' : `${node.context === 'trap' ? 'handler' : node.context}: `;
-  const after = cpu < 0 ? null : model.nodeOf(cpu);
-  const next = after === null || after.done ? null : model.fixture.nameOf(after.rip);
-  const entered = step.move.entered < 0 ? null : (TARGETS[step.move.entered] as string);
-  const then = `${entered === null ? '' : `, into ${entered}`}${after === null ? '' : next === null ? ', done' : `, to ${next}`}`;
   if (label.kind === 'event') {
-    const asked = label.event === 'ipi' || label.event === 'stop' || label.event === 'serialise';
-    return {
-      ...base,
-      what:
-        label.event === 'ipi'
-          ? 'answers the IPI: serialises'
-          : `${EVENT_WORDS[label.event]} at ${where}`,
-      event: !asked,
-      answer: asked,
-    };
+    const answer = label.event === 'ipi' || label.event === 'stop' || label.event === 'serialise';
+    const what =
+      label.event === 'ipi'
+        ? 'answers the IPI: serialises'
+        : `${EVENT_WORDS[label.event]} at ${where}`;
+    return { ...base, what, event: !answer, answer };
   }
-  if (label.kind === 'flush') return { ...base, what: `${context}a store reaches memory` };
-  const stored = model.storeOf(step.move);
+  return { ...base, ...ran(model, step.move, label, where, prefixOf(node.context)) };
+}
+
+/** The interrupted context goes without saying; what runs on top of it is named. */
+function prefixOf(context: string): string {
+  if (context === 'task') return '';
+  return context === 'trap' ? 'handler: ' : `${context}: `;
+}
+
+/** What a CPU does by itself. */
+function ran(
+  model: Model,
+  move: Move,
+  label: Exclude<Move['label'], { readonly kind: 'event' }>,
+  where: string,
+  context: string,
+): Partial<TraceStep> & Pick<TraceStep, 'what'> {
+  if (label.kind === 'flush') return { what: `${context}a store reaches memory` };
+  const stored = model.storeOf(move);
   if (stored !== null)
     return {
-      ...base,
       what: `${context}stores ${spell(stored.bytes)} at ${model.fixture.nameOf(stored.at)}`,
     };
+  const entered = TARGETS[move.entered] ?? null;
+  const then = `${entered === null ? '' : `, into ${entered}`}${nextOf(model, move)}`;
+  const minor = entered === null;
   switch (label.stop) {
-    case 'fetch':
-      return {
-        ...base,
-        what: `${context}fetches ${spell(label.bytes ?? [])} (${meaning(model, label.at, label.bytes ?? [])})`,
-        fetched: label.bytes,
-      };
+    case 'fetch': {
+      const bytes = label.bytes ?? [];
+      const says = meaning(model, label.at, bytes);
+      return { what: `${context}fetches ${spell(bytes)} (${says})`, fetched: label.bytes };
+    }
     case 'piece':
-      return { ...base, what: `${context}fetches a part of ${where}` };
+      return { what: `${context}fetches a part of ${where}` };
     case 'load':
-      return {
-        ...base,
-        what: `${context}reads the table${then}`,
-        entered,
-        minor: entered === null,
-      };
+      return { what: `${context}reads the table${then}`, entered, minor };
     case 'retire':
-      return { ...base, what: `${context}executes it${then}`, entered, minor: entered === null };
+      return { what: `${context}executes it${then}`, entered, minor };
     default:
-      return { ...base, what: `${context}runs ${where}${then}`, entered, minor: entered === null };
+      return { what: `${context}runs ${where}${then}`, entered, minor };
   }
+}
+
+/** Where a CPU goes on after a move. */
+function nextOf(model: Model, { cpu }: Move): string {
+  if (cpu < 0) return '';
+  const { done, rip } = model.nodeOf(cpu);
+  return done ? ', done' : `, to ${model.fixture.nameOf(rip)}`;
 }
 
 export function describe(model: Model, op: Op, silent = false): string {
@@ -240,7 +248,7 @@ export function describe(model: Model, op: Op, silent = false): string {
     case 'await':
       return `finds ${op.is} in the table`;
     case 'retry':
-      return `goes on if it finds ${op.is} in the table, or else back`;
+      return `finds ${op.is} in the table, or else retries`;
     case 'current':
       return `${TARGETS[op.target]} may be called from here`;
     case 'return':
@@ -248,7 +256,7 @@ export function describe(model: Model, op: Op, silent = false): string {
     case 'lock':
       return 'takes the lock';
     case 'unlock':
-      return 'gives the lock back';
+      return 'releases the lock';
     case 'send':
       return 'sync: asks every CPU';
     case 'wait':

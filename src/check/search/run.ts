@@ -33,7 +33,7 @@ export interface Run {
   /** The reduction in force: `por` gives way to `sym` where CPUs write what others read. */
   readonly reduce: Configuration['reduce'];
   readonly bytesPerState: number;
-  /** What the edges between states take besides, for the properties about going on for ever. */
+  /** What the edges between states take besides, for deadlock and livelock. */
   readonly edgeBytesPerState: number;
   readonly parts: Model['parts'];
   readonly model: Model;

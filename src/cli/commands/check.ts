@@ -5,7 +5,13 @@ import { EXIT, Fault } from '../../base/fault.js';
 import { replaceFile } from '../../base/file.js';
 import { didYouMean } from '../../base/nearest.js';
 import { printable } from '../../base/printable.js';
-import { BOUNDS, CONTEXT_NAMES, type ContextName } from '../../check/configuration.js';
+import {
+  BOUNDS,
+  CONTEXT_NAMES,
+  titleOf as nameOf,
+  type ContextName,
+  type Named,
+} from '../../check/configuration.js';
 import {
   check,
   checkMatrix,
@@ -84,7 +90,7 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
     report =
       flags.matrix !== undefined
         ? await checkMatrix(flags.matrix, { signal: context.signal, onRun })
-        : await check(all, { ...options, signal: context.signal, onRun });
+        : await check(all, { ...options, ...needed(flags, asked), signal: context.signal, onRun });
   } finally {
     live.end();
   }
@@ -223,8 +229,7 @@ function underOf(name: string, environment: Flags['env']): Flags['env'] {
   return findProposal(protocol, variant, environment).environment;
 }
 
-const titleOf = ({ protocol, variant }: { protocol: string; variant: string }): string =>
-  printable(variant === '' ? protocol : `${protocol}/${variant}`);
+const titleOf = (run: Named): string => printable(nameOf(run));
 
 function settings(run: RunReport): string {
   const words = [
@@ -245,15 +250,14 @@ function settings(run: RunReport): string {
   return printable(words.join(', '));
 }
 
-function bounds(run: RunReport): string {
+function bounds({ contexts, bounds: most }: RunReport): string[] {
+  const has = (...names: ContextName[]) => names.some((name) => contexts.includes(name));
   const parts = [
-    ...(run.contexts.includes('nmi') || run.contexts.includes('nested-nmi')
-      ? [`${run.bounds.nmis} NMIs`]
-      : []),
-    ...(run.contexts.includes('mc') ? [`${run.bounds.machineChecks} machine check`] : []),
-    ...(run.contexts.includes('irq') ? ['one interrupt at a time on each CPU'] : []),
+    ...(has('nmi', 'nested-nmi') ? [`${most.nmis} NMIs`] : []),
+    ...(has('mc') ? [`${most.machineChecks} machine check`] : []),
+    ...(has('irq') ? ['one interrupt at a time on each CPU'] : []),
   ];
-  return parts.length === 0 ? '' : `bounds: ${parts.join(', ')}`;
+  return parts.length === 0 ? [] : [`bounds: ${parts.join(', ')}`];
 }
 
 const WORDS = {
@@ -271,29 +275,21 @@ function printRun(
 ): void {
   const { paint } = context;
   context.print(`${paint('bold', titleOf(run))}: ${settings(run)}`);
-  const rows = PROPERTIES.filter(({ name, apart }) => apart || asked.includes(name)).map(
-    ({ name, apart, holds }) => {
-      const { verdict, steps, story } = run.properties[name];
-      return [
-        `  ${name}${apart && !asked.includes(name) ? ' (apart)' : ''}`,
-        WORDS[verdict],
-        verdict === 'fails' ? `${steps} steps: ${story}` : holds,
-      ];
-    },
-  );
+  const rows = printed(asked).map(({ name, apart, holds }) => {
+    const { verdict, steps, story, contexts } = run.properties[name];
+    const where = contexts === undefined ? '' : ` (judged with ${contexts.join(',')})`;
+    return [
+      `  ${name}${apart && !asked.includes(name) ? ' (apart)' : ''}`,
+      WORDS[verdict],
+      (verdict === 'fails' ? `${steps} steps: ${story}` : holds) + where,
+    ];
+  });
   context.print(table([{ title: '' }, { title: '' }, { title: '' }], rows));
-  context.print(
-    `  ${run.exhaustive ? 'all' : `stopped, ${run.stopped};`} ${run.states.toLocaleString('en-US')} states, ${run.transitions.toLocaleString('en-US')} transitions, ${run.seconds.toFixed(2)} s, reduction ${run.reduce}${bounds(run) === '' ? '' : `; ${bounds(run)}`}`,
-  );
-  if (stats) {
-    const { images, cpus, environments, instructions } = run.parts;
-    context.print(
-      `  ${(run.transitions / run.seconds / 1e6).toFixed(2)} M transitions/s, ${run.bytesPerState.toFixed(0)} bytes a state, ${run.edgeBytesPerState.toFixed(0)} for its edges; interned: ${images.toLocaleString('en-US')} core images, ${cpus.toLocaleString('en-US')} CPUs, ${environments} environments; ${instructions.toLocaleString('en-US')} instructions executed`,
-    );
-  }
-  const first = asked
+  context.print(`  ${[effort(run), ...bounds(run)].join('; ')}`);
+  if (stats) context.print(`  ${statistics(run)}`);
+  const [first] = asked
     .filter((name) => run.properties[name].verdict === 'fails')
-    .sort((a, b) => (run.properties[a].steps ?? 0) - (run.properties[b].steps ?? 0))[0];
+    .sort((a, b) => (run.properties[a].steps ?? 0) - (run.properties[b].steps ?? 0));
   if (first !== undefined) {
     const { picture = '', path = '' } = run.properties[first];
     context.print(`\n${first}:\n${picture}`);
@@ -306,57 +302,77 @@ function printRun(
   context.print('');
 }
 
+/** What is explained: all in JSON, else what is printed, because an explanation takes a second search. */
+const needed = (
+  { json }: Flags,
+  asked: readonly PropertyName[],
+): Pick<CheckOptions, 'explained'> =>
+  json ? {} : { explained: printed(asked).map(({ name }) => name) };
+
+/** The properties that a run is printed with: the ones asked for, and those reported apart. */
+const printed = (asked: readonly PropertyName[]) =>
+  PROPERTIES.filter(({ name, apart }) => apart || asked.includes(name));
+
+const count = (n: number): string => n.toLocaleString('en-US');
+
+function effort({ exhaustive, stopped, states, transitions, seconds, reduce }: RunReport): string {
+  const seen = exhaustive ? 'all' : `stopped, ${stopped};`;
+  return `${seen} ${count(states)} states, ${count(transitions)} transitions, ${seconds.toFixed(2)} s, reduction ${reduce}`;
+}
+
+function statistics(run: RunReport): string {
+  const { images, cpus, environments, instructions } = run.parts;
+  const rate = (run.transitions / run.seconds / 1e6).toFixed(2);
+  const memory = `${run.bytesPerState.toFixed(0)} bytes a state, ${run.edgeBytesPerState.toFixed(0)} for its edges`;
+  const parts = `${count(images)} core images, ${count(cpus)} CPUs, ${environments} environments`;
+  return `${rate} M transitions/s, ${memory}; interned: ${parts}; ${count(instructions)} instructions executed`;
+}
+
+const SHORT: Readonly<Record<PropertyName, string>> = {
+  torn: 'torn',
+  target: 'target',
+  'after-update': 'after',
+  'after-update-strict': 'strict',
+  stack: 'stack',
+  flags: 'flags',
+  slot: 'slot',
+  lockdep: 'lockdep',
+  'shadow-stack': 'shstk',
+  deadlock: 'dead',
+  livelock: 'live',
+  'indirect-branch': 'indir',
+  'indirect-branch-strict': 'ret',
+  'stray-trap': 'stray',
+  unwind: 'unwind',
+};
+const SIGNS = { holds: '.', fails: 'FAIL', unknown: '?', 'not-applicable': '-' } as const;
+
 function printMatrix(context: Context, { runs }: CheckReport): void {
-  const names = PROPERTY_NAMES;
-  const short: Readonly<Record<PropertyName, string>> = {
-    torn: 'torn',
-    target: 'target',
-    'after-update': 'after',
-    'after-update-strict': 'strict',
-    stack: 'stack',
-    flags: 'flags',
-    slot: 'slot',
-    lockdep: 'lockdep',
-    'shadow-stack': 'shstk',
-    deadlock: 'dead',
-    livelock: 'live',
-    'indirect-branch': 'indir',
-    'indirect-branch-strict': 'ret',
-    'stray-trap': 'stray',
-    unwind: 'unwind',
-  };
-  const rows: string[][] = [];
-  const told: string[] = [];
-  for (const run of [...runs].sort((a, b) => order(a).localeCompare(order(b)))) {
-    const cells = names.map(
-      (name) =>
-        ({ holds: '.', fails: 'FAIL', unknown: '?', 'not-applicable': '-' })[
-          run.properties[name].verdict
-        ],
-    );
-    rows.push([
-      titleOf(run),
-      run.environment,
-      run.contexts.filter((name) => name !== 'task').join('+') || 'task',
-      `${run.passes}/${run.updates}`,
-      `${run.fetch}/${run.chunk}`,
-      extras(run),
-      ...cells,
-      run.states.toLocaleString('en-US'),
-    ]);
-    const failed = names.filter((name) => run.properties[name].verdict === 'fails');
-    for (const name of failed)
-      told.push(
-        `${titleOf(run)} (${settings(run)}), ${name}: ${run.properties[name].story ?? ''}\n  static-call check --path ${run.properties[name].path ?? ''}`,
-      );
-  }
+  const sorted = [...runs].sort((a, b) => order(a).localeCompare(order(b)));
+  const rows = sorted.map((run) => [
+    titleOf(run),
+    run.environment,
+    run.contexts.filter((name) => name !== 'task').join('+') || 'task',
+    `${run.passes}/${run.updates}`,
+    `${run.fetch}/${run.chunk}`,
+    extras(run),
+    ...PROPERTY_NAMES.map((name) => SIGNS[run.properties[name].verdict]),
+    count(run.states),
+  ]);
+  const stories = sorted.flatMap((run) =>
+    PROPERTY_NAMES.flatMap((name) => {
+      const { verdict, story = '', path = '' } = run.properties[name];
+      if (verdict !== 'fails') return [];
+      return `${titleOf(run)} (${settings(run)}), ${name}: ${story}\n  static-call check --path ${path}`;
+    }),
+  );
   context.print(
     table(
       [
         ...['protocol', 'env', 'beside task', 'passes/updates', 'fetch', ''].map((title) => ({
           title,
         })),
-        ...names.map((name) => ({ title: short[name] })),
+        ...PROPERTY_NAMES.map((name) => ({ title: SHORT[name] })),
         { title: 'states', align: 'right' },
       ],
       rows,
@@ -374,7 +390,7 @@ function printMatrix(context: Context, { runs }: CheckReport): void {
         ]),
     )}`,
   );
-  context.print(`\nWhat happens:\n${[...new Set(told)].join('\n')}`);
+  context.print(`\nWhat happens:\n${[...new Set(stories)].join('\n')}`);
 }
 
 const order = (run: RunReport): string =>
