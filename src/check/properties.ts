@@ -15,7 +15,8 @@ export interface Property {
 }
 
 /**
- * What the machine judges at a step, and what only the whole search can tell. One of PROPERTY_NAMES.
+ * What the machine judges at a step, and what only the whole search can tell. One of
+ * PROPERTY_NAMES.
  */
 export type PropertyName = PromiseName | 'deadlock' | 'livelock';
 
@@ -47,7 +48,7 @@ const TABLE: Readonly<Record<PropertyName, Omit<Property, 'name'>>> = {
   },
   stack: {
     holds:
-      'stack and return address on entry to the target are those of a real call, and balanced after it',
+      'stack and return address on entry to the target are those of a real call, balanced after it',
     applies: always,
     apart: false,
   },

@@ -1,6 +1,6 @@
 // The page's first screen: for each way of patching that was proposed, whether it is right, how it
-// fails, and what it assumes of the hardware. A row says only what the way is; its verdict, its story
-// and its assumption are taken from the runs.
+// fails, and what it assumes of the hardware. A row says only what the way is; its verdict, its
+// story and its assumption are taken from the runs.
 
 import type { ContextName } from '../configuration.js';
 import type { RunReport } from '../explain/report.js';
@@ -20,30 +20,31 @@ const ANSWERS: readonly Answer[] = [
     names: ['naive'],
   },
   {
-    way: `Writing them with one atomic store, which needs no breakpoint. Sites whose changed bytes lie inside
-an aligned quadword are patched, the others stay on their trampoline; \`in-line\` only asks that they
-lie inside a cache line, as the first series did`,
+    way: `Writing them with one atomic store, which needs no breakpoint. Sites whose changed bytes
+lie inside an aligned quadword are patched, the others stay on their trampoline; \`in-line\` only
+asks that they lie inside a cache line, as the first series did`,
     names: ['store', 'store/in-line'],
   },
   {
-    way: `Leaving the sites alone and patching only the trampoline that they call, an aligned jump: the
-"out-of-line" static calls of the series`,
+    way: `Leaving the sites alone and patching only the trampoline that they call, an aligned jump:
+the "out-of-line" static calls of the series`,
     names: ['trampoline'],
   },
   {
-    way: `\`text_poke_bp\`: a trap byte first, then the rest, then the first byte, a synchronisation after each;
-a CPU that meets the trap byte emulates the call by pushing the return address itself, into a gap
-that the entry code leaves below its frame. This is what was merged; \`no-gap\` is the same without
-the gap`,
+    way: `\`text_poke_bp\`: a trap byte first, then the rest, then the first byte, a
+synchronisation after each; a CPU that meets the trap byte emulates the call by pushing the return
+address itself, into a gap that the entry code leaves below its frame. This is what was merged;
+\`no-gap\` is the same without the gap`,
     names: ['int3-gap', 'int3-gap/no-gap'],
   },
   {
-    way: `The same, but the trap's frame is shifted on the way out to make room for the return address`,
+    way: `The same, but the trap's frame is shifted on the way out to make room for the return
+address`,
     names: ['int3-shift'],
   },
   {
-    way: `The first series: the handler returns to a stub, which makes the call with the return address and
-the target kept in global variables`,
+    way: `The first series: the handler returns to a stub, which makes the call with the return
+address and the target kept in global variables`,
     names: ['int3-stub'],
   },
   {
@@ -51,19 +52,19 @@ the target kept in global variables`,
     names: ['int3-skip'],
   },
   {
-    way: `A trampoline that pushes the return address from per-CPU variables, so that the entry code needs no
-change: Linus Torvalds' proposal, with interrupts kept off (\`fixed\`), with a second set of variables
-for NMI, and with one set for each level of nesting`,
+    way: `A trampoline that pushes the return address from per-CPU variables, so that the entry code
+needs no change: with interrupts kept off (\`fixed\`), with a second set of variables for NMI (Linus
+Torvalds), and with one set for each level of nesting (Nicolai Stange)`,
     names: ['int3-percpu/fixed', 'int3-percpu-nmi', 'int3-levels'],
   },
   {
-    way: `H. Peter Anvin's state machine, in which a CPU that traps gives the update up or finishes it, and
-runs the site again; \`waiting\` begins each attempt afresh`,
+    way: `H. Peter Anvin's state machine, in which a CPU that traps gives the update up or finishes
+it, and runs the site again; \`waiting\` begins each attempt afresh`,
     names: ['int3-abort', 'int3-abort/synced', 'int3-abort/waiting'],
   },
   {
-    way: `Stopping every other CPU while the bytes are written, and releasing them with a serialising
-instruction; \`plain\` releases them without one`,
+    way: `Stopping every other CPU while the bytes are written, and releasing them with a
+serialising instruction; \`plain\` releases them without one`,
     names: ['stop-machine', 'stop-machine/plain'],
   },
   {
@@ -76,16 +77,16 @@ synchronisation and a table of traps that is never taken down. This is what the 
 
 /** What a protocol assumes where this model is the first under which it holds. */
 const ASSUMES: Readonly<Record<ModelName, string>> = {
-  'F4/byte': `assumes only what Intel's manual grants to cross-modified code: new bytes other than the trap byte
-run on a CPU after it has serialised`,
+  'F4/byte': `assumes only what Intel's manual grants to cross-modified code: new bytes other than
+the trap byte run on a CPU after it has serialised`,
   'F3/byte':
     'holds even where a CPU fetches byte by byte and mixes old bytes with new ones until it serialises',
-  'F3/qword': `assumes that a CPU fetches an aligned quadword whole, which AMD's manual promises and Intel's does
-not`,
+  'F3/qword': `assumes that a CPU fetches an aligned quadword whole, which AMD's manual promises
+and Intel's does not`,
   'F3/fetch16': 'assumes that a CPU fetches 16 aligned bytes whole, which no manual promises',
   'F3/fetch32': 'assumes that a CPU fetches 32 aligned bytes whole, which no manual promises',
-  'F3/line': `assumes that a CPU fetches a cache line whole, which no manual promises and at least one AMD CPU does
-not do`,
+  'F3/line': `assumes that a CPU fetches a cache line whole, which no manual promises and at least
+one AMD CPU does not do`,
   'F1a/byte':
     'assumes that every byte that a CPU fetches is the newest one, which no manual promises',
   'F1/line': 'assumes that a CPU fetches lines whole and newest, which no manual promises',

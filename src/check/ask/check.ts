@@ -18,8 +18,8 @@ import { PROPOSALS, findProposal, proposalOf } from '../../zoo/index.js';
 /** What to check; everything that is left out has the default that the report names. */
 export interface CheckOptions extends Partial<Configuration> {
   /**
-   * Bounds of each search; one that exceeds them ends as `unknown`. The number of states is compared
-   * after each state is expanded, so a few more may have been found.
+   * Bounds of each search; one that exceeds them ends as `unknown`. The number of states is
+   * compared after each state is expanded, so a few more may have been found.
    */
   readonly statesMax?: number;
   readonly secondsMax?: number;
@@ -96,8 +96,8 @@ export async function checkMatrix(
 }
 
 /**
- * The pages docs/verdicts.md and docs/counterexamples.md, by the names of their files, from runs made
- * now. They are whole or not at all.
+ * The pages docs/verdicts.md and docs/counterexamples.md, by the names of their files, from runs
+ * made now. They are whole or not at all.
  * @throws Fault `bad-usage` when the signal ended the runs before the last one
  * @example
  * const pages = await checkDocument({ signal: AbortSignal.timeout(1) }).catch(() => null);

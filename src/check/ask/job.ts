@@ -16,7 +16,9 @@ export interface Job {
   readonly variant: string;
   readonly configuration: Configuration;
   readonly limits: { readonly states: number; readonly seconds: number };
-  /** Which properties are explained where they fail, with a second search for each; all if left out. */
+  /**
+   * Which properties are explained where they fail, with a second search for each; all if left out.
+   */
   readonly explained?: readonly PropertyName[];
 }
 

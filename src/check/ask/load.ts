@@ -8,8 +8,8 @@ import type { Protocol } from '../../plan/protocol.js';
 import { validateProtocol } from '../../plan/validate.js';
 
 /**
- * Whether a word names a file and not a known protocol, some of which have a slash in their names: it
- * has an extension, or begins as a path does.
+ * Whether a word names a file and not a known protocol, some of which have a slash in their names:
+ * it has an extension, or begins as a path does.
  */
 export function namesFile(word: string): boolean {
   return /\.[a-z]+$|^\.{0,2}\//i.test(word);

@@ -173,7 +173,9 @@ export function fullJobs(): Job[] {
   return ordered(jobs);
 }
 
-/** A run of the default table: every setting that the page's tables do not name is the usual one. */
+/**
+ * A run of the default table: every setting that the page's tables do not name is the usual one.
+ */
 export const isDefault = (run: RunReport): boolean =>
   run.fetch === DEFAULTS.fetch &&
   run.chunk === DEFAULTS.chunk &&

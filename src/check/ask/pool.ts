@@ -103,8 +103,8 @@ class Pool {
           reject(error);
           return;
         }
-        // Out of memory is a bound like the others: that run is unknown, and the rest goes on with a
-        // fresh thread.
+        // Out of memory is a bound like the others: that run is unknown, and the rest goes on with
+        // a fresh thread.
         const [index, job] = current;
         this.#keep(unknownReport(job, 'out of memory'), index);
         resolve(this.#serve());

@@ -140,7 +140,9 @@ const SITES = [
 ] as const;
 const SYNCS = [1, 2, 3] as const;
 
-/** A row of the table of synchronisations: the first level at which something fails has a picture. */
+/**
+ * A row of the table of synchronisations: the first level at which something fails has a picture.
+ */
 function dropped(
   page: Page,
   row: { name: string; kind: string; site: 'call' | 'null'; said: string },
@@ -160,19 +162,19 @@ function dropped(
 export const QUESTIONS: readonly Question[] = [
   {
     title: 'Can a call be emulated from #BP by pushing its return address?',
-    text: `The trap's frame lies on the interrupted stack, exactly where the return address of the call has to
-go. The first series avoided the push by a stub with globals; ftrace skipped the instruction; the
-frame can be shifted, or the entry code can leave a gap below it.`,
+    text: `The trap's frame lies on the interrupted stack, exactly where the return address of the
+call has to go. The first series avoided the push by a stub with globals; ftrace skipped the
+instruction; the frame can be shifted, or the entry code can leave a gap below it.`,
     head: ['way', 'verdict', 'what happens'],
     jobs: () => [],
     rows: (page) => EMULATING.map((name) => [name, page.verdict(job(name)), page.story(job(name))]),
   },
   {
     title: 'The trampoline with per-CPU variables: NMI, machine checks, debug exceptions',
-    text: `An event between the trap and the trampoline's last read of its variables may meet a site itself, and
-overwrite them. Clearing IF keeps interrupts out. NMI got a slot and a trampoline of its own. A
-machine check inside it was called highly theoretical, and it was objected that any list of contexts
-is too short. The way that was merged keeps no variables.`,
+    text: `An event between the trap and the trampoline's last read of its variables may meet a
+site itself, and overwrite them. Clearing IF keeps interrupts out. NMI got a slot and a trampoline
+of its own. A machine check inside it was called highly theoretical, and it was objected that any
+list of contexts is too short. The way that was merged keeps no variables.`,
     head: [
       'way',
       'interrupts',
@@ -192,10 +194,10 @@ is too short. The way that was merged keeps no variables.`,
   },
   {
     title: "Which code reports to lockdep: with the entry code of 2019, and with today's",
-    text: `The trap's entry reports that interrupts are off, its exit that they are on if the frame says so. A
-trampoline that enables them itself comes after that, and it was asked whether the handler or the
-trampoline has to report it. Today's handler returns before anything is reported. Only the property
-\`lockdep\`.`,
+    text: `The trap's entry reports that interrupts are off, its exit that they are on if the frame
+says so. A trampoline that enables them itself comes after that, and it was asked whether the
+handler or the trampoline has to report it. Today's handler returns before anything is reported.
+Only the property \`lockdep\`.`,
     head: ['way', '2019', 'today', 'what happens'],
     jobs: () => TRAPPING.flatMap((name) => ENTRIES.map((entry) => job(name, { entry }))),
     rows: (page) =>
@@ -209,9 +211,9 @@ trampoline has to report it. Today's handler returns before anything is reported
   },
   {
     title: 'Shadow stacks',
-    text: `A return address that no call pushed is on one of the two stacks only, and the return from an
-exception checks where it goes. Only the property \`shadow-stack\`, fetched by line, so that \`store\`
-itself is sound.`,
+    text: `A return address that no call pushed is on one of the two stacks only, and the return
+from an exception checks where it goes. Only the property \`shadow-stack\`, fetched by line, so
+that \`store\` itself is sound.`,
     head: ['way', 'in', 'beside the task', 'verdict', 'what happens'],
     jobs: shadowJobs,
     rows: (page) =>
@@ -229,12 +231,12 @@ itself is sound.`,
   },
   {
     title: "Batches, updaters, and a trap of the program's own",
-    text: `\`two-sites\`: one batch over two sites. \`unsorted\`, \`duplicate\`: its table out of order, or with
-entries twice (the kernel's handler here searches every entry, the one that ships searches by
-halves). \`two-updaters\`, \`no-lock\`: two updates at the same time, with the updaters' lock and
-without. \`spin\`: the task waits for that lock with interrupts off. \`foreign\`: the program has an int3
-of its own, which must reach its owner exactly once. \`lost-tail\`: the table says of a tail site that
-it calls.`,
+    text: `\`two-sites\`: one batch over two sites. \`unsorted\`, \`duplicate\`: its table out of
+order, or with entries twice (the kernel's handler here searches every entry, the one that ships
+searches by halves). \`two-updaters\`, \`no-lock\`: two updates at the same time, with the
+updaters' lock and without. \`spin\`: the task waits for that lock with interrupts off.
+\`foreign\`: the program has an int3 of its own, which must reach its owner exactly once.
+\`lost-tail\`: the table says of a tail site that it calls.`,
     head: ['way', 'verdict', 'what happens'],
     jobs: () => BATCHED.map(([name, given]) => job(name, given)),
     rows: (page) =>
@@ -245,11 +247,12 @@ it calls.`,
   },
   {
     title: 'Can the handler help instead of emulating?',
-    text: `H. Peter Anvin's state machine: a CPU that traps gives the update up or finishes it, and runs the site
-again. \`synced\` has the synchronisation between rest and first byte that he left out. \`waiting\` begins
-each attempt afresh, with the old byte back and every CPU asked, because a handler that gave the last
-attempt up may be late. An update that is given up more than twice is not followed. At F0 a CPU
-fetches whole instructions of the newest bytes: what fails there is the state machine's own fault.`,
+    text: `H. Peter Anvin's state machine: a CPU that traps gives the update up or finishes it, and
+runs the site again. \`synced\` has the synchronisation between rest and first byte that he left
+out. \`waiting\` begins each attempt afresh, with the old byte back and every CPU asked, because a
+handler that gave the last attempt up may be late. An update that is given up more than twice is
+not followed. At F0 a CPU fetches whole instructions of the newest bytes: what fails there is the
+state machine's own fault.`,
     head: ['way', 'CPUs', 'fetch', 'verdict', 'apart', 'what happens'],
     jobs: () => HELPED.flatMap(helpedJobs),
     rows: (page) =>
@@ -270,17 +273,17 @@ fetches whole instructions of the newest bytes: what fails there is the state ma
   },
   {
     title: 'May the table of traps be torn down if handlers count themselves in, or look again?',
-    text: `In the kernel a CPU that has trapped answers no synchronisation before its handler is done. In a
-process membarrier does not wait for it.`,
+    text: `In the kernel a CPU that has trapped answers no synchronisation before its handler is
+done. In a process membarrier does not wait for it.`,
     head: ['way', 'verdict', 'what happens'],
     jobs: () => COUNTED.map((name) => job(name)),
     rows: (page) => COUNTED.map((name) => [name, page.verdict(job(name)), page.story(job(name))]),
   },
   {
     title: 'And if the patcher itself is interrupted?',
-    text: `The patcher is a task on one of two CPUs: interrupts, NMIs and signals arrive on top of it and pass
-the site; it passes the site itself when its update has returned; and in the last column it shares a
-single CPU with another task.`,
+    text: `The patcher is a task on one of two CPUs: interrupts, NMIs and signals arrive on top of
+it and pass the site; it passes the site itself when its update has returned; and in the last
+column it shares a single CPU with another task.`,
     head: ['way', 'interrupts, or signals', 'and NMI', 'preempted'],
     jobs: () => HOSTED.flatMap(hostedJobs),
     rows: (page) =>
@@ -293,10 +296,10 @@ single CPU with another task.`,
   },
   {
     title: 'Which synchronisation may be left out?',
-    text: `The kernel's own comment leaves the second one open; the third was called unnecessary, and then
-necessary. Each cell names what fails when the synchronisation of that number is left out of every
-update; two updates. A table that is torn down claims no trap once the update is over; a permanent
-one always does.`,
+    text: `The kernel's own comment leaves the second one open; the third was called unnecessary,
+and then necessary. Each cell names what fails when the synchronisation of that number is left out
+of every update; two updates. A table that is torn down claims no trap once the update is over; a
+permanent one always does.`,
     head: ['site', 'table', 'left out', ...FETCHES],
     jobs: () =>
       DROPPED.flatMap(([name]) =>

@@ -22,7 +22,9 @@ port.on('message', async ({ job, work }: { job: number; work: Job }) => {
   port.postMessage(answer);
 });
 
-/** A Fault crosses to the other thread as its fields, because structured cloning drops its class. */
+/**
+ * A Fault crosses to the other thread as its fields, because structured cloning drops its class.
+ */
 function failure(error: unknown): Pick<Failed, 'fault'> | Pick<Crashed, 'error'> {
   if (!isFault(error))
     return { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };

@@ -1,6 +1,6 @@
 // What the end of a path violates, from the path alone: a search found it once, and a token that
-// claims it may come from anywhere. A broken promise is on the last step. A deadlock or a livelock is
-// a matter of what follows, so a little of that is explored again.
+// claims it may come from anywhere. A broken promise is on the last step. A deadlock or a livelock
+// is a matter of what follows, so a little of that is explored again.
 
 import type { Model } from '../../machine/sim/model.js';
 import type { PropertyName } from '../properties.js';

@@ -37,7 +37,9 @@ export interface RunReport extends Omit<Configuration, 'reduce' | 'offset'> {
   readonly parts: Run['parts'];
 }
 
-/** A verdict as data; the properties of `explained` that fail are explained, the others only judged. */
+/**
+ * A verdict as data; the properties of `explained` that fail are explained, the others only judged.
+ */
 export function report(
   verdict: Run,
   explained: readonly PropertyName[] = PROPERTY_NAMES,

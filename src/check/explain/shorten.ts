@@ -1,10 +1,10 @@
-// From the shortest path to the one that is drawn. The search finds the fewest moves; a reader would
-// rather have few changes of which CPU moves. So a second search, over every state together with the
-// one that moved last, minimises these changes and, among equals, the moves (Dijkstra, in layers of
-// changes). It uses no reductions: all moves are tried, and CPUs keep their numbers. It is bounded;
-// beyond the bound the first path stands. What is left then goes through a slice: everything that
-// can be left out so that the rest still comes to the same end is outside the end's causal past, and
-// is left out.
+// From the shortest path to the one that is drawn. The search finds the fewest moves; a reader
+// would rather have few changes of which CPU moves. So a second search, over every state together
+// with the one that moved last, minimises these changes and, among equals, the moves (Dijkstra, in
+// layers of changes). It uses no reductions: all moves are tried, and CPUs keep their numbers. It
+// is bounded; beyond the bound the first path stands. What is left then goes through a slice:
+// everything that can be left out so that the rest still comes to the same end is outside the end's
+// causal past, and is left out.
 
 import { invariant } from '../../base/invariant.js';
 import type { Model } from '../../machine/sim/model.js';

@@ -1,7 +1,7 @@
-// A trace as lanes: time runs downward, the site's bytes at the left with the changed ones marked, one
-// lane for the patcher and one for each CPU, beside them what was done and, for a protocol's step,
-// why. The two steps that cause the failure are filled and joined. Consecutive steps of the patcher
-// are one row; where there are more rows than room, some are counted and not shown.
+// A trace as lanes: time runs downward, the site's bytes at the left with the changed ones marked,
+// one lane for the patcher and one for each CPU, beside them what was done and, for a protocol's
+// step, why. The two steps that cause the failure are filled and joined. Consecutive steps of the
+// patcher are one row; where there are more rows than room, some are counted and not shown.
 
 import { markup, printable } from '../../base/printable.js';
 import type { Op } from '../../machine/sim/patcher.js';
@@ -29,8 +29,8 @@ export interface Row {
 }
 
 /**
- * How an operation that asks the CPUs for something is reported together with the one that waits for
- * their answers; null where an operation is only reported together with more of its own kind.
+ * How an operation that asks the CPUs for something is reported together with the one that waits
+ * for their answers; null where an operation is only reported together with more of its own kind.
  */
 const ASKED: Readonly<Record<Op['op'], string | null>> = {
   send: 'sync: asks every CPU, and all have answered',
@@ -191,9 +191,9 @@ function lay(trace: Trace): Laid {
 }
 
 /**
- * What may be left out where there is no room for all, in this order: answers, what the patcher does
- * after the pair, then its oldest steps, which are known from its protocol, and last what the story
- * says.
+ * What may be left out where there is no room for all, in this order: answers, what the patcher
+ * does after the pair, then its oldest steps, which are known from its protocol, and last what the
+ * story says.
  */
 function spareRows(rows: readonly Row[]): Row[] {
   const pair = rows.findLastIndex(({ culprit }) => culprit);

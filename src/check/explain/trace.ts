@@ -1,6 +1,6 @@
-// A path in words: what moved and what it did, with the patcher's reasons and the machine's own names,
-// and what the first site's bytes were afterwards. The picture and the story (timeline.ts) are both
-// made from this.
+// A path in words: what moved and what it did, with the patcher's reasons and the machine's own
+// names, and what the first site's bytes were afterwards. The picture and the story (timeline.ts)
+// are both made from this.
 
 import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
 import type { Event } from '../../machine/sim/events.js';

@@ -1,5 +1,5 @@
-// A configuration made into a machine with a program: the one place where its words become options of
-// the simulator.
+// A configuration made into a machine with a program: the one place where its words become options
+// of the simulator.
 
 import { Fault } from '../../base/fault.js';
 import type { Grain } from '../../machine/sim/core.js';

@@ -62,8 +62,8 @@ export function expand(
       return false;
     }
   }
-  // The stores of a patcher that is a task are those of its CPU. An event drains them (SDM volume 3,
-  // 12.10), so it comes when they are out.
+  // The stores of a patcher that is a task are those of its CPU. An event drains them (SDM volume
+  // 3, 12.10), so it comes when they are out.
   const busy = host >= 0 && model.patcherBuffers(patcherOf(state)) ? host : -1;
   const alone = partial ? localCpu(model, shape, state) : -1;
   if (alone >= 0) {
@@ -90,9 +90,9 @@ function hostOf(model: Model, { cpus, waiting }: Shape, state: Int32Array): numb
 }
 
 /**
- * A CPU about to touch what only its own interrupts can see: nothing that others do depends on when,
- * so its moves alone are enough. No cycle consists of such states, because every interrupt passes a
- * site, which others can see.
+ * A CPU about to touch what only its own interrupts can see: nothing that others do depends on
+ * when, so its moves alone are enough. No cycle consists of such states, because every interrupt
+ * passes a site, which others can see.
  */
 function localCpu(model: Model, { cpus }: Shape, state: Int32Array): number {
   for (let i = 0; i < cpus; i++) if (model.isLocal(cpuOf(state, i))) return i;

@@ -1,24 +1,24 @@
-// What a finished search says about running forever. Its graph is one array of successors, the edges
-// of a state beside each other, with a byte for each edge that says what moved and whether something
-// came to an end. Two properties are read from it:
+// What a finished search says about running forever. Its graph is one array of successors, the
+// edges of a state beside each other, with a byte for each edge that says what moved and whether
+// something came to an end. Two properties are read from it:
 //
-//   deadlock  a state from which no end of the program can be reached. What is reported is the first
+//   deadlock a state from which no end of the program can be reached. What is reported is the first
 //             part of the graph that has no edge out of it: one state without a move, or a set of
 //             states that can only lead to each other
 //   livelock  a set of states in which the machine can run forever although an end stays in reach:
-//             no pass over a site and no update ends, and every lane gets its turn. A turn is strong
-//             fairness: a lane that can move again and again does move again and again. Without it
-//             every wait would be a livelock, under a scheduler that never runs the other side. We
-//             assume no fairness for interrupts or for which version of a byte a fetch returns:
-//             until a CPU serialises, nothing guarantees that it ever sees a store
+//             no pass over a site and no update ends, and every lane gets its turn. A turn is
+//             strong fairness: a lane that can move again and again does move again and again.
+//             Without it every wait would be a livelock, under a scheduler that never runs the
+//             other side. We assume no fairness for interrupts or for which version of a byte a
+//             fetch returns: until a CPU serialises, nothing guarantees that it ever sees a store
 //
 // The reductions keep both. Steps that run together and moves that are taken alone concern only
-// their own lane, end no pass of another one and neither begin nor end what another lane may do, and
-// no cycle consists of them; so every cycle has a state that shows all lanes. One CPU may stand for
-// all, because CPUs that write nothing for each other meet in the patcher, which cannot move in a
-// cycle, so each CPU of a cycle runs around it by itself. Under symmetry a cycle of sorted states may
-// exchange the CPUs; there the cycles found are only candidates, walked again with every CPU under
-// its own number (lasso.ts).
+// their own lane, end no pass of another one and neither begin nor end what another lane may do,
+// and no cycle consists of them; so every cycle has a state that shows all lanes. One CPU may stand
+// for all, because CPUs that write nothing for each other meet in the patcher, which cannot move in
+// a cycle, so each CPU of a cycle runs around it by itself. Under symmetry a cycle of sorted states
+// may exchange the CPUs; there the cycles found are only candidates, walked again with every CPU
+// under its own number (lasso.ts).
 
 /** The `kind` of an edge: a lane in the low bits. */
 export const LANE = 0x1f;
@@ -145,9 +145,9 @@ export function standstill(graph: Graph, reached: Uint8Array): number[] | null {
 
 /**
  * The sets of states, within those that `inside` marks, in which the machine can run forever with
- * nothing coming to an end and each lane of `lanes` (one bit for each) getting its turn. A lane that
- * can move somewhere in a component and moves nowhere inside it is denied its turn: the states where
- * it can move are left out, and what remains may still hold a cycle.
+ * nothing coming to an end and each lane of `lanes` (one bit for each) getting its turn. A lane
+ * that can move somewhere in a component and moves nowhere inside it is denied its turn: the states
+ * where it can move are left out, and what remains may still hold a cycle.
  */
 export function fairCycles(graph: Graph, inside: Uint8Array, lanes: number): number[][] {
   const local = new Int32Array(graph.count).fill(-1);

@@ -1,6 +1,6 @@
-// A path as the list of its choices: which CPU moved, and which of its moves it took. It is followed
-// without a search. CPUs keep their numbers here, whatever order the states of a search are sorted
-// into.
+// A path as the list of its choices: which CPU moved, and which of its moves it took. It is
+// followed without a search. CPUs keep their numbers here, whatever order the states of a search
+// are sorted into.
 
 import { Fault } from '../../base/fault.js';
 import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';

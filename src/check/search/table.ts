@@ -15,9 +15,9 @@ function enlarged(array: Int32Array, length: number): Int32Array<ArrayBuffer> {
 
 /**
  * Visited states. A state's id is its place in the order of its discovery, so the ids in turn are
- * the queue of a breadth-first search. Lookup is open addressing over [hash, id] pairs, at most half
- * full. Only the parent is kept of how a state is reached: the moves of a path are found again by
- * expanding its states.
+ * the queue of a breadth-first search. Lookup is open addressing over [hash, id] pairs, at most
+ * half full. Only the parent is kept of how a state is reached: the moves of a path are found again
+ * by expanding its states.
  */
 export class StateTable {
   readonly #width: number;

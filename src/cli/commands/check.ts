@@ -302,7 +302,10 @@ function printRun(
   context.print('');
 }
 
-/** What is explained: all in JSON, else what is printed, because an explanation takes a second search. */
+/**
+ * What is explained: all in JSON, else what is printed, because an explanation takes a second
+ * search.
+ */
 const needed = (
   { json }: Flags,
   asked: readonly PropertyName[],
