@@ -94,7 +94,7 @@ one AMD CPU does not do`,
     'assumes that a CPU fetches each instruction whole, at one instant, which no manual promises',
 };
 const NOTHING_HELPS =
-  'no promise about fetching repairs it: it fails even if each instruction is fetched whole, at one instant';
+  'No promise about fetching repairs it: it fails even if each instruction is fetched whole, at one instant';
 
 const WORDS: Readonly<Record<ContextName, string>> = {
   task: 'tasks',
@@ -107,9 +107,10 @@ const WORDS: Readonly<Record<ContextName, string>> = {
   signal: 'signals',
 };
 const list = new Intl.ListFormat('en', { type: 'conjunction' });
-const contextsOf = (run: RunReport): string =>
-  list.format(run.contexts.filter((name) => name !== 'task').map((name) => WORDS[name])) ||
-  'no events';
+function contextsOf({ contexts, cpus }: RunReport): string {
+  const events = contexts.filter((name) => name !== 'task').map((name) => WORDS[name]);
+  return `${list.format(events) || 'no events'}${cpus === 1 ? ' on one CPU' : ''}`;
+}
 
 /** The verdict on one protocol over the contexts of the default table, mildest first. */
 function judged(page: Page, name: string): string {
@@ -119,17 +120,34 @@ function judged(page: Page, name: string): string {
     .filter((run) => isDefault(run) && run.protocol === protocol && run.variant === variant)
     .filter((run) => run.environment === environment && !run.contexts.includes('db'))
     .sort((a, b) => a.contexts.length - b.contexts.length || a.updates - b.updates);
-  const wrong = runs.find((run) => !holds(run));
   const model = weakestModel(page.runs, protocol, variant, environment);
-  const assumption = model === null ? NOTHING_HELPS : `it ${ASSUMES[model]}`;
-  if (wrong !== undefined) {
-    const names = list.format(failed(wrong).map((each) => page.picture(wrong, each, '')));
-    return `\`${name}\` **fails** with ${contextsOf(wrong)} (${names}): ${storyOf(wrong)}. With interrupts and one update ${assumption}.`;
-  }
+  const wrong = failures(page, runs);
+  const [first] = wrong;
   const last = runs.at(-1);
   if (last === undefined || !runs.every(({ exhaustive }) => exhaustive))
     return `\`${name}\`: **unknown**.`;
-  return `\`${name}\` **holds**, with ${contextsOf(last)}; ${assumption}.`;
+  if (first === undefined) {
+    const assumption = model === null ? '' : `; it ${ASSUMES[model]}`;
+    return `\`${name}\` **holds** with ${contextsOf(last)}${assumption}.`;
+  }
+  const said = wrong.map(({ text }) => text).join(' and ');
+  const story = `${storyOf(first.run)}.`;
+  if (model === null) return `\`${name}\` **fails** ${said}: ${story} ${NOTHING_HELPS}.`;
+  const mild = job(name, { updates: 1 });
+  return holds(page.of(mild))
+    ? `\`${name}\` **fails** ${said}: ${story} With ${contextsOf(page.of(mild))} it **holds**, and ${ASSUMES[model]}.`
+    : `\`${name}\` **holds only under an assumption on the hardware**: it ${ASSUMES[model]}. Without that it **fails** ${said}: ${story}`;
+}
+
+/** Each property where it fails first, from the mildest contexts on. */
+function failures(page: Page, runs: readonly RunReport[]) {
+  const seen = new Set<string>();
+  return runs.flatMap((run) => {
+    const fresh = failed(run).filter((name) => !seen.has(name));
+    for (const name of fresh) seen.add(name);
+    const links = list.format(fresh.map((name) => page.picture(run, name, '')));
+    return fresh.length === 0 ? [] : [{ run, text: `with ${contextsOf(run)} (${links})` }];
+  });
 }
 
 const SYNCS = [1, 2, 3] as const;
@@ -145,12 +163,15 @@ function withoutSyncs(page: Page, name: string): string {
   return `- \`${name}\`: ${said.join('; ')}.`;
 }
 
+const oneLine = (text: string): string => text.replaceAll('\n', ' ');
+
 export function answers(page: Page): string {
   const paragraphs = ANSWERS.map(({ way, names }) =>
-    [`**${way}.**`, ...names.map((name) => `- ${judged(page, name)}`)].join('\n'),
+    [`**${way}.**`, '', ...names.map((name) => `- ${oneLine(judged(page, name))}`)].join('\n'),
   );
   const syncs = [
     '**Leaving one of the three synchronisations out**, at the fetch level that the tables below assume.',
+    '',
     ...['int3-gap', 'int3-gap/permanent', 'int3'].map((name) => withoutSyncs(page, name)),
   ].join('\n');
   return [...paragraphs, syncs].join('\n\n');
