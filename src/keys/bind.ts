@@ -8,7 +8,7 @@ import { Fault } from '../base/fault.js';
 import type { ElfObject } from '../elf/object.js';
 import { checkReadable } from '../sites/readable.js';
 import { findSites } from '../sites/find.js';
-import { bareName, KEY_PREFIX, type Site } from '../sites/site.js';
+import { bareName, KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../sites/site.js';
 import { bestSymbols, keySymbols } from '../sites/symbols.js';
 import { findTrampolines, type Trampoline } from '../sites/trampoline.js';
 import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
@@ -60,7 +60,7 @@ export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
     ...permits.keys(),
     ...called.keys(),
   ]);
-  return [...names].sort().map((name) => {
+  const keys = [...names].sort().map((name): KeyDef => {
     const record = recorded.get(name);
     const permitted = new Set([...(record?.permits ?? []), ...(permits.get(name) ?? [])]);
     const of: Declared = {
@@ -92,6 +92,8 @@ export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
       initial,
     };
   });
+  checkOwnTrampolines(keys);
+  return keys;
 }
 
 type Declared = Pick<KeyDef, 'name' | 'targets' | 'mayBeNull' | 'mayReturn0' | 'sites'>;
@@ -201,6 +203,21 @@ function checkKeysOf(
         hint: `if ${key} is a macro, write its expansion in STATIC_CALL_TARGET; else rebuild the file`,
       },
     );
+  }
+}
+
+/** Linkers fold functions of the same bytes, which trampolines to one target are: --icf=all. */
+function checkOwnTrampolines(keys: readonly KeyDef[]): void {
+  const owners = new Map<Addr, string>();
+  for (const { name, trampoline } of keys) {
+    if (trampoline === null) continue;
+    const other = owners.get(trampoline);
+    if (other !== undefined)
+      throw new Fault('bad-trampoline', `keys ${other} and ${name} share one trampoline`, {
+        at: hex(trampoline),
+        hint: `the linker folded them: link with --icf=safe, or --keep-unique=${TRAMPOLINE_PREFIX}${name}`,
+      });
+    owners.set(trampoline, name);
   }
 }
 

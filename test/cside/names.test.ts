@@ -7,7 +7,7 @@ import { decodeName, NAME_MAX } from '#elf/object';
 import { readElf } from '#elf/read';
 import { keysOf } from '#keys/bind';
 import { inspectObject } from '#inspect/object';
-import { assemble, Folder, must } from '../build.js';
+import { assemble, Folder, must, tool } from '../build.js';
 import { line } from '../cli/line.js';
 import { elf, FLAGS } from '../elf/builder.mjs';
 import { compile } from './compile.js';
@@ -130,6 +130,33 @@ __SCT__hook: jmp.d32 f${n}
     expect(said.status, command).toBe(3);
     expect(said.stderr, command).toMatch(two);
   }
+});
+
+const lld = tool('ld.lld', 'ld.lld-14', 'ld.lld-19');
+it.skipIf(!lld)('two keys whose trampolines --icf=all folded into one are refused', async () => {
+  const half = (key: string, target: string): string => {
+    folder.write(
+      `${key}.c`,
+      `#include <static_call.h>
+${target}
+DEFINE_STATIC_CALL(${key}, f);
+int use_${key}(int a); int use_${key}(int a) { return static_call(${key})(a) + 1; }`,
+    );
+    return folder.file(`${key}.c`);
+  };
+  const files = [
+    half('one', 'int f(int a); int f(int a) { return a; }'),
+    half('two', 'int f(int);'),
+  ];
+  const out = folder.file('folded.so');
+  const flags = ['-O2', '-fPIC', '-shared', '-Iinclude', '-fuse-ld=lld', '-Wl,--icf=all'];
+  must('gcc', [...flags, ...files, '-o', out]);
+  const said = await line(['types', out]);
+  expect(said.status).toBe(3);
+  expect(said.stderr).toContain('error[bad-trampoline]: keys one and two share one trampoline');
+  expect(said.stderr).toContain('--keep-unique=__SCT__two');
+  must('gcc', [...flags, '-Wl,--keep-unique=__SCT__two', ...files, '-o', out]);
+  expect(await line(['types', out])).toMatchObject({ status: 0, stderr: '' });
 });
 
 describe('a name that no compiler wrote', () => {
