@@ -84,7 +84,8 @@ function tabulated(
     const now = stateOf(path);
     if (now === null) return { path, outcome: 'not-made', sites: 0 };
     // `-o /dev/null` makes nothing.
-    if (!statSync(path).isFile()) return { path, outcome: 'no-code', sites: 0 };
+    if (!statSync(path, { throwIfNoEntry: false })?.isFile())
+      return { path, outcome: 'no-code', sites: 0 };
     return now === was
       ? { path, outcome: 'not-made', sites: 0 }
       : tabulate(path, mode === 'compile' || partial);
