@@ -106,6 +106,7 @@ function box(
   it.write(TABLE + POKE.count, 8, 1n);
   it.write(TABLE + POKE.entries + ENTRY.site, 8, BigInt.asUintN(64, BigInt(SITE)));
   it.write(TABLE + POKE.entries + ENTRY.word, 8, BigInt(emulationWord(form, TARGET)));
+  it.write(TABLE + POKE.entries + ENTRY.shape, 8, 5n);
   for (const { offset, holds } of handler.globals)
     it.write(TABLE + offset, 8, BigInt.asUintN(64, BigInt(holds === 'target' ? TARGET : SITE + 5)));
   it.write(PERCPU_AREA + PERCPU.lockdep, 8, on ? 1n : 0n);
