@@ -16,8 +16,7 @@
 
 import type { Addr } from '../base/addr.js';
 import { nearest } from '../base/nearest.js';
-import { accepts, candidates, encode, encodeForm } from './encode.js';
-import type { Form, Kind } from './encoding.js';
+import { candidates, encode, encodeForm, takes } from './encode.js';
 import { INT3, type Lockable, type Rows, type Shape } from './table.js';
 import {
   register,
@@ -165,81 +164,47 @@ export interface Where {
   readonly symbols?: Readonly<Record<string, Addr>>;
 }
 
-/** One item on its way: how long it is now, and how it is written once every label is known. */
+/** One item on its way. Labels and unwind rules are fragments of no bytes. */
 interface Fragment {
+  /** As far as the lengths before it are known. */
+  offset: number;
   length: number;
-  readonly emit: (offset: number, resolve: Resolve) => number[];
-  /** For branches: the longer form, or null when this is the only one. */
-  grow: ((offset: number, resolve: Resolve) => boolean) | null;
+  /** Its bytes, once every label is known. */
+  readonly emit: (resolve: Resolve) => readonly number[];
+  /** For a branch: takes its next longer form where the present one does not reach. */
+  readonly grow?: (resolve: Resolve) => boolean;
   readonly align?: number;
+  readonly label?: string;
+  /** Name of the word that is its last eight bytes. */
+  readonly word?: string;
+  readonly rule?: CfaRule;
 }
 /** Offset of a label from the first byte. */
 type Resolve = (name: string) => number;
 
+const fixed = (
+  values: readonly number[],
+  rest: Pick<Fragment, 'label' | 'word' | 'rule'> = {},
+): Fragment => ({ offset: 0, length: values.length, emit: () => values, ...rest });
+
 export function assemble(program: Program, { at = 0, symbols = {} }: Where = {}): Code {
   const labels = new Map<string, number>();
-  const words: { name: string; offset: number }[] = [];
-  const rules: { offset: number; rule: CfaRule }[] = [];
-  const marks: { before: number; set: (offset: number) => void }[] = [];
-  const names = new Set<string>();
   const fragments: Fragment[] = [];
-  const fixed = (values: readonly number[]) =>
-    fragments.push({ length: values.length, emit: () => [...values], grow: null });
-  const mark = (set: (offset: number) => void) => marks.push({ before: fragments.length, set });
-  const wordAt = (name: string, back: number) =>
-    mark((offset) => words.push({ name, offset: offset - back }));
-
-  program.forEach((item, position) => {
-    if (!('item' in item)) {
-      const { fragment, word: name } = instruction(item as readonly unknown[], position);
-      fragments.push(fragment);
-      if (name !== null) wordAt(name, 8);
-      return;
+  for (const [position, item] of program.entries()) {
+    const fragment = fragmentOf(item, position);
+    if (fragment.label !== undefined) {
+      if (labels.has(fragment.label))
+        throw new AssemblyError(`item ${position}: label ${fragment.label} is defined twice`);
+      labels.set(fragment.label, 0);
     }
-    switch (item.item) {
-      case 'label':
-        if (names.has(item.name))
-          throw new AssemblyError(`item ${position}: label ${item.name} is defined twice`);
-        names.add(item.name);
-        mark((offset) => labels.set(item.name, offset));
-        break;
-      case 'bytes':
-        if (item.bytes.some((byte) => !Number.isInteger(byte) || byte < 0 || byte > 255))
-          throw new AssemblyError(`item ${position}: a byte is 0 to 255`);
-        fixed(item.bytes);
-        break;
-      case 'quad': {
-        const { value } = item;
-        if (typeof value === 'object') {
-          fixed([0, 0, 0, 0, 0, 0, 0, 0]);
-          wordAt(value.word, 8);
-        } else fixed([...little64(value)]);
-        break;
-      }
-      case 'align':
-        if (item.to < 1 || (item.to & (item.to - 1)) !== 0)
-          throw new AssemblyError(`item ${position}: cannot align to ${item.to}`);
-        fragments.push({
-          length: 0,
-          align: item.to,
-          emit: function () {
-            return Array<number>(this.length).fill(item.fill);
-          },
-          grow: null,
-        });
-        break;
-      case 'cfa':
-        mark((offset) => rules.push({ offset, rule: item.rule }));
-        break;
-    }
-  });
-
+    fragments.push(fragment);
+  }
   const resolve: Resolve = (name) => {
     const inside = labels.get(name);
     if (inside !== undefined) return inside;
     const outside = symbols[name];
     if (outside !== undefined) return outside - at;
-    const close = nearest(name, [...names, ...Object.keys(symbols)]);
+    const close = nearest(name, [...labels.keys(), ...Object.keys(symbols)]);
     throw new AssemblyError(
       `label ${name} is not defined${close === undefined ? '' : `; did you mean ${close}?`}`,
     );
@@ -247,32 +212,67 @@ export function assemble(program: Program, { at = 0, symbols = {} }: Where = {})
 
   // Branches only ever grow, so this ends, and always at the same place: the least lengths that
   // reach.
-  const offsets: number[] = [];
-  for (let settled = false; !settled;) {
-    let offset = 0;
-    fragments.forEach((fragment, i) => {
-      if (fragment.align !== undefined) fragment.length = -(at + offset) & (fragment.align - 1);
-      offsets[i] = offset;
-      offset += fragment.length;
-    });
-    offsets[fragments.length] = offset;
-    words.length = rules.length = 0;
-    for (const { before, set } of marks) set(offsets[before] as number);
-    settled = true;
-    fragments.forEach((fragment, i) => {
-      if (fragment.grow?.(offsets[i] as number, resolve)) settled = false;
-    });
-  }
-  const out = new Uint8Array(offsets[fragments.length] as number);
-  fragments.forEach((fragment, i) => {
-    const written = fragment.emit(offsets[i] as number, resolve);
+  let length = lay(fragments, at, labels);
+  while (fragments.filter((fragment) => fragment.grow?.(resolve)).length > 0)
+    length = lay(fragments, at, labels);
+
+  const out = new Uint8Array(length);
+  for (const fragment of fragments) {
+    const written = fragment.emit(resolve);
     if (written.length !== fragment.length)
       throw new AssemblyError(
         `a fragment of ${fragment.length} bytes came out as ${written.length}`,
       );
-    out.set(written, offsets[i]);
-  });
+    out.set(written, fragment.offset);
+  }
+  const words: Code['words'][number][] = [];
+  const rules: Code['cfa'][number][] = [];
+  for (const { offset, length: size, word: name, rule } of fragments) {
+    if (name !== undefined) words.push({ name, offset: offset + size - 8 });
+    if (rule !== undefined) rules.push({ offset, rule });
+  }
   return { bytes: out, labels, words, cfa: rules };
+}
+
+/** Gives every fragment and label its offset. @returns the length of the code */
+function lay(fragments: readonly Fragment[], at: Addr, labels: Map<string, number>): number {
+  let offset = 0;
+  for (const fragment of fragments) {
+    if (fragment.align !== undefined) fragment.length = -(at + offset) & (fragment.align - 1);
+    if (fragment.label !== undefined) labels.set(fragment.label, offset);
+    fragment.offset = offset;
+    offset += fragment.length;
+  }
+  return offset;
+}
+
+function fragmentOf(item: Item, position: number): Fragment {
+  if (!('item' in item)) return instruction(item, position);
+  switch (item.item) {
+    case 'label':
+      return fixed([], { label: item.name });
+    case 'bytes':
+      if (item.bytes.some((byte) => !Number.isInteger(byte) || byte < 0 || byte > 255))
+        throw new AssemblyError(`item ${position}: a byte is 0 to 255`);
+      return fixed(item.bytes);
+    case 'quad':
+      return typeof item.value === 'object'
+        ? fixed([0, 0, 0, 0, 0, 0, 0, 0], { word: item.value.word })
+        : fixed([...little64(item.value)]);
+    case 'align': {
+      if (item.to < 1 || (item.to & (item.to - 1)) !== 0)
+        throw new AssemblyError(`item ${position}: cannot align to ${item.to}`);
+      const gap: Fragment = {
+        offset: 0,
+        length: 0,
+        align: item.to,
+        emit: () => Array<number>(gap.length).fill(item.fill),
+      };
+      return gap;
+    }
+    case 'cfa':
+      return fixed([], { rule: item.rule });
+  }
 }
 
 /** Fills the named words; every one must be given, and nothing else. */
@@ -295,92 +295,103 @@ function little64(value: Number64): Uint8Array {
   return out;
 }
 
-function instruction(
-  written: readonly unknown[],
-  position: number,
-): { fragment: Fragment; word: string | null } {
+/** An instruction as the program has it, taken apart. */
+interface Sentence {
+  readonly name: string;
+  readonly lock: boolean;
+  readonly operands: readonly unknown[];
+  /** The error that names the instruction and its place. */
+  readonly refuse: (problem: string) => AssemblyError;
+}
+
+function instruction(written: readonly unknown[], position: number): Fragment {
   const lock = written[0] === 'lock';
-  const [name, ...rest] = (lock ? written.slice(1) : written) as [string, ...unknown[]];
-  const say = (problem: string) =>
-    new AssemblyError(
-      `item ${position}, ${[...(lock ? ['lock'] : []), name, ...rest.map(show)].join(' ')}: ${problem}`,
-    );
+  const [name, ...operands] = lock ? written.slice(1) : written;
+  const refuse = (problem: string) =>
+    new AssemblyError(`item ${position}, ${written.map(show).join(' ')}: ${problem}`);
+  const sentence: Sentence = { name: String(name), lock, operands, refuse };
+  const [target] = operands;
+  return operands.length === 1 && typeof target === 'string' && register(target) === undefined
+    ? branch(sentence, target)
+    : plain(sentence);
+}
 
-  const [target] = rest;
-  if (rest.length === 1 && typeof target === 'string' && register(target) === undefined) {
-    const forms = candidates(name, [{ kind: 'rel', distance: 0 }]);
-    const lengths = forms.map((form) => encodeForm(form, [{ kind: 'rel', distance: 0 }]).length);
-    if (forms.length === 0 || lock) throw say(`no such instruction; ${target} is not a register`);
-    let choice = 0;
-    const distance = (offset: number, resolve: Resolve) =>
-      resolve(target) - offset - (lengths[choice] as number);
-    const chosen = () => forms[choice] as Form;
-    const reaches = (offset: number, resolve: Resolve) =>
-      accepts(chosen().kinds[0] as Kind, { kind: 'rel', distance: distance(offset, resolve) });
-    const fragment: Fragment = {
-      length: lengths[0] as number,
-      emit(offset, resolve) {
-        return encodeForm(chosen(), [{ kind: 'rel', distance: distance(offset, resolve) }]);
-      },
-      grow(offset, resolve) {
-        if (reaches(offset, resolve)) return false;
-        if (choice + 1 === forms.length) throw say(`${target} is out of reach`);
-        choice++;
-        fragment.length = lengths[choice] as number;
-        return true;
-      },
-    };
-    return { fragment, word: null };
-  }
+/** A branch to a label, in the shortest form until that does not reach. */
+function branch({ name, lock, refuse }: Sentence, target: string): Fragment {
+  const to = (distance: number): Operand[] => [{ kind: 'rel', distance }];
+  const [shortest, ...longer] = candidates(name, to(0)).map((form) => ({
+    form,
+    length: encodeForm(form, to(0)).length,
+  }));
+  if (shortest === undefined || lock)
+    throw refuse(`no such instruction; ${target} is not a register`);
+  let chosen = shortest;
+  const operands = (resolve: Resolve) => to(resolve(target) - fragment.offset - chosen.length);
+  const fragment: Fragment = {
+    offset: 0,
+    length: chosen.length,
+    emit: (resolve) => encodeForm(chosen.form, operands(resolve)),
+    grow(resolve) {
+      if (takes(chosen.form, operands(resolve))) return false;
+      const next = longer.shift();
+      if (next === undefined) throw refuse(`${target} is out of reach`);
+      chosen = next;
+      fragment.length = next.length;
+      return true;
+    },
+  };
+  return fragment;
+}
 
-  let wordName: string | null = null;
-  let pointer: { label: string; disp: number } | null = null;
-  const operands = rest.map((value): Operand => {
-    if (typeof value === 'number' || typeof value === 'bigint') {
-      if (typeof value === 'number' && !Number.isSafeInteger(value))
-        throw say(`${value} is not an exact integer`);
-      return { kind: 'imm', value: BigInt(value) };
-    }
-    if (typeof value === 'string') {
-      const found = register(value);
-      if (found === undefined) throw say(`${value} is not a register`);
-      return found;
-    }
-    if (typeof value === 'object' && value !== null && 'word' in value) {
-      wordName = String(value.word);
-      return { kind: 'imm', value: 0n };
-    }
-    const memory = value as Mem;
-    if (memory?.kind !== 'mem')
-      throw say('an operand is a register, a number, a memory operand, a word or a label');
-    if (memory.label !== undefined) pointer = { label: memory.label, disp: memory.disp };
-    return memory;
-  });
-  if (wordName !== null && name !== 'movabs')
-    throw say('a word stands only in movabs, whose immediate has eight bytes');
+/** Every other instruction: its length is known at once. */
+function plain({ name, lock, operands: written, refuse }: Sentence): Fragment {
+  const operands = written.map((value) => operandOf(value, refuse));
+  const named = written.find(isWord);
+  if (named !== undefined && name !== 'movabs')
+    throw refuse('a word stands only in movabs, whose immediate has eight bytes');
   const first = encode(name, operands, lock);
   if (first === null)
-    throw say(
+    throw refuse(
       candidates(name, operands).length > 0
         ? 'LOCK is not allowed here'
         : 'no such instruction with these operands',
     );
-  if (pointer === null)
-    return { fragment: { length: first.length, emit: () => first, grow: null }, word: wordName };
-  const { label: to, disp } = pointer as { label: string; disp: number };
-  const emit = (offset: number, resolve: Resolve): number[] => {
-    const relative = resolve(to) + disp - offset - first.length;
-    return (
-      encode(
-        name,
-        operands.map((operand) =>
-          operand.kind === 'mem' ? { ...operand, disp: relative } : operand,
-        ),
-        lock,
-      ) ?? first
-    );
+  const whole = fixed(first, named === undefined ? {} : { word: named.word });
+  const pointer = operands.find((operand) => operand.kind === 'mem');
+  const to = pointer?.label;
+  if (pointer === undefined || to === undefined) return whole;
+  const fragment: Fragment = {
+    ...whole,
+    emit(resolve) {
+      const disp = resolve(to) + pointer.disp - fragment.offset - first.length;
+      const resolved = operands.map((operand) =>
+        operand.kind === 'mem' ? { ...operand, disp } : operand,
+      );
+      return encode(name, resolved, lock) ?? first;
+    },
   };
-  return { fragment: { length: first.length, emit, grow: null }, word: wordName };
+  return fragment;
+}
+
+const isWord = (value: unknown): value is Word =>
+  typeof value === 'object' && value !== null && 'word' in value;
+const isMem = (value: unknown): value is Mem =>
+  typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'mem';
+
+function operandOf(value: unknown, refuse: Sentence['refuse']): Operand {
+  if (typeof value === 'number' || typeof value === 'bigint') {
+    if (typeof value === 'number' && !Number.isSafeInteger(value))
+      throw refuse(`${value} is not an exact integer`);
+    return { kind: 'imm', value: BigInt(value) };
+  }
+  if (typeof value === 'string') {
+    const found = register(value);
+    if (found === undefined) throw refuse(`${value} is not a register`);
+    return found;
+  }
+  if (isWord(value)) return { kind: 'imm', value: 0n };
+  if (isMem(value)) return value;
+  throw refuse('an operand is a register, a number, a memory operand, a word or a label');
 }
 
 function show(value: unknown): string {

@@ -3,12 +3,18 @@
 // the bytes so far begin a known instruction, which is what a CPU that fetches piece by piece needs
 // to know.
 
-import { CONTROLS, type Mem, type Operand, type Size } from './operand.js';
+import { invariant } from '../base/invariant.js';
+import { CONTROLS, type Mem, type Operand } from './operand.js';
 import { dispBytes } from './encode.js';
 import { FORMS, type Form, type Insn, type Kind } from './encoding.js';
 
 /** SDM volume 2, 2.3.11: a longer instruction is #GP. */
 const LONGEST = 15;
+
+/** By the two high bits of SIB. */
+const SCALES = [1, 2, 4, 8] as const;
+/** Bytes of the displacement behind a base register, by ModRM.mod. */
+const DISPLACEMENTS = [0, 1, 4] as const;
 
 /**
  * Overrides of a segment whose base is zero in 64-bit mode (SDM volume 1, 3.3.7.1): es cs ss ds.
@@ -61,7 +67,11 @@ export function decoder(
       else break;
     }
     // REX counts only directly before the opcode (SDM volume 2, 2.2.1).
-    if (((bytes[i] as number) & 0xf0) === 0x40) rex = bytes[i++] as number;
+    const lead = bytes[i];
+    if (lead !== undefined && (lead & 0xf0) === 0x40) {
+      rex = lead;
+      i++;
+    }
 
     // The longest opcode wins: f3 0f 1e fa is ENDBR64, though 0f 1e takes a ModRM byte elsewhere.
     const opcode: number[] = [];
@@ -101,61 +111,26 @@ function operandsOf(
   if (((rex & 8) !== 0) !== form.wide) return 'unknown';
   const pad = padding(form, prefixes);
   if (pad === null) return 'unknown';
-
-  let i = start;
-  let reg = 0;
-  let rm: Operand | null = null;
-  // REX bits that this form gives a meaning; any other set bit is a different instruction or none.
-  let used = 8;
-  const register = (kind: Kind, number: number): Operand => {
-    const size = kind.size as Size;
-    const high = size === 8 && prefixes.rex === null && number >= 4 && number < 8;
-    return { kind: 'reg', size, number: high ? number - 4 : number, high };
-  };
-  if (form.plus) {
-    reg = ((bytes[start - 1] as number) & 7) | (rex & 1 ? 8 : 0);
-    used |= 1;
-  }
-  if (form.modrm !== null) {
-    const modrm = bytes[i++];
-    if (modrm === undefined) return 'short';
-    const digit = (modrm >> 3) & 7;
-    if (typeof form.modrm === 'number') {
-      if (form.modrm !== digit) return 'unknown';
-    } else {
-      reg = digit | (rex & 4 ? 8 : 0);
-      used |= 4;
-    }
-    const kind = form.kinds.find(({ field }) => field === 'rm') as Kind;
-    if (modrm >> 6 === 3) {
-      if (!kind.register) return 'unknown';
-      rm = register(kind, (modrm & 7) | (rex & 1 ? 8 : 0));
-      used |= 1;
-    } else {
-      if (!kind.memory) return 'unknown';
-      const read = memory(kind, prefixes, bytes, i, modrm);
-      if (read === 'short') return 'short';
-      rm = read.mem;
-      i = read.next;
-      used |= read.rex;
-    }
-  }
+  const fields = fieldsOf(form, prefixes, bytes, start);
+  if (typeof fields === 'string') return fields;
+  const { reg, rm, used } = fields;
   if ((rex & 0xf & ~used) !== 0) return 'unknown';
   if (prefixes.lock && !(form.lockable && rm?.kind === 'mem')) return 'unknown';
   if (prefixes.segment !== null && rm?.kind !== 'mem') return 'unknown';
 
+  let i = fields.next;
   const operands: Operand[] = [];
   for (const kind of form.kinds) {
-    if (kind.field === 'rm') operands.push(rm as Operand);
-    else if (kind.field === 'reg') {
+    if (kind.field === 'rm') {
+      invariant(rm, 'a form with an operand in ModRM.rm has a ModRM byte');
+      operands.push(rm);
+    } else if (kind.field === 'reg') {
       if (kind.control && !CONTROLS.includes(reg)) return 'unknown';
-      operands.push(kind.control ? { kind: 'control', number: reg } : register(kind, reg));
-    } else if (kind.field === 'fixed') {
       operands.push(
-        kind.register
-          ? { kind: 'reg', size: kind.size as Size, number: 1, high: false }
-          : { kind: 'imm', value: 1n },
+        kind.control ? { kind: 'control', number: reg } : register(kind, prefixes, reg),
       );
+    } else if (kind.field === 'fixed') {
+      operands.push(kind.register ? register(kind, prefixes, 1) : { kind: 'imm', value: 1n });
     } else {
       if (i + kind.bytes > bytes.length) return 'short';
       const value = little(bytes, i, kind.bytes);
@@ -167,6 +142,59 @@ function operandsOf(
   }
   if (i - at > LONGEST) return 'unknown';
   return { form, operands, lock: prefixes.lock, pad, length: i - at };
+}
+
+/** What the opcode's low bits, ModRM, SIB and the displacement say. */
+interface Fields {
+  readonly reg: number;
+  readonly rm: Operand | null;
+  /** REX bits that this form gives a meaning; any other is a different instruction or none. */
+  readonly used: number;
+  /** Where the immediate begins. */
+  readonly next: number;
+}
+
+function fieldsOf(
+  form: Form,
+  prefixes: Prefixes,
+  bytes: ArrayLike<number>,
+  start: number,
+): Fields | 'short' | 'unknown' {
+  const rex = prefixes.rex ?? 0;
+  let reg = 0;
+  let used = 8;
+  if (form.plus) {
+    reg = (bytes[start - 1]! & 7) | (rex & 1 ? 8 : 0);
+    used |= 1;
+  }
+  if (form.modrm === null) return { reg, rm: null, used, next: start };
+  const modrm = bytes[start];
+  if (modrm === undefined) return 'short';
+  const digit = (modrm >> 3) & 7;
+  if (typeof form.modrm === 'number') {
+    if (form.modrm !== digit) return 'unknown';
+  } else {
+    reg = digit | (rex & 4 ? 8 : 0);
+    used |= 4;
+  }
+  const kind = form.kinds.find(({ field }) => field === 'rm');
+  invariant(kind, 'a form with a ModRM byte has an operand in ModRM.rm');
+  if (modrm >> 6 === 3) {
+    if (!kind.register) return 'unknown';
+    const rm = register(kind, prefixes, (modrm & 7) | (rex & 1 ? 8 : 0));
+    return { reg, rm, used: used | 1, next: start + 1 };
+  }
+  if (!kind.memory) return 'unknown';
+  const read = memory(kind, prefixes, bytes, start + 1, modrm);
+  if (read === 'short') return 'short';
+  return { reg, rm: read.mem, used: used | read.rex, next: read.next };
+}
+
+/** Numbers 4 to 7 of eight bits are ah to bh where there is no REX. */
+function register({ size }: Kind, { rex }: Prefixes, number: number): Operand {
+  invariant(size !== null, 'a register operand has a size');
+  const high = size === 8 && rex === null && number >= 4 && number < 8;
+  return { kind: 'reg', size, number: high ? number - 4 : number, high };
 }
 
 /**
@@ -194,7 +222,7 @@ function padding(form: Form, { others, flat, rex }: Prefixes): number[] | null {
 
 function little(bytes: ArrayLike<number>, at: number, count: number): bigint {
   let value = 0n;
-  for (let i = count - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i] as number);
+  for (let i = count - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i]!);
   return BigInt.asIntN(8 * count, value);
 }
 
@@ -219,12 +247,12 @@ function memory(
     const number = ((sib >> 3) & 7) | (bits & 2 ? 8 : 0);
     if (number !== 4) {
       index = number;
-      scale = (1 << (sib >> 6)) as Mem['scale'];
+      scale = SCALES[sib >> 6]!;
     }
     base = sib & 7;
     if (base === 5 && mod === 0) base = null;
   } else if (base === 5 && mod === 0) base = 'rip';
-  const count = typeof base !== 'number' ? 4 : mod === 0 ? 0 : mod === 1 ? 1 : 4;
+  const count = typeof base === 'number' ? DISPLACEMENTS[mod]! : 4;
   if (i + count > bytes.length) return 'short';
   const disp = Number(little(bytes, i, count));
   if (typeof base === 'number') base |= bits & 1 ? 8 : 0;

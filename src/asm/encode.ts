@@ -9,6 +9,8 @@ import { FORMS, type Form, type Insn, type Kind } from './encoding.js';
 
 const SEGMENT = { fs: 0x64, gs: 0x65 } as const;
 const LOCK = 0xf0;
+/** ModRM.mod by the bytes of the displacement. */
+const MOD = { 0: 0, 1: 1, 4: 2 } as const;
 const LOG = { 1: 0, 2: 1, 4: 2, 8: 3 } as const;
 
 const fits8 = (value: number) => value >= -0x80 && value < 0x80;
@@ -72,7 +74,7 @@ export function encodeForm(
   let rm: Operand | undefined;
   let bare = false;
   form.kinds.forEach((kind, i) => {
-    const operand = operands[i] as Operand;
+    const operand = operands[i]!;
     invariant(accepts(kind, operand), `operand ${i + 1} of ${form.name} ${form.pattern}`);
     if (operand.kind === 'reg' && operand.size === 8 && kind.field !== 'fixed') {
       // Numbers 4 to 7 are ah..bh without REX and spl..dil with any.
@@ -106,7 +108,7 @@ export function encodeForm(
   );
   bytes.push(...tail);
   form.kinds.forEach((kind, i) => {
-    const operand = operands[i] as Operand;
+    const operand = operands[i]!;
     if (operand.kind === 'imm' && kind.field === 'imm')
       pushLittle(bytes, operand.value, kind.bytes);
     else if (operand.kind === 'rel') pushLittle(bytes, operand.distance, kind.bytes);
@@ -138,12 +140,17 @@ function memory(mem: Mem, reg: number, tail: number[]): number {
   }
   const needed = dispBytes(mem);
   const count = mem.dispBytes === undefined || mem.dispBytes < needed ? needed : mem.dispBytes;
-  const mod = count === 0 ? 0 : count === 1 ? 1 : 2;
+  const mod = MOD[count];
   if (index !== null || (base & 7) === 4) tail.push(modrm(mod, 4), sib(base & 7));
   else tail.push(modrm(mod, base & 7));
   pushLittle(tail, disp, count);
   return rex;
 }
+
+/** Whether each operand may stand where the form has it. */
+export const takes = (form: Form, operands: readonly Operand[]): boolean =>
+  form.kinds.length === operands.length &&
+  form.kinds.every((kind, i) => accepts(kind, operands[i]!));
 
 /** Every form of that name that takes these operands, in table order. */
 export function candidates(
@@ -151,12 +158,7 @@ export function candidates(
   operands: readonly Operand[],
   forms: readonly Form[] = FORMS,
 ): Form[] {
-  return forms.filter(
-    (form) =>
-      form.name === name &&
-      form.kinds.length === operands.length &&
-      form.kinds.every((kind, i) => accepts(kind, operands[i] as Operand)),
-  );
+  return forms.filter((form) => form.name === name && takes(form, operands));
 }
 
 /** The shortest encoding, or null where no form takes these operands. */

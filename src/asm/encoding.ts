@@ -38,7 +38,7 @@ const kind = (field: Kind['field'], rest: Partial<Kind> = {}): Kind => ({
   high: 0n,
   ...rest,
 });
-/** `wide`: the unsigned reading is accepted too, for the operand is just as wide. */
+/** `wide`: the unsigned reading is accepted too, because the operand is just as wide. */
 const imm = (bytes: number, wide: boolean): Kind => {
   const bits = BigInt(8 * bytes);
   return kind('imm', {
@@ -156,9 +156,10 @@ function fieldsOf(encoding: string, width: string, member: number) {
     else {
       const [byte = '', add = ''] = token.split('+');
       plus = add === 'r';
-      opcode.push(
-        parseInt(byte, 16) + (add.startsWith('8{') ? 8 * member : add.startsWith('{') ? member : 0),
-      );
+      let value = parseInt(byte, 16);
+      if (add.startsWith('{')) value += member;
+      else if (add.startsWith('8{')) value += 8 * member;
+      opcode.push(value);
     }
   }
   return { prefix, wide, opcode, plus, modrm, lockable };

@@ -172,13 +172,8 @@ export interface Place {
 }
 
 function place<S extends Size>(size: S, where: R64 | Place, disp = 0): Mem<S> {
-  const {
-    base,
-    index,
-    scale = 1,
-    disp: offset = disp,
-    dispBytes,
-  } = typeof where === 'string' ? ({ base: where } as Place) : where;
+  const written: Place = typeof where === 'string' ? { base: where } : where;
+  const { base, index, scale = 1, disp: offset = disp, dispBytes } = written;
   const number = (name: R64 | undefined) => (name === undefined ? null : W64.indexOf(name));
   const mem: Mem<S> = {
     kind: 'mem',

@@ -15,8 +15,10 @@ const PADS: Readonly<Record<number, string>> = {
   0x67: 'addr32',
 };
 
-const signed = (value: number) =>
+const signed = (value: number | bigint) =>
   value < 0 ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`;
+/** As a summand, with its sign. */
+const added = (value: number) => (value < 0 ? signed(value) : `+${signed(value)}`);
 
 export function printInsn(insn: Insn, at?: Addr): string {
   const words = [
@@ -34,24 +36,24 @@ function printOperand(operand: Operand, insn: Insn, at: Addr | undefined): strin
     case 'control':
       return registerName(operand);
     case 'imm':
-      return operand.value < 0n
-        ? `-0x${(-operand.value).toString(16)}`
-        : `0x${operand.value.toString(16)}`;
-    case 'rel':
-      return at === undefined
-        ? `.${operand.distance + insn.length < 0 ? '' : '+'}${signed(operand.distance + insn.length)}`
-        : hex(at + insn.length + operand.distance);
-    case 'mem':
-      return `${insn.form.key === 'lea' ? '' : `${NAMES[operand.size]} `}${operand.segment === null ? '' : `${operand.segment}:`}[${place(operand)}]`;
+      return signed(operand.value);
+    case 'rel': {
+      const fromStart = operand.distance + insn.length;
+      return at === undefined ? `.${added(fromStart)}` : hex(at + fromStart);
+    }
+    case 'mem': {
+      const size = insn.form.key === 'lea' ? '' : `${NAMES[operand.size]} `;
+      const segment = operand.segment === null ? '' : `${operand.segment}:`;
+      return `${size}${segment}[${place(operand)}]`;
+    }
   }
 }
 
 function place({ base, index, scale, disp }: Mem): string {
   const name = (number: number) => registerName({ kind: 'reg', size: 64, number, high: false });
-  const parts = [
-    ...(base === 'rip' ? ['rip'] : base === null ? [] : [name(base)]),
-    ...(index === null ? [] : [scale === 1 ? name(index) : `${name(index)}*${scale}`]),
-  ];
+  const parts: string[] = [];
+  if (base !== null) parts.push(base === 'rip' ? base : name(base));
+  if (index !== null) parts.push(scale === 1 ? name(index) : `${name(index)}*${scale}`);
   if (parts.length === 0) return signed(disp);
-  return disp === 0 ? parts.join('+') : `${parts.join('+')}${disp < 0 ? '' : '+'}${signed(disp)}`;
+  return disp === 0 ? parts.join('+') : `${parts.join('+')}${added(disp)}`;
 }
