@@ -4,6 +4,7 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { openWith } from '../app/open.js';
+import type { Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import type { Native } from '../machine/linux/native.js';
 import type { Driver } from './driver.js';
@@ -46,8 +47,8 @@ export async function measureCalls({
     return at;
   };
   const library = native.library(path);
-  const mix = library('void bench_mix(int)');
-  library('void bench_aim(int64)')(driver.far());
+  const mix = library<(mixed: number) => void>('void bench_mix(int)');
+  library<(at: Addr) => void>('void bench_aim(int64)')(driver.far());
 
   const samples = new Samples();
   const { loops, sites, changing } = loopsOf(symbol);

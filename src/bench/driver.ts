@@ -45,7 +45,7 @@ function checked(what: string, result: number): number {
 export function loadDriver(native: Native, workshop: Workshop): Driver {
   const library = native.library(workshop.shared('driver', join(SOURCES, 'driver.c')));
   const f = (declaration: string): ((...args: number[]) => number) => {
-    const call = library(declaration);
+    const call = library<(...args: number[]) => number>(declaration);
     return (...args) => Number(call(...args));
   };
   const [pin, start, run, park, end] = [

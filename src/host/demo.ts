@@ -73,7 +73,7 @@ interface Example {
 
 function loadExample(native: Native, path: string): Example {
   const library = native.library(path);
-  const count = library('int64 checksum_count(str)');
+  const count = library<(name: string) => number>('int64 checksum_count(str)');
   return {
     start: library('int checksum_start(int, str)'),
     stop: library('int checksum_stop()'),

@@ -311,6 +311,10 @@ function writeFor(
   return updates;
 }
 
+type Affinity = (id: number, size: number, cpus: BigUint64Array) => number;
+type CreateThread = (thread: BigUint64Array, how: null, start: Addr, argument: Addr) => number;
+type JoinThread = (thread: bigint, result: null) => number;
+
 function count(program: LitmusProgram, milliseconds: number): SiliconCounts {
   const skip = (skipped: string): SiliconCounts => {
     return { updates: 0, calls: 0, traps: 0, counts: [], skipped };
@@ -318,7 +322,7 @@ function count(program: LitmusProgram, milliseconds: number): SiliconCounts {
   const native = openNative();
   registerBarrier(native);
   const libc = native.library('libc.so.6');
-  const affinity = libc('int sched_setaffinity(int, size_t, void *)');
+  const affinity = libc<Affinity>('int sched_setaffinity(int, size_t, void *)');
   if (affinity(0, 8, new BigUint64Array([1n])) !== 0)
     return skip('a thread cannot be pinned to the first CPU');
 
@@ -337,7 +341,14 @@ function count(program: LitmusProgram, milliseconds: number): SiliconCounts {
   native.sigaction(5, { handler, flags: 0x4 | 0x4000_0000 | 0x0800_0000 });
 
   const thread = new BigUint64Array(1);
-  if (libc('int pthread_create(void *, void *, int64, int64)')(thread, null, TEXT, block) !== 0)
+  if (
+    libc<CreateThread>('int pthread_create(void *, void *, int64, int64)')(
+      thread,
+      null,
+      TEXT,
+      block,
+    ) !== 0
+  )
     return skip('no second thread');
   const seen = (): number[] => Array.from(words.subarray(0, 17), Number);
   const calls = (): number => seen().reduce((a, b) => a + b, 0);
@@ -348,7 +359,7 @@ function count(program: LitmusProgram, milliseconds: number): SiliconCounts {
   const updates = writeFor(native, program, write, milliseconds);
   const during = calls() - before;
   words[BLOCK.stop / 8] = 1n;
-  libc('int pthread_join(uint64, void *)')(thread[0], null);
+  libc<JoinThread>('int pthread_join(uint64, void *)')(thread[0] ?? 0n, null);
   return { updates, calls: during, traps: Number(words[BLOCK.traps / 8]), counts: seen() };
 }
 

@@ -17,15 +17,16 @@ const LINE_FORM = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) \S+ \d+ *(.*)$/;
 export function parseMaps(text: string): Mapping[] {
   const maps: Mapping[] = [];
   for (const line of text.split('\n')) {
-    const m = LINE_FORM.exec(line);
+    const [, start = '', end = '', access = '', offset = '', path = ''] =
+      LINE_FORM.exec(line) ?? [];
     // The vsyscall page is a kernel address: it is no place of the process.
-    if (!m || m[1]!.length > 12) continue;
+    if (start === '' || start.length > 12) continue;
     maps.push({
-      start: parseInt(m[1]!, 16),
-      end: parseInt(m[2]!, 16),
-      access: m[3]!,
-      offset: parseInt(m[4]!, 16),
-      path: m[5]!,
+      start: parseInt(start, 16),
+      end: parseInt(end, 16),
+      access,
+      offset: parseInt(offset, 16),
+      path,
     });
   }
   return maps;

@@ -6,7 +6,10 @@ import { getSystemErrorName } from 'node:util';
 import type koffiModule from 'koffi';
 import type { Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
+import { invariant } from '../../base/invariant.js';
 import { SYS } from '../../base/linux.js';
+
+type Koffi = typeof koffiModule;
 
 /** System calls by name. */
 export type Call = keyof typeof SYS;
@@ -45,7 +48,7 @@ export interface Native {
   /** The calling thread's value for a key. */
   setThreadValue(key: number, value: Addr): void;
   /** The functions of a library, by their C declarations: `int f(str, double)`. */
-  library(path: string): (declaration: string) => NativeFunction;
+  library(path: string): <F extends NativeFunction>(declaration: string) => F;
   /** Calls machine code with up to three integers; returns what it left in rax. */
   invoke(at: Addr, a?: number, b?: number, c?: number): number;
   /** The same for code that is called often, with one integer: a fifth of the cost. */
@@ -54,11 +57,11 @@ export interface Native {
    * Machine code that calls a function of ours with up to five integers, on the thread that runs
    * this.
    */
-  callback(body: (...args: number[]) => number): Addr;
+  callback(body: (a: number, ...more: number[]) => number): Addr;
 }
 
-/** What it takes and returns is in its C declaration, which the compiler does not see. */
-export type NativeFunction = (...args: any[]) => any;
+/** What it takes and returns is in its C declaration; the caller states the same for the compiler. */
+type NativeFunction = (...args: never[]) => unknown;
 
 export interface SignalAction {
   readonly handler: Addr;
@@ -70,13 +73,17 @@ export interface SignalAction {
  * to count, delay or refuse them.
  */
 export function intercepted(native: Native, call: Native['call']): Native {
-  const names = Object.fromEntries(
-    Object.entries(SYS).map(([name, number]) => [number, name]),
-  ) as Record<number, Call>;
+  const names = new Map<number, Call>(
+    (Object.keys(SYS) as Call[]).map((name) => [SYS[name], name]),
+  );
   return {
     ...native,
     call,
-    system: native.callback((number, ...args) => call(names[number!]!, ...args)),
+    system: native.callback((number, ...args) => {
+      const name = names.get(number);
+      invariant(name !== undefined, 'machine code makes system calls of the table');
+      return call(name, ...args);
+    }),
   };
 }
 
@@ -105,9 +112,9 @@ export function openNative(): Native {
   return (opened ??= bind());
 }
 
-function loadKoffi(require: NodeJS.Require): typeof koffiModule {
+function loadKoffi(require: NodeJS.Require): Koffi {
   try {
-    return require('koffi') as typeof koffiModule;
+    return require('koffi');
   } catch (cause) {
     throw new Fault('not-supported', 'koffi, which makes system calls, cannot be loaded', {
       cause,
@@ -118,70 +125,72 @@ function loadKoffi(require: NodeJS.Require): typeof koffiModule {
   }
 }
 
+/** The functions of C that everything here is made of, as koffi hands them over. */
+interface Definitions {
+  /** Up to six arguments. */
+  syscall(...args: number[]): number;
+  /** Every argument that is converted costs: a synchronisation has three of them. */
+  short(...args: number[]): number;
+  dlopen(path: string | null, flags: number): number;
+  dlsym(handle: number, name: string): number;
+  dlvsym(handle: number, name: string, version: string): number;
+  dlerror(): string | null;
+  dlinfo(handle: number, request: number, out: ArrayBufferView): number;
+  sigaction(signal: number, action: ArrayBufferView | null, old: ArrayBufferView): number;
+  memcpy(to: ArrayBufferView, from: number, length: number): void;
+  registerAtFork(...args: number[]): number;
+  keyCreate(key: ArrayBufferView, destructor: number): number;
+  setSpecific(key: number, value: number): number;
+}
+
+type Library = ReturnType<Native['library']>;
+
+const libraryOf = (koffi: Koffi, path: string | null): Library => {
+  const library = koffi.load(path);
+  return <F extends NativeFunction>(declaration: string) => {
+    const made: NativeFunction = library.func(declaration);
+    return made as F;
+  };
+};
+
+function definitions(koffi: Koffi): Definitions {
+  const libc = libraryOf(koffi, 'libc.so.6');
+  // Older glibc has some in other libraries, which Node is linked with.
+  const program = libraryOf(koffi, null);
+  return {
+    syscall: libc('long syscall(long, int64, int64, int64, int64, int64, int64)'),
+    short: libc('long syscall(int, int64, int64, int64)'),
+    dlopen: libc('int64 dlopen(str, int)'),
+    dlsym: libc('int64 dlsym(int64, str)'),
+    dlvsym: program('int64 dlvsym(int64, str, str)'),
+    dlerror: libc('str dlerror()'),
+    dlinfo: libc('int dlinfo(int64, int, void *)'),
+    sigaction: libc('int sigaction(int, void *, void *)'),
+    memcpy: libc('void memcpy(void *, int64, uint64)'),
+    // pthread_atfork is not in the shared libc; this is what it calls.
+    registerAtFork: libc('int __register_atfork(int64, int64, int64, int64)'),
+    keyCreate: program('int pthread_key_create(void *, int64)'),
+    setSpecific: program('int pthread_setspecific(uint, int64)'),
+  };
+}
+
 function bind(): Native {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
     throw new Fault('not-supported', `this is ${process.platform} on ${process.arch}`);
   }
   // At first use, never at import: loading it costs 12 ms and dlopens its addon.
-  const require = createRequire(import.meta.url);
-  const koffi = loadKoffi(require);
-  const libc = koffi.load('libc.so.6');
-  const syscall = libc.func('long syscall(long, int64, int64, int64, int64, int64, int64)') as (
-    ...args: number[]
-  ) => number;
-  // Every argument that is converted costs: a synchronisation has three of them.
-  const short = libc.func('long syscall(int, int64, int64, int64)') as (
-    ...args: number[]
-  ) => number;
-  const dlopen = libc.func('int64 dlopen(str, int)') as (
-    path: string | null,
-    flags: number,
-  ) => number;
-  const dlsym = libc.func('int64 dlsym(int64, str)') as (handle: number, name: string) => number;
-  const dlerror = libc.func('str dlerror()') as () => string | null;
-  const dlinfo = libc.func('int dlinfo(int64, int, void *)') as (
-    handle: number,
-    request: number,
-    out: ArrayBufferView,
-  ) => number;
-  const sigaction = libc.func('int sigaction(int, void *, void *)') as (
-    signal: number,
-    action: ArrayBufferView | null,
-    old: ArrayBufferView,
-  ) => number;
-  const memcpy = libc.func('void memcpy(void *, int64, uint64)') as (
-    to: ArrayBufferView,
-    from: number,
-    length: number,
-  ) => void;
-  // Older glibc has these in other libraries, which Node is linked with.
-  const program = koffi.load(null);
-  const dlvsym = program.func('int64 dlvsym(int64, str, str)') as (
-    handle: number,
-    name: string,
-    version: string,
-  ) => number;
-  // pthread_atfork is not in the shared libc; this is what it calls.
-  const registerAtFork = libc.func('int __register_atfork(int64, int64, int64, int64)') as (
-    ...args: number[]
-  ) => number;
-  const keyCreate = program.func('int pthread_key_create(void *, int64)') as (
-    key: ArrayBufferView,
-    destructor: number,
-  ) => number;
-  const setSpecific = program.func('int pthread_setspecific(uint, int64)') as (
-    key: number,
-    value: number,
-  ) => number;
-  const procedure = koffi.proto('int64 (int64, int64, int64)');
-  const single = koffi.proto('int64 (int64)');
-  const called = koffi.pointer(koffi.proto('int64 (int64, int64, int64, int64, int64)'));
-  // Asked for before every batch of traps: one buffer for all answers.
-  const old = new Uint8Array(SIGACTION.size);
-  const oldWords = new DataView(old.buffer);
-  const views = new Map<string, ArrayBuffer>();
-  const procedures = new Map<Addr, (a: number) => number>();
+  const koffi = loadKoffi(createRequire(import.meta.url));
+  const defined = definitions(koffi);
+  return {
+    ...kernel(koffi, defined),
+    ...memory(koffi, defined),
+    ...linker(koffi, defined),
+    ...handlers(koffi, defined),
+    ...code(koffi),
+  };
+}
 
+function kernel(koffi: Koffi, { short, syscall }: Definitions): Pick<Native, 'call' | 'system'> {
   return {
     call(name, a = 0, b = 0, c = 0, d, e = 0, f = 0) {
       const result = Number(
@@ -190,6 +199,15 @@ function bind(): Native {
       return result === -1 ? -koffi.errno() : result;
     },
     system: null,
+  };
+}
+
+function memory(
+  koffi: Koffi,
+  { memcpy }: Definitions,
+): Pick<Native, 'read' | 'view' | 'addressOf'> {
+  const views = new Map<string, ArrayBuffer>();
+  return {
     read(at, length) {
       const copy = new Uint8Array(length);
       memcpy(copy, at, length);
@@ -205,6 +223,14 @@ function bind(): Native {
       return view;
     },
     addressOf: (buffer) => Number(koffi.address(buffer)),
+  };
+}
+
+function linker(
+  koffi: Koffi,
+  { dlopen, dlsym, dlvsym, dlerror, dlinfo }: Definitions,
+): Pick<Native, 'load' | 'linkMap' | 'symbol' | 'library'> {
+  return {
     load(path) {
       const handle = Number(dlopen(path, RTLD_NOW));
       if (handle === 0)
@@ -223,6 +249,21 @@ function bind(): Native {
     },
     symbol: (handle, name, version) =>
       Number(version === undefined ? dlsym(handle, name) : dlvsym(handle, name, version)),
+    library: (path) => libraryOf(koffi, path),
+  };
+}
+
+/** What the kernel and libc call in this process: at a signal, around fork, as a thread ends. */
+function handlers(
+  koffi: Koffi,
+  { sigaction, registerAtFork, keyCreate, setSpecific }: Definitions,
+): Pick<Native, 'sigaction' | 'atFork' | 'createThreadKey' | 'setThreadValue'> {
+  // Asked for before every batch of traps: one buffer for all answers.
+  const old = new Uint8Array(SIGACTION.size);
+  const oldWords = new DataView(old.buffer);
+  const refused = (what: string, errno: number): Fault =>
+    new Fault('no-memory', `${what} refused: ${errorName(-errno)}`);
+  return {
     sigaction(signal, action) {
       let next: Uint8Array | null = null;
       if (action) {
@@ -240,38 +281,36 @@ function bind(): Native {
     },
     atFork(prepare, parent, child) {
       const failed = registerAtFork(prepare, parent, child, 0);
-      if (failed !== 0)
-        throw new Fault(
-          'no-memory',
-          `the handlers around fork were refused: ${errorName(-failed)}`,
-        );
+      if (failed !== 0) throw refused('the handlers around fork were', failed);
     },
     createThreadKey(destructor) {
       const key = new Uint32Array(1);
       const failed = keyCreate(key, destructor);
-      if (failed !== 0)
-        throw new Fault('no-memory', `a pthread key was refused: ${errorName(-failed)}`);
-      return key[0]!;
+      if (failed !== 0) throw refused('a pthread key was', failed);
+      return Number(key[0]);
     },
     setThreadValue(key, value) {
       const failed = setSpecific(key, value);
-      if (failed !== 0)
-        throw new Fault(
-          'no-memory',
-          `a value for a pthread key was refused: ${errorName(-failed)}`,
-        );
+      if (failed !== 0) throw refused('a value for a pthread key was', failed);
     },
-    library(path) {
-      const library = koffi.load(path);
-      return (declaration) => library.func(declaration);
-    },
+  };
+}
+
+/** Machine code that is called from here, and functions of ours that it calls. */
+function code(koffi: Koffi): Pick<Native, 'invoke' | 'procedure' | 'callback'> {
+  const three = koffi.proto('int64 (int64, int64, int64)');
+  const single = koffi.proto('int64 (int64)');
+  const called = koffi.pointer(koffi.proto('int64 (int64, int64, int64, int64, int64)'));
+  const procedures = new Map<Addr, (a: number) => number>();
+  return {
+    invoke: (at, a = 0, b = 0, c = 0) => Number(koffi.call(BigInt(at), three, a, b, c)),
     procedure(at) {
-      let code = procedures.get(at);
-      if (!code)
-        procedures.set(at, (code = koffi.decode(BigInt(at), single) as (a: number) => number));
-      return code;
+      const known = procedures.get(at);
+      if (known) return known;
+      const made: (a: number) => number = koffi.decode(BigInt(at), single);
+      procedures.set(at, made);
+      return made;
     },
     callback: (body) => Number(koffi.address(koffi.register(body, called))),
-    invoke: (at, a = 0, b = 0, c = 0) => Number(koffi.call(BigInt(at), procedure, a, b, c)),
   };
 }
