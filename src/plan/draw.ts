@@ -141,7 +141,7 @@ function stamp(columns: SiteColumns, d: Destination): void {
   for (let i = 0; i < batch.count; i++) {
     const row = KINDS[kind[i]!]!;
     const { to } = TRANSFORM[row][d.kind];
-    const away = to === null ? 0 : to === 'target' ? d.way : d[to];
+    const away = to === null ? 0 : d[to === 'target' ? 'way' : to];
     emitInto(
       formOf(row, d.kind, batch.length[i]!),
       batch.new,

@@ -22,11 +22,9 @@ export const ORIGINAL: unique symbol = Symbol('original');
 /** What a record's call word says. */
 export function targetOf(callWord: number): Target {
   const { form, target } = readWord(callWord);
-  return form === 'nop'
-    ? { kind: 'null', address: 0 }
-    : form === 'ret0'
-      ? { kind: 'ret0', address: 0 }
-      : { kind: 'function', address: target };
+  if (form === 'nop') return { kind: 'null', address: 0 };
+  if (form === 'ret0') return { kind: 'ret0', address: 0 };
+  return { kind: 'function', address: target };
 }
 
 export const sameTarget = (a: Target, b: Target): boolean =>

@@ -70,7 +70,8 @@ const stepNamed = (word: string): string | undefined => {
 
 function show(value: unknown): string {
   const said = JSON.stringify(value);
-  return said === undefined ? String(value) : said.length > 60 ? `${said.slice(0, 57)}...` : said;
+  if (said === undefined) return String(value);
+  return said.length > 60 ? `${said.slice(0, 57)}...` : said;
 }
 
 function fields(value: unknown, where: string, checks: Readonly<Record<string, Check>>): void {
