@@ -65,6 +65,12 @@ const WARM_MS = 50;
 /** Beyond this the procmem writer is not measured: it makes three system calls for each site. */
 const PROCMEM_MOST = 10_000;
 
+/** The many-site programs cost seconds a round. */
+function everyOf(sites: number): number {
+  if (sites >= 1_000_000) return 25;
+  return sites >= 100_000 ? 5 : 1;
+}
+
 function openSubjects({ native, through, workshop, sizes }: UpdatesOptions): Subject[] {
   return sizes.flatMap((sites) => {
     const source = workshop.write(`sites${sites}.c`, sitesSource(sites, APART));
@@ -87,7 +93,7 @@ function openSubjects({ native, through, workshop, sizes }: UpdatesOptions): Sub
         app,
         at,
         protocols: WRITERS[writer],
-        every: sites >= 1_000_000 ? 25 : sites >= 100_000 ? 5 : 1,
+        every: everyOf(sites),
         next: 'many_a',
         firstNs,
       };

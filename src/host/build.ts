@@ -28,24 +28,28 @@ function onPath(name: string, env: Environment): boolean {
   });
 }
 
+/** A program and its words. */
+export type Command = readonly [program: string, ...words: string[]];
+
 /** CC's words, or the first compiler on the path. @throws Fault `no-compiler` */
-export function findCompiler(env: Environment): readonly string[] {
+export function findCompiler(env: Environment): Command {
   const wanted = env['CC']?.trim();
   if (wanted) {
-    const words = wanted.split(/\s+/);
-    if (!onPath(words[0]!, env))
-      throw new Fault('no-compiler', `CC names ${words[0]}, which is not on the path`);
-    return words;
+    const [compiler = '', ...options] = wanted.split(/\s+/);
+    if (!onPath(compiler, env))
+      throw new Fault('no-compiler', `CC names ${compiler}, which is not on the path`);
+    return [compiler, ...options];
   }
   const found = COMPILERS.find((name) => onPath(name, env));
   if (!found) throw new Fault('no-compiler', `none of ${COMPILERS.join(', ')} is on the path`);
   return [found];
 }
 
-function run(command: readonly string[], env: Environment): void {
-  const done = spawnSync(command[0]!, command.slice(1), { encoding: 'utf8', env });
+function run(command: Command, env: Environment): void {
+  const [program, ...words] = command;
+  const done = spawnSync(program, words, { encoding: 'utf8', env });
   if (done.error)
-    throw new Fault('no-compiler', `${command[0]} could not be started: ${done.error.message}`, {
+    throw new Fault('no-compiler', `${program} could not be started: ${done.error.message}`, {
       cause: done.error,
     });
   if (done.status !== 0)

@@ -89,8 +89,8 @@ const VALUES: ReadonlyMap<string, (read: Read, value: string) => void> = new Map
 
 /** An option and its value in one word. */
 function attached(word: string): readonly [option: string, value: string] | null {
-  const long = /^(--[a-z-]+)=(.*)$/s.exec(word);
-  if (long) return [long[1]!, long[2]!];
+  const [, option, value] = /^(--[a-z-]+)=(.*)$/s.exec(word) ?? [];
+  if (option !== undefined && value !== undefined) return [option, value];
   return /^-[oxl]./s.test(word) ? [word.slice(0, 2), word.slice(2)] : null;
 }
 

@@ -56,9 +56,10 @@ function versionOf(name: string): string {
   const require = createRequire(import.meta.url);
   for (const folder of require.resolve.paths(name) ?? []) {
     try {
-      return (
-        JSON.parse(readFileSync(`${folder}/${name}/package.json`, 'utf8')) as { version: string }
-      ).version;
+      const manifest: { readonly version: string } = JSON.parse(
+        readFileSync(`${folder}/${name}/package.json`, 'utf8'),
+      );
+      return manifest.version;
     } catch {
       continue;
     }
@@ -126,11 +127,19 @@ function alias(native: Native): string {
   }
 }
 
+/** SIG_DFL and SIG_IGN. */
+const ACTIONS: ReadonlyMap<number, string> = new Map([
+  [0, 'default action'],
+  [1, 'ignored'],
+]);
+
 function traps(native: Native): string {
   const { handler } = native.sigaction(SIGTRAP, null);
   const { count, notable } = lookAtThreads();
   const blocked = notable.filter((t) => t.trapBlocked).length;
-  return `SIGTRAP: ${handler === 0 ? 'default action' : handler === 1 ? 'ignored' : 'has a handler, which ours would call'}; blocked in ${blocked} of ${count} threads (Node's inspector has one)`;
+  const action = ACTIONS.get(handler) ?? 'has a handler, which ours would call';
+  const where = `${blocked} of ${count} threads (Node's inspector has one)`;
+  return `SIGTRAP: ${action}; blocked in ${where}`;
 }
 
 /** A runtime that answers as node does is named by itself. */
@@ -199,8 +208,9 @@ export function examine(env: Environment): Finding[] {
   findings.push(
     tried('compiler', 'optional', () => {
       const words = findCompiler(env);
+      const [compiler] = words;
       const version =
-        spawnSync(words[0]!, ['--version'], { encoding: 'utf8' }).stdout.split('\n')[0] ?? '';
+        spawnSync(compiler, ['--version'], { encoding: 'utf8' }).stdout.split('\n')[0] ?? '';
       return `${words.join(' ')}: ${version}`;
     }),
   );

@@ -87,7 +87,7 @@ export async function ask(
     throw new InvariantError(
       `asking the CPU ${program.name} ended with status ${status}: ${said.trim()}`,
     );
-  const { updates, calls, traps, counts, skipped } = JSON.parse(answer) as SiliconCounts;
+  const { updates, calls, traps, counts, skipped }: SiliconCounts = JSON.parse(answer);
   if (skipped !== undefined) return { ...nothing, skipped };
   return {
     program,

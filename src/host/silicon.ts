@@ -142,8 +142,7 @@ function update(steps: readonly Step[], old: readonly number[], fresh: readonly 
   return steps.flatMap((step): Program => {
     if (step.do === 'sync') return syscall(SYS.membarrier, MEMBARRIER.syncCore, 0);
     invariant(step.do === 'store', 'a litmus program stores and synchronises');
-    const source =
-      step.bytes === 'trap' ? [INT3, ...old.slice(1)] : step.bytes === 'old' ? old : fresh;
+    const source = { trap: [INT3, ...old.slice(1)], old, new: fresh }[step.bytes];
     const byte = (at: number): Program => [['mov', mem8('rbx', at), source[at] ?? 0]];
     if (step.part === 'first') return byte(0);
     if (step.as === 'bytes')
@@ -363,8 +362,7 @@ function count(program: LitmusProgram, milliseconds: number): SiliconCounts {
   return { updates, calls: during, traps: Number(words[BLOCK.traps / 8]), counts: seen() };
 }
 
-const { program, milliseconds } = JSON.parse(process.argv[2] ?? '') as {
-  program: LitmusProgram;
-  milliseconds: number;
-};
+const { program, milliseconds }: { program: LitmusProgram; milliseconds: number } = JSON.parse(
+  process.argv[2] ?? '',
+);
 process.stdout.write(`${JSON.stringify(count(program, milliseconds))}\n`);

@@ -59,16 +59,16 @@ export type ModelName = (typeof MODELS)[number]['name'];
 export function job(proposal: Proposal, given: Partial<Configuration>): Job {
   const { contexts = MASKABLE[proposal.environment], patcher } = given;
   const alone = patcher === 'task' ? contexts.length > 2 : contexts.length > 1;
-  const less: Partial<Configuration> = !proposal.coupled
-    ? {}
-    : alone
-      ? { cpus: 1 }
-      : { passes: 1, updates: 1 };
+  const coupled: Partial<Configuration> = alone ? { cpus: 1 } : { passes: 1, updates: 1 };
   return {
     file: null,
     protocol: proposal.name,
     variant: proposal.variant,
-    configuration: configure({ environment: proposal.environment, ...given, ...less }),
+    configuration: configure({
+      environment: proposal.environment,
+      ...given,
+      ...(proposal.coupled ? coupled : {}),
+    }),
     limits: MATRIX_LIMITS,
   };
 }

@@ -1,5 +1,5 @@
 // Files of /proc. A process may lose them at any time: its descriptors are used up, it changed its
-// root, a sandbox was entered. No descriptor of /proc is kept for that case, for a directory's would
+// root, a sandbox was entered. No descriptor of /proc is kept for that case: a directory's would
 // lead out of a root that is changed later, and each would be inherited by every child of fork.
 
 import { readFileSync } from 'node:fs';
@@ -7,9 +7,11 @@ import { Fault } from '../../base/fault.js';
 
 const CURES: Readonly<Record<string, string>> = {
   ENOENT:
-    'mount /proc where this process sees it, or use protocol store with writer alias, which read nothing of it',
+    'mount /proc where this process sees it, ' +
+    'or use protocol store with writer alias, which read nothing of it',
   EMFILE:
-    'descriptors are used up: close some or raise the limit (ulimit -n); protocol store with writer alias needs none',
+    'descriptors are used up: close some or raise the limit (ulimit -n); ' +
+    'protocol store with writer alias needs none',
 };
 
 /** What to say where a file of /proc cannot be read. */

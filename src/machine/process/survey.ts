@@ -18,7 +18,7 @@ import {
   changedPart,
 } from '../../plan/draw.js';
 import type { Acceptance } from '../../plan/protocol.js';
-import { formOf, TRANSFORM } from '../../plan/transform.js';
+import { formOf, TRANSFORM, type Transform } from '../../plan/transform.js';
 import { LONGEST_SITE, SHORTEST_SITE, type SiteForm } from '../../x86/forms.js';
 import type { Native } from '../linux/native.js';
 
@@ -52,8 +52,11 @@ export class Survey {
 
   /** @param at where the code lies */
   constructor(native: Native, at: Addr, { labels }: Code) {
-    const procedure = (name: string): ((block: number) => number) =>
-      native.procedure(at + labels.get(name)!);
+    const procedure = (name: string): ((block: number) => number) => {
+      const offset = labels.get(name);
+      invariant(offset !== undefined, `the survey has no ${name}`);
+      return native.procedure(at + offset);
+    };
     this.#run = { draw: procedure('draw'), restore: procedure('restore') };
     this.#native = native;
     const memory = new Uint8Array(128 + ROWS.length * FORM.size);
@@ -89,8 +92,8 @@ export class Survey {
   }
 
   /**
-   * `draw` of plan/draw.ts, and the text held against the snapshot in the same pass: the same answer
-   * and the same refusals.
+   * `draw` of plan/draw.ts, and the text held against the snapshot in the same pass: the same
+   * answer and the same refusals.
    * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`
    */
   draw(
@@ -133,22 +136,17 @@ export class Survey {
     const { kind, length } = ROWS[row]!;
     const form = formOf(kind, d.kind, length);
     const { to } = TRANSFORM[kind][d.kind];
-    const away = to === null ? 0 : to === 'target' ? d.way : d[to];
+    const away = awayOf(to, d);
     const { displacement } = form;
     const from = away - (displacement + 4);
     if (displacement >= 0) {
       // Between the first site and the last a distance only shrinks and grows, so the two ends tell
       // for all.
       const [first, last] = [at[0]!, at[count - 1]!];
-      const far =
-        from - first !== ((from - first) | 0)
-          ? first
-          : from - last !== ((from - last) | 0)
-            ? last
-            : null;
-      if (far !== null)
+      const near = (at: Addr): boolean => from - at === ((from - at) | 0);
+      if (!near(first) || !near(last))
         throw new Fault('out-of-reach', `${hex(away)} is more than a 32-bit displacement away`, {
-          at: hex(far),
+          at: hex(near(first) ? last : first),
         });
     }
     const base = row * FORM.size;
@@ -195,6 +193,12 @@ export class Survey {
       where,
     );
   }
+}
+
+/** Where an instruction leads. */
+function awayOf(to: Transform['to'], d: Destination): Addr {
+  if (to === null) return 0;
+  return to === 'target' ? d.way : d[to];
 }
 
 function sameEight(a: Uint8Array, b: Uint8Array, offset: number): boolean {
