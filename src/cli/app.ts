@@ -110,9 +110,10 @@ function extent(text: string): 'default' | 'full' {
 const ROUTES = {
   annotate: command(() => import('./commands/annotate.js'), {
     brief: 'Write the table of static call sites into object files',
-    about: `Finds the static call sites of object files and writes them as the section .static_call_sites, as the
-kernel's objtool does. Relocatable objects, kernel modules, shared objects and programs; in place, whole or
-not at all. A file without sites is not touched, nor is one that has a table (see --force).`,
+    about: `Finds the static call sites of object files and writes them as the section .static_call_sites,
+as the kernel's objtool does. Takes relocatable objects, kernel modules, shared objects and programs,
+and writes in place, whole or not at all. A file without sites is not touched, nor is one that has a
+table (see --force).`,
     examples: [
       ['one object, in place', 'static-call annotate filters.o'],
       [
@@ -152,10 +153,11 @@ not at all. A file without sites is not touched, nor is one that has a table (se
   }),
   cc: command(() => import('./commands/cc.js'), {
     brief: 'Run a compiler so that its output can be retargeted in place',
-    about: `Runs the command behind -- with a few words more and annotates what it makes: the header's directory is added, and
-the assembler (gas or clang's own) keeps calls and jumps inside cache lines, or inside less: the protocol store takes
-what lies in a quadword. The compiler's output and status pass through. An object that calls the key of another shared
-object gets its table when it is linked by this command.`,
+    about: `Runs the compiler's command behind -- and annotates what it makes. It adds the header's directory,
+and options by which the assembler (gas or clang's own) keeps calls and jumps inside cache lines, or
+inside less: the protocol store takes what lies in a quadword. The compiler's output and status pass
+through. An object that calls the key of another shared object gets its table when this command links
+it.`,
     examples: [
       ['in a Makefile', 'CC = static-call cc -- gcc'],
       ['compile and link', 'static-call cc -- gcc -O2 -shared -fPIC filters.c -o libfilters.so'],
@@ -184,9 +186,10 @@ object gets its table when it is linked by this command.`,
   }),
   bench: command(() => import('./commands/bench.js'), {
     brief: 'Measure what static calls buy on this machine',
-    about: `Measures calls, updates, the pause and the trap, annotate and check, in one run, each beside what it is
-held against: by rounds, with a control and with threads that are seen to run. Peers that are not installed
-(XRay, objtool, SPIN) are named. With --gate, status 1 if a ratio grew beyond the noise of both runs.`,
+    about: `Measures calls, updates, the pause and the trap, annotate and check, in one run: in rounds, each
+beside what it is compared with, with a control, and with threads that are seen to run. It names the
+peers that are not installed (XRay, objtool, SPIN). With --gate, status 1 if a ratio grew beyond the
+noise of both runs.`,
     examples: [
       ['everything, in less than two minutes', 'static-call bench --html bench.html'],
       [
@@ -235,9 +238,10 @@ held against: by rounds, with a control and with threads that are seen to run. P
   }),
   check: command(() => import('./commands/check.js'), {
     brief: 'Explore everything that a way of patching can do, on a simulated machine',
-    about: `Explores every interleaving of a protocol's steps with the CPUs of a simulated x86-64 machine, within the bounds
-that it names, and says for each property whether it holds; where one fails, the shortest way there is drawn.
-PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every asked property holds or does not apply.`,
+    about: `Explores every interleaving of a protocol's steps with the CPUs of a simulated x86-64 machine,
+within the bounds that it prints. Says for each property whether it holds, and draws the shortest way
+to each failure. PROTOCOL is a name, a name/variant, or an .mjs file, whose code is run. Status 0 only
+if every property that was asked for holds or does not apply.`,
     examples: [
       ['what was merged into Linux, and what a process runs', 'static-call check int3-gap int3'],
       ['without its last synchronisation', 'static-call check int3-gap --drop-sync 3'],
@@ -422,8 +426,9 @@ PROTOCOL is a name, a name/variant, or an .mjs file. Status 0 only if every aske
   }),
   demo: command(() => import('./commands/demo.js'), {
     brief: 'Retarget a program as fast as it goes while its threads run',
-    about: `Builds the checksum example with the system's C compiler, starts its threads, retargets its three keys as fast
-as it goes, and holds every block's sum against the known one. Status 1 if anything was wrong.`,
+    about: `Builds the checksum example with the system's C compiler, starts its threads, retargets its three
+keys as fast as possible, and compares every block's sum with the known one. Status 1 if anything was
+wrong.`,
     examples: [
       ['five seconds, two threads', 'static-call demo'],
       [
@@ -472,8 +477,8 @@ as it goes, and holds every block's sum against the known one. Status 1 if anyth
   }),
   doctor: command(() => import('./commands/doctor.js'), {
     brief: 'List what this machine can do',
-    about: `Tries everything that patching a process needs and says what it found: what a bug report should carry.
-Status 4 if no process can be patched here.`,
+    about: `Tries everything that patching a process needs and says what it found. Put its output into a bug
+report. Status 4 if no process can be patched here.`,
     examples: [['for a bug report', 'static-call doctor --json']],
     parameters: { flags: { json } },
   }),
@@ -492,8 +497,8 @@ Status 4 if no process can be patched here.`,
     brief: 'List static call sites and keys of objects, modules, programs and kernels',
     about: `Lists the static call sites and keys of relocatable objects, kernel modules (also packed), static
 libraries, shared objects, programs, vmlinux and kernel images as distributed. An image needs no
-symbols: names come out of its own kallsyms tables. The summary comes first; --by adds a listing.
-Files that are refused are told on stderr, and the others are answered (status 3).`,
+symbols: names come from its own kallsyms tables. The summary comes first; --by adds a listing.
+A file that is refused is reported on stderr, and the others are still answered (status 3).`,
     examples: [
       ['what a kernel has', 'static-call inspect /boot/vmlinuz'],
       [
@@ -540,9 +545,9 @@ Files that are refused are told on stderr, and the others are answered (status 3
   }),
   types: command(() => import('./commands/types.js'), {
     brief: "Write the TypeScript type of a program's keys",
-    about: `Writes the type that open<...> takes: each key with the names of its declared targets, null where it may be
-empty, 'ret0' where it may return 0. Wrong names then do not compile. The type is called after the file
-(libfilters.so: Filters).`,
+    about: `Writes the type that open<...> takes: each key with the names of its declared targets, with null
+where it may be empty and 'ret0' where it may return 0. Wrong names then do not compile. The type is
+named after the file (libfilters.so: Filters).`,
     examples: [
       [
         'then: import type { Filters } from "./filters.keys.js"',

@@ -13,13 +13,13 @@ export async function main(argv: readonly string[], streams: Streams = process):
     streams.stdout.write(`${version()}\n`);
     return 0;
   }
-  // `static-call inspect DIR | head` closes our stdout; that is the reader's good right and no
-  // error.
+  // `static-call inspect DIR | head` closes our stdout, which is no error.
   if (streams === process) {
     process.stdout.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(0);
       process.stderr.write(
-        `error[unwritable-file]: standard output cannot be written (${error.code})\n  hint: the answer is lost; see that there is room for it\n`,
+        `error[unwritable-file]: standard output cannot be written (${error.code})\n` +
+          '  hint: the answer is lost; make room for it\n',
       );
       process.exit(3);
     });

@@ -23,7 +23,9 @@ export function report(error: unknown, version: string, paint: Paint): Report {
   const stack = indented(error instanceof Error ? (error.stack ?? error.message) : String(error));
   const title = paint(['bold', 'red'], 'error[bug]:');
   return {
-    text: `${title} ${stack}\n  in static-call ${version} on node ${process.versions.node}, ${process.platform} ${process.arch}\n  hint: this is our mistake; please report these lines`,
+    text:
+      `${title} ${stack}\n  in static-call ${version} on node ${process.versions.node}, ` +
+      `${process.platform} ${process.arch}\n  hint: this is our mistake; please report these lines`,
     exit: EXIT.bug,
   };
 }

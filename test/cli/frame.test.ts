@@ -121,7 +121,7 @@ describe.skipIf(!existsSync('/dev/full'))(
       );
       expect([done.status, done.stderr]).toEqual([
         3,
-        'error[unwritable-file]: standard output cannot be written (ENOSPC)\n  hint: the answer is lost; see that there is room for it\n',
+        'error[unwritable-file]: standard output cannot be written (ENOSPC)\n  hint: the answer is lost; make room for it\n',
       ]);
     });
   },

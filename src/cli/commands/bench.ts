@@ -79,11 +79,14 @@ function textOf({ title, about, noise, rows, unheld, missing }: Table, paint: Pa
 function gateText({ compared, regressions }: Verdict, path: string): string {
   const file = printable(path);
   if (compared === 0)
-    return `nothing could be held against ${file}: no ratio has 20 samples in both runs. That is no pass; measure longer, the same groups`;
+    return (
+      `nothing could be compared with ${file}: no ratio has 20 samples in both runs. ` +
+      'That is no pass; measure the same groups, for longer'
+    );
   if (regressions.length === 0)
-    return `${compared} ratios held against ${file}: none grew beyond the noise of both runs`;
+    return `${compared} ratios compared with ${file}: none grew beyond the noise of both runs`;
   return [
-    `${regressions.length} of ${compared} ratios grew beyond the noise of both runs, held against ${file}:`,
+    `${regressions.length} of ${compared} ratios grew beyond the noise of both runs since ${file}:`,
     table(
       [{ title: 'what' }, right('before'), right('now'), right('accepted')],
       regressions.map((r) => [
@@ -99,7 +102,10 @@ function gateText({ compared, regressions }: Verdict, path: string): string {
 /** A run as text: what the command prints, and the record in docs/performance.md. */
 export function text(result: BenchResult, paint: Paint): string {
   const { machine } = result;
-  const head = `${machine.cpu}, ${machine.cpus} CPUs${machine.hypervisor ? ' of a virtual machine' : ''}, Linux ${machine.kernel}, Node ${machine.node}, ${machine.compiler}, load ${machine.load.toFixed(2)}, ${result.seconds} s`;
+  const head =
+    `${machine.cpu}, ${machine.cpus} CPUs${machine.hypervisor ? ' of a virtual machine' : ''}, ` +
+    `Linux ${machine.kernel}, Node ${machine.node}, ${machine.compiler}, ` +
+    `load ${machine.load.toFixed(2)}, ${result.seconds} s`;
   return [head, ...result.tables.map((t) => textOf(t, paint))].join('\n\n');
 }
 

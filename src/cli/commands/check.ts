@@ -320,15 +320,18 @@ const count = (n: number): string => n.toLocaleString('en-US');
 
 function effort({ exhaustive, stopped, states, transitions, seconds, reduce }: RunReport): string {
   const seen = exhaustive ? 'all' : `stopped, ${stopped};`;
-  return `${seen} ${count(states)} states, ${count(transitions)} transitions, ${seconds.toFixed(2)} s, reduction ${reduce}`;
+  const all = `${count(states)} states, ${count(transitions)} transitions`;
+  return `${seen} ${all}, ${seconds.toFixed(2)} s, reduction ${reduce}`;
 }
 
 function statistics(run: RunReport): string {
   const { images, cpus, environments, instructions } = run.parts;
   const rate = (run.transitions / run.seconds / 1e6).toFixed(2);
-  const memory = `${run.bytesPerState.toFixed(0)} bytes a state, ${run.edgeBytesPerState.toFixed(0)} for its edges`;
+  const edges = run.edgeBytesPerState.toFixed(0);
+  const memory = `${run.bytesPerState.toFixed(0)} bytes a state, ${edges} for its edges`;
   const parts = `${count(images)} core images, ${count(cpus)} CPUs, ${environments} environments`;
-  return `${rate} M transitions/s, ${memory}; interned: ${parts}; ${count(instructions)} instructions executed`;
+  const executed = `${count(instructions)} instructions executed`;
+  return `${rate} M transitions/s, ${memory}; interned: ${parts}; ${executed}`;
 }
 
 const SHORT: Readonly<Record<PropertyName, string>> = {

@@ -50,7 +50,8 @@ function text(result: DemoResult, context: Context): string {
     ],
     (head) => context.paint('bold', head),
   );
-  return `protocol ${result.protocol}, writer ${result.writer}, ${result.threads} threads, ${result.seconds.toFixed(1)} s\n\n${summary}\n\n${received}`;
+  const how = `protocol ${result.protocol}, writer ${result.writer}, ${result.threads} threads`;
+  return `${how}, ${result.seconds.toFixed(1)} s\n\n${summary}\n\n${received}`;
 }
 
 /**
@@ -102,7 +103,8 @@ async function live(context: Context, flags: Flags): Promise<number> {
     onProgress: (so) =>
       line.show(
         () =>
-          `${so.secondsLeft.toFixed(1)} s left  ${so.updates.toLocaleString('en-US')} batches  ${so.calls.toLocaleString('en-US')} blocks summed  ${so.wrong} wrong`,
+          `${so.secondsLeft.toFixed(1)} s left  ${so.updates.toLocaleString('en-US')} batches  ` +
+          `${so.calls.toLocaleString('en-US')} blocks summed  ${so.wrong} wrong`,
       ),
   });
   line.end();

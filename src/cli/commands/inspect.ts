@@ -125,41 +125,44 @@ function told(context: Context, files: readonly FileFacts[]): number {
   return status;
 }
 
+const grouped = (n: number): string => n.toLocaleString('en-US');
 const count = (n: number, one: string, many: string = `${one}s`): string =>
-  `${n.toLocaleString('en-US')} ${n === 1 ? one : many}`;
+  `${grouped(n)} ${n === 1 ? one : many}`;
 const share = (part: number, whole: number): string =>
-  `${part.toLocaleString('en-US')} (${whole === 0 ? 0 : ((100 * part) / whole).toFixed(1)} %)`;
+  `${grouped(part)} (${whole === 0 ? 0 : ((100 * part) / whole).toFixed(1)} %)`;
 
 function summaryText(s: Summary, files: readonly FileFacts[]): string {
   const [only, ...others] = files;
   const what =
     only && others.length === 0 && only.kind !== null
       ? `${printable(only.path)}: ${only.kind}`
-      : `${count(s.files, 'file')}, ${s.filesWithSites.toLocaleString('en-US')} with sites`;
+      : `${count(s.files, 'file')}, ${grouped(s.filesWithSites)} with sites`;
   const lines = [
-    `${what}; ${count(s.sites, 'site')}, ${count(s.keys, 'key')}, ${count(s.trampolines, 'trampoline')}${s.filesRefused ? `; ${count(s.filesRefused, 'file')} refused` : ''}`,
+    `${what}; ${count(s.sites, 'site')}, ${count(s.keys, 'key')}, ` +
+      count(s.trampolines, 'trampoline') +
+      (s.filesRefused ? `; ${count(s.filesRefused, 'file')} refused` : ''),
   ];
   const row = (label: string, text: string): void =>
     void lines.push(`  ${label.padEnd(10)} ${printable(text)}`);
   if (s.sites > 0) {
-    row(
-      'kinds',
-      `call ${s.kinds.call.toLocaleString('en-US')}  jmp ${s.kinds.jmp.toLocaleString('en-US')}  jcc ${s.kinds.jcc.toLocaleString('en-US')}`,
-    );
-    row('flags', `tail ${s.tail.toLocaleString('en-US')}  init ${s.init.toLocaleString('en-US')}`);
+    const { call, jmp, jcc } = s.kinds;
+    row('kinds', `call ${grouped(call)}  jmp ${grouped(jmp)}  jcc ${grouped(jcc)}`);
+    row('flags', `tail ${grouped(s.tail)}  init ${grouped(s.init)}`);
+    const destinations = share(s.destinationCrossesLine, s.sites);
     row(
       'line',
-      `${share(s.crossesLine, s.sites)} cross a cache line, ${share(s.destinationCrossesLine, s.sites)} with their destination`,
+      `${share(s.crossesLine, s.sites)} cross a cache line, ${destinations} with their destination`,
     );
     if (s.lineUncertain > 0)
       row(
         '',
-        `counted from the section's beginning for ${s.lineUncertain.toLocaleString('en-US')}: it is aligned to less than a line`,
+        `counted from the section's beginning for ${grouped(s.lineUncertain)}: ` +
+          'it is aligned to less than a line',
       );
     row(
       'protocols',
       Object.entries(s.protocols)
-        .map(([name, n]) => `${name} ${n.toLocaleString('en-US')}`)
+        .map(([name, n]) => `${name} ${grouped(n)}`)
         .join('  '),
     );
     const width = Math.max(...s.topKeys.map(({ sites }) => String(sites).length));
@@ -179,8 +182,9 @@ function kernelText({ table: at, names, symbols, branches }: KernelFacts): strin
   const others =
     branches.unlisted === 0
       ? 'and no other'
-      : `and ${branches.unlisted.toLocaleString('en-US')} that it does not list`;
-  return `${found}; ${named}; a scan of the text finds ${branches.listed.toLocaleString('en-US')} of the table's branches ${others}`;
+      : `and ${grouped(branches.unlisted)} that it does not list`;
+  const scan = `a scan of the text finds ${grouped(branches.listed)} of the table's branches`;
+  return `${found}; ${named}; ${scan} ${others}`;
 }
 
 /** Where the file begins in a line that is grepped: `net.ko:.text+0x1f4`. */
@@ -284,16 +288,16 @@ const CHANGES: Readonly<
 
 function differenceText({ changes, sites, keys, same, moved }: Difference): string {
   const lines = [
-    `${count(sites[0], 'site')} before, ${sites[1].toLocaleString('en-US')} after; ${count(same, 'site')} in both, ${moved.toLocaleString('en-US')} of them at another place`,
+    `${count(sites[0], 'site')} before, ${grouped(sites[1])} after; ${count(same, 'site')} in both, ` +
+      `${grouped(moved)} of them at another place`,
   ];
   const numbers = Object.entries(CHANGES).map(
     ([change, { label }]) =>
-      `${label} ${changes.filter((c) => c.change === change).length.toLocaleString('en-US')}`,
+      `${label} ${grouped(changes.filter((c) => c.change === change).length)}`,
   );
   lines.push(`  ${numbers.join(', ')}`);
-  lines.push(
-    `  keys gained ${keys.gained.length.toLocaleString('en-US')}, lost ${keys.lost.length.toLocaleString('en-US')}`,
-  );
+  const [gained, lost] = [grouped(keys.gained.length), grouped(keys.lost.length)];
+  lines.push(`  keys gained ${gained}, lost ${lost}`);
   // One a line, as everything that may be grepped.
   const named = [
     ...keys.gained.map((name) => `+  key ${printable(name)}`),
