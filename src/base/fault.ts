@@ -39,7 +39,9 @@ const ROWS = {
   'truncated-elf': { exit: 3, hint: 'the file is cut short or damaged; build it again' },
   'bad-elf': {
     exit: 3,
-    hint: 'the file is damaged, or made by a tool that this one does not know; readelf -a shows more',
+    hint:
+      'the file is damaged, or made by a tool that this one does not know; readelf -a ' +
+      'shows more',
   },
 
   // sites and keys
@@ -53,7 +55,9 @@ const ROWS = {
   },
   'bad-trampoline': {
     exit: 3,
-    hint: "define the key with DEFINE_STATIC_CALL of static_call.h; keep llvm-bolt away from it with --skip-funcs='__SCT__.*'",
+    hint:
+      'define the key with DEFINE_STATIC_CALL of static_call.h; keep llvm-bolt away from ' +
+      "it with --skip-funcs='__SCT__.*'",
   },
   'no-sites': {
     exit: 3,
@@ -108,7 +112,9 @@ const ROWS = {
   },
   'no-proc': {
     exit: 4,
-    hint: 'let the process read its own /proc, or use protocol store with writer alias, which read nothing of it',
+    hint:
+      'let the process read its own /proc, or use protocol store with writer alias, which ' +
+      'read nothing of it',
   },
   'no-text-write': { exit: 4, hint: 'allow writes to /proc/self/mem, or open with writer alias' },
   'no-memory': { exit: 4, hint: 'the process may not map more memory; raise the limit' },
@@ -123,15 +129,21 @@ const ROWS = {
   },
   'update-mixed': {
     exit: 4,
-    hint: 'some sites have the old target and some the new one; verify() lists them, the next update may mend them',
+    hint:
+      'some sites have the old target and some the new one; verify() lists them, the next ' +
+      'update may mend them',
   },
   'update-parked': {
     exit: 4,
-    hint: 'the sites stay on their trap and are emulated; verify() lists them, the next update may mend them',
+    hint:
+      'the sites stay on their trap and are emulated; verify() lists them, the next update ' +
+      'may mend them',
   },
   'no-server': {
     exit: 4,
-    hint: 'worker threads may be refused here; open with serveUpdates: false, and static_call_update returns -ENOSYS',
+    hint:
+      'worker threads may be refused here; open with serveUpdates: false, and ' +
+      'static_call_update returns -ENOSYS',
   },
   'other-runtime': { exit: 4, hint: 'use one version of static-call in a process' },
   closed: { exit: 3, hint: 'open the object again' },

@@ -42,8 +42,8 @@ export const MFD = { cloExec: 1, allowSealing: 2 } as const;
 export const SEAL = { add: 1033, futureWrite: 0x10 } as const;
 
 /**
- * The private forms: the word belongs to one process. `waitUntilPrivate` (FUTEX_WAIT_BITSET) takes a
- * moment of the monotonic clock and not a duration.
+ * The private forms: the word belongs to one process. `waitUntilPrivate` (FUTEX_WAIT_BITSET) takes
+ * a moment of the monotonic clock and not a duration.
  */
 export const FUTEX = { waitPrivate: 128, wakePrivate: 129, waitUntilPrivate: 137 } as const;
 

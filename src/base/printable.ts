@@ -44,8 +44,10 @@ export function markup(text: string): string {
 
 const NO_COLUMN = /\p{Mn}|\p{Me}/u;
 /** East Asian Wide and Fullwidth (UAX #11), as blocks, and emoji. */
-const TWO_COLUMNS =
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+const WIDE =
+  '\\u1100-\\u115f\\u2e80-\\u303e\\u3041-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff' +
+  '\\ufe30-\\ufe6f\\uff00-\\uff60\\uffe0-\\uffe6\\u{20000}-\\u{3fffd}';
+const TWO_COLUMNS = new RegExp(`[${WIDE}]|\\p{Emoji_Presentation}`, 'u');
 function widthOf(character: string): number {
   if (NO_COLUMN.test(character)) return 0;
   return TWO_COLUMNS.test(character) ? 2 : 1;

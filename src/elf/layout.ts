@@ -1,8 +1,8 @@
 // Where the parts of an edited file go. What keeps its size is written over; what grows is written
-// again behind the rest, and takes the place of the old tables where those were last. The headers of
-// the file are not believed: a section that claims the place of something else is refused, because
-// writing it would destroy that, and bytes that no header describes (a signature, an appended
-// archive) are kept.
+// again behind the rest, and takes the place of the old tables where those were last. The headers
+// of the file are not believed: a section that claims the place of something else is refused,
+// because writing it would destroy that, and bytes that no header describes (a signature, an
+// appended archive) are kept.
 
 import { hex } from '../base/addr.js';
 import { Fault } from '../base/fault.js';

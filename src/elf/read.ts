@@ -50,10 +50,11 @@ export function readElf(bytes: Uint8Array, path?: string): ElfObject {
   if (other !== null) throw new Fault('wrong-class', `the file is a ${other}`, where);
   const number = view.getUint16(16, true);
   const type = TYPES[number];
+  const core = number === N.ET_CORE ? ', a core dump,' : '';
   if (!type)
     throw new Fault(
       'bad-elf',
-      `file type ${number}${number === N.ET_CORE ? ', a core dump,' : ''} is neither relocatable, executable nor shared`,
+      `file type ${number}${core} is neither relocatable, executable nor shared`,
       where,
     );
   const sections = readSectionTable(view, where);
@@ -137,7 +138,8 @@ function readSegments(view: DataView, sections: readonly Section[], where: Where
     if (segment.type === N.PT_LOAD && !inside(segment.offset, segment.fileSize, view.byteLength))
       throw new Fault(
         'truncated-elf',
-        `segment ${i} (${hex(segment.offset)}, ${segment.fileSize} bytes) ends beyond the file's ${view.byteLength} bytes`,
+        `segment ${i} (${hex(segment.offset)}, ${segment.fileSize} bytes) ends beyond ` +
+          `the file's ${view.byteLength} bytes`,
         where,
       );
     return segment;
@@ -185,7 +187,8 @@ function readSections(
     if (!inside(s.offset, s.size, view.byteLength)) {
       throw new Fault(
         'truncated-elf',
-        `section ${index} (${hex(s.offset)}, ${s.size} bytes) ends beyond the file's ${view.byteLength} bytes`,
+        `section ${index} (${hex(s.offset)}, ${s.size} bytes) ends beyond the file's ` +
+          `${view.byteLength} bytes`,
         where,
       );
     }
@@ -193,7 +196,8 @@ function readSections(
     if (entry !== undefined && (s.entrySize !== entry || s.size % entry !== 0)) {
       throw new Fault(
         'bad-elf',
-        `section ${index} is a table of ${s.size} bytes with entries of ${s.entrySize}, not ${entry}`,
+        `section ${index} is a table of ${s.size} bytes with entries of ${s.entrySize}, ` +
+          `not ${entry}`,
         where,
       );
     }
@@ -226,7 +230,8 @@ function namesTable(
   if (!inside(offset, size, view.byteLength))
     throw new Fault(
       'truncated-elf',
-      `the section names (${hex(offset)}, ${size} bytes) end beyond the file's ${view.byteLength} bytes`,
+      `the section names (${hex(offset)}, ${size} bytes) end beyond the file's ` +
+        `${view.byteLength} bytes`,
       where,
     );
   return new Uint8Array(view.buffer, view.byteOffset + offset, size);

@@ -34,7 +34,8 @@ export function keysOf(object: ElfObject): KeyDef[] {
 /**
  * The keys of a linked object, by name.
  * @param sites of the same object (`findSites`), in any order.
- * @throws Fault `not-linked`, `bad-keys-section`, `bad-trampoline`, `no-trampoline`, `ambiguous-target`.
+ * @throws Fault `not-linked`, `bad-keys-section`, `bad-trampoline`, `no-trampoline`,
+ *   `ambiguous-target`.
  */
 export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
   checkReadable(object);
@@ -75,7 +76,8 @@ export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
     if (symbol !== undefined && symbol !== record.address) {
       throw new Fault(
         'bad-keys-section',
-        `key ${name} is at ${hex(record.address)} by its record and at ${hex(symbol)} by its symbol`,
+        `key ${name} is at ${hex(record.address)} by its record and at ${hex(symbol)} by ` +
+          'its symbol',
         { at: record.where },
       );
     }
@@ -140,9 +142,10 @@ function checkTrampoline(object: ElfObject, record: KeyRecord): void {
       { at },
     );
   if ((is.target === null) !== (record.kind === 'null')) {
+    const recorded = record.kind === 'null' ? 'empty' : 'not empty';
     throw new Fault(
       'bad-trampoline',
-      `key ${record.name} is recorded as ${record.kind === 'null' ? 'empty' : 'not empty'}, but its trampoline is a ${is.form.effect}`,
+      `key ${record.name} is recorded as ${recorded}, but its trampoline is a ${is.form.effect}`,
       { at },
     );
   }
@@ -200,7 +203,9 @@ function checkKeysOf(
       `target ${name} is declared for key ${key}, but its record leads to ${leads}`,
       {
         at: where,
-        hint: `if ${key} is a macro, write its expansion in STATIC_CALL_TARGET; else rebuild the file`,
+        hint:
+          `if ${key} is a macro, write its expansion in STATIC_CALL_TARGET; else rebuild ` +
+          'the file',
       },
     );
   }
@@ -215,7 +220,9 @@ function checkOwnTrampolines(keys: readonly KeyDef[]): void {
     if (other !== undefined)
       throw new Fault('bad-trampoline', `keys ${other} and ${name} share one trampoline`, {
         at: hex(trampoline),
-        hint: `the linker folded them: link with --icf=safe, or --keep-unique=${TRAMPOLINE_PREFIX}${name}`,
+        hint:
+          'the linker folded them: link with --icf=safe, or ' +
+          `--keep-unique=${TRAMPOLINE_PREFIX}${name}`,
       });
     owners.set(trampoline, name);
   }

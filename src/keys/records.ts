@@ -164,7 +164,9 @@ class Table {
   }
 }
 
-/** Controls, and what is no UTF-8. A target's name is a C++ expression and may hold anything else. */
+/**
+ * Controls, and what is no UTF-8. A target's name is a C++ expression and may hold anything else.
+ */
 const NO_NAME = /[\p{Cc}\p{Cs}]/u;
 
 /** What the dynamic linker will store in the fields of these sections. */

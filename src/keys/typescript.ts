@@ -20,9 +20,13 @@ export function typeNameOf(file: string): string {
 
 /** Words that the language keeps for itself, as far as they could name a type otherwise. */
 const RESERVED: ReadonlySet<string> = new Set(
-  'any as async await bigint boolean break case catch class const continue debugger default delete do else enum export extends false finally for function if implements import in instanceof interface let never new null number object package private protected public return static string super switch symbol this throw true try type typeof undefined unknown var void while with yield'.split(
-    ' ',
-  ),
+  [
+    'any as async await bigint boolean break case catch class const continue debugger default',
+    'delete do else enum export extends false finally for function if implements import in',
+    'instanceof interface let never new null number object package private protected public',
+    'return static string super switch symbol this throw true try type typeof undefined unknown',
+    'var void while with yield',
+  ].flatMap((line) => line.split(' ')),
 );
 
 export function isTypeName(name: string): boolean {
@@ -54,12 +58,14 @@ export function typesOf(keys: readonly KeyDef[], name: string): string {
     const literals = accepted(key).map((name) => (name === null ? 'null' : quoted(name)));
     // No declared target: whatever is asked for must be unchecked, and is typed as that by
     // `update`.
-    return `  readonly ${property(key.name)}: ${literals.length > 0 ? literals.join(' | ') : 'never'};`;
+    const type = literals.length > 0 ? literals.join(' | ') : 'never';
+    return `  readonly ${property(key.name)}: ${type};`;
   });
   return [
     '// Written by static-call types: write it again when the keys or their targets change.',
     '',
-    "/** For open<...>: each key with what may become its target. null empties it, 'ret0' makes it return 0. */",
+    '/** For open<...>: each key with what may become its target. null empties it, ' +
+      "'ret0' makes it return 0. */",
     `export type ${name} = {`,
     ...rows,
     '};',

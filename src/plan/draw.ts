@@ -39,7 +39,8 @@ export class SiteColumns {
   }
 
   /**
-   * @param memory where they lie, SiteColumns.size bytes from a multiple of eight; the process keeps them in the runtime.
+   * @param memory where they lie, SiteColumns.size bytes from a multiple of eight; the process
+   *   keeps them in the runtime.
    */
   constructor(
     count: number,
@@ -155,8 +156,8 @@ function stamp(columns: SiteColumns, d: Destination): void {
 
 /**
  * @param destination null puts back what the file has.
- * @throws Fault `store-refused` where neither the site nor, through it, the trampoline can carry the change;
- *   `not-inline` where `require` asks for more than the protocol can do.
+ * @throws Fault `store-refused` where neither the site nor, through it, the trampoline can carry
+ *   the change; `not-inline` where `require` asks for more than the protocol can do.
  */
 export function draw(
   columns: SiteColumns,

@@ -39,7 +39,8 @@ export type Step = { readonly why: string } & (
       readonly do: 'sync';
     }
   | {
-      /** Takes back what `publish` made known: a trap at the site is no longer claimed. */ readonly do: 'retire';
+      /** Takes back what `publish` made known: a trap at the site is no longer claimed. */
+      readonly do: 'retire';
     }
   | {
       /**
@@ -56,21 +57,28 @@ export type Step = { readonly why: string } & (
       readonly do: 'store-tail' | 'restore-head';
     }
   | {
-      /** Adds to a named word of the handler's shared data, as one LOCKed instruction. */ readonly do: 'count';
+      /** Adds to a named word of the handler's shared data, as one LOCKed instruction. */
+      readonly do: 'count';
       readonly word: string;
       readonly by: 1 | -1;
     }
   | {
-      /** Every other CPU or thread is held outside the text that is written. */ readonly do: 'stop';
+      /** Every other CPU or thread is held outside the text that is written. */
+      readonly do: 'stop';
     }
   | { readonly do: 'release'; readonly serialise: boolean }
   | {
-      /** Goes on when the word has that value. */ readonly do: 'await';
+      /** Goes on when the word has that value. */
+      readonly do: 'await';
       readonly word: string;
       readonly is: number;
     }
   | {
-      /** Compare-and-exchange: where the word is not `from` nothing changes, and the next step comes all the same. */ readonly do: 'exchange';
+      /**
+       * Compare-and-exchange: where the word is not `from` nothing changes, and the next step
+       * comes all the same.
+       */
+      readonly do: 'exchange';
       readonly word: string;
       readonly from: number;
       readonly to: number;

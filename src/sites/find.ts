@@ -4,8 +4,8 @@
 //
 // A table may list some of the sites only: objects with one and objects without are linked into one
 // file, or a tool that splits functions leaves out what it moved. So every branch that leads to a
-// trampoline is looked for all the same. Nearly all of them are listed and need no decoding: the pass
-// over the bytes costs about as much as the table itself, and a fifth of decoding every site.
+// trampoline is looked for all the same. Nearly all of them are listed and need no decoding: the
+// pass over the bytes costs about as much as the table itself, and a fifth of decoding every site.
 
 import type { Fault } from '../base/fault.js';
 import type { ElfObject, Section } from '../elf/object.js';

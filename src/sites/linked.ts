@@ -259,7 +259,8 @@ export function readLinked(
     if (!key) {
       bad(
         'bad-sites-section',
-        `entry ${i} names a key at ${hex(place)}, where no symbol ${KEY_PREFIX}* or ${TRAMPOLINE_PREFIX}* is`,
+        `entry ${i} names a key at ${hex(place)}, where no symbol ${KEY_PREFIX}* or ` +
+          `${TRAMPOLINE_PREFIX}* is`,
       );
       continue;
     }
@@ -267,7 +268,8 @@ export function readLinked(
     if (led?.key !== key.key && leads.knows(key.key)) {
       bad(
         'bad-site',
-        `entry ${i} names ${hex(at)}, a ${branch.kind} that does not lead to the trampoline of ${key.key}`,
+        `entry ${i} names ${hex(at)}, a ${branch.kind} that does not lead to the ` +
+          `trampoline of ${key.key}`,
       );
       continue;
     }

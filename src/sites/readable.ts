@@ -82,6 +82,7 @@ export function whyNoSites(object: ElfObject): string | null {
   const called =
     object.type === 'relocatable' ? takesAddress(object) : findTrampolines(object).length > 0;
   return called
-    ? 'no call or jump leads to a trampoline; calls by address, as -mcmodel=large makes them, go through it and stay so'
+    ? 'no call or jump leads to a trampoline; calls by address, as -mcmodel=large makes ' +
+        'them, go through it and stay so'
     : null;
 }

@@ -281,10 +281,11 @@ export function readRelocatable(
     const bytes = codeOf(home);
     const branch = bytes && at >= 0 && at < bytes.length ? branchFrom(bytes, at) : null;
     if (!branch) {
+      const section = object.sections[home]?.name ?? `section ${home}`;
       report(
         new Fault(
           'bad-site',
-          `entry ${i} names ${object.sections[home]?.name ?? `section ${home}`}+0x${at.toString(16)}, where no call or jump is`,
+          `entry ${i} names ${section}+0x${at.toString(16)}, where no call or jump is`,
           { at: SITES_SECTION },
         ),
       );
@@ -294,9 +295,11 @@ export function readRelocatable(
     let names = keys.get(symbol);
     if (names === undefined) keys.set(symbol, (names = keyNames(symbols, symbol)));
     if (!names) {
+      const called = symbols.label(symbol) || `symbol ${symbol}`;
       report(
         bad(
-          `entry ${i} names the key ${symbols.label(symbol) || `symbol ${symbol}`}, which is neither ${KEY_PREFIX}* nor ${TRAMPOLINE_PREFIX}*`,
+          `entry ${i} names the key ${called}, which is neither ${KEY_PREFIX}* nor ` +
+            `${TRAMPOLINE_PREFIX}*`,
         ),
       );
       continue;
@@ -337,7 +340,8 @@ function relocationByField(
         table.type(row) !== N.R_X86_64_PC32
       ) {
         throw bad(
-          `relocation ${row} of type ${table.type(row)} at 0x${offset.toString(16)} is none that such a table has`,
+          `relocation ${row} of type ${table.type(row)} at 0x${offset.toString(16)} is ` +
+            'none that such a table has',
         );
       }
       fields[offset / 4] = { table, row };

@@ -1,9 +1,9 @@
 // Layout of the data that the SIGTRAP handler reads, the same in a process and on the simulator. It
-// is permanent: nothing in it is freed, moved or reused, for a thread may be anywhere in the
+// is permanent: nothing in it is freed, moved or reused, because a thread may be anywhere in the
 // handler while any number of updates come and go.
 //
 //   data ──► tables ──► table {next, first, end, count, slots...} ──► table ──► 0
-//                              slot {site, word | length | condition} ──► record {call, tail, jcc, traps}
+//                       slot {site, word | length | condition} ──► record {call, tail, jcc, traps}
 //
 // A slot says where the site is and which word of which key's record describes it. The word is
 // read once, so form and target always belong together; an update of a key with a hundred
@@ -49,8 +49,8 @@ export const DATA = {
   /** Head of the list of records. */
   records: 144,
   /**
-   * The process's descriptor of /proc/self/mem, plus 1 so that 0 is none, and how many open programs
-   * write through it. A child of fork closes it before anything else of it runs.
+   * The process's descriptor of /proc/self/mem, plus 1 so that 0 is none, and how many open
+   * programs write through it. A child of fork closes it before anything else of it runs.
    */
   procmem: 152,
   procmemUsers: 160,
@@ -98,7 +98,9 @@ export const REQUESTS = { first: 256, end: 4096 } as const;
  */
 export const SERVER = {
   next: 0,
-  /** The thread of the environment, and the one that serves; 0 where there is none. 32 bits each. */
+  /**
+   * The thread of the environment, and the one that serves; 0 where there is none. 32 bits each.
+   */
   owner: 8,
   thread: 12,
   /** How many programs of the environment need it; negative: it ends or is gone. */

@@ -1,7 +1,7 @@
 // Bytes to instruction boundaries and branches: the only file that knows iced-x86. The decoder is a
 // wasm module that takes about 40 ms to load, so it is loaded by the first question and never by an
-// import; its objects live outside the garbage collector, so a LinearDecoder is disposed and the one
-// Instruction is reused for the life of the process. What leaves this file are plain records.
+// import; its objects live outside the garbage collector, so a LinearDecoder is disposed and the
+// one Instruction is reused for the life of the process. What leaves this file are plain records.
 
 import { createRequire } from 'node:module';
 import type * as Iced from 'iced-x86';
@@ -34,7 +34,8 @@ interface Loaded {
 let loaded: Loaded | undefined;
 
 /**
- * @throws Fault `not-supported` under --jitless; `no-memory`: the engine sets ten gigabytes of addresses aside for the module's memory, of which it uses few
+ * @throws Fault `not-supported` under --jitless; `no-memory`: the engine sets ten gigabytes of
+ *   addresses aside for the module's memory, of which it uses few
  */
 function requireIced(): typeof Iced {
   try {
@@ -48,7 +49,9 @@ function requireIced(): typeof Iced {
     if (!(cause instanceof RangeError)) throw cause;
     throw new Fault('no-memory', `the decoder was refused its memory (${cause.message})`, {
       cause,
-      hint: 'raise the limit of addresses (ulimit -v), or start node with --disable-wasm-trap-handler, which asks for less',
+      hint:
+        'raise the limit of addresses (ulimit -v), or start node with ' +
+        '--disable-wasm-trap-handler, which asks for less',
     });
   }
 }
@@ -137,7 +140,8 @@ export class LinearDecoder implements Disposable {
 }
 
 /**
- * The one instruction at the start of some bytes. Code of more than a few instructions is a LinearDecoder.
+ * The one instruction at the start of some bytes. Code of more than a few instructions is a
+ * LinearDecoder.
  */
 export function decode(bytes: Uint8Array, at: Addr = 0): Decoded {
   using decoder = new LinearDecoder(bytes, at);

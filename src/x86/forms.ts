@@ -12,7 +12,7 @@ import { invariant } from '../base/invariant.js';
 /** What passing the instruction does. `ret0` is "return 0": it clears eax and falls through. */
 export type Effect = 'call' | 'jmp' | 'jcc' | 'nop' | 'ret0' | 'ret';
 
-//                                     bytes and fields          effect  what a compiler or linker makes of a call
+// `compiled`: a compiler or a linker makes it of a call.
 // prettier-ignore
 const SITE_ROWS = {
   'call':         { bytes: 'e8 rel32',                   effect: 'call', compiled: true },

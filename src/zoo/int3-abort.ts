@@ -1,8 +1,8 @@
 // H. Peter Anvin's state machine: no emulation at all. The updater says in a word how far it is,
 // and a context that meets the int3 helps according to it, then runs the instruction again:
 //
-//   arming     the updater has stored int3 and still waits for the other CPUs: the trap gives the update up, by moving
-//              the word to `aborted` and putting the old first byte back
+//   arming     the updater has stored int3 and still waits for the other CPUs: the trap gives the
+//              update up, by moving the word to `aborted` and putting the old first byte back
 //   aborted    the same, but for the word; the updater finds it and begins anew
 //   patching   the trap finishes the update itself: the rest of the new bytes, then the first
 //   draining   the int3 is gone or going: just run the site again

@@ -73,7 +73,8 @@ export const int3Gap: Idea = {
   objections: [
     'Every int3 entry pays for the copy.',
     '32-bit kernels, whose frames have no SS:RSP, needed theirs rebuilt first.',
-    'Linus Torvalds: change pt_regs in C and hand the new pointer back, and leave the entry code alone.',
+    'Linus Torvalds: change pt_regs in C and hand the new pointer back, and leave the ' +
+      'entry code alone.',
   ],
   rows: [
     poke('int3-gap', '', merged, { sites: 'any' }),

@@ -81,8 +81,10 @@ export const int3Percpu: Idea = {
     ),
   ],
   objections: [
-    'Steven Rostedt: an NMI in between that meets any armed site overwrites the variables (20200217165714.1080cfd2@gandalf.local.home).',
-    'Andy Lutomirski, of the same idea in 2019: #DB can come there too, and no fixed list of contexts is complete.',
+    'Steven Rostedt: an NMI in between that meets any armed site overwrites the ' +
+      'variables (20200217165714.1080cfd2@gandalf.local.home).',
+    'Andy Lutomirski, of the same idea in 2019: #DB can come there too, and no fixed ' +
+      'list of contexts is complete.',
     'Nothing tells lockdep of the STI.',
     'With shadow stacks a RET that matches no CALL is #CP.',
   ],

@@ -1,17 +1,20 @@
 // The kernel's way carried into a process as it is: the table of traps is torn down after the last
-// synchronisation. In the kernel that is sound, because no CPU acknowledges the last IPI from inside
-// #BP; in a process a thread may stand between its trap and the handler for any time, and membarrier
-// does not wait for it. So the handler finds an empty table for an int3 that was ours. `int3` keeps
-// its table forever because of this. What the handler does here instead is the variant:
+// synchronisation. In the kernel that is sound, because no CPU acknowledges the last IPI from
+// inside #BP; in a process a thread may stand between its trap and the handler for any time, and
+// membarrier does not wait for it. So the handler finds an empty table for an int3 that was ours.
+// `int3` keeps its table forever because of this. What the handler does here instead is the
+// variant:
 //
-//   none       the trap is not ours: SIGTRAP gets its default action back and the int3 runs again, which ends the process
-//   reread     if the byte is no int3 any more, the site is run again; if it is one, it is taken for another program's,
-//              though the next update may just have stored it
-//   versioned  as reread, but where the byte is an int3 and the version has moved since before the look-up, look
-//              again. It is sound only if the table is published before the version moves: the protocol says
-//              which, the handler is the same
-//   counted    as none, but the handler holds a reference to the table while it runs, and the updater waits for those. It
-//              comes too late: a thread that has trapped and not yet begun the handler holds none
+//   none       the trap is not ours: SIGTRAP gets its default action back and the int3 runs again,
+//              which ends the process
+//   reread     if the byte is no int3 any more, the site is run again; if it is one, it is taken
+//              for another program's, though the next update may just have stored it
+//   versioned  as reread, but where the byte is an int3 and the version has moved since before the
+//              look-up, look again. It is sound only if the table is published before the version
+//              moves: the protocol says which, the handler is the same
+//   counted    as none, but the handler holds a reference to the table while it runs, and the
+//              updater waits for those. It comes too late: a thread that has trapped and not yet
+//              begun the handler holds none
 
 import { cfa, label, mem, mem8, word, type Program } from '../asm/assembler.js';
 import { INT3 } from '../asm/table.js';
@@ -105,7 +108,8 @@ export function retire({ retry }: { readonly retry: Retry }): {
     label('missing'),
     ...MISSING[retry],
     label('unclaimed'),
-    ...[0, 0, 0, 0].map((word) => ['push', word] as const), // struct sigaction: SIG_DFL, no flags, no restorer, no mask
+    // struct sigaction: SIG_DFL, no flags, no restorer, no mask
+    ...[0, 0, 0, 0].map((word) => ['push', word] as const),
     ['mov', 'edi', SIGTRAP],
     ['mov', 'rsi', 'rsp'],
     ['xor', 'edx', 'edx'],
@@ -144,7 +148,8 @@ export const retiring = (retry: Retry) => {
 export const int3Retire: Idea = {
   proposed: [],
   objections: [
-    'membarrier does not wait for a thread between its trap and its handler, so the handler may find no table.',
+    'membarrier does not wait for a thread between its trap and its handler, so the ' +
+      'handler may find no table.',
   ],
   rows: [
     ...(['none', 'reread'] as const).map((retry) =>

@@ -12,7 +12,8 @@ export function skip({ entry }: { readonly entry: Entry }): BreakpointHandler {
 export const int3Skip: Idea = {
   proposed: [commit('Steven Rostedt', '2011-08-16', '08d636b6d4fb')],
   objections: [
-    'Nicolai Stange: for live patching, which replaces a function by that very call, a skipped call is the old function running for a moment (b700e7f03df5).',
+    'Nicolai Stange: for live patching, which replaces a function by that very call, a ' +
+      'skipped call is the old function running for a moment (b700e7f03df5).',
     'For a tracer it is a lost event.',
   ],
   rows: [poke('int3-skip', '', (entry) => skip({ entry }))],

@@ -35,7 +35,8 @@ export function stub({
       label('stub'),
       ['call', rip('table', GLOBALS.destination)],
       ['jmp', rip('table', GLOBALS.resume)],
-      cfa({ kind: 'call', base: 'rsp', offset: 8 }), // of a tail site the caller's return address is on top
+      // Of a tail site the caller's return address is on top.
+      cfa({ kind: 'call', base: 'rsp', offset: 8 }),
       label('stub_jump'),
       ['jmp', rip('table', GLOBALS.destination)],
     ],
@@ -55,7 +56,8 @@ export const int3Stub: Idea = {
     ),
   ],
   objections: [
-    'The target may sleep, and when it returns the globals belong to another site: the return address must lie on the stack.',
+    'The target may sleep, and when it returns the globals belong to another site: the ' +
+      'return address must lie on the stack.',
     'A context preempted between the IRET and the call finds the target of another key.',
     'One pair of globals cannot describe a batch.',
     'The stack shows an address inside the stub, from where no unwinder finds the caller.',

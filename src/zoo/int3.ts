@@ -31,7 +31,8 @@ export const int3: Idea = {
     commit('Mathieu Desnoyers', '2018-01-29', '70216e18e519'),
   ],
   objections: [
-    'A thread can stand between its trap and the handler for any time, which membarrier does not wait for; so the table is permanent.',
+    'A thread can stand between its trap and the handler for any time, which membarrier ' +
+      'does not wait for; so the table is permanent.',
     'A synchronisation by every CPU is needed three times.',
   ],
   rows: [

@@ -15,7 +15,8 @@ const protocol: Protocol = {
 export const pointer: Idea = {
   proposed: [],
   objections: [
-    'The call is an indirect branch, which speculation can steer (CVE-2017-5715); with a retpoline it costs many times a direct call.',
+    'The call is an indirect branch, which speculation can steer (CVE-2017-5715); with a ' +
+      'retpoline it costs many times a direct call.',
   ],
   rows: [
     inKernel('pointer', '', protocol, { via: 'pointer' }),

@@ -193,6 +193,8 @@ export function checkSite(proposal: Proposal, site: SiteShape): void {
 export const helping = (handler: NonNullable<Proposal['handler']>) =>
   ({ handler, tornDown: true, coupled: true }) as const;
 
-/** A site whose changed bytes lie inside one aligned quadword, and one where only a line holds them. */
+/**
+ * A site whose changed bytes lie inside one aligned quadword, and one where only a line holds them.
+ */
 export const IN_QWORD = 8;
 export const IN_LINE = 30;

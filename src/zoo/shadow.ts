@@ -51,10 +51,10 @@ export const SHADOW = {
   ],
 
   /**
-   * The gap of int3-gap.ts once more: the frame moves one word down and rdi, the return address, takes
-   * the place that becomes free above it. SSP itself can only be lowered by a CALL, and by none
-   * that reads as "where am I": one to the next instruction leaves the shadow stack alone. Until
-   * the IRET every word is above SSP.
+   * The gap of int3-gap.ts once more: the frame moves one word down and rdi, the return address,
+   * takes the place that becomes free above it. SSP itself can only be lowered by a CALL, and by
+   * none that reads as "where am I": one to the next instruction leaves the shadow stack alone.
+   * Until the IRET every word is above SSP.
    */
   push: [
     ...current('no_push'),

@@ -7,7 +7,7 @@ import { commit, inKernel, type Idea } from './proposal.js';
 
 const stop = (serialise: boolean): Protocol => ({
   name: 'stop-machine',
-  about: `stop all CPUs, write, release them${serialise ? ', serialising' : ' without serialising'}`,
+  about: `stop all CPUs, write, release them${serialise ? ',' : ' without'} serialising`,
   accepts: { bytes: 'whole', within: null },
   handler: null,
   steps: [

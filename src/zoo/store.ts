@@ -9,7 +9,8 @@ export const store: Idea = {
   proposed: [mail('Josh Poimboeuf', '2019-01-09', 'cover.1547073843.git.jpoimboe@redhat.com')],
   objections: [
     'Sites over the end of the unit stay out of line.',
-    'No Intel manual says that one store is fetched whole by another CPU that is running the code, even inside a line.',
+    'No Intel manual says that one store is fetched whole by another CPU that is running ' +
+      'the code, even inside a line.',
     'It cannot exchange a call and a nop unless the whole instruction lies inside the unit.',
   ],
   rows: [

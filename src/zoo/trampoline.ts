@@ -17,7 +17,8 @@ export const trampoline: Idea = {
     commit('Josh Poimboeuf', '2020-09-01', 'e6d6c071f22d'),
   ],
   objections: [
-    'Every call takes two branches; Steven Rostedt measured hackbench with tracepoints and found inline modestly but measurably faster (9183c3f9ed71).',
+    'Every call takes two branches; Steven Rostedt measured hackbench with tracepoints ' +
+      'and found inline modestly but measurably faster (9183c3f9ed71).',
   ],
   rows: [inKernel('trampoline', '', protocol, { via: 'trampoline' })],
 };

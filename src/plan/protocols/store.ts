@@ -13,7 +13,8 @@ import type { Protocol } from '../protocol.js';
 export const store: Protocol = {
   name: 'store',
   about:
-    'one atomic store inside an aligned quadword, then one sync; other sites stay on their trampoline',
+    'one atomic store inside an aligned quadword, then one sync; other sites stay on ' +
+    'their trampoline',
   accepts: { bytes: 'changed', within: 'qword' },
   handler: null,
   steps: [
@@ -26,7 +27,9 @@ export const store: Protocol = {
       part: 'changed',
       bytes: 'new',
       as: 'exchange',
-      why: 'one store inside one unit of the fetch: a CPU fetches the old instruction or the new one',
+      why:
+        'one store inside one unit of the fetch: a CPU fetches the old instruction or the ' +
+        'new one',
     },
     { do: 'sync', why: 'from here no CPU runs the old instruction out of what it fetched earlier' },
   ],
