@@ -9,8 +9,8 @@
 //   name      {family} stands for each member of FAMILIES.
 //   operands  rN register in ModRM.reg (or in the opcode), rmN register or memory, RN register in
 //             ModRM.rm, mN memory of N bits, m an address without access; immN of the operand's own
-//             size, simmN sign-extended to it; izN four bytes for an operand of N bits (imm32 in the
-//             manual); relN. A `v` is 32 and 64 in turn, both in the operands and in the encoding.
+//             size, simmN sign-extended to it; izN four bytes for an operand of N bits (imm32 in
+//             the manual); relN. A `v` is 32 and 64 in turn, both in the operands and in the encoding.
 //   encoding  LOCK: the prefix is allowed where the first operand is memory. W: REX.W. v: REX.W
 //             when v is 64. 66 f2 f3 before the opcode are part of it. +r: register in the opcode.
 //             +{family}, +8{family}: the member's number, or eight times it, is added. /r: ModRM.

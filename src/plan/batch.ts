@@ -43,11 +43,17 @@ export class Batch {
     batch.keys = keys;
     return batch;
   }
+  address(i: number): Addr {
+    return this.at[i]!;
+  }
+  lengthAt(i: number): number {
+    return this.length[i]!;
+  }
   /** Adds an edit of another batch; the columns have room for it. */
   append(from: Batch, i: number): void {
     const k = this.count++;
-    this.at[k] = from.at[i]!;
-    this.length[k] = from.length[i]!;
+    this.at[k] = from.address(i);
+    this.length[k] = from.lengthAt(i);
     for (let b = 0; b < 8; b++) {
       this.old[8 * k + b] = from.old[8 * i + b]!;
       this.new[8 * k + b] = from.new[8 * i + b]!;

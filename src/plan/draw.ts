@@ -98,13 +98,13 @@ const same = (a: Uint8Array, b: Uint8Array, i: number, length: number): boolean 
 /** Whether the protocol can replace `batch.old` by `batch.new` at site i. */
 export function accepts(rule: Acceptance, batch: Batch, i: number): boolean {
   if (rule.within === null) return true;
-  const length = batch.length[i]!;
+  const length = batch.lengthAt(i);
   let [first, end] = [0, length];
   while (first < end && batch.old[8 * i + first] === batch.new[8 * i + first]) first++;
   while (end > first && batch.old[8 * i + end - 1] === batch.new[8 * i + end - 1]) end--;
   return first === end && rule.bytes === 'changed'
     ? true
-    : acceptsChange(rule, batch.at[i]!, length, first, end);
+    : acceptsChange(rule, batch.address(i), length, first, end);
 }
 
 /** The same for a site of that length of which the bytes from `first` to before `end` change. */
@@ -144,10 +144,10 @@ function stamp(columns: SiteColumns, d: Destination): void {
     const { to } = TRANSFORM[row][d.kind];
     const away = to === null ? 0 : d[to === 'target' ? 'way' : to];
     emitInto(
-      formOf(row, d.kind, batch.length[i]!),
+      formOf(row, d.kind, batch.lengthAt(i)),
       batch.new,
       8 * i,
-      batch.at[i]!,
+      batch.address(i),
       away,
       condition[i]!,
     );
@@ -171,19 +171,19 @@ export function draw(
   let onTrampoline = 0;
   let unchanged = 0;
   for (let i = 0; i < batch.count; i++) {
-    const length = batch.length[i]!;
+    const length = batch.lengthAt(i);
     if (rule.within !== null && !accepts(rule, batch, i)) {
       if (i === columns.trampoline)
         throw new Fault(
           'store-refused',
           `the trampoline itself crosses a ${UNIT_NAMES[rule.within]}`,
-          { at: hex(batch.at[i]!) },
+          { at: hex(batch.address(i)) },
         );
       if (require === 'inline')
         throw new Fault(
           'not-inline',
           `the changed bytes of the site cross a ${UNIT_NAMES[rule.within]}`,
-          { at: hex(batch.at[i]!) },
+          { at: hex(batch.address(i)) },
         );
       // It keeps calling its trampoline, or goes back to it if that much can be stored.
       batch.new.set(original.subarray(8 * i, 8 * i + 8), 8 * i);
@@ -191,7 +191,7 @@ export function draw(
         throw new Fault(
           'store-refused',
           'the site does not call its trampoline, and one store cannot send it back there',
-          { at: hex(batch.at[i]!) },
+          { at: hex(batch.address(i)) },
         );
     }
     if (i !== columns.trampoline && same(batch.new, original, i, length)) onTrampoline++;
@@ -209,7 +209,7 @@ export function draw(
 export function changedPart(batch: Batch, unchanged: number): Batch {
   const part = new Batch(batch.count - unchanged);
   for (let i = 0; i < batch.count; i++)
-    if (!same(batch.old, batch.new, i, batch.length[i]!)) part.append(batch, i);
+    if (!same(batch.old, batch.new, i, batch.lengthAt(i))) part.append(batch, i);
   return part;
 }
 
@@ -247,12 +247,12 @@ class Cursor {
   at: Addr;
   constructor(batch: Batch) {
     this.batch = batch;
-    this.at = batch.at[0]!;
+    this.at = batch.address(0);
   }
   /** @returns whether there is another one */
   advance(): boolean {
     if (++this.next === this.batch.count) return false;
-    this.at = this.batch.at[this.next]!;
+    this.at = this.batch.address(this.next);
     return true;
   }
 }

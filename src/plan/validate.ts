@@ -2,7 +2,7 @@
 // that does not fit is named, with what was found there. The table says for each kind of step which
 // fields it has; the compiler sees to it that no kind is missing.
 
-import { UNITS, type Unit } from '../base/addr.js';
+import { UNITS } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import { SHORTEST_SITE } from '../x86/forms.js';
@@ -12,13 +12,11 @@ type Check = { readonly what: string; readonly fits: (value: unknown) => boolean
 
 const text: Check = { what: 'a text', fits: (v) => typeof v === 'string' && v !== '' };
 const flag: Check = { what: 'true or false', fits: (v) => typeof v === 'boolean' };
-const count: Check = {
-  what: 'a whole number from 0',
-  fits: (v) => Number.isInteger(v) && (v as number) >= 0,
-};
+const isCount = (v: unknown): v is number => typeof v === 'number' && Number.isInteger(v) && v >= 0;
+const count: Check = { what: 'a whole number from 0', fits: isCount };
 const oneOf = (...words: readonly (string | null)[]): Check => ({
   what: `one of ${words.map(String).join(', ')}`,
-  fits: (v) => words.includes(v as string | null),
+  fits: (v) => words.some((word) => word === v),
 });
 
 const byteList: Check = {
@@ -52,10 +50,16 @@ const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
     is: count,
     times: {
       what: 'a whole number from 1 to 15',
-      fits: (v) => count.fits(v) && (v as number) >= 1 && (v as number) <= 15,
+      fits: (v) => isCount(v) && v >= 1 && v <= 15,
     },
   },
 };
+
+const isStepName = (word: unknown): word is Step['do'] =>
+  typeof word === 'string' && Object.hasOwn(STEPS, word);
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Names of steps that were others in the first versions. */
 const RENAMED: Readonly<Record<string, Step['do']>> = {
@@ -75,13 +79,13 @@ function show(value: unknown): string {
 }
 
 function fields(value: unknown, where: string, checks: Readonly<Record<string, Check>>): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
+  if (!isRecord(value))
     throw new Fault('bad-protocol', `${where || 'the protocol'} is ${show(value)}, not an object`, {
       at: where,
     });
   const path = (name: string): string => (where === '' ? name : `${where}.${name}`);
   for (const [name, { what, fits }] of Object.entries(checks)) {
-    const found = (value as Record<string, unknown>)[name];
+    const found = value[name];
     if (!fits(found))
       throw new Fault('bad-protocol', `${path(name)} is ${show(found)}, not ${what}`, {
         at: path(name),
@@ -112,12 +116,12 @@ export function validateProtocol(value: unknown): Protocol {
   const protocol = value as Protocol;
   fields(protocol.accepts, 'accepts', {
     bytes: oneOf('changed', 'whole'),
-    within: oneOf(...(Object.keys(UNITS) as Unit[]), null),
+    within: oneOf(...Object.keys(UNITS), null),
   });
-  protocol.steps.forEach((step: unknown, i) => {
+  protocol.steps.forEach((step, i) => {
     const where = `steps[${i}]`;
-    const kind = (step as { do?: unknown } | null)?.do;
-    if (typeof kind !== 'string' || !Object.hasOwn(STEPS, kind)) {
+    const kind: unknown = isRecord(step) ? step.do : undefined;
+    if (!isStepName(kind)) {
       const hint = typeof kind === 'string' ? stepNamed(kind) : undefined;
       throw new Fault(
         'bad-protocol',
@@ -128,11 +132,10 @@ export function validateProtocol(value: unknown): Protocol {
     fields(step, where, {
       do: text,
       why: { what: 'a text: every step says why', fits: text.fits },
-      ...STEPS[kind as Step['do']],
+      ...STEPS[kind],
     });
-    const { to } = step as { to?: number };
-    if (kind === 'retry' && to !== undefined && to >= i)
-      throw new Fault('bad-protocol', `${where}.to is ${to}, not an earlier step`, {
+    if (step.do === 'retry' && step.to >= i)
+      throw new Fault('bad-protocol', `${where}.to is ${step.to}, not an earlier step`, {
         at: `${where}.to`,
       });
   });

@@ -166,7 +166,7 @@ const COMPILED: readonly (readonly SiteForm[])[] = Array.from({ length: 256 }, (
 function matches(form: Form, bytes: Uint8Array, offset: number): boolean {
   if (offset < 0 || offset + form.length > bytes.length) return false;
   for (let i = 0; i < form.length; i++)
-    if ((bytes[offset + i]! & form.mask[i]!) !== form.bytes[i]!) return false;
+    if ((bytes[offset + i]! & form.mask[i]!) !== form.bytes[i]) return false;
   return true;
 }
 
