@@ -17,7 +17,8 @@ export interface Counted {
 
 /**
  * Counts the users of one target of a key.
- * @throws Fault `busy` from `acquire` and from disposing, where somebody else retargeted the key meanwhile: to take it back
+ * @throws Fault `busy` from `acquire` and from disposing, where other code retargeted the key
+ *   meanwhile: to take it back
  *   would switch him off
  * @example
  * const tracing = counted(app, 'trace', 'trace_ring');
@@ -36,7 +37,8 @@ export function counted<K extends Keys, N extends keyof K & string>(
     if (change && app.keys[key].target !== change.to) {
       throw new Fault(
         'busy',
-        `${key} was retargeted to ${String(app.keys[key].target)} while ${users} users have it at ${String(change.to)}`,
+        `${key} was retargeted to ${String(app.keys[key].target)} ` +
+          `while ${users} users have it at ${String(change.to)}`,
         { hint: 'retarget it through one counter only' },
       );
     }

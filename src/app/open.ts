@@ -19,8 +19,10 @@ import type { App, Keys, OpenOptions } from './types.js';
  * if it is not loaded, and takes charge of its static calls. It stays loaded for the life of the
  * process, opened or closed.
  *
- * @param path of the object, as for dlopen but always a path of a file; another program cannot be loaded
- * @throws Fault `no-such-file`, `not-elf` and others of the ELF floor, `no-sites`, `no-trampoline`, `bad-site`,
+ * @param path of the object, as for dlopen but always a path of a file; another program cannot be
+ *   loaded
+ * @throws Fault `no-such-file`, `not-elf` and others of the ELF floor, `no-sites`, `no-trampoline`,
+ *   `bad-site`,
  *   `foreign-trap`, `no-membarrier`, `no-text-write`, `trap-blocked`, `not-loaded`, `not-supported`
  * @example
  * const app = open<Filters>('./libfilters.so');

@@ -94,12 +94,12 @@ const NO_WHOLE_STORES = 'the procmem writer promises no single store';
 const ANY_SITE: Acceptance = { bytes: 'whole', within: null };
 
 /**
- * An option's value is one of its words. The compiler says so to those who ask it; to the others a
- * misspelt word must not mean the default.
+ * An option's value is one of its words. TypeScript says so to callers that are compiled; for
+ * others a misspelt word must not mean the default.
  * @throws Fault `bad-option`
  */
 export function checkOption(option: string, value: unknown, words: readonly string[]): void {
-  if (value === undefined || words.includes(value as string)) return;
+  if (value === undefined || words.some((word) => word === value)) return;
   throw new Fault('bad-option', `${option} is ${inspect(value)}`, {
     hint: didYouMean(String(value), words) ?? `it can be ${words.join(' or ')}`,
   });
@@ -187,7 +187,7 @@ export class Program<K extends Keys> implements App<K> {
     this.#fromC = new CUpdates(runtime);
     this.#taken = this.#fromC.count;
     // Without a prototype: a key may be called `constructor`, and `__proto__` is a legal name in C.
-    const keys = Object.create(null) as Record<string, Key<string | null>>;
+    const keys: Record<string, Key<string | null>> = Object.create(null);
     for (const key of registered) {
       const state: KeyState = { ...key, last: null };
       this.#states.set(key.def.name, state);

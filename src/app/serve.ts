@@ -46,8 +46,9 @@ export class Server {
       slot.end();
       throw noServer(error instanceof Error ? error.message : String(error), error);
     }
-    // In the kernel and not in Atomics.wait: a worker that is terminated now ends when its server is
-    // up. The server in turn could not be terminated in what it does first (machine/linux/native.ts).
+    // In the kernel and not in Atomics.wait: a worker that is terminated now ends when its server
+    // is up. The server in turn could not be terminated in what it does first
+    // (machine/linux/native.ts).
     runtime.await(slot.stateAt, STARTING, STARTS_WITHIN_S);
     if (slot.state === READY) {
       this.#slot = slot;

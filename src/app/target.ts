@@ -44,7 +44,9 @@ function nullRefused({ name, returns }: KeyDef): Fault {
       `${name} ${RETURNS[returns ?? 'unknown']}, so it cannot be empty`,
     );
   return new Fault('null-refused', `null is not declared for ${name}`, {
-    hint: `where the key may be empty, write STATIC_CALL_TARGET_NULL(${name}) in C, and build again`,
+    hint:
+      `where the key may be empty, write STATIC_CALL_TARGET_NULL(${name}) in C, ` +
+      'and build again',
   });
 }
 
@@ -52,7 +54,9 @@ function ret0Refused({ name, returns }: KeyDef): Fault {
   if (returns !== 'integer')
     return new Fault('ret0-refused', `${name} ${RETURNS[returns ?? 'unknown']}`);
   return new Fault('ret0-refused', `${RET0} is not declared for ${name}`, {
-    hint: `where the key may return 0, write STATIC_CALL_TARGET_RET0(${name}) in C, and build again`,
+    hint:
+      `where the key may return 0, write STATIC_CALL_TARGET_RET0(${name}) in C, ` +
+      'and build again',
   });
 }
 
@@ -89,7 +93,8 @@ export class Targets {
         {
           hint:
             wanted === undefined
-              ? 'leave the key out to leave it as it is; a target is a declared name, null, or unchecked(...)'
+              ? 'leave the key out to leave it as it is; ' +
+                'a target is a declared name, null, or unchecked(...)'
               : 'a target is a declared name, null, or unchecked(...) of a symbol or an address',
         },
       );
@@ -148,7 +153,7 @@ export class Targets {
         `${hex(address)} is not in executable memory of this process`,
         { hint: 'give the address of a function' },
       );
-    // A handle of ours keeps its object loaded: somebody's dlclose would leave the sites calling
+    // A handle of ours keeps its object loaded: a dlclose elsewhere would leave the sites calling
     // into nothing. Text that is mapped twice no longer shows its file; whoever mapped it so holds
     // such a handle. Other memory files have none.
     if (
@@ -171,7 +176,7 @@ export class Targets {
     if (name.includes('\0'))
       throw new Fault('unknown-target', `${name} is no name of a symbol: it holds a NUL`);
     // As readelf and the linker write a version: f@V1, and f@@V2 for the default one.
-    const [bare, version] = name.split(/@@?/) as [string, string?];
+    const [bare = '', version] = name.split(/@@?/);
     const visible =
       this.#native.symbol(this.#loaded.handle, bare, version) ||
       this.#native.symbol(this.#native.load(null), bare, version);

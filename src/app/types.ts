@@ -119,8 +119,8 @@ export interface Drift {
   readonly expected: string;
   readonly found: string;
   /**
-   * `parked`: what an unfinished update of ours left, as a rule a trap that is emulated for good.
-   * `foreign`: somebody else's doing.
+   * `parked`: what an unfinished update of ours left, as a rule a trap that stays and is emulated.
+   * `foreign`: written by other code.
    */
   readonly kind: 'parked' | 'foreign';
 }
@@ -133,13 +133,15 @@ export interface App<K extends Keys> extends Disposable {
    * One batch: validated whole before the first byte is written, one set of synchronisations
    * whatever its size. When it returns, no call begins to a replaced target; a thread may still be
    * inside one.
-   * @throws Fault with nothing changed: `closed`, `unknown-key`, `unknown-target`, `null-refused`, `ret0-refused`, `bad-option`,
-   *   `unknown-protocol`, `bad-protocol`, `store-refused`, `not-inline`, `out-of-reach`, `foreign-trap`, `drift`, `handler-replaced`,
-   *   `trap-blocked`, `shadow-stack`, `busy`; `update-failed`, `update-mixed` and `update-parked` say how it ended
+   * @throws Fault with nothing changed: `closed`, `unknown-key`, `unknown-target`, `null-refused`,
+   *   `ret0-refused`, `bad-option`, `unknown-protocol`, `bad-protocol`, `store-refused`,
+   *   `not-inline`, `out-of-reach`, `foreign-trap`, `drift`, `handler-replaced`, `trap-blocked`,
+   *   `shadow-stack`, `busy`; `update-failed`, `update-mixed` and `update-parked` say how it ended
    */
   update(targets: { readonly [N in keyof K]?: K[N] | Unchecked }, options?: UpdateOptions): Update;
   /**
-   * Of one key, or of all. With a target of the key, `protocols` answers for that one. Closed or not.
+   * Of one key, or of all. With a target of the key, `protocols` answers for that one. Closed or
+   * not.
    * @throws Fault `unknown-key`; with a target also what `update` throws of one
    * @example app.sites('trace', null).filter((site) => site.protocols.store !== null)
    */
@@ -150,7 +152,7 @@ export interface App<K extends Keys> extends Disposable {
   readonly journal: readonly Update[];
   /**
    * Puts everything back as the file has it, unless the object is open a second time. The handler
-   * stays, for a thread may be on its way into it. A second time does nothing.
+   * stays, because a thread may be on its way into it. A second time does nothing.
    * @throws Fault as `update` does; the program is then still open
    */
   close(): void;

@@ -31,7 +31,7 @@ const TOLD: Partial<Record<FaultCode, number>> = {
 /** Of an error of the system's, or of the one that a fault has as its cause. */
 function systemErrno(error: unknown): number | null {
   if (!(error instanceof Error)) return null;
-  const { errno, cause } = error as NodeJS.ErrnoException;
+  const { errno, cause }: NodeJS.ErrnoException = error;
   return errno !== undefined && getSystemErrorMap().has(errno) ? -errno : systemErrno(cause);
 }
 
@@ -138,13 +138,13 @@ class Serving {
   }
 }
 
-const data = workerData as ServerData;
+const data: ServerData = workerData;
 const native = openNative();
 const slot = new ServerSlot({ native }, data.slot);
 try {
   new Serving(native, slot, data).run();
 } catch (error) {
-  // Before it was ready, for the loop throws nothing.
+  // The server was not ready yet, because the loop throws nothing.
   slot.state = -errnoOf(error);
   native.call('futex', slot.stateAt, FUTEX.wakePrivate, 1);
 }

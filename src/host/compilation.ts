@@ -183,7 +183,9 @@ export function alignment(
   if (assembler === 'gas') {
     if (size < LEAST)
       throw new Fault('bad-usage', `gas keeps nothing inside ${size} bytes`, {
-        hint: "clang's own assembler does; with gas, --align fetch16 keeps three of four sites inside a quadword",
+        hint:
+          "clang's own assembler does; with gas, --align fetch16 keeps three of four sites " +
+          'inside a quadword',
       });
     return [`-Wa,-malign-branch-boundary=${size}`, `-Wa,-malign-branch=${kinds}`];
   }

@@ -87,7 +87,8 @@ function loadExample(native: Native, path: string): Example {
 const THREADS_MAX = 64;
 
 /**
- * @throws Fault `bad-usage`, `no-compiler`, `compile-failed`, `no-membarrier`, what `open` throws, `no-such-file`, `unreadable-file`
+ * @throws Fault `bad-usage`, `no-compiler`, `compile-failed`, `no-membarrier`, what `open` throws,
+ *   `no-such-file`, `unreadable-file`
  */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   // Before anything is built: a wrong file must not cost a compilation.

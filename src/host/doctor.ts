@@ -84,7 +84,9 @@ function runtime(native: Native): string {
     const done = native.call('mprotect', at, PAGE, PROT.read | PROT.exec);
     if (done < 0)
       throw new Fault('no-memory', `a page may not become executable: ${errorName(done)}`, {
-        hint: 'a policy of the system (SELinux, seccomp) forbids machine code that is made at run time',
+        hint:
+          'a policy of the system (SELinux, seccomp) forbids machine code ' +
+          'that is made at run time',
       });
     return 'the trap handler can be placed, at any address that is free';
   } finally {

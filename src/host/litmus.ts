@@ -38,7 +38,10 @@ export function cpuName(): string {
     const info = readFileSync('/proc/cpuinfo', 'utf8');
     const field = (key: string): string =>
       new RegExp(`^${key}\\s*: (.*)$`, 'm').exec(info)?.[1] ?? '?';
-    return `${name} (family ${field('cpu family')}, model ${field('model')}, stepping ${field('stepping')})`;
+    return (
+      `${name} (family ${field('cpu family')}, model ${field('model')}, ` +
+      `stepping ${field('stepping')})`
+    );
   } catch {
     return name;
   }

@@ -280,7 +280,9 @@ function layOut(program: LitmusProgram): Laid {
   return { old: [...old, ...eight], fresh: [CALL, ...little(NEW), ...eight], text, site, base };
 }
 
-/** Maps the text at its address, executable, and a second time, writable; null where it is taken. */
+/**
+ * Maps the text at its address, executable, and a second time, writable; null where it is taken.
+ */
 function mapTwice(native: Native, text: Uint8Array): Addr | null {
   const size = text.length;
   const file = memoryFile(native, 'static-call-litmus', size);

@@ -38,7 +38,8 @@ export function payloadOf(bytes: Uint8Array, at: string): Payload {
   if (version < 0x208)
     throw new Fault(
       'bad-image',
-      `boot protocol ${version >> 8}.${String(version & 255).padStart(2, '0')} does not say where the kernel lies; 2.08 does`,
+      `boot protocol ${version >> 8}.${String(version & 255).padStart(2, '0')} ` +
+        'does not say where the kernel lies; 2.08 does',
       { at },
     );
   // 0 stands for 4 sectors, and the boot sector itself is not counted.
@@ -47,7 +48,8 @@ export function payloadOf(bytes: Uint8Array, at: string): Payload {
   if (end - start < 8 || end > bytes.length)
     throw new Fault(
       'bad-image',
-      `the payload at byte ${start}, ${end - start} bytes, is not inside the file's ${bytes.length}`,
+      `the payload at byte ${start}, ${end - start} bytes, ` +
+        `is not inside the file's ${bytes.length}`,
       { at },
     );
   return { bytes: bytes.subarray(start, end), size: view.getUint32(end - 4, true) };

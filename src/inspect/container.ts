@@ -1,8 +1,9 @@
 // Formats that carry a Linux kernel and little else. A unified kernel image (UKI) is an EFI program
 // with the bzImage in a section `.linux` (UAPI group, "Unified Kernel Image"); an EFI zboot image
-// is an EFI program that unpacks the kernel behind it (drivers/firmware/efi/libstub/zboot-header.S);
-// a uImage is what U-Boot starts (its include/image.h). What they carry is read as if it had been
-// given; none of them says of which machine it is.
+// is an EFI program that unpacks the kernel behind it
+// (drivers/firmware/efi/libstub/zboot-header.S); a uImage is what U-Boot starts (its
+// include/image.h). What they carry is read as if it had been given; none of them says of which
+// machine it is.
 
 const ascii = (bytes: Uint8Array, from: number, length: number): string =>
   Buffer.from(bytes.subarray(from, from + length)).toString('latin1');

@@ -117,7 +117,7 @@ class Reader {
   read(path: string, wanted: (head: Uint8Array) => boolean): Uint8Array | Fault | null {
     let file: number | undefined;
     try {
-      // Without waiting: a fifo is opened when somebody writes to it, which may be never.
+      // Without waiting: opening a fifo waits for a writer, which may never come.
       file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
       const stat = fstatSync(file);
       if (!stat.isFile())

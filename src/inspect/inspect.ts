@@ -60,7 +60,8 @@ async function inspectBytes(
       if (packing === null)
         throw new Fault(
           'unknown-packing',
-          `the payload begins with ${hexOf(payload.bytes.subarray(0, 6))}, which is no known packing`,
+          `the payload begins with ${hexOf(payload.bytes.subarray(0, 6))}, ` +
+            'which is no known packing',
           { at: path },
         );
       const kernel = await unpack(streamOf(payload, packing), packing, path, payload.size);
@@ -75,7 +76,8 @@ async function inspectBytes(
   if (foreignFormat(bytes) !== null) throw notElf(bytes, { at: path });
   throw new Fault(
     'not-elf',
-    `it begins with ${hexOf(bytes.subarray(0, 6))}: neither ELF, nor an archive, nor a kernel image, nor packed`,
+    `it begins with ${hexOf(bytes.subarray(0, 6))}: ` +
+      'neither ELF, nor an archive, nor a kernel image, nor packed',
     {
       at: path,
       hint: 'give an object, a module, a program, a static library or a kernel image',

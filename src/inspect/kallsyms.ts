@@ -15,18 +15,24 @@
 //
 // The orders there have been (every array begins at a multiple of 8, later of 4 is accepted too):
 //
-//   addresses first   addresses | offsets, relative_base; num_syms; names; markers; [seqs]; token_table; token_index
-//   names first       num_syms; names; markers; token_table; token_index; addresses | offsets, [relative_base]; [seqs]
+//   addresses first   addresses | offsets, relative_base; num_syms; names; markers; [seqs];
+//     token_table; token_index
+//   names first       num_syms; names; markers; token_table; token_index; addresses | offsets,
+//     [relative_base]; [seqs]
 //
 // What changed since 5.10, when markers and num_syms already were 32 bits wide (80ffbaa5b1bd
 // ("kallsyms: reduce size a little on 64-bit"), in v4.20):
 //   73bbb94466fd ("kallsyms: support "big" kernel symbols"), in v6.1: lengths of names are ULEB128;
-//   60443c88f3a8 ("kallsyms: Improve the performance of kallsyms_lookup_name()"), in v6.2: seqs, 4 bytes each;
-//   19bd8981dc2e ("kallsyms: Reduce the memory occupied by kallsyms_seqs_of_names[]"), in v6.2: 3 bytes each;
+//   60443c88f3a8 ("kallsyms: Improve the performance of kallsyms_lookup_name()"), in v6.2: seqs, 4
+//     bytes each;
+//   19bd8981dc2e ("kallsyms: Reduce the memory occupied by kallsyms_seqs_of_names[]"), in v6.2: 3
+//     bytes each;
 //   404bad70fcf7 ("scripts/kallsyms: change the output order"), in v6.4: names first, seqs last;
-//   64e166099b69 ("kallsyms: get rid of code for absolute kallsyms"), in v6.11: no more addresses, only offsets;
+//   64e166099b69 ("kallsyms: get rid of code for absolute kallsyms"), in v6.11: no more addresses,
+//     only offsets;
 //   01157ddc58dc ("kallsyms: Remove KALLSYMS_ABSOLUTE_PERCPU"), in v6.15: no more negative offsets;
-//   a081b5789255 ("kallsyms: Get rid of kallsyms relative base"), of January 2026: offsets from their own place.
+//   a081b5789255 ("kallsyms: Get rid of kallsyms relative base"), of January 2026: offsets from
+//     their own place.
 
 import type { Addr } from '../base/addr.js';
 import { PT_LOAD } from '../elf/names.js';
@@ -89,7 +95,7 @@ export class Kallsyms implements Symbols {
   }
 }
 
-/** Null where the image has none, or has them in an order that nobody has described here. */
+/** Null where the image has none, or has them in an order that is not described here. */
 export function findKallsyms(elf: ElfObject): Kallsyms | null {
   for (const segment of elf.segments) {
     if (segment.type !== PT_LOAD) continue;

@@ -1,6 +1,6 @@
 // What an inspection asks of a symbol table, whichever it is: kallsyms out of a stripped image, or
 // .symtab of a vmlinux. Symbols are in ascending order of their unsigned address; names are made
-// one by one, for a kernel has hundred thousands and a listing prints a few.
+// one by one, because a kernel has hundreds of thousands and a listing prints a few.
 
 import type { Addr } from '../base/addr.js';
 

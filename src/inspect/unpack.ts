@@ -89,7 +89,8 @@ export async function unpack(
   if (size !== null && size > most)
     throw new Fault(
       'bad-packing',
-      `the ${packing} stream claims ${size} bytes; ${most} are the most that are unpacked of ${bytes.length}`,
+      `the ${packing} stream claims ${size} bytes; ` +
+        `${most} are the most that are unpacked of ${bytes.length}`,
       { at },
     );
   let plain: Uint8Array;
@@ -108,7 +109,8 @@ export async function unpack(
   if (size !== null && plain.length !== size) {
     throw new Fault(
       'bad-packing',
-      `the ${packing} stream holds ${plain.length} bytes, not the ${size} that are stated behind it`,
+      `the ${packing} stream holds ${plain.length} bytes, ` +
+        `not the ${size} that are stated behind it`,
       { at },
     );
   }

@@ -28,8 +28,8 @@ const PACE = 4_000;
 const START_MS = 2000;
 
 /**
- * Runs a decoder that is JavaScript and checks no lengths of its own: a few bytes of damage can keep
- * its inner loop busy for minutes. The engine ends it from another thread.
+ * Runs a decoder that is JavaScript and checks no lengths of its own: a few bytes of damage can
+ * keep its inner loop busy for minutes. The engine ends it from another thread.
  */
 export function timed<T>(packing: string, bytes: number, decode: () => T): T {
   const timeout = START_MS + Math.ceil(bytes / PACE);

@@ -60,7 +60,9 @@ export interface Native {
   callback(body: (a: number, ...more: number[]) => number): Addr;
 }
 
-/** What it takes and returns is in its C declaration; the caller states the same for the compiler. */
+/**
+ * What it takes and returns is in its C declaration; the caller states the same for the compiler.
+ */
 type NativeFunction = (...args: never[]) => unknown;
 
 export interface SignalAction {

@@ -4,9 +4,9 @@
 //
 // A child of fork must not reach its parent's text through either mapping, whatever handlers run:
 //  - the writable one is not inherited (MADV_DONTFORK);
-//  - the executable one is inherited and is the same pages, so fork's handler puts a private copy in
-//    its place (native/fork.ts). Where no handler runs, as after a raw clone(), it is still sealed:
-//    mprotect() cannot make it writable, nor can the file be mapped or written anew.
+//  - the executable one is inherited and is the same pages, so fork's handler puts a private copy
+//    in its place (native/fork.ts). Where no handler runs, as after a raw clone(), it is still
+//    sealed: mprotect() cannot make it writable, nor can the file be mapped or written anew.
 
 import { hex, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
@@ -53,7 +53,8 @@ export function aliasText(shared: SharedData, start: Addr, end: Addr): AliasText
   if (known !== null) return new AliasText(native, start, end, known);
   const size = end - start;
   invariant(start % PAGE === 0 && size % PAGE === 0, 'a text begins and ends on a page');
-  // Data that lies between code, as -N and some linker scripts put it, would be lost to the program.
+  // Data that lies between code, as -N and some linker scripts put it, would be lost to the
+  // program.
   if (readMaps().some((m) => m.start < end && m.end > start && m.access[1] === 'w')) {
     throw new Fault(
       'not-supported',

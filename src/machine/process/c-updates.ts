@@ -1,6 +1,6 @@
-// Updates that C code made, for the journals of the programs whose keys they changed. The thread that
-// serves C is another environment than the program's, so they are written to the runtime's memory: a
-// ring of the last ones, and the number of all so far.
+// Updates that C code made, for the journals of the programs whose keys they changed. The thread
+// that serves C is another environment than the program's, so they are written to the runtime's
+// memory: a ring of the last ones, and the number of all so far.
 
 import type { Addr } from '../../base/addr.js';
 import type { SharedData } from './shared-data.js';

@@ -150,10 +150,10 @@ export class Engine {
   }
 
   /**
-   * Made at first use, so that a text that is never written is never mapped a second time; made anew
-   * when the list of texts that are mapped twice has changed. Another runtime may have put this one
-   * there, and the kernel then refuses to write it otherwise. In a child of fork the list is empty:
-   * its text is private again, and the parent's writable mapping is not there.
+   * Made at first use, so that a text that is never written is never mapped a second time; made
+   * anew when the list of texts that are mapped twice has changed. Another runtime may have put
+   * this one there, and the kernel then refuses to write it otherwise. In a child of fork the list
+   * is empty: its text is private again, and the parent's writable mapping is not there.
    */
   place(group: Group): Place {
     const known = this.#places.get(group.start);
@@ -193,9 +193,11 @@ export class Engine {
     return reach;
   }
 
-  /** The words of a record that nobody had before. Call it with the lock held. */
+  /** The words of a record that is new. Call it with the lock held. */
   initialise(record: KeyRecord, to: Target): void {
-    const { words } = this.#reach(this.place(this.groups(record)[0]!), to);
+    const [group] = this.groups(record);
+    invariant(group !== undefined, 'a record has a group for its trampoline');
+    const { words } = this.#reach(this.place(group), to);
     record.setWord('tail', BigInt(words.tail));
     record.setWord('jcc', BigInt(words.jcc));
     record.setWord('initial', BigInt(words.call));
@@ -205,9 +207,9 @@ export class Engine {
 
   /**
    * Call it with the lock held.
-   * @throws Fault `no-text-write`, `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`,
-   *   `handler-replaced`, `trap-blocked`, `shadow-stack`, with nothing changed; `update-failed`, `update-parked`,
-   *   `update-mixed`, which say how it ended
+   * @throws Fault `no-text-write`, `foreign-trap`, `drift`, `store-refused`, `not-inline`,
+   *   `out-of-reach`, `handler-replaced`, `trap-blocked`, `shadow-stack`, with nothing changed;
+   *   `update-failed`, `update-parked`, `update-mixed`, which say how it ended
    */
   apply<W extends Wanted>(
     wanted: readonly W[],
@@ -319,7 +321,7 @@ export class Engine {
   }
 }
 
-/** What is told of an update that did not come to its end. */
+/** What is said of an update that did not come to its end. */
 const ENDED: Readonly<Record<End, FaultCode>> = {
   old: 'update-failed',
   new: 'update-failed',

@@ -45,7 +45,8 @@ function realPath(path: string): string {
 }
 
 /**
- * @throws Fault `not-loaded` where the dynamic linker refuses, or another file of that name is loaded.
+ * @throws Fault `not-loaded` where the dynamic linker refuses, or another file of that name is
+ *   loaded.
  */
 export function loadObject(
   native: Native,
@@ -55,11 +56,13 @@ export function loadObject(
 ): Loaded {
   const before = readMaps().some((m) => m.path === path);
   const running = path === realPath('/proc/self/exe');
-  // glibc refuses it as well (since 2.30), in words that help nobody.
+  // glibc refuses it as well (since 2.30), in words that do not say what to do.
   if (!running && object.isProgram) {
     throw new Fault('not-loaded', 'it is a program, and a process has one', {
       at: path,
-      hint: 'link the code with -shared as well, or open the program from within: its own path, in a process that runs it',
+      hint:
+        'link the code with -shared as well, or open the program from within: its own path, ' +
+        'in a process that runs it',
     });
   }
   // The running program itself cannot be loaded by name; its handle has none.
@@ -116,7 +119,9 @@ const rebuilt = (path: string, what: string): Fault =>
     hint: 'it was rebuilt while it was loaded; restart the process',
   });
 
-/** The first address whose byte is another one, and that no runtime or debugger may have changed. */
+/**
+ * The first address whose byte is another one, and that no runtime or debugger may have changed.
+ */
 function firstDifference(
   memory: Uint8Array,
   file: Uint8Array,

@@ -1,5 +1,5 @@
-// What belongs to Node itself (or Bun, or Deno) and runs no code of the objects that are patched: its
-// signal handlers, which block every signal, and the thread that waits to start the inspector.
+// What belongs to Node itself (or Bun, or Deno) and runs no code of the objects that are patched:
+// its signal handlers, which block every signal, and the thread that waits to start the inspector.
 
 import type { Addr } from '../../base/addr.js';
 import { SYS } from '../../base/linux.js';
@@ -33,8 +33,8 @@ export class Objects {
   }
 
   /**
-   * Whether it lies in an object that is Node's own. A program that has Node linked into it is one of
-   * them: its own handlers cannot be told from Node's.
+   * Whether it lies in an object that is Node's own. A program that has Node linked into it is one
+   * of them: its own handlers cannot be told from Node's.
    */
   isOfNode(address: Addr): boolean {
     return (this.#own ??= this.#ofNode()).has(this.baseOf(address));

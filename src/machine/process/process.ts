@@ -82,7 +82,8 @@ function checkComplete({ name, steps }: Protocol): void {
     if (bytes !== 'new')
       throw new Fault(
         'bad-protocol',
-        `after the last step of ${name} the ${part} of a site is ${bytes === 'trap' ? 'the trap' : 'old'}, not new`,
+        `after the last step of ${name} the ${part} of a site is ` +
+          `${bytes === 'trap' ? 'the trap' : 'old'}, not new`,
       );
   }
 }
@@ -140,9 +141,9 @@ export class ProcessMachine implements Machine {
 
   #perform(steps: readonly Step[], batch: Batch): void {
     const script = this.#script;
-    for (let i = 0; i < steps.length; i++) {
+    for (const [i, step] of steps.entries()) {
       script.mark(i);
-      this.#write(steps[i]!, batch);
+      this.#write(step, batch);
     }
     this.#flush();
   }

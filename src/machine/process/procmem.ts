@@ -1,12 +1,12 @@
-// The writer `procmem`: text is written through /proc/self/mem. The kernel copies a private page once
-// and then writes it by its own memcpy, so the mapping stays what it was and debuggers, profilers and
-// backtraces keep working. Each site costs a system call for each of the protocol's stores. Joining
-// neighbouring sites into one write would save most of them, but the bytes between two sites would be
-// written as they were read a moment before: a debugger that takes its breakpoint away in between
-// would find it back.
+// The writer `procmem`: text is written through /proc/self/mem. The kernel copies a private page
+// once and then writes it by its own memcpy, so the mapping stays what it was and debuggers,
+// profilers and backtraces keep working. Each site costs a system call for each of the protocol's
+// stores. Joining neighbouring sites into one write would save most of them, but the bytes between
+// two sites would be written as they were read a moment before: a debugger that takes its
+// breakpoint away in between would find it back.
 //
-// Which instructions the kernel's memcpy runs is its own affair: a single byte cannot tear, anything
-// wider is an assumption (`assume: 'procmem-stores-are-atomic'`).
+// Which instructions the kernel's memcpy runs is its own affair: a single byte cannot tear,
+// anything wider is an assumption (`assume: 'procmem-stores-are-atomic'`).
 
 import { INT3 } from '../../asm/table.js';
 import { hex, LINE, PAGE, type Addr } from '../../base/addr.js';
@@ -28,7 +28,8 @@ const CURES: Readonly<Record<number, string>> = {
   [-ERRNO.noEntry]:
     'mount /proc where this process sees it, or open with writer alias, which needs no file',
   [-ERRNO.access]:
-    "the process gave up the credentials it was started with, or is not dumpable, so the file is root's: open the object before that, or with writer alias",
+    'the process gave up the credentials it was started with, or is not dumpable, so the file is ' +
+    "root's: open the object before that, or with writer alias",
   [-ERRNO.tooManyFiles]: 'descriptors are used up: close some or raise the limit (ulimit -n)',
 };
 
@@ -51,9 +52,9 @@ export function openProcmem(native: Native): number {
  * descriptors or changed its root. It must not be inherited: fork's handler in the child closes it
  * (native/fork.ts), and the process remembers it where that handler finds it.
  *
- * Opening it for each update and closing it again was the alternative. That costs 5 us an update where
- * knowing the kept one again costs 2, which is little either way; but a server that binds its port as root and then drops its privileges could never
- * update again.
+ * Opening it for each update and closing it again was the alternative. That costs 5 us an update
+ * where knowing the kept one again costs 2, which is little either way; but a server that binds its
+ * port as root and then drops its privileges could never update again.
  */
 export class Procmem {
   readonly #shared: SharedData;
@@ -73,8 +74,8 @@ export class Procmem {
   }
 
   /**
-   * Finds the descriptor or opens one. Call it with the lock held, so that no fork comes between the
-   * opening and the entry by which a child finds what to close.
+   * Finds the descriptor or opens one. Call it with the lock held, so that no fork comes between
+   * the opening and the entry by which a child finds what to close.
    * @throws Fault `no-text-write`
    */
   ready(): void {
@@ -89,8 +90,8 @@ export class Procmem {
 
   /**
    * Programs that close all descriptors, as daemons do, close this one too, and the number then
-   * belongs to another file. In a child of a raw clone() the file is the parent's memory, which holds
-   * another nonce.
+   * belongs to another file. In a child of a raw clone() the file is the parent's memory, which
+   * holds another nonce.
    */
   #isOwnMemory(file: number): boolean {
     const nonce = this.#nonce;
@@ -103,9 +104,9 @@ export class Procmem {
   }
 
   /**
-   * Before anything is begun: opens the descriptor for one more program, and writes a byte of code as
-   * it is, because a kernel may refuse each write and not the file (41e8149c8892, in v6.12). Call it
-   * with the lock held. @throws Fault `no-text-write`
+   * Before anything is begun: opens the descriptor for one more program, and writes a byte of code
+   * as it is, because a kernel may refuse each write and not the file (41e8149c8892, in v6.12).
+   * Call it with the lock held. @throws Fault `no-text-write`
    */
   hold(code: Addr): void {
     const { native } = this.#shared;
@@ -190,16 +191,17 @@ export class ProcmemText implements Text {
           this.#write(script, source + 8 * i + 1, bytes - 1, site + 1);
           break;
         default:
-          // One call a byte: this is the way that must be seen to fail, so nothing may make it better.
+          // One call a byte: this is the way that must be seen to fail, so nothing may make it
+          // better.
           for (let b = 0; b < bytes; b++) this.#write(script, source + 8 * i + b, 1, site + b);
       }
     }
   }
 
   /**
-   * One write of four or eight bytes inside a line; the kernel copies those by one instruction on all
-   * we saw. Where more than the displacement changes up to three bytes of a neighbour are in the
-   * eight: they are written as they are at that moment of the run.
+   * One write of four or eight bytes inside a line; the kernel copies those by one instruction on
+   * all we saw. Where more than the displacement changes up to three bytes of a neighbour are in
+   * the eight: they are written as they are at that moment of the run.
    */
   #storeWide(script: Script, step: StoreStep, batch: Batch, i: number): void {
     const at = batch.at[i]!;

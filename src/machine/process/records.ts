@@ -1,7 +1,7 @@
-// Keys and sites as the runtime holds them: a record for each key, its sites in groups (one for each
-// object that has some), and the tables by which the trap handler gets from a site to its record.
-// All of it is shared by every runtime of the process, so whoever updates a key reaches all of its
-// sites, whoever opened them.
+// Keys and sites as the runtime holds them: a record for each key, its sites in groups (one for
+// each object that has some), and the tables by which the trap handler gets from a site to its
+// record. All of it is shared by every runtime of the process, so an update of a key reaches all of
+// its sites, those of objects that another runtime opened too.
 
 import { INT3 } from '../../asm/table.js';
 import type { Addr } from '../../base/addr.js';
@@ -42,8 +42,8 @@ export class KeyRecord {
     return this.#words[RECORD[name] / 8]!;
   }
   /**
-   * Call it with the lock held, for its halves are read one after the other; no word has more bits
-   * than a double.
+   * Call it with the lock held, because its halves are read one after the other; no word has more
+   * bits than a double.
    */
   held(name: keyof typeof RECORD): number {
     const half = RECORD[name] / 4;
@@ -98,7 +98,7 @@ export function allocateGroup(
   };
 }
 
-/** Writes a group's head. Nobody finds the group yet. */
+/** Writes the head of a group that is not listed yet. */
 export function describeGroup(
   { native }: SharedData,
   memory: Addr,
@@ -141,7 +141,7 @@ export function recordAt(shared: SharedData, site: Addr): Addr | null {
 }
 
 /**
- * A table that nobody looks into yet; null where it would be empty. Publish it before the lock is
+ * A table that is not listed yet; null where it would be empty. Publish it before the lock is
  * given back.
  */
 export function makeTable(shared: SharedData, slots: SlotColumns): Addr | null {
@@ -151,7 +151,7 @@ export function makeTable(shared: SharedData, slots: SlotColumns): Addr | null {
   new BigUint64Array(shared.native.view(at, words.byteLength)).set(words);
   return at;
 }
-/** A record that nobody finds yet. */
+/** A record that is not listed yet. */
 export function makeRecord(shared: SharedData): KeyRecord {
   return new KeyRecord(shared, shared.allocate(RECORD.size, RECORD.size));
 }
@@ -166,8 +166,8 @@ export function* allRecords(shared: SharedData): Generator<KeyRecord> {
 
 /**
  * Reads back what an update that did not come to its end left at a group's sites: bytes of before,
- * of the new instruction, and, where it plants any, its trap. Others are somebody else's and not
- * taken for ours: `verify()` and the next update name them.
+ * of the new instruction, and, where it plants any, its trap. Other bytes were written by other
+ * code and are not taken for ours: `verify()` and the next update name them.
  */
 export function snapshot({ columns, start }: Group, bytes: Uint8Array, traps: boolean): void {
   const { at, length, old, new: drawn, count } = columns.batch;
@@ -186,7 +186,8 @@ export function snapshot({ columns, start }: Group, bytes: Uint8Array, traps: bo
 }
 
 /**
- * The same for every site of the process: whoever had the lock is gone. Call it with the lock held.
+ * The same for every site of the process: the thread that had the lock has ended. Call it with the
+ * lock held.
  */
 export function snapshotTexts(shared: SharedData): void {
   for (const record of allRecords(shared)) {

@@ -32,8 +32,8 @@ export interface EnlistedKey {
   readonly key: Addr | null;
   readonly trampoline: Addr;
   /**
-   * Whether the record's words are still to be set: it is new, or whoever made it failed right
-   * after.
+   * Whether the record's words are still to be set: it is new, or the runtime that made it failed
+   * right after.
    */
   readonly fresh: boolean;
 }
@@ -89,7 +89,7 @@ const trampolineSite = (key: string, at: Addr): Site => ({
   keySymbol: KEY_PREFIX + key,
 });
 
-/** The text around a trampoline of another object, which nobody has opened. */
+/** The text around a trampoline of another object, which is not opened. */
 function textAround(runtime: Runtime, { name }: KeyDef, trampoline: Addr): Text {
   const map = readMaps().find((m) => m.access.includes('x') && inside(m, trampoline));
   if (!map)
@@ -150,8 +150,8 @@ export function registerSites(
     ),
   );
 
-  // In one call into machine code, because a worker can be terminated between two statements: a site
-  // that is in a group and in no table would be trapped and not be found.
+  // In one call into machine code, because a worker can be terminated between two statements: a
+  // site that is in a group and in no table would be trapped and not be found.
   const links = new Script(native, runtime.routines);
   let head = Number(runtime.word('records'));
   const registered = placed.map(({ def, key, trampoline, known, groups, record }): EnlistedKey => {
@@ -159,7 +159,7 @@ export function registerSites(
       record.setWord('next', BigInt(head));
       head = record.at;
     }
-    // Whoever made the record may have seen no more of the key than its trampoline.
+    // The runtime that made the record may have seen no more of the key than its trampoline.
     if (key !== null && record.word('key') === 0n) record.setWord('key', BigInt(key));
     if (def.returns !== null) record.setWord('returns', BigInt(RETURNS.indexOf(def.returns)));
     let first = Number(record.word('groups'));
@@ -183,7 +183,8 @@ interface Order {
 }
 
 /**
- * @throws Fault `bad-site` where two sites overlap: whatever is written at the one would be read at the other.
+ * @throws Fault `bad-site` where two sites overlap: whatever is written at the one would be read at
+ *   the other.
  */
 function orderOf(groups: readonly SiteColumns[]): Order {
   const count = groups.reduce((sum, { batch }) => sum + batch.count, 0);
@@ -218,8 +219,9 @@ function orderOf(groups: readonly SiteColumns[]): Order {
     while (starts[g]! > index) g--;
     const { at, length } = groups[g]!.batch;
     const row = index - starts[g]!;
-    if (at[row]! < free) throw new Fault('bad-site', 'two sites overlap', { at: hex(at[row]!) });
-    free = at[row]! + length[row]!;
+    const site = at[row]!;
+    if (site < free) throw new Fault('bad-site', 'two sites overlap', { at: hex(site) });
+    free = site + length[row]!;
     found.group[k] = g;
     found.row[k] = row;
   });

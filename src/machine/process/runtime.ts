@@ -29,8 +29,8 @@ import type { Routines } from './script.js';
 const NAME = 'static-call';
 const CHUNK = 1 << 20;
 /**
- * struct timespec: how long a thread of JavaScript sleeps in the kernel at a time. An environment is
- * terminated between two statements, so this is also how long its end may take.
+ * struct timespec: how long a thread of JavaScript sleeps in the kernel at a time. An environment
+ * is terminated between two statements, so this is also how long its end may take.
  */
 const SLICE: BigInt64Array = BigInt64Array.of(0n, 100_000_000n);
 
@@ -159,7 +159,8 @@ export class Runtime {
   }
 
   /**
-   * Memory that is never freed, zeroed, writable. Call it while holding the lock. @throws Fault `no-memory`
+   * Memory that is never freed, zeroed, writable. Call it while holding the lock.
+   * @throws Fault `no-memory`
    */
   allocate(size: number, align: number): Addr {
     const at = Math.ceil(Number(this.word('free')) / align) * align;

@@ -2,6 +2,7 @@
 // (native/script.ts says how they lie in memory).
 
 import type { Addr } from '../../base/addr.js';
+import { invariant } from '../../base/invariant.js';
 import { COPY, HEADER, OPERATION, ROUTINES, SYSTEM, WORD } from '../../native/script.js';
 import { STORE, type StoreLoop } from '../../native/stores.js';
 import type { Batch } from '../../plan/batch.js';
@@ -38,8 +39,8 @@ export class Script {
   #count = 0;
   #mark = 0;
   /**
-   * Header and operations; written as halves of words, for a bigint costs more than most of what it
-   * does.
+   * Header and operations; written as halves of words, because a bigint costs more than most of
+   * what it does.
    */
   #halves!: Int32Array;
   #words!: BigUint64Array;
@@ -173,21 +174,17 @@ export class Script {
     const value = this.#perform(this.#at);
     if (value === -1) return null;
     const operation = (Number(this.#words[HEADER.next / 8]) - first) / OPERATION.size;
-    const mark = this.#marks[operation]!;
-    const what = this.#whats[operation]!;
+    const mark = this.#marks[operation];
+    const what = this.#whats[operation];
+    invariant(
+      mark !== undefined && what !== undefined,
+      'a script stops at an operation of its own',
+    );
     if (typeof what === 'object') return { operation, mark, what: { batch: what, edit: value } };
-    if (what === 'word')
-      return {
-        operation,
-        mark,
-        what: {
-          expected: Number(
-            this.#words[((operation + 1) * OPERATION.size + OPERATION.words + WORD.value) / 8]!,
-          ),
-        },
-      };
-    const result =
-      this.#words[((operation + 1) * OPERATION.size + OPERATION.words + SYSTEM.result) / 8]!;
-    return { operation, mark, what: { call: what, result: Number(BigInt.asIntN(64, result)) } };
+    const word = (offset: number): bigint =>
+      this.#words[((operation + 1) * OPERATION.size + OPERATION.words + offset) / 8]!;
+    if (what === 'word') return { operation, mark, what: { expected: Number(word(WORD.value)) } };
+    const result = Number(BigInt.asIntN(64, word(SYSTEM.result)));
+    return { operation, mark, what: { call: what, result } };
   }
 }

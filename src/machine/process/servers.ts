@@ -1,6 +1,6 @@
-// The threads that serve updates from C, as the runtime knows them: a slot for each environment that
-// has an object open whose C code updates. An environment is ended with all of its threads, at any
-// moment, so one environment cannot serve for another: each has its own. Any of them takes any
+// The threads that serve updates from C, as the runtime knows them: a slot for each environment
+// that has an object open whose C code updates. An environment is ended with all of its threads, at
+// any moment, so one environment cannot serve for another: each has its own. Any of them takes any
 // request.
 
 import type { Addr } from '../../base/addr.js';

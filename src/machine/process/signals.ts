@@ -1,5 +1,5 @@
 // Installs the trap handler and keeps an eye on it. What an int3 batch needs of the process's
-// signal state is checked before the batch and not after, for a thread that meets the trap with
+// signal state is checked before the batch and not after, because a thread that meets the trap with
 // SIGTRAP blocked, or with somebody else's handler installed, dies of it.
 
 import { constants } from 'node:os';
@@ -68,7 +68,8 @@ export class TrapWatch {
   #toldOfTracer = false;
 
   /**
-   * @param flags of the handler, and how long a thread without a CPU is waited for: other values are for tests that show why these are needed
+   * @param flags of the handler, and how long a thread without a CPU is waited for: other values
+   *   are for tests that show why these are needed
    */
   constructor(runtime: Runtime, flags: number = HANDLER_FLAGS, patienceMs: number = PATIENCE_MS) {
     this.#runtime = runtime;
@@ -79,9 +80,9 @@ export class TrapWatch {
   }
 
   /**
-   * Before every batch that plants traps. The looks at the threads and at their handlers are racy by
-   * nature: a thread may block SIGTRAP right afterwards. That the handler is still ours is asked in
-   * the batch's own run (process.ts).
+   * Before every batch that plants traps. The looks at the threads and at their handlers are racy
+   * by nature: a thread may block SIGTRAP right afterwards. That the handler is still ours is asked
+   * in the batch's own run (process.ts).
    * @throws Fault `handler-replaced`, `trap-blocked`, `shadow-stack`, `no-proc`
    */
   check(): void {
@@ -97,8 +98,8 @@ export class TrapWatch {
   }
 
   /**
-   * A thread that starts a program blocks every signal for a moment; one that is still so after some
-   * milliseconds means it.
+   * A thread that starts a program blocks every signal for a moment; one that is still so after
+   * some milliseconds means it.
    */
   #checkThreads(first: Look, began: number): void {
     let blocked = this.#suspects(first);
@@ -132,7 +133,8 @@ export class TrapWatch {
     if (shadowed)
       throw new Fault(
         'shadow-stack',
-        `thread ${shadowed.id} (${shadowed.name}) has a shadow stack, which an emulated call would not match`,
+        `thread ${shadowed.id} (${shadowed.name}) has a shadow stack, ` +
+          'which an emulated call would not match',
       );
     return notable.filter((t) => !this.#isInspector(t) && !(t.allBlocked && isKernelWorker(t.id)));
   }
@@ -151,7 +153,8 @@ export class TrapWatch {
 
   /**
    * A handler runs with its sa_mask blocked, and the kernel kills a thread that meets a trap then.
-   * Node's own handlers block everything, and call nothing of the program. Any other may pass a site.
+   * Node's own handlers block everything, and call nothing of the program. Any other may pass a
+   * site.
    * @throws Fault `trap-blocked`
    */
   #checkHandlers(caught: bigint): void {
@@ -165,19 +168,22 @@ export class TrapWatch {
       if (handler <= 1 || this.#objects.isOfNode(handler)) continue;
       throw new Fault(
         'trap-blocked',
-        `the handler of ${nameOf(signal)} runs with SIGTRAP blocked and would be killed by a trap on a site that it passes`,
+        `the handler of ${nameOf(signal)} runs with SIGTRAP blocked ` +
+          'and would be killed by a trap on a site that it passes',
         {
           at: hex(handler),
-          hint: 'leave SIGTRAP out of its sa_mask (sigdelset after sigfillset), or use protocol store',
+          hint:
+            'leave SIGTRAP out of its sa_mask (sigdelset after sigfillset), ' +
+            'or use protocol store',
         },
       );
     }
   }
 
   /**
-   * A tracer that stays and hands SIGTRAP on does no harm, and refusing would forbid every session of
-   * gdb. One that leaves a thread just when it has trapped drops the trap, and the thread goes on in
-   * the middle of an instruction: that cannot be prevented from here, so it is said.
+   * A tracer that stays and hands SIGTRAP on does no harm, and refusing would forbid every session
+   * of gdb. One that leaves a thread just when it has trapped drops the trap, and the thread goes
+   * on in the middle of an instruction: that cannot be prevented from here, so it is said.
    */
   #tellOfTracer(tracer: number): void {
     if (tracer === 0 || this.#toldOfTracer) return;
@@ -185,7 +191,8 @@ export class TrapWatch {
     process.emitWarning(`process ${tracer} traces this one while traps are planted`, {
       code: 'STATIC_CALL_TRACED',
       detail:
-        'a tracer that detaches by a signal (Ctrl-C of strace -p) may end the process; use protocol store while it is attached (docs/hazards.md)',
+        'a tracer that detaches by a signal (Ctrl-C of strace -p) may end the process; ' +
+        'use protocol store while it is attached (docs/hazards.md)',
     });
   }
 }

@@ -22,7 +22,9 @@ import { formOf, TRANSFORM, type Transform } from '../../plan/transform.js';
 import { LONGEST_SITE, SHORTEST_SITE, type SiteForm } from '../../x86/forms.js';
 import type { Native } from '../linux/native.js';
 
-/** What a survey needs of one key's sites in one text: found once, for the columns never move. */
+/**
+ * What a survey needs of one key's sites in one text: found once, because the columns never move.
+ */
 interface Prepared {
   readonly at: Addr;
   /** Which rows of the forms its sites use. */
@@ -38,8 +40,8 @@ export class Survey {
   readonly #run: Readonly<Record<'draw' | 'restore', (block: number) => number>>;
   readonly #native: Native;
   /**
-   * Blocks that the code reads, as halves of words, for a bigint costs more than most of what it
-   * does.
+   * Blocks that the code reads, as halves of words, because a bigint costs more than most of what
+   * it does.
    */
   readonly #block: Int32Array;
   readonly #blockAt: Addr;

@@ -1,6 +1,6 @@
 // The threads of this process, as /proc/self/task shows them, with what a trap needs to know of
-// each. One look reads a file for every thread; with one buffer for all and two searches in it that is
-// some 20 us of CPU time a thread, most of it the kernel's. Parsing every line took 30 to 40.
+// each. One look reads a file for every thread; with one buffer for all and two searches in it that
+// is some 20 us of CPU time a thread, most of it the kernel's. Parsing every line took 30 to 40.
 
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { Fault } from '../../base/fault.js';
@@ -22,8 +22,8 @@ export interface ThreadState {
   readonly trapBlocked: boolean;
   /**
    * The mask holds libc's own signals too. As a rule libc is just creating, ending or forking the
-   * thread, and puts the mask back before anything of the program runs; but a raw system call can set
-   * such a mask for good.
+   * thread, and puts the mask back before anything of the program runs; but a raw system call can
+   * set such a mask for good.
    */
   readonly allBlocked: boolean;
   readonly shadowStack: boolean;

@@ -1,5 +1,5 @@
-// Tools that translate a program's code before it runs (valgrind, emulators) keep the translation, and
-// go on with it when the code changes. An update would then succeed and change nothing.
+// Tools that translate a program's code before it runs (valgrind, emulators) keep the translation,
+// and go on with it when the code changes. An update would then succeed and change nothing.
 
 import { assemble, bytes } from '../../asm/assembler.js';
 import { PAGE, type Addr } from '../../base/addr.js';

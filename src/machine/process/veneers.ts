@@ -3,10 +3,10 @@
 // costs the veneer's indirect jump on every call. Nothing here is ever freed.
 //
 // A page of it is private memory that is written before it is executable and never after. One more
-// veneer makes a new page, which holds what the old one held and takes its place in one system call:
-// a thread that runs there faults, waits for it, and finds the same bytes. A page that stays writable
-// elsewhere would be simpler, but a child of fork would inherit it and could change its parent's
-// veneers.
+// veneer makes a new page, which holds what the old one held and takes its place in one system
+// call: a thread that runs there faults, waits for it, and finds the same bytes. A page that stays
+// writable elsewhere would be simpler, but a child of fork would inherit it and could change its
+// parent's veneers.
 
 import { INT3 } from '../../asm/table.js';
 import { hex, PAGE, type Addr } from '../../base/addr.js';
