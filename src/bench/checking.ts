@@ -69,7 +69,9 @@ function add(samples: Samples, name: string, { states, transitions, seconds }: S
   samples.add(`${name}/time`, seconds * 1e9);
 }
 
-/** What SPIN's search prints of itself; null where it found nothing, or in no time that it tells. */
+/**
+ * What SPIN's search prints of itself; null where it found nothing, or in no time that it tells.
+ */
 function runVerifier(verifier: string, env: Environment): Searched | null {
   const { stdout } = spawnSync(verifier, ['-m200000', '-w22'], { encoding: 'utf8', env });
   const said = (pattern: RegExp): number => Number(pattern.exec(stdout)?.[1] ?? 'NaN');

@@ -47,9 +47,10 @@ function tickAt(x: number, height: number, text: string): string {
 function barAt(y: number, { name, ours }: Row, median: number, p99: number): string {
   const [from, to] = [fixed(LABEL + median), fixed(LABEL + p99)];
   const width = fixed(Math.max(1, median));
+  const whose = ours ? 'ours' : 'theirs';
   return [
     `<text x="${LABEL - 8}" y="${y + 13}" class="label">${markup(name)}</text>`,
-    `<rect class="${ours ? 'ours' : 'theirs'}" x="${LABEL}" y="${y + 3}" width="${width}" height="12"/>`,
+    `<rect class="${whose}" x="${LABEL}" y="${y + 3}" width="${width}" height="12"/>`,
     `<line class="p99" x1="${from}" x2="${to}" y1="${y + 9}" y2="${y + 9}"/>`,
   ].join('');
 }

@@ -192,7 +192,9 @@ many_sites:
 /** Functions that XRay instruments, two sleds each; xray.c measures them. */
 export function xraySource(count: number): string {
   const numbers = Array.from({ length: count }, (_, i) => i);
-  return `${numbers.map((i) => `__attribute__((noinline, xray_always_instrument)) void f${i}(void) { __asm__ volatile(""); }`).join('\n')}
+  const instrumented = '__attribute__((noinline, xray_always_instrument)) void';
+  const functions = numbers.map((i) => `${instrumented} f${i}(void) { __asm__ volatile(""); }`);
+  return `${functions.join('\n')}
 void (*const functions[])(void) = {${numbers.map((i) => `f${i}`).join(', ')}};
 const int count = ${count};
 `;
@@ -201,10 +203,12 @@ const int count = ${count};
 /** Functions that call keys of another file and do a little besides: for what reads objects. */
 export function objectSource(functions: number): string {
   const numbers = Array.from({ length: functions }, (_, i) => i);
+  const called = (i: number): string => `static_call(${i % 2 ? 'first' : 'second'}_key)(a + ${i})`;
+  const bodies = numbers.map((i) => `int f${i}(int a) { return ${called(i)} * ${i % 7}; }`);
   return `#include <static_call.h>
 int first(int a);
 DECLARE_STATIC_CALL(first_key, first);
 DECLARE_STATIC_CALL(second_key, first);
-${numbers.map((i) => `int f${i}(int a) { return static_call(${i % 2 ? 'first' : 'second'}_key)(a + ${i}) * ${i % 7}; }`).join('\n')}
+${bodies.join('\n')}
 `;
 }

@@ -358,7 +358,10 @@ function updateTable(
   return {
     group: 'update',
     title: `An update: ${LOADS[load].name}`,
-    about: `Sites ${APART} bytes apart. The ratio of ours is to the bare membarriers that the protocol needs (int3 three, store one), of the others to one; it is taken within a round. The look at every thread's signal mask, which int3 takes at most every 100 ms, is in p99.`,
+    about:
+      `Sites ${APART} bytes apart. The ratio of ours is to the bare membarriers that the ` +
+      'protocol needs (int3 three, store one), of the others to one; it is taken within a round. ' +
+      "The look at every thread's signal mask, which int3 takes at most every 100 ms, is in p99.",
     noise: noiseOf(samples, floors(subjects)),
     rows: present(rows),
     ...(LOADS[load].threads < cpus
@@ -389,7 +392,8 @@ function xrayTable({ samples }: Section, subjects: readonly Subject[], xray: Xra
     : {
         group: 'update',
         title:
-          'Against XRay: one thread calling through the sites, or through the instrumented functions',
+          'Against XRay: one thread calling through the sites, ' +
+          'or through the instrumented functions',
         about: 'All functions patched or unpatched, all sites retargeted, in the same rounds.',
         noise: noiseOf(samples, [['xray', 'xraycopy']]),
         rows,
@@ -402,7 +406,8 @@ function pauseTable({ pauses, missing }: Section, subjects: readonly Subject[]):
     group: 'pause',
     title: 'The pause: the longest gap between two passes of the running thread, while',
     about:
-      'The thread calls through one site after the other; each sample is the longest time from one pass to the next during one update.',
+      'The thread calls through one site after the other; each sample is the longest time from ' +
+      'one pass to the next during one update.',
     noise: noiseOf(pauses, floors(subjects)),
     rows: present([
       pauses.row('nothing', 'nothing happens for 50 us'),
@@ -460,7 +465,8 @@ function trapTable(
     group: 'trap',
     title: 'The trap: a call that meets it is emulated',
     about:
-      'An update is held open while the caller runs through its site; how many calls are emulated while an ordinary update runs, with one thread that does nothing but call.',
+      'An update is held open while the caller runs through its site; how many calls are ' +
+      'emulated while an ordinary update runs, with one thread that does nothing but call.',
     noise: noiseOf(samples, [['getpid', 'getpidcopy']]),
     rows: present([
       samples.row('getpid', 'a system call that does nothing'),

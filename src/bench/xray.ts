@@ -10,7 +10,9 @@ import { SOURCES, versionOf, type Environment, type Workshop } from './tools.js'
 
 export const XRAY_MISSING: Missing = {
   what: 'XRay',
-  why: 'needs clang and its runtime: Debian packages clang and libclang-rt-14-dev (or that of the installed clang)',
+  why:
+    'needs clang and its runtime: Debian packages clang and libclang-rt-14-dev ' +
+    '(or that of the installed clang)',
 };
 
 export interface Xray {

@@ -9,8 +9,8 @@
 // the shared text: fork has no way to refuse, and nearly every child execs at once.
 //
 // The lock of a thread that ended in an update is given back as the thread ends (request.ts), so
-// the wait needs no limit. The texts may then be half written. The child's threads are emulated over
-// that like the parent's, and the next update reads the texts back.
+// the wait needs no limit. The texts may then be half written. The child's threads are emulated
+// over that like the parent's, and the next update reads the texts back.
 
 import { assemble, label, mem, mem32, word, type Code, type Program } from '../asm/assembler.js';
 import { FUTEX, MAP, MREMAP, PROT, SYS } from '../base/linux.js';
@@ -134,10 +134,10 @@ const parent: Program = [
 ];
 
 /**
- * The child inherits the descriptor through which its parent's memory is written, and would keep that
- * power whatever credentials it takes on. The program may have closed the number and opened something
- * else under it, so it is closed only if it reads the runtime's magic word at the place of that word,
- * as no other file does.
+ * The child inherits the descriptor through which its parent's memory is written, and would keep
+ * that power whatever credentials it takes on. The program may have closed the number and opened
+ * something else under it, so it is closed only if it reads the runtime's magic word at the place
+ * of that word, as no other file does.
  */
 const closeProcmem: Program = [
   ['mov', 'r12', mem('rbx', DATA.procmem)],

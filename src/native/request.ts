@@ -12,8 +12,8 @@
 // code. So what must happen as a whole is one entry here: a request is on the list, in the slot of
 // the server that took it, or answered. `gone` runs when a thread ends, as the destructor of a
 // pthread key. It gives back what that thread still holds: the update lock, its place among the
-// servers, the requests that it took. A destructor is exact where asking for the owner by its number
-// is not, because numbers of threads are used again.
+// servers, the requests that it took. A destructor is exact where asking for the owner by its
+// number is not, because numbers of threads are used again.
 
 import { invariant } from '../base/invariant.js';
 import { assemble, label, mem, mem32, word, type Code, type Program } from '../asm/assembler.js';
@@ -250,7 +250,9 @@ const server: Program = [
   ['jmp', 'ring'],
 ];
 
-/** A thread ends, which has the runtime's pthread key set. It owns a slot, serves in it, or neither. */
+/**
+ * A thread ends, which has the runtime's pthread key set. It owns a slot, serves in it, or neither.
+ */
 const gone: Program = [
   label('gone'),
   ['push', 'rbx'],

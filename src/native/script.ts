@@ -1,11 +1,12 @@
 // What a run does to the process, written down as a list of operations and performed by one call
 // into machine code: words of the handler's data, stores into text, system calls, in the order of
 // the protocol's steps. Between two synchronisations JavaScript then does nothing at all, and how
-// long an update takes is the kernel's affair. The script stops at the first operation that fails and
-// says which one; what to make of that is the caller's. On a kernel that throws away the TLB at
+// long an update takes is the kernel's affair. The script stops at the first operation that fails
+// and says which one; what to make of that is the caller's. On a kernel that throws away the TLB at
 // every system call (page table isolation without PCID) each return to JavaScript is dear besides.
 //
-//   operation {routine, seven words for it}: 64 bytes        header {next, end, system}: 64 bytes before the first
+//   header {next, end, system}: 64 bytes before the first operation
+//   operation {routine, seven words for it}: 64 bytes
 //
 // An operation names its routine by address, so one that is added is a routine here and a method
 // below. A routine finds its words at rdi and returns -1 when it is done.

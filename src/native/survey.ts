@@ -34,8 +34,8 @@ function lengths(count: number): 1 | 2 | 4 {
 export const FORM = { template: 0, from: 8, mask: 16, shift: 24, tail: 25, size: 32 } as const;
 
 /**
- * For every site: the text must be what the snapshot says; the new instruction; whether the protocol
- * can put it there, and if not, the file's own, which calls the trampoline. rsi walks the
+ * For every site: the text must be what the snapshot says; the new instruction; whether the
+ * protocol can put it there, and if not, the file's own, which calls the trampoline. rsi walks the
  * addresses, r8 the old bytes, r15 the lengths; r13 is their number, by which the other columns lie
  * behind these. Sites are read four bytes from each end, which overlap, so that nothing beyond the
  * site is touched.

@@ -1,5 +1,5 @@
-// Code that lies near an object's sites: the function that returns 0, the one that just returns, and
-// the jump to a target that a 32-bit displacement does not reach.
+// Code that lies near an object's sites: the function that returns 0, the one that just returns,
+// and the jump to a target that a 32-bit displacement does not reach.
 
 import { assemble, label, quad, rip, word, type Code } from '../asm/assembler.js';
 

@@ -80,7 +80,8 @@ const ASSUMES: Readonly<Record<ModelName, string>> = {
   'F4/byte': `assumes only what Intel's manual grants to cross-modified code: new bytes other than
 the trap byte run on a CPU after it has serialised`,
   'F3/byte':
-    'holds even where a CPU fetches byte by byte and mixes old bytes with new ones until it serialises',
+    'holds even where a CPU fetches byte by byte and mixes old bytes with new ones ' +
+    'until it serialises',
   'F3/qword': `assumes that a CPU fetches an aligned quadword whole, which AMD's manual promises
 and Intel's does not`,
   'F3/fetch16': 'assumes that a CPU fetches 16 aligned bytes whole, which no manual promises',
@@ -94,7 +95,8 @@ one AMD CPU does not do`,
     'assumes that a CPU fetches each instruction whole, at one instant, which no manual promises',
 };
 const NOTHING_HELPS =
-  'No promise about fetching repairs it: it fails even if each instruction is fetched whole, at one instant';
+  'No promise about fetching repairs it: ' +
+  'it fails even if each instruction is fetched whole, at one instant';
 
 const WORDS: Readonly<Record<ContextName, string>> = {
   task: 'tasks',
@@ -133,10 +135,13 @@ function judged(page: Page, name: string): string {
   const said = wrong.map(({ text }) => text).join(' and ');
   const story = `${storyOf(first.run)}.`;
   if (model === null) return `\`${name}\` **fails** ${said}: ${story} ${NOTHING_HELPS}.`;
-  const mild = job(name, { updates: 1 });
-  return holds(page.of(mild))
-    ? `\`${name}\` **fails** ${said}: ${story} With ${contextsOf(page.of(mild))} it **holds**, and ${ASSUMES[model]}.`
-    : `\`${name}\` **holds only under an assumption on the hardware**: it ${ASSUMES[model]}. Without that it **fails** ${said}: ${story}`;
+  const mild = page.of(job(name, { updates: 1 }));
+  const fails = `**fails** ${said}: ${story}`;
+  const assumption = ASSUMES[model];
+  if (holds(mild))
+    return `\`${name}\` ${fails} With ${contextsOf(mild)} it **holds**, and ${assumption}.`;
+  const only = '**holds only under an assumption on the hardware**';
+  return `\`${name}\` ${only}: it ${assumption}. Without that it ${fails}`;
 }
 
 /** Each property where it fails first, from the mildest contexts on. */
@@ -170,7 +175,8 @@ export function answers(page: Page): string {
     [`**${way}.**`, '', ...names.map((name) => `- ${oneLine(judged(page, name))}`)].join('\n'),
   );
   const syncs = [
-    '**Leaving one of the three synchronisations out**, at the fetch level that the tables below assume.',
+    '**Leaving one of the three synchronisations out**, ' +
+      'at the fetch level that the tables below assume.',
     '',
     ...['int3-gap', 'int3-gap/permanent', 'int3'].map((name) => withoutSyncs(page, name)),
   ].join('\n');

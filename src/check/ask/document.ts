@@ -48,7 +48,8 @@ export function document(runs: readonly RunReport[]): Pages {
       FORM_HEAD,
       formRows((each) => answer(page.of(each))),
     )}`,
-    '## What was asked\n\nAn answer that names a property leads to the picture of its shortest counterexample.',
+    '## What was asked\n\n' +
+      'An answer that names a property leads to the picture of its shortest counterexample.',
     ...QUESTIONS.map(
       ({ title, text, head, rows }) => `### ${title}\n\n${text}\n\n${grid(head, rows(page))}`,
     ),

@@ -27,7 +27,8 @@ export interface PathReport {
 
 /**
  * Follows the path in a token, and says which property its end violates.
- * @throws Fault `bad-usage` where it is damaged, of another version of the model, or violates nothing
+ * @throws Fault `bad-usage` where it is damaged, of another version of the model, or violates
+ *   nothing
  * @example
  * const { runs } = await check(['naive'], { updates: 1 });
  * const { picture } = replayToken(runs[0]!.properties.torn.path!);

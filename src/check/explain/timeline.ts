@@ -61,7 +61,8 @@ function together([first, ...more]: Group): string {
     return more.length === 0 || first.op === null ? first.what : (ASKED[first.op] ?? first.what);
   const { at, of } = first.stored;
   const bytes = [first, ...more].flatMap(({ stored }) => stored?.bytes ?? []);
-  return `stores ${spell(bytes)} at ${at}${bytes.length < of ? `, ${bytes.length} of ${of} bytes` : ''}${more.length > 0 ? ', one by one' : ''}`;
+  const part = bytes.length < of ? `, ${bytes.length} of ${of} bytes` : '';
+  return `stores ${spell(bytes)} at ${at}${part}${more.length > 0 ? ', one by one' : ''}`;
 }
 
 /** Whether a step of the patcher goes into one row with the one before it. */
@@ -246,12 +247,13 @@ export function draw(trace: Trace): string {
   const laid = lay(trace);
   const left = LEFT(Math.max(0, ...laid.lines.map(({ row }) => row?.site.length ?? 0)));
   const body = laid.lines.flatMap(({ row, text }, i) =>
-    text.map((part, n) =>
-      `${(n === 0 && row !== null ? spelled(row) : '').padEnd(left)}${marks(laid, i, n === 0)}${part}`.trimEnd(),
-    ),
+    text.map((part, n) => {
+      const site = n === 0 && row !== null ? spelled(row) : '';
+      return `${site.padEnd(left)}${marks(laid, i, n === 0)}${part}`.trimEnd();
+    }),
   );
-  const head =
-    `${' site'.padEnd(left)}${laid.lanes.map((lane) => NAMES(lane).padEnd(WIDTH(lane))).join('')}`.trimEnd();
+  const names = laid.lanes.map((lane) => NAMES(lane).padEnd(WIDTH(lane)));
+  const head = `${' site'.padEnd(left)}${names.join('')}`.trimEnd();
   return [laid.title, head, ...body, ...laid.end].join('\n');
 }
 
@@ -268,9 +270,9 @@ export function drawSvg(trace: Trace): string {
   const out = [text(8, 18, laid.title, ' font-weight="bold"'), text(8, 38, 'site', ' fill="#555"')];
   for (const lane of laid.lanes) {
     out.push(text(laneAt(lane) - 24, 38, NAMES(lane), ' font-weight="bold"'));
-    out.push(
-      `<line x1="${laneAt(lane).toFixed(0)}" y1="${top - 4}" x2="${laneAt(lane).toFixed(0)}" y2="${top + total * height}" stroke="#bbb"/>`,
-    );
+    const x = laneAt(lane).toFixed(0);
+    const [from, to] = [top - 4, top + total * height];
+    out.push(`<line x1="${x}" y1="${from}" x2="${x}" y2="${to}" stroke="#bbb"/>`);
   }
   const culprits: string[] = [];
   const over: string[] = [];
@@ -288,9 +290,8 @@ export function drawSvg(trace: Trace): string {
         ),
       );
       const x = laneAt(row.who).toFixed(0);
-      over.push(
-        `<circle cx="${x}" cy="${y - 4}" r="5" stroke="${row.culprit ? '#c00' : '#333'}" fill="${row.culprit ? '#c00' : '#fff'}"/>`,
-      );
+      const [stroke, fill] = row.culprit ? ['#c00', '#c00'] : ['#333', '#fff'];
+      over.push(`<circle cx="${x}" cy="${y - 4}" r="5" stroke="${stroke}" fill="${fill}"/>`);
       if (row.culprit) culprits.push(`${x} ${y - 4}`);
     }
     for (const part of parts) {
@@ -306,7 +307,12 @@ export function drawSvg(trace: Trace): string {
     out.push(text(8, y + 4, part, ' font-weight="bold"'));
     y += height;
   });
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${(textAt + 66 * sign).toFixed(0)}" height="${y}" font-family="monospace" font-size="12">\n<rect width="100%" height="100%" fill="#fff"/>\n${[...out, ...join, ...over].join('\n')}\n</svg>\n`;
+  const size = `width="${(textAt + 66 * sign).toFixed(0)}" height="${y}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="monospace" font-size="12">
+<rect width="100%" height="100%" fill="#fff"/>
+${[...out, ...join, ...over].join('\n')}
+</svg>
+`;
 }
 
 /**

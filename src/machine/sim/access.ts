@@ -18,8 +18,8 @@ export interface Input {
 }
 
 /**
- * Ends a macro-step before something visible. It is thrown half a million times in a long search and
- * is no Error, because capturing a stack trace for each took an eighth of the time.
+ * Ends a macro-step before something visible. It is thrown half a million times in a long search
+ * and is no Error, because capturing a stack trace for each took an eighth of the time.
  */
 export class Visible {
   readonly stop: Stop;

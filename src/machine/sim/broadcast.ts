@@ -75,8 +75,8 @@ export class Broadcasts {
         return changed({ view: this.#text.commit(part.view, broadcast, placed) });
       }
       case 'request':
-        // The sender does not send itself an IPI: it serialises in a step of its own, and "stops" by
-        // masking interrupts.
+        // The sender does not send itself an IPI: it serialises in a step of its own, and "stops"
+        // by masking interrupts.
         if (!own) return changed({ request: what.what });
         return what.what === REQUEST.stop ? this.#deliver(part, 'stop', false) : cpu;
       case 'barrier':

@@ -7,7 +7,9 @@ import type { Fixture } from './fixture.js';
 import type { Bad, Breach } from './promises.js';
 import type { Write } from './space.js';
 
-/** What runs: the task, an interrupt of some kind, the handler of a trap, an asynchronous signal. */
+/**
+ * What runs: the task, an interrupt of some kind, the handler of a trap, an asynchronous signal.
+ */
 export const CONTEXTS = ['task', 'irq', 'nmi', 'mc', 'db', 'trap', 'signal'] as const;
 export type ContextKind = (typeof CONTEXTS)[number];
 

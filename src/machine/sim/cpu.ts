@@ -98,7 +98,7 @@ export interface Port {
  *
  * | outcome | what is left for the core to do |
  * |---|---|
- * | next, jump, call, return | nothing but the path; `-indirect`: the target came from a register or memory |
+ * | next, jump, call, return | only the path; `-indirect`: the target is of a register or memory |
  * | fence | MFENCE: the store buffer drains. LOCKed instructions do too: ask `isLocked` |
  * | serialise | CPUID, SERIALIZE, MOV to a control register |
  * | iret | serialises, opens NMI again; IF is as the frame said, with no shadow |
@@ -107,7 +107,7 @@ export interface Port {
  * | syscall | RIP is behind it; the rest of its entry belongs to the system |
  * | int3 | RIP is behind it, as the frame of #BP will say (SDM volume 3, 6.15) |
  * | halt | RIP is behind it |
- * | undefined, general-protection, control-protection | #UD, #GP, #CP: nothing changed, RIP is at it |
+ * | undefined, general-protection, control-protection | #UD, #GP, #CP; RIP is at it |
  */
 export type Outcome =
   | 'next'

@@ -1,8 +1,8 @@
 // What interrupts a CPU, and how it comes back. In the kernel an event is the processor's own work
-// (SDM volume 3, 6.14): a frame on a stack, IF and RIP from the gate. Everything after that is code.
-// In a process it is the kernel's work too: exception, signal frame, rt_sigreturn. These are single
-// steps here, because no part of them reads patched text: a program can observe only their stack
-// layout and what serialises in them.
+// (SDM volume 3, 6.14): a frame on a stack, IF and RIP from the gate. Everything after that is
+// code. In a process it is the kernel's work too: exception, signal frame, rt_sigreturn. These are
+// single steps here, because no part of them reads patched text: a program can observe only their
+// stack layout and what serialises in them.
 
 import type { Addr } from '../../base/addr.js';
 import { UCONTEXT } from '../../base/linux.js';

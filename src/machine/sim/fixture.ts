@@ -167,7 +167,10 @@ export class Fixture {
     });
   }
 
-  /** Where a trap goes that the handler does not claim; `stray` is where one ends that nothing claims. */
+  /**
+   * Where a trap goes that the handler does not claim; `stray` is where one ends that nothing
+   * claims.
+   */
   #placeUnclaimed(foreign: Addr | null): { unclaimed: Addr; stray: Addr } {
     const resume = foreign === null ? null : (this.options.handler?.resume ?? null);
     const at = this.#space.text + TEXT.unclaimed;

@@ -1,6 +1,6 @@
 // Hash-consing: equal contents get equal small ids. A state of the search is then a few ids, and
-// comparing two states is comparing integers (SPIN's COLLAPSE, Holzmann 1997). Ids are dense from 0,
-// in order of first appearance, and never change.
+// comparing two states is comparing integers (SPIN's COLLAPSE, Holzmann 1997). Ids are dense from
+// 0, in order of first appearance, and never change.
 
 /** Variable-length runs of 32-bit words, kept end to end in one growing array. */
 export class WordTable {

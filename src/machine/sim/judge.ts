@@ -103,7 +103,8 @@ export class Judge {
     if (was !== on)
       this.fault(
         'if-at-entry',
-        `interrupts are ${onOff(on)} on entry to the target, and were ${onOff(was)} before the site`,
+        `interrupts are ${onOff(on)} on entry to the target, ` +
+          `and were ${onOff(was)} before the site`,
       );
     for (const name of KEPT_BY_CALL)
       if (!isKept(name, registers32, then))

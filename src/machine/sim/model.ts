@@ -96,7 +96,9 @@ export class Model {
   get cpusWrite(): boolean {
     return this.#moves.cpusWrite;
   }
-  /** Every way in which some move breaks a promise, also those that a search reports under another. */
+  /**
+   * Every way in which some move breaks a promise, also those that a search reports under another.
+   */
   get breaches(): ReadonlySet<Breach> {
     return this.#moves.breaches;
   }

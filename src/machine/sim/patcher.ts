@@ -1,6 +1,6 @@
-// The patcher: the steps of a protocol, the same that a process performs, taken apart into operations
-// that other CPUs can tell from each other. One step is one or several operations: a store of
-// several bytes is as many stores as the width of the configuration makes of it, and a
+// The patcher: the steps of a protocol, the same that a process performs, taken apart into
+// operations that other CPUs can tell from each other. One step is one or several operations: a
+// store of several bytes is as many stores as the width of the configuration makes of it, and a
 // synchronisation is a request and a wait.
 
 import { INT3 } from '../../asm/table.js';

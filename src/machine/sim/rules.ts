@@ -1,5 +1,5 @@
-// The rules of the machine that are neither a level of fetching nor a choice of the user's. Each is a
-// field, so that a test can take the rule away: for each there is a program whose verdict then
+// The rules of the machine that are neither a level of fetching nor a choice of the user's. Each is
+// a field, so that a test can take the rule away: for each there is a program whose verdict then
 // changes, which shows that the rule is in force. Nothing else takes one away, and verdicts are
 // given under `RULES`.
 

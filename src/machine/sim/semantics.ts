@@ -11,8 +11,8 @@ import { FAMILIES, type RowName } from '../../asm/table.js';
 import { ARITHMETIC, FLAG, REG, SELECTOR, type Cpu, type Outcome, type Port } from './cpu.js';
 
 /**
- * Thrown inside an instruction and caught by `execute`. It is one object and no Error, because it is
- * an ordinary outcome.
+ * Thrown inside an instruction and caught by `execute`. It is one object and no Error, because it
+ * is an ordinary outcome.
  */
 export const GENERAL_PROTECTION: unique symbol = Symbol('#GP');
 

@@ -3,7 +3,8 @@
 //
 //   code     never written, or written by the patcher only (text.ts has its versions)
 //   shared   the protocol's tables: the patcher writes them, any CPU may read or write them
-//   private  stacks and the per-CPU area: only one CPU at a time touches them, so they are part of its own state
+//   private  stacks and the per-CPU area: only one CPU at a time touches them, so they are part of
+//            its own state
 //   sink     counters that no step of any configuration reads: stores vanish, so that states close
 //
 // The addresses are those of a real kernel or process, so that displacements, sign extension and

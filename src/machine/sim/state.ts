@@ -70,7 +70,9 @@ export class State {
   get emulated(): number {
     return this.contexts.findLastIndex(({ site }) => site >= 0);
   }
-  /** Which emulated call runs here: its context's level and which of its passes it is; 0 for none. */
+  /**
+   * Which emulated call runs here: its context's level and which of its passes it is; 0 for none.
+   */
   get owner(): number {
     const level = this.emulated;
     return level < 0 ? 0 : ((this.contexts[level]!.passes & 0xff) << 4) | (level + 1);

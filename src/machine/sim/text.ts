@@ -13,8 +13,8 @@
 // Why any of this is allowed: the Intel SDM (volume 3, 9.1.3, "Handling Self- and Cross-Modifying
 // Code") promises nothing to a CPU that runs modified code without a serialising instruction in
 // between. The AMD APM (volume 2, 7.6.1) promises old or new only for one store inside an aligned
-// quadword. F3 promises nothing but that a chunk is whole. F4 is the letter of the SDM, with the one
-// exception that the int3 protocol relies on.
+// quadword. F3 promises nothing but that a chunk is whole. F4 is the letter of the SDM, with the
+// one exception that the int3 protocol relies on.
 
 import { INT3 } from '../../asm/table.js';
 import type { Addr } from '../../base/addr.js';

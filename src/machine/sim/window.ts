@@ -1,6 +1,6 @@
 // What a pass over a site may run: the targets that were current at some instant between its first
-// fetch and the begin of its call. A window is one word, so that a CPU's part of a state stays a few
-// words.
+// fetch and the begin of its call. A window is one word, so that a CPU's part of a state stays a
+// few words.
 
 import type { PassNote } from './context.js';
 import type { Env } from './environment.js';
