@@ -181,10 +181,15 @@ function put(
 ): void {
   const grouped = group ? N.SHF_GROUP : 0;
   const joined: number[] = [];
-  let target = old?.index;
+  const added = (section: NewSection): number => {
+    const index = edit.addSection(section);
+    joined.push(index);
+    return index;
+  };
   if (old) edit.replaceData(old, data);
-  else {
-    target = edit.addSection({
+  const target =
+    old?.index ??
+    added({
       name: SITES_SECTION,
       type: N.SHT_PROGBITS,
       flags: N.SHF_WRITE | N.SHF_ALLOC | grouped,
@@ -192,18 +197,14 @@ function put(
       entrySize: ENTRY_SIZE,
       data,
     });
-    joined.push(target);
-  }
   const oldRelocations =
     old && object.sections.find((s) => s.type === N.SHT_RELA && s.info === old.index);
   if (oldRelocations) edit.replaceData(oldRelocations, relocations);
   else
-    joined.push(
-      edit.addSection({
-        ...relaSection(object, target!, relocations),
-        flags: N.SHF_INFO_LINK | grouped,
-      }),
-    );
+    added({
+      ...relaSection(object, target, relocations),
+      flags: N.SHF_INFO_LINK | grouped,
+    });
   if (group && joined.length > 0) edit.replaceData(group, withMembers(object.data(group), joined));
 }
 
@@ -229,7 +230,7 @@ function withMembers(group: Uint8Array, added: readonly number[]): Uint8Array {
   return data;
 }
 
-/** A table whose sites are gone keeps its header, for sections are not renumbered. */
+/** A table whose sites are gone keeps its header, because sections are not renumbered. */
 function empty(object: ElfObject, edit: ElfEdit, section: Section): void {
   edit.replaceData(section, new Uint8Array(0));
   for (const s of object.sections)

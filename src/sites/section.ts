@@ -61,8 +61,7 @@ export function encodeSiteTable(table: SiteTable, address: Addr): Uint8Array {
       );
     view.setInt32(field, distance, true);
   };
-  for (let i = 0; i < table.count; i++) {
-    const key = table.keys[i]!;
+  for (const [i, key] of table.keys.entries()) {
     if (key % 4 !== 0)
       throw new Fault(
         'bad-sites-section',

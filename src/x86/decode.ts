@@ -39,7 +39,7 @@ let loaded: Loaded | undefined;
  */
 function requireIced(): typeof Iced {
   try {
-    return createRequire(import.meta.url)('iced-x86') as typeof Iced;
+    return createRequire(import.meta.url)('iced-x86');
   } catch (cause) {
     if (!('WebAssembly' in globalThis))
       throw new Fault('not-supported', 'the decoder is WebAssembly, which this node has not', {

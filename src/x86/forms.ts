@@ -3,7 +3,7 @@
 // know a form that the other does not. Every alternative of a non-tail site is exactly one
 // instruction, of its site's length: a thread that was interrupted between two of them would come
 // back into the middle of the call that replaced them, as once happened on i386 to a
-// two-instruction "return 0". A `ret` is padded by int3 instead: nobody gets past it.
+// two-instruction "return 0". A `ret` is padded by int3 instead: no thread gets past it.
 
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -36,7 +36,7 @@ const SITE_ROWS = {
 } as const satisfies Record<string, { bytes: string; effect: Effect; compiled: boolean }>;
 
 // A trampoline is five bytes of jump or return and three that say what it is: ud1 %esp,%ecx, which
-// nobody executes, or "SCT" as kernels before 5.19 wrote it.
+// never runs, or "SCT" as kernels before 5.19 wrote it.
 // prettier-ignore
 const TRAMPOLINE_ROWS = {
   'jmp':           { bytes: 'e9 rel32 0f b9 cc',       effect: 'jmp' },
@@ -192,7 +192,9 @@ const OPCODES: readonly SiteForm[] = ALL_SITE_FORMS.filter(
 const OPCODES_BY_FIRST: readonly (readonly SiteForm[] | null)[] = Array.from(
   { length: 256 },
   (_, first) => {
-    const forms = OPCODES.filter((f) => (first & f.mask[0]!) === f.bytes[0]);
+    const forms = OPCODES.filter(
+      ({ mask: [fixed], bytes: [lead] }) => fixed !== undefined && (first & fixed) === lead,
+    );
     return forms.length === 0 ? null : forms;
   },
 );
@@ -203,9 +205,9 @@ export const LONGEST_SITE: number = Math.max(...ALL_SITE_FORMS.map((f) => f.leng
 function endsWith(longer: Form, shorter: Form): boolean {
   const skipped = longer.displacement - shorter.displacement;
   if (skipped <= 0) return false;
-  return shorter.bytes
-    .subarray(0, shorter.displacement)
-    .every((byte, i) => (longer.bytes[skipped + i]! & shorter.mask[i]!) === byte);
+  return longer.bytes
+    .subarray(skipped, longer.displacement)
+    .every((byte, i) => (byte & shorter.mask[i]!) === shorter.bytes[i]);
 }
 
 /**
