@@ -9,7 +9,7 @@ export interface Counted {
   /** How many have it set now. */
   readonly users: number;
   /**
-   * Sets the target if nobody had it set. Disposing what it returns takes it back if nobody else
+   * Sets the target at the first such call. Disposing what it returns takes it back if no other user
    * has it; twice is once.
    */
   acquire(): Disposable;

@@ -154,7 +154,7 @@ export class Targets {
         { hint: 'give the address of a function' },
       );
     // A handle of ours keeps its object loaded: a dlclose elsewhere would leave the sites calling
-    // into nothing. Text that is mapped twice no longer shows its file; whoever mapped it so holds
+    // into nothing. Text that is mapped twice no longer shows its file; the program that mapped it holds
     // such a handle. Other memory files have none.
     if (
       map.path.startsWith('/') &&

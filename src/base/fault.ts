@@ -98,7 +98,7 @@ const ROWS = {
   'bad-protocol': { exit: 3, hint: 'see docs/protocols.md for the interface' },
 
   // process
-  drift: { exit: 3, hint: 'somebody else changed the text; verify() lists the places' },
+  drift: { exit: 3, hint: 'another tool changed the text; verify() lists the places' },
   'foreign-trap': { exit: 3, hint: 'a debugger holds a breakpoint on the site; remove it' },
   'handler-replaced': {
     exit: 4,

@@ -303,7 +303,7 @@ function replaceRegular(
 
 /**
  * The temporary file is its writer's alone until its owner and mode are set. Its name is drawn at
- * random: what a killed run left behind is in nobody's way.
+ * random: what a killed run left behind is in no later run's way.
  */
 function writeBeside(place: Place, data: Uint8Array, dress: (file: number) => void): void {
   const temporary = place.beside(`.static-call.${randomBytes(8).toString('hex')}.tmp`);
@@ -344,7 +344,7 @@ function keepAll(file: number, { uid, gid, mode }: Stats): void {
 
 /**
  * Only root may give a file away: for another user the new file is that user's, in the old group
- * where the user is in it. Where the group is another one it gets what everybody had.
+ * where the user is in it. Where the group is another one it gets what all others had.
  */
 function keepOwner(file: number, { uid, gid }: Pick<Stats, 'uid' | 'gid'>, mode: number): void {
   for (const owner of [uid, process.geteuid?.() ?? uid]) {

@@ -65,7 +65,7 @@ export async function measureCalls({
   const end = performance.now() + budget;
   for (let round = 0; round < 5 || (performance.now() < end && !signal.aborted); round++) {
     asSite('trampoline');
-    // Another order in each round: whoever comes first finds the caches as the last one left them.
+    // Another order in each round: the first row finds the caches as the last one left them.
     const turn = (round * 7) % loops.length;
     for (const { id, at, calls } of [...loops.slice(turn), ...loops.slice(0, turn)])
       measure(id, at, calls);

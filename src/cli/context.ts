@@ -36,7 +36,7 @@ export interface Context {
   readonly env: Streams['env'];
   /**
    * Aborts at the first Ctrl-C; the second one ends the process at once. Asking for it is what
-   * takes over SIGINT: a command that never asks ends by the signal, as if nobody listened.
+   * takes over SIGINT: a command that never asks ends by the signal, as without a listener.
    */
   readonly signal: AbortSignal;
 }

@@ -53,7 +53,7 @@ const FORMATS: readonly Row[] = [
   { what: 'a script', magic: '#!', hint: 'give the program that it runs' },
 ];
 
-/** What the bytes are, or null where nobody here knows. */
+/** What the bytes are, or null where none of these fits. */
 export function foreignFormat(bytes: Uint8Array): Row | null {
   if (bytes.length === 0) return { what: 'empty', magic: '' };
   const found = FORMATS.find(({ at = 0, magic }) => {

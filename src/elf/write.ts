@@ -66,7 +66,7 @@ export class ElfEdit {
   }
 
   /**
-   * Its header and bytes stay where they are, for a loaded section cannot go; nobody finds it by
+   * Its header and bytes stay where they are, because a loaded section cannot go; no reader finds it by
    * name.
    */
   unname(section: Section): void {

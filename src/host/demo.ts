@@ -42,7 +42,7 @@ export interface DemoResult {
   readonly inline: number;
   readonly trampoline: number;
   /**
-   * Calls received, by target; `null` and `ret0` are calls that nobody receives. A key's targets
+   * Calls received, by target; `null` and `ret0` are calls that no function receives. A key's targets
    * add up to its calls.
    */
   readonly targets: Readonly<Record<string, number>>;

@@ -379,7 +379,7 @@ function ascending(n: number, address: (i: number) => Addr): Float64Array | null
         : previous >= -1 && a >= previous && a < 0x8000_0000;
     if (!fits) return null;
     column[i] = a;
-    // -1 stands for "nothing yet"; the topmost kernel byte is nobody's symbol.
+    // -1 stands for "nothing yet"; no symbol is at the topmost kernel byte.
     previous = a;
   }
   return n > 0 && previous < -1 ? column : null;

@@ -264,7 +264,7 @@ const SIGNATURES = [TRAMPOLINE_FORMS.jmp, TRAMPOLINE_FORMS['jmp-sct']].map((form
 /** Trampolines are one run of the text; two of them lie further apart than this nowhere. */
 const GAP = 64;
 /**
- * How many bytes of trampolines that nobody uses may lie between two that are: a few hundred
+ * How many bytes of trampolines that no site uses may lie between two that are: a few hundred
  * tracepoints.
  */
 const UNSIGNED_GAP = 4096;

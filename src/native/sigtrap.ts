@@ -123,7 +123,7 @@ export const SIGTRAP_PROGRAM: Program = [
   ['jne', 'jump'],
   ['jmp', 'skip'],
 
-  // Not a site of ours. If the byte is no int3 any more, somebody (a debugger, another patcher)
+  // Not a site of ours. If the byte is no int3 any more, another tool (a debugger, a patcher)
   // took it away between the trap and here: the instruction that stands there now has not run yet.
   label('miss'),
   ['movzx', 'ecx', mem8('rax', 0)],

@@ -81,7 +81,7 @@ const STORES: Program = [
   ...stores('rest', ascending('rest', 1)),
   ...stores('whole', ascending('whole', 0)),
   // One store: of the displacement where only that changes, else of eight bytes inside the line,
-  // which hold up to three of a neighbour and so are exchanged only if nobody changed them.
+  // which hold up to three of a neighbour and so are exchanged only if they are unchanged.
   ...stores('exchange', [
     ['mov', 'r11', mem({ base: 'rbx', index: 'rcx', scale: 8 })],
     ['mov', 'rdi', mem({ base: 'rdx', index: 'rcx', scale: 8 })],

@@ -1,4 +1,4 @@
-// A protocol that somebody hands in, held against the interface of protocol.ts: the first field
+// A protocol that a user hands in, held against the interface of protocol.ts: the first field
 // that does not fit is named, with what was found there. The table says for each kind of step which
 // fields it has; the compiler sees to it that no kind is missing.
 

@@ -95,7 +95,7 @@ function outermost(ranges: { start: number; end: number }[]): Float64Array {
 }
 
 /**
- * Templates that the kernel copies over other code: objtool leaves them alone, and nobody runs them
+ * Templates that the kernel copies over other code: objtool leaves them alone, and no CPU runs them
  * where they are.
  */
 export const isTemplate = (section: Section): boolean => section.name === '.altinstr_replacement';

@@ -171,7 +171,7 @@ const traceExit: Program = [
 ];
 
 /**
- * A reference to the table, or to `missing` where nobody has published one: the counter of the
+ * A reference to the table, or to `missing` where none is published: the counter of the
  * kernel's handler since v5.5, which took the place of one more synchronisation (285a54efe386).
  * Keeps rax, the site.
  */

@@ -79,25 +79,25 @@ export function abort({ entry }: { readonly entry: Entry }): BreakpointHandler {
 /** Updates that are given up oftener are not explored. */
 const TIMES = 2;
 
-const between: Step = { do: 'sync', why: 'nobody may pair the new first byte with an old rest' };
+const between: Step = { do: 'sync', why: 'no CPU may pair the new first byte with an old rest' };
 const settled: readonly Step[] = [
   {
     do: 'store',
     part: 'first',
     bytes: 'old',
     as: 'one',
-    why: 'nobody comes to the trap of the last attempt any more',
+    why: 'no CPU comes to the trap of the last attempt any more',
   },
-  { do: 'sync', why: 'whoever gave it up has done all that he will do' },
+  { do: 'sync', why: 'a CPU that gave it up has stored all that it will store' },
 ];
 
 const protocol = (about: string, before: readonly Step[], middle: readonly Step[]): Protocol => ({
   name: 'int3-abort',
-  about: `whoever traps gives the update up or finishes it${about}`,
+  about: `a CPU that traps gives the update up or finishes it${about}`,
   accepts: { bytes: 'whole', within: null },
   handler: 'abort',
   steps: [
-    { do: 'publish', why: 'whoever traps must find the bytes that he is to store' },
+    { do: 'publish', why: 'a CPU that traps must find the bytes that it is to store' },
     {
       do: 'exchange',
       word: 'state',
@@ -118,9 +118,9 @@ const protocol = (about: string, before: readonly Step[], middle: readonly Step[
       part: 'first',
       bytes: 'trap',
       as: 'one',
-      why: 'nobody decodes the rest of the site',
+      why: 'no CPU decodes the rest of the site',
     },
-    { do: 'sync', why: 'everybody has seen the trap, or has given the update up' },
+    { do: 'sync', why: 'every CPU has seen the trap, or has given the update up' },
     {
       do: 'exchange',
       word: 'state',
@@ -144,9 +144,9 @@ const protocol = (about: string, before: readonly Step[], middle: readonly Step[
       word: 'state',
       from: ABORT.patching,
       to: ABORT.draining,
-      why: 'whoever still traps just runs the site again',
+      why: 'a CPU that still traps just runs the site again',
     },
-    { do: 'sync', why: 'from here nobody traps' },
+    { do: 'sync', why: 'from here no CPU traps' },
     {
       do: 'exchange',
       word: 'state',

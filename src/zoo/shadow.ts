@@ -1,8 +1,8 @@
 // What an emulation must do to the shadow stack. In the kernel #BP pushed CS, LIP and the old SSP
 // there, and IRET compares CS:LIP with the frame on the ordinary stack, so every change of the
-// saved RIP is #CP at once; and a call that nobody made leaves no return address for the target's
-// RET to meet. Both can be mended by WRSS, which the kernel must then allow itself. Nobody on the
-// list wrote this: supervisor shadow stacks came later, and Linux does not enable them. The frame's
+// saved RIP is #CP at once; and an emulated call leaves no return address for the target's
+// RET to meet. Both can be mended by WRSS, which the kernel must then allow itself. No mail of the
+// list has this: supervisor shadow stacks came later, and Linux does not enable them. The frame's
 // form is the manual's (SDM volume 1, 17.2, and IRET, operation). In a process the kernel pushed a
 // token and the restorer's address, and rt_sigreturn checks the token alone
 // (Documentation/arch/x86/shstk.rst); WRSS must have been allowed by arch_prctl(ARCH_SHSTK_WRSS).
@@ -87,7 +87,7 @@ export const USER_SHADOW = {
   /**
    * Emulates a CALL and leaves the handler, or falls through where shadow stacks are off. At SSP
    * lies the restorer's address, above it the token. The return address belongs where the token is,
-   * and the token where the restorer's address is, which nobody needs if the handler makes the
+   * and the token where the restorer's address is, which no code needs if the handler makes the
    * system call itself.
    */
   call: ({ context, end, target }: UserRegisters): Program => [

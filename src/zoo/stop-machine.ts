@@ -11,13 +11,13 @@ const stop = (serialise: boolean): Protocol => ({
   accepts: { bytes: 'whole', within: null },
   handler: null,
   steps: [
-    { do: 'stop', why: 'nobody runs the program while its text is half written' },
+    { do: 'stop', why: 'no CPU runs the program while its text is half written' },
     {
       do: 'store',
       part: 'whole',
       bytes: 'new',
       as: 'bytes',
-      why: 'nobody fetches it, so it may tear',
+      why: 'no CPU fetches it, so it may tear',
     },
     {
       do: 'release',

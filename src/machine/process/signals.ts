@@ -1,6 +1,6 @@
 // Installs the trap handler and keeps an eye on it. What an int3 batch needs of the process's
 // signal state is checked before the batch and not after, because a thread that meets the trap with
-// SIGTRAP blocked, or with somebody else's handler installed, dies of it.
+// SIGTRAP blocked, or with a handler of other code installed, dies of it.
 
 import { constants } from 'node:os';
 import { hex, type Addr } from '../../base/addr.js';
@@ -18,9 +18,9 @@ import { bit, isKernelWorker, lookAtThreads, type Look, type ThreadState } from 
 const HANDLER_FLAGS = SA.siginfo | SA.onStack | SA.restart | SA.noDefer;
 
 /**
- * Puts our handler in front of whatever handles SIGTRAP now; once in a process. A handler that
- * somebody installs over ours later is his decision: it is reported and not undone, for his may
- * call ours and ours would call his.
+ * Puts our handler in front of the present one; once in a process. A handler that other code installs
+ * over ours later is reported and left alone: it may chain to ours, and reinstalling ours would make
+ * the two call each other forever.
  * @throws Fault `handler-replaced`
  */
 function claimTrap(runtime: Runtime, flags: number): void {

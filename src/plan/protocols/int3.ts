@@ -18,7 +18,7 @@ export const int3: Protocol = {
       part: 'first',
       bytes: 'trap',
       as: 'one',
-      why: 'one byte cannot tear; from here nobody decodes the rest of the site',
+      why: 'one byte cannot tear; from here no CPU decodes the rest of the site',
     },
     { do: 'sync', why: 'a CPU may still hold the old first byte and read the rest after it' },
     {
@@ -28,7 +28,7 @@ export const int3: Protocol = {
       as: 'bytes',
       why: 'hidden behind the trap, so tearing is harmless',
     },
-    { do: 'sync', why: 'nobody may pair the new first byte with an old rest' },
+    { do: 'sync', why: 'no CPU may pair the new first byte with an old rest' },
     {
       do: 'store',
       part: 'first',
