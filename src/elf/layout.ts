@@ -66,6 +66,8 @@ export function layOut(
   const moved: Placed[] = [];
   for (const [index, data] of replaced) {
     const section = sections[index]!;
+    // Refuses a compressed one: its header would go on saying so of bytes that are not.
+    object.data(section);
     if (data.length === section.size) inPlace.push([section, data]);
     else moved.push({ index, data, align: section.align });
   }

@@ -51,15 +51,19 @@ function strange(before: Uint8Array, after: Uint8Array): string | null {
   const bytes = (s: Section): [number, number] =>
     s.index === 0 || s.type === 0 || s.type === 8 ? [0, 0] : [s.offset, s.offset + s.size];
   mine.fill(1, headers, headers + old.sections.length * 64);
-  for (const s of old.sections) if (TABLES.test(s.name)) mine.fill(1, ...bytes(s));
+  // The tables of names and symbols are known by their place in the headers, whatever their names.
+  const shstrndx = view(before).getUint16(62, true);
+  const symtab = old.sections.find((s) => s.type === 2);
+  const isTable = (s: Section): boolean =>
+    TABLES.test(s.name) || s === symtab || s.index === shstrndx || s.index === symtab?.link;
+  for (const s of old.sections) if (isTable(s)) mine.fill(1, ...bytes(s));
   // What renumbered symbols are named by.
   for (const s of old.sections)
     if (s.type === 4 && old.type === 'relocatable') mine.fill(1, ...bytes(s));
   // Padding, whose place what follows may take.
   for (let i = before.length - 1; i >= 64 && (mine[i] || before[i] === 0); i--) mine[i] = 1;
   for (const s of old.sections)
-    if (!TABLES.test(s.name) && !(s.type === 4 && old.type === 'relocatable'))
-      mine.fill(0, ...bytes(s));
+    if (!isTable(s) && !(s.type === 4 && old.type === 'relocatable')) mine.fill(0, ...bytes(s));
   for (const s of old.segments) mine.fill(0, s.offset, s.offset + s.fileSize);
   for (const s of old.sections) if (isLoadedTable(old, s)) mine.fill(1, ...bytes(s));
   mine.fill(0, 0, 64);
@@ -232,7 +236,7 @@ it('whatever the headers claim, a file is refused or only its own tables change'
         expect(['refused', 'written']).toContain(said);
       },
     ),
-    { numRuns: LONG ? 50_000 : 300 },
+    { numRuns: LONG ? 5_000 : 300, seed: 20261126 },
   );
   // Both happen often, or nothing was tried.
   expect(counts.get('refused')).toBeGreaterThan(20);

@@ -13,8 +13,6 @@ import { PROPERTIES } from '../properties.js';
 import type { RunReport } from '../explain/report.js';
 import { syncsOf } from '../../plan/protocols/index.js';
 import { PROPOSALS, findProposal, type Proposal } from '../../zoo/index.js';
-import { SITE_SHAPES } from '../../machine/sim/options.js';
-import { emulates } from '../../zoo/proposal.js';
 import { CHUNKS, FETCH_LEVELS, type Chunk } from '../../machine/sim/text.js';
 
 export const MATRIX_LIMITS = { states: 20_000_000, seconds: 600 } as const;
@@ -146,8 +144,9 @@ export function fullJobs(): Job[] {
       for (const fetch of FETCH_LEVELS)
         for (const chunk of Object.keys(CHUNKS) as Chunk[])
           jobs.push(job(proposal, { fetch, chunk, updates: 1 }));
-    for (const site of SITE_SHAPES) {
-      if ((proposal.via !== 'site' && site !== 'call') || !emulates(proposal, site)) continue;
+    // The other forms stand in the plain matrix, under every protocol that takes them.
+    for (const site of ['call', 'jmp', 'null', 'ret0'] as const) {
+      if (proposal.via !== 'site' && site !== 'call') continue;
       for (const fetch of ['F1', 'F3'] as const)
         for (let dropSync = 0; dropSync <= syncs; dropSync++)
           jobs.push(job(proposal, { site, fetch, dropSync: dropSync === 0 ? null : dropSync }));
