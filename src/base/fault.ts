@@ -195,7 +195,7 @@ export class Fault extends Error {
 }
 
 /**
- * Runs what reads one file. Its faults name the place in it, if any; whoever knows the file's name
+ * Runs what reads one file. Its faults name the place in it, if any; the caller that knows the file's name
  * adds it.
  */
 export function inFile<T>(path: string, read: () => T): T {

@@ -59,7 +59,7 @@ export const FRAME = {
 } as const;
 
 /**
- * Who tells lockdep about a breakpoint: the entry code of 2019, or nobody, as the poke handler
+ * Who tells lockdep about a breakpoint: the entry code of 2019, or no code, as the poke handler
  * returns before any tracing.
  */
 export type Entry = '2019' | 'today';

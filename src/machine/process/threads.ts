@@ -23,7 +23,7 @@ export interface ThreadState {
   /**
    * The mask holds libc's own signals too. As a rule libc is just creating, ending or forking the
    * thread, and puts the mask back before anything of the program runs; but a raw system call can
-   * set such a mask for good.
+   * set such a mask and keep it.
    */
   readonly allBlocked: boolean;
   readonly shadowStack: boolean;
