@@ -208,9 +208,10 @@ that runs the program. One took ${t(UPDATE.beside, 'sync1')} while another CPU r
   things: XRay writes two sleds for each function, which the function was compiled for, and installs
   no trap handler; and its thread runs through all the functions. With no thread running XRay took
   ${t(UPDATE.idle, 'xray')}, \`store\` ${t(UPDATE.idle, '10000/alias/store')}, \`int3\` ${t(UPDATE.idle, '10000/alias/int3')}, and under \`procmem\` ${t(UPDATE.idle, '10000/procmem/int3')}.
-- \`procmem\`, the default writer, makes three system calls for each site: ${(ns(UPDATE.through, '10000/procmem/int3') / ns(UPDATE.through, '10000/alias/int3')).toFixed(1)} times the time of \`alias\`
-  for ten thousand sites. It is the default because debuggers and profilers keep working with it;
-  choose \`alias\` for programs with many sites that change often.
+- \`procmem\`, the default writer, makes three system calls for each site. **This record is older than
+  that:** its \`procmem\` rows of more than one site joined neighbouring sites into one write, and are far
+  too low. It is the default because debuggers and profilers keep working with it; choose \`alias\` for
+  programs with many sites that change often.
 - Before it plants traps, \`int3\` looks at the signal mask of every thread, at most ten times a second.
   The 99th percentile contains that look, and an update that comes alone pays for it.
 - The very first update of a process took ${t(UPDATE.idle, 'first')}, because the engine had compiled none of it. What is
