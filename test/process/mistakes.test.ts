@@ -33,9 +33,9 @@ describe.skipIf(!gcc)('a load that runs out of memory', () => {
     it('and takes the process with it is noticed', () => {
       expect(
         openingWith(
-          'machine/process/runtime.js',
-          "throw new Fault('no-memory', `mapping ${length}",
-          "throw process.abort() || new Fault('no-memory', `mapping ${length}",
+          'machine/linux/memory.js',
+          'PROT.write, MAP.private, fd, 0);',
+          'PROT.write, MAP.private, fd, 0); if (at < 0) process.abort();',
         ),
       ).toEqual(['ended by SIGABRT']);
     });
