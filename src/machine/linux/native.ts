@@ -16,7 +16,8 @@ export type Call = keyof typeof SYS;
 
 export { MAP, PROT, SYS } from '../../base/linux.js';
 
-export interface Native {
+/** System calls, and machine code that is called. */
+export interface Kernel {
   /** The result, or the negated error number. Arguments are addresses or integers. */
   call(name: Call, ...args: readonly number[]): number;
   /**
@@ -24,12 +25,28 @@ export interface Native {
    * up to four arguments) that returns as the kernel does. null: the instruction itself.
    */
   readonly system: Addr | null;
+  /** Calls machine code with up to three integers; returns what it left in rax. */
+  invoke(at: Addr, a?: number, b?: number, c?: number): number;
+  /** The same for code that is called often, with one integer: a fifth of the cost. */
+  procedure(at: Addr): (a: number) => number;
+  /**
+   * Machine code that calls a function of ours with up to five integers, on the thread that runs
+   * this.
+   */
+  callback(body: (a: number, ...more: number[]) => number): Addr;
+}
+
+export interface Memory {
   /** A copy of some bytes; cheaper than a view of what is read once. */
   read(at: Addr, length: number): Uint8Array;
   /** The memory itself, not a copy. */
   view(at: Addr, length: number): ArrayBuffer;
   /** Address of a buffer of ours; the caller keeps it alive. */
   addressOf(buffer: ArrayBufferView): Addr;
+}
+
+/** What libc and the dynamic linker do for this process. */
+export interface Loader {
   /** A handle of the dynamic linker; null is the program itself. @throws Fault `not-loaded` */
   load(path: string | null): Addr;
   /** The `struct link_map` of a handle: load bias at 0, name at 8, dynamic section at 16. */
@@ -49,16 +66,9 @@ export interface Native {
   setThreadValue(key: number, value: Addr): void;
   /** The functions of a library, by their C declarations: `int f(str, double)`. */
   library(path: string): <F extends NativeFunction>(declaration: string) => F;
-  /** Calls machine code with up to three integers; returns what it left in rax. */
-  invoke(at: Addr, a?: number, b?: number, c?: number): number;
-  /** The same for code that is called often, with one integer: a fifth of the cost. */
-  procedure(at: Addr): (a: number) => number;
-  /**
-   * Machine code that calls a function of ours with up to five integers, on the thread that runs
-   * this.
-   */
-  callback(body: (a: number, ...more: number[]) => number): Addr;
 }
+
+export interface Native extends Kernel, Memory, Loader {}
 
 /**
  * What it takes and returns is in its C declaration; the caller states the same for the compiler.
