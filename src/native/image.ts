@@ -3,6 +3,7 @@
 import { LINE, PAGE } from '../base/addr.js';
 import { invariant } from '../base/invariant.js';
 import type { Code } from '../asm/assembler.js';
+import { borrowed } from './borrow.js';
 import { forkHandlers } from './fork.js';
 import { requestEntries } from './request.js';
 import { scriptRoutines } from './script.js';
@@ -11,7 +12,7 @@ import { storeLoops } from './stores.js';
 import { surveys } from './survey.js';
 
 export interface Piece {
-  readonly name: 'handler' | 'request' | 'fork' | 'stores' | 'survey' | 'script';
+  readonly name: 'handler' | 'request' | 'fork' | 'stores' | 'survey' | 'script' | 'borrow';
   readonly offset: number;
   readonly code: Code;
 }
@@ -27,6 +28,7 @@ export function image(): readonly Piece[] {
       ['stores', storeLoops()],
       ['survey', surveys()],
       ['script', scriptRoutines()],
+      ['borrow', borrowed()],
     ] as const
   ).map(([name, code]) => {
     const at = offset;

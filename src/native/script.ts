@@ -11,7 +11,8 @@
 // An operation names its routine by address, so one that is added is a routine here and a method
 // below. A routine finds its words at rdi and returns -1 when it is done.
 
-import { assemble, bytes, label, mem, type Code, type Program } from '../asm/assembler.js';
+import { assemble, bytes, label, mem, mem32, type Code, type Program } from '../asm/assembler.js';
+import { DATA } from '../trap/registry.js';
 
 /** Offsets in bytes. */
 export const HEADER = { next: 0, end: 8, system: 16 } as const;
@@ -25,7 +26,7 @@ const program: Program = [
   label('perform'),
   ['push', 'rbx'],
   ['push', 'rbp'],
-  ['push', 'r12'], // and the stack is aligned for what is called
+  ['push', 'r12'], // for the routines; and the stack is aligned for what is called
   ['mov', 'rbx', 'rdi'],
   ['mov', 'rbp', mem('rbx', HEADER.next)],
   ['jmp', 'more'],
@@ -77,20 +78,80 @@ const program: Program = [
   label('system'),
   ['push', 'rbx'],
   ['mov', 'rbx', 'rdi'],
+  ['call', 'made'],
+  label('compare'),
+  ['cmp', 'rax', mem('rbx', SYSTEM.expected)],
+  label('compared'),
+  ['mov', 'rax', -1],
+  ['je', 'as expected'],
+  ['xor', 'eax', 'eax'],
+  label('as expected'),
+  ['pop', 'rbx'],
+  ['ret'],
+
+  // A call on a descriptor that an earlier operation obtained: in place of the first argument stands
+  // the address of the word that holds it.
+  label('using'),
+  ['push', 'rbx'],
+  ['mov', 'rbx', 'rdi'],
+  ['mov', 'r12', mem('rdi', SYSTEM.arguments)], // `perform` has saved it
+  ['mov', 'rcx', mem('r12')],
+  ['mov', mem('rdi', SYSTEM.arguments), 'rcx'],
+  ['call', 'made'],
+  ['mov', mem('rbx', SYSTEM.arguments), 'r12'],
+  ['jmp', 'compare'],
+
+  // A call whose result is kept, unless it is an error; `expected` is the address of that word.
+  label('obtain'),
+  ['push', 'rbx'],
+  ['mov', 'rbx', 'rdi'],
+  ['call', 'made'],
+  ['mov', 'rcx', mem('rbx', SYSTEM.expected)],
+  ['mov', mem('rcx'), 'rax'],
+  ['sar', 'rax', 63], // 0, or -1 for an error
+  ['test', 'rax', 'rax'],
+  ['jmp', 'compared'],
+
+  // The update lock, for the thread that runs this. Where another thread has it the script stops,
+  // with the owner as result.
+  label('take'),
+  ['push', 'rbx'],
+  ['mov', 'rbx', 'rdi'],
+  ['call', 'made'], // gettid
+  ['mov', 'ecx', 'eax'],
+  ['mov', 'rdx', mem('rbx', SYSTEM.arguments)],
+  ['xor', 'eax', 'eax'],
+  ['lock', 'cmpxchg', mem32('rdx'), 'ecx'],
+  ['mov', mem('rbx', SYSTEM.result), 'rax'],
+  ['jmp', 'compared'],
+
+  // Gives it back. Only where a thread waits for it is the call made that wakes one.
+  label('give'),
+  ['mov', 'rcx', mem('rdi', SYSTEM.arguments)],
+  ['xor', 'eax', 'eax'],
+  ['xchg', mem32('rcx'), 'eax'],
+  ['cmp', mem32('rcx', DATA.waiters - DATA.lock), 0],
+  ['je', 'given'],
+  ['push', 'rbx'],
+  ['mov', 'rbx', 'rdi'],
+  ['call', 'made'],
+  ['pop', 'rbx'],
+  label('given'),
+  ['mov', 'rax', -1],
+  ['ret'],
+
+  // Makes the call that the words at rbx describe.
+  label('made'),
   ['mov', 'rax', 'rsi'],
   ['mov', 'rdi', mem('rbx', SYSTEM.number)],
   ['mov', 'rsi', mem('rbx', SYSTEM.arguments)],
   ['mov', 'rdx', mem('rbx', SYSTEM.arguments + 8)],
   ['mov', 'rcx', mem('rbx', SYSTEM.arguments + 16)],
   ['mov', 'r8', mem('rbx', SYSTEM.arguments + 24)],
+  ['sub', 'rsp', 8], // the stack is aligned for what is called
   ['call', 'rax'],
+  ['add', 'rsp', 8],
   ['mov', mem('rbx', SYSTEM.result), 'rax'],
-  ['cmp', 'rax', mem('rbx', SYSTEM.expected)],
-  ['mov', 'rax', -1],
-  ['je', 'as expected'],
-  ['xor', 'eax', 'eax'],
-  label('as expected'),
-  ['pop', 'rbx'],
   ['ret'],
 
   /** int64 enter(number, a, b, c, d): the result or the negated error number. */
@@ -108,4 +169,15 @@ export function scriptRoutines(): Code {
   return assemble(program);
 }
 
-export const ROUTINES = ['perform', 'word', 'expect', 'copy', 'system', 'enter'] as const;
+export const ROUTINES = [
+  'perform',
+  'word',
+  'expect',
+  'copy',
+  'system',
+  'using',
+  'obtain',
+  'take',
+  'give',
+  'enter',
+] as const;

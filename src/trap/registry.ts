@@ -71,7 +71,12 @@ export const DATA = {
   inspector: 208,
   /** The last updates that C made (machine/process/c-updates.ts); 0 before the first. */
   journal: 216,
-  size: 224,
+  /**
+   * Grows with every change of targets, records or tables, from within or from another process. An update that was drawn
+   * from outside (machine/remote) expects what it read: it is drawn again where another came first.
+   */
+  epoch: 224,
+  size: 232,
 } as const;
 
 /** A text whose pages are shared with a writable mapping elsewhere. */
@@ -121,7 +126,7 @@ export const MAGIC = 0x6c6c_6163_7461_7473n; // "statcall", little-endian
  * Changes with any layout in this file, and with the code that lies beside the handler: two
  * runtimes of one process share both, or the second is refused.
  */
-export const VERSION = 4n;
+export const VERSION = 5n;
 
 export const TABLE = { next: 0, first: 8, end: 16, count: 24, slots: 32 } as const;
 export const SLOT = { site: 0, word: 8, size: 16 } as const;

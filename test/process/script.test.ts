@@ -16,6 +16,16 @@ interface Said {
   order: string[];
   stops: Record<'store' | 'system' | 'expect', Stopped>;
   sites: number[][];
+  lock: { own: number } & Record<'taken' | 'again' | 'given' | 'woken', Locked>;
+  file: null;
+  read: boolean;
+  refused: object;
+  kept: number;
+}
+interface Locked {
+  what: object | null;
+  calls: string[];
+  lock: number;
 }
 
 describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('a script', () => {
@@ -49,6 +59,21 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('a scrip
       });
     },
   );
+  it('takes the update lock for its own thread, and stops where a thread has it', () => {
+    const { own, taken, again } = said.lock;
+    expect(taken).toEqual({ what: null, calls: ['gettid'], lock: own });
+    expect(again).toEqual({ what: { call: 'gettid', result: own }, calls: ['gettid'], lock: own });
+  });
+  it('gives the lock back, with a system call only where a thread waits for it', () => {
+    expect(said.lock.given).toEqual({ what: null, calls: [], lock: 0 });
+    expect(said.lock.woken).toEqual({ what: null, calls: ['futex'], lock: 0 });
+  });
+  it('uses a descriptor that an earlier operation obtained, and stops where none was', () => {
+    expect(said.file).toBeNull();
+    expect(said.read).toBe(true);
+    expect(said.refused).toEqual({ call: 'open', result: expect.any(Number) });
+    expect(said.kept).toBeLessThan(0);
+  });
   it('has stored the edits before the one that stopped it, and has not touched that one', () => {
     expect(said.sites).toEqual([
       [0x90, 2, 2, 2, 2],

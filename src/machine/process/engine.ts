@@ -226,6 +226,7 @@ export class Engine {
     batch.keys = keys;
     // Last of what is asked: right before the first trap.
     if (protocol.handler !== null) this.#watch.check();
+    this.#runtime.countChange();
     this.#run(protocol, batch, drawing);
     for (const { columns } of drawing.groups) columns.batch.old.set(columns.batch.new);
     return { changes, inline, trampoline, traps: (trapsOf(wanted) - before) >>> 0 };

@@ -172,6 +172,7 @@ export function registerSites(
   });
   links.word(runtime.data + DATA.records, head);
   if (table !== null) links.word(runtime.data + DATA.tables, table);
+  runtime.countChange();
   links.perform();
   return registered;
 }

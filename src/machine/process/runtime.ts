@@ -91,6 +91,14 @@ export class Runtime {
   }
 
   /**
+   * A change of targets, records or tables is about to be made: what another process drew before is
+   * outdated. Call it with the lock held.
+   */
+  countChange(): void {
+    this.setWord('epoch', this.word('epoch') + 1n);
+  }
+
+  /**
    * Sleeps until a word is another, at most so long, without a return to JavaScript unless a signal
    * comes.
    */

@@ -6,6 +6,7 @@ import { invariant } from '../../base/invariant.js';
 import { COPY, HEADER, OPERATION, ROUTINES, SYSTEM, WORD } from '../../native/script.js';
 import { STORE, type StoreLoop } from '../../native/stores.js';
 import type { Batch } from '../../plan/batch.js';
+import { FUTEX } from '../../base/linux.js';
 import { SYS, type Call, type Native } from '../linux/native.js';
 
 /** Where the routines lie in this process: those here, and the store loops. */
@@ -32,8 +33,11 @@ export interface Stop {
     | { readonly expected: number };
 }
 
+/** What a script needs of the process that performs it. */
+export type Performer = Pick<Native, 'addressOf' | 'procedure' | 'system'>;
+
 export class Script {
-  readonly #native: Native;
+  readonly #native: Performer;
   readonly #routines: Routines;
   readonly #perform: (header: number) => number;
   #count = 0;
@@ -52,7 +56,7 @@ export class Script {
   /** The last of them: all stores of a run are mostly of one batch. */
   #last: { readonly batch: Batch; readonly columns: Columns } | null = null;
 
-  constructor(native: Native, routines: Routines) {
+  constructor(native: Performer, routines: Routines) {
     this.#native = native;
     this.#routines = routines;
     this.#perform = native.procedure(routines.perform);
@@ -85,6 +89,10 @@ export class Script {
 
   get count(): number {
     return this.#count;
+  }
+  /** Where the header lies: what the routine `perform` is handed. */
+  get at(): Addr {
+    return this.#at;
   }
   clear(): void {
     this.#count = 0;
@@ -138,7 +146,33 @@ export class Script {
 
   /** A system call that must return `expected`. */
   system(call: Call, expected: number, a = 0, b = 0, c = 0, d = 0): void {
-    const half = this.#add(this.#routines.system, call);
+    this.#addCall(this.#routines.system, call, expected, a, b, c, d);
+  }
+  /** The same on a descriptor that stands in a word by the time it is made. */
+  using(file: Addr, call: Call, expected: number, b = 0, c = 0, d = 0): void {
+    this.#addCall(this.#routines.using, call, expected, file, b, c, d);
+  }
+  /** A system call whose result is kept in a word; stops where it is an error. */
+  obtain(into: Addr, call: Call, a = 0, b = 0, c = 0, d = 0): void {
+    this.#addCall(this.#routines.obtain, call, into, a, b, c, d);
+  }
+  /** The lock, for the thread that performs this; stops where another one has it. */
+  take(lock: Addr): void {
+    this.#addCall(this.#routines.take, 'gettid', 0, lock, 0, 0, 0);
+  }
+  give(lock: Addr): void {
+    this.#addCall(this.#routines.give, 'futex', 0, lock, FUTEX.wakePrivate, 1, 0);
+  }
+  #addCall(
+    routine: Addr,
+    call: Call,
+    expected: number,
+    a: number,
+    b: number,
+    c: number,
+    d: number,
+  ): void {
+    const half = this.#add(routine, call);
     this.#put(half + SYSTEM.number / 4, SYS[call]);
     this.#put(half + SYSTEM.arguments / 4, a);
     this.#put(half + SYSTEM.arguments / 4 + 2, b);
@@ -167,12 +201,22 @@ export class Script {
 
   /** Performs the operations from the given one on. @returns null when all are done */
   perform(from = 0): Stop | null {
+    this.prepare(from);
+    return this.stopOf(this.#perform(this.#at));
+  }
+
+  /** Completes the header: from here on machine code may perform it. */
+  prepare(from = 0): void {
     const first = this.#at + OPERATION.size;
     this.#put(HEADER.next / 4, first + from * OPERATION.size);
     this.#put(HEADER.end / 4, first + this.#count * OPERATION.size);
     this.#put(HEADER.system / 4, this.#native.system ?? this.#routines.enter);
-    const value = this.#perform(this.#at);
+  }
+
+  /** What the routine's result says. */
+  stopOf(value: number): Stop | null {
     if (value === -1) return null;
+    const first = this.#at + OPERATION.size;
     const operation = (Number(this.#words[HEADER.next / 8]) - first) / OPERATION.size;
     const mark = this.#marks[operation];
     const what = this.#whats[operation];

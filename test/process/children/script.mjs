@@ -50,6 +50,40 @@ for (const native of [plain, seen]) {
 }
 said.order = order.map(([name]) => name);
 
+// The lock: taken by this thread, refused to a second script, given back with a call only if a thread
+// waits. A descriptor that one operation obtains and others use; an error is not kept as one.
+const [LOCK, WAITERS] = [at + 80, at + 84];
+words.fill(0n);
+const halves = new Int32Array(words.buffer);
+const locks = (body) => {
+  order.length = 0;
+  const script = new Script(seen, routines);
+  body(script);
+  const stop = script.perform();
+  return { what: stop?.what ?? null, calls: order.map(([name]) => name), lock: halves[20] };
+};
+const own = plain.call('gettid');
+said.lock = {
+  own,
+  taken: locks((s) => s.take(LOCK)),
+  again: locks((s) => s.take(LOCK)),
+  given: locks((s) => s.give(LOCK)),
+};
+halves[21] = 1;
+said.lock.woken = locks((s) => s.give(LOCK));
+if (WAITERS - LOCK !== 4) throw new Error('the waiters stand behind the lock');
+const path = new TextEncoder().encode('/proc/self/mem\0');
+words[4] = 0x1122334455667788n;
+words[5] = 0n;
+said.file = locks((s) => {
+  s.obtain(at + 24, 'open', plain.addressOf(path), 0);
+  s.using(at + 24, 'pread', 8, at + 40, 8, at + 32);
+  s.using(at + 24, 'close', 0);
+}).what;
+said.read = words[5] === words[4];
+said.refused = locks((s) => s.obtain(at + 24, 'open', at + 512, 0)).what;
+said.kept = Number(BigInt.asIntN(64, words[3]));
+
 // Stops of each kind: nothing behind it is done, and it can be gone on with from there.
 const batch = new Batch(2);
 batch.count = 2;

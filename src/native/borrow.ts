@@ -1,0 +1,51 @@
+// What a thread runs that another process has borrowed for an update (machine/remote). The tool stops
+// the thread, writes a signal frame of its registers, sends it to `borrow`, and lets it go before it
+// runs. The thread performs a few scripts and leaves by sigreturn, as from a handler: it finds its own
+// way back, whether or not the tool still lives.
+//
+//   mailbox {done, perform}, then rows {script, otherwise, result}, then a row without a script
+//
+// Rows are performed in their order; behind a script that stopped comes the row `otherwise`. So what
+// must happen in any case (the descriptor is closed, the lock is given back) is a row that all lead to.
+
+import { assemble, bytes, label, mem, type Code, type Program } from '../asm/assembler.js';
+
+export const MAILBOX = { done: 0, perform: 8, rows: 16 } as const;
+export const ROW = { script: 0, otherwise: 8, result: 16, size: 24 } as const;
+
+// rdi: the mailbox. rsp: eight bytes into the frame, where a handler's return would have left it.
+const program: Program = [
+  label('borrow'),
+  ['mov', 'r12', 'rsp'],
+  ['mov', 'rbp', 'rdi'],
+  ['lea', 'rbx', mem('rdi', MAILBOX.rows)],
+  label('row'),
+  ['mov', 'rdi', mem('rbx', ROW.script)],
+  ['test', 'rdi', 'rdi'],
+  ['je', 'done'],
+  ['call', mem('rbp', MAILBOX.perform)],
+  ['mov', mem('rbx', ROW.result), 'rax'],
+  ['cmp', 'rax', -1],
+  ['je', 'next'],
+  ['mov', 'rbx', mem('rbx', ROW.otherwise)],
+  ['jmp', 'row'],
+  label('next'),
+  ['add', 'rbx', ROW.size],
+  ['jmp', 'row'],
+  label('done'),
+  ['mov', 'eax', 1],
+  ['mov', mem('rbp', MAILBOX.done), 'rax'],
+  ['mov', 'rsp', 'r12'],
+
+  // Also the restorer of a handler that is installed without libc: unwinders know it by these bytes,
+  // and a static program of musl's may have none of its own.
+  label('restorer'),
+  bytes(0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00), // mov rax, SYS.rt_sigreturn, as libc spells it
+  ['syscall'],
+];
+
+export const BORROW_ENTRIES = ['borrow', 'restorer'] as const;
+
+export function borrowed(): Code {
+  return assemble(program);
+}
