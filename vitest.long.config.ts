@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
+import { COMMON, groups } from './test/groups.js';
 
-// The campaigns, one at a time: the same files as their short forms import, at full length; and every file of the short run
-// that has repetitions left for here.
+// The campaigns: the same files as their short forms import, at full length; and every file of the
+// short run that has repetitions left for here.
 const repeated = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .map((name) => `test/${name}`)
   .filter(
@@ -13,13 +14,10 @@ const repeated = readdirSync('test', { recursive: true, encoding: 'utf8' })
 
 export default defineConfig({
   test: {
-    globalSetup: ['test/setup.ts'],
-    reporters: ['default', './test/skipped.ts'],
-    includeTaskLocation: true,
-    provide: { long: true },
-    include: ['test/**/*.long.ts', ...repeated],
-    fileParallelism: false,
+    ...COMMON,
     testTimeout: 1_800_000,
     hookTimeout: 600_000,
+    provide: { long: true },
+    projects: groups('long', repeated),
   },
 });

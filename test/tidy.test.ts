@@ -210,22 +210,23 @@ describe('every file', () => {
     expect(uncollected(bad, [...rule, rule[1]!], [])).toContain(
       'test/process/d.test.ts would run 2 times',
     );
-    const projects = (short.test?.projects ?? []).map(
-      (project) => (project as { test: Collection }).test,
-    );
-    expect(projects.length).toBeGreaterThan(1);
+    const groupsOf = ({ test }: typeof short): Collection[] =>
+      (test?.projects ?? []).map((project) => (project as { test: Collection }).test);
     // The long run repeats files of the short one; its own are named by a pattern.
-    const { include } = long.test as Collection;
-    const collections = [
-      ...projects,
-      { include: include.filter((pattern) => pattern.includes('*')) },
-    ];
+    const own = groupsOf(long).map(({ include, exclude }) => ({
+      include: include.filter((pattern) => pattern.includes('*')),
+      ...(exclude && { exclude }),
+    }));
+    const collections = [...groupsOf(short), ...own];
+    expect(collections.length).toBeGreaterThan(2);
     expect(
       [...tree.keys()].filter((path) =>
         collections.some(({ include }) => include.some((p) => glob(p).test(path))),
       ).length,
     ).toBeGreaterThan(10);
-    expect(uncollected(tree, collections, ['test/setup.ts', 'test/skipped.ts'])).toEqual(none);
+    expect(
+      uncollected(tree, collections, ['test/groups.ts', 'test/setup.ts', 'test/skipped.ts']),
+    ).toEqual(none);
   });
 });
 
