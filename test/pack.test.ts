@@ -68,6 +68,7 @@ describe('the packed file', () => {
     for (const path of [
       'bin/static-call',
       'include/static_call.h',
+      'include/static_key.h',
       'dist/index.js',
       'dist/index.d.ts',
       'examples/checksum/checksum.c',
