@@ -25,8 +25,16 @@ export interface Token {
 
 export function encodeToken({ path, ...rest }: Token): string {
   const json = JSON.stringify({ ...rest, path: path.map(wordOf).join(' ') });
-  return `path${MODEL_VERSION}.${Buffer.from(json).toString('base64url')}`;
+  return `path${MODEL_VERSION}.${base64Url(new TextEncoder().encode(json))}`;
 }
+
+/** A page has no Buffer. */
+function base64Url(bytes: Uint8Array): string {
+  const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+  return text.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+}
+const bytesOf = (text: string): Uint8Array =>
+  Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0));
 
 function wordOf({ who, move, swap }: Choice): string {
   if (swap >= 0) return `${who}s${swap}`;
@@ -47,7 +55,7 @@ export function decodeToken(text: string): Token {
       { hint: 'run the check again for a path of this version' },
     );
   try {
-    return tokenOf(JSON.parse(Buffer.from(body, 'base64url').toString()));
+    return tokenOf(JSON.parse(new TextDecoder().decode(bytesOf(body))));
   } catch (error) {
     throw new Fault('bad-usage', 'the path is damaged', {
       hint: 'paste the whole token that check printed',
