@@ -6,7 +6,8 @@
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { packingOf, unpack, type Packing } from '#inspect/unpack';
+import { packingOf, type Packing } from '#inspect/packing';
+import { unpack } from '#inspect/unpack';
 import { LONG } from '../more.js';
 import { bzip2, lz4, lzma, xz, zstd } from './streams.mjs';
 

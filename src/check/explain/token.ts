@@ -1,6 +1,7 @@
 // A path as text that can be pasted into a report. It names the version of the model, because the
 // same choices mean something else in another one.
 
+import { bytesOf, latin1, utf8 } from '../../base/bytes.js';
 import { Fault } from '../../base/fault.js';
 import type { Protocol } from '../../plan/protocol.js';
 import { validateProtocol } from '../../plan/validate.js';
@@ -28,13 +29,13 @@ export function encodeToken({ path, ...rest }: Token): string {
   return `path${MODEL_VERSION}.${base64Url(new TextEncoder().encode(json))}`;
 }
 
-/** A page has no Buffer. */
+/** Of RFC 4648, section 5, without padding. A page has no Buffer. */
 function base64Url(bytes: Uint8Array): string {
-  const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+  const text = btoa(latin1(bytes));
   return text.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
 }
-const bytesOf = (text: string): Uint8Array =>
-  Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0));
+const ofBase64Url = (text: string): Uint8Array =>
+  bytesOf(atob(text.replaceAll('-', '+').replaceAll('_', '/')));
 
 function wordOf({ who, move, swap }: Choice): string {
   if (swap >= 0) return `${who}s${swap}`;
@@ -55,7 +56,7 @@ export function decodeToken(text: string): Token {
       { hint: 'run the check again for a path of this version' },
     );
   try {
-    return tokenOf(JSON.parse(new TextDecoder().decode(bytesOf(body))));
+    return tokenOf(JSON.parse(utf8(ofBase64Url(body))));
   } catch (error) {
     throw new Fault('bad-usage', 'the path is damaged', {
       hint: 'paste the whole token that check printed',

@@ -109,7 +109,7 @@ class Explorer implements Moves {
   *search(): Generator<Progress, Search> {
     try {
       this.#begin();
-      for (let at = 0; this.#stopped === null && at < this.#states.count; ) {
+      for (let at = 0; this.#stopped === null && at < this.#states.count;) {
         at = this.#visitFrom(at);
         yield this.#progress();
       }

@@ -79,7 +79,9 @@ export function* runInSlices(
 }
 
 /** The same in one go. */
-export function run(...[proposal, configuration, limits, rules]: Parameters<typeof runInSlices>): Run {
+export function run(
+  ...[proposal, configuration, limits, rules]: Parameters<typeof runInSlices>
+): Run {
   const slices = runInSlices(proposal, configuration, limits, rules);
   for (;;) {
     const { done, value } = slices.next();
