@@ -28,6 +28,10 @@
  *   static_call_update(name, func)            retargets the key in a program that a runtime has opened: 0 when
  *                                             it is done; -ENOSYS without a runtime; other negative errno
  *                                             values as the runtime says
+ *                                             A program has a runtime of its own where it links the file that
+ *                                             `static-call runtime` writes (static-call cc --runtime does it);
+ *                                             then there are STATIC_CALL_CHANGE(), static_call_update_batch()
+ *                                             and static_call_state() too, and docs/runtime.md tells of them.
  *   STATIC_CALL_RETURN0(name)                 what to pass as func for "return 0"; NULL is for "nothing"
  *
  *   EXPORT_STATIC_CALL(name);                 after DEFINE: other objects may call and retarget the key
@@ -244,10 +248,14 @@ struct static_call_key {
 	}))
 
 /* Tells a runtime that this object needs a thread to serve its updates: a byte for each place that asks. */
+#ifdef STATIC_CALL_RUNTIME
+#define __STATIC_CALL_MARK_UPDATE (void)0
+#else
 #define __STATIC_CALL_MARK_UPDATE                                                                         \
 	__asm__ volatile(".pushsection .static_call_updates,\"a" __STATIC_CALL_RETAIN_FLAG "\",@progbits\n\t" \
 			 ".byte 1\n\t"                                                                    \
 			 ".popsection")
+#endif
 
 #define STATIC_CALL_RETURN0(name)                                                                         \
 	(__extension__({                                                                                  \
@@ -372,6 +380,18 @@ struct static_call_target_record {
 #define __STATIC_CALL_RETAIN
 #endif
 
+/*
+ * A program that links a runtime finds its records itself: linkers tell where a section begins and ends whose name is
+ * a word of C. `annotate` knows by these names what to call the table of sites.
+ */
+#ifdef STATIC_CALL_RUNTIME
+#define __STATIC_CALL_SECTION ""
+#define __STATIC_CALL_NAMES ".discard.static_call_runtime"
+#else
+#define __STATIC_CALL_SECTION "."
+#define __STATIC_CALL_NAMES ".discard.static_call"
+#endif
+
 /* The alignment is said so that no compiler widens it: the records of a section form an array. */
 #if defined(__clang__)
 /* Redzones of the address sanitizer would come between the records. gcc leaves named sections alone. */
@@ -388,7 +408,7 @@ struct static_call_target_record {
 #define __STATIC_CALL_NAME_KEY(name) __STATIC_CALL_NAME_KEY_(name)
 #define __STATIC_CALL_NAME_KEY_(name)                                                                     \
 	(__extension__({                                                                                  \
-		__asm__ volatile __inline__(".pushsection .discard.static_call,\"e\",@progbits\n\t"       \
+		__asm__ volatile __inline__(".pushsection " __STATIC_CALL_NAMES ",\"e\",@progbits\n\t"         \
 					    ".long\t__SCK__" #name " - .\n\t"                             \
 					    ".popsection");                                               \
 	}))
@@ -436,7 +456,7 @@ struct static_call_target_record {
 		__attribute__((used)) __STATIC_CALL_STRUCT static_call_key STATIC_CALL_KEY(name) = {      \
 			__extension__(void *)(first), __STATIC_CALL_NOTHING};)                            \
 	static __STATIC_CALL_STRUCT static_call_key_record __static_call_key_##name                       \
-		__STATIC_CALL_RECORD(".static_call_keys") = {                                             \
+		__STATIC_CALL_RECORD(__STATIC_CALL_SECTION "static_call_keys") = {                                             \
 			&STATIC_CALL_KEY(name),                                                           \
 			(void (*)(void))STATIC_CALL_TRAMP(name),                                          \
 			(void (*)(void))(first),                                                          \
@@ -451,7 +471,7 @@ struct static_call_target_record {
 #define __STATIC_CALL_TARGET_RECORD(name, function, word) __STATIC_CALL_TARGET_RECORD_(name, function, word)
 #define __STATIC_CALL_TARGET_RECORD_(name, function, word)                                                \
 	static __STATIC_CALL_STRUCT static_call_target_record __STATIC_CALL_UNIQUE(__static_call_target_) \
-		__STATIC_CALL_RECORD(".static_call_targets") = {                                          \
+		__STATIC_CALL_RECORD(__STATIC_CALL_SECTION "static_call_targets") = {                                          \
 			&STATIC_CALL_KEY(name), function, #name, word}
 
 /*
@@ -478,6 +498,47 @@ static __inline__ int __static_call_update(struct static_call_key *key, void *fu
 
 	return update ? update(key, func) : -ENOSYS;
 }
+
+/* ---- A runtime of the program's own ---------------------------------------------------------------- */
+
+#ifdef STATIC_CALL_RUNTIME
+/* One key's part of an update of several. */
+struct static_call_change {
+	struct static_call_key *key;
+	void *func;
+};
+
+/* As static_call_update(), for a row of what static_call_update_batch() takes: {STATIC_CALL_CHANGE(name, func), ...} */
+#define STATIC_CALL_CHANGE(name, function) __STATIC_CALL_CHANGE(name, function)
+#define __STATIC_CALL_CHANGE(name, function)                                                              \
+	(__extension__({                                                                                  \
+		__STATIC_CALL_AUTO __static_call_func = (function);                                       \
+		__STATIC_CALL_STRUCT static_call_change __static_call_change;                             \
+		__STATIC_CALL_ASSERT(__STATIC_CALL_UPDATES(name, __static_call_func),                     \
+				     "static_call: " #function " cannot be the target of key " #name      \
+				     ": it has another type");                                            \
+		__static_call_change.key = &STATIC_CALL_KEY(name);                                        \
+		__static_call_change.func = (void *)__static_call_func;                                   \
+		__static_call_change;                                                                     \
+	}))
+
+/* All of them or none, for as many synchronisations of the CPUs as one update needs: 0, or a negative errno. */
+__STATIC_CALL_EXTERN __attribute__((visibility("hidden")))
+int static_call_update_batch(const struct static_call_change *changes, __SIZE_TYPE__ count);
+
+/* How the calls of a key are made at this moment, or a negative errno: why no runtime has them. */
+#define static_call_state(name) __static_call_state(&STATIC_CALL_KEY(name))
+enum static_call_state {
+	/* Every call site calls the target itself. */
+	STATIC_CALL_DIRECT,
+	/* Some site calls the trampoline, which jumps to the target: no update has gone through yet. */
+	STATIC_CALL_THROUGH_TRAMPOLINE,
+	/* An update could be neither completed nor taken back: calls are emulated, to the target, until one goes through. */
+	STATIC_CALL_PARKED
+};
+__STATIC_CALL_EXTERN __attribute__((visibility("hidden")))
+int __static_call_state(const struct static_call_key *key);
+#endif
 
 /* ---- Types: what fits, and what a key's functions return ------------------------------------------ */
 

@@ -217,11 +217,12 @@ export class Program<K extends Keys> implements App<K> {
 
   /**
    * What static_call_update() of the C side calls: the second word of its key. 0 makes it return
-   * -ENOSYS.
+   * -ENOSYS. A program that links a runtime of its own has put that there, and it stays.
    */
-  #setUpdater({ key }: EnlistedKey, updater: Addr): void {
-    if (key !== null)
-      Atomics.store(new BigUint64Array(this.#runtime.native.view(key, 16)), 1, BigInt(updater));
+  #exchangeUpdater({ key }: EnlistedKey, from: Addr, to: Addr): void {
+    if (key === null) return;
+    const words = new BigUint64Array(this.#runtime.native.view(key, 16));
+    Atomics.compareExchange(words, 1, BigInt(from), BigInt(to));
   }
 
   /** What the trampoline does as linked. */
@@ -340,7 +341,7 @@ export class Program<K extends Keys> implements App<K> {
     this.#engine.apply(wanted, this.#protocol);
     for (const state of this.#states.values()) {
       state.record.setWord('users', state.record.word('users') + 1n);
-      this.#setUpdater(state, this.#runtime.updater);
+      this.#exchangeUpdater(state, 0, this.#runtime.updater);
     }
   }
 
@@ -448,7 +449,7 @@ export class Program<K extends Keys> implements App<K> {
         last.map(({ def, record }) => ({ name: def.name, record, to: ORIGINAL })),
         this.#protocol,
       );
-      for (const state of last) this.#setUpdater(state, 0);
+      for (const state of last) this.#exchangeUpdater(state, this.#runtime.updater, 0);
       // Only now: a program whose closing failed is still open, and can be closed again.
       for (const { record } of states) record.setWord('users', record.word('users') - 1n);
       this.#closed = true;

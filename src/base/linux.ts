@@ -53,6 +53,7 @@ export const MEMBARRIER = { syncCore: 1 << 5, registerSyncCore: 1 << 6 } as cons
 export const SIGTRAP = 5;
 export const SA = {
   siginfo: 4,
+  restorer: 0x0400_0000,
   onStack: 0x0800_0000,
   restart: 0x1000_0000,
   noDefer: 0x4000_0000,

@@ -161,6 +161,10 @@ it.`,
     examples: [
       ['in a Makefile', 'CC = static-call cc -- gcc'],
       ['compile and link', 'static-call cc -- gcc -O2 -shared -fPIC filters.c -o libfilters.so'],
+      [
+        'a program that retargets its own calls',
+        'static-call cc --runtime -- gcc -O2 server.c -o server -lpthread',
+      ],
     ],
     parameters: {
       flags: {
@@ -169,6 +173,11 @@ it.`,
           values: ['line', 'fetch32', 'fetch16', 'qword', 'no'],
           brief: 'Keep sites inside lines, 32, 16 or (clang) 8 bytes',
           default: 'line',
+        },
+        runtime: {
+          kind: 'boolean',
+          brief: 'Give the program a runtime of its own: static_call_update() needs no Node',
+          default: false,
         },
         verbose: {
           kind: 'boolean',
@@ -492,6 +501,26 @@ report. Status 4 if no process can be patched here.`,
       ],
     ],
     parameters: { flags: { json } },
+  }),
+  runtime: command(() => import('./commands/runtime.js'), {
+    brief: 'Write the C file by which a program retargets its own calls',
+    about: `Writes one C file. A program that links it needs no Node: static_call_update() rewrites its call sites
+on the thread that calls. Compile all of the program with -DSTATIC_CALL_RUNTIME, annotate its objects
+before they are linked, and link this file with them; static-call cc --runtime does all of that.`,
+    examples: [['for a build by hand', 'static-call runtime -o static_call_runtime.c']],
+    parameters: {
+      flags: {
+        output: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Write here and not to stdout',
+          placeholder: 'file',
+          optional: true,
+        },
+        json,
+      },
+      aliases: { o: 'output' },
+    },
   }),
   inspect: command(() => import('./commands/inspect.js'), {
     brief: 'List static call sites and keys of objects, modules, programs and kernels',

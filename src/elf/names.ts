@@ -51,6 +51,7 @@ export const SHF_EXECINSTR = 0x4;
 export const SHF_INFO_LINK = 0x40;
 export const SHF_GROUP = 0x200;
 export const SHF_COMPRESSED = 0x800;
+export const SHF_GNU_RETAIN = 0x200000;
 
 export const SHN_UNDEF = 0;
 export const SHN_LORESERVE = 0xff00;

@@ -23,6 +23,14 @@ export interface Compilation {
   readonly partial: boolean;
   /** The last option lacks its value, and would take a word behind it for that. */
   readonly dangling: boolean;
+  /** The words by what they are, for a link that is done in several steps. */
+  readonly words: readonly Word[];
+}
+
+/** `source` is compiled, `linked` goes to the linker as it is; `value` belongs to the word before. */
+export interface Word {
+  readonly text: string;
+  readonly is: 'source' | 'linked' | 'option' | 'value';
 }
 
 /**
@@ -66,6 +74,7 @@ interface Read {
   readonly inputs: string[];
   /** The words that the driver hands to the linker. */
   readonly linker: string[];
+  readonly words: Word[];
   output: string | null;
   /** Given by -x: then a file is a source whatever its name. */
   language: boolean;
@@ -102,7 +111,9 @@ function takeFlag(read: Read, word: string): void {
 
 function takeFile(read: Read, word: string): void {
   read.inputs.push(word);
-  if (read.language || !LINKED.test(word)) read.sources.push(word);
+  const isSource = read.language || !LINKED.test(word);
+  if (isSource) read.sources.push(word);
+  read.words.push({ text: word, is: isSource ? 'source' : 'linked' });
 }
 
 /** The name that the linker is given last, or null: it wins over the driver's. */
@@ -122,6 +133,7 @@ export function readCompilation(options: readonly string[]): Compilation {
     sources: [],
     inputs: [],
     linker: [],
+    words: [],
     output: null,
     language: false,
     compile: false,
@@ -132,12 +144,16 @@ export function readCompilation(options: readonly string[]): Compilation {
   let onlyFiles = false;
   for (const word of words) {
     const pair = attached(word);
-    if (onlyFiles || word === '-' || !word.startsWith('-')) takeFile(read, word);
+    const isFile = onlyFiles || word === '-' || !word.startsWith('-');
+    if (!isFile) read.words.push({ text: word, is: 'option' });
+    if (isFile) takeFile(read, word);
     else if (word === '--') onlyFiles = true;
     else if (WITH_VALUE.has(word)) {
       const next = words.next();
       dangling = next.done === true;
-      if (!next.done) VALUES.get(word)?.(read, next.value);
+      if (next.done) continue;
+      read.words.push({ text: next.value, is: 'value' });
+      VALUES.get(word)?.(read, next.value);
     } else if (pair && VALUES.has(pair[0])) VALUES.get(pair[0])?.(read, pair[1]);
     else takeFlag(read, word);
   }
@@ -147,6 +163,7 @@ export function readCompilation(options: readonly string[]): Compilation {
     throughGot: has('-fno-plt'),
     partial: has('-r') || read.linker.includes('-r'),
     dangling,
+    words: read.words,
   };
   return { ...made(read), ...rest };
 }

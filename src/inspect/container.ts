@@ -5,10 +5,8 @@
 // include/image.h). What they carry is read as if it had been given; none of them says of which
 // machine it is.
 
-import { latin1 } from '../base/bytes.js';
-
 const ascii = (bytes: Uint8Array, from: number, length: number): string =>
-  latin1(bytes.subarray(from, from + length));
+  Buffer.from(bytes.subarray(from, from + length)).toString('latin1');
 
 const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -3,7 +3,6 @@
 // nothing else is decoded.
 
 import { hex } from '../base/addr.js';
-import { bytesOf, find } from '../base/bytes.js';
 import { lastNotAbove } from '../base/search.js';
 import {
   SHF_EXECINSTR,
@@ -16,7 +15,7 @@ import {
   STT_NOTYPE,
 } from '../elf/names.js';
 import type { ElfObject, SymbolTable } from '../elf/object.js';
-import { declaredKeys, KEYS_SECTION, type KeyRecord } from '../keys/records.js';
+import { declaredKeys, hasKeys, type KeyRecord } from '../keys/records.js';
 import { sitesSections, surveySites } from '../sites/find.js';
 import { checkReadable, isIntermediate, whyNoSites } from '../sites/readable.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../sites/site.js';
@@ -144,7 +143,7 @@ function recorded(object: ElfObject, { name, trampoline: at, initialName }: KeyR
   };
 }
 
-const PREFIXES = [bytesOf(TRAMPOLINE_PREFIX), bytesOf(KEY_PREFIX)];
+const PREFIXES = [Buffer.from(TRAMPOLINE_PREFIX), Buffer.from(KEY_PREFIX)];
 
 /**
  * Whether some name of the file is that of a key or trampoline: a plain search, many times faster
@@ -153,11 +152,12 @@ const PREFIXES = [bytesOf(TRAMPOLINE_PREFIX), bytesOf(KEY_PREFIX)];
  */
 function mentionsKeys(object: ElfObject): boolean {
   if (object.sections.length === 0 || isIntermediate(object)) checkReadable(object);
-  if (sitesSections(object).length > 0 || object.section(KEYS_SECTION)) return true;
+  if (sitesSections(object).length > 0 || hasKeys(object)) return true;
   for (const section of object.sections) {
     if (section.type !== SHT_STRTAB) continue;
     const names = object.data(section);
-    if (PREFIXES.some((prefix) => find(names, prefix) >= 0)) return true;
+    const buffer = Buffer.from(names.buffer, names.byteOffset, names.length);
+    if (PREFIXES.some((prefix) => buffer.indexOf(prefix) >= 0)) return true;
   }
   return false;
 }

@@ -10,8 +10,15 @@ import * as N from '../elf/names.js';
 import { NAME_MAX, signed64, stringAt, type ElfObject, type Section } from '../elf/object.js';
 import type { ReturnClass } from './key.js';
 
-export const KEYS_SECTION = '.static_call_keys';
-export const TARGETS_SECTION = '.static_call_targets';
+/**
+ * Each name and the one that it has in a program that links a runtime of its own, where it is a
+ * word of C. Objects of both kinds may be linked into one file.
+ */
+const KEYS_SECTIONS: readonly string[] = ['.static_call_keys', 'static_call_keys'];
+const TARGETS_SECTIONS: readonly string[] = ['.static_call_targets', 'static_call_targets'];
+
+export const hasKeys = (object: ElfObject): boolean =>
+  object.sections.some(({ name }) => KEYS_SECTIONS.includes(name));
 
 /** struct static_call_key_record and struct static_call_target_record of include/static_call.h. */
 const KEY = {
@@ -296,19 +303,20 @@ export function declaredKeys(object: ElfObject): readonly KeyRecord[] {
 export function readRecords(object: ElfObject): Records {
   if (object.type === 'relocatable')
     throw new Fault('not-linked', 'the file is relocatable: its keys have no addresses yet');
-  const [keys, targets] = [object.section(KEYS_SECTION), object.section(TARGETS_SECTION)];
-  const sections = [keys, targets].filter((s) => s !== undefined);
-  if (sections.length === 0) return { keys: [], targets: [], permits: [] };
-  const pointers = pointersIn(object, sections);
+  const named = (names: readonly string[]): Section[] =>
+    object.sections.filter(({ name }) => names.includes(name));
+  const [keys, targets] = [named(KEYS_SECTIONS), named(TARGETS_SECTIONS)];
+  if (keys.length + targets.length === 0) return { keys: [], targets: [], permits: [] };
+  const pointers = pointersIn(object, [...keys, ...targets]);
   const rows = <T>(
-    section: Section | undefined,
+    sections: readonly Section[],
     size: number,
     read: (object: ElfObject, table: Table, row: number) => T,
-  ): T[] => {
-    if (!section) return [];
-    const table = new Table(object, section, size, pointers);
-    return Array.from({ length: table.rows }, (_, row) => read(object, table, row));
-  };
+  ): T[] =>
+    sections.flatMap((section) => {
+      const table = new Table(object, section, size, pointers);
+      return Array.from({ length: table.rows }, (_, row) => read(object, table, row));
+    });
   const declared = rows(targets, TARGET.size, targetRecord);
   return {
     keys: rows(keys, KEY.size, keyRecord),

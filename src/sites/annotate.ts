@@ -12,7 +12,13 @@ import { ElfEdit, type NewSection } from '../elf/write.js';
 import { branchOpcodeBefore, DISPLACEMENT } from '../x86/forms.js';
 import { decodeSites, findSites } from './find.js';
 import { keyPlaces, lateKeys, type DeclaredKey } from './linked.js';
-import { encodeSiteTable, ENTRY_SIZE, SITES_SECTION } from './section.js';
+import {
+  encodeSiteTable,
+  ENTRY_SIZE,
+  isSitesSection,
+  RUNTIME_SITES_SECTION,
+  SITES_SECTION,
+} from './section.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from './site.js';
 import { keySymbols, trampolineSymbols } from './symbols.js';
 
@@ -39,7 +45,7 @@ export interface Annotated {
 
 /** @throws Fault `no-key`, `bad-sites-section`, `bad-elf`, `out-of-reach`. */
 export function annotate(object: ElfObject, options: AnnotateOptions = {}): Annotated {
-  const present = object.sections.filter((s) => s.name === SITES_SECTION);
+  const present = object.sections.filter((s) => isSitesSection(s.name));
   for (const s of present)
     if (s.type !== N.SHT_PROGBITS)
       throw new Fault('bad-sites-section', `it is of type ${s.type}, not a table of bytes`, {
@@ -187,12 +193,16 @@ function put(
     return index;
   };
   if (old) edit.replaceData(old, data);
+  const name = tableName(object);
+  // Nothing refers to the table but the linker's own symbols, which are no reason for lld to keep
+  // it through --gc-sections.
+  const retained = name === RUNTIME_SITES_SECTION ? N.SHF_GNU_RETAIN : 0;
   const target =
     old?.index ??
     added({
-      name: SITES_SECTION,
+      name,
       type: N.SHT_PROGBITS,
-      flags: N.SHF_WRITE | N.SHF_ALLOC | grouped,
+      flags: N.SHF_WRITE | N.SHF_ALLOC | grouped | retained,
       align: 1,
       entrySize: ENTRY_SIZE,
       data,
@@ -208,10 +218,24 @@ function put(
   if (group && joined.length > 0) edit.replaceData(group, withMembers(object.data(group), joined));
 }
 
+/** Sections that static_call.h makes only under STATIC_CALL_RUNTIME. */
+const OF_RUNTIME: ReadonlySet<string> = new Set([
+  '.discard.static_call_runtime',
+  'static_call_keys',
+  'static_call_targets',
+]);
+
+/** The program says in each of its objects whether it finds its table itself. */
+function tableName(object: ElfObject): string {
+  return object.sections.some((s) => OF_RUNTIME.has(s.name))
+    ? RUNTIME_SITES_SECTION
+    : SITES_SECTION;
+}
+
 function relaSection(object: ElfObject, target: number, data: Uint8Array): NewSection {
   const link = object.symbols!.section.index;
   return {
-    name: `.rela${SITES_SECTION}`,
+    name: `.rela${tableName(object)}`,
     type: N.SHT_RELA,
     flags: N.SHF_INFO_LINK,
     align: 8,

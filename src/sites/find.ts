@@ -12,7 +12,7 @@ import type { ElfObject, Section } from '../elf/object.js';
 import { decodeLinked, destinations, readLinked, type DeclaredKey } from './linked.js';
 import { checkReadable } from './readable.js';
 import { decodeRelocatable, readRelocatable } from './relocatable.js';
-import { SITES_SECTION } from './section.js';
+import { isSitesSection } from './section.js';
 import type { Site } from './site.js';
 
 /**
@@ -29,7 +29,7 @@ const refuse: Report = (fault) => {
  * section group with sites.
  */
 export function sitesSections(object: ElfObject): Section[] {
-  return object.sections.filter((s) => s.name === SITES_SECTION && s.size > 0);
+  return object.sections.filter((s) => isSitesSection(s.name) && s.size > 0);
 }
 
 /** What the file's own tables say, in their order; nothing where it has none. */

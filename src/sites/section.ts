@@ -8,6 +8,14 @@ import type { Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 
 export const SITES_SECTION = '.static_call_sites';
+/**
+ * What the table is called in a program that links a runtime of its own (static_call.h under
+ * STATIC_CALL_RUNTIME). Every linker defines the ends of a section whose name is a word of C, and
+ * by these the program finds its table in its own memory.
+ */
+export const RUNTIME_SITES_SECTION = 'static_call_sites';
+export const isSitesSection = (name: string): boolean =>
+  name === SITES_SECTION || name === RUNTIME_SITES_SECTION;
 export const ENTRY_SIZE = 8;
 export const FLAG_BITS = 3;
 

@@ -2,8 +2,9 @@
 // line by which a C project adopts static calls. The compiler's own words and status pass through.
 
 import { spawnSync, type StdioOptions } from 'node:child_process';
-import { statSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
+import { join } from 'node:path';
 import type { Unit } from '../../base/addr.js';
 import { Fault, isFault } from '../../base/fault.js';
 import { readOriginal, rewriteFile } from '../../base/file.js';
@@ -19,15 +20,19 @@ import {
   type Assembler,
   type Compilation,
 } from '../../host/compilation.js';
+import { TemporaryFolder } from '../../host/folder.js';
+import { RUNTIME_FILE, RUNTIME_MACRO, runtimeLink } from '../../host/runtime-link.js';
 import { expandResponses } from '../../host/response.js';
 import { annotate, type Annotated } from '../../sites/annotate.js';
 import { decodeSites, listedSites } from '../../sites/find.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX } from '../../sites/site.js';
 import type { Context } from '../context.js';
 import { includeDir } from './include.js';
+import { runtimeText } from './runtime.js';
 
 export interface Flags {
   readonly align: Unit | 'no';
+  readonly runtime: boolean;
   readonly verbose: boolean;
   readonly json: boolean;
 }
@@ -42,24 +47,50 @@ interface Output {
   readonly sites: number;
 }
 
-export function run(context: Context, flags: Flags, ...words: string[]): number {
+export async function run(context: Context, flags: Flags, ...words: string[]): Promise<number> {
   if (words[0] === '') throw new Fault('bad-usage', "the compiler's name is empty", { hint: HINT });
   const compiler = compilerOf(words);
   const expanded = expandResponses(words.slice(compiler.length));
   const made = readCompilation(expanded);
-  const aligned =
-    flags.align === 'no'
-      ? []
-      : alignment(assemblerOf(compiler, expanded, context.env), made, flags.align);
-  const all = made.dangling ? words : withMore(words, [`-I${includeDir()}`, ...aligned]);
-  if (flags.verbose) context.note(printable(all.join(' ')));
+  const assembler = assemblerOf(compiler, expanded, context.env);
+  const aligned = flags.align === 'no' ? [] : alignment(assembler.name, made, flags.align);
+  const own = flags.runtime ? [RUNTIME_MACRO] : [];
+  const more = [`-I${includeDir()}`, ...aligned, ...own];
+  const all = made.dangling ? words : withMore(words, more);
   const before = new Map(made.outputs.map((path) => [path, stateOf(path)]));
-  // With --json the answer alone is on stdout, so the compiler's goes beside it.
-  const status = start(all, context.env, flags.json ? ['inherit', 2, 'inherit'] : 'inherit').status;
+  const links = flags.runtime && made.mode === 'link' && !made.partial && !made.dangling;
+  const { clang } = assembler;
+  const status = links
+    ? await linkWithRuntime(context, flags, { compiler, made, more, clang })
+    : step(context, flags, all);
   const outputs = status === 0 ? tabulated(before, made) : [];
   if (status === 0) tell(context, flags, outputs, made.mode);
   if (flags.json) context.json('static-call/cc@1', { command: all, status, outputs });
   return status;
+}
+
+/** Runs one command, as the user sees it. */
+function step(context: Context, { verbose, json }: Flags, command: readonly string[]): number {
+  if (verbose) context.note(printable(command.join(' ')));
+  // With --json the answer alone is on stdout, so the compiler's goes beside it.
+  return start(command, context.env, json ? ['inherit', 2, 'inherit'] : 'inherit').status;
+}
+
+/** A link in several commands, up to the first that fails. */
+async function linkWithRuntime(
+  context: Context,
+  flags: Flags,
+  link: Omit<Parameters<typeof runtimeLink>[0], 'folder' | 'include'>,
+): Promise<number> {
+  await using folder = new TemporaryFolder('static-call-cc-');
+  writeFileSync(join(folder.path, RUNTIME_FILE), runtimeText());
+  const steps = runtimeLink({ ...link, folder: folder.path, include: includeDir() });
+  for (const { command, annotated } of steps) {
+    const status = step(context, flags, command);
+    if (status !== 0) return status;
+    if (annotated !== null) tabulate(annotated, true);
+  }
+  return 0;
 }
 
 /** Behind what is there, but before clang's `--`, behind which every word is a file. */
@@ -144,13 +175,11 @@ function assemblerOf(
   compiler: readonly string[],
   options: readonly string[],
   env: Context['env'],
-): Assembler {
-  if (options.includes('-fno-integrated-as') || options.includes('-no-integrated-as')) return 'gas';
-  return start([...compiler, '--version'], env, ['ignore', 'pipe', 'ignore']).stdout.includes(
-    'clang',
-  )
-    ? 'llvm'
-    : 'gas';
+): { readonly name: Assembler; readonly clang: boolean } {
+  const asked = start([...compiler, '--version'], env, ['ignore', 'pipe', 'ignore']);
+  const clang = asked.stdout.includes('clang');
+  const external = options.includes('-fno-integrated-as') || options.includes('-no-integrated-as');
+  return { name: clang && !external ? 'llvm' : 'gas', clang };
 }
 
 /** Writes the table, where the file can have one yet. */

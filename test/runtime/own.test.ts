@@ -1,0 +1,122 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Folder, gcc, must } from '../build.js';
+import { answer, child } from '../process/child.js';
+import { built, byHand, emitted, INCLUDE, program, ran, WELL } from './programs.js';
+
+const here = process.platform === 'linux' && process.arch === 'x64' && gcc !== null;
+
+describe.skipIf(!here)('a program with a runtime of its own', () => {
+  let folder: Folder;
+  let own: string;
+  let plugin: string;
+  beforeAll(() => {
+    folder = new Folder();
+    own = built(folder, 'own', [program('own.c'), '-pthread', '-ldl']);
+    plugin = built(folder, 'plugin.so', ['-shared', '-fPIC', program('plugin.c')]);
+  });
+  afterAll(() => folder[Symbol.dispose]());
+
+  it.for([
+    ['start', 'calls every target directly before main'],
+    ['update', 'retargets to a function, to nothing, to return 0 and to a function of libc'],
+    ['refused', 'answers what a key cannot have by EINVAL and ENOENT, and changes nothing'],
+    ['batch', 'retargets several keys at once'],
+    ['foreign', 'answers EBUSY where the breakpoint of another tool stands on a site'],
+    ['blocked', 'answers EBUSY while a thread blocks SIGTRAP'],
+    ['masked', 'answers EBUSY while a handler runs with SIGTRAP blocked'],
+    ['replaced', 'answers EBUSY while another handler of SIGTRAP is installed over its own'],
+    ['forked', 'updates in a child of fork, which its parent does not see'],
+    ['closed', 'writes into no file of a program that closed all descriptors'],
+    ['threads', 'updates from two threads while two call'],
+    ['signals', 'updates from a signal handler'],
+  ])('%s: it %s', ([life = '']) => {
+    expect(ran(own, [life])).toMatchObject(WELL);
+  });
+
+  it('loads and unloads a library that has a runtime of its own', () => {
+    expect(ran(own, ['loaded', plugin])).toMatchObject(WELL);
+  });
+
+  it('needs no library but libc', () => {
+    expect(must('readelf', ['-dW', own]).match(/NEEDED.*/g)).toHaveLength(1);
+  });
+
+  it('has the very page of machine code that a Node process has', () => {
+    const page = Buffer.from(ran(own, ['page']).stdout.trim(), 'hex');
+    const node = answer<{ page: string; words: number[] }>(
+      child('../../runtime/children/page.mjs'),
+    );
+    const theirs = Buffer.from(node.page, 'hex');
+    for (const at of node.words) page.copy(theirs, at, at, at + 8);
+    expect(page.length).toBe(4096);
+    expect(Buffer.compare(page, theirs)).toBe(0);
+  });
+
+  it('and Node in one process have one page, one lock and one idea of a key', () => {
+    expect(answer(child('../../runtime/children/both.mjs', [plugin]))).toEqual({
+      pages: 1,
+      // By C, then by Node, and by C again after Node has closed the object.
+      runs: [6, 4, 6, 4, 4, 6],
+      target: 'down',
+      threads: 0,
+    });
+  });
+
+  it('chooses at load what a library calls, without Node', () => {
+    built(folder, 'libdispatch.so', ['-shared', '-fPIC', program('dispatch.c')]);
+    const user = folder.file('dispatched');
+    const library = folder.file('libdispatch.so');
+    must('gcc', ['-O2', program('dispatched.c'), library, '-o', user]);
+    const { stdout } = ran(user, []);
+    expect(JSON.parse(stdout)).toEqual({ result: 0, direct: 1, hash: 1, count: 1, bits: 16 });
+  });
+
+  it('is all old, all new or parked, and whole after the next update, whichever effect fails', () => {
+    const flags = ['-DSTATIC_CALL_SYSTEM=effect'];
+    const faults = byHand(folder, {
+      source: program('faults.c'),
+      output: 'faults',
+      runtimeFlags: flags,
+    });
+    const { status, stdout } = ran(faults, ['every']);
+    expect(stdout).toMatch(/^\{/);
+    expect(status).toBe(0);
+    const { effects, refused, parked } = JSON.parse(stdout) as Record<string, number>;
+    expect(effects).toBeGreaterThan(12);
+    expect(refused).toBeGreaterThan(12);
+    expect(parked).toBeGreaterThan(0);
+  });
+});
+
+describe.skipIf(!here)('the emitted file', () => {
+  it('compiles without a warning, has at most 12 KB of code, and relocates none of it', () => {
+    using folder = new Folder();
+    const source = folder.write('runtime.c', emitted());
+    const object = folder.file('runtime.o');
+    const strict = ['-Wall', '-Wextra', '-Wpedantic', '-Wconversion', '-Wshadow', '-Werror'];
+    must('gcc', [
+      '-std=c11',
+      '-Os',
+      ...strict,
+      `-I${INCLUDE}`,
+      '-fPIC',
+      '-c',
+      source,
+      '-o',
+      object,
+    ]);
+    const code = must('size', ['-A', object])
+      .split('\n')
+      .filter((line) => line.startsWith('.text'))
+      .map((line) => Number(line.split(/\s+/)[1]));
+    expect(code.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(12 * 1024);
+    const library = folder.file('runtime.so');
+    must('gcc', ['-shared', '-Wl,-z,text', object, '-o', library]);
+    expect(must('readelf', ['-dW', library])).not.toContain('TEXTREL');
+  });
+
+  it('says whose it is and what may be done with it', () => {
+    expect(emitted()).toMatch(/^\/\* SPDX-License-Identifier: MIT/);
+    expect(emitted()).toContain('Permission is granted, free of charge');
+  });
+});

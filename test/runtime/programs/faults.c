@@ -1,0 +1,144 @@
+// Every system call of the runtime goes through here: it is written down, or made to fail.
+// argv[1]: `order` prints the effects of one update; `every` makes each effect fail in turn, once and for ever.
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <static_call.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int add(int a, int b) { return a + b; }
+int sub(int a, int b) { return a - b; }
+DEFINE_STATIC_CALL(op, add);
+STATIC_CALL_TARGET(op, sub);
+
+__attribute__((noinline)) int call(int a, int b) { return static_call(op)(a, b) + 1; }
+__attribute__((noinline)) int tail(int a, int b) { return static_call(op)(a, b); }
+
+static int tracing, published;
+static long effects, fail_at, fail_from;
+
+static const unsigned char *site(void)
+{
+	static const unsigned char *at;
+
+	for (at = at ? at : (const unsigned char *)call; !published && at[0] != 0xe8 && at[0] != 0xcc;)
+		at++;
+	return at;
+}
+
+static void told(const char *what)
+{
+	if (!published && static_call_query(op) == sub) {
+		published = 1;
+		printf("published\n");
+	}
+	printf("%s\n", what);
+}
+
+static void trace(long number, long a, long b, long c, long d)
+{
+	const unsigned char *bytes = (const unsigned char *)b;
+	long i;
+
+	if (number == SYS_membarrier && a == 32)
+		told("sync");
+	if (number == SYS_rt_sigaction && a == 5 && b == 0)
+		told("asked");
+	if (number != SYS_pwrite64 || d < (long)site() || d >= (long)site() + 5)
+		return;
+	for (i = 0; i < c; i++) {
+		char line[32];
+
+		snprintf(line, sizeof line, "store %ld %d", d - (long)site() + i, bytes[i]);
+		told(line);
+	}
+}
+
+long effect(long number, long a, long b, long c, long d, long e, long f);
+long effect(long number, long a, long b, long c, long d, long e, long f)
+{
+	int counts = number == SYS_pwrite64 || (number == SYS_membarrier && a == 32) ||
+		     (number == SYS_rt_sigaction && a == 5) || number == SYS_pread64 || number == SYS_mmap;
+	long result;
+
+	if (tracing)
+		trace(number, a, b, c, d);
+	if (counts && ++effects && ((fail_at && effects == fail_at) || (fail_from && effects >= fail_from)))
+		return -ENOMEM;
+	result = syscall(number, a, b, c, d, e, f);
+	return result < 0 ? -errno : result;
+}
+
+static int is(int (*func)(int, int)) { return call(7, 3) == func(7, 3) + 1 && tail(7, 3) == func(7, 3); }
+
+/* After an effect that failed: what the key says is what each call does, and it is the old target or the new one. */
+static int whole(int result)
+{
+	int (*now)(int, int) = static_call_query(op);
+
+	return is(now) && (result != 0 || now == sub) && (now == sub || now == add);
+}
+
+static int cure(void)
+{
+	fail_at = fail_from = 0;
+	return static_call_update(op, sub) == 0 && is(sub) && static_call_update(op, add) == 0 && is(add) &&
+	       static_call_state(op) == STATIC_CALL_DIRECT;
+}
+
+static int every(void)
+{
+	long k, count, parked = 0, refused = 0;
+
+	effects = 0;
+	if (static_call_update(op, sub) != 0)
+		return 1;
+	count = effects;
+	if (!cure())
+		return 1;
+	for (k = 1; k <= count; k++) {
+		int for_ever;
+
+		for (for_ever = 0; for_ever < 2; for_ever++) {
+			int result;
+
+			effects = 0;
+			fail_at = for_ever ? 0 : k;
+			fail_from = for_ever ? k : 0;
+			result = static_call_update(op, sub);
+			refused += result != 0;
+			if (!whole(result)) {
+				printf("effect %ld failed %s: %d\n", k, for_ever ? "for ever" : "once", result);
+				return 1;
+			}
+			fail_at = fail_from = 0;
+			parked += static_call_state(op) == STATIC_CALL_PARKED;
+			if (!cure()) {
+				printf("effect %ld: no cure\n", k);
+				return 1;
+			}
+		}
+	}
+	printf("{\"effects\": %ld, \"refused\": %ld, \"parked\": %ld}\n", count, refused, parked);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	int i;
+
+	if (argc > 1 && strcmp(argv[1], "every") == 0)
+		return every();
+	tracing = 1;
+	if (static_call_update(op, sub) != 0)
+		return 1;
+	tracing = 0;
+	printf("bytes");
+	for (i = 0; i < 5; i++)
+		printf(" %d", site()[i]);
+	printf("\n");
+	return 0;
+}
