@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { withPictures } from '../scripts/readme.mjs';
 import { Folder, gcc, must } from './build.js';
 import { line } from './cli/line.js';
+import { LONG } from './more.js';
 import { blocks, promised, readme, rowsUnder, script } from './readme.js';
 
 /**
@@ -93,26 +94,27 @@ describe('the README', () => {
     ]);
   });
 
-  it('leads from an empty folder to a retargeted program, command by command', ({ skip }) => {
-    skip(!gcc, 'gcc is not installed');
-    using folder = project('filters');
-    symlinkSync(process.cwd(), folder.file('static-call'));
-    // What npm would fetch is there already; clone.long.ts fetches it.
-    const commands = script(text, (command) => !/^npm |^mkdir /.test(command));
-    const followed = shell(folder, `cd filters\n${commands}`);
-    expect(followed).toMatchObject({ status: 0, stderr: '' });
-    const lines = promised(ts![0]!.body);
-    expect(new Set(lines).size).toBeGreaterThan(1);
-    expect(followed.stdout).toBe(`${lines.join('\n')}\n`);
-    expect(folder.read('filters/filters.keys.ts').toString()).toContain(
-      "readonly blend: 'blend_max' | 'blend_mean';",
-    );
-    // A target that the program does not declare neither compiles nor runs.
-    folder.write('filters/wrong.ts', ts![0]!.body.replace('blend_max', 'blend_min'));
-    expect(shell(folder, 'cd filters\nnpx tsc wrong.ts --noEmit --module nodenext').stdout).toMatch(
-      /"blend_min"' is not assignable/,
-    );
-  });
+  if (LONG)
+    it('leads from an empty folder to a retargeted program, command by command', ({ skip }) => {
+      skip(!gcc, 'gcc is not installed');
+      using folder = project('filters');
+      symlinkSync(process.cwd(), folder.file('static-call'));
+      // What npm would fetch is there already; clone.long.ts fetches it.
+      const commands = script(text, (command) => !/^npm |^mkdir /.test(command));
+      const followed = shell(folder, `cd filters\n${commands}`);
+      expect(followed).toMatchObject({ status: 0, stderr: '' });
+      const lines = promised(ts![0]!.body);
+      expect(new Set(lines).size).toBeGreaterThan(1);
+      expect(followed.stdout).toBe(`${lines.join('\n')}\n`);
+      expect(folder.read('filters/filters.keys.ts').toString()).toContain(
+        "readonly blend: 'blend_max' | 'blend_mean';",
+      );
+      // A target that the program does not declare neither compiles nor runs.
+      folder.write('filters/wrong.ts', ts![0]!.body.replace('blend_max', 'blend_min'));
+      expect(
+        shell(folder, 'cd filters\nnpx tsc wrong.ts --noEmit --module nodenext').stdout,
+      ).toMatch(/"blend_min"' is not assignable/);
+    });
 
   it('shows what npm start prints', ({ skip }) => {
     skip(!gcc, 'gcc is not installed');

@@ -59,7 +59,7 @@ const CLOSED: readonly (readonly [room: string, to: string])[] = [
 /** The one file that knows an outside package. */
 const DEPENDENCIES: ReadonlyMap<string, string> = new Map([
   ['koffi', 'src/machine/linux/native.ts'],
-  ['iced-x86', 'src/x86/decode.ts'],
+  ['iced-x86', 'src/x86/iced.ts'],
   ['@stricli/core', 'src/cli/app.ts'],
   ['lzma-native', 'src/inspect/unpack/lzma.ts'],
   ['fzstd', 'src/inspect/unpack/zstd.ts'],
@@ -162,17 +162,20 @@ export function dependencies(tree: Tree, declared: readonly string[]): string[] 
 }
 
 /**
- * Rooms that know nothing of Node: an object can be emitted from them, or a page can load them.
- * x86/decode.ts loads its decoder by the one dependency that it knows.
+ * Rooms that know nothing of Node, because the page that runs in a browser loads them. Files that
+ * it has others in place of (view/page/instead), or does not load, may.
  */
 const WITHOUT_NODE =
-  /^src\/(asm|x86|sites|keys|trap|plan|native|zoo|machine\/sim|check\/(search|explain))\//;
+  /^src\/(elf|asm|x86|sites|keys|trap|plan|native|zoo|machine\/sim|check\/(search|explain)|inspect|view)\//;
+const WITH_NODE =
+  /^src\/(x86\/iced|elf\/write|inspect\/(files|unpack|unpack\/(bzip2|lzma|timed|zstd)))\.ts$/;
 
-/** Imports of Node's own modules in rooms that run without Node. */
+/** Node's own modules, and its Buffer, in rooms that run without Node. */
 export function nodeFree(tree: Tree): string[] {
   const wrong: string[] = [];
   for (const [path, text] of tree) {
-    if (!isSource(path) || !WITHOUT_NODE.test(path) || path === 'src/x86/decode.ts') continue;
+    if (!isSource(path) || !WITHOUT_NODE.test(path) || WITH_NODE.test(path)) continue;
+    if (/\bBuffer\b/.test(code(text))) wrong.push(`${path} uses Buffer, and must run without Node`);
     for (const { to } of importsOf(text))
       if (to.startsWith('node:')) wrong.push(`${path} imports ${to}, and must run without Node`);
   }

@@ -107,11 +107,11 @@ describe('sources', () => {
   it('name each outside package in one file', () => {
     const bad = files({
       'src/app/open.ts': `import koffi from 'koffi';`,
-      'src/x86/decode.ts': `import { Decoder } from 'iced-x86';\nimport left from 'left-pad';`,
+      'src/x86/iced.ts': `import { Decoder } from 'iced-x86';\nimport left from 'left-pad';`,
     });
     expect(dependencies(bad, ['koffi', 'iced-x86', 'fzstd'])).toEqual([
       'src/app/open.ts imports koffi: src/machine/linux/native.ts may',
-      'src/x86/decode.ts imports left-pad: no file may',
+      'src/x86/iced.ts imports left-pad: no file may',
       'package.json names fzstd, which no source imports',
       'left-pad is imported and package.json does not name it',
     ]);

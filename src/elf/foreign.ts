@@ -2,6 +2,7 @@
 // bytes, and the machines that ELF files are for. A refusal then says what was given and what to
 // give instead.
 
+import { bytesOf } from '../base/bytes.js';
 import { EM_X86_64 } from './names.js';
 
 interface Row {
@@ -57,8 +58,8 @@ const FORMATS: readonly Row[] = [
 export function foreignFormat(bytes: Uint8Array): Row | null {
   if (bytes.length === 0) return { what: 'empty', magic: '' };
   const found = FORMATS.find(({ at = 0, magic }) => {
-    const wanted = typeof magic === 'string' ? Buffer.from(magic, 'latin1') : Buffer.from(magic);
-    return wanted.equals(bytes.subarray(at, at + wanted.length));
+    const wanted = typeof magic === 'string' ? bytesOf(magic) : magic;
+    return wanted.every((byte, i) => bytes[at + i] === byte);
   });
   return found ?? null;
 }

@@ -133,12 +133,12 @@ function requireOwnPlace(object: ElfObject, section: Section): void {
 const inFile = ({ offset, fileSize }: Segment): Range => ({ from: offset, to: offset + fileSize });
 
 function belongs(section: Section, segment: Segment): boolean {
+  if ((section.flags & N.SHF_ALLOC) === 0) return false;
   // GNU_RELRO says of the beginning of a loaded segment that it becomes read-only, by pages.
   if (segment.type === N.PT_GNU_RELRO) return true;
   const { from, to } = inFile(segment);
   return (
     segment.type === N.PT_LOAD &&
-    (section.flags & N.SHF_ALLOC) !== 0 &&
     section.offset >= from &&
     section.offset + section.size <= to &&
     section.address - segment.address === section.offset - segment.offset

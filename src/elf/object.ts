@@ -3,6 +3,7 @@
 // has thousands and a pass over it asks for a few dozen.
 
 import { addrFromBits, type Addr } from '../base/addr.js';
+import { utf8 } from '../base/bytes.js';
 import { Fault } from '../base/fault.js';
 import * as N from './names.js';
 
@@ -58,7 +59,7 @@ function characterAt(bytes: Uint8Array, at: number): { text: string; length: num
  * an unpaired surrogate, as in Python (PEP 383): different bytes stay different names.
  */
 export function decodeName(bytes: Uint8Array): string {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+  const text = utf8(bytes);
   if (!text.includes('\ufffd')) return text;
   const parts: string[] = [];
   for (let at = 0; at < bytes.length;) {

@@ -2,6 +2,7 @@
 // each of them, nothing of the index. A thin archive holds only names of files and is refused with
 // that hint.
 
+import { bytesOf, latin1 } from '../base/bytes.js';
 import { Fault } from '../base/fault.js';
 import { decodeName } from '../elf/object.js';
 
@@ -15,7 +16,7 @@ export interface Member {
 }
 
 const text = (bytes: Uint8Array, from: number, length: number): string =>
-  Buffer.from(bytes.subarray(from, from + length)).toString('latin1');
+  latin1(bytes.subarray(from, from + length));
 
 export function isArchive(bytes: Uint8Array): boolean {
   const magic = text(bytes, 0, 8);
@@ -58,7 +59,7 @@ export function* membersOf(bytes: Uint8Array, path: string): Generator<Member> {
 function nameOf(label: string, names: string): string {
   const long = /^\/\d+$/.test(label);
   const name = long ? until(names, Number(label.slice(1)), '/\n') : until(label, 0, '/');
-  return decodeName(Buffer.from(name, 'latin1'));
+  return decodeName(bytesOf(name));
 }
 
 function until(names: string, from: number, end: string): string {

@@ -5,8 +5,10 @@
 // include/image.h). What they carry is read as if it had been given; none of them says of which
 // machine it is.
 
+import { latin1 } from '../base/bytes.js';
+
 const ascii = (bytes: Uint8Array, from: number, length: number): string =>
-  Buffer.from(bytes.subarray(from, from + length)).toString('latin1');
+  latin1(bytes.subarray(from, from + length));
 
 const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

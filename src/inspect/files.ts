@@ -18,7 +18,7 @@ import { Fault } from '../base/fault.js';
 import { isElf } from '../elf/read.js';
 import { isArchive } from './archive.js';
 import { isBzImage } from './bzimage.js';
-import { packingOf } from './unpack.js';
+import { packingOf } from './packing.js';
 
 export interface Input {
   readonly path: string;

@@ -12,7 +12,8 @@ import { faultFacts, type FileFacts } from './facts.js';
 import type { Input } from './files.js';
 import { inspectKernel, isKernel } from './kernel.js';
 import { inspectObject } from './object.js';
-import { packingOf, unpack } from './unpack.js';
+import { packingOf } from './packing.js';
+import { unpack } from './unpack.js';
 
 /** A packed image in a packed container, and no further: a file that unpacks to itself exists. */
 const DEPTH = 3;

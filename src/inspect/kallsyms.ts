@@ -35,6 +35,7 @@
 //     their own place.
 
 import type { Addr } from '../base/addr.js';
+import { bytesOf, find, latin1 } from '../base/bytes.js';
 import { PT_LOAD } from '../elf/names.js';
 import { signed64, type ElfObject } from '../elf/object.js';
 import { isKernelAddress, type Symbols } from './symbols.js';
@@ -110,7 +111,7 @@ export function findKallsyms(elf: ElfObject): Kallsyms | null {
 
 // Every digit occurs in some name, so its own code stands for itself: ten one-letter tokens in a
 // row.
-const DIGITS = Buffer.from('0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00', 'latin1');
+const DIGITS = bytesOf('0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00');
 const TOKENS = 256;
 /** More than KSYM_NAME_LEN (512 since 6.1) and its length need. */
 const LONGEST = 600;
@@ -136,14 +137,13 @@ interface NameTable {
 }
 
 function searchSpan(bytes: Uint8Array, base: Addr): Kallsyms | null {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   let hits = 0;
   let tables = 0;
   for (
-    let hit = buffer.indexOf(DIGITS);
+    let hit = find(bytes, DIGITS);
     hit >= 0 && hits < MOST_HITS && tables < MOST_TABLES;
-    hit = buffer.indexOf(DIGITS, hit + 1), hits++
+    hit = find(bytes, DIGITS, hit + 1), hits++
   ) {
     for (const align of [8, 4] as const) {
       const tokens = tokensAround(bytes, view, hit, align);
@@ -181,7 +181,7 @@ function tokensAround(
       const end = bytes.indexOf(0, at);
       if (end < 0 || end - at > LONGEST) break;
       starts.push(at - start);
-      strings.push(Buffer.from(bytes.subarray(at, end)).toString('latin1'));
+      strings.push(latin1(bytes.subarray(at, end)));
       at = end + 1;
     }
     const index = up(at, align);

@@ -10,6 +10,7 @@
 
 import { INT3 } from '../asm/table.js';
 import type { Addr } from '../base/addr.js';
+import { find } from '../base/bytes.js';
 import { Fault } from '../base/fault.js';
 import { PF_X, PT_LOAD } from '../elf/names.js';
 import { signed64, type ElfObject, type Segment } from '../elf/object.js';
@@ -278,8 +279,8 @@ function findTrampolines(memory: Memory, sites: readonly KernelSite[]): KernelTr
   const candidates: Addr[] = [];
   for (const signature of signatures) {
     for (const { bytes, base } of memory.text) {
-      const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-      for (let hit = buffer.indexOf(signature); hit >= 0; hit = buffer.indexOf(signature, hit + 1))
+      const wanted = Uint8Array.from(signature);
+      for (let hit = find(bytes, wanted); hit >= 0; hit = find(bytes, wanted, hit + 1))
         candidates.push(base + hit - SIGNED);
     }
   }

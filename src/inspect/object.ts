@@ -3,6 +3,7 @@
 // nothing else is decoded.
 
 import { hex } from '../base/addr.js';
+import { bytesOf, find } from '../base/bytes.js';
 import { lastNotAbove } from '../base/search.js';
 import {
   SHF_EXECINSTR,
@@ -143,7 +144,7 @@ function recorded(object: ElfObject, { name, trampoline: at, initialName }: KeyR
   };
 }
 
-const PREFIXES = [Buffer.from(TRAMPOLINE_PREFIX), Buffer.from(KEY_PREFIX)];
+const PREFIXES = [bytesOf(TRAMPOLINE_PREFIX), bytesOf(KEY_PREFIX)];
 
 /**
  * Whether some name of the file is that of a key or trampoline: a plain search, many times faster
@@ -156,8 +157,7 @@ function mentionsKeys(object: ElfObject): boolean {
   for (const section of object.sections) {
     if (section.type !== SHT_STRTAB) continue;
     const names = object.data(section);
-    const buffer = Buffer.from(names.buffer, names.byteOffset, names.length);
-    if (PREFIXES.some((prefix) => buffer.indexOf(prefix) >= 0)) return true;
+    if (PREFIXES.some((prefix) => find(names, prefix) >= 0)) return true;
   }
   return false;
 }

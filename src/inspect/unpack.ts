@@ -10,13 +10,12 @@
 import { spawnSync } from 'node:child_process';
 import { gunzipSync } from 'node:zlib';
 import { Fault, isFault } from '../base/fault.js';
+import type { Packing } from './packing.js';
 import { unpackBzip2 } from './unpack/bzip2.js';
 import { allowance, tooMuch } from './unpack/limit.js';
 import { unpackLz4 } from './unpack/lz4.js';
 import { unpackLzma } from './unpack/lzma.js';
-import { isSkippable, unpackZstd } from './unpack/zstd.js';
-
-export type Packing = 'gzip' | 'bzip2' | 'lzma' | 'xz' | 'lz4' | 'zstd';
+import { unpackZstd } from './unpack/zstd.js';
 
 /**
  * `size` is the exact length of the result where something outside the stream tells it, else null.
@@ -28,54 +27,36 @@ export type Unpack = (
 ) => Uint8Array | Promise<Uint8Array>;
 
 interface Row {
-  readonly magic: readonly number[];
   readonly unpack: Unpack;
   /** What to install, and what to run where it is not; null for what needs neither. */
   readonly package: string | null;
   readonly program: readonly string[] | null;
 }
 
-// The kernel tells them apart by the same leading bytes (lib/decompress.c). Its lzma test is two
-// bytes, of which the second is the low byte of a dictionary size that every encoder rounds to a
-// power of two.
 const PACKINGS: Readonly<Record<Packing, Row>> = {
-  gzip: { magic: [0x1f, 0x8b], unpack: unpackGzip, package: null, program: null },
+  gzip: { unpack: unpackGzip, package: null, program: null },
   bzip2: {
-    magic: [0x42, 0x5a, 0x68],
     unpack: unpackBzip2,
     package: 'seek-bzip',
     program: ['bzip2', '-dc'],
   },
   lzma: {
-    magic: [0x5d, 0x00, 0x00],
     unpack: unpackLzma,
     package: 'lzma-native',
     program: ['xz', '-dc', '--format=lzma'],
   },
   xz: {
-    magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00],
     unpack: unpackLzma,
     package: 'lzma-native',
     program: ['xz', '-dc', '--format=xz'],
   },
-  lz4: { magic: [0x02, 0x21, 0x4c, 0x18], unpack: unpackLz4, package: null, program: null },
+  lz4: { unpack: unpackLz4, package: null, program: null },
   zstd: {
-    magic: [0x28, 0xb5, 0x2f, 0xfd],
     unpack: unpackZstd,
     package: 'fzstd',
     program: ['zstd', '-dc'],
   },
 };
-
-/** How the bytes are packed, or null where no known packing begins so. */
-export function packingOf(bytes: Uint8Array): Packing | null {
-  // lz4's other form may begin so too, but nothing that is read here is packed in it.
-  if (isSkippable(bytes)) return 'zstd';
-  for (const [name, row] of Object.entries(PACKINGS)) {
-    if (row.magic.every((byte, i) => bytes[i] === byte)) return name as Packing;
-  }
-  return null;
-}
 
 /** @throws Fault `bad-packing`, `no-unpacker`. */
 export async function unpack(

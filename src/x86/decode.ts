@@ -1,12 +1,10 @@
-// Bytes to instruction boundaries and branches: the only file that knows iced-x86. The decoder is a
-// wasm module that takes about 40 ms to load, so it is loaded by the first question and never by an
-// import; its objects live outside the garbage collector, so a LinearDecoder is disposed and the
-// one Instruction is reused for the life of the process. What leaves this file are plain records.
+// Bytes to instruction boundaries and branches, by iced-x86. The decoder takes about 40 ms to load,
+// so the first question loads it and never an import. Its objects live outside the garbage
+// collector, so a LinearDecoder is disposed and the one Instruction is reused for the life of the
+// process. What leaves this file are plain records.
 
-import { createRequire } from 'node:module';
-import type * as Iced from 'iced-x86';
 import { addrFromBits, bitsFromAddr, type Addr } from '../base/addr.js';
-import { Fault } from '../base/fault.js';
+import { requireIced, type Iced } from './iced.js';
 
 /**
  * Where control goes after an instruction. `other`: interrupts, system calls, undefined opcodes by
@@ -26,35 +24,12 @@ export interface Decoded {
 }
 
 interface Loaded {
-  readonly iced: typeof Iced;
-  readonly instruction: Iced.Instruction;
+  readonly iced: Iced;
+  readonly instruction: InstanceType<Iced['Instruction']>;
   readonly flows: ReadonlyMap<number, Flow>;
 }
 
 let loaded: Loaded | undefined;
-
-/**
- * @throws Fault `not-supported` under --jitless; `no-memory`: the engine sets ten gigabytes of
- *   addresses aside for the module's memory, of which it uses few
- */
-function requireIced(): typeof Iced {
-  try {
-    return createRequire(import.meta.url)('iced-x86');
-  } catch (cause) {
-    if (!('WebAssembly' in globalThis))
-      throw new Fault('not-supported', 'the decoder is WebAssembly, which this node has not', {
-        cause,
-        hint: 'start node without --jitless',
-      });
-    if (!(cause instanceof RangeError)) throw cause;
-    throw new Fault('no-memory', `the decoder was refused its memory (${cause.message})`, {
-      cause,
-      hint:
-        'raise the limit of addresses (ulimit -v), or start node with ' +
-        '--disable-wasm-trap-handler, which asks for less',
-    });
-  }
-}
 
 function load(): Loaded {
   if (loaded) return loaded;
@@ -80,7 +55,7 @@ function load(): Loaded {
 export class LinearDecoder implements Disposable {
   readonly length: number;
   readonly #base: Addr;
-  readonly #decoder: Iced.Decoder;
+  readonly #decoder: InstanceType<Iced['Decoder']>;
 
   constructor(bytes: Uint8Array, base: Addr = 0) {
     const { iced } = load();

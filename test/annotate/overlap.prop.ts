@@ -100,6 +100,11 @@ function outcome(bytes: Uint8Array): 'refused' | 'written' | string {
   return shown(again) === shown(written.sites) ? 'written' : 'reads back otherwise';
 }
 
+const withTable = (bytes: Uint8Array) => {
+  const object = readElf(bytes);
+  return { segments: object.segments, section: object.section('.static_call_sites')! };
+};
+
 const sectionField = (
   bytes: Uint8Array,
   name: string,
@@ -144,6 +149,15 @@ describe('annotate --force refuses a file whose table claims the place of', () =
     }
     expect(message).toMatch(/^bad-elf: .*would be written over/);
     expect(message).toMatch(told);
+  });
+
+  it('the end of the part that becomes read-only, which is loaded as the table is not', () => {
+    const bytes = Uint8Array.from(files.get('shared, its table not loaded')!);
+    const { segments, section } = withTable(bytes);
+    const relro = segments.findIndex((s) => s.type === 0x6474e552);
+    const reaching = section.offset + 1 - segments[relro]!.offset;
+    view(bytes).setBigUint64(64 + relro * 56 + 32, BigInt(reaching), true);
+    expect(outcome(bytes)).toBe('refused');
   });
 
   it('another section of an object', () => {

@@ -7,9 +7,6 @@ import { expectLived, lifestorm } from './lifestorm.js';
 
 const seed = Date.now() % 1_000_000;
 
-it.skipIf(!gcc)(
-  'workers die wherever they are for fifteen seconds: forks and updates go on',
-  () => {
-    expectLived(lifestorm(3, 15, seed), seed);
-  },
-);
+it.skipIf(!gcc)('workers die wherever they are for thirty seconds: forks and updates go on', () => {
+  expectLived(lifestorm(3, 30, seed), seed);
+});

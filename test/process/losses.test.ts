@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Folder, gcc } from '../build.js';
+import { more } from '../more.js';
 import { answer, child } from './child.js';
 import { compileProgram } from './programs.js';
 
@@ -38,9 +39,15 @@ describe.skipIf(!gcc)('after open, a process loses what int3 needs to look at:',
   it.for([
     ['descriptors are used up', /^\/proc\/self\/task cannot be read: EMFILE$/, /ulimit -n/],
     ['another root without /proc', /^\/proc\/self\/task cannot be read: ENOENT$/, /mount \/proc/],
-    ['seccomp refuses openat', /^\/proc\/self\/task cannot be read: EACCES$/, /protocol store/],
-    ['seccomp refuses getdents64', /^\/proc\/self\/task cannot be read: EACCES$/, /protocol store/],
-    ['Landlock refuses to read', /^\/proc\/self\/task cannot be read: EACCES$/, /protocol store/],
+    ...more(
+      ['seccomp refuses openat', /^\/proc\/self\/task cannot be read: EACCES$/, /protocol store/],
+      [
+        'seccomp refuses getdents64',
+        /^\/proc\/self\/task cannot be read: EACCES$/,
+        /protocol store/,
+      ],
+      ['Landlock refuses to read', /^\/proc\/self\/task cannot be read: EACCES$/, /protocol store/],
+    ),
   ] as const)(
     '%s: update, undo, unchecked and close are refused by a Fault that names the file and the cure, and change nothing',
     ([what, message, hint], { skip }) => {

@@ -6,6 +6,7 @@ import type { Model } from '../../machine/sim/model.js';
 import { findProposal, proposalOf } from '../../zoo/index.js';
 import { PROPERTIES, type PropertyName } from '../properties.js';
 import { build, shapeOf } from '../search/build.js';
+import type { Choice } from '../search/expand.js';
 import { unsorted, type Shape } from '../search/state.js';
 import { violations } from './judge.js';
 import { perform, scheduleOf } from './schedule.js';
@@ -51,6 +52,22 @@ export function replayToken(text: string): PathReport {
  */
 export function replayUnder(text: string, name: string): PathReport {
   const { token, drawn: from } = replayed(text);
+  const { proposal, property, drawn } = performUnder(token, from, name);
+  const { name: protocol, variant } = proposal;
+  return { protocol, variant, own: false, property, ...pictures(drawn) };
+}
+
+/** What `performUnder` found: the machine, the path that it took and what came of it. */
+export interface Performed extends Machine {
+  readonly proposal: Checked;
+  readonly path: readonly Choice[];
+  /** `none` where nothing is broken. */
+  readonly property: PropertyName | 'none';
+  readonly drawn: Trace;
+}
+
+/** @throws Fault `unknown-protocol`, `bad-usage` for a protocol of the other environment */
+export function performUnder(token: Token, from: Trace, name: string): Performed {
   const [protocol = name, variant = ''] = name.split('/');
   const proposal = findProposal(protocol, variant, token.configuration.environment);
   const { model, shape } = machineOf(token, proposal);
@@ -62,11 +79,12 @@ export function replayUnder(text: string, name: string): PathReport {
   const calls = ran.length === 0 ? 'no target runs' : `${ran.join(', ')}, and nothing else`;
   const end = bad === null ? calls : `${bad.property}: ${bad.text}`;
   return {
-    protocol,
-    variant,
-    own: false,
+    proposal,
+    model,
+    shape,
+    path,
     property: bad?.property ?? 'none',
-    ...pictures({ ...drawn, end, crux: bad === null ? crux : drawn.crux }),
+    drawn: { ...drawn, end, crux: bad === null ? crux : drawn.crux },
   };
 }
 
@@ -82,10 +100,13 @@ const pictures = (drawn: Trace): Pick<PathReport, 'steps' | 'picture' | 'svg'> =
 
 type Checked = ReturnType<typeof findProposal>;
 
-function machineOf(
-  { configuration, split }: Token,
-  proposal: Checked,
-): { readonly model: Model; readonly shape: Shape } {
+export interface Machine {
+  readonly model: Model;
+  readonly shape: Shape;
+}
+
+/** What a token's path runs on. */
+export function machineOf({ configuration, split }: Token, proposal: Checked): Machine {
   const { reduce } = configuration;
   return {
     model: build(proposal, configuration, { plain: reduce === 'none', split }),
@@ -93,13 +114,15 @@ function machineOf(
   };
 }
 
+/** One of ours by its name, or the one that came with the token. */
+export const proposalIn = ({ own, protocol, variant, configuration }: Token): Checked =>
+  own === null
+    ? findProposal(protocol, variant, configuration.environment)
+    : proposalOf(own, configuration.environment);
+
 function replayed(text: string) {
   const token = decodeToken(text);
-  const { environment } = token.configuration;
-  const proposal =
-    token.own === null
-      ? findProposal(token.protocol, token.variant, environment)
-      : proposalOf(token.own, environment);
+  const proposal = proposalIn(token);
   const { model, shape } = machineOf(token, proposal);
   const found = violations(model, token.path, shape);
   // A step may break several promises: the token says which one it is about, and no more.

@@ -1,6 +1,7 @@
 // A path as text that can be pasted into a report. It names the version of the model, because the
 // same choices mean something else in another one.
 
+import { bytesOf, latin1, utf8 } from '../../base/bytes.js';
 import { Fault } from '../../base/fault.js';
 import type { Protocol } from '../../plan/protocol.js';
 import { validateProtocol } from '../../plan/validate.js';
@@ -25,8 +26,16 @@ export interface Token {
 
 export function encodeToken({ path, ...rest }: Token): string {
   const json = JSON.stringify({ ...rest, path: path.map(wordOf).join(' ') });
-  return `path${MODEL_VERSION}.${Buffer.from(json).toString('base64url')}`;
+  return `path${MODEL_VERSION}.${base64Url(new TextEncoder().encode(json))}`;
 }
+
+/** Of RFC 4648, section 5, without padding. A page has no Buffer. */
+function base64Url(bytes: Uint8Array): string {
+  const text = btoa(latin1(bytes));
+  return text.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+}
+const ofBase64Url = (text: string): Uint8Array =>
+  bytesOf(atob(text.replaceAll('-', '+').replaceAll('_', '/')));
 
 function wordOf({ who, move, swap }: Choice): string {
   if (swap >= 0) return `${who}s${swap}`;
@@ -47,7 +56,7 @@ export function decodeToken(text: string): Token {
       { hint: 'run the check again for a path of this version' },
     );
   try {
-    return tokenOf(JSON.parse(Buffer.from(body, 'base64url').toString()));
+    return tokenOf(JSON.parse(utf8(ofBase64Url(body))));
   } catch (error) {
     throw new Fault('bad-usage', 'the path is damaged', {
       hint: 'paste the whole token that check printed',

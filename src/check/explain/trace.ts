@@ -71,13 +71,15 @@ export function trace(
 ): Trace {
   return {
     title: titleOf(model),
-    steps: replay(model, path, shape).map((step) =>
-      step.patcher === null ? cpuStep(model, step) : patcherStep(model, step, step.patcher),
-    ),
+    steps: replay(model, path, shape).map((step) => stepOf(model, step)),
     end,
     crux: path.length - 1,
   };
 }
+
+/** One step in words: one that was taken, or one that could be. */
+export const stepOf = (model: Model, step: Replayed): TraceStep =>
+  step.patcher === null ? cpuStep(model, step) : patcherStep(model, step, step.patcher);
 
 function titleOf(model: Model): string {
   const { fixture } = model;

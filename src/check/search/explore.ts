@@ -61,8 +61,20 @@ export const INTERRUPTED = 'interrupted';
 /** Looking at the clock for every state would cost more than expanding some of them. */
 const STATES_PER_LOOK = 0x1000;
 
-/** @param partial whether a move that nothing else can observe is taken alone */
-export function explore(model: Model, shape: Shape, partial: boolean, limits: Limits): Search {
+/** What a search knows while it goes on. */
+export type Progress = Pick<Search, 'findings' | 'states' | 'transitions' | 'seconds'>;
+
+/**
+ * A search in slices of some milliseconds, with what it knows after each: a thread that has no
+ * shared memory can only be stopped between two of them.
+ * @param partial whether a move that nothing else can observe is taken alone
+ */
+export function explore(
+  model: Model,
+  shape: Shape,
+  partial: boolean,
+  limits: Limits,
+): Generator<Progress, Search> {
   return new Explorer(model, shape, partial, limits).search();
 }
 
@@ -94,9 +106,13 @@ class Explorer implements Moves {
     this.#next = new Int32Array(widthOf(shape));
   }
 
-  search(): Search {
+  *search(): Generator<Progress, Search> {
     try {
-      this.#visitAll();
+      this.#begin();
+      for (let at = 0; this.#stopped === null && at < this.#states.count;) {
+        at = this.#visitFrom(at);
+        yield this.#progress();
+      }
     } catch (error) {
       if (!isOutOfMemory(error)) throw error;
       // What was found before stays found.
@@ -105,10 +121,7 @@ class Explorer implements Moves {
     if (this.#stopped === null) this.#judge(this.#edges.graph());
     const states = this.#states;
     return {
-      findings: this.#findings,
-      states: states.count,
-      transitions: this.#transitions,
-      seconds: (performance.now() - this.#begun) / 1000,
+      ...this.#progress(),
       stopped: this.#stopped,
       undecided: this.#undecided,
       bytes: states.bytes,
@@ -118,21 +131,38 @@ class Explorer implements Moves {
     };
   }
 
-  #visitAll(): void {
+  #begin(): void {
+    const { cpus, waiting } = this.#shape;
+    this.#next.set(this.#model.initial(cpus, waiting));
+    this.#visit();
+  }
+
+  /** Expands the states from one on, at most STATES_PER_LOOK. @returns the first that it left */
+  #visitFrom(from: number): number {
+    this.#stopped = this.#reasonToStop();
     const [model, shape, states] = [this.#model, this.#shape, this.#states];
     const state = new Int32Array(this.#next.length);
-    this.#next.set(model.initial(shape.cpus, shape.waiting));
-    this.#visit();
-    for (let at = 0; at < states.count && this.#stopped === null; at++) {
-      if (states.count > this.#limits.states)
+    let at = from;
+    for (; at < from + STATES_PER_LOOK && at < states.count && this.#stopped === null; at++) {
+      if (states.count > this.#limits.states) {
         this.#stopped = `more than ${this.#limits.states} states`;
-      else if (at % STATES_PER_LOOK === 0) this.#stopped = this.#reasonToStop();
-      if (this.#stopped !== null) break;
+        break;
+      }
       this.#at = at;
       this.#edges.begin();
       states.read(at, state);
       if (expand(model, shape, this.#partial, state, this.#next, this)) this.#ends.push(at);
     }
+    return at;
+  }
+
+  #progress(): Progress {
+    return {
+      findings: this.#findings,
+      states: this.#states.count,
+      transitions: this.#transitions,
+      seconds: (performance.now() - this.#begun) / 1000,
+    };
   }
 
   #reasonToStop(): string | null {

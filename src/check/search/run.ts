@@ -8,7 +8,7 @@ import type { Proposal } from '../../zoo/index.js';
 import type { Configuration } from '../configuration.js';
 import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../properties.js';
 import { build, shapeOf } from './build.js';
-import { explore, type Limits, type Search } from './explore.js';
+import { explore, type Limits, type Progress, type Search } from './explore.js';
 
 export type VerdictWord = 'holds' | 'fails' | 'not-applicable' | 'unknown';
 
@@ -50,17 +50,18 @@ const UNMASKABLE: readonly string[] = ['nmi', 'nested-nmi', 'mc', 'db'];
  * steps for it, which costs a factor. It is broken by a delay, which any context can suffer; with
  * `por` it is therefore judged beside maskable interrupts only, in a search of its own.
  */
-export function run(
+export function* runInSlices(
   proposal: Proposal,
   configuration: Configuration,
   limits: Limits,
   rules: Rules = RULES,
-): Run {
+): Generator<Progress, Run> {
   const masked = configuration.contexts.filter((name) => !UNMASKABLE.includes(name));
   if (configuration.reduce !== 'por' || masked.length === configuration.contexts.length)
-    return runOnce(proposal, configuration, true, limits, rules);
-  const whole = runOnce(proposal, configuration, false, limits, rules);
-  const strict = runOnce(proposal, { ...configuration, contexts: masked }, true, limits, rules);
+    return yield* runOnce(proposal, configuration, true, limits, rules);
+  const whole = yield* runOnce(proposal, configuration, false, limits, rules);
+  const judgedApart = { ...configuration, contexts: masked };
+  const strict = yield* runOnce(proposal, judgedApart, true, limits, rules);
   const properties = new Map([
     ...whole.properties,
     ...[...strict.properties].filter(([name]) => name === 'after-update-strict'),
@@ -77,14 +78,25 @@ export function run(
   };
 }
 
-function runOnce(
+/** The same in one go. */
+export function run(
+  ...[proposal, configuration, limits, rules]: Parameters<typeof runInSlices>
+): Run {
+  const slices = runInSlices(proposal, configuration, limits, rules);
+  for (;;) {
+    const { done, value } = slices.next();
+    if (done === true) return value;
+  }
+}
+
+function* runOnce(
   proposal: Proposal,
   configuration: Configuration,
   split: boolean,
   limits: Limits,
   rules: Rules,
-): Run {
-  const attempt = (reduce: Configuration['reduce']) => {
+): Generator<Progress, Run> {
+  const attempt = function* (reduce: Configuration['reduce']) {
     const model = build(proposal, configuration, { plain: reduce === 'none', split }, rules);
     // With more tasks than CPUs a task may migrate, and the per-CPU area, or the patcher, then
     // couples CPUs.
@@ -92,12 +104,12 @@ function runOnce(
       configuration.contexts.includes('preempt') &&
       (model.fixture.stash.size > 0 || configuration.patcher === 'task');
     const how = reduce === 'por' && migrates && configuration.cpus > 1 ? 'sym' : reduce;
-    const found = explore(model, shapeOf(configuration, how), how === 'por', limits);
+    const found = yield* explore(model, shapeOf(configuration, how), how === 'por', limits);
     return { reduce: how, model, search: found };
   };
-  const first = attempt(configuration.reduce);
+  const first = yield* attempt(configuration.reduce);
   const coupled = first.reduce === 'por' && first.model.cpusWrite && configuration.cpus > 1;
-  const { reduce, model, search } = coupled ? attempt('sym') : first;
+  const { reduce, model, search } = coupled ? yield* attempt('sym') : first;
   return {
     proposal,
     configuration,

@@ -7,7 +7,8 @@ import { randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import * as zlib from 'node:zlib';
 import { Fault } from '../../base/fault.js';
-import { timed, tooMuch } from './limit.js';
+import { tooMuch } from './limit.js';
+import { timed } from './timed.js';
 
 interface Fzstd {
   decompress(bytes: Uint8Array, out: Uint8Array): Uint8Array;
@@ -40,10 +41,6 @@ interface Frame {
   /** What the frame says of itself; null where it does not tell. */
   readonly content: number | null;
 }
-
-/** Skippable frames (RFC 8878, 3.1.2), which pzstd writes first. */
-export const isSkippable = (bytes: Uint8Array): boolean =>
-  ((bytes[0] ?? 0) & 0xf0) === 0x50 && bytes[1] === 0x2a && bytes[2] === 0x4d && bytes[3] === 0x18;
 
 export function unpackZstd(bytes: Uint8Array, size: number | null, limit: number): Uint8Array {
   const frames = framesOf(bytes);

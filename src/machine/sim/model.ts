@@ -14,7 +14,7 @@ import { Broadcasts } from './broadcast.js';
 import type { TextStore } from './context.js';
 import { Core, type Grain } from './core.js';
 import { Cpus, REQUEST } from './cpus.js';
-import { Environments } from './environment.js';
+import { Environments, type Env } from './environment.js';
 import type { Fixture } from './fixture.js';
 import { CpuMoves, type Move } from './moves.js';
 import type { Node } from './node.js';
@@ -154,6 +154,15 @@ export class Model {
   /** The view of the text that a CPU has. */
   viewOf(cpu: number): number {
     return this.#cpus.part(cpu).view;
+  }
+  /** The values that a byte of code may still be fetched with by a CPU, the newest last. */
+  versions(cpu: number, at: number): readonly number[] {
+    const { view } = this.#cpus.part(cpu);
+    return this.text.isPatchable(at) ? this.text.versions(view, at) : [this.memory(view, at)];
+  }
+  /** What the CPUs and the patcher share. */
+  sharedOf(environment: number): Env {
+    return this.#environments.get(environment);
   }
   /** A byte of code as memory holds it. */
   memory(view: number, at: number): number {

@@ -134,6 +134,14 @@ export class Text {
     return newestOf(this.#views.get(view)[chunk]!)[index]!;
   }
 
+  /** The values that a byte may be fetched with, the newest last. */
+  versions(view: number, at: Addr): readonly number[] {
+    const { chunk, index } = this.#places.get(at)!;
+    const versions = this.#views.get(view)[chunk]!;
+    const newestFirst = versions.toReversed().map((each) => each[index]!);
+    return [...new Set(newestFirst)].toReversed();
+  }
+
   /**
    * One atomic store reaches memory. `key` names the store and must be the same for the same bytes.
    */

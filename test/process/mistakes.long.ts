@@ -13,7 +13,6 @@ import { compileProgram, INCLUDE } from './programs.js';
 import { soak, expectRight } from './soaked.js';
 import { backwards, everySecondTwice, withTable } from './tables.js';
 import { WAYS } from './ways.js';
-import { LONG } from '../more.js';
 
 const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());
@@ -29,16 +28,15 @@ function openingWith(file: string, from: string, to: string): string[] {
 }
 
 describe.skipIf(!gcc)('a load that runs out of memory', () => {
-  if (LONG)
-    it('and takes the process with it is noticed', () => {
-      expect(
-        openingWith(
-          'machine/linux/memory.js',
-          'PROT.write, MAP.private, fd, 0);',
-          'PROT.write, MAP.private, fd, 0); if (at < 0) process.abort();',
-        ),
-      ).toEqual(['ended by SIGABRT']);
-    });
+  it('and takes the process with it is noticed', () => {
+    expect(
+      openingWith(
+        'machine/linux/memory.js',
+        'PROT.write, MAP.private, fd, 0);',
+        'PROT.write, MAP.private, fd, 0); if (at < 0) process.abort();',
+      ),
+    ).toEqual(['ended by SIGABRT']);
+  });
   it('and leaves a key half converted, which the next load takes for whole, is noticed', () => {
     expect(
       openingWith(
@@ -48,18 +46,16 @@ describe.skipIf(!gcc)('a load that runs out of memory', () => {
       ),
     ).not.toEqual([]);
   });
-  if (LONG)
-    it('and leaves what it had begun for others to find is noticed', () => {
-      expect(
-        openingWith('machine/process/runtime.js', "native.call('munmap', at, 2 * PAGE);", ''),
-      ).toContain('there is one runtime or none');
-    });
-  if (LONG)
-    it('and forgets what it had taken is noticed', () => {
-      expect(openingWith('app/open.js', 'runtime.locked(() => engine.release());', '')).toContain(
-        'no file is left open',
-      );
-    });
+  it('and leaves what it had begun for others to find is noticed', () => {
+    expect(
+      openingWith('machine/process/runtime.js', "native.call('munmap', at, 2 * PAGE);", ''),
+    ).toContain('there is one runtime or none');
+  });
+  it('and forgets what it had taken is noticed', () => {
+    expect(openingWith('app/open.js', 'runtime.locked(() => engine.release());', '')).toContain(
+      'no file is left open',
+    );
+  });
 });
 
 describe.skipIf(!gcc)('a table of sites', () => {
@@ -67,20 +63,19 @@ describe.skipIf(!gcc)('a table of sites', () => {
     file: 'keys/bind.js',
     edits: [[from, to]],
   });
-  if (LONG)
-    it('whose double entries are kept is noticed', () => {
-      expect(() =>
-        expectRight(
-          soak(
-            withTable(folder, 'twice', [], everySecondTwice),
-            WAYS[0],
-            0.3,
-            {},
-            bind('.filter((site, i) => site.at !== list[i - 1]?.at)', ''),
-          ),
+  it('whose double entries are kept is noticed', () => {
+    expect(() =>
+      expectRight(
+        soak(
+          withTable(folder, 'twice', [], everySecondTwice),
+          WAYS[0],
+          0.3,
+          {},
+          bind('.filter((site, i) => site.at !== list[i - 1]?.at)', ''),
         ),
-      ).toThrow(/two sites overlap/);
-    });
+      ),
+    ).toThrow(/two sites overlap/);
+  });
   it('whose order is believed is noticed', () => {
     expect(() =>
       expectRight(
@@ -98,43 +93,41 @@ describe.skipIf(!gcc)('a table of sites', () => {
 
 describe.skipIf(!gcc)('an update from C', () => {
   const program = gcc ? compileProgram(folder, 'updates.c') : '';
-  if (LONG)
-    it('that finds the return-0 function by its address is noticed', () => {
-      const provider = compileProgram(folder, 'provider.c');
-      const consumer = compileProgram(folder, 'consumer.c', ['-Wl,--no-as-needed', provider]);
-      const said = answer<{ level: string; bytes: string[] }>(
-        child('copies.mjs', [provider, consumer], {
-          mistake: {
-            file: 'app/worker.js',
-            edits: [
-              [
-                'RETURN0.some((code) => bytes.startsWith(code))',
-                "func === native.symbol(native.load(null), '__static_call_return0')",
-              ],
+  it('that finds the return-0 function by its address is noticed', () => {
+    const provider = compileProgram(folder, 'provider.c');
+    const consumer = compileProgram(folder, 'consumer.c', ['-Wl,--no-as-needed', provider]);
+    const said = answer<{ level: string; bytes: string[] }>(
+      child('copies.mjs', [provider, consumer], {
+        mistake: {
+          file: 'app/worker.js',
+          edits: [
+            [
+              'RETURN0.some((code) => bytes.startsWith(code))',
+              "func === native.symbol(native.load(null), '__static_call_return0')",
             ],
-          },
-        }),
-      );
-      expect(said.level).not.toBe('ret0');
-      expect(said.bytes).not.toContain('2e2e2e31c0');
+          ],
+        },
+      }),
+    );
+    expect(said.level).not.toBe('ret0');
+    expect(said.bytes).not.toContain('2e2e2e31c0');
+  });
+  it('whose request is written to after its owner went on is noticed', () => {
+    const told =
+      "Atomics.store(answer, 0, 1);\n        native.call('futex', at + REQUEST.state, FUTEX_WAKE_PRIVATE, 1);";
+    const early: Mistake = {
+      file: 'app/worker.js',
+      edits: [
+        [told, ''],
+        ['answer[1] = serve(key, func);', `${told}\n        answer[1] = serve(key, func);`],
+      ],
+    };
+    const ended = child('updates.mjs', [program, 'procmem', 'join'], {
+      timeoutMs: 20_000,
+      mistake: early,
     });
-  if (LONG)
-    it('whose request is written to after its owner went on is noticed', () => {
-      const told =
-        "Atomics.store(answer, 0, 1);\n        native.call('futex', at + REQUEST.state, FUTEX_WAKE_PRIVATE, 1);";
-      const early: Mistake = {
-        file: 'app/worker.js',
-        edits: [
-          [told, ''],
-          ['answer[1] = serve(key, func);', `${told}\n        answer[1] = serve(key, func);`],
-        ],
-      };
-      const ended = child('updates.mjs', [program, 'procmem', 'join'], {
-        timeoutMs: 20_000,
-        mistake: early,
-      });
-      if (!fell(ended)) expect(answer<{ joined: number }>(ended).joined).toBeGreaterThan(0);
-    });
+    if (!fell(ended)) expect(answer<{ joined: number }>(ended).joined).toBeGreaterThan(0);
+  });
   it('before there is a runtime that says it was done is noticed', () => {
     const header = readFileSync(`${INCLUDE}/static_call.h`, 'utf8');
     const wrong = header.replaceAll('-ENOSYS', '0');
@@ -174,27 +167,26 @@ describe.skipIf(!gcc)('a trap handler of a process', () => {
     expect(got.during.kept).toBeLessThan(8);
   });
   const gdb = tool('gdb');
-  if (LONG)
-    it.skipIf(!gdb || !tool('g++'))(
-      'that leaves no caller for a backtrace is noticed',
-      ({ skip }) => {
-        const request = {
-          library: compileProgram(folder, 'held.cpp'),
-          what: 'backtrace',
-          gdb,
-          only: true,
-        };
-        const { seen } = answer<{ during: { seen: string } }>(
-          child('held.mjs', [JSON.stringify(request)], {
-            mistake: handler("['je', 'call'],", "['je', 'jump'],"),
-          }),
-        ).during;
-        if (/ptrace: Operation not permitted/i.test(seen))
-          skip('gdb may not attach to a process here');
-        expect(seen).toContain('act_stay');
-        expect(seen).not.toContain('middle');
-      },
-    );
+  it.skipIf(!gdb || !tool('g++'))(
+    'that leaves no caller for a backtrace is noticed',
+    ({ skip }) => {
+      const request = {
+        library: compileProgram(folder, 'held.cpp'),
+        what: 'backtrace',
+        gdb,
+        only: true,
+      };
+      const { seen } = answer<{ during: { seen: string } }>(
+        child('held.mjs', [JSON.stringify(request)], {
+          mistake: handler("['je', 'call'],", "['je', 'jump'],"),
+        }),
+      ).during;
+      if (/ptrace: Operation not permitted/i.test(seen))
+        skip('gdb may not attach to a process here');
+      expect(seen).toContain('act_stay');
+      expect(seen).not.toContain('middle');
+    },
+  );
 });
 
 describe.skipIf(!gcc)('a site', () => {
@@ -226,20 +218,19 @@ describe.skipIf(!gcc)('annotate', () => {
       child('../../../bin/static-call', ['annotate', path], mistake && { mistake });
     return done as Ended;
   };
-  if (LONG)
-    it('that sees only trampolines of its own object is noticed: it finds no site', () => {
-      expect(annotate('sees', CALLS('__SCK__a')).stdout).toContain('1 site');
-      const own: Mistake = {
-        file: 'sites/symbols.js',
-        edits: [
-          [
-            'if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX))',
-            'if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX) && symbols.defined(i))',
-          ],
+  it('that sees only trampolines of its own object is noticed: it finds no site', () => {
+    expect(annotate('sees', CALLS('__SCK__a')).stdout).toContain('1 site');
+    const own: Mistake = {
+      file: 'sites/symbols.js',
+      edits: [
+        [
+          'if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX))',
+          'if (symbols.nameStartsWith(i, TRAMPOLINE_PREFIX) && symbols.defined(i))',
         ],
-      };
-      expect(annotate('blind', CALLS('__SCK__a'), own).stdout).not.toContain('1 site');
-    });
+      ],
+    };
+    expect(annotate('blind', CALLS('__SCK__a'), own).stdout).not.toContain('1 site');
+  });
   it('that goes on where a key is missing is noticed: its status says that all is well', () => {
     expect(annotate('refused', CALLS('other')).status).toBe(3);
     const on: Mistake = { file: 'sites/annotate.js', edits: [['if (unknown) {', 'if (false) {']] };
