@@ -79,7 +79,8 @@ class Performer implements Performance {
     while (!this.#isOver()) {
       const next = this.#nextOf(who);
       if (next === null) return;
-      const fetches = next.move?.label.kind === 'run' && next.move.label.stop === 'fetch';
+      const fetches =
+        next.move?.action.label.kind === 'run' && next.move.action.label.stop === 'fetch';
       if (fetches) this.#crux = this.path.length;
       this.#take(next);
       if (fetches) return;
@@ -136,8 +137,8 @@ class Performer implements Performance {
     const all = this.#options(who);
     const view = this.#model.viewOf(cpuOf(this.#state, who));
     const isNewest = ({ move }: Replayed): boolean => {
-      if (move?.label.kind !== 'run') return false;
-      const { at, bytes } = move.label;
+      if (move?.action.label.kind !== 'run') return false;
+      const { at, bytes } = move.action.label;
       return bytes?.every((byte, i) => byte === this.#model.memory(view, at + i)) ?? true;
     };
     return all.find(isNewest) ?? all.find(answers) ?? null;
@@ -145,4 +146,5 @@ class Performer implements Performance {
 }
 
 const answers = ({ move }: Replayed): boolean =>
-  move?.label.kind === 'event' && (move.label.event === 'ipi' || move.label.event === 'stop');
+  move?.action.label.kind === 'event' &&
+  (move.action.label.event === 'ipi' || move.action.label.event === 'stop');

@@ -218,7 +218,7 @@ interface Intention {
 function whatOf({ choice, move, patcher }: Replayed, model: Model): string {
   if (patcher !== null) return `${model.ops.indexOf(patcher.op)} ${patcher.flush}`;
   if (move === null) return `swap ${choice.swap}`;
-  return JSON.stringify(move.label, (_, value: unknown) =>
+  return JSON.stringify(move.action.label, (_, value: unknown) =>
     typeof value === 'bigint' ? String(value) : value,
   );
 }

@@ -2,7 +2,7 @@
 // names, and what the first site's bytes were afterwards. The picture and the story (timeline.ts)
 // are both made from this.
 
-import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
+import type { ActionLabel, Model, Move, PatcherMove } from '../../machine/sim/model.js';
 import type { Event } from '../../machine/sim/events.js';
 import type { Op } from '../../machine/sim/patcher.js';
 import { decode } from '../../asm/decode.js';
@@ -176,7 +176,7 @@ function cpuStep(model: Model, step: Replayed): TraceStep {
     minor: false,
   };
   if (step.move === null) return { ...base, what: 'another task is switched in', event: true };
-  const { label } = step.move;
+  const { label } = step.move.action;
   const node = model.nodeOf(cpuOf(step.before, who));
   const where = model.fixture.nameOf(node.rip);
   if (label.kind === 'event') {
@@ -200,7 +200,7 @@ function prefixOf(context: string): string {
 function ran(
   model: Model,
   move: Move,
-  label: Exclude<Move['label'], { readonly kind: 'event' }>,
+  label: Exclude<ActionLabel, { readonly kind: 'event' }>,
   where: string,
   context: string,
 ): Partial<TraceStep> & Pick<TraceStep, 'what'> {
@@ -210,7 +210,7 @@ function ran(
     return {
       what: `${context}stores ${spell(stored.bytes)} at ${model.fixture.nameOf(stored.at)}`,
     };
-  const entered = TARGETS[move.entered] ?? null;
+  const entered = TARGETS[move.action.entered] ?? null;
   const then = `${entered === null ? '' : `, into ${entered}`}${nextOf(model, move)}`;
   const minor = entered === null;
   switch (label.stop) {

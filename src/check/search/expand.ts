@@ -120,7 +120,8 @@ function cpuMoves(
   const list = model.moves(cpuOf(state, who), environmentOf(state));
   for (let m = 0; m < list.length; m++) {
     const move = list[m]!;
-    if (move.unknown !== null) moves.unknown(move.unknown);
+    const { unknown } = move.action;
+    if (unknown !== null) moves.unknown(unknown);
     if (move.bad.length > 0 || move.cpu < 0) moves.broken(move, m, who, move.cpu < 0);
     if (move.cpu < 0) continue;
     copy(state, next);

@@ -11,7 +11,7 @@
 //           depend on the others
 
 import type { Bad } from '../../machine/sim/promises.js';
-import type { Model } from '../../machine/sim/model.js';
+import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
 import type { PropertyName } from '../properties.js';
 import { expand, type Moves } from './expand.js';
 import { earliest, fairCycles, lowest, reaching, standstill, type Graph } from './graph.js';
@@ -173,16 +173,16 @@ class Explorer implements Moves {
 
   // What `expand` reports.
 
-  patcher(...[move]: Parameters<Moves['patcher']>): void {
+  patcher(move: PatcherMove): void {
     this.#edges.add(this.#visit(), patcherLane(move));
   }
-  cpu(...[move, , who]: Parameters<Moves['cpu']>): void {
+  cpu(move: Move, _: number, who: number): void {
     this.#edges.add(this.#visit(), cpuLane(move, who));
   }
   swapped(_: number, task: number): void {
     this.#edges.add(this.#visit(), LANES.switch + task);
   }
-  broken(...[move, , who, over]: Parameters<Moves['broken']>): void {
+  broken(move: Move, _: number, who: number, over: boolean): void {
     for (const bad of move.bad) this.#report(bad);
     if (!over) return;
     // A violation ends its path, and that is no deadlock.

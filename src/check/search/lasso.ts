@@ -3,8 +3,7 @@
 // CPU, because it is the task that must get its turn.
 
 import { invariant } from '../../base/invariant.js';
-import type { Model, PatcherMove } from '../../machine/sim/model.js';
-import type { Move, MoveLabel } from '../../machine/sim/moves.js';
+import type { ActionLabel, Model, Move, PatcherMove } from '../../machine/sim/model.js';
 import type { Choice } from './expand.js';
 import { earliest, edgesOf, fairCycles, LANE, NO_LANE, PROGRESS, type Graph } from './graph.js';
 import { choices, type Replayed } from './path.js';
@@ -23,10 +22,10 @@ export const patcherLane = ({ op, flush }: PatcherMove): number =>
   (2 * ((op.update - 1) & 1) + (flush ? 1 : 0)) | (op.op === 'return' ? PROGRESS : 0);
 
 /** The `kind` of an edge that a CPU makes; `task` runs on it. */
-export const cpuLane = ({ label, passed }: Move, cpu: number, task = cpu): number =>
-  laneOf(label, cpu, task) | (passed ? PROGRESS : 0);
+export const cpuLane = ({ action }: Move, cpu: number, task = cpu): number =>
+  laneOf(action.label, cpu, task) | (action.passed ? PROGRESS : 0);
 
-function laneOf(label: MoveLabel, cpu: number, task: number): number {
+function laneOf(label: ActionLabel, cpu: number, task: number): number {
   if (label.kind === 'run') return LANES.run + task;
   if (label.kind === 'flush') return LANES.flush + cpu;
   switch (label.event) {

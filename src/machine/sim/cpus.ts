@@ -46,18 +46,40 @@ export class Cpus {
     return this.#table.count;
   }
 
-  intern({ node, view, request, partial, windows }: CpuPart): number {
+  intern(part: CpuPart): number {
+    return this.#intern(part, this.#place(part.windows));
+  }
+
+  /** Another moment of a CPU; its windows stay where null is given. */
+  moved(
+    cpu: number,
+    part: Omit<CpuPart, 'windows'>,
+    windows: CpuPart['windows'] | null = null,
+  ): number {
+    if (windows !== null) return this.#intern(part, this.#place(windows));
+    const words = this.#table.get(cpu);
+    for (let i: number = WORD.windows; i < words.length; i++) this.#words[i] = words[i]!;
+    return this.#intern(part, words.length);
+  }
+
+  /** How many words there are with these windows. */
+  #place(windows: readonly number[]): number {
+    // Windows of passes that are over are 0, and at the end they are left out.
+    let length: number = WORD.windows;
+    for (const [level, window] of windows.entries()) {
+      this.#words[WORD.windows + level] = window;
+      if (window !== 0) length = WORD.windows + level + 1;
+    }
+    return length;
+  }
+
+  /** @param length of the words, of which the windows are in place */
+  #intern({ node, view, request, partial }: Omit<CpuPart, 'windows'>, length: number): number {
     const words = this.#words;
     words[WORD.node] = node;
     words[WORD.view] = view;
     words[WORD.request] = request;
     words[WORD.partial] = partial;
-    // Windows of passes that are over are 0, and at the end they are left out.
-    let length: number = WORD.windows;
-    for (const [level, window] of windows.entries()) {
-      words[WORD.windows + level] = window;
-      if (window !== 0) length = WORD.windows + level + 1;
-    }
     const id = this.#table.intern(words, length);
     if (id === this.#nodeOf.length) {
       this.#nodeOf.push(this.#node(node));
@@ -67,14 +89,22 @@ export class Cpus {
   }
 
   part(cpu: number): CpuPart {
-    const words = this.#table.get(cpu);
     return {
-      node: words[WORD.node]!,
-      view: words[WORD.view]!,
-      request: words[WORD.request]!,
-      partial: words[WORD.partial]!,
-      windows: [...words.subarray(WORD.windows)],
+      node: this.#table.word(cpu, WORD.node),
+      view: this.viewOf(cpu),
+      request: this.requestOf(cpu),
+      partial: this.partialOf(cpu),
+      windows: this.windowsOf(cpu),
     };
+  }
+  viewOf(cpu: number): number {
+    return this.#table.word(cpu, WORD.view);
+  }
+  partialOf(cpu: number): number {
+    return this.#table.word(cpu, WORD.partial);
+  }
+  windowsOf(cpu: number): readonly number[] {
+    return [...this.#table.get(cpu).subarray(WORD.windows)];
   }
 
   nodeOf(cpu: number): Node {

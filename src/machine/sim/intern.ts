@@ -41,6 +41,10 @@ export class WordTable {
     return id;
   }
 
+  word(id: number, i: number): number {
+    return this.#words[this.#start[id]! + i]!;
+  }
+
   /** A view, valid until the next `intern`. */
   get(id: number): Uint32Array {
     return this.#words.subarray(this.#start[id]!, this.#start[id + 1]!);

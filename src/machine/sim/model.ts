@@ -26,6 +26,7 @@ import { Updaters, type PatcherMove } from './updaters.js';
 
 export { REQUEST } from './cpus.js';
 export type { Move } from './moves.js';
+export type { ActionLabel } from './outcomes.js';
 export type { PatcherMove } from './updaters.js';
 
 export interface ModelOptions {
@@ -153,7 +154,7 @@ export class Model {
   }
   /** The view of the text that a CPU has. */
   viewOf(cpu: number): number {
-    return this.#cpus.part(cpu).view;
+    return this.#cpus.viewOf(cpu);
   }
   /** The values that a byte of code may still be fetched with by a CPU, the newest last. */
   versions(cpu: number, at: number): readonly number[] {

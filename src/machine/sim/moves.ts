@@ -3,18 +3,17 @@
 
 import { invariant } from '../../base/invariant.js';
 import { NO_BROADCAST, type Broadcasts } from './broadcast.js';
-import type { Input } from './access.js';
-import type { Core, Grain, Outcome } from './core.js';
-import { REQUEST, type CpuPart, type Cpus } from './cpus.js';
+import type { Core, Grain } from './core.js';
+import { REQUEST, type Cpus } from './cpus.js';
 import { wordOf, written, type Bounded, type Env, type Environments } from './environment.js';
 import type { Event } from './events.js';
 import type { Fixture } from './fixture.js';
 import { ValueTable } from './intern.js';
-import type { Node, StopKind } from './node.js';
-import type { Outcomes } from './outcomes.js';
+import type { Node } from './node.js';
+import { pieceOf, type Action, type Outcomes } from './outcomes.js';
 import { bad, endsPath, type Bad, type Breach } from './promises.js';
 import type { Partial as Fetched, Text } from './text.js';
-import { noted } from './window.js';
+import { noted as judged } from './window.js';
 
 /** A move of one CPU. `cpu` is -1 where the path ends in a violation. */
 export interface Move {
@@ -23,24 +22,8 @@ export interface Move {
   /** What its store to text is for every CPU, itself included; -1 for none. */
   readonly broadcast: number;
   readonly bad: readonly Bad[];
-  readonly unknown: string | null;
-  /** A pass over a site ends with it. */
-  readonly passed: boolean;
-  /** The target whose first instruction it runs; -1 for none. */
-  readonly entered: number;
-  readonly label: MoveLabel;
+  readonly action: Action;
 }
-
-export type MoveLabel =
-  | {
-      readonly kind: 'run';
-      readonly stop: StopKind | 'piece';
-      readonly at: number;
-      readonly bytes: readonly number[] | null;
-      readonly value: bigint | null;
-    }
-  | { readonly kind: 'event'; readonly event: Event }
-  | { readonly kind: 'flush' };
 
 /** In place of a CPU where a path ends. */
 const DEAD = -1;
@@ -54,21 +37,37 @@ interface Known {
 
 /** A CPU before its move. */
 interface Before {
-  readonly part: CpuPart;
+  readonly cpu: number;
+  /** Where it stands, which is not where its image stands if it is about to ask (`#asking`). */
   readonly node: Node;
+  readonly view: number;
   readonly env: Env;
   readonly environment: number;
+  /** Where its moves are collected. */
+  readonly moves: Move[];
 }
 
-/** What a move changes beside what its outcome says. */
+/** What a move changes beside what its action says. */
 interface Change {
-  readonly view?: number;
-  readonly request?: number;
-  readonly partial?: number;
-  readonly environment?: number;
+  readonly view: number;
+  readonly request: number;
+  readonly partial: number;
+  readonly environment: number;
   /** It executes bytes that changed since the CPU serialised. */
-  readonly strict?: boolean;
+  readonly strict: boolean;
 }
+
+/** What the notes of an action leave. */
+interface Noted {
+  readonly bad: readonly Bad[];
+  view: number;
+  /** Null where they are as before. */
+  windows: readonly number[] | null;
+}
+
+const CHANGED = 'bytes that changed since this CPU serialised are executed';
+const NONE: readonly Move[] = [];
+const NO_BAD: readonly Bad[] = [];
 
 export class CpuMoves {
   readonly #fixture: Fixture;
@@ -110,75 +109,73 @@ export class CpuMoves {
     const known = this.#known[cpu];
     for (let at = known; at !== undefined; at = at.next)
       if (at.environment === environment) return at.moves;
-    const moves = this.#compute(this.#cpus.part(cpu), environment);
+    const moves = this.#compute(cpu, environment);
     this.#known[cpu] = { environment, moves, next: known };
     return moves;
   }
 
-  #compute(part: CpuPart, environment: number): readonly Move[] {
-    const node = this.#core.node(part.node);
-    if (node.stop === 'dead') return [];
-    const asking = this.#asking(part, node);
-    if (asking !== null) return this.#compute(asking, environment);
-    const before = { part, node, environment, env: this.#environments.get(environment) };
-    return [
-      ...this.#runs(before),
-      ...this.#events(before),
-      ...this.#answers(before),
-      ...this.#flush(before),
-    ];
+  // A list for each kind of move, and one made of all of them, took a tenth of a search: the kinds
+  // append to one list.
+  #compute(cpu: number, environment: number): readonly Move[] {
+    const node = this.#asking(this.#cpus.nodeOf(cpu));
+    if (node.stop === 'dead') return NONE;
+    const view = this.#cpus.viewOf(cpu);
+    const env = this.#environments.get(environment);
+    const before = { cpu, node, view, env, environment, moves: [] };
+    this.#runs(before);
+    this.#events(before);
+    this.#answers(before);
+    if (node.buffered > 0)
+      this.#move(before, this.#outcomes.flush(node.id), this.#unchanged(before));
+    return before.moves;
   }
 
   /**
    * Cut at every instruction, a stop does not yet know what its instruction will ask for: the CPU
    * once it does.
    */
-  #asking(part: CpuPart, node: Node): CpuPart | null {
-    if (node.stop !== 'step' || node.done || node.waiting) return null;
-    const { next } = this.#outcomes.step(part.node, {}, '');
-    if (next < 0) return null;
-    const { stop, rip } = this.#core.node(next);
-    return (stop === 'load' || stop === 'text') && rip === node.rip
-      ? { ...part, node: next }
-      : null;
+  #asking(node: Node): Node {
+    if (node.stop !== 'step' || node.done || node.waiting) return node;
+    const { next } = this.#outcomes.plain(node);
+    if (next < 0) return node;
+    const later = this.#core.node(next);
+    return (later.stop === 'load' || later.stop === 'text') && later.rip === node.rip
+      ? later
+      : node;
   }
 
   /** What the CPU does by itself: one macro-step, for every answer that memory may give. */
-  #runs(before: Before): readonly Move[] {
-    const { node, part, env } = before;
-    if (node.done || node.waiting) return [];
+  #runs(before: Before): void {
+    const { node, env, view } = before;
+    if (node.done || node.waiting) return;
     switch (node.stop) {
       case 'patcher':
-        return [];
+        return;
       case 'fetch':
-        return this.#fetch(before);
+        if (this.#text.byPieces) this.#fetchPiece(before);
+        else this.#fetch(before);
+        return;
       case 'load':
-        return [this.#run(before, { value: wordOf(env, node.at) })];
+        this.#run(before, this.#outcomes.load(node, wordOf(env, node.at)));
+        return;
       case 'text': {
         let value = 0n;
         for (let i = node.length - 1; i >= 0; i--)
-          value = (value << 8n) | BigInt(this.memory(part.view, node.at + i));
-        return [this.#run(before, { value })];
+          value = (value << 8n) | BigInt(this.memory(view, node.at + i));
+        this.#run(before, this.#outcomes.load(node, value));
+        return;
       }
       default:
-        return [this.#run(before, {})];
+        this.#run(before, this.#outcomes.plain(node));
     }
   }
 
-  #run(before: Before, input: Input, change: Change = {}): Move {
-    const { part, node } = before;
-    return this.#move(
-      before,
-      this.#outcomes.step(part.node, input, keyOf(input)),
-      {
-        kind: 'run',
-        stop: node.stop,
-        at: node.stop === 'fetch' ? node.rip : node.at,
-        bytes: input.bytes ?? null,
-        value: input.value ?? null,
-      },
-      change,
-    );
+  #unchanged({ cpu, view, environment }: Before): Change {
+    return { view, request: this.#cpus.requestOf(cpu), partial: 0, environment, strict: false };
+  }
+
+  #run(before: Before, action: Action): void {
+    this.#move(before, action, this.#unchanged(before));
   }
 
   /** A byte of code as memory holds it. */
@@ -191,39 +188,43 @@ export class CpuMoves {
     return byte;
   };
 
-  #fetch(before: Before): readonly Move[] {
-    const { node, part } = before;
-    if (this.#text.byPieces) return this.#fetchPiece(before);
-    return this.#text
-      .fetch(part.view, node.rip, node.length, this.#fixed, (bytes) => this.#core.lengthOf(bytes))
-      .map(({ bytes, view, strict }) => this.#run(before, { bytes }, { view, strict }));
+  #fetch(before: Before): void {
+    const { node } = before;
+    const ways = this.#text.fetch(before.view, node.rip, node.length, this.#fixed, this.#length);
+    for (const { bytes, key, view, strict } of ways) {
+      const action = this.#outcomes.fetch(node, bytes, key);
+      this.#move(before, action, { ...this.#unchanged(before), view, strict });
+    }
   }
+  readonly #length = (bytes: readonly number[]): number => this.#core.lengthOf(bytes);
 
   /** One event a chunk; the last of them executes what was fetched. */
-  #fetchPiece(before: Before): readonly Move[] {
-    const { node, part, environment } = before;
+  #fetchPiece(before: Before): void {
+    const { cpu, node, view, environment } = before;
     const at = node.rip;
-    const known = this.#fetches.get(part.partial);
+    const known = this.#fetches.get(this.#cpus.partialOf(cpu));
     const got: Fetched =
       known.length > 0
         ? known
         : Array.from({ length: node.length }, (_, i) =>
             this.#text.isPatchable(at + i) ? null : this.#fixed(at + i),
           );
-    const ways = got.includes(null) ? this.#text.piece(part.view, at, got) : [got];
-    return ways.map((way): Move => {
-      if (isWhole(way)) return this.#run(before, { bytes: way });
-      return {
-        cpu: this.#cpus.intern({ ...part, partial: this.#fetches.intern(way) }),
+    const ways = got.includes(null) ? this.#text.piece(view, at, got) : [got];
+    for (const way of ways) {
+      if (isWhole(way)) {
+        this.#run(before, this.#outcomes.fetch(node, way, way.join()));
+        continue;
+      }
+      const request = this.#cpus.requestOf(cpu);
+      const partial = this.#fetches.intern(way);
+      before.moves.push({
+        cpu: this.#cpus.moved(cpu, { node: node.id, view, request, partial }),
         environment,
         broadcast: NO_BROADCAST,
-        bad: [],
-        unknown: null,
-        passed: false,
-        entered: -1,
-        label: { kind: 'run', stop: 'piece', at, bytes: null, value: null },
-      };
-    });
+        bad: NO_BAD,
+        action: pieceOf(node),
+      });
+    }
   }
 
   /**
@@ -249,116 +250,82 @@ export class CpuMoves {
   }
 
   /** What may interrupt the CPU there. */
-  #events(before: Before): readonly Move[] {
-    const { node, env, environment } = before;
-    if (node.done || this.#isBetween(node) || this.#isDeaf(node)) return [];
+  #events(before: Before): void {
+    const { node } = before;
+    if (node.done || this.#isBetween(node) || this.#isDeaf(node)) return;
     const { events } = this.#fixture;
-    const bounded = (event: Event, what: Bounded): readonly Move[] =>
-      env[what] > 0
-        ? this.#event(before, event, { environment: this.#environments.spent(environment, what) })
-        : [];
-    return [
-      ...(events.irq && node.interruptible && !node.inside.has('irq')
-        ? this.#event(before, 'irq')
-        : []),
-      ...(events.nmi && !node.nmiBlocked ? bounded('nmi', 'nmis') : []),
-      ...(events.mc ? bounded('mc', 'mcs') : []),
-      ...(events.db ? bounded('db', 'dbs') : []),
-      ...(events.signal ? this.#event(before, 'signal') : []),
-    ];
+    if (events.irq && node.interruptible && !node.inside.has('irq'))
+      this.#event(before, 'irq', this.#unchanged(before));
+    if (events.nmi && !node.nmiBlocked) this.#bounded(before, 'nmi', 'nmis');
+    if (events.mc) this.#bounded(before, 'mc', 'mcs');
+    if (events.db) this.#bounded(before, 'db', 'dbs');
+    if (events.signal) this.#event(before, 'signal', this.#unchanged(before));
+  }
+
+  #bounded(before: Before, event: Event, what: Bounded): void {
+    if (before.env[what] === 0) return;
+    const environment = this.#environments.spent(before.environment, what);
+    this.#event(before, event, { ...this.#unchanged(before), environment });
   }
 
   /** What the CPU does because it was asked for it. */
-  #answers(before: Before): readonly Move[] {
-    const { node, part } = before;
-    if (this.#isBetween(node)) return [];
+  #answers(before: Before): void {
+    const { cpu, node } = before;
+    if (this.#isBetween(node)) return;
     const { rules } = this.#fixture;
-    const { request } = part;
-    return [
-      ...(request === REQUEST.ipi && (node.interruptible || !rules.ipiMasked)
-        ? this.#event(before, 'ipi', {
-            request: REQUEST.none,
-            partial: rules.discard ? 0 : part.partial,
-          })
-        : []),
-      ...(node.unserialised ? this.#event(before, 'serialise') : []),
-      ...(request === REQUEST.stop && node.interruptible
-        ? this.#event(before, 'stop', { request: REQUEST.none })
-        : []),
-    ];
-  }
-
-  #event(before: Before, event: Event, change: Change = {}): readonly Move[] {
-    const outcome = this.#outcomes.event(before.part.node, event);
-    return outcome === null ? [] : [this.#move(before, outcome, { kind: 'event', event }, change)];
-  }
-
-  #flush(before: Before): readonly Move[] {
-    const { node } = before;
-    return node.buffered === 0
-      ? []
-      : [this.#move(before, this.#core.flush(node.id), { kind: 'flush' })];
-  }
-
-  /** An outcome of the core, put into time: windows, view, shared data. */
-  #move(
-    { part, env: envBefore, environment: environmentBefore }: Before,
-    outcome: Outcome,
-    label: MoveLabel,
-    change: Change = {},
-  ): Move {
-    const environment = change.environment ?? environmentBefore;
-    const env = change.environment === undefined ? envBefore : this.#environments.get(environment);
-    let view = change.view ?? part.view;
-    let { windows } = part;
-    let broken = outcome.bad;
-    // Most outcomes carry no note: nothing is copied for those.
-    if (outcome.notes.length > 0 || change.strict === true) {
-      const found = [...outcome.bad];
-      if (change.strict === true)
-        found.push(
-          bad(
-            'changed-bytes-executed',
-            'bytes that changed since this CPU serialised are executed',
-          ),
-        );
-      for (const note of outcome.notes) {
-        if (note.note === 'serialise') view = this.#text.serialise(view);
-        else windows = noted(note, windows, env, found);
-      }
-      broken = found;
+    const request = this.#cpus.requestOf(cpu);
+    const none = REQUEST.none;
+    if (request === REQUEST.ipi && (node.interruptible || !rules.ipiMasked)) {
+      const partial = rules.discard ? 0 : this.#cpus.partialOf(cpu);
+      this.#event(before, 'ipi', { ...this.#unchanged(before), request: none, partial });
     }
-    if (outcome.writes.length + outcome.stores.length > 0) this.cpusWrite = true;
-    const [store, ...more] = outcome.stores;
+    if (node.unserialised) this.#event(before, 'serialise', this.#unchanged(before));
+    if (request === REQUEST.stop && node.interruptible)
+      this.#event(before, 'stop', { ...this.#unchanged(before), request: none });
+  }
+
+  #event(before: Before, event: Event, change: Change): void {
+    const action = this.#outcomes.event(before.node.id, event);
+    if (action !== null) this.#move(before, action, change);
+  }
+
+  /** An action of the core, put into time: windows, view, shared data. */
+  #move({ cpu, moves }: Before, action: Action, change: Change): void {
+    const { next, stores, writes } = action;
+    const { bad, view, windows } = this.#noted(cpu, action, change);
+    if (writes.length + stores.length > 0) this.cpusWrite = true;
+    const [store, ...more] = stores;
     invariant(more.length === 0, 'an instruction stores to text once');
-    const request = change.request ?? part.request;
-    const partial = change.partial ?? 0;
-    for (const { breach } of broken) this.breaches.add(breach);
-    const ends = outcome.next < 0 || broken.some(endsPath);
-    return {
-      cpu: ends ? DEAD : this.#cpus.intern({ node: outcome.next, view, request, partial, windows }),
+    for (const { breach } of bad) this.breaches.add(breach);
+    const { environment, request, partial } = change;
+    const after = { node: next, view, request, partial };
+    moves.push({
+      cpu: next < 0 || bad.some(endsPath) ? DEAD : this.#cpus.moved(cpu, after, windows),
       environment:
-        outcome.writes.length === 0
+        writes.length === 0
           ? environment
-          : this.#environments.intern(written(env, outcome.writes)),
+          : this.#environments.intern(written(this.#environments.get(environment), writes)),
       broadcast:
         store === undefined ? NO_BROADCAST : this.#broadcasts.intern({ kind: 'commit', store }),
-      bad: broken,
-      unknown: outcome.unknown,
-      passed: outcome.notes.some(({ note }) => note === 'close'),
-      entered: outcome.notes.reduce(
-        (target, note) => (note.note === 'enter' ? note.target : target),
-        -1,
-      ),
-      label,
-    };
+      bad,
+      action,
+    });
   }
-}
 
-/** Names an input among those of one image. */
-function keyOf({ bytes, value }: Input): string {
-  if (bytes !== undefined) return `b${bytes.join()}`;
-  return value === undefined ? '' : `v${value}`;
+  /** What the notes of an action make of a CPU's view and windows, null where those stay. */
+  #noted(cpu: number, { bad: found, notes }: Action, { view, environment, strict }: Change): Noted {
+    // Most actions carry no note: nothing is copied for those.
+    if (notes.length === 0 && !strict) return { bad: found, view, windows: null };
+    const env = this.#environments.get(environment);
+    const broken = [...found];
+    if (strict) broken.push(bad('changed-bytes-executed', CHANGED));
+    const noted: Noted = { bad: broken, view, windows: null };
+    for (const note of notes) {
+      if (note.note === 'serialise') noted.view = this.#text.serialise(noted.view);
+      else noted.windows = judged(note, noted.windows ?? this.#cpus.windowsOf(cpu), env, broken);
+    }
+    return noted;
+  }
 }
 
 const isWhole = (way: Fetched): way is readonly number[] => !way.includes(null);

@@ -1,32 +1,111 @@
 // What a core does next, remembered: an outcome depends on its image and on what it is given, and
-// interpreting a hundred instructions of a handler anew for every state would cost seconds.
+// interpreting a hundred instructions of a handler anew for every state would cost seconds. What a
+// search asks of an outcome for each of the states that it leads to is worked out here, once.
 
 import type { Input } from './access.js';
+import { newJournal } from './context.js';
 import type { Core, Outcome } from './core.js';
 import type { Event } from './events.js';
+import type { Node, StopKind } from './node.js';
+
+/** An outcome as a search sees it, whatever the rest of the machine is like. */
+export interface Action extends Outcome {
+  readonly label: ActionLabel;
+  /** A pass over a site ends with it. */
+  readonly passed: boolean;
+  /** The target whose first instruction it runs; -1 for none. */
+  readonly entered: number;
+}
+
+export type ActionLabel =
+  | {
+      readonly kind: 'run';
+      readonly stop: StopKind | 'piece';
+      readonly at: number;
+      readonly bytes: readonly number[] | null;
+      readonly value: bigint | null;
+    }
+  | { readonly kind: 'event'; readonly event: Event }
+  | { readonly kind: 'flush' };
+
+const FLUSH = { kind: 'flush' } as const;
 
 export class Outcomes {
   readonly #core: Core;
-  readonly #steps: (Map<string, Outcome> | undefined)[] = [];
-  readonly #events: (Map<Event, Outcome | null> | undefined)[] = [];
+  /** By image: without an input, with the word that is loaded, with the bytes that are fetched. */
+  readonly #plain: (Action | undefined)[] = [];
+  readonly #loads: (Map<bigint, Action> | undefined)[] = [];
+  readonly #fetches: (Map<string, Action> | undefined)[] = [];
+  readonly #events: (Map<Event, Action | null> | undefined)[] = [];
+  readonly #flushes: (Action | undefined)[] = [];
 
   constructor(core: Core) {
     this.#core = core;
   }
 
-  /** One macro-step. `key` names the input. */
-  step(node: number, input: Input, key: string): Outcome {
-    const row = (this.#steps[node] ??= new Map<string, Outcome>());
-    let outcome = row.get(key);
-    if (outcome === undefined) row.set(key, (outcome = this.#core.advance(node, input)));
-    return outcome;
+  /** One macro-step that needs nothing from outside. */
+  plain(node: Node): Action {
+    return (this.#plain[node.id] ??= this.#step(node, {}));
+  }
+
+  /** One macro-step with what memory answers. */
+  load(node: Node, value: bigint): Action {
+    const row = (this.#loads[node.id] ??= new Map<bigint, Action>());
+    let action = row.get(value);
+    if (action === undefined) row.set(value, (action = this.#step(node, { value })));
+    return action;
+  }
+
+  /** One macro-step with what the fetcher answers. `key` names the bytes. */
+  fetch(node: Node, bytes: readonly number[], key: string): Action {
+    const row = (this.#fetches[node.id] ??= new Map<string, Action>());
+    let action = row.get(key);
+    if (action === undefined) row.set(key, (action = this.#step(node, { bytes })));
+    return action;
+  }
+
+  #step(node: Node, input: Input): Action {
+    return actionOf(this.#core.advance(node.id, input), {
+      kind: 'run',
+      stop: node.stop,
+      at: node.stop === 'fetch' ? node.rip : node.at,
+      bytes: input.bytes ?? null,
+      value: input.value ?? null,
+    });
   }
 
   /** An event that reaches the core; null where it cannot take it. */
-  event(node: number, event: Event): Outcome | null {
-    const row = (this.#events[node] ??= new Map<Event, Outcome | null>());
-    let outcome = row.get(event);
-    if (outcome === undefined) row.set(event, (outcome = this.#core.deliver(node, event)));
-    return outcome;
+  event(node: number, event: Event): Action | null {
+    const row = (this.#events[node] ??= new Map<Event, Action | null>());
+    let action = row.get(event);
+    if (action === undefined) {
+      const outcome = this.#core.deliver(node, event);
+      action = outcome === null ? null : actionOf(outcome, { kind: 'event', event });
+      row.set(event, action);
+    }
+    return action;
+  }
+
+  /** The oldest store in the buffer reaches memory. */
+  flush(node: number): Action {
+    return (this.#flushes[node] ??= actionOf(this.#core.flush(node), FLUSH));
   }
 }
+
+function actionOf(outcome: Outcome, label: ActionLabel): Action {
+  const { notes } = outcome;
+  const entered = notes.findLast((note) => note.note === 'enter');
+  return {
+    ...outcome,
+    label,
+    passed: notes.some(({ note }) => note === 'close'),
+    entered: entered === undefined ? -1 : entered.target,
+  };
+}
+
+/** One chunk of an instruction is fetched, which changes nothing of the core. */
+export const pieceOf = ({ id, rip }: Node): Action =>
+  actionOf(
+    { ...newJournal(), next: id, unknown: null },
+    { kind: 'run', stop: 'piece', at: rip, bytes: null, value: null },
+  );

@@ -43,6 +43,8 @@ type View = readonly (readonly Version[])[];
  */
 export interface Fetched {
   readonly bytes: readonly number[];
+  /** Names the bytes. */
+  readonly key: string;
   readonly view: number;
   readonly strict: boolean;
 }
@@ -83,7 +85,8 @@ export class Text {
   /** By store and view, the view afterwards. */
   readonly #committed = new Map<number, number[]>();
   readonly #serialised: number[] = [];
-  readonly #fetched = new Map<string, readonly Fetched[]>();
+  /** By the address of the instruction, and then by view. */
+  readonly #fetched = new Map<Addr, (readonly Fetched[])[]>();
   readonly #rules: Pick<Rules, 'int3Exempt' | 'strictByByte'>;
 
   constructor(
@@ -200,11 +203,9 @@ export class Text {
     fixed: Fetch['fixed'],
     own: Fetch['own'],
   ): readonly Fetched[] {
-    const key = `${view}:${at}:${length}`;
-    let ways = this.#fetched.get(key);
-    if (ways === undefined)
-      this.#fetched.set(key, (ways = this.#fetch(view, { at, length, fixed, own })));
-    return ways;
+    let row = this.#fetched.get(at);
+    if (row === undefined) this.#fetched.set(at, (row = []));
+    return (row[view] ??= this.#fetch(view, { at, length, fixed, own }));
   }
 
   #fetch(view: number, fetch: Fetch): readonly Fetched[] {
@@ -217,7 +218,7 @@ export class Text {
     const ways = new Map<string, Fetched>();
     for (const choice of choices(chunks, [...used])) {
       const way = this.#fetchAs(view, chunks, choice, fetch);
-      ways.set(`${way.view}:${way.bytes.join()}`, way);
+      ways.set(`${way.view}:${way.key}`, way);
     }
     return [...ways.values()];
   }
@@ -237,6 +238,7 @@ export class Text {
     });
     return {
       bytes,
+      key: bytes.join(),
       view:
         this.level === 'F2'
           ? this.#views.intern(chunks.map((versions, c) => versions.slice(choice.get(c) ?? 0)))
