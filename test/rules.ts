@@ -23,7 +23,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['src/machine/process', 'src/machine/sim'],
   ['src/zoo'],
   ['src/check', 'src/inspect', 'src/app'],
-  ['src/check/search'],
+  ['src/check/search', 'src/inspect/live'],
   ['src/check/explain'],
   ['src/check/ask', 'src/check/litmus'],
   ['src/host'],

@@ -156,6 +156,39 @@ const ROWS = {
   'bad-packing': { exit: 3, hint: 'the compressed stream is damaged' },
   'no-unpacker': { exit: 4, hint: 'install the optional dependency it names' },
   'bad-image': { exit: 3, hint: 'give a bzImage or vmlinux of 5.10 or newer' },
+
+  // kernels in memory
+  'not-a-core': {
+    exit: 3,
+    hint: 'give a vmcore, an ELF core or a kdump of a kernel, qmp:SOCKET or gdb:ADDRESS',
+  },
+  'bad-core': { exit: 3, hint: 'the dump is cut short or damaged: copy it, or make it, again' },
+  'no-vmcoreinfo': {
+    exit: 3,
+    hint:
+      'it is no memory of a Linux kernel of 6.0 or newer, or not all of it; QEMU: start the ' +
+      'guest with -device vmcoreinfo, or dump all of its memory',
+  },
+  'page-missing': {
+    exit: 3,
+    hint: 'dump more of the memory: makedumpfile -d 31 keeps all that is read here',
+  },
+  'bad-kernel': {
+    exit: 3,
+    hint:
+      'kernels from 6.0 on with CONFIG_KALLSYMS_ALL are read; if this is one, its memory is ' +
+      'damaged',
+  },
+  'other-image': { exit: 3, hint: 'give the vmlinuz or vmlinux of the build that was booted' },
+  'no-qmp': {
+    exit: 4,
+    hint: 'start QEMU with -qmp unix:SOCKET,server=on,wait=off, and run this as a user who may use it',
+  },
+  'no-gdb': {
+    exit: 4,
+    hint: 'start QEMU with -gdb tcp::1234 or -gdb unix:SOCKET,server=on,wait=off',
+  },
+  'no-kcore': { exit: 4, hint: 'give a dump instead' },
 } as const satisfies Record<string, Row>;
 
 /** What was refused; docs/faults.md lists all of them with what to do. */

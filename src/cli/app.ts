@@ -527,7 +527,11 @@ before they are linked, and link this file with them; static-call cc --runtime d
     about: `Lists the static call sites and keys of relocatable objects, kernel modules (also packed), static
 libraries, shared objects, programs, vmlinux and kernel images as distributed. An image needs no
 symbols: names come from its own kallsyms tables. The summary comes first; --by adds a listing.
-A file that is refused is reported on stderr, and the others are still answered (status 3).`,
+A file that is refused is reported on stderr, and the others are still answered (status 3).
+
+With --live, or for a dump of memory: the static calls of a kernel that runs or has run, and whether
+each site does what its key says (status 1 if not). SOURCE is a vmcore, an ELF core, a kdump,
+qmp:SOCKET or gdb:ADDRESS of a virtual machine; without one, the kernel that this runs on.`,
     examples: [
       ['what a kernel has', 'static-call inspect /boot/vmlinuz'],
       [
@@ -542,13 +546,18 @@ A file that is refused is reported on stderr, and the others are still answered 
         'what changed between two builds (status 1 if anything)',
         'static-call inspect --diff old.ko new.ko',
       ],
+      [
+        'where the calls of this kernel go now, beside its image',
+        'sudo static-call inspect --live --against /boot/vmlinuz-$(uname -r)',
+      ],
+      ['which function runs at each LSM hook of a dump', 'static-call inspect --by lsm vmcore'],
     ],
     parameters: {
       flags: {
         by: {
           kind: 'enum',
-          values: ['key', 'site', 'section', 'function', 'file'],
-          brief: 'List by this, after the summary',
+          values: ['key', 'site', 'section', 'function', 'file', 'drift', 'lsm', 'tracepoint'],
+          brief: 'List by this, after the summary; drift, lsm, tracepoint: of memory',
           optional: true,
         },
         key: {
@@ -559,16 +568,27 @@ A file that is refused is reported on stderr, and the others are still answered 
           placeholder: 'glob',
         },
         diff: { kind: 'boolean', brief: 'Compare two builds by key and function', default: false },
+        live: {
+          kind: 'boolean',
+          brief: "Read a kernel's memory: this one's, or that of the SOURCE given",
+          default: false,
+        },
+        against: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'With memory: the image that was booted',
+          optional: true,
+          placeholder: 'vmlinuz',
+        },
         json,
       },
       positional: {
         kind: 'array',
         parameter: {
-          brief: 'Files or directories; - is standard input',
+          brief: 'Files or directories; - is standard input; or one SOURCE of memory',
           parse: String,
           placeholder: 'file|dir',
         },
-        minimum: 1,
       },
     },
   }),

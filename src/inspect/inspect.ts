@@ -21,7 +21,7 @@ const DEPTH = 3;
 export async function inspectInput(input: Pick<Input, 'path' | 'bytes'>): Promise<FileFacts[]> {
   try {
     if (!(input.bytes instanceof Uint8Array)) throw input.bytes;
-    return await inspectBytes(input.path, input.bytes, false, DEPTH);
+    return await inspectBytes(input.path, input.bytes);
   } catch (error) {
     return [refused(input.path, error)];
   }
@@ -39,12 +39,8 @@ function refused(path: string, error: unknown): FileFacts {
   };
 }
 
-async function inspectBytes(
-  path: string,
-  bytes: Uint8Array,
-  distributed: boolean,
-  depth: number,
-): Promise<FileFacts[]> {
+async function inspectBytes(path: string, given: Uint8Array): Promise<FileFacts[]> {
+  const { bytes, distributed } = await unwrapped(path, given);
   if (isElf(bytes)) {
     const object = readElf(bytes, path);
     return [
@@ -54,26 +50,6 @@ async function inspectBytes(
     ];
   }
   if (isArchive(bytes)) return inspectArchive(path, bytes);
-  if (depth > 0) {
-    if (isBzImage(bytes)) {
-      const payload = payloadOf(bytes, path);
-      const packing = packingOf(payload.bytes);
-      if (packing === null)
-        throw new Fault(
-          'unknown-packing',
-          `the payload begins with ${hexOf(payload.bytes.subarray(0, 6))}, ` +
-            'which is no known packing',
-          { at: path },
-        );
-      const kernel = await unpack(streamOf(payload, packing), packing, path, payload.size);
-      return inspectBytes(path, kernel, true, depth - 1);
-    }
-    const kernel = kernelIn(bytes);
-    if (kernel !== null) return inspectBytes(path, kernel, true, depth - 1);
-    const packing = packingOf(bytes);
-    if (packing !== null)
-      return inspectBytes(path, await unpack(bytes, packing, path), distributed, depth - 1);
-  }
   if (foreignFormat(bytes) !== null) throw notElf(bytes, { at: path });
   throw new Fault(
     'not-elf',
@@ -84,6 +60,39 @@ async function inspectBytes(
       hint: 'give an object, a module, a program, a static library or a kernel image',
     },
   );
+}
+
+/**
+ * What a packed file or a kernel image holds. `distributed` where it was an image.
+ * @throws Fault `bad-image`, `unknown-packing`, `bad-packing`, `no-unpacker`
+ */
+export async function unwrapped(
+  path: string,
+  given: Uint8Array,
+): Promise<{ readonly bytes: Uint8Array; readonly distributed: boolean }> {
+  let bytes = given;
+  let distributed = false;
+  for (let depth = DEPTH; depth > 0 && !isElf(bytes) && !isArchive(bytes); depth--) {
+    const kernel = isBzImage(bytes) ? await unpackImage(path, bytes) : kernelIn(bytes);
+    const packing = kernel === null ? packingOf(bytes) : null;
+    if (kernel === null && packing === null) break;
+    distributed ||= kernel !== null;
+    bytes = kernel ?? (packing === null ? bytes : await unpack(bytes, packing, path));
+  }
+  return { bytes, distributed };
+}
+
+async function unpackImage(path: string, bytes: Uint8Array): Promise<Uint8Array> {
+  const payload = payloadOf(bytes, path);
+  const packing = packingOf(payload.bytes);
+  if (packing === null)
+    throw new Fault(
+      'unknown-packing',
+      `the payload begins with ${hexOf(payload.bytes.subarray(0, 6))}, ` +
+        'which is no known packing',
+      { at: path },
+    );
+  return unpack(streamOf(payload, packing), packing, path, payload.size);
 }
 
 /** A library in a library is what some build systems make; nothing is deeper in earnest. */

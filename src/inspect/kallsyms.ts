@@ -52,14 +52,15 @@ export interface KallsymsLayout {
 
 export class Kallsyms implements Symbols {
   readonly count: number;
-  readonly layout: KallsymsLayout;
+  /** Null where the kernel itself said where its arrays are. */
+  readonly layout: KallsymsLayout | null;
   readonly #addresses: Float64Array;
   readonly #bytes: Uint8Array;
   readonly #names: Uint32Array;
   readonly #tokens: readonly string[];
 
   constructor(
-    layout: KallsymsLayout,
+    layout: KallsymsLayout | null,
     addresses: Float64Array,
     bytes: Uint8Array,
     names: Uint32Array,
@@ -368,7 +369,7 @@ function addressesNear(
  * All of them in unsigned order, some in the kernel's half, those below it small (per-CPU offsets);
  * else null.
  */
-function ascending(n: number, address: (i: number) => Addr): Float64Array | null {
+export function ascending(n: number, address: (i: number) => Addr): Float64Array | null {
   const column = new Float64Array(n);
   let previous = -1;
   for (let i = 0; i < n; i++) {

@@ -390,12 +390,17 @@ describe('a file of another format', () => {
       /beyond the file's 500 bytes/,
     ],
     ['a few bytes of ELF', smallObject().subarray(0, 20), 'truncated-elf', /too few/],
-    ['a core dump', change(smallObject(), [[16, 4]]), 'bad-elf', /a core dump/],
   ])('%s is refused as what it is', async (name, bytes, code, said) => {
     await refusedByAll(folder.write(`format ${name}`, bytes), code, said);
     const packed = await inspect(folder.write(`packed ${name}`, gzipSync(bytes)));
     expect(packed.status).toBe(3);
     expect(packed.stderr).toMatch(said);
+  });
+  it('a core dump is memory to inspect, and no object to the others', async () => {
+    const core = folder.write('core', change(smallObject(), [[16, 4]]));
+    expect((await line(['inspect', core])).stderr).toContain('error[bad-core]');
+    for (const command of ['types', 'annotate'])
+      expect((await line([command, core])).stderr).toMatch(/error\[bad-elf\].*a core dump/);
   });
   it('a directory is inspected, and refused by what takes files', async () => {
     folder.write('empty-is-no-object', '');

@@ -18,27 +18,35 @@ import { compare, type Build, type Change, type Difference } from '../../inspect
 import type { FileFacts, KernelFacts, KeyFacts, SiteFacts, Target } from '../../inspect/facts.js';
 import { inputs } from '../../inspect/files.js';
 import { inspectInput } from '../../inspect/inspect.js';
+import { isDumpFile } from '../../inspect/live/inspect.js';
 import type { Context } from '../context.js';
+import { live, type LiveDimension } from '../live.js';
 import { progress } from '../progress.js';
 import { report } from '../report.js';
 import { table, type Cell, type Column } from '../table.js';
 
 export interface Flags {
-  readonly by?: Dimension;
+  readonly by?: Dimension | LiveDimension;
   readonly key?: string;
   readonly diff: boolean;
+  readonly live: boolean;
+  readonly against?: string;
   readonly json: boolean;
 }
 
 export async function run(context: Context, flags: Flags, ...paths: string[]): Promise<number> {
   if (flags.diff) return runDiff(context, flags, paths);
+  const [first, ...others] = paths;
+  if (flags.live || (first !== undefined && others.length === 0 && isDumpFile(first)))
+    return live(context, flags, paths);
+  const by = ofFiles(flags, paths);
   const { files, keys } = await read(context, flags, paths);
-  if (flags.json) context.json('static-call/inspect@1', asJson(files, flags));
+  if (flags.json) context.json('static-call/inspect@1', asJson(files, by));
   else {
     context.print(summaryText(summarise(files), files));
     // Who names keys wants to see their sites.
-    const by = flags.by ?? (flags.key === undefined ? undefined : 'site');
-    const listing = by && list(files, by, context);
+    const wanted = by ?? (flags.key === undefined ? undefined : 'site');
+    const listing = wanted && list(files, wanted, context);
     if (listing) context.print(`\n${listing}`);
   }
   const status = told(context, files);
@@ -51,6 +59,16 @@ export async function run(context: Context, flags: Flags, ...paths: string[]): P
   const hint = didYouMean(flags.key, keys);
   context.note(printable(`no key is called ${flags.key}${hint === undefined ? '' : ` (${hint})`}`));
   return EXIT.no;
+}
+
+/** What files are listed by. @throws Fault `bad-usage` for what only memory has. */
+function ofFiles({ by, against }: Flags, paths: readonly string[]): Dimension | undefined {
+  const hint = 'give --live, or a dump of memory';
+  if (paths.length === 0) throw new Fault('bad-usage', 'name a file or a directory', { hint });
+  if (against !== undefined) throw new Fault('bad-usage', '--against belongs to memory', { hint });
+  if (by === 'drift' || by === 'lsm' || by === 'tracepoint')
+    throw new Fault('bad-usage', `files are not listed by ${by}`, { hint });
+  return by;
 }
 
 async function runDiff(context: Context, flags: Flags, paths: readonly string[]): Promise<number> {
@@ -335,7 +353,7 @@ function withTargets({ sites, keys }: FileFacts): object[] {
 }
 
 /** Addresses are hex strings; everything else as the facts have it. */
-function asJson(files: readonly FileFacts[], flags: Flags): object {
+function asJson(files: readonly FileFacts[], by: Dimension | undefined): object {
   return {
     summary: summarise(files),
     files: files.map(({ kernel, ...file }) => ({
@@ -345,10 +363,10 @@ function asJson(files: readonly FileFacts[], flags: Flags): object {
       trampolines: file.trampolines.map((t) => ({ ...t, address: address(t.address) })),
       ...(kernel ? { kernel: { ...kernel, table: address(kernel.table) } } : {}),
     })),
-    ...(flags.by === undefined || flags.by === 'site'
+    ...(by === undefined || by === 'site'
       ? {}
       : {
-          groups: group(files, flags.by).map(({ name, counts }) => ({
+          groups: group(files, by).map(({ name, counts }) => ({
             name,
             ...counts,
             keys: counts.keys.size,

@@ -1,0 +1,247 @@
+// A distribution's kernel in QEMU, without acceleration, with a shell of busybox on its serial line.
+// Needs qemu-system-x86_64, a static busybox and a kernel image; nothing is installed and no disk is
+// made. KVM is not used: the recorder (poke.c) is a plugin of QEMU's translator.
+
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+
+const QEMU = 'qemu-system-x86_64';
+const BUSYBOX = ['/bin/busybox', '/usr/bin/busybox'];
+
+/** What is not here, in words; null where a guest can be booted. */
+export function missing() {
+  const paths = (process.env['PATH'] ?? '').split(':');
+  if (!paths.some((folder) => existsSync(join(folder, QEMU)))) return `${QEMU} is not installed`;
+  if (!BUSYBOX.some(existsSync)) return 'busybox-static is not installed';
+  return null;
+}
+
+const INIT = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mount -t tracefs tracefs /sys/kernel/tracing
+mount -t debugfs debugfs /sys/kernel/debug
+echo 0 > /proc/sys/kernel/kptr_restrict
+echo 1 > /proc/sys/kernel/printk
+for module in $(cat /modules); do insmod /lib/$module; done
+stty -echo -icanon -onlcr < /dev/ttyS0
+echo "guest is up" > /dev/ttyS0
+cat /dev/ttyS0 | sh > /dev/ttyS0 2>&1
+`;
+
+/** An archive of the form "newc", which is what the kernel unpacks (Documentation/driver-api/early-userspace). */
+function archive(files) {
+  const parts = [];
+  const pad = (length) => Buffer.alloc((4 - (length % 4)) % 4);
+  for (const [index, { name, mode, bytes }] of [
+    ...files,
+    { name: 'TRAILER!!!', mode: 0, bytes: '' },
+  ].entries()) {
+    const body = Buffer.from(bytes);
+    const fields = [index + 1, mode, 0, 0, 1, 0, body.length, 0, 0, 0, 0, name.length + 1, 0];
+    const head = `070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}${name}\0`;
+    parts.push(Buffer.from(head), pad(head.length), body, pad(body.length));
+  }
+  return Buffer.concat(parts);
+}
+
+function initramfs(modules, files) {
+  const folder = (name) => ({ name, mode: 0o40755, bytes: '' });
+  const busybox = BUSYBOX.find(existsSync);
+  return archive([
+    ...['bin', 'dev', 'lib', 'proc', 'sys', 'tmp'].map(folder),
+    { name: 'init', mode: 0o100755, bytes: INIT },
+    { name: 'bin/busybox', mode: 0o100755, bytes: readFileSync(busybox) },
+    {
+      name: 'modules',
+      mode: 0o100644,
+      bytes: modules.map((path) => `${basename(path)}\n`).join(''),
+    },
+    ...modules.map((path) => ({
+      name: `lib/${basename(path)}`,
+      mode: 0o100644,
+      bytes: readFileSync(path),
+    })),
+    ...files,
+  ]);
+}
+
+/** Lines of a stream: each `next` resolves with the first line that a pattern matches. */
+class Lines {
+  text = '';
+  #waiting = null;
+
+  constructor(stream) {
+    stream.on('data', (piece) => {
+      this.text += piece.toString('latin1');
+      this.#look();
+    });
+  }
+  /** Everything up to the match, which is taken away with it. */
+  until(pattern, milliseconds) {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting = null;
+        reject(
+          new Error(
+            `no ${pattern} within ${milliseconds / 1000} s; last: ${this.text.slice(-400)}`,
+          ),
+        );
+      }, milliseconds);
+      this.#waiting = { pattern, resolve, timer };
+      this.#look();
+    });
+  }
+  #look() {
+    const match = this.#waiting?.pattern.exec(this.text);
+    if (!match) return;
+    const { resolve, timer } = this.#waiting;
+    this.#waiting = null;
+    clearTimeout(timer);
+    const before = this.text.slice(0, match.index);
+    this.text = this.text.slice(match.index + match[0].length);
+    resolve({ before, match });
+  }
+}
+
+export class Guest {
+  /** The guest's RAM, 256 MB from physical address 0: written by QEMU while it runs. */
+  ram;
+  qmpSocket;
+  gdbSocket;
+  #folder;
+  #process;
+  #serial;
+  #qmp;
+  #commands = 0;
+
+  /**
+   * Boots and waits for the shell.
+   * @param {{ kernel: string, modules?: readonly string[], append?: string, plugin?: string, single?: boolean, megabytes?: number, files?: readonly { name: string, mode: number, bytes: Uint8Array | string }[], patience?: number }} options
+   *   `patience`: milliseconds for everything that is waited for
+   */
+  static async boot(options) {
+    const guest = new Guest();
+    try {
+      await guest.#start(options);
+      return guest;
+    } catch (error) {
+      await guest.close();
+      throw error;
+    }
+  }
+
+  async #start({
+    kernel,
+    modules = [],
+    append = '',
+    plugin,
+    single = false,
+    megabytes = 256,
+    files = [],
+    patience = 180_000,
+  }) {
+    this.patience = patience;
+    this.#folder = mkdtempSync(join(tmpdir(), 'static-call-guest-'));
+    const at = (name) => join(this.#folder, name);
+    writeFileSync(at('initramfs'), initramfs(modules, files));
+    this.ram = at('ram');
+    this.qmpSocket = at('qmp');
+    this.gdbSocket = at('gdb');
+    // Two monitors, because one serves one client at a time: ours, and that of the program that reads the guest.
+    const memory = `memory-backend-file,id=m0,size=${megabytes}M,mem-path=${this.ram},share=on`;
+    const options = `
+      -accel tcg,thread=${single ? 'single' : 'multi'} -cpu EPYC -smp 2 -m ${megabytes}
+      -nodefaults -display none -no-reboot -serial stdio
+      -object ${memory} -machine pc,memory-backend=m0 -device vmcoreinfo
+      -qmp unix:${at('own')},server=on,wait=off -qmp unix:${this.qmpSocket},server=on,wait=off
+      -gdb unix:${this.gdbSocket},server=on,wait=off`;
+    const args = [
+      ...options.trim().split(/\s+/),
+      '-kernel',
+      kernel,
+      '-initrd',
+      at('initramfs'),
+      '-append',
+      `console=ttyS0 quiet panic=-1 ${append}`,
+    ];
+    if (plugin !== undefined) args.push('-plugin', plugin.replaceAll('RAM', this.ram));
+    this.#process = spawn(QEMU, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    let complaint = '';
+    this.#process.stderr.on('data', (piece) => (complaint += piece));
+    this.#serial = new Lines(this.#process.stdout);
+    const ended = new Promise((_, reject) => {
+      this.#process.on('error', reject);
+      this.#process.on('exit', (status) =>
+        reject(new Error(`QEMU ended with status ${status}: ${complaint.slice(0, 400)}`)),
+      );
+    });
+    ended.catch(() => {});
+    await Promise.race([this.#serial.until(/guest is up/, patience), ended]);
+    this.#qmp = connect(at('own'));
+    this.#qmp.on('error', () => {});
+    this.#qmp.lines = new Lines(this.#qmp);
+    await this.#qmp.lines.until(/"QMP"[^\n]*\n/, patience);
+    await this.qmp('qmp_capabilities');
+    await this.run('true');
+  }
+
+  /** Runs a line of shell in the guest; what it printed. */
+  async run(line) {
+    const mark = `done-${++this.#commands}`;
+    // In two parts, so that an echo of the line is not taken for the mark.
+    this.#process.stdin.write(`${line}\necho "${mark}""-$?-"\n`);
+    const { before, match } = await this.#serial.until(
+      new RegExp(`${mark}-(\\d+)-\\r?\\n`),
+      this.patience,
+    );
+    if (match[1] !== '0') throw new Error(`status ${match[1]} of ${line}: ${before.slice(-400)}`);
+    return before.replaceAll('\r', '').replace(/^(?:[#~/ ]*# )+/gm, '');
+  }
+
+  /** One command of QEMU's monitor. */
+  async qmp(execute, args = {}) {
+    this.#qmp.write(`${JSON.stringify({ execute, arguments: args })}\n`);
+    const { match } = await this.#qmp.lines.until(/\{"(return|error)"[^\n]*\n/, this.patience);
+    const said = JSON.parse(match[0]);
+    if (said.error) throw new Error(`${execute}: ${said.error.desc}`);
+    return said.return;
+  }
+
+  /** Memory as a file: an ELF core (`elf`), with the guest's own addresses (`paging`), or `kdump-zlib`. */
+  async dump(path, { format = 'elf', paging = false } = {}) {
+    await this.qmp('dump-guest-memory', {
+      paging,
+      protocol: `file:${path}`,
+      ...(paging ? {} : { format }),
+    });
+    return path;
+  }
+
+  async close() {
+    this.#qmp?.destroy();
+    const child = this.#process;
+    if (child && child.exitCode === null && child.signalCode === null) {
+      const gone = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGKILL');
+      await gone;
+    }
+    if (this.#folder) rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** The modules of these names below a folder, in the given order: each after what it needs. */
+export function modulesIn(files, names) {
+  return names.flatMap((name) =>
+    files.filter((path) => basename(path).startsWith(`${name}.ko`)).slice(0, 1),
+  );
+}
+
+/** KVM's modules retarget the keys of another module; the rest bring sites, and the dump's note. */
+export const MODULES = ['qemu_fw_cfg', 'irqbypass', 'ccp', 'kvm', 'kvm-amd', 'sunrpc'];
