@@ -8,6 +8,8 @@ import type { Protocol } from '#plan/protocol';
 import { int3 } from '#plan/protocols/int3';
 import { store } from '#plan/protocols/store';
 import { sigtrap } from '#native/sigtrap';
+import { Folder, gcc } from '../build.js';
+import { byHand, emitted, program, ran } from '../runtime/programs.js';
 import { answer, child } from './child.js';
 import { more } from '../more.js';
 
@@ -24,6 +26,7 @@ interface Shipped {
   installed: boolean;
 }
 
+const INT3 = 0xcc;
 const here = process.platform === 'linux' && process.arch === 'x64';
 
 function explored(name: string, site: SiteShape, offset: number): Model {
@@ -150,5 +153,72 @@ describe.skipIf(!here)('what ships is what was checked', () => {
     ];
     for (const mutant of mutants)
       expect(performed(mutant, model, 61, 'alias').effects).not.toEqual(operations(model, int3));
+  });
+});
+
+/** The effects of one update by the C engine at its one call site, as test/runtime tells them. */
+function performedInC(edits: readonly (readonly [string, string])[] = []): {
+  readonly effects: string[];
+  readonly bytes: readonly number[];
+} {
+  using folder = new Folder();
+  const path = byHand(folder, {
+    source: program('faults.c'),
+    output: 'faults',
+    runtime: emitted(edits),
+    runtimeFlags: ['-DSTATIC_CALL_SYSTEM=effect'],
+  });
+  const lines = ran(path, ['order']).stdout.trim().split('\n');
+  const bytes = lines.pop()!.split(' ').slice(1).map(Number);
+  return { effects: lines, bytes };
+}
+
+/** The same in the explored model, with the bytes that the program's site gets. */
+function exploredInC(bytes: readonly number[]): string[] {
+  const model = explored('int3', 'call', 61);
+  return operations(model, int3).flatMap((effect) => {
+    if ('asked' in effect) return ['asked'];
+    if ('sync' in effect) return ['sync'];
+    if ('write' in effect) return ['published'];
+    const trap = effect.store === 0 && effect.bytes[0] === INT3;
+    return effect.bytes.map(
+      (_, i) => `store ${effect.store + i} ${trap ? INT3 : bytes[effect.store + i]}`,
+    );
+  });
+}
+
+describe.skipIf(!here || gcc === null)("a program's own runtime", () => {
+  it('takes the steps that were explored, in their order', () => {
+    const { effects, bytes } = performedInC();
+    expect(effects).toEqual(exploredInC(bytes));
+  });
+
+  it.for(
+    more<[string, readonly [string, string]][]>(
+      [
+        'with a synchronisation left out',
+        [
+          'default:\n\t\treturn sc_sync();',
+          'default:\n\t\treturn step == &sc_steps[4] ? 0 : sc_sync();',
+        ],
+      ],
+      [
+        'that publishes last',
+        [
+          'for (s = from; s < SC_STEP_COUNT; s++) {',
+          'for (s = from + 1; s < SC_STEP_COUNT; s++) {',
+        ],
+      ],
+      [
+        'that does not ask for the handler',
+        [
+          'if (sc_handler_now(&now) != 0 ||',
+          'if ((now.handler = (uintptr_t)sc.page + SC_AT_HANDLER) == 0 ||',
+        ],
+      ],
+    ),
+  )('is noticed %s', ([, edit]) => {
+    const { effects, bytes } = performedInC([edit]);
+    expect(effects).not.toEqual(exploredInC(bytes));
   });
 });
