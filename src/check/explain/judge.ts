@@ -95,7 +95,8 @@ function standing(model: Model, state: Int32Array, shape: Shape): string {
     const cpu = cpuOf(state, i);
     const { done, rip, context, interruptible } = model.nodeOf(cpu);
     if (done) return [];
-    const does = model.moves(cpu, environment).length === 0 ? 'is stuck' : 'loops';
+    const row = model.moves(cpu, environment);
+    const does = model.table.first(row) === model.table.end(row) ? 'is stuck' : 'loops';
     const inside = context === 'task' ? '' : ` (${context})`;
     const masked =
       model.fixture.environment === 'kernel' && !interruptible ? ' with interrupts off' : '';

@@ -29,7 +29,8 @@ export interface Choice {
  */
 export interface Moves {
   patcher(move: PatcherMove, index: number): void;
-  cpu(move: Move, index: number, who: number): void;
+  /** `move` is its number in the model's table, and `index` that among the moves of this CPU. */
+  cpu(move: number, index: number, who: number): void;
   /** A waiting task is switched in. */
   swapped(who: number, task: number): void;
   /** The move breaks a promise; where `over`, its path ends there, and `cpu` is not called. */
@@ -117,18 +118,24 @@ function cpuMoves(
   next: Int32Array,
   moves: Moves,
 ): void {
-  const list = model.moves(cpuOf(state, who), environmentOf(state));
-  for (let m = 0; m < list.length; m++) {
-    const move = list[m]!;
-    const { unknown } = move.action;
-    if (unknown !== null) moves.unknown(unknown);
-    if (move.bad.length > 0 || move.cpu < 0) moves.broken(move, m, who, move.cpu < 0);
-    if (move.cpu < 0) continue;
+  const { table } = model;
+  const row = model.moves(cpuOf(state, who), environmentOf(state));
+  const first = table.first(row);
+  const end = table.end(row);
+  for (let move = first; move < end; move++) {
+    const cpu = table.cpu(move);
+    if (cpu < 0 || table.isBad(move)) {
+      const { unknown } = table.action(move);
+      if (unknown !== null) moves.unknown(unknown);
+      moves.broken(table.get(move), move - first, who, cpu < 0);
+    }
+    if (cpu < 0) continue;
     copy(state, next);
-    setCpu(next, who, move.cpu);
-    setEnvironment(next, move.environment);
-    if (move.broadcast >= 0) broadcast(model, move.broadcast, next);
-    moves.cpu(move, m, who);
+    setCpu(next, who, cpu);
+    setEnvironment(next, table.environment(move));
+    const what = table.broadcast(move);
+    if (what >= 0) broadcast(model, what, next);
+    moves.cpu(move, move - first, who);
   }
 }
 

@@ -176,8 +176,8 @@ class Explorer implements Moves {
   patcher(move: PatcherMove): void {
     this.#edges.add(this.#visit(), patcherLane(move));
   }
-  cpu(move: Move, _: number, who: number): void {
-    this.#edges.add(this.#visit(), cpuLane(move, who));
+  cpu(move: number, _: number, who: number): void {
+    this.#edges.add(this.#visit(), cpuLane(this.#model.table.action(move), who));
   }
   swapped(_: number, task: number): void {
     this.#edges.add(this.#visit(), LANES.switch + task);
@@ -187,7 +187,7 @@ class Explorer implements Moves {
     if (!over) return;
     // A violation ends its path, and that is no deadlock.
     this.#ends.push(this.#at);
-    this.#edges.add(-1, cpuLane(move, who));
+    this.#edges.add(-1, cpuLane(move.action, who));
   }
   unknown(text: string): void {
     this.#stopped ??= text;

@@ -3,7 +3,7 @@
 // CPU, because it is the task that must get its turn.
 
 import { invariant } from '../../base/invariant.js';
-import type { ActionLabel, Model, Move, PatcherMove } from '../../machine/sim/model.js';
+import type { Action, ActionLabel, Model, PatcherMove } from '../../machine/sim/model.js';
 import type { Choice } from './expand.js';
 import { earliest, edgesOf, fairCycles, LANE, NO_LANE, PROGRESS, type Graph } from './graph.js';
 import { choices, type Replayed } from './path.js';
@@ -22,8 +22,8 @@ export const patcherLane = ({ op, flush }: PatcherMove): number =>
   (2 * ((op.update - 1) & 1) + (flush ? 1 : 0)) | (op.op === 'return' ? PROGRESS : 0);
 
 /** The `kind` of an edge that a CPU makes; `task` runs on it. */
-export const cpuLane = ({ action }: Move, cpu: number, task = cpu): number =>
-  laneOf(action.label, cpu, task) | (action.passed ? PROGRESS : 0);
+export const cpuLane = ({ label, passed }: Action, cpu: number, task = cpu): number =>
+  laneOf(label, cpu, task) | (passed ? PROGRESS : 0);
 
 function laneOf(label: ActionLabel, cpu: number, task: number): number {
   if (label.kind === 'run') return LANES.run + task;
@@ -126,7 +126,7 @@ function tasksAfter({ choice }: Replayed, { tasks }: Named, shape: Shape): reado
 
 function kindOf({ choice, move, patcher }: Replayed, { tasks }: Named, shape: Shape): number {
   if (patcher !== null) return patcherLane(patcher);
-  if (move !== null) return cpuLane(move, choice.who, tasks[choice.who]);
+  if (move !== null) return cpuLane(move.action, choice.who, tasks[choice.who]);
   return LANES.switch + tasks[shape.cpus + choice.swap]!;
 }
 

@@ -38,7 +38,7 @@ export function choices(model: Model, before: Int32Array, shape: Shape): Replaye
         before,
         after: after(),
         choice: { who, move: index, swap: -1 },
-        move,
+        move: model.table.get(move),
         patcher: null,
       }),
     swapped: (who, swap) =>

@@ -16,7 +16,8 @@ import { Core, type Grain } from './core.js';
 import { Cpus, REQUEST } from './cpus.js';
 import { Environments, type Env } from './environment.js';
 import type { Fixture } from './fixture.js';
-import { CpuMoves, type Move } from './moves.js';
+import type { Move, MoveTable } from './move-table.js';
+import { CpuMoves } from './moves.js';
 import type { Node } from './node.js';
 import { Outcomes } from './outcomes.js';
 import type { Op } from './patcher.js';
@@ -25,8 +26,8 @@ import { Text, type Chunk, type FetchLevel } from './text.js';
 import { Updaters, type PatcherMove } from './updaters.js';
 
 export { REQUEST } from './cpus.js';
-export type { Move } from './moves.js';
-export type { ActionLabel } from './outcomes.js';
+export type { Move } from './move-table.js';
+export type { Action, ActionLabel } from './outcomes.js';
 export type { PatcherMove } from './updaters.js';
 
 export interface ModelOptions {
@@ -185,8 +186,12 @@ export class Model {
     return done || stop === 'patcher';
   }
 
-  moves(cpu: number, environment: number): readonly Move[] {
+  /** The row of `table` that has the moves of a CPU in an environment. */
+  moves(cpu: number, environment: number): number {
     return this.#moves.of(cpu, environment);
+  }
+  get table(): MoveTable {
+    return this.#moves.table;
   }
 
   /**

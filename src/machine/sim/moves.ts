@@ -9,31 +9,15 @@ import { wordOf, written, type Bounded, type Env, type Environments } from './en
 import type { Event } from './events.js';
 import type { Fixture } from './fixture.js';
 import { ValueTable } from './intern.js';
+import { MoveTable } from './move-table.js';
 import type { Node } from './node.js';
-import { pieceOf, type Action, type Outcomes } from './outcomes.js';
+import type { Action, Outcomes } from './outcomes.js';
 import { bad, endsPath, type Bad, type Breach } from './promises.js';
 import type { Partial as Fetched, Text } from './text.js';
 import { noted as judged } from './window.js';
 
-/** A move of one CPU. `cpu` is -1 where the path ends in a violation. */
-export interface Move {
-  readonly cpu: number;
-  readonly environment: number;
-  /** What its store to text is for every CPU, itself included; -1 for none. */
-  readonly broadcast: number;
-  readonly bad: readonly Bad[];
-  readonly action: Action;
-}
-
 /** In place of a CPU where a path ends. */
 const DEAD = -1;
-
-/** The moves of a CPU in one environment, and those in others. */
-interface Known {
-  readonly environment: number;
-  readonly moves: readonly Move[];
-  readonly next: Known | undefined;
-}
 
 /** A CPU before its move. */
 interface Before {
@@ -43,8 +27,6 @@ interface Before {
   readonly view: number;
   readonly env: Env;
   readonly environment: number;
-  /** Where its moves are collected. */
-  readonly moves: Move[];
 }
 
 /** What a move changes beside what its action says. */
@@ -66,7 +48,6 @@ interface Noted {
 }
 
 const CHANGED = 'bytes that changed since this CPU serialised are executed';
-const NONE: readonly Move[] = [];
 const NO_BAD: readonly Bad[] = [];
 
 export class CpuMoves {
@@ -83,8 +64,7 @@ export class CpuMoves {
   /** Every way in which some move breaks a promise. */
   readonly breaches = new Set<Breach>();
   readonly #fetches = new ValueTable<Fetched>();
-  /** By CPU, a list by environment: most have one, and a Map for each took a tenth of a search. */
-  readonly #known: (Known | undefined)[] = [];
+  readonly table = new MoveTable();
 
   constructor(
     core: Core,
@@ -105,29 +85,24 @@ export class CpuMoves {
     this.#fetches.intern([]);
   }
 
-  of(cpu: number, environment: number): readonly Move[] {
-    const known = this.#known[cpu];
-    for (let at = known; at !== undefined; at = at.next)
-      if (at.environment === environment) return at.moves;
-    const moves = this.#compute(cpu, environment);
-    this.#known[cpu] = { environment, moves, next: known };
-    return moves;
+  /** The row of the table that has the moves of a CPU in an environment. */
+  of(cpu: number, environment: number): number {
+    const known = this.table.find(cpu, environment);
+    return known >= 0 ? known : this.#compute(cpu, environment);
   }
 
-  // A list for each kind of move, and one made of all of them, took a tenth of a search: the kinds
-  // append to one list.
-  #compute(cpu: number, environment: number): readonly Move[] {
+  #compute(cpu: number, environment: number): number {
+    const row = this.table.begin(cpu, environment);
     const node = this.#asking(this.#cpus.nodeOf(cpu));
-    if (node.stop === 'dead') return NONE;
+    if (node.stop === 'dead') return row;
     const view = this.#cpus.viewOf(cpu);
-    const env = this.#environments.get(environment);
-    const before = { cpu, node, view, env, environment, moves: [] };
+    const before = { cpu, node, view, env: this.#environments.get(environment), environment };
     this.#runs(before);
     this.#events(before);
     this.#answers(before);
     if (node.buffered > 0)
       this.#move(before, this.#outcomes.flush(node.id), this.#unchanged(before));
-    return before.moves;
+    return row;
   }
 
   /**
@@ -217,12 +192,12 @@ export class CpuMoves {
       }
       const request = this.#cpus.requestOf(cpu);
       const partial = this.#fetches.intern(way);
-      before.moves.push({
+      this.table.add({
         cpu: this.#cpus.moved(cpu, { node: node.id, view, request, partial }),
         environment,
         broadcast: NO_BROADCAST,
         bad: NO_BAD,
-        action: pieceOf(node),
+        action: this.#outcomes.piece(node),
       });
     }
   }
@@ -290,7 +265,7 @@ export class CpuMoves {
   }
 
   /** An action of the core, put into time: windows, view, shared data. */
-  #move({ cpu, moves }: Before, action: Action, change: Change): void {
+  #move({ cpu }: Before, action: Action, change: Change): void {
     const { next, stores, writes } = action;
     const { bad, view, windows } = this.#noted(cpu, action, change);
     if (writes.length + stores.length > 0) this.cpusWrite = true;
@@ -299,7 +274,7 @@ export class CpuMoves {
     for (const { breach } of bad) this.breaches.add(breach);
     const { environment, request, partial } = change;
     const after = { node: next, view, request, partial };
-    moves.push({
+    this.table.add({
       cpu: next < 0 || bad.some(endsPath) ? DEAD : this.#cpus.moved(cpu, after, windows),
       environment:
         writes.length === 0

@@ -10,6 +10,7 @@ import type { Node, StopKind } from './node.js';
 
 /** An outcome as a search sees it, whatever the rest of the machine is like. */
 export interface Action extends Outcome {
+  readonly id: number;
   readonly label: ActionLabel;
   /** A pass over a site ends with it. */
   readonly passed: boolean;
@@ -38,6 +39,8 @@ export class Outcomes {
   readonly #fetches: (Map<string, Action> | undefined)[] = [];
   readonly #events: (Map<Event, Action | null> | undefined)[] = [];
   readonly #flushes: (Action | undefined)[] = [];
+  readonly #pieces: (Action | undefined)[] = [];
+  #count = 0;
 
   constructor(core: Core) {
     this.#core = core;
@@ -65,7 +68,7 @@ export class Outcomes {
   }
 
   #step(node: Node, input: Input): Action {
-    return actionOf(this.#core.advance(node.id, input), {
+    return this.#action(this.#core.advance(node.id, input), {
       kind: 'run',
       stop: node.stop,
       at: node.stop === 'fetch' ? node.rip : node.at,
@@ -80,7 +83,7 @@ export class Outcomes {
     let action = row.get(event);
     if (action === undefined) {
       const outcome = this.#core.deliver(node, event);
-      action = outcome === null ? null : actionOf(outcome, { kind: 'event', event });
+      action = outcome === null ? null : this.#action(outcome, { kind: 'event', event });
       row.set(event, action);
     }
     return action;
@@ -88,24 +91,26 @@ export class Outcomes {
 
   /** The oldest store in the buffer reaches memory. */
   flush(node: number): Action {
-    return (this.#flushes[node] ??= actionOf(this.#core.flush(node), FLUSH));
+    return (this.#flushes[node] ??= this.#action(this.#core.flush(node), FLUSH));
+  }
+
+  /** One chunk of an instruction is fetched, which changes nothing of the core. */
+  piece({ id, rip }: Node): Action {
+    return (this.#pieces[id] ??= this.#action(
+      { ...newJournal(), next: id, unknown: null },
+      { kind: 'run', stop: 'piece', at: rip, bytes: null, value: null },
+    ));
+  }
+
+  #action(outcome: Outcome, label: ActionLabel): Action {
+    const { notes } = outcome;
+    const entered = notes.findLast((note) => note.note === 'enter');
+    return {
+      ...outcome,
+      id: this.#count++,
+      label,
+      passed: notes.some(({ note }) => note === 'close'),
+      entered: entered === undefined ? -1 : entered.target,
+    };
   }
 }
-
-function actionOf(outcome: Outcome, label: ActionLabel): Action {
-  const { notes } = outcome;
-  const entered = notes.findLast((note) => note.note === 'enter');
-  return {
-    ...outcome,
-    label,
-    passed: notes.some(({ note }) => note === 'close'),
-    entered: entered === undefined ? -1 : entered.target,
-  };
-}
-
-/** One chunk of an instruction is fetched, which changes nothing of the core. */
-export const pieceOf = ({ id, rip }: Node): Action =>
-  actionOf(
-    { ...newJournal(), next: id, unknown: null },
-    { kind: 'run', stop: 'piece', at: rip, bytes: null, value: null },
-  );
