@@ -3,6 +3,7 @@
 
 import { inspect } from 'node:util';
 import { hex, UNIT_NAMES, type Addr } from '../base/addr.js';
+import { invariant } from '../base/invariant.js';
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import type { ElfObject, SymbolTable } from '../elf/object.js';
@@ -25,7 +26,8 @@ import {
 } from '../plan/protocols/index.js';
 import { validateProtocol } from '../plan/validate.js';
 import type { Engine, Wanted } from '../machine/process/engine.js';
-import { ORIGINAL, sameTarget, targetOf, type Target } from '../plan/target.js';
+import { ORIGINAL, sameTarget, switchedTo, targetOf, type Target } from '../plan/target.js';
+import { isBranch } from '../sites/site.js';
 import { DISPLACEMENT, recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
 import type { Server } from './serve.js';
 import { Targets } from './target.js';
@@ -187,7 +189,7 @@ export class Program<K extends Keys> implements App<K> {
     this.#fromC = new CUpdates(runtime);
     this.#taken = this.#fromC.count;
     // Without a prototype: a key may be called `constructor`, and `__proto__` is a legal name in C.
-    const keys: Record<string, Key<string | null>> = Object.create(null);
+    const keys: Record<string, Key<Keys[string]>> = Object.create(null);
     for (const key of registered) {
       const state: KeyState = { ...key, last: null };
       this.#states.set(key.def.name, state);
@@ -198,9 +200,8 @@ export class Program<K extends Keys> implements App<K> {
     this.keys = Object.freeze(keys) as { readonly [N in keyof K]: Key<K[N]> };
   }
 
-  #key({ def, record }: EnlistedKey): Key<string | null> {
-    const name = (): string | null =>
-      this.#targets.name(def, targetOf(Number(record.word('call'))));
+  #key({ def, record }: EnlistedKey): Key<Keys[string]> {
+    const name = (): Keys[string] => this.#targets.name(def, targetOf(Number(record.word('call'))));
     return {
       name: def.name,
       get target() {
@@ -212,7 +213,7 @@ export class Program<K extends Keys> implements App<K> {
       [inspect.custom]() {
         return { name: def.name, target: name(), targets: this.targets, sites: this.sites };
       },
-    } as Key<string | null>;
+    } as Key<Keys[string]>;
   }
 
   /**
@@ -225,9 +226,13 @@ export class Program<K extends Keys> implements App<K> {
     Atomics.compareExchange(words, 1, BigInt(from), BigInt(to));
   }
 
-  /** What the trampoline does as linked. */
-  #initial({ def, trampoline }: EnlistedKey): Target {
+  /** What the trampoline does as linked, or whether the static key is on. */
+  #initial({ def, trampoline, key }: EnlistedKey): Target {
     const kind = def.initial?.kind ?? 'function';
+    if (trampoline === null) {
+      const known = kind === 'function' ? this.#isOn(key) : kind === 'on';
+      return switchedTo(known);
+    }
     if (kind !== 'function') return { kind, address: 0 };
     const name = def.initial?.kind === 'function' ? def.initial.name : null;
     if (name !== null && def.targets.some((t) => t.name === name))
@@ -236,6 +241,13 @@ export class Program<K extends Keys> implements App<K> {
     const bytes = new Uint8Array(this.#runtime.native.view(trampoline, TRAMPOLINE_LENGTH));
     const target = recogniseTrampoline(bytes, trampoline)?.target ?? null;
     return target === null ? { kind: 'null', address: 0 } : { kind: 'function', address: target };
+  }
+
+  /** A static key of another object, which is not opened. */
+  #isOn(key: Addr | null): boolean {
+    invariant(key !== null, 'a static key has an address');
+    const [users = 0] = new Int32Array(this.#runtime.native.read(key, 8).buffer);
+    return users > 0;
   }
 
   update(
@@ -374,13 +386,14 @@ export class Program<K extends Keys> implements App<K> {
       const now = text.bytes.subarray(at - group.start, at - group.start + length);
       const original = columns.original.subarray(8 * i, 8 * i + length);
       const trampoline = i === columns.trampoline;
+      const kind = KINDS[columns.kind[i]!]!;
       return {
         key: state.def.name,
         address: BigInt(at),
         where: names.where(at),
-        kind: trampoline ? ('trampoline' as const) : KINDS[columns.kind[i]!]!,
+        kind: trampoline ? ('trampoline' as const) : kind,
         bytes: Buffer.from(now).toString('hex'),
-        inline: !trampoline && Buffer.compare(now, original) !== 0,
+        inline: isBranch(kind) || (!trampoline && Buffer.compare(now, original) !== 0),
         protocols: {
           int3: refused(RUNNABLE.int3, i),
           store: refused(RUNNABLE.store, i),
@@ -415,7 +428,9 @@ export class Program<K extends Keys> implements App<K> {
       if (Buffer.compare(now, expected) === 0) continue;
       // On its way through the trampoline, or the trampoline itself as the file has it, which may
       // spell a return otherwise.
-      const asLinked = Buffer.compare(now, columns.original.subarray(8 * i, 8 * i + length)) === 0;
+      const asLinked =
+        state.def.kind === 'call' &&
+        Buffer.compare(now, columns.original.subarray(8 * i, 8 * i + length)) === 0;
       if (
         asLinked &&
         (i !== columns.trampoline || sameTarget(target, targetOf(state.record.held('initial'))))

@@ -10,7 +10,7 @@ import { RET0, type DeclaredTarget, type KeyDef, type ReturnClass } from '../key
 import type { Loaded } from '../machine/process/loaded.js';
 import { readMaps } from '../machine/linux/maps.js';
 import type { Native } from '../machine/linux/native.js';
-import type { Target } from '../plan/target.js';
+import { switchedTo, type Target } from '../plan/target.js';
 import type { Unchecked } from './types.js';
 
 /**
@@ -60,6 +60,14 @@ function ret0Refused({ name, returns }: KeyDef): Fault {
   });
 }
 
+/** @throws Fault `unknown-target` */
+function onOrOff({ name }: KeyDef, wanted: unknown): boolean {
+  if (typeof wanted === 'boolean') return wanted;
+  throw new Fault('unknown-target', `${name} is a static key, and was given ${inspect(wanted)}`, {
+    hint: 'a static key is switched by true and false',
+  });
+}
+
 export class Targets {
   readonly #native: Native;
   readonly #loaded: Loaded;
@@ -79,6 +87,7 @@ export class Targets {
 
   /** @throws Fault `unknown-target`, `null-refused`, `ret0-refused` */
   resolve(def: KeyDef, wanted: unknown): Target {
+    if (def.kind === 'branch') return switchedTo(onOrOff(def, wanted));
     if (wanted === null) {
       if (!def.mayBeNull) throw nullRefused(def);
       return { kind: 'null', address: 0 };
@@ -206,10 +215,23 @@ export class Targets {
 
   /**
    * The name of a function for a key: as declared, else as the file's symbols have it, else its
-   * address.
+   * address. Of a static key, whether it is on.
    */
-  name(def: KeyDef, target: Target): string | null {
-    if (target.kind !== 'function') return target.kind === 'null' ? null : RET0;
+  name(def: KeyDef, target: Target): string | null | boolean {
+    switch (target.kind) {
+      case 'on':
+      case 'off':
+        return target.kind === 'on';
+      case 'null':
+        return null;
+      case 'ret0':
+        return RET0;
+      case 'function':
+        return this.#functionName(def, target);
+    }
+  }
+
+  #functionName(def: KeyDef, target: Target): string {
     const names = this.#namesOf(def);
     let name = names.get(target.address);
     if (name === undefined) names.set(target.address, (name = this.#nameOf(def, target.address)));

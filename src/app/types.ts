@@ -6,8 +6,11 @@
 import type { Protocol } from '../plan/protocol.js';
 import type { ProtocolName } from '../plan/protocols/index.js';
 
-/** Key to the names of its declared targets; null in the union where the key may be empty. */
-export type Keys = Record<string, string | null>;
+/**
+ * Key to the names of its declared targets; null in the union where the key may be empty. A static
+ * key is a boolean.
+ */
+export type Keys = Record<string, string | null | boolean>;
 
 /**
  * How a program is opened. A value that there is not is Fault `bad-option` or `unknown-protocol`.
@@ -24,8 +27,8 @@ export interface OpenOptions {
    */
   readonly assume?: 'procmem-stores-are-atomic';
   /**
-   * Whether a thread serves `static_call_update()` called from C. Default: if the object's code
-   * calls it. Without one it returns -ENOSYS.
+   * Whether a thread serves `static_call_update()`, `static_key_enable()` and the like called from
+   * C. Default: if the object's code calls one. Without a thread they return -ENOSYS.
    */
   readonly serveUpdates?: boolean;
 }
@@ -52,15 +55,15 @@ export interface Key<T> {
   readonly name: string;
   /**
    * The current target's name; null when empty, 'ret0' when it returns 0, an address for a nameless
-   * one.
+   * one. Of a static key, whether it is on.
    */
   readonly target: T;
   /**
    * What `update` accepts by name: the declared targets, null where the key may be empty, 'ret0'
-   * where it may return 0.
+   * where it may return 0. Of a static key, false and true.
    */
   readonly targets: readonly T[];
-  /** Number of its call sites. */
+  /** Number of its call sites, or of the branches on it. */
   readonly sites: number;
 }
 
@@ -68,8 +71,8 @@ export interface Key<T> {
 export interface Update extends Disposable {
   readonly changes: readonly {
     readonly key: string;
-    readonly from: string | null;
-    readonly to: string | null;
+    readonly from: string | null | boolean;
+    readonly to: string | null | boolean;
   }[];
   /**
    * Sites that run the new instruction, and sites that reach the target through their trampoline.
@@ -78,7 +81,7 @@ export interface Update extends Disposable {
   readonly trampoline: number;
   /** Calls that the trap handler emulated while the update ran. */
   readonly traps: number;
-  /** `c`: static_call_update() of the C side made it. */
+  /** `c`: static_call_update(), static_key_enable() and the like of the C side made it. */
   readonly by: 'js' | 'c';
   /** How long it took, nanoseconds. */
   readonly ns: number;
@@ -90,7 +93,7 @@ export interface Update extends Disposable {
   undo(): void;
 }
 
-/** A call site or a trampoline, as it is in this process now. */
+/** A call site, a branch on a static key or a trampoline, as it is in this process now. */
 export interface SiteReport {
   readonly key: string;
   /** As it lies in this process. */
@@ -99,10 +102,11 @@ export interface SiteReport {
    * The enclosing function's symbol, if the file names it, and the offset in it: `blend_row+0x1c`.
    */
   readonly where: string;
-  readonly kind: 'call' | 'jmp' | 'jcc' | 'trampoline';
+  /** `if` and `unless`: a branch that jumps if its static key is on, or unless it is. */
+  readonly kind: 'call' | 'jmp' | 'jcc' | 'trampoline' | 'if' | 'unless';
   /** What stands there now, as hex digits. */
   readonly bytes: string;
-  /** Whether it was patched, so that it goes to the target itself. */
+  /** Whether it was patched, so that it goes to the target itself. A branch always does. */
   readonly inline: boolean;
   /**
    * For each protocol: null where it accepts the site, else why not. Asked with a target, for the

@@ -1,4 +1,4 @@
-// The thread that serves static_call_update() of the C side. It sleeps in a futex until a request
+// The thread that serves static_call_update() and static_key_enable() of the C side. It sleeps in a futex until a request
 // comes, and does what `update` does, by the same engine and under the same lock, whatever the
 // thread that opened the program is busy with. Every request is answered, with an errno where
 // serving it threw. The sleep is cut into slices, because the end of the environment reaches a
@@ -18,7 +18,7 @@ import { TrapWatch } from '../machine/process/signals.js';
 import { RETURNS } from '../trap/registry.js';
 import { Engine } from '../machine/process/engine.js';
 import type { ServerData } from './server.js';
-import type { Target } from '../plan/target.js';
+import { OFF, ON, targetOf, type Target } from '../plan/target.js';
 
 /** The errno of a fault for C; any other is EIO. */
 const TOLD: Partial<Record<FaultCode, number>> = {
@@ -45,6 +45,30 @@ function errnoOf(error: unknown): number {
  * names.
  */
 const RETURN0 = ['f30f1efa31c0c3', '31c0c3'] as const;
+
+/** What C asks of a static key (include/static_key.h). */
+const VERB = { off: 0, on: 1, more: 2, fewer: 3 } as const;
+
+/** How many users a static key has: the first field of a `struct static_key`, which C counts too. */
+class UserCount {
+  readonly #words: Int32Array;
+
+  constructor(native: Native, key: Addr) {
+    this.#words = new Int32Array(native.view(key, 4));
+  }
+  get count(): number {
+    return Atomics.load(this.#words, 0);
+  }
+  replace(from: number, to: number): boolean {
+    return Atomics.compareExchange(this.#words, 0, from, to) === from;
+  }
+  /** @returns false where there are fewer than `least` */
+  add(by: number, least: number): boolean {
+    for (let now = this.count; now >= least; now = this.count)
+      if (this.replace(now, now + by)) return true;
+    return false;
+  }
+}
 
 /** How many slices without a request and without a program: a second. */
 const IDLE = 10;
@@ -95,22 +119,66 @@ class Serving {
     try {
       const record = this.#recordOf(key);
       if (!record || record.word('users') === 0n) return -ERRNO.noEntry;
+      const { kind } = targetOf(Number(record.word('call')));
+      if (kind === 'on' || kind === 'off')
+        return this.#runtime.locked(() => this.#count(record, key, func));
       const to = this.#targetFor(record, func);
       if (to === null) return -ERRNO.invalid;
-      const name = `the key at 0x${key.toString(16)}`;
-      this.#runtime.locked(() => {
-        const from = record.held('call');
-        const began = performance.now();
-        const done = this.#engine.apply([{ name, record, to }], this.#data.protocol);
-        const ns = Math.round((performance.now() - began) * 1e6);
-        const { inline, trampoline, traps } = done;
-        if (done.changes.length === 0) return;
-        const update = { record: record.at, from, to: record.held('call') };
-        this.#made.append({ ...update, inline, trampoline, traps, ns });
-      });
+      this.#runtime.locked(() => this.#apply(record, key, to));
       return 0;
     } catch (error) {
       return -errnoOf(error);
+    }
+  }
+
+  /** Call it with the lock held. */
+  #apply(record: KeyRecord, key: Addr, to: Target): void {
+    const name = `the key at 0x${key.toString(16)}`;
+    const from = record.held('call');
+    const began = performance.now();
+    const done = this.#engine.apply([{ name, record, to }], this.#data.protocol);
+    const ns = Math.round((performance.now() - began) * 1e6);
+    const { inline, trampoline, traps } = done;
+    if (done.changes.length === 0) return;
+    const update = { record: record.at, from, to: record.held('call') };
+    this.#made.append({ ...update, inline, trampoline, traps, ns });
+  }
+
+  /**
+   * A static key is switched, or has one user more or fewer. The last user is taken away before the
+   * sites are switched: from then on C changes the count no longer by itself, and comes here.
+   * Call it with the lock held. @returns 0 or a negative errno
+   */
+  #count(record: KeyRecord, key: Addr, verb: number): number {
+    const users = new UserCount(this.#native, key);
+    switch (verb) {
+      case VERB.on:
+        if (users.count === 0) this.#apply(record, key, ON);
+        return 0;
+      case VERB.more:
+        if (!users.add(1, 1)) this.#apply(record, key, ON);
+        return 0;
+      case VERB.off:
+        if (users.count === 0) return 0;
+        return this.#takeLast(users, record, key) ? 0 : -ERRNO.busy;
+      case VERB.fewer:
+        if (users.count === 0) return -ERRNO.invalid;
+        while (!users.add(-1, 2)) if (this.#takeLast(users, record, key)) return 0;
+        return 0;
+      default:
+        return -ERRNO.invalid;
+    }
+  }
+
+  /** @returns false where there are more users than one */
+  #takeLast(users: UserCount, record: KeyRecord, key: Addr): boolean {
+    if (!users.replace(1, 0)) return false;
+    try {
+      this.#apply(record, key, OFF);
+      return true;
+    } catch (error) {
+      users.replace(0, 1);
+      throw error;
     }
   }
 

@@ -74,6 +74,7 @@ interface Written {
   rel32: string;
   one: 1;
   cl: 'cl';
+  eax: 'eax';
 }
 type Tuple<N, K> = K extends readonly string[]
   ? readonly [N, ...{ [I in keyof K]: K[I] extends keyof Written ? Written[K[I]] : never }]

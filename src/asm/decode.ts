@@ -130,7 +130,11 @@ function operandsOf(
         kind.control ? { kind: 'control', number: reg } : register(kind, prefixes, reg),
       );
     } else if (kind.field === 'fixed') {
-      operands.push(kind.register ? register(kind, prefixes, 1) : { kind: 'imm', value: 1n });
+      operands.push(
+        kind.register
+          ? register(kind, prefixes, Number(kind.low))
+          : { kind: 'imm', value: kind.low },
+      );
     } else {
       if (i + kind.bytes > bytes.length) return 'short';
       const value = little(bytes, i, kind.bytes);

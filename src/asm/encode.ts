@@ -24,7 +24,7 @@ export function accepts(kind: Kind, operand: Operand): boolean {
       return (
         kind.register &&
         kind.size === operand.size &&
-        (kind.field !== 'fixed' || (operand.number === 1 && !operand.high))
+        (kind.field !== 'fixed' || (operand.number === Number(kind.low) && !operand.high))
       );
     case 'mem':
       return kind.memory && (kind.size === null || kind.size === operand.size);

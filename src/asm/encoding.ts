@@ -20,8 +20,8 @@ export interface Kind {
   /** Bytes in the instruction. */
   readonly bytes: number;
   /**
-   * An immediate's accepted values, written as the assembler takes them; the decoder yields the
-   * signed one.
+   * An immediate's accepted values, or the number of the register that the form implies;
+   * written as the assembler takes them; the decoder yields the signed one.
    */
   readonly low: bigint;
   readonly high: bigint;
@@ -69,7 +69,8 @@ const KINDS: Readonly<Record<string, Kind>> = {
   rel8: kind('rel', { bytes: 1 }),
   rel32: kind('rel', { bytes: 4 }),
   one: kind('fixed', { low: 1n, high: 1n }),
-  cl: kind('fixed', { size: 8, register: true }),
+  cl: kind('fixed', { size: 8, register: true, low: 1n, high: 1n }),
+  eax: kind('fixed', { size: 32, register: true }),
 };
 
 export interface Form {

@@ -105,6 +105,7 @@ export const ROWS = [
   ['test', 'rmv, rv', 'v 85 /r', 'user', 'TEST'],
   ['test', 'rm8, imm8', 'f6 /0', 'user', 'TEST'],
   ['test', 'rmv, izv', 'v f7 /0', 'user', 'TEST'],
+  ['test', 'eax, iz32', 'a9', 'user', 'TEST'],
   ['{unary}', 'rm8', 'LOCK f6 /{unary}', 'user', 'NOT NEG'],
   ['{unary}', 'rmv', 'LOCK v f7 /{unary}', 'user', 'NOT NEG'],
   ['{step}', 'rm8', 'LOCK fe /{step}', 'user', 'INC DEC'],

@@ -13,15 +13,17 @@ import { invariant, unreachable } from '../base/invariant.js';
 import { image, type Piece } from '../native/image.js';
 import { FORM, LENGTHS, SURVEY } from '../native/survey.js';
 import { RETURN, RETURN0, VENEER, VENEER_SIZE } from '../native/veneer.js';
-import { KINDS } from '../plan/draw.js';
+import { KINDS, WORD_OF } from '../plan/draw.js';
 import { int3 } from '../plan/protocols/int3.js';
 import type { Protocol, Step } from '../plan/protocol.js';
-import { formOf, TRANSFORM, type TargetKind } from '../plan/transform.js';
+import { formOf, TRANSFORM, type CallTarget } from '../plan/transform.js';
 import { DATA, EMULATE, GROUP, MAGIC, RECORD, SLOT, TABLE, VERSION } from '../trap/registry.js';
-import type { SiteKind } from '../sites/site.js';
+import type { CallKind } from '../sites/site.js';
 import { LONGEST_SITE, SHORTEST_SITE, SITE_FORMS } from '../x86/forms.js';
 
-const TARGETS: readonly TargetKind[] = ['function', 'null', 'ret0'];
+/** What it updates: static calls. */
+const CALLS: readonly CallKind[] = ['call', 'jmp', 'jcc'];
+const TARGETS: readonly CallTarget[] = ['function', 'null', 'ret0'];
 const WAYS = ['nowhere', 'target', 'return', 'return0'] as const;
 type Way = (typeof WAYS)[number];
 /** Where in the page's pieces the C code enters. */
@@ -115,12 +117,12 @@ function page(): { readonly code: string; readonly words: string; readonly entri
 /** Which instruction a site gets for which target, by kind, target and length. */
 function transforms(): string {
   const lengths = Array.from({ length: LENGTHS }, (_, i) => SHORTEST_SITE + i);
-  const form = (kind: SiteKind, target: TargetKind, length: number): string => {
+  const form = (kind: CallKind, target: CallTarget, length: number): string => {
     if (TRANSFORM[kind][target].forms[length] === undefined) return '{0, -1}';
     const { bytes, displacement } = formOf(kind, target, length);
     return `{${word(bytes)}, ${displacement}}`;
   };
-  const rows = KINDS.flatMap((kind) =>
+  const rows = CALLS.flatMap((kind) =>
     TARGETS.map((target) => {
       const { emulate, to } = TRANSFORM[kind][target];
       const way: Way = to ?? 'nowhere';
@@ -163,13 +165,6 @@ function compiled(): string {
 ${rows.join('\n')}
 };`;
 }
-
-/** Offset of the word in a record that describes a site of this kind. */
-const WORD_OF: Readonly<Record<SiteKind, number>> = {
-  call: RECORD.call,
-  jmp: RECORD.tail,
-  jcc: RECORD.jcc,
-};
 
 /** The steps of a protocol, with their reasons. */
 function steps({ steps: all }: Protocol): string {

@@ -7,7 +7,7 @@ import { isFault, type FaultCode } from '../base/fault.js';
 import { acceptsChange } from '../plan/draw.js';
 import type { Protocol } from '../plan/protocol.js';
 import { PROTOCOL_NAMES, RUNNABLE } from '../plan/protocols/index.js';
-import { SITE_INIT, SITE_TAIL, type Site, type SiteKind } from '../sites/site.js';
+import { SITE_INIT, SITE_TAIL, type Site, type CallKind } from '../sites/site.js';
 import { compiledForm, DISPLACEMENT } from '../x86/forms.js';
 
 export type FileKind = 'relocatable' | 'module' | 'shared' | 'executable' | 'vmlinux' | 'image';
@@ -22,7 +22,7 @@ export interface SiteFacts {
   readonly functionOffset: number;
   readonly key: string;
   readonly keySymbol: string;
-  readonly kind: SiteKind;
+  readonly kind: CallKind;
   readonly tail: boolean;
   readonly init: boolean;
   /** Over all bytes of the instruction, and over the four that say where it leads. */

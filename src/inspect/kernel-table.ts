@@ -14,7 +14,7 @@ import { find } from '../base/bytes.js';
 import { Fault } from '../base/fault.js';
 import { PF_X, PT_LOAD } from '../elf/names.js';
 import { signed64, type ElfObject, type Segment } from '../elf/object.js';
-import { SITE_TAIL, type SiteKind } from '../sites/site.js';
+import { SITE_TAIL, type CallKind } from '../sites/site.js';
 import {
   branchOpcode,
   destination,
@@ -29,7 +29,7 @@ import { isKernelAddress } from './symbols.js';
 
 export interface KernelSite {
   readonly at: Addr;
-  readonly kind: SiteKind;
+  readonly kind: CallKind;
   readonly length: number;
   readonly condition: number;
   /** SITE_TAIL and SITE_INIT as the table holds them; the kernel adds the second when it boots. */
@@ -145,9 +145,9 @@ class Memory {
 }
 
 // First bytes of everything that a site of a kernel may hold. Six-byte forms other than jcc are
-// made by linkers of programs alone.
+// made by linkers of programs alone, and no kernel writes a form that keeps bytes.
 const SITE = Object.values(SITE_FORMS).filter(
-  (f) => f.length === SITE_FORMS.call.length || f.effect === 'jcc',
+  (f) => (f.length === SITE_FORMS.call.length || f.effect === 'jcc') && !f.keeps,
 );
 const FIRST = new Uint8Array(256);
 for (const { bytes } of SITE) FIRST.fill(1, bytes[0], (bytes[0] ?? 0) + 1);
@@ -217,7 +217,7 @@ function readPair(memory: Memory, { view, base }: Span, i: number): KernelSite |
   // What was patched in already is as long as the call or jump that it replaced.
   const length = branchOpcode(text.bytes, o)?.length ?? SITE_FORMS.call.length;
   const found = recognise(text.bytes.subarray(o, o + length), at);
-  if (!found) return null;
+  if (!found || found.form.keeps) return null;
   const kind = KIND[found.form.effect];
   if ((kind === 'call') !== ((flags & SITE_TAIL) === 0)) return null;
   // As linked, every branch leads to a trampoline, and that tells a table from chance. Memory of a
@@ -226,7 +226,7 @@ function readPair(memory: Memory, { view, base }: Span, i: number): KernelSite |
   return { at, kind, length, condition: found.condition, flags, key, trampoline: found.target };
 }
 
-const KIND: Readonly<Record<Effect, SiteKind>> = {
+const KIND: Readonly<Record<Effect, CallKind>> = {
   call: 'call',
   nop: 'call',
   ret0: 'call',

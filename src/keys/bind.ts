@@ -13,6 +13,7 @@ import { bestSymbols, keySymbols } from '../sites/symbols.js';
 import { findTrampolines, type Trampoline } from '../sites/trampoline.js';
 import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
 import { RET0, type DeclaredTarget, type KeyDef } from './key.js';
+import { switchesOf } from './switches.js';
 import {
   PERMITTED_TYPE,
   readRecords,
@@ -35,9 +36,22 @@ export function keysOf(object: ElfObject): KeyDef[] {
  * The keys of a linked object, by name.
  * @param sites of the same object (`findSites`), in any order.
  * @throws Fault `not-linked`, `bad-keys-section`, `bad-trampoline`, `no-trampoline`,
- *   `ambiguous-target`.
+ *   `ambiguous-target`; for static keys also `bad-sites-section`, `bad-site`.
  */
 export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
+  const calls = bindCalls(object, sites);
+  const switches = switchesOf(object);
+  if (switches.length === 0) return calls;
+  const names = new Set(calls.map((key) => key.name));
+  const both = switches.find((key) => names.has(key.name));
+  if (both)
+    throw new Fault('bad-keys-section', `${both.name} is a static call and a static key`, {
+      hint: 'a name is one key for the whole program: rename one of the two',
+    });
+  return [...calls, ...switches].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function bindCalls(object: ElfObject, sites: readonly Site[]): KeyDef[] {
   checkReadable(object);
   const records = readRecords(object);
   const recorded = unique(records.keys);
@@ -66,6 +80,7 @@ export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
     const permitted = new Set([...(record?.permits ?? []), ...(permits.get(name) ?? [])]);
     const of: Declared = {
       name,
+      kind: 'call',
       targets: targets.get(name) ?? [],
       mayBeNull: permitted.has('null'),
       mayReturn0: permitted.has('ret0'),
@@ -98,7 +113,7 @@ export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
   return keys;
 }
 
-type Declared = Pick<KeyDef, 'name' | 'targets' | 'mayBeNull' | 'mayReturn0' | 'sites'>;
+type Declared = Pick<KeyDef, 'name' | 'kind' | 'targets' | 'mayBeNull' | 'mayReturn0' | 'sites'>;
 
 /**
  * A key that no record describes: another object's, or one that another header defined, as the

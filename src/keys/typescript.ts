@@ -53,9 +53,12 @@ export function describable(keys: readonly KeyDef[]): readonly KeyDef[] {
   return keys.filter((key) => key.address !== null || key.targets.length > 0);
 }
 
+const literal = (name: string | null | boolean): string =>
+  typeof name === 'string' ? quoted(name) : String(name);
+
 export function typesOf(keys: readonly KeyDef[], name: string): string {
   const rows = describable(keys).map((key) => {
-    const literals = accepted(key).map((name) => (name === null ? 'null' : quoted(name)));
+    const literals = key.kind === 'branch' ? ['boolean'] : accepted(key).map(literal);
     // No declared target: whatever is asked for must be unchecked, and is typed as that by
     // `update`.
     const type = literals.length > 0 ? literals.join(' | ') : 'never';
@@ -65,7 +68,7 @@ export function typesOf(keys: readonly KeyDef[], name: string): string {
     '// Written by static-call types: write it again when the keys or their targets change.',
     '',
     '/** For open<...>: each key with what may become its target. null empties it, ' +
-      "'ret0' makes it return 0. */",
+      "'ret0' makes it return 0; a static key is on or off. */",
     `export type ${name} = {`,
     ...rows,
     '};',

@@ -23,6 +23,7 @@ import { INT3 } from '../asm/table.js';
 import { SIGINFO, SIGTRAP, SYS, UCONTEXT } from '../base/linux.js';
 import { CONDITION, CONDITION_MASKS } from '../trap/condition.js';
 import { DATA, EMULATE, RECORD, SLOT, TABLE } from '../trap/registry.js';
+import { SITE_FORMS } from '../x86/forms.js';
 
 // rdi signal, rsi siginfo, rdx ucontext. Every caller-saved register is free: the frame holds them
 // all.
@@ -92,6 +93,10 @@ export const SIGTRAP_PROGRAM: Program = [
   ['je', 'ret'],
   ['cmp', 'r9d', EMULATE.jcc],
   ['je', 'jcc'],
+  ['cmp', 'r9d', EMULATE.passed],
+  ['je', 'skip'],
+  ['cmp', 'r9d', EMULATE.taken],
+  ['je', 'taken'],
   ['jmp', 'miss'],
 
   label('call'),
@@ -102,6 +107,11 @@ export const SIGTRAP_PROGRAM: Program = [
   label('jump'),
   ['mov', mem('rdx', UCONTEXT.rip), 'r11'],
   ['ret'],
+  // The displacement of a branch never changes: it is the same behind a trap.
+  label('taken'),
+  ['movsxd', 'r11', mem32('rax', SITE_FORMS.jmp.displacement)],
+  ['add', 'r11', 'r10'],
+  ['jmp', 'jump'],
   label('ret0'),
   ['xor', 'esi', 'esi'],
   ['mov', mem('rdx', UCONTEXT.rax), 'rsi'],

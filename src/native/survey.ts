@@ -30,8 +30,19 @@ function lengths(count: number): 1 | 2 | 4 {
   return 4;
 }
 
-/** One instruction of the new target, for the sites of one kind and length. */
-export const FORM = { template: 0, from: 8, mask: 16, shift: 24, tail: 25, size: 32 } as const;
+/**
+ * One instruction of the new target, for the sites of one kind and length; `kept` has ones at the
+ * bytes that stay as they are.
+ */
+export const FORM = {
+  template: 0,
+  from: 8,
+  mask: 16,
+  shift: 24,
+  tail: 25,
+  kept: 32,
+  size: 64,
+} as const;
 
 /**
  * For every site: the text must be what the snapshot says; the new instruction; whether the
@@ -58,7 +69,7 @@ const survey = (name: string, instruction: Program): Program => [
   ['movzx', 'ebx', mem8({ base: 'r15', index: 'r13' })],
   ['movzx', 'edx', mem8('r15')],
   ['lea', 'ebx', mem({ base: 'rdx', index: 'rbx', scale: LENGTHS, disp: -SHORTEST_SITE })],
-  ['shl', 'ebx', 5], // FORM.size
+  ['shl', 'ebx', 6], // FORM.size
   ['add', 'rbx', 'r14'],
   ['mov', 'r11d', mem32('rax')],
   ['mov', 'ebp', mem32({ base: 'rax', index: 'rdx', disp: -4 })],
@@ -131,6 +142,9 @@ const SURVEYS: Program = [
     ['movzx', 'ecx', mem8('rbx', FORM.shift)],
     ['shl', 'rbp', 'cl'],
     ['or', 'rbp', mem('rbx', FORM.template)],
+    ['mov', 'rdx', mem('rbx', FORM.kept)],
+    ['and', 'rdx', 'r11'],
+    ['or', 'rbp', 'rdx'],
     ['movzx', 'edx', mem8({ base: 'r15', index: 'r13', scale: 2 })],
     ['shl', 'edx', 8], // the condition of a jcc is in its second byte; others have none
     ['or', 'rbp', 'rdx'],

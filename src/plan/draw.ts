@@ -4,12 +4,20 @@
 
 import { crosses, hex, UNIT_NAMES, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
-import type { SiteKind } from '../sites/site.js';
-import { emulationWord } from '../trap/registry.js';
-import { DISPLACEMENT, emitInto, SITE_FORMS } from '../x86/forms.js';
+import type { BranchKind, CallKind, SiteKind } from '../sites/site.js';
+import { emulationWord, RECORD } from '../trap/registry.js';
+import { destination, DISPLACEMENT, emitInto, SITE_FORMS } from '../x86/forms.js';
 import { Batch, type KeyChange } from './batch.js';
 import type { Acceptance } from './protocol.js';
-import { formOf, TRANSFORM, type TargetKind } from './transform.js';
+import {
+  BRANCHES,
+  formOf,
+  TRANSFORM,
+  transformOf,
+  type BranchTarget,
+  type Lead,
+  type TargetKind,
+} from './transform.js';
 
 /** The displacement of the five-byte branches, which one store of four bytes replaces. */
 export const FIELD = {
@@ -17,7 +25,7 @@ export const FIELD = {
   to: SITE_FORMS.call.displacement + DISPLACEMENT,
 } as const;
 
-export const KINDS: readonly SiteKind[] = ['call', 'jmp', 'jcc'];
+export const KINDS: readonly SiteKind[] = ['call', 'jmp', 'jcc', 'if', 'unless'];
 
 /**
  * The sites of one key in one object, by address, its trampoline among them. `batch.old` mirrors
@@ -81,13 +89,30 @@ export interface Destination {
   readonly return: Addr;
 }
 
+/** Offset of the word in a key's record that describes its sites of a kind. */
+export const WORD_OF: Readonly<Record<SiteKind, number>> = {
+  call: RECORD.call,
+  jmp: RECORD.tail,
+  jcc: RECORD.jcc,
+  if: RECORD.call,
+  unless: RECORD.tail,
+};
+
 /** The words that a trap handler reads for this target. */
 export function wordsOf(d: Destination): KeyChange['words'] {
-  const word = (kind: SiteKind): number => {
-    const { emulate, to } = TRANSFORM[kind][d.kind];
+  const { kind: target } = d;
+  if (target === 'on' || target === 'off') return switchWords(target);
+  const word = (kind: CallKind): number => {
+    const { emulate, to } = TRANSFORM[kind][target];
     return emulationWord(emulate, to === null ? 0 : d[to]);
   };
   return { call: word('call'), tail: word('jmp'), jcc: word('jcc') };
+}
+
+/** The same for a static key, whose branches lead where their own displacements say. */
+export function switchWords(state: BranchTarget): KeyChange['words'] {
+  const word = (kind: BranchKind): number => emulationWord(BRANCHES[kind][state].emulate);
+  return { call: word('if'), tail: word('unless'), jcc: 0 };
 }
 
 const same = (a: Uint8Array, b: Uint8Array, i: number, length: number): boolean => {
@@ -136,21 +161,24 @@ export interface Drawn {
   readonly trampoline: number;
 }
 
+/** Where an instruction leads whose displacement the target decides. */
+export function awayOf(to: Lead, d: Destination): Addr {
+  if (to === null) return 0;
+  return to === 'target' ? d.way : d[to];
+}
+
 /** Fills `batch.new` for one target. */
 function stamp(columns: SiteColumns, d: Destination): void {
   const { batch, kind, condition } = columns;
+  // Some forms keep bytes of what stands there.
+  batch.new.set(batch.old);
   for (let i = 0; i < batch.count; i++) {
     const row = KINDS[kind[i]!]!;
-    const { to } = TRANSFORM[row][d.kind];
-    const away = to === null ? 0 : d[to === 'target' ? 'way' : to];
-    emitInto(
-      formOf(row, d.kind, batch.lengthAt(i)),
-      batch.new,
-      8 * i,
-      batch.address(i),
-      away,
-      condition[i]!,
-    );
+    const { to } = transformOf(row, d.kind);
+    const form = formOf(row, d.kind, batch.lengthAt(i));
+    const at = batch.address(i);
+    const away = to === 'own' ? destination(form, batch.old, 8 * i, at) : awayOf(to, d);
+    emitInto(form, batch.new, 8 * i, at, away, condition[i]!);
   }
 }
 

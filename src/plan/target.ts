@@ -1,11 +1,11 @@
-// Where calls of a key go, and what a key's word says of it.
+// Where calls of a key go, or whether a static key is on, and what a key's word says of it.
 
 import type { Addr } from '../base/addr.js';
 import { readWord } from '../trap/registry.js';
 import type { TargetKind } from './transform.js';
 
 /**
- * Where calls of a key go. The address of null is 0; that of `ret0` is the object's shared return-0
+ * Where calls of a key go, or whether a static key is on. The address of null is 0; that of `ret0` is the object's shared return-0
  * function.
  */
 export interface Target {
@@ -19,11 +19,18 @@ export interface Target {
  */
 export const ORIGINAL: unique symbol = Symbol('original');
 
+/** The address is what C reads in the key. */
+export const ON: Target = { kind: 'on', address: 1 };
+export const OFF: Target = { kind: 'off', address: 0 };
+export const switchedTo = (on: boolean): Target => (on ? ON : OFF);
+
 /** What a record's call word says. */
 export function targetOf(callWord: number): Target {
   const { form, target } = readWord(callWord);
   if (form === 'nop') return { kind: 'null', address: 0 };
   if (form === 'ret0') return { kind: 'ret0', address: 0 };
+  if (form === 'taken') return ON;
+  if (form === 'passed') return OFF;
   return { kind: 'function', address: target };
 }
 

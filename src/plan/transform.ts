@@ -7,11 +7,17 @@
 //   jcc (tail)    jcc  target     jcc  to a ret    jcc  return-0 function
 //   trampoline    as a tail jmp
 //
+// and which a branch on a static key (arch/x86/include/asm/jump_label.h):
+//
+//                 on               off
+//   if            jmp              test %eax,imm
+//   unless        test %eax,imm    jmp
+//
 // Every form is one instruction of its site's length. Two instructions would let a thread that is
 // interrupted between them come back into the middle of what replaced them, as happened on i386
 // until 1cd5f059d956 (in v5.18).
 
-import type { SiteKind } from '../sites/site.js';
+import type { BranchKind, CallKind, SiteKind } from '../sites/site.js';
 import type { Emulation } from '../trap/registry.js';
 import { invariant } from '../base/invariant.js';
 import {
@@ -22,41 +28,80 @@ import {
   type SiteLength,
 } from '../x86/forms.js';
 
-export type TargetKind = 'function' | 'null' | 'ret0';
+/** Where calls of a key go. */
+export type CallTarget = 'function' | 'null' | 'ret0';
+/** Whether a static key is on. */
+export type BranchTarget = 'on' | 'off';
+export type TargetKind = CallTarget | BranchTarget;
 
-export interface Transform {
+/**
+ * Where an instruction leads: nowhere, to what the key's target is, or where its own displacement
+ * says, which stays.
+ */
+export type Lead = 'target' | 'return' | 'return0' | null;
+
+export interface Transform<To extends Lead | 'own' = Lead | 'own'> {
   /** By the site's length. */
   readonly forms: Readonly<Record<number, SiteFormName>>;
   /** What the trap handler does for a thread that meets the trap. */
   readonly emulate: Emulation;
-  readonly to: 'target' | 'return' | 'return0' | null;
+  readonly to: To;
 }
 
 /** With one form for each length that a site of the kind has, and as long as that. */
-type Complete<K extends SiteKind> = Transform & {
-  readonly forms: { readonly [L in SiteLength<K>]: SiteFormOf<L> };
+type Complete<L extends number, To extends Lead | 'own'> = Transform<To> & {
+  readonly forms: { readonly [Length in L]: SiteFormOf<Length> };
 };
 
-export const TRANSFORM: Readonly<Record<SiteKind, Readonly<Record<TargetKind, Transform>>>> = {
-  call: {
-    function: { forms: { 5: 'call', 6: 'addr32-call' }, emulate: 'call', to: 'target' },
-    null: { forms: { 5: 'nop5', 6: 'nop6' }, emulate: 'nop', to: null },
-    ret0: { forms: { 5: 'ret0-5', 6: 'ret0-6' }, emulate: 'ret0', to: null },
-  },
-  jmp: {
-    function: { forms: { 5: 'jmp', 6: 'cs-jmp' }, emulate: 'jmp', to: 'target' },
-    null: { forms: { 5: 'ret5', 6: 'ret6' }, emulate: 'ret', to: null },
-    ret0: { forms: { 5: 'jmp', 6: 'cs-jmp' }, emulate: 'jmp', to: 'return0' },
-  },
-  jcc: {
-    function: { forms: { 6: 'jcc' }, emulate: 'jcc', to: 'target' },
-    null: { forms: { 6: 'jcc' }, emulate: 'jcc', to: 'return' },
-    ret0: { forms: { 6: 'jcc' }, emulate: 'jcc', to: 'return0' },
-  },
-} satisfies { readonly [K in SiteKind]: Readonly<Record<TargetKind, Complete<K>>> };
+/** What static_key.h makes a branch of. */
+export const BRANCH_LENGTH = 5;
+
+const JUMPS = { forms: { 5: 'jmp' }, emulate: 'taken', to: 'own' } as const;
+const PASSES = { forms: { 5: 'test5' }, emulate: 'passed', to: null } as const;
+
+export const TRANSFORM: Readonly<Record<CallKind, Readonly<Record<CallTarget, Transform<Lead>>>>> =
+  {
+    call: {
+      function: { forms: { 5: 'call', 6: 'addr32-call' }, emulate: 'call', to: 'target' },
+      null: { forms: { 5: 'nop5', 6: 'nop6' }, emulate: 'nop', to: null },
+      ret0: { forms: { 5: 'ret0-5', 6: 'ret0-6' }, emulate: 'ret0', to: null },
+    },
+    jmp: {
+      function: { forms: { 5: 'jmp', 6: 'cs-jmp' }, emulate: 'jmp', to: 'target' },
+      null: { forms: { 5: 'ret5', 6: 'ret6' }, emulate: 'ret', to: null },
+      ret0: { forms: { 5: 'jmp', 6: 'cs-jmp' }, emulate: 'jmp', to: 'return0' },
+    },
+    jcc: {
+      function: { forms: { 6: 'jcc' }, emulate: 'jcc', to: 'target' },
+      null: { forms: { 6: 'jcc' }, emulate: 'jcc', to: 'return' },
+      ret0: { forms: { 6: 'jcc' }, emulate: 'jcc', to: 'return0' },
+    },
+  } satisfies {
+    readonly [K in CallKind]: Readonly<Record<CallTarget, Complete<SiteLength<K>, Lead>>>;
+  };
+
+export const BRANCHES: Readonly<Record<BranchKind, Readonly<Record<BranchTarget, Transform>>>> = {
+  if: { on: JUMPS, off: PASSES },
+  unless: { on: PASSES, off: JUMPS },
+} satisfies {
+  readonly [K in BranchKind]: Readonly<
+    Record<BranchTarget, Complete<typeof BRANCH_LENGTH, 'own' | null>>
+  >;
+};
+
+const rows: Readonly<Record<SiteKind, Readonly<Partial<Record<TargetKind, Transform>>>>> = {
+  ...TRANSFORM,
+  ...BRANCHES,
+};
+
+export function transformOf(kind: SiteKind, target: TargetKind): Transform {
+  const found = rows[kind][target];
+  invariant(found, `a site ${kind} cannot be ${target}`);
+  return found;
+}
 
 export function formOf(kind: SiteKind, target: TargetKind, length: number): SiteForm {
-  const name = TRANSFORM[kind][target].forms[length];
+  const name = transformOf(kind, target).forms[length];
   invariant(name !== undefined, `no ${kind} has ${length} bytes`);
   return SITE_FORMS[name];
 }

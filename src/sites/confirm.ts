@@ -6,7 +6,7 @@
 import { lastNotAbove } from '../base/search.js';
 import { LinearDecoder, type Decoded } from '../x86/decode.js';
 import { compiledForm, conditionOf, SITE_FORMS } from '../x86/forms.js';
-import { SITE_TAIL, type Site, type SiteKind } from './site.js';
+import { SITE_TAIL, type CallKind, type Site } from './site.js';
 
 /** One byte run of code (a section) with the places at which decoding may start, ascending. */
 export class Code implements Disposable {
@@ -50,7 +50,7 @@ export class Code implements Disposable {
 export interface Branch {
   readonly at: number;
   readonly length: number;
-  readonly kind: SiteKind;
+  readonly kind: CallKind;
   readonly condition: number;
   readonly indirect: boolean;
 }
@@ -74,7 +74,7 @@ function plainBranch(bytes: Uint8Array, at: number, displacement: number): Branc
   return {
     at,
     length: form.length,
-    kind: form.effect as SiteKind,
+    kind: form.effect as CallKind,
     condition: conditionOf(form, bytes, at),
     indirect: form.indirect,
   };

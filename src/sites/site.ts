@@ -1,11 +1,20 @@
-// A static call site: one instruction that calls, jumps or conditionally jumps to a key's
-// trampoline.
+// A site: one instruction that calls, jumps or conditionally jumps to a key's trampoline, or that
+// branches on a static key.
 
 /**
  * What the compiler put there. `jmp` and `jcc` are tail calls: the target returns to the site's
  * caller.
  */
-export type SiteKind = 'call' | 'jmp' | 'jcc';
+export type CallKind = 'call' | 'jmp' | 'jcc';
+
+/**
+ * A branch on a static key, as its table lists it: it jumps if the key is on, or unless it is.
+ */
+export type BranchKind = 'if' | 'unless';
+
+export type SiteKind = CallKind | BranchKind;
+
+export const isBranch = (kind: SiteKind): kind is BranchKind => kind === 'if' || kind === 'unless';
 
 /**
  * Low bits of the key address in a `.static_call_sites` entry (STATIC_CALL_SITE_TAIL,
@@ -17,7 +26,7 @@ export const SITE_INIT = 2;
 export const KEY_PREFIX = '__SCK__';
 export const TRAMPOLINE_PREFIX = '__SCT__';
 
-export interface Site {
+export interface Site<K extends SiteKind = CallKind> {
   /**
    * Header index of the section that holds the instruction; 0 where the file has no section
    * headers.
@@ -30,7 +39,7 @@ export interface Site {
    * through the GOT; more with prefixes.
    */
   readonly length: number;
-  readonly kind: SiteKind;
+  readonly kind: K;
   /** Condition of a `jcc`, 0 to 15 as in the opcode; 0 for the others. */
   readonly condition: number;
   /** SITE_TAIL, SITE_INIT. */

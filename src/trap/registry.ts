@@ -126,7 +126,7 @@ export const MAGIC = 0x6c6c_6163_7461_7473n; // "statcall", little-endian
  * Changes with any layout in this file, and with the code that lies beside the handler: two
  * runtimes of one process share both, or the second is refused.
  */
-export const VERSION = 5n;
+export const VERSION = 6n;
 
 export const TABLE = { next: 0, first: 8, end: 16, count: 24, slots: 32 } as const;
 export const SLOT = { site: 0, word: 8, size: 16 } as const;
@@ -135,6 +135,7 @@ export const SLOT = { site: 0, word: 8, size: 16 } as const;
  * does not slow another.
  */
 export const RECORD = {
+  /** Of a static key: for the branches that jump if it is on, and in `tail` for the others. */
   call: 0,
   tail: 8,
   jcc: 16,
@@ -170,7 +171,18 @@ export const GROUP = {
 } as const;
 
 /** What a word tells the handler to do; bits 48 to 55. */
-export const EMULATE = { none: 0, call: 1, jmp: 2, nop: 3, ret: 4, ret0: 5, jcc: 6 } as const;
+export const EMULATE = {
+  none: 0,
+  call: 1,
+  jmp: 2,
+  nop: 3,
+  ret: 4,
+  ret0: 5,
+  jcc: 6,
+  /** A branch: as its displacement says, which stands behind the trap. */
+  taken: 7,
+  passed: 8,
+} as const;
 export type Emulation = keyof typeof EMULATE;
 
 const EMULATIONS = Object.keys(EMULATE) as Emulation[];

@@ -4,6 +4,9 @@
 // instruction, of its site's length: a thread that was interrupted between two of them would come
 // back into the middle of the call that replaced them, as once happened on i386 to a
 // two-instruction "return 0". A `ret` is padded by int3 instead: no thread gets past it.
+//
+// A form may keep the four bytes behind its opcode as they are (`kept32`). It differs from the jump
+// or call to there in one byte, and one byte cannot tear.
 
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -33,6 +36,9 @@ const SITE_ROWS = {
   'ret0-6':       { bytes: '2e 2e 2e 2e 31 c0',          effect: 'ret0', compiled: false },
   'ret5':         { bytes: 'c3 cc cc cc cc',             effect: 'ret',  compiled: false },
   'ret6':         { bytes: 'c3 cc cc cc cc cc',          effect: 'ret',  compiled: false },
+  // A branch of static_key.h that is not taken: `test eax, imm32`, whose constant is where the
+  // jump would lead. asm statements change flags as a rule.
+  'test5':        { bytes: 'a9 kept32',                  effect: 'nop',  compiled: false },
 } as const satisfies Record<string, { bytes: string; effect: Effect; compiled: boolean }>;
 
 // A trampoline is five bytes of jump or return and three that say what it is: ud1 %esp,%ecx, which
@@ -53,7 +59,7 @@ export type SiteFormName = keyof typeof SITE_ROWS;
 // Lengths as types, so that a form of another length is asked for wherever each length is listed.
 type Bytes<Written extends string> = Written extends `${infer Token} ${infer Rest}`
   ? [...Bytes<Token>, ...Bytes<Rest>]
-  : Written extends 'rel32' | 'slot32'
+  : Written extends 'rel32' | 'slot32' | 'kept32'
     ? [0, 0, 0, 0]
     : [0];
 type LengthOf<N extends SiteFormName> = Bytes<(typeof SITE_ROWS)[N]['bytes']>['length'] & number;
@@ -87,6 +93,8 @@ export interface Form<Name extends string = string> {
   readonly displacement: number;
   /** Offset of the byte whose low half is a condition; -1 if none. */
   readonly condition: number;
+  /** Whether the four bytes behind its opcode are whatever stood there. */
+  readonly keeps: boolean;
   readonly bytes: Uint8Array;
   /** 1-bits where a byte of the form is fixed. */
   readonly mask: Uint8Array;
@@ -108,9 +116,11 @@ function form<Name extends string>(
   let displacement = -1;
   let condition = -1;
   let indirect = false;
+  let keeps = false;
   for (const token of row.bytes.split(' ')) {
-    if (token === 'rel32' || token === 'slot32') {
-      displacement = bytes.length;
+    if (token === 'rel32' || token === 'slot32' || token === 'kept32') {
+      keeps = token === 'kept32';
+      if (!keeps) displacement = bytes.length;
       indirect = token === 'slot32';
       bytes.push(0, 0, 0, 0);
       mask.push(0, 0, 0, 0);
@@ -131,6 +141,7 @@ function form<Name extends string>(
     indirect,
     displacement,
     condition,
+    keeps,
     bytes: Uint8Array.from(bytes),
     mask: Uint8Array.from(mask),
   };
@@ -288,11 +299,13 @@ export interface Placement {
   /** For the forms that have one; the slot for an indirect form. */
   readonly target?: Addr | null;
   readonly condition?: number;
+  /** What stands there, for a form that keeps bytes of it; else they are 0. */
+  readonly over?: ArrayLike<number>;
 }
 
 /**
  * Writes the form over `length` bytes from `offset`, allocating nothing: once for each of a hundred
- * thousand sites.
+ * thousand sites. Bytes that the form keeps are left as they are.
  * @throws Fault `out-of-reach` where the displacement does not fit 32 bits.
  */
 export function emitInto(
@@ -303,8 +316,8 @@ export function emitInto(
   target: Addr,
   condition: number,
 ): void {
-  const { bytes, length, displacement } = form;
-  for (let i = 0; i < length; i++) into[offset + i] = bytes[i]!;
+  const { bytes, mask, length, displacement } = form;
+  for (let i = 0; i < length; i++) if (mask[i] !== 0) into[offset + i] = bytes[i]!;
   if (form.condition >= 0) into[offset + form.condition]! |= condition & 15;
   if (displacement < 0) return;
   const rel32 = target - (at + branchEnd(form));
@@ -322,8 +335,12 @@ export function emitInto(
 }
 
 /** @throws Fault `out-of-reach` where the displacement does not fit 32 bits. */
-export function emit(form: Form, { at, target = null, condition = 0 }: Placement): Uint8Array {
+export function emit(
+  form: Form,
+  { at, target = null, condition = 0, over = [] }: Placement,
+): Uint8Array {
   const bytes = new Uint8Array(form.length);
+  if (form.keeps) bytes.set(over);
   invariant(form.displacement < 0 || target !== null, `${form.name} needs a target`);
   emitInto(form, bytes, 0, at, target ?? 0, condition);
   return bytes;

@@ -48,7 +48,7 @@ export function operandOf(kind: Kind): fc.Arbitrary<Operand> {
     case 'fixed':
       return fc.constant<Operand>(
         kind.register
-          ? { kind: 'reg', size: 8, number: 1, high: false }
+          ? { kind: 'reg', size: kind.size as Size, number: Number(kind.low), high: false }
           : { kind: 'imm', value: 1n },
       );
     case 'imm': {

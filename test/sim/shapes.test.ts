@@ -1,10 +1,7 @@
 // What a process patches is explored: no form of a site is left out of the shapes of the checker.
 import { expect, test } from 'vitest';
-import { KINDS } from '#plan/draw';
-import { TRANSFORM, type TargetKind } from '#plan/transform';
+import { BRANCHES, TRANSFORM } from '#plan/transform';
 import { SHAPES, type Shape } from '#machine/sim/options';
-
-const TARGETS = ['function', 'null', 'ret0'] as const satisfies readonly TargetKind[];
 
 test('every length of every kind of site is explored, for functions, nothing and "return 0"', () => {
   const explored = new Set(
@@ -13,12 +10,14 @@ test('every length of every kind of site is explored, for functions, nothing and
       return `${kind} of ${length} bytes, ${target}`;
     }),
   );
-  const patched = KINDS.flatMap((kind) =>
-    TARGETS.flatMap((target) =>
-      Object.keys(TRANSFORM[kind][target].forms).map(
-        (length) => `${kind} of ${length} bytes, ${target}`,
-      ),
+  const patched = Object.entries(TRANSFORM).flatMap(([kind, row]) =>
+    Object.entries(row).flatMap(([target, { forms }]) =>
+      Object.keys(forms).map((length) => `${kind} of ${length} bytes, ${target}`),
     ),
   );
-  expect([...explored].sort()).toEqual(patched.sort());
+  // A branch is explored both ways in one sequence, from not taken on.
+  const switched = Object.entries(BRANCHES).flatMap(([kind, { on }]) =>
+    Object.keys(on.forms).map((length) => `${kind} of ${length} bytes, null`),
+  );
+  expect([...explored].sort()).toEqual([...patched, ...switched].sort());
 });

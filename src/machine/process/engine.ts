@@ -17,7 +17,7 @@ import type { Text, WriterName } from './text.js';
 import { checkCodeChanges } from './translated.js';
 import { transact, Unfinished, type End } from '../transact.js';
 import { Batch, type KeyChange } from '../../plan/batch.js';
-import { merge, wordsOf, type Destination, type Drawn } from '../../plan/draw.js';
+import { merge, switchWords, wordsOf, type Destination, type Drawn } from '../../plan/draw.js';
 import type { Protocol } from '../../plan/protocol.js';
 import { ORIGINAL, sameTarget, targetOf, type Target } from '../../plan/target.js';
 
@@ -195,14 +195,19 @@ export class Engine {
 
   /** The words of a record that is new. Call it with the lock held. */
   initialise(record: KeyRecord, to: Target): void {
-    const [group] = this.groups(record);
-    invariant(group !== undefined, 'a record has a group for its trampoline');
-    const { words } = this.#reach(this.place(group), to);
+    const words = this.#wordsOf(record, to);
     record.setWord('tail', BigInt(words.tail));
     record.setWord('jcc', BigInt(words.jcc));
     record.setWord('initial', BigInt(words.call));
     // Last, because the next opening takes a record without it for a fresh one.
     record.setWord('call', BigInt(words.call));
+  }
+
+  #wordsOf(record: KeyRecord, to: Target): KeyChange['words'] {
+    if (to.kind === 'on' || to.kind === 'off') return switchWords(to.kind);
+    const [group] = this.groups(record);
+    invariant(group !== undefined, 'a record of a call has a group for its trampoline');
+    return this.#reach(this.place(group), to).words;
   }
 
   /**
@@ -243,6 +248,7 @@ export class Engine {
     const target = to === ORIGINAL ? targetOf(record.held('initial')) : to;
     const from = targetOf(record.held('call'));
     const known = this.#know(record);
+    const switches = target.kind === 'on' || target.kind === 'off';
     let reach: Reach | null = null;
     for (const [g, group] of known.groups.entries()) {
       const place = this.#placeOf(known, g, group);
@@ -252,20 +258,22 @@ export class Engine {
       const destination = this.#reach(place, target);
       reach ??= destination;
       const way = to === ORIGINAL ? null : destination;
+      // A branch has no trampoline that it could be left to.
+      const inline = switches ? 'inline' : require;
       drawing.add(
         group,
-        this.#runtime.survey.draw(name, group.columns, way, protocol.accepts, require),
+        this.#runtime.survey.draw(name, group.columns, way, protocol.accepts, inline),
+        switches,
       );
     }
     if (sameTarget(from, target)) return;
-    invariant(reach, 'a key has a trampoline');
     const slot = record.held('key') || null;
     drawing.changes.push({ wanted: asked, from, to: target });
     drawing.keys.push({
       record: record.at,
-      words: reach.words,
+      words: this.#wordsOf(record, target),
       slot,
-      func: target.kind === 'ret0' ? reach.return0 : target.address,
+      func: target.kind === 'ret0' && reach ? reach.return0 : target.address,
     });
     drawing.previous.push({
       record: record.at,
@@ -340,10 +348,11 @@ class Drawing<W extends Wanted> {
   inline = 0;
   trampoline = 0;
 
-  add(group: Group, drawn: Drawn): void {
+  /** @param switches what stands at a branch is its own, also where the file has the same */
+  add(group: Group, drawn: Drawn, switches: boolean): void {
     this.groups.push(group);
-    this.inline += drawn.inline;
-    this.trampoline += drawn.trampoline;
+    this.inline += drawn.inline + (switches ? drawn.trampoline : 0);
+    this.trampoline += switches ? 0 : drawn.trampoline;
     if (drawn.batch.count > 0) this.batches.push(drawn.batch);
   }
 }

@@ -9,8 +9,8 @@ import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { KeyDef } from '../../keys/key.js';
 import { SITE_FORMS } from '../../x86/forms.js';
-import { KINDS, type SiteColumns } from '../../plan/draw.js';
-import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../../sites/site.js';
+import { KINDS, WORD_OF, type SiteColumns } from '../../plan/draw.js';
+import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site, type SiteKind } from '../../sites/site.js';
 import { DATA, RECORD, RETURNS, type SlotColumns } from '../../trap/registry.js';
 import type { Runtime } from './runtime.js';
 import { Script } from './script.js';
@@ -18,6 +18,7 @@ import type { Loaded } from './loaded.js';
 import { readMaps } from '../linux/maps.js';
 import {
   allocateGroup,
+  allRecords,
   describeGroup,
   KeyRecord,
   makeRecord,
@@ -30,7 +31,8 @@ export interface EnlistedKey {
   readonly record: KeyRecord;
   /** The C side's key; null where only the trampoline is visible from here. */
   readonly key: Addr | null;
-  readonly trampoline: Addr;
+  /** null for a static key. */
+  readonly trampoline: Addr | null;
   /**
    * Whether the record's words are still to be set: it is new, or the runtime that made it failed
    * right after.
@@ -38,14 +40,11 @@ export interface EnlistedKey {
   readonly fresh: boolean;
 }
 
-/** Offset of the word in a record that describes a site of this kind. */
-const WORD_OF = { call: RECORD.call, jmp: RECORD.tail, jcc: RECORD.jcc } as const;
-
 /** What is known of a key before anything is made known to others. */
 interface Found {
   readonly def: KeyDef;
   readonly key: Addr | null;
-  readonly trampoline: Addr;
+  readonly trampoline: Addr | null;
   /** The record that another runtime, or an earlier opening, made. */
   readonly known: Addr | null;
   /** Sites that are in no table yet, by the text they lie in. */
@@ -99,19 +98,60 @@ function textAround(runtime: Runtime, { name }: KeyDef, trampoline: Addr): Text 
   return textOf(runtime, map);
 }
 
-function findKey(runtime: Runtime, loaded: Loaded, texts: readonly Text[], def: KeyDef): Found {
-  const trampoline = trampolineOf(runtime, loaded, def);
-  const known = recordAt(runtime, trampoline);
-  const [first] = def.sites;
+/** The sites of a key that no table lists yet. */
+function unlisted(
+  runtime: Runtime,
+  loaded: Loaded,
+  texts: readonly Text[],
+  { name, sites }: KeyDef,
+  known: Addr | null,
+): readonly Site<SiteKind>[] {
+  const [first] = sites;
   const listed = first !== undefined && recordAt(runtime, loaded.bias + first.at) !== null;
-  const sites = known !== null && listed ? [] : def.sites;
+  if (known !== null && listed) return [];
   for (const { at } of sites)
     if (!texts.some((text) => inside(text, loaded.bias + at)))
       throw new Fault(
         'bad-site',
-        `a site of ${def.name} is in no executable segment of ${loaded.path}`,
-        { at: hex(at) },
+        `a site of ${name} is in no executable segment of ${loaded.path}`,
+        {
+          at: hex(at),
+        },
       );
+  return sites;
+}
+
+/** @throws Fault `unknown-key` */
+function findSwitch(
+  runtime: Runtime,
+  loaded: Loaded,
+  texts: readonly Text[],
+  def: KeyDef,
+  records: ReadonlyMap<Addr, Addr>,
+): Found {
+  const { name, address } = def;
+  const key = address === null ? runtime.native.symbol(loaded.handle, name) : loaded.bias + address;
+  if (key === 0)
+    throw new Fault('unknown-key', `no loaded object defines the static key ${name}`, {
+      at: loaded.path,
+    });
+  const known = records.get(key) ?? null;
+  const sites = unlisted(runtime, loaded, texts, def, known);
+  const groups = texts.flatMap((text) => group(runtime, loaded, text, sites, null));
+  return { def, key, trampoline: null, known, groups };
+}
+
+/** Every record by the address of its key. */
+function recordsByKey(runtime: Runtime): Map<Addr, Addr> {
+  const found = new Map<Addr, Addr>();
+  for (const record of allRecords(runtime)) found.set(Number(record.word('key')), record.at);
+  return found;
+}
+
+function findKey(runtime: Runtime, loaded: Loaded, texts: readonly Text[], def: KeyDef): Found {
+  const trampoline = trampolineOf(runtime, loaded, def);
+  const known = recordAt(runtime, trampoline);
+  const sites = unlisted(runtime, loaded, texts, def, known);
   const own = trampolineSite(def.name, trampoline - loaded.bias);
   const groups = texts.flatMap((text) =>
     group(runtime, loaded, text, sites, known === null && inside(text, trampoline) ? own : null),
@@ -124,8 +164,8 @@ function findKey(runtime: Runtime, loaded: Loaded, texts: readonly Text[], def: 
 }
 
 /**
- * Call it with the lock held. @throws Fault `no-trampoline`, `bad-site`, `foreign-trap`,
- * `no-memory`
+ * Call it with the lock held. @throws Fault `no-trampoline`, `unknown-key`, `bad-site`,
+ * `foreign-trap`, `no-memory`
  */
 export function registerSites(
   runtime: Runtime,
@@ -134,7 +174,12 @@ export function registerSites(
 ): EnlistedKey[] {
   const { native } = runtime;
   const texts = loaded.texts.map((range) => textOf(runtime, range));
-  const found = keys.map((def) => findKey(runtime, loaded, texts, def));
+  const records = keys.some(({ kind }) => kind === 'branch') ? recordsByKey(runtime) : new Map();
+  const found = keys.map((def) =>
+    def.kind === 'branch'
+      ? findSwitch(runtime, loaded, texts, def, records)
+      : findKey(runtime, loaded, texts, def),
+  );
 
   // All memory first: what is known of a key must not be half of what its object has.
   const order = orderOf(found.flatMap(({ groups }) => groups.map(({ columns }) => columns)));
@@ -266,8 +311,8 @@ function group(
   runtime: Runtime,
   loaded: Loaded | null,
   text: Text,
-  sites: readonly Site[],
-  trampoline: Site | null,
+  sites: readonly Site<SiteKind>[],
+  trampoline: Site<SiteKind> | null,
 ): Found['groups'][number][] {
   const bias = loaded?.bias ?? 0;
   let [first, end] = [0, sites.length];
@@ -287,13 +332,13 @@ function group(
 }
 
 /** How many sites lie before an address. */
-function before(sites: readonly Site[], at: Addr): number {
+function before(sites: readonly Site<SiteKind>[], at: Addr): number {
   const found = sites.findIndex((site) => site.at >= at);
   return found < 0 ? sites.length : found;
 }
 
 /** Memory against the file. */
-function check(loaded: Loaded, site: Site, { original }: SiteColumns, i: number): void {
+function check(loaded: Loaded, site: Site<SiteKind>, { original }: SiteColumns, i: number): void {
   const offset = loaded.object.fileOffset(site.at);
   let same = offset >= 0;
   for (let b = 0; same && b < site.length; b++)
@@ -305,7 +350,7 @@ function check(loaded: Loaded, site: Site, { original }: SiteColumns, i: number)
   throw new Fault('bad-site', `memory and file differ at a site of ${site.key}`, at);
 }
 
-function fill(columns: SiteColumns, i: number, at: Addr, site: Site, text: Text): void {
+function fill(columns: SiteColumns, i: number, at: Addr, site: Site<SiteKind>, text: Text): void {
   columns.batch.at[i] = at;
   columns.batch.length[i] = site.length;
   columns.kind[i] = KINDS.indexOf(site.kind);

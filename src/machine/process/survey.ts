@@ -11,6 +11,7 @@ import { OUTER } from '../../native/stores.js';
 import { FORM, LENGTHS, SURVEY } from '../../native/survey.js';
 import type { Batch } from '../../plan/batch.js';
 import {
+  awayOf,
   KINDS,
   type Destination,
   type Drawn,
@@ -18,8 +19,8 @@ import {
   changedPart,
 } from '../../plan/draw.js';
 import type { Acceptance } from '../../plan/protocol.js';
-import { formOf, TRANSFORM, type Transform } from '../../plan/transform.js';
-import { LONGEST_SITE, SHORTEST_SITE, type SiteForm } from '../../x86/forms.js';
+import { formOf, transformOf } from '../../plan/transform.js';
+import { DISPLACEMENT, LONGEST_SITE, SHORTEST_SITE, type SiteForm } from '../../x86/forms.js';
 import type { Native } from '../linux/native.js';
 
 /**
@@ -137,9 +138,11 @@ export class Survey {
   #form(row: number, d: Destination, { at, count }: Batch): void {
     const { kind, length } = ROWS[row]!;
     const form = formOf(kind, d.kind, length);
-    const { to } = TRANSFORM[kind][d.kind];
-    const away = awayOf(to, d);
-    const { displacement } = form;
+    const { to } = transformOf(kind, d.kind);
+    // What keeps its displacement is given none.
+    const keeps = form.keeps || to === 'own';
+    const displacement = keeps ? -1 : form.displacement;
+    const away = to === 'own' ? 0 : awayOf(to, d);
     const from = away - (displacement + 4);
     if (displacement >= 0) {
       // Between the first site and the last a distance only shrinks and grows, so the two ends tell
@@ -156,6 +159,12 @@ export class Survey {
       this.#formed[row] = form;
       this.#formBytes.fill(0, base, base + FORM.size);
       this.#formBytes.set(form.bytes, base + FORM.template);
+      if (keeps)
+        this.#formBytes.fill(
+          0xff,
+          base + FORM.kept + length - DISPLACEMENT,
+          base + FORM.kept + length,
+        );
       if (displacement >= 0) {
         this.#forms[(base + FORM.mask) / 4] = -1;
         this.#formBytes[base + FORM.shift] = 8 * displacement;
@@ -195,12 +204,6 @@ export class Survey {
       where,
     );
   }
-}
-
-/** Where an instruction leads. */
-function awayOf(to: Transform['to'], d: Destination): Addr {
-  if (to === null) return 0;
-  return to === 'target' ? d.way : d[to];
 }
 
 function sameEight(a: Uint8Array, b: Uint8Array, offset: number): boolean {

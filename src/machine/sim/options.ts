@@ -4,6 +4,7 @@ import type { Program } from '../../asm/assembler.js';
 import { FAMILIES } from '../../asm/table.js';
 import type { SiteKind } from '../../sites/site.js';
 import type { SiteLength } from '../../x86/forms.js';
+import type { BRANCH_LENGTH } from '../../plan/transform.js';
 import type { Rules } from './rules.js';
 
 export type Environment = 'kernel' | 'user';
@@ -15,7 +16,7 @@ export type TargetName = (typeof TARGETS)[number];
 /** A site of the program under test, and the targets that successive updates give it. */
 export interface Shape {
   readonly kind: SiteKind;
-  readonly length: SiteLength;
+  readonly length: SiteLength | typeof BRANCH_LENGTH;
   /** Of a conditional jump, 0 to 15; else 0. */
   readonly condition: number;
   readonly sequence: readonly TargetName[];
@@ -31,6 +32,10 @@ const JMP6 = { ...JMP, length: 6 } as const;
  * needs all four bits.
  */
 const JCC = { kind: 'jcc', length: 6, condition: FAMILIES.cc.l } as const;
+
+/** Branches of a static key. Taken, they go to A; else what follows runs. */
+const IF = { kind: 'if', length: 5, condition: 0 } as const;
+const UNLESS = { ...IF, kind: 'unless' } as const;
 
 const FUNCTIONS = ['A', 'B', 'C'] as const;
 const NULL = ['null', 'A', 'null'] as const;
@@ -53,6 +58,8 @@ export const SHAPES = {
   jmp6: { ...JMP6, sequence: FUNCTIONS },
   'jmp6-null': { ...JMP6, sequence: NULL },
   'jmp6-ret0': { ...JMP6, sequence: RET0 },
+  if: { ...IF, sequence: NULL },
+  unless: { ...UNLESS, sequence: NULL },
 } as const satisfies Record<string, Shape>;
 export type SiteShape = keyof typeof SHAPES;
 export const SITE_SHAPES = Object.keys(SHAPES) as readonly SiteShape[];

@@ -6,8 +6,8 @@ import { invariant } from '../../base/invariant.js';
 import { assemble } from '../../asm/assembler.js';
 import { decode } from '../../asm/decode.js';
 import { INT3 } from '../../asm/table.js';
-import { TRANSFORM, formOf, type TargetKind, type Transform } from '../../plan/transform.js';
-import type { SiteKind } from '../../sites/site.js';
+import { formOf, transformOf, type TargetKind, type Transform } from '../../plan/transform.js';
+import { isBranch, type SiteKind } from '../../sites/site.js';
 import { emulationWord } from '../../trap/registry.js';
 import { SITE_FORMS, emit } from '../../x86/forms.js';
 import { CALLED, type Code, type Span } from './code.js';
@@ -65,11 +65,20 @@ export function firstOf(bytes: readonly number[]): string {
   return bytes.slice(0, insn.length).join();
 }
 
-const kindOf = (target: TargetName): TargetKind =>
-  target === 'null' || target === 'ret0' ? target : 'function';
+/** A branch that jumps goes to A, and one that does not has no target. */
+function kindOf(kind: SiteKind, target: TargetName): TargetKind {
+  if (isBranch(kind)) return (target === 'null') === (kind === 'unless') ? 'on' : 'off';
+  return target === 'null' || target === 'ret0' ? target : 'function';
+}
+
+/** What a branch keeps in both of its forms. */
+const jumpTo = (at: Addr, target: Addr): readonly number[] => [
+  ...emit(SITE_FORMS.jmp, { at, target }),
+];
 
 function destination(code: Code, { to }: Transform, target: TargetName): Addr | null {
   if (to === null) return null;
+  if (to === 'own') return code.labelled('A');
   return code.labelled(to === 'target' ? target : to);
 }
 
@@ -80,20 +89,32 @@ function contentsOf(
   at: Addr,
   target: TargetName,
 ): readonly number[] {
-  const transform = TRANSFORM[kind][kindOf(target)];
+  const wanted = kindOf(kind, target);
   return [
-    ...emit(formOf(kind, kindOf(target), length), {
+    ...emit(formOf(kind, wanted, length), {
       at,
-      target: destination(code, transform, target),
+      target: destination(code, transformOf(kind, wanted), target),
       condition,
+      over: isBranch(kind) ? jumpTo(at, code.labelled('A')) : [],
     }),
   ];
 }
 
-/** What the handler is told to do at a site of that kind, as one word. */
-export function emulationOf(code: Code, kind: SiteKind, target: TargetName): bigint {
-  const transform = TRANSFORM[kind][kindOf(target)];
-  return BigInt(emulationWord(transform.emulate, destination(code, transform, target) ?? 0));
+/**
+ * What the handler is told to do at a site of that kind, as one word.
+ * @param listed an entry for each site, which says where its jump leads; a key's record does not
+ */
+export function emulationOf(
+  code: Code,
+  kind: SiteKind,
+  target: TargetName,
+  listed: boolean,
+): bigint {
+  const transform = transformOf(kind, kindOf(kind, target));
+  const away = destination(code, transform, target) ?? 0;
+  if (listed && transform.emulate === 'taken') return BigInt(emulationWord('jmp', away));
+  if (listed && transform.emulate === 'passed') return BigInt(emulationWord('nop'));
+  return BigInt(emulationWord(transform.emulate, away));
 }
 
 /**

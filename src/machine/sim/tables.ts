@@ -4,6 +4,7 @@
 import { bitsFromAddr, type Addr } from '../../base/addr.js';
 import { DATA, RECORD, SLOT, TABLE, slotWord } from '../../trap/registry.js';
 import { ENTRY, POKE } from '../../trap/kernel.js';
+import { WORD_OF } from '../../plan/draw.js';
 import type { Code } from './code.js';
 import type { FixtureHandler, FixtureOptions, TargetName } from './options.js';
 import { POINTER, emulationOf, type FixtureSite } from './sites.js';
@@ -65,7 +66,9 @@ const zeros = (bytes: number): bigint[] => Array.from({ length: bytes / 8 }, () 
 
 /** A word for each state of the sequence. */
 const emulations = (source: Source): readonly bigint[] =>
-  source.states.map((target) => emulationOf(source.code, kindOf(source), target));
+  source.states.map((target) =>
+    emulationOf(source.code, kindOf(source), target, source.options.handler?.tables !== 'registry'),
+  );
 
 /** POKE entries, one for each site, in the order of the configuration. */
 function pokeTables(source: Source): Tables {
@@ -121,8 +124,6 @@ function globalOf(
       );
   }
 }
-
-const WORD_OF = { call: RECORD.call, jmp: RECORD.tail, jcc: RECORD.jcc } as const;
 
 /** The data block, one table with a slot for each site, and one record (trap/registry.ts). */
 function registryTables(source: Source): Tables {
