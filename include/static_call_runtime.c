@@ -1414,23 +1414,31 @@ static bool sc_is_kernel_worker(const char *id)
 	return field && (strtoul(field, NULL, 10) & 0x10) != 0;
 }
 
+/* The inspector's thread has a name in later versions of Node. Before, it is known by the semaphore in Node's data that it awaits. */
 static bool sc_is_inspector(const char *id, const char *status)
 {
 	char path[64], text[128];
-	const char *word;
+	const char *word = text + 6;
+
+	if (strncmp(status, "Name:\tSignalInspector", 21) == 0)
+		return true;
+	sc_read_file(sc_task_path(path, id, "syscall"), text, sizeof text);
+	return strncmp(text, "202 0x", 6) == 0 && sc_is_of_node(sc_hex(&word));
+}
+
+/* The thread sanitizer starts a thread of its own before the program's first, and the kernel lists them by age. */
+extern void __tsan_init(void) __attribute__((weak));
+
+/* A thread that blocks every signal for ever and runs nothing of the program; remembered for the whole process. */
+static bool sc_is_of_a_tool(const char *id, const char *status)
+{
+	uint64_t number = strtoul(id, NULL, 10);
 
 	if (sc.data->inspector != 0)
-		return sc.data->inspector == strtoul(id, NULL, 10);
-	if (strncmp(status, "Name:\tSignalInspector", 21) != 0) {
-		/* Before it had a name: it sleeps on a semaphore in Node's own data. */
-		sc_read_file(sc_task_path(path, id, "syscall"), text, sizeof text);
-		if (strncmp(text, "202 0x", 6) != 0)
-			return false;
-		word = text + 6;
-		if (!sc_is_of_node(sc_hex(&word)))
-			return false;
-	}
-	sc.data->inspector = strtoul(id, NULL, 10);
+		return sc.data->inspector == number;
+	if (!(__tsan_init && (long)number != sc_system(SYS_getpid, 0, 0, 0, 0)) && !sc_is_inspector(id, status))
+		return false;
+	sc.data->inspector = number;
 	return true;
 }
 
@@ -1455,7 +1463,7 @@ static void sc_look_at(struct sc_look *look, const char *id)
 	suspect->id = (int32_t)strtol(id, NULL, 10);
 	suspect->all_blocked = (blocked & libc_only) == libc_only;
 	suspect->asleep = strchr("RD", *sc_field(status, "\nState:\t")) == NULL;
-	if (suspect->all_blocked ? sc_is_kernel_worker(id) : sc_is_inspector(id, status))
+	if (suspect->all_blocked ? sc_is_kernel_worker(id) : sc_is_of_a_tool(id, status))
 		return;
 	sc_read_file(sc_task_path(path, id, "schedstat"), suspect->ran, sizeof suspect->ran);
 	suspect->ran[strcspn(suspect->ran, " ")] = 0;
