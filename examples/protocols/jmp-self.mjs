@@ -6,9 +6,10 @@
 export default {
   name: 'jmp-self',
   about: 'jmp . over the first two bytes, sync, the rest, sync, the first two bytes, sync',
-  accepts: { bytes: 'whole', within: 'qword' },
+  accepts: { bytes: 'whole', within: null },
   handler: null,
   steps: [
+    { do: 'publish', why: 'from here the new target may be called' },
     { do: 'store-head', bytes: [0xeb, 0xfe], why: 'a CPU that comes by waits here' },
     { do: 'sync', why: 'no CPU decodes the old instruction any more' },
     { do: 'store-tail', why: 'hidden behind the jump, so tearing is harmless' },

@@ -51,8 +51,8 @@ export interface Configuration {
   readonly passes: number;
   readonly updates: number;
   readonly site: SiteShape;
-  /** Offset of the site in its cache line. */
-  readonly offset: number;
+  /** Offset of the site in its cache line; null for the worst one that the protocol takes. */
+  readonly offset: number | null;
   readonly dropSync: number | null;
   readonly tso: boolean;
   readonly entry: Entry;
@@ -74,7 +74,7 @@ export const DEFAULTS: Omit<Configuration, 'environment' | 'contexts'> = {
   passes: 2,
   updates: 2,
   site: 'call',
-  offset: 61,
+  offset: null,
   dropSync: null,
   tso: true,
   entry: 'today',
@@ -133,7 +133,7 @@ export function configure(given: Partial<Configuration>): Configuration {
   count('tasks', configuration.tasks, 1, 4);
   count('passes', configuration.passes, 1, 4);
   count('updates', configuration.updates, 1, 2);
-  count('offset', configuration.offset, 0, 63);
+  if (configuration.offset !== null) count('offset', configuration.offset, 0, 63);
   if (configuration.dropSync !== null) count('drop-sync', configuration.dropSync, 1, 9);
   return configuration;
 }

@@ -336,6 +336,13 @@ if every property that was asked for holds or does not apply.`,
           brief: 'Kind of site, or what it goes to and from (default: call)',
           optional: true,
         },
+        offset: {
+          kind: 'parsed',
+          parse: (word: string) => (word === 'all' ? word : count(word)),
+          brief: 'Where in its line the site lies, or all (default: the worst)',
+          optional: true,
+          placeholder: 'N',
+        },
         dropSync: {
           kind: 'parsed',
           parse: count,

@@ -109,12 +109,22 @@ export interface Acceptance {
   readonly within: Unit | null;
 }
 
+/** Where a protocol's sites lie, and through which address they are written. */
+export interface Place {
+  /**
+   * `same-address`: the patcher stores to the address at which the text is executed, as a JIT with
+   * writable code does. `alias`, the default: through another mapping.
+   */
+  readonly from?: 'same-address' | 'alias';
+}
+
 /** A way of writing a batch of sites; docs/protocols.md works an example. */
 export interface Protocol {
   readonly name: string;
   /** One line: what it does. */
   readonly about: string;
   readonly accepts: Acceptance;
+  readonly place?: Place;
   /**
    * Name of the handler in `trap/` that must be installed while it runs; null if it plants no trap.
    */

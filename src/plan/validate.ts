@@ -78,7 +78,15 @@ function show(value: unknown): string {
   return said.length > 60 ? `${said.slice(0, 57)}...` : said;
 }
 
-function fields(value: unknown, where: string, checks: Readonly<Record<string, Check>>): void {
+/** Fields that may be left out. */
+type Optional = Readonly<Record<string, Check>>;
+
+function fields(
+  value: unknown,
+  where: string,
+  checks: Readonly<Record<string, Check>>,
+  optional: Optional = {},
+): void {
   if (!isRecord(value))
     throw new Fault('bad-protocol', `${where || 'the protocol'} is ${show(value)}, not an object`, {
       at: where,
@@ -91,12 +99,20 @@ function fields(value: unknown, where: string, checks: Readonly<Record<string, C
         at: path(name),
       });
   }
+  const known = { ...checks, ...optional };
+  for (const [name, { what, fits }] of Object.entries(optional)) {
+    const found = value[name];
+    if (found !== undefined && !fits(found))
+      throw new Fault('bad-protocol', `${path(name)} is ${show(found)}, not ${what}`, {
+        at: path(name),
+      });
+  }
   for (const name of Object.keys(value)) {
-    if (name in checks) continue;
-    const hint = didYouMean(name, Object.keys(checks));
+    if (Object.hasOwn(known, name)) continue;
+    const hint = didYouMean(name, Object.keys(known));
     throw new Fault(
       'bad-protocol',
-      `${path(name)} is no field of it; there are ${Object.keys(checks).join(', ')}`,
+      `${path(name)} is no field of it; there are ${Object.keys(known).join(', ')}`,
       { at: path(name), ...(hint ? { hint } : {}) },
     );
   }
@@ -106,18 +122,25 @@ function fields(value: unknown, where: string, checks: Readonly<Record<string, C
 export function validateProtocol(value: unknown): Protocol {
   const list: Check = { what: 'a list of steps', fits: (v) => Array.isArray(v) && v.length > 0 };
   const anything: Check = { what: '', fits: () => true };
-  fields(value, '', {
-    name: text,
-    about: text,
-    accepts: anything,
-    handler: { what: "a handler's name, or null", fits: (v) => v === null || text.fits(v) },
-    steps: list,
-  });
+  fields(
+    value,
+    '',
+    {
+      name: text,
+      about: text,
+      accepts: anything,
+      handler: { what: "a handler's name, or null", fits: (v) => v === null || text.fits(v) },
+      steps: list,
+    },
+    { place: anything },
+  );
   const protocol = value as Protocol;
   fields(protocol.accepts, 'accepts', {
     bytes: oneOf('changed', 'whole'),
     within: oneOf(...Object.keys(UNITS), null),
   });
+  if (protocol.place !== undefined)
+    fields(protocol.place, 'place', {}, { from: oneOf('same-address', 'alias') });
   protocol.steps.forEach((step, i) => {
     const where = `steps[${i}]`;
     const kind: unknown = isRecord(step) ? step.do : undefined;

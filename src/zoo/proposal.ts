@@ -41,8 +41,8 @@ export interface Proposal {
   readonly handler: ((entry: Entry) => FixtureHandler) | null;
   readonly via: FixtureOptions['via'];
   /**
-   * Offset of the site in its line, where the protocol only takes some; null where the
-   * configuration says.
+   * Offset of the site in its line where nothing else is asked for; null for the worst one that the
+   * protocol takes.
    */
   readonly offset: number | null;
   /** Traps are claimed only between publish and retire. */
@@ -168,6 +168,10 @@ export function poke(
   );
 }
 
+/** As it is named: `int3-gap/no-gap`. */
+export const titled = ({ name, variant }: Pick<Proposal, 'name' | 'variant'>): string =>
+  variant === '' ? name : `${name}/${variant}`;
+
 const isShort = ({ kind, length }: Shape): boolean =>
   kind !== 'jcc' && length === SITE_FORMS.call.length;
 
@@ -178,8 +182,8 @@ export const emulates = ({ via, sites }: Proposal, site: SiteShape): boolean =>
 /** @throws Fault `bad-usage` where sites of that shape are none that the proposal can patch */
 export function checkSite(proposal: Proposal, site: SiteShape): void {
   if (emulates(proposal, site)) return;
-  const { name, variant, via } = proposal;
-  const title = variant === '' ? name : `${name}/${variant}`;
+  const { via } = proposal;
+  const title = titled(proposal);
   if (via !== 'site')
     throw new Fault('bad-usage', `${title} does not patch sites, so --site ${site} says nothing`);
   throw new Fault(
@@ -198,3 +202,5 @@ export const helping = (handler: NonNullable<Proposal['handler']>) =>
  */
 export const IN_QWORD = 8;
 export const IN_LINE = 30;
+/** Over the end of a line, whatever the protocol takes. */
+export const OVER_LINE = 61;

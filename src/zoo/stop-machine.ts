@@ -12,6 +12,7 @@ const stop = (serialise: boolean): Protocol => ({
   handler: null,
   steps: [
     { do: 'stop', why: 'no CPU runs the program while its text is half written' },
+    { do: 'publish', why: 'nothing calls it before the release' },
     {
       do: 'store',
       part: 'whole',

@@ -3,7 +3,7 @@
 // that unit (`in-line`); plan/protocols/store.ts says why what ships takes the quadword.
 
 import { store as protocol, storeInLine } from '../plan/protocols/store.js';
-import { IN_LINE, IN_QWORD, inKernel, inUser, mail, type Idea } from './proposal.js';
+import { IN_LINE, IN_QWORD, OVER_LINE, inKernel, inUser, mail, type Idea } from './proposal.js';
 
 export const store: Idea = {
   proposed: [mail('Josh Poimboeuf', '2019-01-09', 'cover.1547073843.git.jpoimboe@redhat.com')],
@@ -17,7 +17,7 @@ export const store: Idea = {
     inKernel('store', '', protocol, { offset: IN_QWORD }),
     inKernel('store', 'in-line', storeInLine, { offset: IN_LINE }),
     inKernel('store', 'refused', protocol, { via: 'trampoline' }),
-    inKernel('store', 'forced', protocol, { full: true }),
+    inKernel('store', 'forced', protocol, { full: true, offset: OVER_LINE }),
     inUser('store', '', protocol, { offset: IN_QWORD }),
     inUser('store', 'in-line', storeInLine, { offset: IN_LINE }),
     inUser('store', 'refused', protocol, { via: 'trampoline' }),

@@ -48,11 +48,19 @@ describe('what the model allows of the programs that CPUs are asked', () => {
 describe('what explains a CPU', () => {
   it('is the first model that allows all that it showed', () => {
     expect(explained(['bytes', 'mixed'], ['one', 'whole'])).toEqual({ fetch: 'F0', chunk: 'line' });
-    expect(explained(['int3-no-1', 'mixed'])).toEqual({ fetch: 'F1a', chunk: 'line' });
-    expect(explained(['one-qword', 'mixed'])).toEqual({ fetch: 'F1a', chunk: 'qword' });
+    expect(explained(['int3-no-1', 'mixed'])).toEqual({ fetch: 'F1', chunk: 'line' });
+    expect(explained(['one-qword', 'mixed'])).toEqual({ fetch: 'F1', chunk: 'qword' });
     expect(explained(['order', 'backwards'], ['one', 'mixed'])).toEqual({
       fetch: 'F3',
       chunk: 'byte',
+    });
+  });
+  it('is a model that no other one undercuts: in-order fetches come before fetches in any order', () => {
+    for (const name of ['int3-no-1', 'int3-none'])
+      expect(explained([name, 'mixed']), name).toEqual({ fetch: 'F1', chunk: 'line' });
+    expect(explained(['int3-no-1', 'mixed'], ['one-fetch32', 'mixed'])).toEqual({
+      fetch: 'F1',
+      chunk: 'fetch32',
     });
   });
   it('is none of them where a CPU shows what no model allows: a conflict', () => {

@@ -304,6 +304,12 @@ const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
   ],
   [
     'target',
+    'an emulated call goes past its caller, so that its pass never comes back to its end',
+    { proposal: sent(merged, [['add', 'rsp', 8], ['ret']]) },
+    { proposal: merged },
+  ],
+  [
+    'target',
     'the handler skips the instruction',
     { proposal: of('int3-skip') },
     { proposal: merged },

@@ -34,6 +34,18 @@ export const MUTANTS = [
     test: { file: 'test/cli/hostile.test.ts', name: 'reaches no terminal in inspect --by site' },
   },
   {
+    name: 'fetches in order are no model that explains a CPU',
+    file: 'dist/check/litmus/allowed.js',
+    edits: [["...['F1', 'F1d', 'F1a',", "...['F1a',"]],
+    test: { file: 'test/check/litmus.test.ts', name: 'no other one undercuts' },
+  },
+  {
+    name: 'what lies behind the end of a path holds',
+    file: 'dist/check/search/run.js',
+    edits: [['return cut.size === 0 ?', 'return true ?']],
+    test: { file: 'test/check/alone.test.ts', name: 'says nothing of the others' },
+  },
+  {
     name: 'bytes that are no UTF-8 are joined into one name',
     file: 'dist/elf/object.js',
     edits: [["if (!text.includes('\\ufffd'))", 'if (true)']],
@@ -119,6 +131,40 @@ export const MUTANTS = [
     test: { file: 'test/process/rebuilt.test.ts', name: 'by a build that differs in one constant' },
   },
   {
+    name: 'a pass that never comes back is not noticed',
+    file: 'dist/machine/sim/judge.js',
+    edits: [
+      [
+        'if (top.site < 0)\n            return;\n        const { at }',
+        'if (top.site < 100)\n            return;\n        const { at }',
+      ],
+    ],
+    test: { file: 'test/check/mutants.test.ts', name: 'never comes back to its end' },
+  },
+  {
+    name: 'a store makes its target current',
+    file: 'dist/machine/sim/patcher.js',
+    edits: [
+      [
+        "            case 'store':\n",
+        "            case 'store':\n                this.#ops.push({ ...origin, op: 'current', target: this.#target });\n",
+      ],
+    ],
+    test: { file: 'test/check/alone.test.ts', name: 'by publish alone' },
+  },
+  {
+    name: 'a CPU fetches what it has overwritten where it runs',
+    file: 'dist/machine/sim/text.js',
+    edits: [['chunks[chunk] = [newestOf(chunks[chunk])];', '']],
+    test: { file: 'test/check/alone.test.ts', name: 'runs what it stored' },
+  },
+  {
+    name: 'a site lies where its protocol takes none',
+    file: 'dist/zoo/place.js',
+    edits: [['OFFSETS.filter((offset) => takes(protocol.accepts, site, offset))', 'OFFSETS']],
+    test: { file: 'test/check/alone.test.ts', name: 'where its accepts says' },
+  },
+  {
     name: 'texts are not read back after a death',
     file: 'dist/machine/process/runtime.js',
     edits: [['if (this.#halves[DATA.stale / 4] !== 0)', 'if (false)']],
@@ -151,6 +197,24 @@ export const MUTANTS = [
     file: 'dist/machine/process/veneers.js',
     edits: [[' && Math.abs(target - this.#end) <= REACH', '']],
     test: { file: 'test/machine/veneers.test.ts', name: 'from both ends' },
+  },
+  {
+    name: 'a path ends at the first promise that is broken',
+    file: 'dist/machine/sim/moves.js',
+    edits: [['cpu: next < 0 ? DEAD', 'cpu: next < 0 || bad.length > 0 ? DEAD']],
+    test: { file: 'test/check/alone.test.ts', name: 'ends no path' },
+  },
+  {
+    name: 'all CPUs serialise at one instant beside a second writer',
+    file: 'dist/machine/sim/patcher.js',
+    edits: [['const atEnd = this.#options.contended !== true;', 'const atEnd = true;']],
+    test: { file: 'test/check/alone.test.ts', name: 'a moment of its own' },
+  },
+  {
+    name: 'a stopped thread goes on in its signal handler',
+    file: 'dist/machine/sim/state.js',
+    edits: [["(this.fixture.environment === 'user' || this.inTask)", 'this.inTask']],
+    test: { file: 'test/check/alone.test.ts', name: 'stopped in a signal handler too' },
   },
   {
     name: 'int3 may appear under a CPU at any byte of an instruction',

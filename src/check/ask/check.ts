@@ -13,10 +13,17 @@ import type { Job } from './job.js';
 import { runAll } from './pool.js';
 import type { RunReport } from '../explain/report.js';
 import type { PropertyName } from '../properties.js';
+import { CHUNKS, STORES } from '../../machine/sim/text.js';
 import { PROPOSALS, findProposal, proposalOf } from '../../zoo/index.js';
+import { placeOf, placesOf } from '../../zoo/place.js';
 
 /** What to check; everything that is left out has the default that the report names. */
-export interface CheckOptions extends Partial<Configuration> {
+export interface CheckOptions extends Omit<Partial<Configuration>, 'offset'> {
+  /**
+   * Offset of the site in its cache line, `all` that the protocol takes, or null for the worst of
+   * them. With `all` there is a run for each set of offsets between which nothing differs.
+   */
+  readonly offset?: Configuration['offset'] | 'all';
   /**
    * Bounds of each search; one that exceeds them ends as `unknown`. The number of states is
    * compared after each state is expanded, so a few more may have been found.
@@ -74,7 +81,8 @@ export async function check(
   options: CheckOptions = {},
 ): Promise<CheckReport> {
   if (names.length === 0) throw new Fault('bad-usage', 'no protocol is named');
-  return perform(await Promise.all(names.map((name) => jobOf(name, options))), options);
+  const jobs = await Promise.all(names.map((name) => jobsOf(name, options)));
+  return perform(jobs.flat(), options);
 }
 
 /**
@@ -118,14 +126,17 @@ async function perform(
   let done = 0;
   const runs = await runAll(jobs, signal, (run) => onRun?.(run, ++done, jobs.length));
   return {
-    runs: runs.filter((run) => run !== null),
+    runs: runs.flatMap((run, i) => {
+      const { offsets } = jobs[i]!;
+      return run === null ? [] : [offsets === undefined ? run : { ...run, offsets }];
+    }),
     incomplete: runs.some((run) => run === null || run.stopped === INTERRUPTED),
   };
 }
 
-async function jobOf(name: string, options: CheckOptions): Promise<Job> {
+async function jobsOf(name: string, options: CheckOptions): Promise<readonly Job[]> {
   const { statesMax = 20_000_000, secondsMax = 600, explained, ...rest } = options;
-  const { signal: _, onRun: __, ...given } = rest;
+  const { signal: _, onRun: __, offset = null, ...given } = rest;
   const isFile = namesFile(name);
   const [protocol = name, variant = ''] = isFile ? [name] : name.split('/');
   const proposal = isFile
@@ -141,12 +152,26 @@ async function jobOf(name: string, options: CheckOptions): Promise<Job> {
       'bad-usage',
       `drop-sync is ${given.dropSync}; ${name} has ${syncs} synchronisations`,
     );
-  return {
+  const configuration = configure({
+    ...given,
+    environment: proposal.environment,
+    offset: offset === 'all' ? null : offset,
+  });
+  const { site, chunk, store } = configuration;
+  const job: Job = {
     file: isFile ? name : null,
     protocol: proposal.name,
     variant: proposal.variant,
-    configuration: configure({ ...given, environment: proposal.environment }),
+    configuration,
     limits: { states: statesMax, seconds: secondsMax },
     ...(explained === undefined ? {} : { explained }),
   };
+  // Refused here, because a worker would refuse it after the others have run.
+  placeOf(proposal, site, configuration.offset);
+  if (offset !== 'all') return [job];
+  return placesOf(proposal, site, [CHUNKS[chunk], STORES[store]]).map((offsets) => ({
+    ...job,
+    offsets,
+    configuration: { ...configuration, offset: offsets[0]! },
+  }));
 }

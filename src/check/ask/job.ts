@@ -15,6 +15,8 @@ export interface Job {
   readonly protocol: string;
   readonly variant: string;
   readonly configuration: Configuration;
+  /** Offsets of the site that this one stands for, where all were asked for. */
+  readonly offsets?: readonly number[];
   readonly limits: { readonly states: number; readonly seconds: number };
   /**
    * Which properties are explained where they fail, with a second search for each; all if left out.

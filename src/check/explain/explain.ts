@@ -7,7 +7,7 @@ import { shapeOf } from '../search/build.js';
 import { unsorted } from '../search/state.js';
 import type { PropertyName } from '../properties.js';
 import { PROPOSALS } from '../../zoo/index.js';
-import { violations } from './judge.js';
+import { violationOf } from './judge.js';
 import { SECOND_PASS_MAX, shorten } from './shorten.js';
 import { draw, story } from './timeline.js';
 import { encodeToken } from './token.js';
@@ -52,8 +52,9 @@ export function explain(verdict: Run, property: PropertyName): Explanation | nul
 function textOf(
   { model }: Run,
   { property, text }: Finding,
-  path: Parameters<typeof violations>[1],
-  shape: Parameters<typeof violations>[2],
+  path: Parameters<typeof violationOf>[1],
+  shape: Parameters<typeof violationOf>[2],
 ): string {
-  return violations(model, path, shape).find((each) => each.property === property)?.text ?? text;
+  const found = violationOf(model, path, shape, property);
+  return found?.property === property ? found.text : text;
 }

@@ -6,7 +6,7 @@ import type { Model } from '../../machine/sim/model.js';
 import type { PropertyName } from '../properties.js';
 import type { Choice } from '../search/expand.js';
 import { walkCycle } from '../search/lasso.js';
-import { choices, initial, replay } from '../search/path.js';
+import { choices, initial, replay, type Replayed } from '../search/path.js';
 import { cpuOf, environmentOf, patcherOf, runnersOf, type Shape } from '../search/state.js';
 import { describe } from './trace.js';
 
@@ -15,15 +15,33 @@ export interface Violation {
   readonly text: string;
 }
 
-/** All that the end violates; several promises may be broken by one step. */
-export function violations(
+/**
+ * What the end violates: of that property, else what it violates first; undefined where nothing.
+ * Several promises may be broken by one step.
+ */
+export function violationOf(
   model: Model,
   path: readonly Choice[],
   shape: Shape,
-): readonly Violation[] {
+  property: string,
+): Violation | undefined {
   const steps = replay(model, path, shape);
   const broken = steps.at(-1)?.move?.bad ?? [];
-  if (broken.length > 0) return broken;
+  const asked = (each: Violation) => each.property === property;
+  const found = broken.find(asked);
+  if (found !== undefined) return found;
+  const follows = whatFollows(model, path, steps, shape);
+  return follows.find(asked) ?? broken[0] ?? follows[0];
+}
+
+/** What only the states behind the path can tell: that they are stuck, or go round for ever. */
+function whatFollows(
+  model: Model,
+  path: readonly Choice[],
+  steps: readonly Replayed[],
+  shape: Shape,
+): readonly Violation[] {
+  if (steps.at(-1)?.after === null) return [];
   const states = [initial(model, shape), ...steps.flatMap(({ after }) => after ?? [])];
   const last = states.at(-1);
   if (last === undefined) return [];

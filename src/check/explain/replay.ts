@@ -8,7 +8,7 @@ import { PROPERTIES, type PropertyName } from '../properties.js';
 import { build, shapeOf } from '../search/build.js';
 import type { Choice } from '../search/expand.js';
 import { unsorted, type Shape } from '../search/state.js';
-import { violations } from './judge.js';
+import { violationOf } from './judge.js';
 import { perform, scheduleOf } from './schedule.js';
 import { draw, drawSvg } from './timeline.js';
 import { decodeToken, type Token } from './token.js';
@@ -124,9 +124,8 @@ function replayed(text: string) {
   const token = decodeToken(text);
   const proposal = proposalIn(token);
   const { model, shape } = machineOf(token, proposal);
-  const found = violations(model, token.path, shape);
   // A step may break several promises: the token says which one it is about, and no more.
-  const violation = found.find(({ property }) => property === token.property) ?? found[0];
+  const violation = violationOf(model, token.path, shape, token.property);
   if (violation === undefined)
     throw new Fault('bad-usage', 'the path violates no property', {
       hint: 'paste a token that check printed, unchanged',

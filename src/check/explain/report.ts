@@ -2,7 +2,7 @@
 
 import { BOUNDS, type Configuration } from '../configuration.js';
 import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../properties.js';
-import type { Run, VerdictWord } from '../search/run.js';
+import type { PropertyVerdict, Run, VerdictWord } from '../search/run.js';
 import { explain } from './explain.js';
 
 /** What was found of one property; all but the verdict only where it fails. */
@@ -15,6 +15,11 @@ export interface PropertyReport {
   readonly path?: string;
   /** Drawn as lanes. */
   readonly picture?: string;
+  /**
+   * Of `unknown`: the search was exhaustive and broke nothing, but these fail so that the machine
+   * cannot go on, and what would have come behind that was not seen.
+   */
+  readonly beyond?: readonly PropertyName[];
   /** Where it was judged with fewer contexts than the run names: with these. */
   readonly contexts?: Configuration['contexts'];
 }
@@ -23,6 +28,10 @@ export interface PropertyReport {
 export interface RunReport extends Omit<Configuration, 'reduce' | 'offset'> {
   readonly protocol: string;
   readonly variant: string;
+  /** Offset of the site in its cache line. */
+  readonly offset: number | null;
+  /** Where all offsets were asked for: those at which everything is the same. */
+  readonly offsets?: readonly number[];
   readonly reduce: Configuration['reduce'];
   readonly properties: Readonly<Record<PropertyName, PropertyReport>>;
   readonly states: number;
@@ -46,17 +55,20 @@ export function report(
 ): RunReport {
   const { proposal, configuration, states, transitions, seconds, exhaustive, stopped } = verdict;
   const { bytesPerState, edgeBytesPerState, parts, reduce } = verdict;
-  const { reduce: _, offset: __, ...settings } = configuration;
+  const { reduce: _, ...settings } = configuration;
   return {
     protocol: proposal.name,
     variant: proposal.variant,
     ...settings,
+    offset: verdict.model.fixture.options.offset,
     reduce,
     properties: ofEach((name): PropertyReport => {
-      const { verdict: word } = verdict.properties.get(name) ?? { verdict: 'unknown' };
+      const { verdict: word, beyond: cut } = judgedOf(verdict, name);
+      const beyond = cut === undefined ? {} : { beyond: cut };
       const apart = name === 'after-update-strict' ? verdict.strict : undefined;
       const contexts = apart === undefined ? {} : { contexts: apart.configuration.contexts };
-      if (word !== 'fails' || !explained.includes(name)) return { verdict: word, ...contexts };
+      if (word !== 'fails' || !explained.includes(name))
+        return { verdict: word, ...beyond, ...contexts };
       return { verdict: word, ...explain(verdict, name), ...contexts };
     }),
     states,
@@ -71,12 +83,15 @@ export function report(
   };
 }
 
+const judgedOf = ({ properties }: Run, name: PropertyName): PropertyVerdict =>
+  properties.get(name) ?? { verdict: 'unknown' };
+
 /** The report of a search that could not say anything. */
 export function unknownReport(
   {
     protocol,
     variant,
-    configuration: { offset: _, ...settings },
+    configuration: settings,
   }: { readonly protocol: string; readonly variant: string; readonly configuration: Configuration },
   stopped: string,
 ): RunReport {

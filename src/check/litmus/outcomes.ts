@@ -5,7 +5,7 @@
 
 import { invariant } from '../../base/invariant.js';
 import type { Core } from '../../machine/sim/core.js';
-import type { Model } from '../../machine/sim/model.js';
+import type { Model, Move } from '../../machine/sim/model.js';
 import type {
   Environment,
   Events,
@@ -14,6 +14,7 @@ import type {
   SiteShape,
 } from '../../machine/sim/options.js';
 import { compile } from '../../machine/sim/patcher.js';
+import type { Bad, PromiseName } from '../../machine/sim/promises.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
 import type { Write } from '../../machine/sim/space.js';
 import type { Chunk, FetchLevel, StoreWidth } from '../../machine/sim/text.js';
@@ -85,9 +86,12 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
   const fixture = fixtureOf(configuration, { ...PLAIN, handler, program, offset }, rules);
   const { store } = configuration;
   // Without the return of the update: no promise is asked for that a pass could break.
-  const steps = compile(fixture, { steps: litmus.steps, store, dropSync: null }).filter(
-    ({ op }) => op !== 'return',
-  );
+  const steps = compile(fixture, {
+    steps: litmus.steps,
+    store,
+    dropSync: null,
+    atOnce: true,
+  }).filter(({ op }) => op !== 'return');
   const writes = (litmus.writes ?? []).map(
     (write) => ({ op: 'write', write, step: -1, update: 1, why: 'the steps are done' }) as const,
   );
@@ -105,8 +109,20 @@ const PLAIN = {
   lostTail: false,
   spin: false,
   foreign: false,
+  sameAddress: false,
   heads: [],
 } as const satisfies Partial<UnderTest>;
+
+/** Promises that say how a handler should be written, and not what a program does. */
+const STYLE: ReadonlySet<PromiseName> = new Set([
+  'after-update-strict',
+  'lockdep',
+  'indirect-branch',
+  'indirect-branch-strict',
+  'unwind',
+]);
+/** The first promise that is broken is an outcome, whatever the machine does after it. */
+const endOf = ({ bad }: Move): Bad | undefined => bad.find(({ property }) => !STYLE.has(property));
 
 function search(model: Model, { cpus = 1, waiting = 0, read }: Litmus): string[] {
   const shape = { cpus, waiting, sorted: false };
@@ -123,10 +139,13 @@ function search(model: Model, { cpus = 1, waiting = 0, read }: Litmus): string[]
   };
   const moves: Moves = {
     patcher: visit,
-    cpu: visit,
+    cpu(move) {
+      if (endOf(model.table.get(move)) === undefined) visit();
+    },
     swapped: visit,
-    broken({ bad: [bad] }, _, __, over) {
-      if (over && bad !== undefined) found.add(`${bad.property}: ${bad.text}`);
+    broken(move) {
+      const bad = endOf(move);
+      if (bad !== undefined) found.add(`${bad.property}: ${bad.text}`);
     },
     unknown(text) {
       invariant(false, `a litmus program keeps to what the simulator knows: ${text}`);

@@ -9,6 +9,7 @@ import type { FixtureOptions } from '../../machine/sim/options.js';
 import { compile, type Op } from '../../machine/sim/patcher.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
 import { checkSite, type Proposal } from '../../zoo/proposal.js';
+import { placeOf } from '../../zoo/place.js';
 import { BOUNDS, type Configuration, type ContextName } from '../configuration.js';
 import type { Shape } from './state.js';
 
@@ -24,6 +25,7 @@ export type UnderTest = Pick<
   | 'spin'
   | 'foreign'
   | 'offset'
+  | 'sameAddress'
   | 'program'
   | 'heads'
 >;
@@ -97,7 +99,8 @@ export function build(
     lostTail,
     spin,
     foreign,
-    offset: proposal.offset ?? configuration.offset,
+    sameAddress: protocol.place?.from === 'same-address',
+    offset: placeOf(proposal, configuration.site, configuration.offset),
     program: null,
     heads: protocol.steps.flatMap((step) => (step.do === 'store-head' ? [step.bytes] : [])),
   };
@@ -107,6 +110,7 @@ export function build(
     store: configuration.store,
     dropSync: configuration.dropSync,
     lock: updaters === 'locked',
+    contended: updaters === 'unlocked' || fixture.handlersWrite,
     hosted,
   });
   return modelOf(fixture, ops, configuration, grain, updaters !== 'one');

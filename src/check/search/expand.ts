@@ -33,7 +33,10 @@ export interface Moves {
   cpu(move: number, index: number, who: number): void;
   /** A waiting task is switched in. */
   swapped(who: number, task: number): void;
-  /** The move breaks a promise; where `over`, its path ends there, and `cpu` is not called. */
+  /**
+   * The move breaks a promise; where `over`, the machine cannot go on from there, and `cpu` is not
+   * called. Where a promise was broken before, it may be over without another one.
+   */
   broken(move: Move, index: number, who: number, over: boolean): void;
   /** The machine met what it does not know. */
   unknown(text: string): void;

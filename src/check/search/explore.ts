@@ -10,7 +10,7 @@
 //           patcher, which waits for each of them separately, so what one of them can do does not
 //           depend on the others
 
-import type { Bad } from '../../machine/sim/promises.js';
+import { BREACHES, damages, type Bad } from '../../machine/sim/promises.js';
 import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
 import type { PropertyName } from '../properties.js';
 import { expand, type Moves } from './expand.js';
@@ -46,6 +46,8 @@ export interface Search {
   readonly stopped: string | null;
   /** Everything was seen, but whether this property holds was not decided. */
   readonly undecided: ReadonlySet<PropertyName>;
+  /** Broken so that the machine could not go on: what would have come after it was not seen. */
+  readonly cut: ReadonlySet<PropertyName>;
   /** Of the states with their parents and the set of visited ones; of the edges between them. */
   readonly bytes: number;
   readonly edgeBytes: number;
@@ -90,6 +92,9 @@ class Explorer implements Moves {
   readonly #ends: number[] = [];
   readonly #findings = new Map<PropertyName, Finding>();
   readonly #undecided = new Set<PropertyName>();
+  readonly #cut = new Set<PropertyName>();
+  /** A path ended where the model does not know how a damaged CPU goes on. */
+  #lost = false;
   /** Where `expand` leaves the state that a move leads to. */
   readonly #next: Int32Array;
   /** The state that is expanded; -1 before the first. */
@@ -124,6 +129,10 @@ class Explorer implements Moves {
       ...this.#progress(),
       stopped: this.#stopped,
       undecided: this.#undecided,
+      cut: new Set([
+        ...this.#cut,
+        ...(this.#lost ? [...this.#findings.keys()].filter(damages) : []),
+      ]),
       bytes: states.bytes,
       edgeBytes: this.#edges.bytes,
       find: (state) => this.#find(state),
@@ -185,7 +194,10 @@ class Explorer implements Moves {
   broken(move: Move, _: number, who: number, over: boolean): void {
     for (const bad of move.bad) this.#report(bad);
     if (!over) return;
-    // A violation ends its path, and that is no deadlock.
+    const { crash } = move.action;
+    if (crash === null) this.#lost = true;
+    else this.#cut.add(BREACHES[crash]);
+    // That the machine cannot go on is no deadlock.
     this.#ends.push(this.#at);
     this.#edges.add(-1, cpuLane(move.action, who));
   }

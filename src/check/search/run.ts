@@ -18,6 +18,8 @@ export interface PropertyVerdict {
   readonly steps?: number;
   /** What happened at its end. */
   readonly story?: string;
+  /** Of `unknown`: nothing was found, up to where these fail and the machine cannot go on. */
+  readonly beyond?: readonly PropertyName[];
 }
 
 export interface Run {
@@ -62,10 +64,12 @@ export function* runInSlices(
   const whole = yield* runOnce(proposal, configuration, false, limits, rules);
   const judgedApart = { ...configuration, contexts: masked };
   const strict = yield* runOnce(proposal, judgedApart, true, limits, rules);
-  const properties = new Map([
-    ...whole.properties,
-    ...[...strict.properties].filter(([name]) => name === 'after-update-strict'),
-  ]);
+  const { search } = whole;
+  const judged = strict.properties.get('after-update-strict');
+  const behind = judged?.verdict === 'holds' && search.cut.size > 0;
+  const properties = new Map(whole.properties);
+  if (judged !== undefined)
+    properties.set('after-update-strict', behind ? beyond(search.cut) : judged);
   return {
     ...whole,
     properties,
@@ -128,9 +132,11 @@ function* runOnce(
   };
 }
 
+const beyond = (cut: Search['cut']): PropertyVerdict => ({ verdict: 'unknown', beyond: [...cut] });
+
 function judge(
   configuration: Configuration,
-  { findings, stopped, undecided }: Search,
+  { findings, stopped, undecided, cut }: Search,
 ): Run['properties'] {
   // An unknown name would be left out below, and the verdict would be "holds".
   for (const name of findings.keys())
@@ -140,7 +146,8 @@ function judge(
     if (finding !== undefined)
       return { verdict: 'fails', steps: finding.depth, story: finding.text };
     if (!applies(configuration)) return { verdict: 'not-applicable' };
-    return { verdict: stopped === null && !undecided.has(name) ? 'holds' : 'unknown' };
+    if (stopped !== null || undecided.has(name)) return { verdict: 'unknown' };
+    return cut.size === 0 ? { verdict: 'holds' } : beyond(cut);
   };
   return new Map(PROPERTIES.map((property) => [property.name, verdictOf(property)]));
 }

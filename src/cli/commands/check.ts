@@ -23,6 +23,7 @@ import { replayToken, replayUnder } from '../../check/explain/replay.js';
 import type { RunReport } from '../../check/explain/report.js';
 import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../../check/properties.js';
 import { findProposal } from '../../zoo/index.js';
+import { ranges } from '../../zoo/place.js';
 import { weakestModel } from '../../check/ask/matrix.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';
@@ -46,6 +47,7 @@ export interface Flags {
   readonly passes?: number;
   readonly updates?: number;
   readonly site?: RunReport['site'];
+  readonly offset?: number | 'all';
   readonly dropSync?: number;
   readonly tso?: 'on' | 'off';
   readonly entry?: RunReport['entry'];
@@ -168,6 +170,7 @@ function optionsOf(flags: Flags): CheckOptions {
   const {
     env,
     context,
+    offset,
     dropSync,
     tso,
     shadowStack,
@@ -196,6 +199,7 @@ function optionsOf(flags: Flags): CheckOptions {
   const given = {
     environment,
     contexts,
+    offset,
     dropSync,
     tso: tso === undefined ? undefined : tso === 'on',
     fetch,
@@ -231,6 +235,12 @@ function underOf(name: string, environment: Flags['env']): Flags['env'] {
 
 const titleOf = (run: Named): string => printable(nameOf(run));
 
+/** Where the site lies; of a patched trampoline or pointer it says nothing. */
+const placed = ({ offset, offsets }: RunReport): string => {
+  if (offsets !== undefined) return ` at ${ranges(offsets)} of its line`;
+  return offset === null ? '' : ` at ${offset} of its line`;
+};
+
 function settings(run: RunReport): string {
   const words = [
     run.environment,
@@ -238,7 +248,7 @@ function settings(run: RunReport): string {
     `fetch ${run.fetch} by ${run.chunk}`,
     `stores by ${run.store}`,
     `TSO ${run.tso ? 'on' : 'off'}`,
-    `site ${run.site}`,
+    `site ${run.site}${placed(run)}`,
     `${run.cpus} CPUs`,
     `${run.passes} passes`,
     `${run.updates} update${run.updates === 1 ? '' : 's'}`,
@@ -276,12 +286,12 @@ function printRun(
   const { paint } = context;
   context.print(`${paint('bold', titleOf(run))}: ${settings(run)}`);
   const rows = printed(asked).map(({ name, apart, holds }) => {
-    const { verdict, steps, story, contexts } = run.properties[name];
+    const { verdict, steps, story, contexts, beyond } = run.properties[name];
     const where = contexts === undefined ? '' : ` (judged with ${contexts.join(',')})`;
     return [
       `  ${name}${apart && !asked.includes(name) ? ' (apart)' : ''}`,
       WORDS[verdict],
-      (verdict === 'fails' ? `${steps} steps: ${story}` : holds) + where,
+      said(verdict === 'fails' ? `${steps} steps: ${story}` : holds, beyond) + where,
     ];
   });
   context.print(table([{ title: '' }, { title: '' }, { title: '' }], rows));
@@ -301,6 +311,10 @@ function printRun(
   }
   context.print('');
 }
+
+/** What is said beside a verdict; of an unknown one, behind which failures nothing was seen. */
+const said = (text: string, beyond: readonly PropertyName[] = []): string =>
+  beyond.length === 0 ? text : `not broken up to the failure of ${beyond.join(', ')}`;
 
 /**
  * What is explained: all in JSON, else what is printed, because an explanation takes a second

@@ -72,7 +72,12 @@ export class Broadcasts {
       case 'commit': {
         const { at, bytes } = what.store;
         const placed = bytes.map((value, i) => ({ at: at + i, value }));
-        return changed({ view: this.#text.commit(part.view, broadcast, placed) });
+        return changed({
+          view:
+            own && this.#fixture.options.sameAddress
+              ? this.#text.commitOwn(part.view, broadcast, placed)
+              : this.#text.commit(part.view, broadcast, placed),
+        });
       }
       case 'request':
         // The sender does not send itself an IPI: it serialises in a step of its own, and "stops"

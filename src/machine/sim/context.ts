@@ -89,6 +89,8 @@ export const BIT = {
   unserialised: 256,
   held: 512,
   patching: 1024,
+  /** A promise was broken that leaves the CPU in a state that no correct program leads to. */
+  damaged: 2048,
 } as const;
 export type CoreBit = keyof typeof BIT;
 

@@ -15,11 +15,13 @@ import { execute } from './execute.js';
 import type { Fixture } from './fixture.js';
 import { Images } from './image.js';
 import { stopAt, type Node, type Stop } from './node.js';
-import { endsPath } from './promises.js';
+import type { Breach } from './promises.js';
 
 export interface Outcome extends Readonly<Journal> {
   /** The image afterwards; -1 where the path ends. */
   readonly next: number;
+  /** The breach after which the machine cannot go on. */
+  readonly crash: Breach | null;
   /** Set when the simulator met what it does not know: the run ends without a verdict. */
   readonly unknown: string | null;
 }
@@ -180,15 +182,19 @@ export class Core extends Access {
   #outcome(run: () => number): Outcome {
     const journal = this.#open();
     let next = -1;
+    let crash: Breach | null = null;
     let unknown: string | null = null;
     try {
       next = run();
     } catch (error) {
-      if (error instanceof Crash) this.fault(error.breach, error.message);
-      else if (error instanceof Unknown) unknown = error.message;
-      else throw error;
+      if (error instanceof Crash) {
+        crash = error.breach;
+        this.fault(crash, error.message);
+      } else if (!(error instanceof Unknown)) throw error;
+      // Past a broken promise a CPU may go anywhere. That the model ends there ends this path only.
+      else if (!this.is('damaged')) unknown = error.message;
     }
-    return { ...journal, next, unknown };
+    return { ...journal, next, crash, unknown };
   }
 
   /** Until the next visible action; `first` says that the next action is allowed to be visible. */
@@ -209,11 +215,13 @@ export class Core extends Access {
   /** Where the CPU gets no further by itself. */
   #standing(): Stop | null {
     const { done, patcher } = this.fixture;
-    if (this.journal.bad.some(endsPath)) return stopAt('dead');
-    if (this.rip === done) this.put('done', true);
+    if (this.rip === done && !this.is('done')) {
+      this.judge.abandoned();
+      this.put('done', true);
+    }
     if (this.is('done')) return stopAt('done');
     if (this.rip === patcher) return stopAt('patcher');
-    return this.is('stopped') && this.inTask ? stopAt('local') : null;
+    return this.stands ? stopAt('local') : null;
   }
 
   /** One instruction or delivery of a trap, or why it must be the first of a macro-step. */
@@ -245,10 +253,9 @@ export class Core extends Access {
     const fetched = this.#decoder.fetched(bytes);
     const own = bytes.slice(0, fetched.insn.length);
     const said = own.join();
-    if (!meant.has(said)) {
-      this.fault('mixture-executed', `a mixture is executed: ${spell(own)}`);
-      return stopAt('dead');
-    }
+    // Where a mixed displacement leads is no part of the model, so the path ends here.
+    if (!meant.has(said))
+      throw new Crash('mixture-executed', `a mixture is executed: ${spell(own)}`);
     if (fetched.key !== 'int3' && !this.fixture.transparent.has(said)) this.judge.begin();
     if (!this.grain.split) return this.#step(fetched);
     this.pending = own;

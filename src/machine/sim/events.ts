@@ -26,7 +26,12 @@ export const EVENTS = [
 ] as const;
 export type Event = (typeof EVENTS)[number];
 
+/** More than any program nests them that keeps its stack. */
+const CONTEXTS_MAX = 12;
+
 function enter(core: Interrupted, kind: ContextKind, rsp: Addr, ssp: Addr | null): void {
+  if (core.contexts.length === CONTEXTS_MAX)
+    throw new Unknown(`more than ${CONTEXTS_MAX} interrupts inside each other`);
   core.contexts.push(newContext(kind, rsp, ssp));
 }
 
@@ -45,14 +50,12 @@ export function deliver(core: Interrupted, event: Event): boolean {
       core.serialise();
       return true;
     case 'stop':
-      // The CPU that stops the others has interrupts off, as they have (stop_machine.c,
-      // multi_cpu_stop).
-      if (core.is('patching')) maskInterrupts(core, true);
+      if (core.is('patching')) holdInterrupts(core, true);
       else core.put('stopped', true);
       return true;
     case 'release':
     case 'release-serialise':
-      if (core.is('patching')) maskInterrupts(core, false);
+      if (core.is('patching')) holdInterrupts(core, false);
       else core.put('stopped', false);
       if (event === 'release-serialise') core.serialise();
       return true;
@@ -71,13 +74,18 @@ export function deliver(core: Interrupted, event: Event): boolean {
       interrupt(core, event, fixture.gates[event], fixture.ist(event, 0));
       return true;
     case 'signal':
-      if (core.is('asyncBlocked') || core.is('trapped')) return false;
+      if (core.is('asyncBlocked') || core.is('trapped') || core.is('stopped')) return false;
       signal(core, 'signal', fixture.gates.signal);
       return true;
   }
 }
 
-function maskInterrupts(core: Interrupted, off: boolean): void {
+/**
+ * The CPU that stops the others has interrupts off, as they have (stop_machine.c, multi_cpu_stop).
+ * A thread that stops the others still takes its own signals.
+ */
+function holdInterrupts(core: Interrupted, off: boolean): void {
+  if (core.fixture.environment === 'user') return;
   core.cpu.flags = off ? core.cpu.flags & ~FLAG.if : core.cpu.flags | FLAG.if;
   core.write(core.fixture.gsBase + PERCPU.lockdep, 8, off ? 0n : 1n);
 }

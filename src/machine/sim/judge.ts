@@ -4,10 +4,10 @@
 
 import { addrFromBits, hex, type Addr } from '../../base/addr.js';
 import { UCONTEXT } from '../../base/linux.js';
-import { NO_SITE, type Journal } from './context.js';
+import { NO_SITE, Unknown, type Journal } from './context.js';
 import { REG, REG_NAMES, type RegName } from './cpu.js';
 import { WordTable } from './intern.js';
-import { bad, type Breach } from './promises.js';
+import { bad, isDamage, type Breach } from './promises.js';
 import { condition } from './semantics.js';
 import type { FixtureSite } from './sites.js';
 import type { State } from './state.js';
@@ -44,7 +44,10 @@ export class Judge {
   }
 
   fault(breach: Breach, text: string): void {
+    // A damaged CPU may break the same promise thousands of times in one macro-step.
+    if (this.journal.bad.some((known) => known.breach === breach)) return;
     this.journal.bad.push(bad(breach, text));
+    if (isDamage(breach)) this.#state.put('damaged', true);
   }
 
   /** The call that is made, or emulated, here begins now. */
@@ -54,17 +57,30 @@ export class Judge {
   }
 
   /**
-   * The pass over `site` opens with its first fetch. A later fetch of the same site opens nothing:
-   * an event threw the first one away, or the handler retries.
+   * The pass over `site` opens with its first fetch. A later fetch of the same site, before a target
+   * was entered, opens nothing: an event threw the first one away, or the handler retries.
    */
   open(site: number): void {
     const { top, level, fixture } = this.#state;
-    if (top.site === site) return;
+    if (top.site === site && top.entered === 0) return;
+    this.abandoned();
     top.snapshot = this.#snapshot(fixture.sites[site]!);
     top.site = site;
     top.entered = 0;
     top.passes = (top.passes + 1) & 0xff;
+    // A damaged counter of passes would otherwise let the program run for ever.
+    const { passes, updates } = fixture.options;
+    if (this.#state.is('damaged') && top.passes > Math.max(passes, updates))
+      throw new Unknown('more passes than the program makes');
     this.journal.notes.push({ note: 'open', level });
+  }
+
+  /** A pass is under way where the program begins another one, or ends. */
+  abandoned(): void {
+    const { top, fixture } = this.#state;
+    if (top.site < 0) return;
+    const { at } = fixture.sites[top.site]!;
+    this.fault('pass-abandoned', `the pass over ${fixture.nameOf(at)} never comes back to its end`);
   }
 
   #snapshot({ kind, condition: code }: FixtureSite): number {

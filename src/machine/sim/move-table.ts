@@ -5,7 +5,7 @@ import { invariant } from '../../base/invariant.js';
 import type { Action } from './outcomes.js';
 import type { Bad } from './promises.js';
 
-/** A move of one CPU. `cpu` is -1 where the path ends in a violation. */
+/** A move of one CPU. `cpu` is -1 where the machine cannot go on, or the model does not know how. */
 export interface Move {
   readonly cpu: number;
   readonly environment: number;

@@ -12,7 +12,7 @@ import { ValueTable } from './intern.js';
 import { MoveTable } from './move-table.js';
 import type { Node } from './node.js';
 import type { Action, Outcomes } from './outcomes.js';
-import { bad, endsPath, type Bad, type Breach } from './promises.js';
+import { bad, type Bad, type Breach } from './promises.js';
 import type { Partial as Fetched, Text } from './text.js';
 import { noted as judged } from './window.js';
 
@@ -94,7 +94,6 @@ export class CpuMoves {
   #compute(cpu: number, environment: number): number {
     const row = this.table.begin(cpu, environment);
     const node = this.#asking(this.#cpus.nodeOf(cpu));
-    if (node.stop === 'dead') return row;
     const view = this.#cpus.viewOf(cpu);
     const before = { cpu, node, view, env: this.#environments.get(environment), environment };
     this.#runs(before);
@@ -275,7 +274,7 @@ export class CpuMoves {
     const { environment, request, partial } = change;
     const after = { node: next, view, request, partial };
     this.table.add({
-      cpu: next < 0 || bad.some(endsPath) ? DEAD : this.#cpus.moved(cpu, after, windows),
+      cpu: next < 0 ? DEAD : this.#cpus.moved(cpu, after, windows),
       environment:
         writes.length === 0
           ? environment

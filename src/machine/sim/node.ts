@@ -17,7 +17,6 @@ export const STOPS = [
   'step',
   'patcher',
   'done',
-  'dead',
 ] as const;
 export type StopKind = (typeof STOPS)[number];
 
@@ -49,7 +48,7 @@ export interface Node {
    * `patcher`.
    */
   readonly patching: boolean;
-  /** Held by a stop request: only an event that cannot be masked runs here. */
+  /** Held by a stop request: only an event that cannot be masked, of a kernel, runs here. */
   readonly waiting: boolean;
   /** The kinds of context that are nested here: bounds on nesting. */
   readonly inside: ReadonlySet<ContextKind>;
@@ -77,7 +76,7 @@ export const nodeOf = (id: number, state: State, { kind, at, length }: Stop): No
   interruptible: isInterruptible(state),
   unserialised: state.is('unserialised'),
   patching: state.is('patching'),
-  waiting: state.is('stopped') && state.inTask,
+  waiting: state.stands,
   done: state.is('done'),
   inside: new Set(state.contexts.map(({ kind: inner }) => inner)),
   nmiBlocked: state.is('nmiBlocked'),

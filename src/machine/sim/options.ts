@@ -116,6 +116,8 @@ export interface FixtureOptions {
   readonly foreign: boolean;
   /** Offset of the site in its cache line. */
   readonly offset: number;
+  /** The patcher stores through the address at which its CPU executes the text. */
+  readonly sameAddress: boolean;
   readonly rules: Rules;
   /** What runs in place of the program under test, if anything. */
   readonly program: FixtureProgram | null;

@@ -97,7 +97,7 @@ export class Outcomes {
   /** One chunk of an instruction is fetched, which changes nothing of the core. */
   piece({ id, rip }: Node): Action {
     return (this.#pieces[id] ??= this.#action(
-      { ...newJournal(), next: id, unknown: null },
+      { ...newJournal(), next: id, crash: null, unknown: null },
       { kind: 'run', stop: 'piece', at: rip, bytes: null, value: null },
     ));
   }

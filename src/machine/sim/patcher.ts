@@ -67,6 +67,10 @@ export interface PatcherOptions {
   readonly lock?: boolean;
   /** The patcher is a task on a CPU. */
   readonly hosted?: boolean;
+  /** Others write text at the same time: handlers, or a second updater without the lock. */
+  readonly contended?: boolean;
+  /** The steps publish nothing: what they store may be called from the begin of the update. */
+  readonly atOnce?: boolean;
 }
 
 export function compile(fixture: Fixture, options: PatcherOptions): Op[] {
@@ -93,7 +97,6 @@ class UpdateCompiler {
   readonly #ops: Op[];
   /** The first operation of each step. */
   readonly #begins: number[] = [];
-  #published = false;
   #syncs = 0;
   #retries = 0;
   /** What `store-head` stored over the beginning of every site. */
@@ -108,15 +111,16 @@ class UpdateCompiler {
   }
 
   compile(): void {
-    const { steps, lock = false, hosted = false } = this.#options;
+    const { steps, lock = false, hosted = false, atOnce = false } = this.#options;
     const own = (why: string): Origin => ({ step: -1, update: this.#update, why });
     if (lock) this.#ops.push({ ...own('one updater at a time'), op: 'lock' });
+    if (atOnce)
+      this.#ops.push({ ...own('the update begins'), op: 'current', target: this.#target });
     for (const [index, step] of steps.entries()) {
       this.#begins.push(this.#ops.length);
       this.#step(step, { step: index, update: this.#update, why: step.why });
     }
     const end = own('the update returns');
-    this.#publish(end);
     this.#ops.push({ ...end, op: 'return', target: this.#target });
     if (lock) this.#ops.push({ ...end, op: 'unlock' });
     if (hosted) this.#ops.push({ ...own('who has updated calls too'), op: 'pass' });
@@ -126,14 +130,13 @@ class UpdateCompiler {
     const ops = this.#ops;
     switch (step.do) {
       case 'publish':
-        this.#publish(origin);
+        ops.push({ ...origin, op: 'current', target: this.#target });
         this.#write(origin, this.#fixture.publish(this.#update));
         break;
       case 'retire':
         this.#write(origin, this.#fixture.retire());
         break;
       case 'store':
-        this.#publish(origin);
         for (const site of this.#fixture.sites) this.#store(origin, step, site);
         break;
       case 'sync':
@@ -146,7 +149,6 @@ class UpdateCompiler {
         ops.push({ ...origin, op: 'release', serialise: step.serialise });
         break;
       case 'store-head':
-        this.#publish(origin);
         this.#head = step.bytes;
         for (const { at } of this.#fixture.sites) this.#text(origin, at, step.bytes);
         break;
@@ -185,19 +187,16 @@ class UpdateCompiler {
     }
   }
 
-  /** The new target may be called from the first step on that could let a call reach it. */
-  #publish(origin: Origin): void {
-    if (!this.#published) this.#ops.push({ ...origin, op: 'current', target: this.#target });
-    this.#published = true;
-  }
-
   #write(origin: Origin, writes: readonly Write[]): void {
     for (const write of writes) this.#ops.push({ ...origin, op: 'write', write });
   }
 
   #sync(origin: Origin): void {
     const { environment, rules } = this.#fixture;
-    if (environment === 'user' && rules.barrierPassesHandlers) {
+    // Membarrier reaches each CPU at a moment of its own. That all serialise at its end is the same
+    // where nothing is stored meanwhile.
+    const atEnd = this.#options.contended !== true;
+    if (environment === 'user' && rules.barrierPassesHandlers && atEnd) {
       this.#ops.push({ ...origin, op: 'barrier' });
       return;
     }

@@ -2,26 +2,20 @@
 // broken. The floor that finds them broken owns their names: a name that no list knows would be
 // dropped by the search, and the verdict would be "holds".
 
-/** Whether the machine, once the promise is broken, still does what its program says. */
-type After = 'ends' | 'goes on';
-
-const PROMISES = {
-  torn: 'ends',
-  target: 'ends',
-  'after-update': 'ends',
-  'after-update-strict': 'goes on',
-  stack: 'ends',
-  flags: 'ends',
-  slot: 'ends',
-  lockdep: 'goes on',
-  'shadow-stack': 'ends',
-  'indirect-branch': 'goes on',
-  'indirect-branch-strict': 'goes on',
-  'stray-trap': 'ends',
-  unwind: 'goes on',
-} as const satisfies Record<string, After>;
-
-export type PromiseName = keyof typeof PROMISES;
+export type PromiseName =
+  | 'torn'
+  | 'target'
+  | 'after-update'
+  | 'after-update-strict'
+  | 'stack'
+  | 'flags'
+  | 'slot'
+  | 'lockdep'
+  | 'shadow-stack'
+  | 'indirect-branch'
+  | 'indirect-branch-strict'
+  | 'stray-trap'
+  | 'unwind';
 
 /**
  * Each place that finds a promise broken has a name of its own, which no other place raises. So a
@@ -37,6 +31,7 @@ export const BREACHES = {
   // where a pass goes
   'target-uncalled': 'target',
   'target-second': 'target',
+  'pass-abandoned': 'target',
   'jump-untaken': 'target',
   'target-not-current': 'target',
   'control-to-nowhere': 'target',
@@ -92,5 +87,13 @@ export const bad = (breach: Breach, text: string): Bad => ({
   text,
 });
 
-/** Whether the path ends there, because the machine no longer does what its program says. */
-export const endsPath = ({ property }: Bad): boolean => PROMISES[property] === 'ends';
+/**
+ * Promises whose breach leaves a CPU with state that no correct program leads to: a wrong stack, a
+ * changed register, a pass that never came back. The machine goes on, and what it does then is
+ * judged; but what the model does not know about it there says nothing about the program.
+ */
+const DAMAGES: ReadonlySet<PromiseName> = new Set(['target', 'stack', 'flags', 'slot']);
+
+export const isDamage = (breach: Breach): boolean => DAMAGES.has(BREACHES[breach]);
+export const damages = (property: string): property is PromiseName =>
+  (DAMAGES as ReadonlySet<string>).has(property);

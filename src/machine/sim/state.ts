@@ -66,6 +66,13 @@ export class State {
   get inTask(): boolean {
     return this.contexts.length === 1;
   }
+  /**
+   * Stopped, and nothing runs here. In a kernel what cannot be masked still interrupts a stopped
+   * CPU. A stopped thread is stopped whole, in a signal handler too.
+   */
+  get stands(): boolean {
+    return this.is('stopped') && (this.fixture.environment === 'user' || this.inTask);
+  }
   /** The level of the innermost context with a pass under way, which an emulation here is for. */
   get emulated(): number {
     return this.contexts.findLastIndex(({ site }) => site >= 0);

@@ -154,6 +154,20 @@ export class Text {
     return (row[view] ??= this.#commit(view, bytes));
   }
 
+  /**
+   * The same for the CPU that stores, where it executes the text at the address that it stores to: it
+   * never fetches what it has overwritten (SDM volume 3, 9.1.3: a jump is enough there; through
+   * another linear address a serialising instruction is needed).
+   */
+  commitOwn(view: number, key: number, bytes: readonly Byte[]): number {
+    const chunks = [...this.#views.get(this.commit(view, key, bytes))];
+    for (const { at } of bytes) {
+      const { chunk } = this.#places.get(at)!;
+      chunks[chunk] = [newestOf(chunks[chunk]!)];
+    }
+    return this.#views.intern(chunks);
+  }
+
   #commit(view: number, bytes: readonly Byte[]): number {
     const chunks = [...this.#views.get(view)];
     const touched = new Map<number, number[]>();

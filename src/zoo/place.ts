@@ -1,0 +1,105 @@
+// Where in its cache line a site lies that is checked: at an offset that its protocol takes, and of
+// those at one over the end of the largest unit, because what a CPU fetches in two pieces it may
+// mix.
+
+import { LINE, UNITS, UNIT_NAMES, crosses, type Unit } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
+import { acceptsChange, FIELD } from '../plan/draw.js';
+import type { Acceptance } from '../plan/protocol.js';
+import { SHAPES, type SiteShape } from '../machine/sim/options.js';
+import { OVER_LINE, titled, type Proposal } from './proposal.js';
+
+const OFFSETS = Array.from({ length: LINE }, (_, i) => i);
+const BY_SIZE = (Object.keys(UNITS) as Unit[]).sort((a, b) => UNITS[b] - UNITS[a]);
+
+/** The bytes of a site that an update changes. */
+function changed(site: SiteShape): { readonly from: number; readonly to: number } {
+  const { length, sequence } = SHAPES[site];
+  const displaced = length === FIELD.to && sequence.every((to) => to !== 'null' && to !== 'ret0');
+  return displaced ? FIELD : { from: 0, to: length };
+}
+
+function takes(rule: Acceptance, site: SiteShape, offset: number): boolean {
+  const { from, to } = changed(site);
+  return acceptsChange(rule, offset, SHAPES[site].length, from, to);
+}
+
+/** Offsets in a line at which the protocol takes a site of that shape. */
+export const offsetsOf = ({ protocol }: Proposal, site: SiteShape): readonly number[] =>
+  OFFSETS.filter((offset) => takes(protocol.accepts, site, offset));
+
+/** Of these offsets the one in the middle of those over the end of the largest unit. */
+function worst(offsets: readonly number[], site: SiteShape): number | undefined {
+  const { from, to } = changed(site);
+  const over = BY_SIZE.map((unit) => offsets.filter((at) => crosses(unit, at + from, to - from)));
+  const candidates = over.find((each) => each.length > 0) ?? offsets;
+  // Over the end of a line all shapes are tried at the same place.
+  return candidates.includes(OVER_LINE) ? OVER_LINE : candidates[candidates.length >> 1];
+}
+
+/**
+ * Offsets that the protocol takes, those together at which no search can tell a difference: where
+ * the pieces that a CPU fetches, and those that a store is cut into, end inside the site.
+ */
+export function placesOf(
+  proposal: Proposal,
+  site: SiteShape,
+  pieces: readonly number[],
+): readonly (readonly number[])[] {
+  const { length } = SHAPES[site];
+  const cuts = (offset: number): string =>
+    pieces
+      .map((piece) => {
+        const ends = Array.from({ length: length - 1 }, (_, i) => i + 1);
+        return ends.filter((i) => (offset + i) % piece === 0).join();
+      })
+      .join(';');
+  const alike = new Map<string, number[]>();
+  for (const offset of offsetsOf(proposal, site)) {
+    const key = cuts(offset);
+    const known = alike.get(key);
+    if (known === undefined) alike.set(key, [offset]);
+    else known.push(offset);
+  }
+  return [...alike.values()];
+}
+
+/**
+ * @param asked an offset, or null for the worst one that the protocol takes
+ * @throws Fault `bad-usage` where the protocol takes no such site
+ */
+export function placeOf(proposal: Proposal, site: SiteShape, asked: number | null): number {
+  const { offset, protocol, via } = proposal;
+  const { within } = protocol.accepts;
+  const own = asked ?? offset;
+  if (own !== null) {
+    // A row of ours may force a site on a protocol that refuses it, to show why it does.
+    if (own !== offset && via === 'site' && !takes(protocol.accepts, site, own))
+      throw new Fault(
+        'bad-usage',
+        `${titled(proposal)} takes no site at offset ${own} of its line: ` +
+          `the bytes that change cross a ${within === null ? 'unit' : UNIT_NAMES[within]}`,
+        { hint: `it takes offsets ${ranges(offsetsOf(proposal, site))}` },
+      );
+    return own;
+  }
+  const found = via === 'site' ? worst(offsetsOf(proposal, site), site) : OVER_LINE;
+  if (found === undefined)
+    throw new Fault(
+      'bad-usage',
+      `${titled(proposal)} takes no site of the shape ${site}, wherever it lies`,
+      { hint: 'choose another --site, or a wider unit in accepts.within' },
+    );
+  return found;
+}
+
+/** `0-3, 8`: numbers in ascending order, for people. */
+export function ranges(numbers: readonly number[]): string {
+  const parts: [number, number][] = [];
+  for (const n of numbers) {
+    const last = parts.at(-1);
+    if (last?.[1] === n - 1) last[1] = n;
+    else parts.push([n, n]);
+  }
+  return parts.map(([from, to]) => (from === to ? String(from) : `${from}-${to}`)).join(', ');
+}
