@@ -81,23 +81,25 @@ function toEnd<T>(slices: Generator<unknown, T>): T {
   }
 }
 
-/** The model with nothing judged: the machine alone, with the paths that it cannot go on from. */
-function unjudged(model: Model): Model {
-  const silent = new Map<object, readonly object[]>();
-  return new Proxy(model, {
+/** An object with some of its members in place of its own, which has private fields. */
+function overlaid<T extends object>(object: T, members: Partial<T>): T {
+  return new Proxy(object, {
     get(target, name) {
+      if (Object.hasOwn(members, name)) return members[name as keyof T];
       const value: unknown = Reflect.get(target, name, target);
-      if (name === 'moves')
-        return (...args: Parameters<Model['moves']>) => {
-          const moves = target.moves(...args);
-          let known = silent.get(moves);
-          if (known === undefined)
-            silent.set(moves, (known = moves.map((move) => ({ ...move, bad: [] }))));
-          return known;
-        };
       return typeof value === 'function' ? (value.bind(target) as unknown) : value;
     },
   });
+}
+
+/** The model with nothing judged: the machine alone, with the paths that it cannot go on from. */
+function unjudged(model: Model): Model {
+  const { table } = model;
+  const silent = overlaid(table, {
+    isBad: () => false,
+    get: (move) => ({ ...table.get(move), bad: [] }),
+  });
+  return overlaid(model, { table: silent });
 }
 
 describe('every row of the matrix', () => {
