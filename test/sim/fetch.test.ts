@@ -230,7 +230,9 @@ describe('store buffers', () => {
     // The policy's own store is locked and drains; a plain one is what `naive` makes, whose last
     // byte may be late.
     expect(verdict('naive', 'after-update', { ...plain, tso: true, store: 'line' })).toBe('fails');
-    expect(verdict('naive', 'after-update', { ...plain, tso: false, store: 'line' })).toBe('unknown');
+    expect(verdict('naive', 'after-update', { ...plain, tso: false, store: 'line' })).toBe(
+      'unknown',
+    );
   });
   it('are empty before a synchronisation begins', () => {
     // Behind a mixture nothing is seen; up to there no call is late.
