@@ -1,0 +1,231 @@
+// The bar that asks: the protocol, the machine, what may interrupt, and the search.
+
+import { SITE_SHAPES } from '../../machine/sim/options.js';
+import { CHUNKS, FETCH_LEVELS } from '../../machine/sim/text.js';
+import {
+  CONTEXT_NAMES,
+  titleOf,
+  type Configuration,
+  type ContextName,
+} from '../../check/configuration.js';
+import type { Proposal } from '../../zoo/index.js';
+import { ROWS } from '../question.js';
+import type { Session } from '../session.js';
+
+interface Props {
+  readonly session: Session;
+  readonly onChoose: (name: string, environment: Configuration['environment']) => void;
+  readonly onConfigure: (given: Partial<Configuration>) => void;
+  readonly onSearch: () => void;
+  readonly onStop: () => void;
+}
+
+const nameOf = ({ name: protocol, variant }: Proposal): string => titleOf({ protocol, variant });
+
+const WHERE = { kernel: 'in the kernel', user: 'in a process' } as const;
+
+export function Ask({ session, onChoose, onConfigure, onSearch, onStop }: Props) {
+  const { question, searching } = session;
+  const { configuration: given } = question;
+  const chosen = `${given.environment} ${question.own === null ? titleOf(question) : ''}`;
+  return (
+    <form
+      class="ask"
+      aria-label="What to check"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (searching === null) onSearch();
+        else onStop();
+      }}
+    >
+      <label class="wide">
+        <span>protocol</span>
+        <select
+          id="protocol"
+          value={chosen}
+          onChange={({ currentTarget: { value } }) => {
+            const [environment, name = ''] = value.split(' ');
+            onChoose(name, environment === 'kernel' ? 'kernel' : 'user');
+          }}
+        >
+          {question.own !== null && (
+            <option value={`${given.environment} `}>{question.own.name} (edited)</option>
+          )}
+          {(['user', 'kernel'] as const).map((environment) => (
+            <optgroup label={WHERE[environment]} key={environment}>
+              {ROWS.filter((row) => row.environment === environment).map((row) => (
+                <option key={nameOf(row)} value={`${environment} ${nameOf(row)}`}>
+                  {nameOf(row)}
+                </option>
+              ))}
+            </optgroup>
+          ))}
+        </select>
+      </label>
+      <fieldset>
+        <legend>what interrupts, {WHERE[given.environment]}</legend>
+        {CONTEXT_NAMES.filter((name) => name !== 'task' && lives(name, given.environment)).map(
+          (name) => (
+            <label class="toggle" key={name}>
+              <input
+                type="checkbox"
+                checked={given.contexts.includes(name)}
+                onChange={({ currentTarget: { checked } }) =>
+                  onConfigure({ contexts: toggled(given.contexts, name, checked) })
+                }
+              />
+              <span>{name}</span>
+            </label>
+          ),
+        )}
+      </fieldset>
+      <Choice
+        name="fetch"
+        value={given.fetch}
+        words={FETCH_LEVELS}
+        onChange={(fetch) => onConfigure({ fetch })}
+      />
+      <Choice
+        name="by"
+        value={given.chunk}
+        words={Object.keys(CHUNKS) as Configuration['chunk'][]}
+        onChange={(chunk) => onConfigure({ chunk })}
+      />
+      <Count
+        name="CPUs"
+        value={given.cpus}
+        most={4}
+        onChange={(cpus) => onConfigure({ cpus, tasks: cpus })}
+      />
+      <Count
+        name="passes"
+        value={given.passes}
+        most={4}
+        onChange={(passes) => onConfigure({ passes })}
+      />
+      <Count
+        name="updates"
+        value={given.updates}
+        most={2}
+        onChange={(updates) => onConfigure({ updates })}
+      />
+      <details class="more">
+        <summary>more</summary>
+        <div>
+          <Choice
+            name="site"
+            value={given.site}
+            words={SITE_SHAPES}
+            onChange={(site) => onConfigure({ site })}
+          />
+          <label>
+            <span>offset in its line</span>
+            <input
+              type="number"
+              min={0}
+              max={63}
+              value={given.offset}
+              onChange={({ currentTarget }) => onConfigure({ offset: Number(currentTarget.value) })}
+            />
+          </label>
+          <Choice
+            name="stores by"
+            value={given.store}
+            words={['byte', 'qword', 'line'] as const}
+            onChange={(store) => onConfigure({ store })}
+          />
+          <Choice
+            name="patcher"
+            value={given.patcher}
+            words={['beside', 'task'] as const}
+            onChange={(patcher) => onConfigure({ patcher })}
+          />
+          <label class="toggle">
+            <input
+              type="checkbox"
+              checked={given.tso}
+              onChange={({ currentTarget }) => onConfigure({ tso: currentTarget.checked })}
+            />
+            <span>store buffers (TSO)</span>
+          </label>
+          <label class="toggle">
+            <input
+              type="checkbox"
+              checked={given.shadowStack}
+              onChange={({ currentTarget }) => onConfigure({ shadowStack: currentTarget.checked })}
+            />
+            <span>shadow stacks</span>
+          </label>
+        </div>
+      </details>
+      <button type="submit" class="primary">
+        {searching === null ? 'Search' : 'Stop'}
+      </button>
+    </form>
+  );
+}
+
+const lives = (name: ContextName, environment: Configuration['environment']): boolean =>
+  environment === 'kernel' ? name !== 'signal' : name === 'signal' || name === 'preempt';
+
+const toggled = (
+  contexts: readonly ContextName[],
+  name: ContextName,
+  on: boolean,
+): readonly ContextName[] =>
+  CONTEXT_NAMES.filter((each) => (each === name ? on : contexts.includes(each)));
+
+function Choice<T extends string>({
+  name,
+  value,
+  words,
+  onChange,
+}: {
+  readonly name: string;
+  readonly value: T;
+  readonly words: readonly T[];
+  readonly onChange: (value: T) => void;
+}) {
+  return (
+    <label>
+      <span>{name}</span>
+      <select
+        value={value}
+        onChange={({ currentTarget }) => {
+          const chosen = words[currentTarget.selectedIndex];
+          if (chosen !== undefined) onChange(chosen);
+        }}
+      >
+        {words.map((word) => (
+          <option key={word}>{word}</option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function Count({
+  name,
+  value,
+  most,
+  onChange,
+}: {
+  readonly name: string;
+  readonly value: number;
+  readonly most: number;
+  readonly onChange: (value: number) => void;
+}) {
+  return (
+    <label class="count">
+      <span>{name}</span>
+      <select
+        value={String(value)}
+        onChange={({ currentTarget }) => onChange(currentTarget.selectedIndex + 1)}
+      >
+        {Array.from({ length: most }, (_, i) => (
+          <option key={i}>{i + 1}</option>
+        ))}
+      </select>
+    </label>
+  );
+}
