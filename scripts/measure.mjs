@@ -74,7 +74,7 @@ export function measureFile(path, text) {
 /** Of all sources, by path. */
 export function measureSources(folder = 'src') {
   const paths = readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.ts'))
+    .filter((path) => /\.tsx?$/.test(path))
     .map((path) => `${folder}/${path}`);
   return paths.sort().map((path) => measureFile(path, readFileSync(path, 'utf8')));
 }

@@ -26,6 +26,8 @@ const FLOORS: readonly (readonly string[])[] = [
   ['src/check/search', 'src/inspect/live'],
   ['src/check/explain'],
   ['src/check/ask', 'src/check/litmus'],
+  ['src/view'],
+  ['src/view/page'],
   ['src/host'],
   ['src/bench'],
   ['src/cli'],
@@ -52,6 +54,11 @@ const CLOSED: readonly (readonly [room: string, to: string])[] = [
     (to) => ['src/inspect', to] as const,
   ),
   ...['src/zoo', 'src/machine/sim'].map((to) => ['src/app', to] as const),
+  ...['src/view', 'src/view/page'].flatMap((room) =>
+    ['src/machine/process', 'src/machine/linux', 'src/app', 'src/check/ask'].map(
+      (to) => [room, to] as const,
+    ),
+  ),
   ['src/machine/sim', 'src/machine/linux'],
   ['src/zoo', 'src/machine/process'],
   ['src/zoo', 'src/machine/linux'],
@@ -66,7 +73,11 @@ const DEPENDENCIES: ReadonlyMap<string, string> = new Map([
   ['seek-bzip', 'src/inspect/unpack/bzip2.ts'],
 ]);
 
-const isSource = (path: string): boolean => path.startsWith('src/') && path.endsWith('.ts');
+const isSource = (path: string): boolean => /^src\/.*\.tsx?$/.test(path) && !path.endsWith('.d.ts');
+
+/** What the page is bundled with, so that it is none of the package's own. */
+const BUNDLED = /^(preact(\/|$)|virtual:)/;
+const PAGE = 'src/view/page/';
 
 /** Without comments, so that an example in one is no import. */
 function code(text: string): string {
@@ -98,7 +109,7 @@ export function importsOf(text: string): Import[] {
 }
 
 const toSource = (from: string, to: string): string =>
-  posix.join(posix.dirname(from), to).replace(/\.js$/, '.ts');
+  posix.join(posix.dirname(from), to).replace(/\.js(x?)$/, '.ts$1');
 
 /** Imports between the sources of a tree: from, to. */
 function edges(tree: Tree, { types }: { types: boolean }): (readonly [string, string])[] {
@@ -148,6 +159,7 @@ export function dependencies(tree: Tree, declared: readonly string[]): string[] 
     if (!isSource(path)) continue;
     for (const { to } of importsOf(text)) {
       if (to.startsWith('.') || to.startsWith('node:')) continue;
+      if (BUNDLED.test(to) && path.startsWith(PAGE)) continue;
       used.add(to);
       if (DEPENDENCIES.get(to) !== path)
         wrong.push(`${path} imports ${to}: ${DEPENDENCIES.get(to) ?? 'no file'} may`);

@@ -101,6 +101,13 @@ function count(text: string): number {
   return value;
 }
 
+function port(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0 || value > 65_535)
+    throw new SyntaxError(`${text} is no port: 0 to 65535`);
+  return value;
+}
+
 function extent(text: string): 'default' | 'full' {
   if (text !== '' && text !== 'default' && text !== 'full')
     throw new SyntaxError(`${text} is neither default nor full`);
@@ -634,6 +641,45 @@ named after the file (libfilters.so: Filters).`,
         kind: 'tuple',
         parameters: [{ brief: 'A shared object or program', parse: String, placeholder: 'file' }],
       },
+    },
+  }),
+  view: command(() => import('./commands/view.js'), {
+    brief: 'See an interleaving: the checker as a page for a browser',
+    about: `Prints the address of the playground, one HTML file that needs no server and asks for nothing: pick
+or edit a protocol, search, step through a failure, be the scheduler, drop an object or a kernel on
+it. What is seen is in the page's address, as the same token that check prints.`,
+    examples: [
+      ['its address', 'static-call view'],
+      ['a file to pass on', 'static-call view -o playground.html'],
+      ['for a browser that reads no files', 'static-call view --serve'],
+    ],
+    parameters: {
+      flags: {
+        output: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Write the page to this file',
+          optional: true,
+          placeholder: 'file',
+        },
+        serve: {
+          kind: 'parsed',
+          parse: port,
+          inferEmpty: true,
+          brief: 'Serve it on this machine until Ctrl-C; a number is the port',
+          optional: true,
+          placeholder: 'port',
+        },
+        path: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Open it on this path of check',
+          optional: true,
+          placeholder: 'token',
+        },
+        json,
+      },
+      aliases: { o: 'output' },
     },
   }),
 };

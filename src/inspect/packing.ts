@@ -5,14 +5,14 @@
 /** The forms in which kernels and modules are distributed. */
 export type Packing = 'gzip' | 'bzip2' | 'lzma' | 'xz' | 'lz4' | 'zstd';
 
-const MAGIC: Readonly<Record<Packing, readonly number[]>> = {
-  gzip: [0x1f, 0x8b],
-  bzip2: [0x42, 0x5a, 0x68],
-  lzma: [0x5d, 0x00, 0x00],
-  xz: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00],
-  lz4: [0x02, 0x21, 0x4c, 0x18],
-  zstd: [0x28, 0xb5, 0x2f, 0xfd],
-};
+const MAGIC: ReadonlyMap<Packing, readonly number[]> = new Map<Packing, readonly number[]>([
+  ['gzip', [0x1f, 0x8b]],
+  ['bzip2', [0x42, 0x5a, 0x68]],
+  ['lzma', [0x5d, 0x00, 0x00]],
+  ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+  ['lz4', [0x02, 0x21, 0x4c, 0x18]],
+  ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
+]);
 
 /** Skippable frames of zstd (RFC 8878, 3.1.2), which pzstd writes first. */
 const isSkippable = (bytes: Uint8Array): boolean =>
@@ -22,7 +22,7 @@ const isSkippable = (bytes: Uint8Array): boolean =>
 export function packingOf(bytes: Uint8Array): Packing | null {
   // lz4's other form may begin so too, but nothing that is read here is packed in it.
   if (isSkippable(bytes)) return 'zstd';
-  for (const [name, magic] of Object.entries(MAGIC) as [Packing, readonly number[]][]) {
+  for (const [name, magic] of MAGIC) {
     if (magic.every((byte, i) => bytes[i] === byte)) return name;
   }
   return null;

@@ -223,19 +223,19 @@ export function ahead({ machine, token }: Film, most: number): Ahead {
     open === null || open.choice === null ? [] : [...pathTo(open.parent), open.choice];
   const seen = new Set([from.join()]);
   const queue: Open[] = [{ state: from, choice: null, parent: null }];
-  let at = 0;
-  for (; at < queue.length && at < most; at++) {
-    const open = queue[at]!;
+  let looked = 0;
+  // The queue grows while it is walked.
+  for (const open of queue) {
+    if (looked++ === most) break;
     for (const { choice, move, after } of steps(machine, open.state)) {
       for (const { property, text } of move?.bad ?? [])
         if (!found.has(property))
           found.set(property, { property, text, path: [...pathTo(open), choice] });
-      if (after === null) continue;
-      const key = after.join();
-      if (seen.has(key)) continue;
+      const key = after?.join();
+      if (after === null || key === undefined || seen.has(key)) continue;
       seen.add(key);
       queue.push({ state: after, choice, parent: open });
     }
   }
-  return { found: [...found.values()], states: at, whole: at === queue.length };
+  return { found: [...found.values()], states: Math.min(looked, most), whole: looked <= most };
 }

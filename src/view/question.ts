@@ -77,10 +77,14 @@ export function typed(question: Question, text: string): Question {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new Fault('bad-protocol', `this is no JSON: ${(cause as Error).message}`, {
-      hint: 'copy the text of a protocol that is here, and change that',
-      cause,
-    });
+    throw new Fault(
+      'bad-protocol',
+      `this is no JSON: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        hint: 'copy the text of a protocol that is here, and change that',
+        cause,
+      },
+    );
   }
   return withOwn(question, validateProtocol(value), proposalFor(question).offset);
 }

@@ -19,6 +19,7 @@ import {
   filmUnder,
   type Ahead,
   type Film,
+  type Row,
 } from './film.js';
 import { ask, changed, edited, proposalFor, questionOf, typed, type Question } from './question.js';
 import { refusalOf, type News, type Refusal } from './search.js';
@@ -66,6 +67,8 @@ export type Action =
   | { readonly do: 'news'; readonly news: News }
   | { readonly do: 'show'; readonly property: PropertyName }
   | { readonly do: 'go'; readonly to: number }
+  /** To the next step that is drawn, or the one before. */
+  | { readonly do: 'step'; readonly by: 1 | -1 }
   | { readonly do: 'crux' }
   | { readonly do: 'compare'; readonly under: string | null }
   | { readonly do: 'schedule'; readonly on: boolean }
@@ -129,6 +132,8 @@ function apply(session: Session, action: Action): Session {
       return shown(session, action.property);
     case 'go':
       return { ...session, at: Math.max(0, Math.min(action.to, session.film.rows.length)) };
+    case 'step':
+      return { ...session, at: drawnFrom(session, action.by) };
     case 'crux':
       return atCrux(session);
     case 'compare':
@@ -265,6 +270,19 @@ function shown(session: Session, property: PropertyName): Session {
   const film = filmOf(path);
   const next = atCrux({ ...session, shown: property, film, scheduling: false, ahead: null });
   return compared(next, session.under);
+}
+
+/** Steps of little interest are drawn only for a person who chooses each. */
+export const isDrawn = ({ minor, culprit }: Row, i: number, { scheduling, at }: Session): boolean =>
+  !minor || culprit || scheduling || at === i + 1;
+
+function drawnFrom(session: Session, by: 1 | -1): number {
+  const { rows } = session.film;
+  for (let at = session.at + by; at > 0 && at < rows.length; at += by) {
+    const row = rows[at - 1];
+    if (row !== undefined && isDrawn(row, at - 1, { ...session, at: -1 })) return at;
+  }
+  return by > 0 ? rows.length : 0;
 }
 
 function atCrux(session: Session): Session {

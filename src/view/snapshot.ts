@@ -79,7 +79,7 @@ export function worldOf(versions: readonly Version[], place: number, value: numb
   return having.length === versions.length && versions.length > 1 ? 'same' : first;
 }
 
-const bytesAs = (versions: readonly Version[], bytes: readonly number[]): Byte[] =>
+export const bytesAs = (versions: readonly Version[], bytes: readonly number[]): Byte[] =>
   bytes.map((value, place) => ({ value, world: worldOf(versions, place, value) }));
 
 /** Of an instruction that was fetched as a whole: the version that it is, or a mixture of them. */

@@ -22,6 +22,7 @@ import {
 import { replayToken, replayUnder } from '../../check/explain/replay.js';
 import type { RunReport } from '../../check/explain/report.js';
 import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../../check/properties.js';
+import { pageAddress } from '../../host/page.js';
 import { findProposal } from '../../zoo/index.js';
 import { ranges } from '../../zoo/place.js';
 import { weakestModel } from '../../check/ask/matrix.js';
@@ -308,6 +309,7 @@ function printRun(
         `\nthe same schedule under ${printable(under)}:\n${replayUnder(path, under).picture}`,
       );
     context.print(`\nreplay: static-call check --path ${path}`);
+    context.print(`see: ${pageAddress(path)}`);
   }
   context.print('');
 }

@@ -139,9 +139,10 @@ export class Text {
 
   /** The values that a byte may be fetched with, the newest last. */
   versions(view: number, at: Addr): readonly number[] {
-    const { chunk, index } = this.#places.get(at)!;
-    const versions = this.#views.get(view)[chunk]!;
-    const newestFirst = versions.toReversed().map((each) => each[index]!);
+    const place = this.#places.get(at);
+    if (place === undefined) return [];
+    const versions = this.#views.get(view)[place.chunk] ?? [];
+    const newestFirst = versions.toReversed().flatMap((each) => each[place.index] ?? []);
     return [...new Set(newestFirst)].toReversed();
   }
 

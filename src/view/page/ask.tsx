@@ -20,6 +20,9 @@ interface Props {
   readonly onStop: () => void;
 }
 
+/** The machine is folded away where there is no room for it. */
+const isPhone = (): boolean => matchMedia('(max-width: 820px)').matches;
+
 const nameOf = ({ name: protocol, variant }: Proposal): string => titleOf({ protocol, variant });
 
 const WHERE = { kernel: 'in the kernel', user: 'in a process' } as const;
@@ -62,100 +65,109 @@ export function Ask({ session, onChoose, onConfigure, onSearch, onStop }: Props)
           ))}
         </select>
       </label>
-      <fieldset>
-        <legend>what interrupts, {WHERE[given.environment]}</legend>
-        {CONTEXT_NAMES.filter((name) => name !== 'task' && lives(name, given.environment)).map(
-          (name) => (
-            <label class="toggle" key={name}>
-              <input
-                type="checkbox"
-                checked={given.contexts.includes(name)}
-                onChange={({ currentTarget: { checked } }) =>
-                  onConfigure({ contexts: toggled(given.contexts, name, checked) })
-                }
+      <details class="machine" open={!isPhone()}>
+        <summary>machine</summary>
+        <div class="settings">
+          <fieldset>
+            <legend>what interrupts, {WHERE[given.environment]}</legend>
+            {CONTEXT_NAMES.filter((name) => name !== 'task' && lives(name, given.environment)).map(
+              (name) => (
+                <label class="toggle" key={name}>
+                  <input
+                    type="checkbox"
+                    checked={given.contexts.includes(name)}
+                    onChange={({ currentTarget: { checked } }) =>
+                      onConfigure({ contexts: toggled(given.contexts, name, checked) })
+                    }
+                  />
+                  <span>{name}</span>
+                </label>
+              ),
+            )}
+          </fieldset>
+          <Choice
+            name="fetch"
+            value={given.fetch}
+            words={FETCH_LEVELS}
+            onChange={(fetch) => onConfigure({ fetch })}
+          />
+          <Choice
+            name="by"
+            value={given.chunk}
+            words={Object.keys(CHUNKS) as Configuration['chunk'][]}
+            onChange={(chunk) => onConfigure({ chunk })}
+          />
+          <Count
+            name="CPUs"
+            value={given.cpus}
+            most={4}
+            onChange={(cpus) => onConfigure({ cpus, tasks: cpus })}
+          />
+          <Count
+            name="passes"
+            value={given.passes}
+            most={4}
+            onChange={(passes) => onConfigure({ passes })}
+          />
+          <Count
+            name="updates"
+            value={given.updates}
+            most={2}
+            onChange={(updates) => onConfigure({ updates })}
+          />
+          <details class="more">
+            <summary>more</summary>
+            <div>
+              <Choice
+                name="site"
+                value={given.site}
+                words={SITE_SHAPES}
+                onChange={(site) => onConfigure({ site })}
               />
-              <span>{name}</span>
-            </label>
-          ),
-        )}
-      </fieldset>
-      <Choice
-        name="fetch"
-        value={given.fetch}
-        words={FETCH_LEVELS}
-        onChange={(fetch) => onConfigure({ fetch })}
-      />
-      <Choice
-        name="by"
-        value={given.chunk}
-        words={Object.keys(CHUNKS) as Configuration['chunk'][]}
-        onChange={(chunk) => onConfigure({ chunk })}
-      />
-      <Count
-        name="CPUs"
-        value={given.cpus}
-        most={4}
-        onChange={(cpus) => onConfigure({ cpus, tasks: cpus })}
-      />
-      <Count
-        name="passes"
-        value={given.passes}
-        most={4}
-        onChange={(passes) => onConfigure({ passes })}
-      />
-      <Count
-        name="updates"
-        value={given.updates}
-        most={2}
-        onChange={(updates) => onConfigure({ updates })}
-      />
-      <details class="more">
-        <summary>more</summary>
-        <div>
-          <Choice
-            name="site"
-            value={given.site}
-            words={SITE_SHAPES}
-            onChange={(site) => onConfigure({ site })}
-          />
-          <label>
-            <span>offset in its line</span>
-            <input
-              type="number"
-              min={0}
-              max={63}
-              value={given.offset}
-              onChange={({ currentTarget }) => onConfigure({ offset: Number(currentTarget.value) })}
-            />
-          </label>
-          <Choice
-            name="stores by"
-            value={given.store}
-            words={['byte', 'qword', 'line'] as const}
-            onChange={(store) => onConfigure({ store })}
-          />
-          <Choice
-            name="patcher"
-            value={given.patcher}
-            words={['beside', 'task'] as const}
-            onChange={(patcher) => onConfigure({ patcher })}
-          />
-          <label class="toggle">
-            <input
-              type="checkbox"
-              checked={given.tso}
-              onChange={({ currentTarget }) => onConfigure({ tso: currentTarget.checked })}
-            />
-            <span>store buffers (TSO)</span>
-          </label>
-          <label class="toggle">
-            <input
-              type="checkbox"
-              checked={given.shadowStack}
-              onChange={({ currentTarget }) => onConfigure({ shadowStack: currentTarget.checked })}
-            />
-            <span>shadow stacks</span>
-          </label>
+              <label>
+                <span>offset in its line</span>
+                <input
+                  type="number"
+                  min={0}
+                  max={63}
+                  value={given.offset}
+                  onChange={({ currentTarget }) =>
+                    onConfigure({ offset: Number(currentTarget.value) })
+                  }
+                />
+              </label>
+              <Choice
+                name="stores by"
+                value={given.store}
+                words={['byte', 'qword', 'line'] as const}
+                onChange={(store) => onConfigure({ store })}
+              />
+              <Choice
+                name="patcher"
+                value={given.patcher}
+                words={['beside', 'task'] as const}
+                onChange={(patcher) => onConfigure({ patcher })}
+              />
+              <label class="toggle">
+                <input
+                  type="checkbox"
+                  checked={given.tso}
+                  onChange={({ currentTarget }) => onConfigure({ tso: currentTarget.checked })}
+                />
+                <span>store buffers (TSO)</span>
+              </label>
+              <label class="toggle">
+                <input
+                  type="checkbox"
+                  checked={given.shadowStack}
+                  onChange={({ currentTarget }) =>
+                    onConfigure({ shadowStack: currentTarget.checked })
+                  }
+                />
+                <span>shadow stacks</span>
+              </label>
+            </div>
+          </details>
         </div>
       </details>
       <button type="submit" class="primary">

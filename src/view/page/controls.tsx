@@ -4,6 +4,7 @@ import { comparable, type Session } from '../session.js';
 
 export interface Steering {
   readonly onGo: (to: number) => void;
+  readonly onStep: (by: 1 | -1) => void;
   readonly onCrux: () => void;
   readonly onCompare: (under: string | null) => void;
   readonly onSchedule: (on: boolean) => void;
@@ -29,13 +30,13 @@ export function Controls({
         disabled={at === 0}
         onClick={() => steer.onGo(0)}
       >
-        ⏮
+        |◀
       </button>
       <button
         type="button"
         aria-label="One step back"
         disabled={at === 0}
-        onClick={() => steer.onGo(at - 1)}
+        onClick={() => steer.onStep(-1)}
       >
         ◀
       </button>
@@ -54,7 +55,7 @@ export function Controls({
         type="button"
         aria-label="One step on"
         disabled={at === last}
-        onClick={() => steer.onGo(at + 1)}
+        onClick={() => steer.onStep(1)}
       >
         ▶
       </button>
@@ -64,7 +65,7 @@ export function Controls({
         disabled={at === last}
         onClick={() => steer.onGo(last)}
       >
-        ⏭
+        ▶|
       </button>
       <button type="button" disabled={film.crux.length === 0} onClick={steer.onCrux}>
         crux

@@ -4,7 +4,6 @@ import type { FileFacts } from '../../inspect/facts.js';
 import { inspectInput } from '../../inspect/inspect.js';
 import { refusalOf, type Refusal } from '../search.js';
 import { prepare } from './instead/iced.js';
-import { scopeOf } from './worker.js';
 
 export interface Task {
   readonly name: string;
@@ -13,14 +12,12 @@ export interface Task {
 }
 export type Answer = { readonly files: readonly FileFacts[] } | { readonly refusal: Refusal };
 
-const scope = scopeOf<Task, Answer>();
-
-scope.onmessage = ({ data: { name, bytes, decoder } }) => {
+addEventListener('message', ({ data: { name, bytes, decoder } }: MessageEvent<Task>) => {
   const answer = async (): Promise<Answer> => {
     prepare(decoder);
     return { files: await inspectInput({ path: name, bytes }) };
   };
   void answer()
     .catch((error: unknown) => ({ refusal: refusalOf(error) }))
-    .then((said) => scope.postMessage(said));
-};
+    .then((said) => postMessage(said));
+});

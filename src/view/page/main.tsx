@@ -74,6 +74,7 @@ function Play({ session, act, searcher, pane, setPane, showing }: PlayProps) {
   };
   const steer: Steering = {
     onGo: (to) => act({ do: 'go', to }),
+    onStep: (by) => act({ do: 'step', by }),
     onCrux: () => act({ do: 'crux' }),
     onCompare: (under) => act({ do: 'compare', under }),
     onSchedule: (on) => showing({ do: 'schedule', on }),
@@ -137,10 +138,17 @@ function Play({ session, act, searcher, pane, setPane, showing }: PlayProps) {
           onType={(text) => leaving({ do: 'type', text })}
         />
         <div class="middle">
-          <Time name="Time" film={session.film} at={session.at} onGo={steer.onGo} />
+          <Time
+            name="Time"
+            session={session}
+            film={session.film}
+            at={session.at}
+            onGo={steer.onGo}
+          />
           {session.beside !== null && (
             <Time
               name={`The same schedule under ${session.beside.title}`}
+              session={session}
               film={session.beside}
               at={null}
               onGo={() => {}}
@@ -189,10 +197,11 @@ function Intro() {
   return (
     <p class="intro">
       A <b>static call</b> is a call instruction of five bytes that is rewritten while other CPUs
-      run it. Left, the bytes are written one after the other: a CPU fetches between two of the
-      stores and runs a <b class="tag mix">✕ mixture</b> that leads nowhere. Right, the same moments
-      under <i>int3</i>: the first byte becomes a one-byte <b class="tag trap">T trap</b> before the
-      others change, so a CPU runs the old call, the trap, or the new call, and never a mixture.
+      run it. In the first picture the bytes are written one after the other: a CPU fetches between
+      two of the stores and runs a <b class="tag mix">✕ mixture</b> that leads nowhere. Right, the
+      same moments under <i>int3</i>: the first byte becomes a one-byte{' '}
+      <b class="tag trap">T trap</b> before the others change, so a CPU runs the old call, the trap,
+      or the new call, and never a mixture.
     </p>
   );
 }
@@ -306,15 +315,12 @@ function useKeys(session: Session, act: (action: Action) => void): void {
 }
 
 /** What a key does. */
-function actionOf(
-  key: string,
-  { at, film, scheduling }: Session,
-): Action | 'protocol' | 'help' | null {
+function actionOf(key: string, { film, scheduling }: Session): Action | 'protocol' | 'help' | null {
   switch (key) {
     case 'ArrowLeft':
-      return { do: 'go', to: at - 1 };
+      return { do: 'step', by: -1 };
     case 'ArrowRight':
-      return { do: 'go', to: at + 1 };
+      return { do: 'step', by: 1 };
     case 'Home':
       return { do: 'go', to: 0 };
     case 'End':
@@ -352,4 +358,5 @@ const root = document.getElementById('app');
 if (root !== null) {
   root.replaceChildren();
   render(<App />, root);
+  performance.mark('picture');
 }

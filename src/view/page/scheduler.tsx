@@ -4,7 +4,7 @@
 import { optionsOf, type Film, type Option } from '../film.js';
 import type { Choice } from '../../check/search/expand.js';
 import type { Session } from '../session.js';
-import { styleOf } from './bytes.js';
+import { styleOf } from './bytes.jsx';
 
 export interface Acts {
   readonly onMove: (choice: Choice) => void;

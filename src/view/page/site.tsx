@@ -3,7 +3,7 @@
 
 import type { Film } from '../film.js';
 import type { CpuSnapshot, Word } from '../snapshot.js';
-import { Bytes, Chip, styleOf } from './bytes.js';
+import { Bytes, Chip, styleOf } from './bytes.jsx';
 
 export function Site({ film, at }: { readonly film: Film; readonly at: number }) {
   const { versions, frames, rows } = film;

@@ -51,8 +51,10 @@ export class Searcher {
         return;
       }
       this.#worker = worker;
-      worker.onmessage = ({ data }: MessageEvent<News>) => this.#tell(data);
-      worker.onerror = (event) => this.#tell({ news: 'refused', refusal: crashed(event.message) });
+      worker.addEventListener('message', ({ data }: MessageEvent<News>) => this.#tell(data));
+      worker.addEventListener('error', ({ message }) =>
+        this.#tell({ news: 'refused', refusal: crashed(message) }),
+      );
       worker.postMessage({ order: 'search', question, limits: LIMITS } satisfies Order);
     } catch (error) {
       this.#tell({ news: 'refused', refusal: { ...NO_WORKERS, message: String(error) } });
@@ -93,14 +95,16 @@ export async function readFile(file: File): Promise<readonly FileFacts[] | Refus
         hint: 'it is damaged, or made to be slow',
       };
       const timer = setTimeout(() => resolve(late), READ_MS);
-      worker.onerror = ({ message }) => {
+      const end = (said: readonly FileFacts[] | Refusal): void => {
         clearTimeout(timer);
-        resolve({ ...crashed(message), hint: 'ask static-call inspect on the command line' });
+        resolve(said);
       };
-      worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-        clearTimeout(timer);
-        resolve('files' in data ? data.files : data.refusal);
-      };
+      worker.addEventListener('error', ({ message }) =>
+        end({ ...crashed(message), hint: 'ask static-call inspect on the command line' }),
+      );
+      worker.addEventListener('message', ({ data }: MessageEvent<Answer>) =>
+        end('files' in data ? data.files : data.refusal),
+      );
       worker.postMessage({ name: file.name, bytes, decoder } satisfies Task);
     });
   } finally {

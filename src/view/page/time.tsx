@@ -3,7 +3,9 @@
 
 import { useEffect, useRef } from 'preact/hooks';
 import type { Film, Row } from '../film.js';
-import { Bytes, styleOf } from './bytes.js';
+import { isDrawn, type Session } from '../session.js';
+import { bytesAs } from '../snapshot.js';
+import { Bytes, styleOf } from './bytes.jsx';
 
 interface Props {
   readonly film: Film;
@@ -11,6 +13,8 @@ interface Props {
   readonly at: number | null;
   readonly onGo: (to: number) => void;
   readonly name: string;
+  /** Of which this is a film, or the one beside it. */
+  readonly session: Session;
 }
 
 export const laneNames = (film: Film): readonly string[] => [
@@ -18,12 +22,12 @@ export const laneNames = (film: Film): readonly string[] => [
   ...Array.from({ length: film.machine.shape.cpus }, (_, i) => `CPU ${i}`),
 ];
 
-export function Time({ film, at, onGo, name }: Props) {
+export function Time({ film, at, onGo, name, session }: Props) {
   const lanes = laneNames(film);
   const list = useRef<HTMLOListElement>(null);
   useEffect(() => {
     const rows = list.current;
-    const row = rows?.children[(at ?? film.crux.at(-1) ?? 0) - (at === null ? 0 : 1)];
+    const row = rows?.querySelector(at === null ? '.culprit:last-of-type, .culprit' : '.here');
     if (rows === null || !(row instanceof HTMLElement)) return;
     const pane = rows.parentElement;
     // Not scrollIntoView, which would move the whole page on a phone.
@@ -46,9 +50,12 @@ export function Time({ film, at, onGo, name }: Props) {
           <span class="what" />
         </div>
         <ol ref={list}>
-          {film.rows.map((row, i) => (
-            <Step key={i} film={film} row={row} i={i} at={at} lanes={lanes} onGo={onGo} />
-          ))}
+          {film.rows.map(
+            (row, i) =>
+              isDrawn(row, i, at === null ? { ...session, at: -1 } : session) && (
+                <Step key={i} film={film} row={row} i={i} at={at} lanes={lanes} onGo={onGo} />
+              ),
+          )}
         </ol>
         <End film={film} />
       </div>
@@ -109,22 +116,35 @@ function Step({ film, row, i, at, lanes, onGo }: StepProps) {
           </span>
         ))}
         <span class="what">
-          {row.what}
-          {row.whole !== null && row.whole !== 'same' && <Whole film={film} whole={row.whole} />}
-          {row.why !== null && row.step >= 0 && !row.minor && <small>{row.why}</small>}
+          <What film={film} row={row} />
+          {isReasoned(film, i) && <small>{row.why}</small>}
         </span>
       </button>
     </li>
   );
 }
 
-function Whole({ film, whole }: { readonly film: Film; readonly whole: Row['whole'] }) {
-  if (whole === null) return null;
-  const { name, letter, words } = styleOf(whole, film.versions);
+/** A reason is told once for the steps that share it. */
+function isReasoned({ rows }: Film, i: number): boolean {
+  const row = rows[i];
+  if (row === undefined || row.why === null || row.step < 0 || row.minor) return false;
+  const before = rows.slice(0, i).findLast(({ who, minor }) => who < 0 && !minor);
+  return before?.step !== row.step || before.update !== row.update;
+}
+
+/** What was fetched is shown as bytes; the words say what they are as an instruction. */
+function What({ film, row }: { readonly film: Film; readonly row: Row }) {
+  const [, fetches = '', says = ''] = /^(.*fetches) [0-9a-f ]+ \((.*)\)$/.exec(row.what) ?? [];
+  if (row.whole === null || row.fetched === null || fetches === '') return <>{row.what}</>;
+  const { name, letter, words } = styleOf(row.whole, film.versions);
   return (
-    <b class={`tag ${name}`}>
-      {letter} {words}
-    </b>
+    <>
+      {fetches} <Bytes bytes={bytesAs(film.versions, row.fetched)} versions={film.versions} />{' '}
+      <b class={`tag ${name}`}>
+        {letter} {words}
+      </b>{' '}
+      {says}
+    </>
   );
 }
 

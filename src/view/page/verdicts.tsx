@@ -41,6 +41,7 @@ const WORDS = {
   fails: '✕ fails',
   unknown: '? unknown',
   'not-applicable': '– not asked',
+  'not-searched': '–',
 } as const;
 
 export function Verdicts({
@@ -54,7 +55,7 @@ export function Verdicts({
   return (
     <section class="pane verdicts" aria-label="Verdicts">
       <h2>
-        Verdicts<small>{report === null ? 'search to know' : 'click one that fails'}</small>
+        Verdicts<small>{report === null ? 'press Search to know' : 'click one that fails'}</small>
       </h2>
       <div class="scroll" tabIndex={0} role="region" aria-label="Table of verdicts">
         <table>
@@ -68,7 +69,7 @@ export function Verdicts({
           <tbody>
             {PROPERTIES.map(({ name, holds, apart }) => {
               const is = report?.properties[name];
-              const word = is?.verdict ?? 'unknown';
+              const word = is?.verdict ?? 'not-searched';
               return (
                 <tr key={name} class={`${word}${shown === name ? ' here' : ''}`}>
                   <th scope="row">
