@@ -3,7 +3,7 @@
 
 import type { Bad } from '../machine/sim/promises.js';
 import { decodeToken, encodeToken, type Token } from '../check/explain/token.js';
-import { violations } from '../check/explain/judge.js';
+import { violationOf } from '../check/explain/judge.js';
 import { machineOf, performUnder, proposalIn, type Machine } from '../check/explain/replay.js';
 import { stepOf, trace, type Trace, type TraceStep } from '../check/explain/trace.js';
 import { choices, initial, replay, type Replayed } from '../check/search/path.js';
@@ -61,8 +61,8 @@ export function filmOfToken(token: Token): Film {
   const proposal = proposalIn(token);
   const machine = machineOf(token, proposal);
   const { model, shape } = machine;
-  const found = token.path.length === 0 ? [] : violations(model, token.path, shape);
-  const broken = found.find(({ property }) => property === token.property) ?? found[0] ?? null;
+  const { path, property } = token;
+  const broken = path.length === 0 ? null : (violationOf(model, path, shape, property) ?? null);
   const end = broken === null ? null : `${broken.property}: ${broken.text}`;
   const drawn = trace(model, token.path, shape, end);
   return film({

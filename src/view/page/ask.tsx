@@ -130,9 +130,12 @@ export function Ask({ session, onChoose, onConfigure, onSearch, onStop }: Props)
                   type="number"
                   min={0}
                   max={63}
-                  value={given.offset}
+                  value={given.offset ?? ''}
+                  placeholder="usual"
                   onChange={({ currentTarget }) =>
-                    onConfigure({ offset: Number(currentTarget.value) })
+                    onConfigure({
+                      offset: currentTarget.value === '' ? null : Number(currentTarget.value),
+                    })
                   }
                 />
               </label>
