@@ -194,6 +194,7 @@ function stepOf(step: Step): string {
       );
       return `SC_DO_STORE, SC_PART_${upper(step.part)}, SC_BYTES_${upper(step.bytes)}`;
     case 'retire':
+    case 'write':
     case 'store-head':
     case 'store-tail':
     case 'restore-head':

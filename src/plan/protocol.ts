@@ -33,6 +33,18 @@ export type Step = { readonly why: string } & (
     }
   | {
       /**
+       * Stores `bytes` bytes of the site from offset `at` on. `one`: one store instruction.
+       * `exchange`: one LOCKed instruction. `merge`: the aligned eight bytes around them are loaded,
+       * changed and stored back, neighbours and all. `bytes`: one byte after the other, ascending.
+       */
+      readonly do: 'write';
+      readonly at: number;
+      readonly bytes: number;
+      readonly from: 'trap' | 'old' | 'new';
+      readonly as: 'one' | 'exchange' | 'merge' | 'bytes';
+    }
+  | {
+      /**
        * Returns when every CPU that runs the program has executed a serialising instruction since
        * it began.
        */
@@ -116,6 +128,14 @@ export interface Place {
    * writable code does. `alias`, the default: through another mapping.
    */
   readonly from?: 'same-address' | 'alias';
+  /** Offsets in a cache line, of those that `accepts` takes; all of these if left out. */
+  readonly offset?: readonly number[] | { readonly align: number; readonly at: number };
+}
+
+/** What may be executed at a site beside the old instruction, the new one and the trap. */
+export interface SiteText {
+  /** Instructions in hexadecimal; `..` is any byte. `0f 1f 44 00 ..` is a nop whatever its last byte. */
+  readonly also: readonly string[];
 }
 
 /** A way of writing a batch of sites; docs/protocols.md works an example. */
@@ -125,6 +145,12 @@ export interface Protocol {
   readonly about: string;
   readonly accepts: Acceptance;
   readonly place?: Place;
+  readonly text?: SiteText;
+  /**
+   * What an update promises when it returns. `returned`, if left out: no call that begins afterwards
+   * runs what was replaced. `eventually`: a call runs some version, whole, for as long as it may be.
+   */
+  readonly promise?: 'returned' | 'eventually';
   /**
    * Name of the handler in `trap/` that must be installed while it runs; null if it plants no trap.
    */

@@ -2,10 +2,10 @@
 // that does not fit is named, with what was found there. The table says for each kind of step which
 // fields it has; the compiler sees to it that no kind is missing.
 
-import { UNITS } from '../base/addr.js';
+import { LINE, UNITS } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
-import { SHORTEST_SITE } from '../x86/forms.js';
+import { LONGEST_SITE, SHORTEST_SITE } from '../x86/forms.js';
 import type { Protocol, Step } from './protocol.js';
 
 type Check = { readonly what: string; readonly fits: (value: unknown) => boolean };
@@ -28,12 +28,43 @@ const byteList: Check = {
     v.every((byte) => Number.isInteger(byte) && byte >= 0 && byte <= 255),
 };
 
+const offset: Check = {
+  what: `an offset in a site, 0 to ${LONGEST_SITE - 1}`,
+  fits: (v) => isCount(v) && v < LONGEST_SITE,
+};
+const isInLine = (v: unknown): v is number => isCount(v) && v < LINE;
+const offsets: Check = {
+  what: `a list of offsets from 0 to ${LINE - 1}, or { align: a power of two, at: a number below it }`,
+  fits: (v) =>
+    Array.isArray(v)
+      ? v.length > 0 && v.every(isInLine)
+      : isRecord(v) &&
+        Object.keys(v).every((name) => name === 'align' || name === 'at') &&
+        isInLine(Number(v['align']) - 1) &&
+        Number.isInteger(Math.log2(Number(v['align']))) &&
+        isCount(v['at']) &&
+        v['at'] < Number(v['align']),
+};
+const pattern: Check = {
+  what: 'a list of instructions in hexadecimal, such as "0f 1f 44 00 .."',
+  fits: (v) =>
+    Array.isArray(v) &&
+    v.length > 0 &&
+    v.every((each) => typeof each === 'string' && /^[0-9a-f]{2}( ([0-9a-f]{2}|\.\.))*$/.test(each)),
+};
+
 const part = oneOf('first', 'rest', 'whole', 'changed');
 
 /** Fields beside `do` and `why`. */
 const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
   publish: {},
   store: { part, bytes: oneOf('trap', 'old', 'new'), as: oneOf('one', 'exchange', 'bytes') },
+  write: {
+    at: offset,
+    bytes: { what: 'a number of bytes from 1 to 8', fits: (v) => isCount(v) && v >= 1 && v <= 8 },
+    from: oneOf('trap', 'old', 'new'),
+    as: oneOf('one', 'exchange', 'merge', 'bytes'),
+  },
   sync: {},
   retire: {},
   'store-head': { bytes: byteList },
@@ -132,7 +163,7 @@ export function validateProtocol(value: unknown): Protocol {
       handler: { what: "a handler's name, or null", fits: (v) => v === null || text.fits(v) },
       steps: list,
     },
-    { place: anything },
+    { place: anything, text: anything, promise: oneOf('returned', 'eventually') },
   );
   const protocol = value as Protocol;
   fields(protocol.accepts, 'accepts', {
@@ -140,7 +171,8 @@ export function validateProtocol(value: unknown): Protocol {
     within: oneOf(...Object.keys(UNITS), null),
   });
   if (protocol.place !== undefined)
-    fields(protocol.place, 'place', {}, { from: oneOf('same-address', 'alias') });
+    fields(protocol.place, 'place', {}, { from: oneOf('same-address', 'alias'), offset: offsets });
+  if (protocol.text !== undefined) fields(protocol.text, 'text', { also: pattern });
   protocol.steps.forEach((step, i) => {
     const where = `steps[${i}]`;
     const kind: unknown = isRecord(step) ? step.do : undefined;

@@ -5,7 +5,7 @@
 import { LINE, UNITS, UNIT_NAMES, crosses, type Unit } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { acceptsChange, FIELD } from '../plan/draw.js';
-import type { Acceptance } from '../plan/protocol.js';
+import type { Acceptance, Place } from '../plan/protocol.js';
 import { SHAPES, type SiteShape } from '../machine/sim/options.js';
 import { OVER_LINE, titled, type Proposal } from './proposal.js';
 
@@ -26,7 +26,14 @@ function takes(rule: Acceptance, site: SiteShape, offset: number): boolean {
 
 /** Offsets in a line at which the protocol takes a site of that shape. */
 export const offsetsOf = ({ protocol }: Proposal, site: SiteShape): readonly number[] =>
-  OFFSETS.filter((offset) => takes(protocol.accepts, site, offset));
+  OFFSETS.filter((offset) => takes(protocol.accepts, site, offset)).filter((offset) =>
+    isPlaced(protocol.place?.offset, offset),
+  );
+
+function isPlaced(placed: Place['offset'], offset: number): boolean {
+  if (placed === undefined) return true;
+  return 'align' in placed ? offset % placed.align === placed.at : placed.includes(offset);
+}
 
 /** Of these offsets the one in the middle of those over the end of the largest unit. */
 function worst(offsets: readonly number[], site: SiteShape): number | undefined {
@@ -74,11 +81,13 @@ export function placeOf(proposal: Proposal, site: SiteShape, asked: number | nul
   const own = asked ?? offset;
   if (own !== null) {
     // A row of ours may force a site on a protocol that refuses it, to show why it does.
-    if (own !== offset && via === 'site' && !takes(protocol.accepts, site, own))
+    if (own !== offset && via === 'site' && !offsetsOf(proposal, site).includes(own))
       throw new Fault(
         'bad-usage',
         `${titled(proposal)} takes no site at offset ${own} of its line: ` +
-          `the bytes that change cross a ${within === null ? 'unit' : UNIT_NAMES[within]}`,
+          (takes(protocol.accepts, site, own) || within === null
+            ? 'its place.offset is another'
+            : `the bytes that change cross a ${UNIT_NAMES[within]}`),
         { hint: `it takes offsets ${ranges(offsetsOf(proposal, site))}` },
       );
     return own;

@@ -1,6 +1,8 @@
-// A protocol from a file of its own: one .mjs module whose default export (or export named
-// `protocol`) is data in the shape of plan/protocol.ts. docs/protocols.md has a worked example.
+// A protocol from a file of its own, in the shape of plan/protocol.ts: JSON, which is only read, or
+// an .mjs module, whose code runs, with the protocol as its default export or the one named
+// `protocol`. docs/protocols.md works examples.
 
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Fault } from '../../base/fault.js';
@@ -23,8 +25,9 @@ export async function loadProtocol(path: string): Promise<Protocol> {
       hint: 'compile it to an .mjs file, or write that directly: a protocol is data',
     });
   }
+  if (path.endsWith('.json')) return validateProtocol(parsed(path));
   if (!path.endsWith('.mjs'))
-    throw new Fault('bad-protocol', 'its name does not end in .mjs', { at: path });
+    throw new Fault('bad-protocol', 'its name ends in neither .mjs nor .json', { at: path });
   let module: Record<string, unknown>;
   try {
     module = (await import(pathToFileURL(resolve(path)).href)) as Record<string, unknown>;
@@ -45,4 +48,22 @@ export async function loadProtocol(path: string): Promise<Protocol> {
       hint: 'export default { name, about, accepts, handler, steps }',
     });
   return validateProtocol(value);
+}
+
+/** JSON that is only read: nothing in it runs. */
+function parsed(path: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new Fault('no-such-file', `there is no file ${path}`, { at: path, cause });
+  }
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new Fault('bad-protocol', `it is no JSON: ${(cause as Error).message}`, {
+      at: path,
+      cause,
+    });
+  }
 }

@@ -110,6 +110,8 @@ const PLAIN = {
   spin: false,
   foreign: false,
   sameAddress: false,
+  also: [],
+  eventually: false,
   heads: [],
 } as const satisfies Partial<UnderTest>;
 

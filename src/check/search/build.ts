@@ -26,6 +26,8 @@ export type UnderTest = Pick<
   | 'foreign'
   | 'offset'
   | 'sameAddress'
+  | 'also'
+  | 'eventually'
   | 'program'
   | 'heads'
 >;
@@ -74,6 +76,10 @@ export function modelOf(
   });
 }
 
+/** `0f 1f ..` as bytes, null for any. */
+const patternOf = (text: string): readonly (number | null)[] =>
+  text.split(' ').map((word) => (word === '..' ? null : Number.parseInt(word, 16)));
+
 export function build(
   proposal: Proposal,
   configuration: Configuration,
@@ -99,6 +105,8 @@ export function build(
     lostTail,
     spin,
     foreign,
+    also: (protocol.text?.also ?? []).map(patternOf),
+    eventually: protocol.promise === 'eventually',
     sameAddress: protocol.place?.from === 'same-address',
     offset: placeOf(proposal, configuration.site, configuration.offset),
     program: null,

@@ -117,7 +117,7 @@ function* runOnce(
   return {
     proposal,
     configuration,
-    properties: judge(configuration, search),
+    properties: judge(model, configuration, search),
     reduce,
     model,
     search,
@@ -134,7 +134,11 @@ function* runOnce(
 
 const beyond = (cut: Search['cut']): PropertyVerdict => ({ verdict: 'unknown', beyond: [...cut] });
 
+/** What a protocol does not promise is not judged. */
+const UPDATED: readonly PropertyName[] = ['after-update', 'after-update-strict'];
+
 function judge(
+  { fixture }: Model,
   configuration: Configuration,
   { findings, stopped, undecided, cut }: Search,
 ): Run['properties'] {
@@ -145,7 +149,8 @@ function judge(
     const finding = findings.get(name);
     if (finding !== undefined)
       return { verdict: 'fails', steps: finding.depth, story: finding.text };
-    if (!applies(configuration)) return { verdict: 'not-applicable' };
+    const promised = !(fixture.options.eventually && UPDATED.includes(name));
+    if (!applies(configuration) || !promised) return { verdict: 'not-applicable' };
     if (stopped !== null || undecided.has(name)) return { verdict: 'unknown' };
     return cut.size === 0 ? { verdict: 'holds' } : beyond(cut);
   };

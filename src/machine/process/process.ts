@@ -27,6 +27,7 @@ const PERFORMED = {
   store: true,
   sync: true,
   retire: false,
+  write: false,
   'store-head': false,
   'store-tail': false,
   'restore-head': false,

@@ -254,7 +254,7 @@ export class Core extends Access {
     const own = bytes.slice(0, fetched.insn.length);
     const said = own.join();
     // Where a mixed displacement leads is no part of the model, so the path ends here.
-    if (!meant.has(said))
+    if (!meant.has(said) && !this.fixture.isAlso(own))
       throw new Crash('mixture-executed', `a mixture is executed: ${spell(own)}`);
     if (fetched.key !== 'int3' && !this.fixture.transparent.has(said)) this.judge.begin();
     if (!this.grain.split) return this.#step(fetched);

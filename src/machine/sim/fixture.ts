@@ -240,6 +240,15 @@ export class Fixture {
     return offset === undefined ? null : offset / 8;
   }
 
+  /** Whether the protocol says of these bytes that they may be executed at a site. */
+  isAlso(bytes: readonly number[]): boolean {
+    return this.options.also.some(
+      (pattern) =>
+        pattern.length === bytes.length &&
+        pattern.every((byte, i) => byte === null || byte === bytes[i]),
+    );
+  }
+
   /** A byte of code as it was at the start. */
   byte(at: Addr): number | undefined {
     return this.code.byte(at);

@@ -121,6 +121,10 @@ export interface FixtureOptions {
   readonly rules: Rules;
   /** What runs in place of the program under test, if anything. */
   readonly program: FixtureProgram | null;
+  /** Instructions that may be executed at a site besides; null is any byte. */
+  readonly also: readonly (readonly (number | null)[])[];
+  /** A target that was replaced may run for as long as a CPU fetches it. */
+  readonly eventually: boolean;
   /** Bytes other than old, new and int3 that the protocol stores as an instruction of its own. */
   readonly heads: readonly (readonly number[])[];
 }

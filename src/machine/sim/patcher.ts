@@ -99,6 +99,8 @@ class UpdateCompiler {
   readonly #begins: number[] = [];
   #syncs = 0;
   #retries = 0;
+  /** What this update has stored so far, by address: what a later `merge` loads. */
+  readonly #stored = new Map<number, number>();
   /** What `store-head` stored over the beginning of every site. */
   #head: readonly number[] = [];
 
@@ -138,6 +140,9 @@ class UpdateCompiler {
         break;
       case 'store':
         for (const site of this.#fixture.sites) this.#store(origin, step, site);
+        break;
+      case 'write':
+        for (const site of this.#fixture.sites) this.#piece(origin, step, site);
         break;
       case 'sync':
         if (++this.#syncs !== this.#options.dropSync) this.#sync(origin);
@@ -211,10 +216,50 @@ class UpdateCompiler {
     else this.#text(origin, piece.at, piece.bytes, exchanges(step, site, piece));
   }
 
+  /** A `write`: some bytes of a site. */
+  #piece(origin: Origin, { at, bytes, from, as }: WriteStep, site: FixtureSite): void {
+    if (at + bytes > site.length)
+      throw new Fault(
+        'bad-protocol',
+        `steps[${origin.step}] writes bytes ${at} to ${at + bytes - 1} of a site that has ${site.length}`,
+        {
+          at: `steps[${origin.step}].bytes`,
+          hint: 'a store may not leave the text that is patched',
+        },
+      );
+    const source = sourceOf(site, from, this.#update).slice(at, at + bytes);
+    if (as === 'bytes') this.#bytes(origin, site.at + at, source);
+    else if (as === 'merge') this.#merge(origin, site, site.at + at, source);
+    else this.#text(origin, site.at + at, source, as === 'exchange');
+  }
+
+  /** One store of the aligned eight bytes as they were when they were loaded, but for these. */
+  #merge(origin: Origin, site: FixtureSite, at: number, bytes: readonly number[]): void {
+    const first = Math.floor(at / 8) * 8;
+    if (at + bytes.length > first + 8)
+      throw new Fault(
+        'bad-protocol',
+        `steps[${origin.step}] merges into one quadword, and crosses it`,
+        {
+          at: `steps[${origin.step}].as`,
+          hint: "let accepts.within be 'qword', or write each quadword in a step of its own",
+        },
+      );
+    const from = Math.max(first, site.at);
+    const to = Math.min(first + 8, site.at + site.length);
+    const merged = Array.from({ length: to - from }, (_, i) => {
+      const where = from + i;
+      return bytes[where - at] ?? this.#stored.get(where) ?? this.#before(site)[where - site.at]!;
+    });
+    this.#ops.push({ ...origin, op: 'store', at: from, bytes: merged, locked: false });
+    for (const [i, byte] of merged.entries()) this.#stored.set(from + i, byte);
+  }
+
   /** One store, or as many as the width makes of it. */
   #text(origin: Origin, at: number, bytes: readonly number[], locked = false): void {
     for (const part of split(at, bytes, STORES[this.#options.store]))
       this.#ops.push({ ...origin, op: 'store', ...part, locked });
+    for (const [i, byte] of bytes.entries()) this.#stored.set(at + i, byte);
   }
   /** One store for each byte. */
   #bytes(origin: Origin, at: number, bytes: readonly number[]): void {
@@ -223,6 +268,9 @@ class UpdateCompiler {
 
   #after({ contents }: FixtureSite): readonly number[] {
     return contents[this.#update]!;
+  }
+  #before({ contents }: FixtureSite): readonly number[] {
+    return contents[this.#update - 1]!;
   }
 
   /** The number of a word that the handler shares by that name. */
@@ -241,6 +289,7 @@ class UpdateCompiler {
 }
 
 type StoreStep = Extract<Step, { do: 'store' }>;
+type WriteStep = Extract<Step, { do: 'write' }>;
 
 interface Piece {
   readonly at: number;

@@ -172,7 +172,9 @@ export class Updaters {
           broadcast: { kind: 'current', mask: 1 << op.target },
         };
       case 'return':
-        return { env: returned(env, op.target), retries: 0 };
+        return this.#fixture.options.eventually
+          ? { retries: 0 }
+          : { env: returned(env, op.target), retries: 0 };
       case 'await':
         return this.#word(op.word, env, updater) === BigInt(op.is) ? {} : null;
       case 'retry':
