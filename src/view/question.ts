@@ -112,8 +112,12 @@ export function stepText(step: Step): string {
         step.part === 'whole'
           ? 'the whole site'
           : `the ${step.part} byte${step.part === 'first' ? '' : 's'}`;
-      const how = { one: 'one store', exchange: 'one exchange', bytes: 'byte by byte' }[step.as];
-      return `store ${what} in ${where}, ${how}`;
+      return `store ${what} in ${where}, ${HOW[step.as]}`;
+    }
+    case 'write': {
+      const last = step.at + step.bytes - 1;
+      const which = step.bytes === 1 ? `byte ${step.at}` : `bytes ${step.at} to ${last}`;
+      return `store ${which} of the ${step.from} instruction, ${HOW[step.as]}`;
     }
     case 'store-head':
       return `store ${step.bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(' ')} at the beginning`;
@@ -131,6 +135,13 @@ export function stepText(step: Step): string {
       return WORDS[step.do];
   }
 }
+
+const HOW = {
+  one: 'one store',
+  exchange: 'one exchange',
+  merge: 'one store of the eight bytes around them',
+  bytes: 'byte by byte',
+} as const;
 
 const WORDS = {
   publish: 'publish the new target in the table',
