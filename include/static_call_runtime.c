@@ -552,7 +552,7 @@ struct sc_columns {
 
 static size_t sc_columns_size(size_t count)
 {
-	return count * (4 * 8 + 3);
+	return count * (4 * 8 + 4); /* behind the condition: which way a site goes, which is not asked here */
 }
 
 static struct sc_columns sc_columns(struct sc_group *group)
@@ -1209,6 +1209,7 @@ static void sc_form_rows(const struct sc_destination *destination, struct sc_for
 
 			memset(form, 0, sizeof *form);
 			form->template = row->forms[l].bytes;
+			form->kept = row->forms[l].kept;
 			form->tail = (uint8_t)(8 * (l + SC_SHORTEST - 4));
 			if (row->forms[l].displacement < 0)
 				continue;
@@ -1766,6 +1767,8 @@ static int sc_transact(const struct sc_batch *batch)
 		sc_each(batch, SC_CHANGED, NULL, sc_keep_new);
 		return 0;
 	}
+	/* A CPU may hold bytes that no synchronisation has taken from it: the next update by one byte begins with one. */
+	__atomic_store_n(&sc.data->unsynced, 1, __ATOMIC_SEQ_CST);
 	if (step >= SC_NO_RETURN)
 		step = sc_run(batch, step, &failed);
 	else

@@ -2,6 +2,7 @@
 // the trap handler is installed, and every site is patched to call its key's target itself.
 
 import { Fault, inFile } from '../base/fault.js';
+import { DEFAULT_PROTOCOL } from '../plan/protocols/index.js';
 import { keysOf } from '../keys/bind.js';
 import { registerBarrier } from '../machine/linux/membarrier.js';
 import { registerSites } from '../machine/process/register.js';
@@ -38,7 +39,7 @@ export function openWith<K extends Keys = Keys>(
   path: string,
   options: OpenOptions,
 ): Program<K> {
-  const protocol = protocolOf(options.protocol ?? 'int3');
+  const protocol = protocolOf(options.protocol ?? DEFAULT_PROTOCOL);
   checkOption('writer', options.writer, ['procmem', 'alias']);
   checkOption('assume', options.assume, ['procmem-stores-are-atomic']);
   const { path: real, object } = readObject(path);

@@ -19,6 +19,7 @@ import { accepts, acceptsChange, draw, KINDS } from '../plan/draw.js';
 import type { Batch } from '../plan/batch.js';
 import type { Acceptance, Protocol } from '../plan/protocol.js';
 import {
+  DEFAULT_PROTOCOL,
   isProtocolName,
   PROTOCOL_NAMES,
   RUNNABLE,
@@ -184,7 +185,7 @@ export class Program<K extends Keys> implements App<K> {
     this.#engine = engine;
     this.#options = options;
     this.#server = server;
-    this.#protocol = protocolOf(options.protocol ?? 'int3');
+    this.#protocol = protocolOf(options.protocol ?? DEFAULT_PROTOCOL);
     this.#targets = new Targets(runtime.native, loaded);
     this.#fromC = new CUpdates(runtime);
     this.#taken = this.#fromC.count;
@@ -293,7 +294,9 @@ export class Program<K extends Keys> implements App<K> {
 
   /** Writes an update down, and makes what takes it back. */
   #note(
-    done: Pick<Update, 'inline' | 'trampoline' | 'traps'> & { readonly changes: readonly Change[] },
+    done: Pick<Update, 'inline' | 'trampoline' | 'traps' | 'ways'> & {
+      readonly changes: readonly Change[];
+    },
     ns: number,
     by: Update['by'],
     protocol: Protocol,
@@ -395,6 +398,7 @@ export class Program<K extends Keys> implements App<K> {
         bytes: Buffer.from(now).toString('hex'),
         inline: isBranch(kind) || (!trampoline && Buffer.compare(now, original) !== 0),
         protocols: {
+          auto: refused(RUNNABLE.auto, i),
           int3: refused(RUNNABLE.int3, i),
           store: refused(RUNNABLE.store, i),
         },
@@ -485,12 +489,13 @@ class Done implements Update {
   readonly inline: number;
   readonly trampoline: number;
   readonly traps: number;
+  readonly ways: Update['ways'];
   readonly ns: number;
   readonly #back: (self: Update) => void;
 
   constructor(
     changes: Update['changes'],
-    { inline, trampoline, traps }: Pick<Update, 'inline' | 'trampoline' | 'traps'>,
+    { inline, trampoline, traps, ways }: Pick<Update, 'inline' | 'trampoline' | 'traps' | 'ways'>,
     ns: number,
     by: Update['by'],
     back: (self: Update) => void,
@@ -500,6 +505,7 @@ class Done implements Update {
     this.inline = inline;
     this.trampoline = trampoline;
     this.traps = traps;
+    this.ways = ways;
     this.ns = ns;
     this.#back = back;
   }

@@ -16,7 +16,10 @@ export type Keys = Record<string, string | null | boolean>;
  * How a program is opened. A value that there is not is Fault `bad-option` or `unknown-protocol`.
  */
 export interface OpenOptions {
-  /** Default `int3`. `update` may choose another one. */
+  /**
+   * Default `auto`: each site by the cheapest way that is right for its change. `update` may choose
+   * another one.
+   */
   readonly protocol?: ProtocolName | Protocol;
   /** How text is written: through /proc/self/mem (default), or through a second mapping. */
   readonly writer?: 'procmem' | 'alias';
@@ -81,6 +84,13 @@ export interface Update extends Disposable {
   readonly trampoline: number;
   /** Calls that the trap handler emulated while the update ran. */
   readonly traps: number;
+  /**
+   * How many sites and trampolines were written by each way: `byte` where one byte changed, `store`
+   * where one store inside an aligned quadword did it, `behind` where the site was off and its rest
+   * was written first, `trap` where a trap hid it meanwhile. Under `int3` all are trapped for, under
+   * `store` all are stored.
+   */
+  readonly ways: Readonly<Record<'byte' | 'store' | 'behind' | 'trap', number>>;
   /** `c`: static_call_update(), static_key_enable() and the like of the C side made it. */
   readonly by: 'js' | 'c';
   /** How long it took, nanoseconds. */

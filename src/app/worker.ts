@@ -138,10 +138,10 @@ class Serving {
     const began = performance.now();
     const done = this.#engine.apply([{ name, record, to }], this.#data.protocol);
     const ns = Math.round((performance.now() - began) * 1e6);
-    const { inline, trampoline, traps } = done;
+    const { inline, trampoline, traps, ways } = done;
     if (done.changes.length === 0) return;
     const update = { record: record.at, from, to: record.held('call') };
-    this.#made.append({ ...update, inline, trampoline, traps, ns });
+    this.#made.append({ ...update, inline, trampoline, traps, ways, ns });
   }
 
   /**

@@ -46,6 +46,11 @@ const TABLE: Readonly<Record<PropertyName, Omit<Property, 'name'>>> = {
     applies: always,
     apart: true,
   },
+  'trap-after-return': {
+    holds: 'no thread fetches the trap byte of an update that has returned',
+    applies: always,
+    apart: true,
+  },
   stack: {
     holds:
       'stack and return address on entry to the target are those of a real call, balanced after it',

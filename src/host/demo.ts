@@ -10,6 +10,7 @@ import { errorName, openNative, type Native } from '../machine/linux/native.js';
 import { buildShared } from './build.js';
 import { TemporaryFolder } from './folder.js';
 import { openWith } from '../app/open.js';
+import { DEFAULT_PROTOCOL } from '../plan/protocols/index.js';
 import type { Program } from '../app/program.js';
 import type { Keys, OpenOptions } from '../app/types.js';
 
@@ -175,7 +176,7 @@ function summary(
   const received = (...names: string[]): number =>
     names.reduce((sum, name) => sum + example.count(name), 0);
   return {
-    protocol: typeof protocol === 'object' ? protocol.name : (protocol ?? 'int3'),
+    protocol: typeof protocol === 'object' ? protocol.name : (protocol ?? DEFAULT_PROTOCOL),
     writer: writer ?? 'procmem',
     threads,
     seconds: round3(seconds),

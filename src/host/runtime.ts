@@ -33,7 +33,7 @@ const ENTRIES = [
   ['prepare', 'fork', 'prepare'],
   ['parent', 'fork', 'parent'],
   ['child', 'fork', 'child'],
-  ['draw', 'survey', 'draw'],
+  ['draw', 'survey', 'survey'],
   ['restorer', 'borrow', 'restorer'],
 ] as const satisfies readonly (readonly [string, Piece['name'], string | null])[];
 
@@ -118,9 +118,10 @@ function page(): { readonly code: string; readonly words: string; readonly entri
 function transforms(): string {
   const lengths = Array.from({ length: LENGTHS }, (_, i) => SHORTEST_SITE + i);
   const form = (kind: CallKind, target: CallTarget, length: number): string => {
-    if (TRANSFORM[kind][target].forms[length] === undefined) return '{0, -1}';
-    const { bytes, displacement } = formOf(kind, target, length);
-    return `{${word(bytes)}, ${displacement}}`;
+    if (TRANSFORM[kind][target].forms[length] === undefined) return '{0, 0, -1}';
+    const { bytes, displacement, keeps, mask } = formOf(kind, target, length);
+    const kept = keeps ? mask.map((fixed) => ~fixed) : new Uint8Array(1);
+    return `{${word(bytes)}, ${word(kept)}, ${displacement}}`;
   };
   const rows = CALLS.flatMap((kind) =>
     TARGETS.map((target) => {
@@ -137,7 +138,7 @@ function transforms(): string {
 	uint64_t emulate;
 	enum sc_to to;
 	struct {
-		uint64_t bytes;
+		uint64_t bytes, kept;
 		int displacement; /* -1: none */
 	} forms[SC_LENGTHS];
 } sc_transforms[SC_KIND_COUNT][SC_TARGET_COUNT] = {
@@ -230,7 +231,7 @@ function tables(): string {
     structure('slot', SLOT, SLOT.size),
     structure('record', RECORD, RECORD.size),
     structure('group', GROUP, GROUP.columns),
-    structure('survey', SURVEY, SURVEY.refused + 8),
+    structure('survey', SURVEY, SURVEY.restores + 8),
     structure('form', FORM, FORM.size),
     names('kind', 'SC_KIND', KINDS),
     names('target_kind', 'SC_TARGET', TARGETS),

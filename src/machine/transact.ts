@@ -5,7 +5,8 @@
 // to park on: there a second failure leaves some sites old and some new, each of them whole.
 
 import { Batch, type KeyChange } from '../plan/batch.js';
-import type { Protocol, Step } from '../plan/protocol.js';
+import { isFor as isForSome, type Protocol, type Step } from '../plan/protocol.js';
+import type { Way } from '../plan/way.js';
 import { Stopped, type Machine } from './machine.js';
 
 export type End = 'old' | 'new' | 'parked' | 'mixed';
@@ -31,9 +32,20 @@ export class Unfinished extends Error {
 
 const isStore = (step: Step): step is Extract<Step, { do: 'store' }> => step.do === 'store';
 
-/** The first step after which some thread may run the new instruction itself. */
-function pointOfNoReturn(steps: readonly Step[]): number {
-  const i = steps.findIndex((s) => isStore(s) && s.bytes === 'new' && s.part !== 'rest');
+const isFor = ({ ways }: Step, way: Way): boolean => ways === undefined || ways.includes(way);
+
+/**
+ * The step from which on the way is forward. Where sites are trapped that is the first after which
+ * one of them may run the new instruction; the others can be switched back until then. Where none
+ * is, it is the last store.
+ */
+function pointOfNoReturn({ handler, steps }: Protocol): number {
+  const i =
+    handler === null
+      ? steps.findLastIndex(isStore)
+      : steps.findIndex(
+          (s) => isStore(s) && s.bytes === 'new' && s.part !== 'rest' && isFor(s, 'trap'),
+        );
   return i < 0 ? steps.length : i;
 }
 
@@ -53,7 +65,7 @@ export function transact(
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
     const { step: failed, cause } = error;
-    const commit = pointOfNoReturn(steps);
+    const commit = pointOfNoReturn(protocol);
     // Behind a trap every site can still go forward once the switch has begun. Without a trap the
     // sites that were switched are switched back, and only what follows the switch is tried again.
     const end = failed > commit || (failed === commit && protocol.handler !== null) ? 'new' : 'old';
@@ -101,41 +113,88 @@ function goBack(
   const others = machine.unlike(batch, 'old');
   const changed = protocol.handler === null ? ours(others, machine) : others;
   if (changed.count === 0) return;
-  const sync: Step = {
-    do: 'sync',
-    why: 'no CPU may pair bytes of before with bytes of the way back',
-  };
-  if (protocol.handler === null) {
-    // No trap hides a site: each is exchanged back by one store, as it came.
-    machine.run([steps.find(isStore)!, sync], reversed(changed));
-    return;
-  }
-  const rest: readonly Step[] = [
-    { do: 'store', part: 'rest', bytes: 'old', as: 'bytes', why: 'hidden behind the trap' },
-    sync,
-  ];
-  // Where only first bytes differ, the site is whole either way and no synchronisation is needed: a
-  // thread that still meets the trap is emulated to the old target.
-  const first: Step = {
-    do: 'store',
-    part: 'first',
-    bytes: 'old',
-    as: 'one',
-    why: 'the old first byte before the old rest is the old instruction',
-  };
-  machine.run(
-    failed >= steps.findIndex((s) => isStore(s) && s.part === 'rest') ? [...rest, first] : [first],
-    changed,
-  );
+  if (protocol.ways === undefined && protocol.handler === null)
+    // No trap hides a site: each is stored back by one store, as it came.
+    machine.run([steps.find(isStore)!, SYNC], changed.reversed());
+  else machine.run(wayBack(protocol, failed, changed.ways), changed.reversed());
 }
 
-function reversed(batch: Batch): Batch {
-  const back = new Batch(batch.count, {
-    at: batch.at,
-    length: batch.length,
-    old: batch.new,
-    new: batch.old,
-  });
-  back.count = batch.count;
-  return back;
+const SYNC: Step = {
+  do: 'sync',
+  why: 'no CPU may pair bytes of before with bytes of the way back',
+};
+
+/** Over the edits that lead back. */
+const BACK: readonly Step[] = [
+  {
+    do: 'store',
+    ways: ['byte'],
+    part: 'byte',
+    bytes: 'new',
+    as: 'one',
+    why: 'one byte switched the site, and one byte switches it back',
+  },
+  {
+    do: 'store',
+    ways: ['store'],
+    part: 'changed',
+    bytes: 'new',
+    as: 'exchange',
+    why: 'one store switched the site, and one store switches it back',
+  },
+  {
+    do: 'store',
+    ways: ['behind'],
+    part: 'opcode',
+    bytes: 'new',
+    as: 'one',
+    why: 'off again, before its rest is touched',
+  },
+  { ...SYNC, ways: ['behind'] },
+  {
+    do: 'store',
+    ways: ['behind'],
+    part: 'displacement',
+    bytes: 'new',
+    as: 'bytes',
+    why: 'the site is off',
+  },
+  {
+    do: 'store',
+    ways: ['trap'],
+    part: 'rest',
+    bytes: 'new',
+    as: 'bytes',
+    why: 'hidden behind the trap',
+  },
+  SYNC,
+  {
+    do: 'store',
+    ways: ['trap'],
+    part: 'first',
+    bytes: 'new',
+    as: 'one',
+    why: 'the old first byte before the old rest is the old instruction',
+  },
+];
+
+/** Whether the store may have left a site that is no more the old one behind its first byte. */
+const commits = (step: Step): boolean =>
+  isStore(step) && step.bytes === 'new' && step.part !== 'displacement';
+
+/**
+ * Where only trap bytes were stored, and displacements of sites that are off, every site is whole
+ * either way and no synchronisation is needed: a thread that still meets the trap is emulated to
+ * the old target.
+ */
+function wayBack({ ways, steps }: Protocol, failed: number, present: number): readonly Step[] {
+  const touched = steps.slice(0, failed + 1).some(commits);
+  const needed = touched
+    ? BACK
+    : BACK.filter(
+        (step) => isStore(step) && (step.part === 'first' || step.part === 'displacement'),
+      );
+  if (ways !== undefined) return needed.filter((step) => isForSome(step, present));
+  // Every site is trapped, and none has a way of its own.
+  return needed.filter((step) => isFor(step, 'trap')).map(({ ways: _, ...step }) => step);
 }

@@ -1,6 +1,11 @@
 // What the machine code that walks over a batch's sites has in common.
 
 import { bytes, type Instruction, type Program } from '../asm/assembler.js';
+import { FIELD } from '../plan/way.js';
+import { DISPLACEMENT } from '../x86/forms.js';
+
+/** Ones at the bytes that a store of the four displacement bytes cannot change. */
+export const OUTER: bigint = ~(((1n << BigInt(8 * DISPLACEMENT)) - 1n) << BigInt(8 * FIELD.from));
 
 // A column of addresses holds doubles, and the instruction table has no floating point: these two
 // are cvttsd2si.

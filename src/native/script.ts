@@ -5,8 +5,8 @@
 // and says which one; what to make of that is the caller's. On a kernel that throws away the TLB at
 // every system call (page table isolation without PCID) each return to JavaScript is dear besides.
 //
-//   header {next, end, system}: 64 bytes before the first operation
-//   operation {routine, seven words for it}: 64 bytes
+//   header {next, end, system}: as long as an operation, before the first
+//   operation {routine, nine words for it}: 80 bytes
 //
 // An operation names its routine by address, so one that is added is a routine here and a method
 // below. A routine finds its words at rdi and returns -1 when it is done.
@@ -16,7 +16,7 @@ import { DATA } from '../trap/registry.js';
 
 /** Offsets in bytes. */
 export const HEADER = { next: 0, end: 8, system: 16 } as const;
-export const OPERATION = { routine: 0, words: 8, size: 64 } as const;
+export const OPERATION = { routine: 0, words: 8, size: 80 } as const;
 /** The words of a routine, from OPERATION.words; those of a store are STORE (sweep.ts). */
 export const WORD = { at: 0, value: 8 } as const;
 export const COPY = { from: 0, to: 8, size: 16 } as const;

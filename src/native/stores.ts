@@ -7,17 +7,25 @@
 import { INT3 } from '../asm/table.js';
 import { LINE } from '../base/addr.js';
 import { assemble, label, mem, mem32, mem8, type Code, type Program } from '../asm/assembler.js';
-import { FIELD } from '../plan/draw.js';
+import { FIELD } from '../plan/way.js';
 import { DISPLACEMENT, SHORTEST_SITE } from '../x86/forms.js';
-import { leave, save, siteOf } from './loop.js';
+import { leave, OUTER, save, siteOf } from './loop.js';
 
 /**
  * The words of a store: edits [from, to) of a batch's columns, and how far from the site it is
- * written.
+ * written. Where `way` is not 0, only edits that go one of the `ways`.
  */
-export const STORE = { from: 0, to: 8, at: 16, length: 24, old: 32, new: 40, away: 48 } as const;
-/** Ones at the bytes that a store of the four displacement bytes cannot change. */
-export const OUTER: bigint = ~(((1n << BigInt(8 * DISPLACEMENT)) - 1n) << BigInt(8 * FIELD.from));
+export const STORE = {
+  from: 0,
+  to: 8,
+  at: 16,
+  length: 24,
+  old: 32,
+  new: 40,
+  away: 48,
+  way: 56,
+  ways: 64,
+} as const;
 
 /**
  * For every edit, `body` with rcx its index, rax where its first byte is written, rbx and rdx the
@@ -26,6 +34,8 @@ export const OUTER: bigint = ~(((1n << BigInt(8 * DISPLACEMENT)) - 1n) << BigInt
 const stores = (name: string, body: Program): Program => [
   label(name),
   ...save,
+  ['push', mem('rdi', STORE.ways)],
+  ['mov', 'r12', mem('rdi', STORE.way)],
   ['mov', 'rcx', mem('rdi', STORE.from)],
   ['mov', 'r9', mem('rdi', STORE.to)],
   ['mov', 'rsi', mem('rdi', STORE.at)],
@@ -33,9 +43,14 @@ const stores = (name: string, body: Program): Program => [
   ['mov', 'rbx', mem('rdi', STORE.old)],
   ['mov', 'rdx', mem('rdi', STORE.new)],
   ['mov', 'r8', mem('rdi', STORE.away)],
-  ['movabs', 'r12', OUTER],
   ['jmp', `${name}-more`],
   label(`${name}-edit`),
+  ['test', 'r12', 'r12'],
+  ['je', `${name}-site`],
+  ['movzx', 'eax', mem8({ base: 'r12', index: 'rcx' })],
+  ['test', mem('rsp'), 'rax'],
+  ['je', `${name}-next`],
+  label(`${name}-site`),
   siteOf.rcx,
   ['add', 'rax', 'r8'],
   ...body,
@@ -46,6 +61,7 @@ const stores = (name: string, body: Program): Program => [
   ['jb', `${name}-edit`],
   ['mov', 'rcx', -1],
   label(`${name}-out`),
+  ['pop', 'rax'],
   ['mov', 'rax', 'rcx'],
   ...leave,
 ];
@@ -80,6 +96,39 @@ const STORES: Program = [
   ]),
   ...stores('rest', ascending('rest', 1)),
   ...stores('whole', ascending('whole', 0)),
+  // The displacement byte by byte, and the byte before it.
+  ...stores('displacement', [
+    ['movzx', 'ebp', mem8({ base: 'r10', index: 'rcx' })],
+    ['lea', 'r11', mem({ base: 'rdx', index: 'rcx', scale: 8 })],
+    ['mov', 'r11d', mem32({ base: 'r11', index: 'rbp', disp: -DISPLACEMENT })],
+    ['mov', mem8({ base: 'rax', index: 'rbp', disp: -DISPLACEMENT }), 'r11b'],
+    ...Array.from({ length: DISPLACEMENT - 1 }, (_, b): Program => [
+      ['shr', 'r11d', 8],
+      ['mov', mem8({ base: 'rax', index: 'rbp', disp: b + 1 - DISPLACEMENT }), 'r11b'],
+    ]).flat(),
+  ]),
+  ...stores('opcode', [
+    ['movzx', 'ebp', mem8({ base: 'r10', index: 'rcx' })],
+    ['lea', 'r11', mem({ base: 'rdx', index: 'rcx', scale: 8 })],
+    ['movzx', 'r11d', mem8({ base: 'r11', index: 'rbp', disp: -DISPLACEMENT - 1 })],
+    ['mov', mem8({ base: 'rax', index: 'rbp', disp: -DISPLACEMENT - 1 }), 'r11b'],
+  ]),
+  // The byte that changes; there is one.
+  ...stores('byte', [
+    ['mov', 'r11', mem({ base: 'rbx', index: 'rcx', scale: 8 })],
+    ['mov', 'rdi', mem({ base: 'rdx', index: 'rcx', scale: 8 })],
+    ['xor', 'r11', 'rdi'],
+    ['je', 'byte-next'],
+    label('unchanged'),
+    ['test', 'r11b', 'r11b'],
+    ['jne', 'changed'],
+    ['shr', 'r11', 8],
+    ['shr', 'rdi', 8],
+    ['inc', 'rax'],
+    ['jmp', 'unchanged'],
+    label('changed'),
+    ['mov', mem8('rax'), 'dil'],
+  ]),
   // One store: of the displacement where only that changes, else of eight bytes inside the line,
   // which hold up to three of a neighbour and so are exchanged only if they are unchanged.
   ...stores('exchange', [
@@ -88,7 +137,8 @@ const STORES: Program = [
     ['mov', 'rbp', 'r11'],
     ['xor', 'rbp', 'rdi'],
     ['je', 'exchange-next'],
-    ['test', 'rbp', 'r12'],
+    ['movabs', 'r13', OUTER],
+    ['test', 'rbp', 'r13'],
     ['jne', 'wide'],
     ['shr', 'rdi', 8 * FIELD.from],
     ['mov', mem32('rax', FIELD.from), 'edi'],
@@ -125,7 +175,16 @@ const STORES: Program = [
 ];
 
 /** The loops by name: operations of a script (script.ts). */
-export const STORE_LOOPS = ['trap', 'first', 'rest', 'whole', 'exchange'] as const;
+export const STORE_LOOPS = [
+  'trap',
+  'first',
+  'rest',
+  'whole',
+  'displacement',
+  'opcode',
+  'byte',
+  'exchange',
+] as const;
 export type StoreLoop = (typeof STORE_LOOPS)[number];
 
 export function storeLoops(): Code {

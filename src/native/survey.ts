@@ -4,9 +4,10 @@
 
 import { assemble, label, mem, mem32, mem8, type Code, type Program } from '../asm/assembler.js';
 import { invariant } from '../base/invariant.js';
-import { FIELD } from '../plan/draw.js';
+import { UNITS } from '../base/addr.js';
+import { FIELD, WAY } from '../plan/way.js';
 import { DISPLACEMENT, LONGEST_SITE, SHORTEST_SITE } from '../x86/forms.js';
-import { leave, save, siteOf } from './loop.js';
+import { leave, OUTER, save, siteOf } from './loop.js';
 
 /** The block of a survey: columns as SiteColumns lays them out, and what is found. */
 export const SURVEY = {
@@ -20,6 +21,11 @@ export const SURVEY = {
   unchanged: 56,
   original: 64,
   refused: 72,
+  /** Ways that a site may go, as bits of WAY, and those that the sites of the batch go. */
+  allowed: 80,
+  ways: 88,
+  /** Not 0: the new instruction is the one that the file has. */
+  restores: 96,
 } as const;
 /** Rows of forms for one kind, by length; a power of two, because one LEA finds the row. */
 export const LENGTHS: 1 | 2 | 4 = lengths(LONGEST_SITE - SHORTEST_SITE + 1);
@@ -31,8 +37,10 @@ function lengths(count: number): 1 | 2 | 4 {
 }
 
 /**
- * One instruction of the new target, for the sites of one kind and length; `kept` has ones at the
- * bytes that stay as they are.
+ * One instruction of the new target, for the sites of one kind and length: `kept` has ones at the
+ * bytes that stay as they are. `off` is what stands there while the site is off, in the bytes of
+ * `head`; `prefix` has ones at those of them that are before the opcode. Of a kind that has no form
+ * which keeps its rest, `off` is what no site holds.
  */
 export const FORM = {
   template: 0,
@@ -41,8 +49,65 @@ export const FORM = {
   shift: 24,
   tail: 25,
   kept: 32,
+  off: 40,
+  head: 48,
+  prefix: 56,
   size: 64,
 } as const;
+
+/**
+ * rdx: the bytes that change, not none. Sets cl to the bit of the cheapest of the allowed ways, as
+ * `wayOf` does (plan/way.ts). r11 and rbp are the old bytes and the new ones, rax is the site, rbx
+ * its row of the forms.
+ */
+const chooseWay: Program = [
+  ['mov', 'rcx', 'rdx'],
+  label('same'),
+  ['test', 'cl', 'cl'],
+  ['jne', 'other'],
+  ['shr', 'rcx', 8],
+  ['jmp', 'same'],
+  label('other'),
+  ['shr', 'rcx', 8],
+  ['jne', 'several'],
+  ['mov', 'ecx', WAY.byte],
+  ['test', mem('rdi', SURVEY.allowed), 'rcx'],
+  ['jne', 'chosen'],
+  label('several'),
+  ['mov', 'ecx', WAY.store],
+  ['test', mem('rdi', SURVEY.allowed), 'rcx'],
+  ['je', 'apart'],
+  ['movabs', 'rcx', OUTER],
+  ['test', 'rdx', 'rcx'],
+  ['mov', 'ecx', 'eax'],
+  ['jne', 'outer'],
+  ['add', 'ecx', FIELD.from],
+  ['and', 'ecx', UNITS.qword - 1],
+  ['cmp', 'ecx', UNITS.qword - DISPLACEMENT],
+  ['jbe', 'inside'],
+  ['jmp', 'apart'],
+  label('outer'),
+  ['and', 'ecx', UNITS.qword - 1],
+  ['add', 'cl', mem8('r15')],
+  ['cmp', 'ecx', UNITS.qword],
+  ['ja', 'apart'],
+  label('inside'),
+  ['mov', 'ecx', WAY.store],
+  ['jmp', 'chosen'],
+  label('apart'),
+  ['mov', 'rcx', 'r11'],
+  ['xor', 'rcx', mem('rbx', FORM.off)],
+  ['test', mem('rbx', FORM.head), 'rcx'],
+  ['jne', 'trap'],
+  ['test', mem('rbx', FORM.prefix), 'rdx'],
+  ['jne', 'trap'],
+  ['mov', 'ecx', WAY.behind],
+  ['test', mem('rdi', SURVEY.allowed), 'rcx'],
+  ['jne', 'chosen'],
+  label('trap'),
+  ['mov', 'ecx', WAY.trap],
+  label('chosen'),
+];
 
 /**
  * For every site: the text must be what the snapshot says; the new instruction; whether the
@@ -51,8 +116,8 @@ export const FORM = {
  * behind these. Sites are read four bytes from each end, which overlap, so that nothing beyond the
  * site is touched.
  */
-const survey = (name: string, instruction: Program): Program => [
-  label(name),
+const SURVEY_PROGRAM: Program = [
+  label('survey'),
   ...save,
   ['mov', 'rsi', mem('rdi', SURVEY.at)],
   ['mov', 'r13', mem('rdi', SURVEY.count)],
@@ -63,8 +128,8 @@ const survey = (name: string, instruction: Program): Program => [
   ['lea', 'r15', mem({ base: 'r15', index: 'r13', scale: 8 })],
   ['xor', 'r9d', 'r9d'],
   ['xor', 'r10d', 'r10d'],
-  ['jmp', `${name}-more`],
-  label(`${name}-site`),
+  ['jmp', 'more'],
+  label('site'),
   siteOf.next,
   ['movzx', 'ebx', mem8({ base: 'r15', index: 'r13' })],
   ['movzx', 'edx', mem8('r15')],
@@ -77,32 +142,58 @@ const survey = (name: string, instruction: Program): Program => [
   ['shl', 'rbp', 'cl'],
   ['or', 'r11', 'rbp'],
   ['cmp', 'r11', mem('r8')],
-  ['jne', `${name}-differs`],
-  ...instruction,
-  label(`${name}-accept`),
+  ['jne', 'differs'],
+  ['mov', 'rbp', mem({ base: 'rsi', index: 'r13', scale: 8 })],
+  ['cmp', mem('rdi', SURVEY.restores), 0],
+  ['jne', 'accept'],
+  ['mov', 'rbp', mem('rbx', FORM.from)],
+  ['sub', 'rbp', 'rax'],
+  ['and', 'rbp', mem('rbx', FORM.mask)],
+  ['movzx', 'ecx', mem8('rbx', FORM.shift)],
+  ['shl', 'rbp', 'cl'],
+  ['or', 'rbp', mem('rbx', FORM.template)],
+  ['mov', 'rdx', mem('rbx', FORM.kept)],
+  ['and', 'rdx', 'r11'],
+  ['or', 'rbp', 'rdx'],
+  ['movzx', 'edx', mem8({ base: 'r15', index: 'r13', scale: 2 })],
+  ['shl', 'edx', 8], // the condition of a jcc is in its second byte; others have none
+  ['or', 'rbp', 'rdx'],
+  label('accept'),
   ['mov', 'rdx', 'r11'],
   ['xor', 'rdx', 'rbp'],
-  ['je', `${name}-unchanged`],
+  ['je', 'unchanged'],
+  ['cmp', mem('rdi', SURVEY.unit), -1],
+  ['je', 'write'],
   ['test', mem('rdi', SURVEY.outer), 'rdx'],
-  ['jne', `${name}-all`],
+  ['jne', 'all'],
   ['lea', 'rcx', mem('rax', FIELD.from)],
   ['and', 'rcx', mem('rdi', SURVEY.unit)],
   ['add', 'rcx', DISPLACEMENT - 1],
   ['cmp', 'rcx', mem('rdi', SURVEY.unit)],
-  ['jbe', `${name}-write`],
-  ['jmp', `${name}-refused`],
-  label(`${name}-all`),
+  ['jbe', 'write'],
+  ['jmp', 'refused'],
+  label('all'),
   ['mov', 'rcx', 'rax'],
   ['and', 'rcx', mem('rdi', SURVEY.unit)],
   ['movzx', 'edx', mem8('r15')],
   ['lea', 'rcx', mem({ base: 'rcx', index: 'rdx', disp: -1 })],
   ['cmp', 'rcx', mem('rdi', SURVEY.unit)],
-  ['ja', `${name}-refused`],
-  ['jmp', `${name}-write`],
-  label(`${name}-unchanged`),
+  ['ja', 'refused'],
+  ['jmp', 'write'],
+  label('unchanged'),
   ['inc', 'r9'],
-  label(`${name}-write`),
+  label('write'),
   ['mov', mem({ base: 'r8', index: 'r13', scale: 8 }), 'rbp'],
+  ['xor', 'ecx', 'ecx'],
+  ['mov', 'rdx', 'r11'],
+  ['xor', 'rdx', 'rbp'],
+  ['je', 'chosen'],
+  ['cmp', mem('rdi', SURVEY.allowed), 0],
+  ['je', 'chosen'],
+  ...chooseWay,
+  ['or', mem('rdi', SURVEY.ways), 'rcx'],
+  ['lea', 'rdx', mem({ base: 'r15', index: 'r13', scale: 2 })],
+  ['mov', mem8({ base: 'rdx', index: 'r13' }), 'cl'],
   ['xor', 'ecx', 'ecx'],
   ['cmp', 'rbp', mem({ base: 'rsi', index: 'r13', scale: 8 })],
   ['sete', 'cl'],
@@ -110,48 +201,30 @@ const survey = (name: string, instruction: Program): Program => [
   ['add', 'rsi', 8],
   ['add', 'r8', 8],
   ['inc', 'r15'],
-  label(`${name}-more`),
+  label('more'),
   ['cmp', 'rsi', 'r12'],
-  ['jb', `${name}-site`],
+  ['jb', 'site'],
   ['mov', mem('rdi', SURVEY.unchanged), 'r9'],
   ['mov', mem('rdi', SURVEY.original), 'r10'],
   ['mov', 'rax', -1],
   ...leave,
-  label(`${name}-refused`),
+  label('refused'),
   ['cmp', 'rsi', mem('rdi', SURVEY.trampoline)],
-  ['je', `${name}-refuse`],
+  ['je', 'refuse'],
   ['cmp', mem('rdi', SURVEY.inline), 0],
-  ['jne', `${name}-refuse`],
+  ['jne', 'refuse'],
   ['cmp', 'rbp', mem({ base: 'rsi', index: 'r13', scale: 8 })],
   ['mov', 'rbp', mem({ base: 'rsi', index: 'r13', scale: 8 })],
-  ['jne', `${name}-accept`],
-  label(`${name}-refuse`),
+  ['jne', 'accept'],
+  label('refuse'),
   ['mov', mem('rdi', SURVEY.refused), 1],
-  label(`${name}-differs`),
+  label('differs'),
   ['mov', 'rax', 'rsi'],
   ['sub', 'rax', mem('rdi', SURVEY.at)],
   ['shr', 'rax', 3],
   ...leave,
 ];
 
-const SURVEYS: Program = [
-  ...survey('draw', [
-    ['mov', 'rbp', mem('rbx', FORM.from)],
-    ['sub', 'rbp', 'rax'],
-    ['and', 'rbp', mem('rbx', FORM.mask)],
-    ['movzx', 'ecx', mem8('rbx', FORM.shift)],
-    ['shl', 'rbp', 'cl'],
-    ['or', 'rbp', mem('rbx', FORM.template)],
-    ['mov', 'rdx', mem('rbx', FORM.kept)],
-    ['and', 'rdx', 'r11'],
-    ['or', 'rbp', 'rdx'],
-    ['movzx', 'edx', mem8({ base: 'r15', index: 'r13', scale: 2 })],
-    ['shl', 'edx', 8], // the condition of a jcc is in its second byte; others have none
-    ['or', 'rbp', 'rdx'],
-  ]),
-  ...survey('restore', [['mov', 'rbp', mem({ base: 'rsi', index: 'r13', scale: 8 })]]),
-];
-
 export function surveys(): Code {
-  return assemble(SURVEYS);
+  return assemble(SURVEY_PROGRAM);
 }

@@ -27,21 +27,36 @@ export class Batch {
   /** What is there and what shall be: eight bytes a site, zero beyond its length. */
   readonly old: Uint8Array;
   readonly new: Uint8Array;
+  /**
+   * By which way each site gets there, as a bit of WAY (way.ts), and all of them together; 0 where
+   * the protocol has one way for every site.
+   */
+  readonly way: Uint8Array;
+  ways: number = 0;
   keys: readonly KeyChange[] = [];
 
   /** @param memory columns that lie elsewhere, in place of new ones */
-  constructor(capacity: number, memory?: Pick<Batch, 'at' | 'length' | 'old' | 'new'>) {
+  constructor(capacity: number, memory?: Pick<Batch, 'at' | 'length' | 'old' | 'new' | 'way'>) {
     this.at = memory?.at ?? new Float64Array(capacity);
     this.length = memory?.length ?? new Uint8Array(capacity);
     this.old = memory?.old ?? new Uint8Array(capacity * 8);
     this.new = memory?.new ?? new Uint8Array(capacity * 8);
+    this.way = memory?.way ?? new Uint8Array(capacity);
   }
   /** The same edits with other keys; the columns are shared. */
   withKeys(keys: readonly KeyChange[]): Batch {
     const batch = new Batch(this.count, this);
     batch.count = this.count;
+    batch.ways = this.ways;
     batch.keys = keys;
     return batch;
+  }
+  /** The edits that lead back: what is new is old and the other way round. */
+  reversed(): Batch {
+    const back = new Batch(this.count, { ...this, old: this.new, new: this.old });
+    back.count = this.count;
+    back.ways = this.ways;
+    return back;
   }
   address(i: number): Addr {
     return this.at[i]!;
@@ -54,6 +69,9 @@ export class Batch {
     const k = this.count++;
     this.at[k] = from.address(i);
     this.length[k] = from.lengthAt(i);
+    const way = from.way[i]!;
+    this.way[k] = way;
+    this.ways |= way;
     for (let b = 0; b < 8; b++) {
       this.old[8 * k + b] = from.old[8 * i + b]!;
       this.new[8 * k + b] = from.new[8 * i + b]!;

@@ -6,7 +6,7 @@ import { crosses, hex, UNIT_NAMES, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import type { BranchKind, CallKind, SiteKind } from '../sites/site.js';
 import { emulationWord, RECORD } from '../trap/registry.js';
-import { destination, DISPLACEMENT, emitInto, SITE_FORMS } from '../x86/forms.js';
+import { destination, emitInto } from '../x86/forms.js';
 import { Batch, type KeyChange } from './batch.js';
 import type { Acceptance } from './protocol.js';
 import {
@@ -18,12 +18,7 @@ import {
   type Lead,
   type TargetKind,
 } from './transform.js';
-
-/** The displacement of the five-byte branches, which one store of four bytes replaces. */
-export const FIELD = {
-  from: SITE_FORMS.call.displacement,
-  to: SITE_FORMS.call.displacement + DISPLACEMENT,
-} as const;
+import { changedRun, FIELD, wayOf } from './way.js';
 
 export const KINDS: readonly SiteKind[] = ['call', 'jmp', 'jcc', 'if', 'unless'];
 
@@ -43,7 +38,7 @@ export class SiteColumns {
 
   /** Bytes that the columns of `count` sites need. */
   static size(count: number): number {
-    return count * (4 * 8 + 3);
+    return count * (4 * 8 + 4);
   }
 
   /**
@@ -62,15 +57,11 @@ export class SiteColumns {
     const addresses = new Float64Array(memory, at, count);
     at += 8 * count;
     this.original = bytes(8);
-    this.batch = new Batch(count, {
-      at: addresses,
-      old: bytes(8),
-      new: bytes(8),
-      length: bytes(1),
-    });
-    this.batch.count = count;
+    const [old, fresh, length] = [bytes(8), bytes(8), bytes(1)];
     this.kind = bytes(1);
     this.condition = bytes(1);
+    this.batch = new Batch(count, { at: addresses, old, new: fresh, length, way: bytes(1) });
+    this.batch.count = count;
     this.trampoline = trampoline;
   }
 }
@@ -123,13 +114,10 @@ const same = (a: Uint8Array, b: Uint8Array, i: number, length: number): boolean 
 /** Whether the protocol can replace `batch.old` by `batch.new` at site i. */
 export function accepts(rule: Acceptance, batch: Batch, i: number): boolean {
   if (rule.within === null) return true;
-  const length = batch.lengthAt(i);
-  let [first, end] = [0, length];
-  while (first < end && batch.old[8 * i + first] === batch.new[8 * i + first]) first++;
-  while (end > first && batch.old[8 * i + end - 1] === batch.new[8 * i + end - 1]) end--;
+  const { first, end } = changedRun(batch, i);
   return first === end && rule.bytes === 'changed'
     ? true
-    : acceptsChange(rule, batch.address(i), length, first, end);
+    : acceptsChange(rule, batch.address(i), batch.lengthAt(i), first, end);
 }
 
 /** The same for a site of that length of which the bytes from `first` to before `end` change. */
@@ -184,6 +172,8 @@ function stamp(columns: SiteColumns, d: Destination): void {
 
 /**
  * @param destination null puts back what the file has.
+ * @param ways those that a site may be written by, as bits of WAY; 0 where the protocol has one way
+ *   for every site
  * @throws Fault `store-refused` where neither the site nor, through it, the trampoline can carry
  *   the change; `not-inline` where `require` asks for more than the protocol can do.
  */
@@ -192,8 +182,10 @@ export function draw(
   destination: Destination | null,
   rule: Acceptance,
   require?: 'inline',
+  ways: number = 0,
 ): Drawn {
-  const { batch, original } = columns;
+  const { batch, original, kind } = columns;
+  batch.ways = 0;
   if (destination) stamp(columns, destination);
   else batch.new.set(original);
   let onTrampoline = 0;
@@ -224,6 +216,9 @@ export function draw(
     }
     if (i !== columns.trampoline && same(batch.new, original, i, length)) onTrampoline++;
     if (same(batch.old, batch.new, i, length)) unchanged++;
+    const way = ways === 0 ? 0 : wayOf(batch, i, KINDS[kind[i]!]!, ways);
+    batch.way[i] = way;
+    batch.ways |= way;
   }
   const sites = batch.count - (columns.trampoline >= 0 ? 1 : 0);
   return {
@@ -254,7 +249,7 @@ export function merge(
   const [only] = batches;
   if (only && batches.length === 1) return only;
   const all = room(batches.reduce((sum, b) => sum + b.count, 0));
-  all.count = 0;
+  all.count = all.ways = 0;
   const heap = batches.filter((b) => b.count > 0).map((batch) => new Cursor(batch));
   for (let i = (heap.length >> 1) - 1; i >= 0; i--) sink(heap, i);
   for (let lowest = heap[0]; lowest; lowest = heap[0]) {

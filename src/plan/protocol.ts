@@ -4,15 +4,22 @@
 // by the checker without change; a new kind of step is a row here and a case in each machine.
 
 import type { Unit } from '../base/addr.js';
+import { WAY, waysOf, type Way } from './way.js';
 
 /**
  * The site's bytes that a store touches. `changed` is the smallest run that differs between old and
- * new.
+ * new; `byte` the one byte that differs, at sites that go the way of that name; `displacement` the
+ * last four bytes, which the forms of an empty site keep, and `opcode` the byte before them.
  */
-export type Part = 'first' | 'rest' | 'whole' | 'changed';
+export type Part = 'first' | 'rest' | 'whole' | 'changed' | 'byte' | 'opcode' | 'displacement';
 
-/** One thing that is done for the whole batch, with its reason. */
-export type Step = { readonly why: string } & (
+/**
+ * One thing that is done for the whole batch, with its reason.
+ *
+ * `ways`: it is a step of these ways alone (`Protocol.ways`). A store is done at the sites that go
+ * one of them, anything else where the batch has such a site.
+ */
+export type Step = { readonly why: string; readonly ways?: readonly Way[] } & (
   | {
       /**
        * Key words and `func` now name the new target: from here a trap emulates the new
@@ -152,8 +159,32 @@ export interface Protocol {
    */
   readonly promise?: 'returned' | 'eventually';
   /**
+   * Ways that a site may be written by. Each site goes the cheapest that its change and the text's
+   * writer allow (way.ts). Absent: every step is for every site.
+   */
+  readonly ways?: readonly Way[];
+  /**
    * Name of the handler in `trap/` that must be installed while it runs; null if it plants no trap.
    */
   readonly handler: string | null;
   readonly steps: readonly Step[];
+}
+
+/** Whether some site that goes one of these ways takes part in the step. */
+export const isFor = ({ ways }: Step, present: number): boolean =>
+  ways === undefined || (waysOf(ways) & present) !== 0;
+
+/**
+ * The protocol for a batch whose sites go these ways: steps that none of them needs are left out,
+ * and the handler with the last trap.
+ * @param present bits of WAY
+ */
+export function narrowed(protocol: Protocol, present: number): Protocol {
+  if (protocol.ways === undefined) return protocol;
+  const traps = (present & WAY.trap) !== 0;
+  return {
+    ...protocol,
+    handler: traps ? protocol.handler : null,
+    steps: protocol.steps.filter((step) => isFor(step, present)),
+  };
 }

@@ -2,10 +2,14 @@
 // (arch/x86/kernel/static_call.c), with its return-0 column and clang's conditional tail calls.
 //
 //                 function        null             return 0
-//   call          call target     nop              cs cs cs xor %eax,%eax
+//   call          call target     test %eax,imm    cs cs cs xor %eax,%eax
 //   jmp (tail)    jmp  target     ret              jmp  return-0 function
 //   jcc (tail)    jcc  target     jcc  to a ret    jcc  return-0 function
 //   trampoline    as a tail jmp
+//
+// The kernel writes a nop where this table has `test`. A nop replaces all five bytes of the call;
+// `test %eax,imm32` keeps the displacement as its constant, and `ret` leaves it where it is, so
+// that a hook is switched off, and on again, by one byte (plan/way.ts).
 //
 // and which a branch on a static key (arch/x86/include/asm/jump_label.h):
 //
@@ -63,12 +67,12 @@ export const TRANSFORM: Readonly<Record<CallKind, Readonly<Record<CallTarget, Tr
   {
     call: {
       function: { forms: { 5: 'call', 6: 'addr32-call' }, emulate: 'call', to: 'target' },
-      null: { forms: { 5: 'nop5', 6: 'nop6' }, emulate: 'nop', to: null },
+      null: { forms: { 5: 'test5', 6: 'test6' }, emulate: 'nop', to: null },
       ret0: { forms: { 5: 'ret0-5', 6: 'ret0-6' }, emulate: 'ret0', to: null },
     },
     jmp: {
       function: { forms: { 5: 'jmp', 6: 'cs-jmp' }, emulate: 'jmp', to: 'target' },
-      null: { forms: { 5: 'ret5', 6: 'ret6' }, emulate: 'ret', to: null },
+      null: { forms: { 5: 'ret5-kept', 6: 'ret6-kept' }, emulate: 'ret', to: null },
       ret0: { forms: { 5: 'jmp', 6: 'cs-jmp' }, emulate: 'jmp', to: 'return0' },
     },
     jcc: {

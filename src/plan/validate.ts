@@ -7,6 +7,7 @@ import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import { LONGEST_SITE, SHORTEST_SITE } from '../x86/forms.js';
 import type { Protocol, Step } from './protocol.js';
+import { WAYS } from './way.js';
 
 type Check = { readonly what: string; readonly fits: (value: unknown) => boolean };
 
@@ -53,7 +54,12 @@ const pattern: Check = {
     v.every((each) => typeof each === 'string' && /^[0-9a-f]{2}( ([0-9a-f]{2}|\.\.))*$/.test(each)),
 };
 
-const part = oneOf('first', 'rest', 'whole', 'changed');
+const part = oneOf('first', 'rest', 'whole', 'changed', 'byte', 'opcode', 'displacement');
+const wayList: Check = {
+  what: `a list of ${WAYS.join(', ')}`,
+  fits: (v) =>
+    Array.isArray(v) && v.length > 0 && v.every((way) => WAYS.some((known) => known === way)),
+};
 
 /** Fields beside `do` and `why`. */
 const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
@@ -163,7 +169,7 @@ export function validateProtocol(value: unknown): Protocol {
       handler: { what: "a handler's name, or null", fits: (v) => v === null || text.fits(v) },
       steps: list,
     },
-    { place: anything, text: anything, promise: oneOf('returned', 'eventually') },
+    { place: anything, ways: wayList, text: anything, promise: oneOf('returned', 'eventually') },
   );
   const protocol = value as Protocol;
   fields(protocol.accepts, 'accepts', {
@@ -184,11 +190,12 @@ export function validateProtocol(value: unknown): Protocol {
         { at: `${where}.do`, ...(hint ? { hint } : {}) },
       );
     }
-    fields(step, where, {
-      do: text,
-      why: { what: 'a text: every step says why', fits: text.fits },
-      ...STEPS[kind],
-    });
+    fields(
+      step,
+      where,
+      { do: text, why: { what: 'a text: every step says why', fits: text.fits }, ...STEPS[kind] },
+      { ways: wayList },
+    );
     if (step.do === 'retry' && step.to >= i)
       throw new Fault('bad-protocol', `${where}.to is ${step.to}, not an earlier step`, {
         at: `${where}.to`,

@@ -76,7 +76,9 @@ export const DATA = {
    * from outside (machine/remote) expects what it read: it is drawn again where another came first.
    */
   epoch: 224,
-  size: 232,
+  /** 1 after an update that ended with a fault, until the next synchronisation. */
+  unsynced: 232,
+  size: 240,
 } as const;
 
 /** A text whose pages are shared with a writable mapping elsewhere. */

@@ -3,10 +3,13 @@
 // know a form that the other does not. Every alternative of a non-tail site is exactly one
 // instruction, of its site's length: a thread that was interrupted between two of them would come
 // back into the middle of the call that replaced them, as once happened on i386 to a
-// two-instruction "return 0". A `ret` is padded by int3 instead: no thread gets past it.
+// two-instruction "return 0". What stands behind a `ret` is not executed: no thread gets past it.
 //
-// A form may keep the four bytes behind its opcode as they are (`kept32`). It differs from the jump
-// or call to there in one byte, and one byte cannot tear.
+// A form that does nothing keeps the four bytes behind its opcode as they are (`kept32`): `test
+// eax, imm32` in place of a call, `ret` in place of a jump. Such a form differs from what it
+// replaces in the opcode alone, and one byte cannot tear, wherever the site lies. The flags that
+// `test` changes are free at a call (psABI 3.2.1). The nops are what the kernel and earlier
+// versions of this library left there.
 
 import { hex, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
@@ -36,9 +39,13 @@ const SITE_ROWS = {
   'ret0-6':       { bytes: '2e 2e 2e 2e 31 c0',          effect: 'ret0', compiled: false },
   'ret5':         { bytes: 'c3 cc cc cc cc',             effect: 'ret',  compiled: false },
   'ret6':         { bytes: 'c3 cc cc cc cc cc',          effect: 'ret',  compiled: false },
-  // A branch of static_key.h that is not taken: `test eax, imm32`, whose constant is where the
-  // jump would lead. asm statements change flags as a rule.
+  // A site that is off, and a branch of static_key.h that is not taken: the constant is where the
+  // call or the jump would lead.
   'test5':        { bytes: 'a9 kept32',                  effect: 'nop',  compiled: false },
+  // Behind the prefix of `addr32-call`: no memory is addressed, so it changes nothing.
+  'test6':        { bytes: '67 a9 kept32',               effect: 'nop',  compiled: false },
+  'ret5-kept':    { bytes: 'c3 kept32',                  effect: 'ret',  compiled: false },
+  'ret6-kept':    { bytes: '2e c3 kept32',               effect: 'ret',  compiled: false },
 } as const satisfies Record<string, { bytes: string; effect: Effect; compiled: boolean }>;
 
 // A trampoline is five bytes of jump or return and three that say what it is: ud1 %esp,%ecx, which
@@ -52,6 +59,7 @@ const TRAMPOLINE_ROWS = {
   'ret-built-sct': { bytes: 'c3 90 90 90 90 53 43 54', effect: 'ret' },
   'ret-int3-sct':  { bytes: 'c3 cc 90 90 90 53 43 54', effect: 'ret' },
   'ret-sct':       { bytes: 'c3 cc cc cc cc 53 43 54', effect: 'ret' },
+  'ret-kept':      { bytes: 'c3 kept32 0f b9 cc',      effect: 'ret' },
 } as const satisfies Record<string, { bytes: string; effect: Effect }>;
 
 export type SiteFormName = keyof typeof SITE_ROWS;

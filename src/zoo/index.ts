@@ -7,6 +7,7 @@ import type { Environment, FixtureHandler } from '../machine/sim/options.js';
 import { SIGTRAP_PROGRAM } from '../native/sigtrap.js';
 import type { Protocol } from '../plan/protocol.js';
 import type { Entry } from '../trap/kernel.js';
+import { auto } from './auto.js';
 import { aborting, int3Abort } from './int3-abort.js';
 import { counted, int3Gap, merged } from './int3-gap.js';
 import { int3Levels, levels } from './int3-levels.js';
@@ -49,6 +50,7 @@ export const IDEAS: readonly Idea[] = [
   stopMachine,
   int3,
   int3Retire,
+  auto,
 ];
 
 export const PROPOSALS: readonly Proposal[] = (['kernel', 'user'] as const).flatMap((where) =>

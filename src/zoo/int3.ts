@@ -33,7 +33,8 @@ export const int3: Idea = {
   objections: [
     'A thread can stand between its trap and the handler for any time, which membarrier ' +
       'does not wait for; so the table is permanent.',
-    'A synchronisation by every CPU is needed three times.',
+    'A synchronisation by every CPU is needed three times; the third only keeps a thread from ' +
+      'meeting a trap after the update has returned (`two-syncs`).',
   ],
   rows: [
     variant('', { full: false }),
@@ -43,6 +44,7 @@ export const int3: Idea = {
     variant('no-lock', { updaters: 'unlocked' }),
     variant('two-sites', { functions: 2 }),
     variant('unsorted', { functions: 2, order: 'unsorted' }),
+    inUser('int3', 'two-syncs', { ...protocol, steps: protocol.steps.slice(0, -1) }, { handler }),
     variant('shadow', { handler: userHandler(SIGTRAP_SHADOW, 'registry') }),
   ],
 };

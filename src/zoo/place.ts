@@ -4,7 +4,8 @@
 
 import { LINE, UNITS, UNIT_NAMES, crosses, type Unit } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
-import { acceptsChange, FIELD } from '../plan/draw.js';
+import { acceptsChange } from '../plan/draw.js';
+import { FIELD } from '../plan/way.js';
 import type { Acceptance, Place } from '../plan/protocol.js';
 import { SHAPES, type SiteShape } from '../machine/sim/options.js';
 import { OVER_LINE, titled, type Proposal } from './proposal.js';

@@ -50,6 +50,10 @@ export interface Proposal {
   readonly order: FixtureOptions['order'];
   /** Sites in the batch. */
   readonly functions: 1 | 2;
+  /** Form and offset of the second site, where they are not the first one's. */
+  readonly second: FixtureOptions['second'];
+  /** Whether one store of the writer's is one, for a protocol whose sites go several ways. */
+  readonly wholeStores: boolean;
   readonly lostTail: boolean;
   /** The task spins with IF clear on the updater's lock. */
   readonly spin: boolean;
@@ -124,6 +128,8 @@ const row = (
   tornDown: false,
   order: 'sorted',
   functions: 1,
+  second: null,
+  wholeStores: true,
   lostTail: false,
   spin: false,
   foreign: false,

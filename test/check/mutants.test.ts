@@ -62,6 +62,18 @@ const exchanged = (a: number, b: number) => (steps: readonly Step[]) =>
   steps.map((step, i) => (i === a ? steps[b]! : i === b ? steps[a]! : step));
 
 const merged = of('int3-gap');
+/** At a site that is switched off and on by one byte. */
+const hook = of('auto');
+/** The opcode first, and the displacement where that was. */
+function swapped(steps: readonly Step[]): readonly Step[] {
+  const at = (part: string): number =>
+    steps.findIndex((step) => step.do === 'store' && step.part === part);
+  const [displacement, opcode] = [at('displacement'), at('opcode')];
+  return steps.map((step, i) => {
+    if (i === displacement) return steps[opcode]!;
+    return i === opcode ? steps[displacement]! : step;
+  });
+}
 const shipped = of('int3');
 const atQword = of('store', '', 'user');
 const spin: Program = [['dec', 'rax'], label('wait'), ['cmp', mem8('rax'), 0xcc], ['je', 'wait']];
@@ -391,6 +403,56 @@ const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
     'membarrier passes handlers, an IPI does not',
     { proposal: shipped, given: { updates: 2 } },
     { proposal: of('int3-gap', 'permanent'), given: { updates: 2 } },
+  ],
+
+  [
+    'trap-after-return',
+    'int3 without its last synchronisation',
+    { proposal: shipped, given: { dropSync: 3, updates: 1 } },
+    { proposal: shipped, given: { updates: 1 } },
+  ],
+
+  [
+    'after-update',
+    'a hook is switched off without a synchronisation',
+    { proposal: hook, given: { site: 'hook', dropSync: 1 } },
+    { proposal: hook, given: { site: 'hook' } },
+  ],
+  [
+    'after-update',
+    'a hook leads to another target without the last synchronisation',
+    { proposal: hook, given: { site: 'null', updates: 1, dropSync: 2 } },
+    { proposal: hook, given: { site: 'null', updates: 1 } },
+  ],
+  [
+    'torn',
+    'the opcode is switched on before its displacement is known everywhere',
+    { proposal: hook, given: { site: 'null', updates: 1, dropSync: 1 } },
+    { proposal: hook, given: { site: 'null', updates: 1 } },
+  ],
+  [
+    'torn',
+    'the displacement is written while the site is on',
+    {
+      proposal: {
+        ...hook,
+        protocol: { ...hook.protocol, steps: swapped(hook.protocol.steps) },
+      },
+      given: { site: 'null', updates: 1 },
+    },
+    { proposal: hook, given: { site: 'null', updates: 1 } },
+  ],
+  [
+    'torn',
+    'a prefixed call becomes "return 0" byte by byte',
+    { proposal: of('naive', '', 'user'), given: { site: 'call6-ret0', updates: 1 } },
+    { proposal: shipped, given: { site: 'call6-ret0', updates: 1 } },
+  ],
+  [
+    'torn',
+    'a batch of a trap and a displacement without its first synchronisation',
+    { proposal: of('auto', 'byte-and-trap'), given: { site: 'null', updates: 1, dropSync: 1 } },
+    { proposal: of('auto', 'byte-and-trap'), given: { site: 'null', updates: 1 } },
   ],
 
   [

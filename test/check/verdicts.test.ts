@@ -90,6 +90,42 @@ describe('what the search decides', () => {
   });
 });
 
+describe('a site by the cheapest way that is right for it', () => {
+  const counted = ['torn', 'target', 'after-update', 'stack', 'flags', 'stray-trap', 'deadlock'];
+  const wrong = (variant: string, given: Partial<Configuration>): string[] => {
+    const found = verdicts('auto', variant, { environment: 'user', ...given });
+    return counted.filter((name) => found[name] !== 'holds');
+  };
+
+  it('holds for a hook at every form, byte by byte, and however stale', () => {
+    for (const site of ['hook', 'jmp-hook', 'call6-hook', 'jmp6-hook'] as const)
+      for (const fetch of ['F1a', 'F3'] as const) expect(wrong('', { site, fetch })).toEqual([]);
+    for (const site of ['null', 'jmp-null', 'call6-null', 'jmp6-null'] as const)
+      expect(wrong('', { site })).toEqual([]);
+  });
+  it('asks more of the hardware where a store changes several bytes: a quadword whole', () => {
+    expect(wrong('in-quadword', { site: 'call' })).toContain('torn');
+    expect(wrong('in-quadword', { site: 'call', chunk: 'qword' })).toEqual([]);
+    expect(wrong('procmem', { site: 'null' })).toEqual([]);
+  });
+  it('shares its synchronisations between sites that go different ways', () => {
+    expect(wrong('byte-and-trap', { site: 'null', updates: 1 })).toEqual([]);
+    expect(wrong('byte-and-trap', { site: 'hook', updates: 1 })).toEqual([]);
+    expect(wrong('store-and-trap', { site: 'call', updates: 1, chunk: 'qword' })).toEqual([]);
+    expect(wrong('byte-and-store', { site: 'null', updates: 1, chunk: 'qword' })).toEqual([]);
+  });
+  it("is no more than Intel's letter grants only where the byte is int3", () => {
+    expect(wrong('', { site: 'hook', fetch: 'F4' })).toContain('torn');
+    expect(wrong('', { site: 'call', fetch: 'F4' })).toEqual([]);
+  });
+  it('needs its last synchronisation where it trapped only to keep traps from coming late', () => {
+    const late = (dropSync: number | null) =>
+      verdicts('int3', '', { environment: 'user', updates: 1, dropSync })['trap-after-return'];
+    expect([late(null), late(3)]).toEqual(['holds', 'fails']);
+    expect(verdicts('int3', 'two-syncs', { environment: 'user' })['after-update']).toBe('holds');
+  });
+});
+
 describe('a verdict', () => {
   it('comes from the search alone, and is explained where that is asked for', async () => {
     const { runs } = await check(['naive'], { passes: 1, updates: 1, explained: ['torn'] });

@@ -223,17 +223,26 @@ export const MUTANTS = [
     test: { file: 'test/sim/fetch.test.ts', name: 'F4 exempts int3' },
   },
   {
+    name: 'the opcode is written at the byte behind it',
+    file: 'dist/machine/sim/patcher.js',
+    edits: [['{ at: site.at + opcode, bytes: source', '{ at: site.at + opcode + 1, bytes: source']],
+    test: { file: 'test/check/verdicts.test.ts', name: 'a hook at every form' },
+  },
+  {
     name: 'the way back behind a trap has no synchronisation',
     file: 'dist/machine/transact.js',
     edits: [
-      ["why: 'hidden behind the trap' },\n        sync,", "why: 'hidden behind the trap' },"],
+      [
+        "why: 'hidden behind the trap',\n    },\n    SYNC,",
+        "why: 'hidden behind the trap',\n    },",
+      ],
     ],
     test: { file: 'test/machine/back.test.ts', name: 'behind a trap' },
   },
   {
     name: 'the way back by one store has no synchronisation',
     file: 'dist/machine/transact.js',
-    edits: [['machine.run([steps.find(isStore), sync]', 'machine.run([steps.find(isStore)]']],
+    edits: [['machine.run([steps.find(isStore), SYNC]', 'machine.run([steps.find(isStore)]']],
     test: { file: 'test/machine/back.test.ts', name: 'by one store' },
   },
   {

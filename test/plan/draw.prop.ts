@@ -4,7 +4,6 @@ import { Batch } from '#plan/batch';
 import {
   accepts,
   acceptsChange,
-  DESTINATION,
   draw,
   KINDS,
   merge,
@@ -14,7 +13,7 @@ import {
 import { int3 } from '#plan/protocols/int3';
 import { store } from '#plan/protocols/store';
 import { TRANSFORM, type TargetKind } from '#plan/transform';
-import { emit, recognise, SITE_FORMS, type SiteForm } from '#x86/forms';
+import { DISPLACEMENT, emit, recognise, SITE_FORMS, type SiteForm } from '#x86/forms';
 
 const TEXT = 0x40_0000;
 const TRAMPOLINE = TEXT + 0x8000;
@@ -137,7 +136,7 @@ describe('whether a protocol takes a site', () => {
 
   it('is for a site of six bytes another question than for one of five: the last may end a line later', () => {
     const asked = (at: number, length: number): boolean =>
-      acceptsChange(store.accepts, TEXT + at, length, length - DESTINATION, length);
+      acceptsChange(store.accepts, TEXT + at, length, length - DISPLACEMENT, length);
     expect([58, 59, 60].map((at) => [asked(at, 5), asked(at, 6)])).toEqual([
       [true, true],
       [true, false],

@@ -81,7 +81,9 @@ describe.skipIf(!gcc)('C++', () => {
     '%s: inline functions, templates and constructors have sites; exceptions pass them while they are patched',
     (compiler, { skip }) => {
       if (!tool(compiler)) skip(`without ${compiler}`);
-      const got = languages<Cxx>(compileProgram(folder, 'cxx.cpp', [], compiler), 'cxx');
+      const got = languages<Cxx>(compileProgram(folder, 'cxx.cpp', [], compiler), 'cxx', {
+        protocol: 'int3',
+      });
       // The constructor ran before anybody opened the object: through the trampoline.
       expect(got).toMatchObject({ wrong: 0, drift: 0, early: 101 });
       expect(got.sites).toBeGreaterThanOrEqual(5);

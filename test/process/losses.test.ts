@@ -28,7 +28,7 @@ beforeAll(() => {
   if (gcc) library = compileProgram(folder, 'losses.c');
 });
 afterAll(() => folder[Symbol.dispose]());
-const lose = <T>(what: string, options: object = {}): T => {
+const lose = <T>(what: string, options: object = { protocol: 'int3' }): T => {
   const ended = child('losses.mjs', [JSON.stringify({ library, what, options })]);
   return answer<T>(ended);
 };
@@ -91,7 +91,7 @@ describe.skipIf(!gcc)('a trap would kill', () => {
   it('a signal handler that blocks every signal while it runs: refused by its name, and `store` goes on', () => {
     const got = lose<{ refused: Told; passed: number; ticks: number }>(
       'a signal handler that blocks every signal while it runs',
-      { writer: 'alias' },
+      { protocol: 'int3', writer: 'alias' },
     );
     expect(got.refused.code).toBe('trap-blocked');
     expect(got.refused.message).toMatch(/SIGALRM/);

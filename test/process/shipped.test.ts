@@ -5,6 +5,8 @@ import { PROPOSALS } from '#zoo/index';
 import type { Model } from '#machine/sim/model';
 import type { SiteShape } from '#machine/sim/options';
 import type { Protocol } from '#plan/protocol';
+import { narrowed } from '#plan/protocol';
+import { auto } from '#plan/protocols/auto';
 import { int3 } from '#plan/protocols/int3';
 import { store } from '#plan/protocols/store';
 import { sigtrap } from '#native/sigtrap';
@@ -44,8 +46,9 @@ function explored(name: string, site: SiteShape, offset: number): Model {
  * What the checker's patcher does, in the words of the child; a process asks first whether the
  * handler is still there.
  */
-function operations({ ops, fixture }: Model, { handler }: Protocol): Effect[] {
-  const { at } = fixture.sites[0]!;
+function operations({ ops, fixture }: Model, protocol: Protocol): Effect[] {
+  const { at, ways } = fixture.sites[0]!;
+  const { handler } = narrowed(protocol, ways[1]!);
   return (handler === null ? [] : [{ asked: true } as Effect]).concat(
     ops.flatMap((op): Effect[] => {
       if (op.op === 'write') return [{ write: op.write.value.toString(16) }];
@@ -63,18 +66,32 @@ function performed(
   writer: 'alias' | 'procmem',
 ): Shipped {
   const [old, fresh] = model.fixture.sites[0]!.contents;
+  const way = model.fixture.sites[0]!.ways[1]!;
   const word = operations(model, protocol).flatMap((effect) =>
     'write' in effect ? [effect.write] : [],
   )[0]!;
   return answer<Shipped>(
     child('shipped.mjs', [
-      JSON.stringify({ protocol, writer, offset, old, new: fresh, word: `0x${word}` }),
+      JSON.stringify({ protocol, writer, offset, old, new: fresh, way, word: `0x${word}` }),
     ]),
   );
 }
 
 describe.skipIf(!here)('what ships is what was checked', () => {
-  it.for<['int3' | 'store', SiteShape, number]>([
+  it.for<['auto' | 'int3' | 'store', SiteShape, number]>([
+    ['auto', 'hook', 61],
+    ['auto', 'null', 61],
+    ['auto', 'call', 8],
+    ...more<['auto', SiteShape, number][]>(
+      ['auto', 'call', 61],
+      ['auto', 'jmp-hook', 63],
+      ['auto', 'jmp-null', 61],
+      ['auto', 'call6-hook', 62],
+      ['auto', 'call6-null', 59],
+      ['auto', 'jmp6-hook', 63],
+      ['auto', 'jmp6-null', 60],
+      ['auto', 'ret0', 8],
+    ),
     ['int3', 'call', 61],
     ['int3', 'jcc', 61],
     ...more<['int3', SiteShape, number][]>(
@@ -103,7 +120,7 @@ describe.skipIf(!here)('what ships is what was checked', () => {
   ])(
     '%s at a site %s at byte %i of its line: the same words, stores and synchronisations in the same order',
     ([name, shape, offset]) => {
-      const protocol = { int3, store }[name];
+      const protocol = { auto, int3, store }[name];
       const model = explored(protocol.name, shape, offset);
       const { effects, text } = performed(protocol, model, offset, 'alias');
       expect(effects).toEqual(operations(model, protocol));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { WAY } from '#plan/way';
 import { answer, child } from './child.js';
 
 interface Answer {
@@ -6,6 +7,7 @@ interface Answer {
   seen: {
     drawn: number;
     refused: Record<string, number>;
+    ways: Record<string, number>;
     trampoline: number;
     unchanged: number;
     stored: number;
@@ -26,6 +28,7 @@ describe('the machine code of an update', () => {
       seen.stored,
       seen.exchanged,
       seen.drifted,
+      ...Object.values(WAY).map((way) => seen.ways[way] ?? 0),
     ])
       expect(n).toBeGreaterThan(50);
     expect(Object.keys(seen.refused).sort()).toEqual(['not-inline', 'store-refused']);

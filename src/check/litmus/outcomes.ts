@@ -103,6 +103,8 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
 
 const PLAIN = {
   via: 'site',
+  second: null,
+  ways: 0,
   functions: 1,
   order: 'sorted',
   tornDown: false,

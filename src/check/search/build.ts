@@ -8,6 +8,7 @@ import { Model } from '../../machine/sim/model.js';
 import type { FixtureOptions } from '../../machine/sim/options.js';
 import { compile, type Op } from '../../machine/sim/patcher.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
+import { WAY, waysOf } from '../../plan/way.js';
 import { checkSite, type Proposal } from '../../zoo/proposal.js';
 import { placeOf } from '../../zoo/place.js';
 import { BOUNDS, type Configuration, type ContextName } from '../configuration.js';
@@ -19,6 +20,8 @@ export type UnderTest = Pick<
   | 'handler'
   | 'via'
   | 'functions'
+  | 'second'
+  | 'ways'
   | 'order'
   | 'tornDown'
   | 'lostTail'
@@ -95,11 +98,13 @@ export function build(
       `${proposal.name}/${proposal.variant} has two updaters, which run beside the CPUs`,
       { hint: 'leave out --patcher task' },
     );
-  const { via, functions, order, tornDown, lostTail, spin, foreign } = proposal;
+  const { via, functions, second, order, tornDown, lostTail, spin, foreign } = proposal;
   const under: UnderTest = {
     handler: handler?.(configuration.entry) ?? null,
     via,
     functions,
+    second,
+    ways: waysIn(proposal),
     order,
     tornDown,
     lostTail,
@@ -123,6 +128,10 @@ export function build(
   });
   return modelOf(fixture, ops, configuration, grain, updaters !== 'one');
 }
+
+/** As a process does, without `store` where the writer's stores are not whole. */
+const waysIn = ({ protocol: { ways }, wholeStores }: Proposal): number =>
+  ways === undefined ? 0 : waysOf(ways) & (wholeStores ? -1 : ~WAY.store);
 
 /**
  * How many CPUs and waiting tasks a state has. A patcher that is a task has one of the CPUs to

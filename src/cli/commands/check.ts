@@ -355,6 +355,7 @@ const SHORT: Readonly<Record<PropertyName, string>> = {
   target: 'target',
   'after-update': 'after',
   'after-update-strict': 'strict',
+  'trap-after-return': 'late',
   stack: 'stack',
   flags: 'flags',
   slot: 'slot',

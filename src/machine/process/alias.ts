@@ -19,7 +19,7 @@ import { memoryFile } from '../linux/memory.js';
 import { errorName, type Native } from '../linux/native.js';
 import type { Script } from './script.js';
 import type { SharedData } from './shared-data.js';
-import { loopOf, sourceOf, type StoreStep, type Text } from './text.js';
+import { loopOf, sourceOf, waysAt, type StoreStep, type Text } from './text.js';
 
 export class AliasText implements Text {
   readonly writer = 'alias';
@@ -37,7 +37,7 @@ export class AliasText implements Text {
   }
 
   store(script: Script, step: StoreStep, batch: Batch, from: number, to: number): void {
-    script.store(loopOf(step), batch, from, to, this.#away, sourceOf(step));
+    script.store(loopOf(step), batch, from, to, this.#away, sourceOf(step), waysAt(step));
   }
 }
 

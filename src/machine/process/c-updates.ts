@@ -3,6 +3,7 @@
 // memory: a ring of the last ones, and the number of all so far.
 
 import type { Addr } from '../../base/addr.js';
+import { WAYS, type Way, type WayCounts } from '../../plan/way.js';
 import type { SharedData } from './shared-data.js';
 
 /** As many as a journal keeps. */
@@ -17,7 +18,11 @@ const ENTRY = {
   trampoline: 5,
   traps: 6,
   ns: 7,
-  size: 8,
+  byte: 8,
+  store: 9,
+  behind: 10,
+  trap: 11,
+  size: 12,
 } as const;
 
 export interface CUpdate {
@@ -30,6 +35,7 @@ export interface CUpdate {
   readonly trampoline: number;
   readonly traps: number;
   readonly ns: number;
+  readonly ways: WayCounts;
 }
 
 export class CUpdates {
@@ -66,6 +72,7 @@ export class CUpdates {
     const base = 1 + (number % ENTRIES) * ENTRY.size;
     ring[base + ENTRY.number] = number;
     for (const name of FIELDS) ring[base + ENTRY[name]] = update[name];
+    for (const way of WAYS) ring[base + ENTRY[way]] = update.ways[way];
     ring[0] = number + 1;
   }
 
@@ -75,7 +82,7 @@ export class CUpdates {
     if (!ring) return;
     for (let n = Math.max(number, this.count - ENTRIES); n < this.count; n++) {
       const base = 1 + (n % ENTRIES) * ENTRY.size;
-      const field = (name: keyof CUpdate): number => ring[base + ENTRY[name]]!;
+      const field = (name: (typeof FIELDS)[number] | Way): number => ring[base + ENTRY[name]]!;
       yield {
         record: field('record'),
         from: field('from'),
@@ -84,6 +91,12 @@ export class CUpdates {
         trampoline: field('trampoline'),
         traps: field('traps'),
         ns: field('ns'),
+        ways: {
+          byte: field('byte'),
+          store: field('store'),
+          behind: field('behind'),
+          trap: field('trap'),
+        },
       };
     }
   }

@@ -18,7 +18,8 @@ import { checkCodeChanges } from './translated.js';
 import { transact, Unfinished, type End } from '../transact.js';
 import { Batch, type KeyChange } from '../../plan/batch.js';
 import { merge, switchWords, wordsOf, type Destination, type Drawn } from '../../plan/draw.js';
-import type { Protocol } from '../../plan/protocol.js';
+import { narrowed, type Protocol, type Step } from '../../plan/protocol.js';
+import { WAY, WAYS, waysOf, type WayCounts } from '../../plan/way.js';
 import { ORIGINAL, sameTarget, targetOf, type Target } from '../../plan/target.js';
 
 /** The text that a group lies in, and the code near it. */
@@ -57,7 +58,10 @@ export interface Applied<W extends Wanted = Wanted> {
   readonly inline: number;
   readonly trampoline: number;
   readonly traps: number;
+  readonly ways: WayCounts;
 }
+
+const NONE: WayCounts = { byte: 0, store: 0, behind: 0, trap: 0 };
 
 export interface EngineOptions {
   readonly writer: WriterName;
@@ -226,15 +230,28 @@ export class Engine {
     const drawing = new Drawing<W>();
     for (const asked of wanted) this.#draw(drawing, asked, protocol, require);
     const { changes, inline, trampoline, batches, keys } = drawing;
-    if (batches.length === 0 && keys.length === 0) return { changes, inline, trampoline, traps: 0 };
+    if (batches.length === 0 && keys.length === 0)
+      return { changes, inline, trampoline, traps: 0, ways: NONE };
     const batch = merge(batches, this.#room);
     batch.keys = keys;
+    const needed = this.#needed(protocol, batch);
     // Last of what is asked: right before the first trap.
-    if (protocol.handler !== null) this.#watch.check();
+    if (needed.handler !== null) this.#watch.check();
     this.#runtime.countChange();
-    this.#run(protocol, batch, drawing);
+    this.#run(needed, batch, drawing);
     for (const { columns } of drawing.groups) columns.batch.old.set(columns.batch.new);
-    return { changes, inline, trampoline, traps: (trapsOf(wanted) - before) >>> 0 };
+    const traps = (trapsOf(wanted) - before) >>> 0;
+    return { changes, inline, trampoline, traps, ways: wayCounts(protocol, batch) };
+  }
+
+  /**
+   * The steps that the batch needs. After an update that ended with a fault a CPU may hold bytes
+   * that no synchronisation has taken from it: then one comes first.
+   */
+  #needed(protocol: Protocol, { ways }: Batch): Protocol {
+    const needed = narrowed(protocol, ways);
+    if (this.#runtime.word('unsynced') === 0n) return needed;
+    return { ...needed, steps: [OWED, ...needed.steps] };
   }
 
   /** What one key's update writes, added to what the others write. */
@@ -260,9 +277,10 @@ export class Engine {
       const way = to === ORIGINAL ? null : destination;
       // A branch has no trampoline that it could be left to.
       const inline = switches ? 'inline' : require;
+      const ways = this.#allowed(protocol, place.text);
       drawing.add(
         group,
-        this.#runtime.survey.draw(name, group.columns, way, protocol.accepts, inline),
+        this.#runtime.survey.draw(name, group.columns, way, protocol.accepts, inline, ways),
         switches,
       );
     }
@@ -298,7 +316,9 @@ export class Engine {
   ): void {
     try {
       transact(protocol, batch, previous, this.#machine);
+      if (protocol.steps[0] === OWED) this.#runtime.setWord('unsynced', 0n);
     } catch (error) {
+      if (error instanceof Unfinished) this.#runtime.setWord('unsynced', 1n);
       for (const group of groups)
         snapshot(group, this.place(group).text.bytes, protocol.handler !== null);
       if (!(error instanceof Unfinished)) throw error;
@@ -317,9 +337,20 @@ export class Engine {
     return word[0]! + word[1]! * 2 ** 32;
   }
 
+  /** Whether a store of several bytes into the text is one. */
+  #storesWhole(text: Text): boolean {
+    return this.#options.trustProcmem || text.writer !== 'procmem';
+  }
+
+  /** The ways that a protocol may go in a text, as bits of WAY. */
+  #allowed({ ways }: Protocol, text: Text): number {
+    if (ways === undefined) return 0;
+    return this.#storesWhole(text) ? waysOf(ways) : waysOf(ways) & ~WAY.store;
+  }
+
   /** @throws Fault `store-refused` */
   #checkStore(text: Text): void {
-    if (this.#options.trustProcmem || text.writer !== 'procmem') return;
+    if (this.#storesWhole(text)) return;
     throw new Fault(
       'store-refused',
       "through /proc/self/mem the store is the kernel's memcpy, which promises no single store",
@@ -328,6 +359,23 @@ export class Engine {
       },
     );
   }
+}
+
+const OWED: Step = { do: 'sync', why: 'the update before this one ended with a fault' };
+
+/** A protocol without ways traps every site, or stores at every site. */
+function wayCounts({ ways, handler }: Protocol, { count, way, ways: present }: Batch): WayCounts {
+  const only =
+    ways === undefined
+      ? ([handler === null ? 'store' : 'trap'] as const)
+      : WAYS.filter((each) => present === WAY[each]);
+  const [single] = only;
+  if (single) return { ...NONE, [single]: count };
+  const counts = { ...NONE };
+  const bits = new Uint32Array(WAY.trap + 1);
+  for (let i = 0; i < count; i++) bits[way[i]!]!++;
+  for (const each of WAYS) counts[each] = bits[WAY[each]]!;
+  return counts;
 }
 
 /** What is said of an update that did not come to its end. */

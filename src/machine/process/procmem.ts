@@ -14,12 +14,12 @@ import { Fault } from '../../base/fault.js';
 import { ERRNO } from '../../base/linux.js';
 import { DISPLACEMENT } from '../../x86/forms.js';
 import type { Batch } from '../../plan/batch.js';
-import { FIELD } from '../../plan/draw.js';
+import { changedRun, FIELD } from '../../plan/way.js';
 import { readMaps } from '../linux/maps.js';
 import { errorName, type Native } from '../linux/native.js';
 import type { Script } from './script.js';
 import type { SharedData } from './shared-data.js';
-import { changedRun, sourceOf, type StoreStep, type Text } from './text.js';
+import { sourceOf, waysAt, type StoreStep, type Text } from './text.js';
 
 const O_RDWR_CLOEXEC = 0o2000002;
 
@@ -175,26 +175,33 @@ export class ProcmemText implements Text {
   }
 
   store(script: Script, step: StoreStep, batch: Batch, from: number, to: number): void {
-    if (step.as === 'exchange' || (step.as === 'one' && step.part !== 'first')) {
-      for (let i = from; i < to; i++) this.#storeWide(script, step, batch, i);
-      return;
-    }
-    const { at, length } = batch;
-    const source = script.columns(batch)[sourceOf(step)];
-    for (let i = from; i < to; i++) {
-      const [site, bytes] = [at[i]!, length[i]!];
-      switch (step.part) {
-        case 'first':
-          this.#write(script, step.bytes === 'trap' ? this.#trapAt : source + 8 * i, 1, site);
-          break;
-        case 'rest':
-          this.#write(script, source + 8 * i + 1, bytes - 1, site + 1);
-          break;
-        default:
-          // One call a byte: this is the way that must be seen to fail, so nothing may make it
-          // better.
-          for (let b = 0; b < bytes; b++) this.#write(script, source + 8 * i + b, 1, site + b);
+    const ways = waysAt(step);
+    for (let i = from; i < to; i++)
+      if (ways === 0 || (batch.way[i]! & ways) !== 0) this.#store(script, step, batch, i);
+  }
+
+  #store(script: Script, step: StoreStep, batch: Batch, i: number): void {
+    const [site, length] = [batch.address(i), batch.lengthAt(i)];
+    const source = script.columns(batch)[sourceOf(step)] + 8 * i;
+    const opcode = length - DISPLACEMENT - 1;
+    switch (step.part) {
+      case 'first':
+        return this.#write(script, step.bytes === 'trap' ? this.#trapAt : source, 1, site);
+      case 'opcode':
+        return this.#write(script, source + opcode, 1, site + opcode);
+      case 'byte': {
+        const { first } = changedRun(batch, i);
+        return this.#write(script, source + first, 1, site + first);
       }
+      case 'displacement':
+        return this.#write(script, source + opcode + 1, DISPLACEMENT, site + opcode + 1);
+      case 'rest':
+        if (step.as === 'bytes') return this.#write(script, source + 1, length - 1, site + 1);
+        return this.#storeWide(script, step, batch, i);
+      default:
+        if (step.as !== 'bytes') return this.#storeWide(script, step, batch, i);
+        // One call a byte: this is the way that must be seen to fail, so nothing may make it better.
+        for (let b = 0; b < length; b++) this.#write(script, source + b, 1, site + b);
     }
   }
 

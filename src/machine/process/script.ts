@@ -12,12 +12,7 @@ import { SYS, type Call, type Native } from '../linux/native.js';
 /** Where the routines lie in this process: those here, and the store loops. */
 export type Routines = Readonly<Record<(typeof ROUTINES)[number] | StoreLoop, Addr>>;
 
-interface Columns {
-  readonly at: Addr;
-  readonly length: Addr;
-  readonly old: Addr;
-  readonly new: Addr;
-}
+type Columns = Readonly<Record<'at' | 'length' | 'old' | 'new' | 'way', Addr>>;
 
 /**
  * Where a script stopped: at a store that found other bytes than the old ones, a system call with
@@ -124,7 +119,10 @@ export class Script {
     this.#put(half + COPY.size / 4, size);
   }
 
-  /** Edits [from, to) of a batch, `away` bytes from where they run. */
+  /**
+   * Edits [from, to) of a batch, `away` bytes from where they run.
+   * @param ways only those that go one of these ways (bits of WAY); all without it
+   */
   store(
     how: StoreLoop,
     batch: Batch,
@@ -132,6 +130,7 @@ export class Script {
     to: number,
     away: number,
     source: 'old' | 'new',
+    ways = 0,
   ): void {
     const columns = this.columns(batch);
     const half = this.#add(this.#routines[how], batch);
@@ -142,6 +141,10 @@ export class Script {
     this.#put(half + STORE.old / 4, columns.old);
     this.#put(half + STORE.new / 4, columns[source]);
     this.#put(half + STORE.away / 4, away);
+    // Where all edits go one of them, none is asked.
+    const asks = ways !== 0 && (batch.ways & ~ways) !== 0;
+    this.#put(half + STORE.way / 4, asks ? columns.way : 0);
+    this.#put(half + STORE.ways / 4, ways);
   }
 
   /** A system call that must return `expected`. */
@@ -192,6 +195,7 @@ export class Script {
         length: addressOf(batch.length),
         old: addressOf(batch.old),
         new: addressOf(batch.new),
+        way: addressOf(batch.way),
       };
       this.#columns.set(batch, columns);
     }

@@ -7,7 +7,7 @@ import { hex, UNIT_NAMES, UNITS, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { Code } from '../../asm/assembler.js';
-import { OUTER } from '../../native/stores.js';
+import { OUTER } from '../../native/loop.js';
 import { FORM, LENGTHS, SURVEY } from '../../native/survey.js';
 import type { Batch } from '../../plan/batch.js';
 import {
@@ -20,6 +20,7 @@ import {
 } from '../../plan/draw.js';
 import type { Acceptance } from '../../plan/protocol.js';
 import { formOf, transformOf } from '../../plan/transform.js';
+import { hidingForm } from '../../plan/way.js';
 import { DISPLACEMENT, LONGEST_SITE, SHORTEST_SITE, type SiteForm } from '../../x86/forms.js';
 import type { Native } from '../linux/native.js';
 
@@ -38,7 +39,7 @@ const ROWS = KINDS.flatMap((kind) =>
 );
 
 export class Survey {
-  readonly #run: Readonly<Record<'draw' | 'restore', (block: number) => number>>;
+  readonly #run: (block: number) => number;
   readonly #native: Native;
   /**
    * Blocks that the code reads, as halves of words, because a bigint costs more than most of what
@@ -55,12 +56,9 @@ export class Survey {
 
   /** @param at where the code lies */
   constructor(native: Native, at: Addr, { labels }: Code) {
-    const procedure = (name: string): ((block: number) => number) => {
-      const offset = labels.get(name);
-      invariant(offset !== undefined, `the survey has no ${name}`);
-      return native.procedure(at + offset);
-    };
-    this.#run = { draw: procedure('draw'), restore: procedure('restore') };
+    const offset = labels.get('survey');
+    invariant(offset !== undefined, 'the code of the survey says where it begins');
+    this.#run = native.procedure(at + offset);
     this.#native = native;
     const memory = new Uint8Array(128 + ROWS.length * FORM.size);
     this.#block = new Int32Array(memory.buffer, 0, 32);
@@ -68,6 +66,24 @@ export class Survey {
     this.#forms = new Int32Array(memory.buffer, 128);
     this.#blockAt = native.addressOf(memory);
     this.#formsAt = this.#blockAt + 128;
+    for (const row of ROWS.keys()) this.#off(row);
+  }
+
+  /** What stands at the sites of a row while they are off. */
+  #off(row: number): void {
+    const { kind, length } = ROWS[row]!;
+    const base = row * FORM.size;
+    this.#formBytes[base + FORM.tail] = 8 * (length - 4);
+    const off = hidingForm(kind, length);
+    if (off === null) {
+      // A site is shorter than eight bytes, and the rest of the word is zero.
+      this.#formBytes[base + FORM.off + 7] = this.#formBytes[base + FORM.head + 7] = 0xff;
+      return;
+    }
+    const opcode = length - DISPLACEMENT - 1;
+    this.#formBytes.set(off.bytes.subarray(0, opcode + 1), base + FORM.off);
+    this.#formBytes.fill(0xff, base + FORM.head, base + FORM.head + opcode + 1);
+    this.#formBytes.fill(0xff, base + FORM.prefix, base + FORM.prefix + opcode);
   }
 
   #set(words: Int32Array, offset: number, value: number): void {
@@ -105,6 +121,7 @@ export class Survey {
     destination: Destination | null,
     rule: Acceptance,
     require?: 'inline',
+    ways: number = 0,
   ): Drawn {
     const { batch, original, trampoline } = columns;
     const { at, rows } = this.#prepare(columns);
@@ -121,8 +138,12 @@ export class Survey {
     this.#set(block, SURVEY.trampoline, trampoline < 0 ? 0 : at + 8 * trampoline);
     this.#set(block, SURVEY.inline, require === 'inline' ? 1 : 0);
     this.#set(block, SURVEY.refused, 0);
-    const stopped = this.#run[destination ? 'draw' : 'restore'](this.#blockAt);
+    this.#set(block, SURVEY.allowed, ways);
+    this.#set(block, SURVEY.ways, 0);
+    this.#set(block, SURVEY.restores, destination ? 0 : 1);
+    const stopped = this.#run(this.#blockAt);
     if (stopped >= 0) throw this.#refusal(name, columns, stopped, rule, require);
+    batch.ways = block[SURVEY.ways / 4]!;
     const unchanged = block[SURVEY.unchanged / 4]!;
     const back = trampoline >= 0 && sameEight(batch.new, original, 8 * trampoline) ? 1 : 0;
     const sites = batch.count - (trampoline >= 0 ? 1 : 0);
@@ -157,7 +178,7 @@ export class Survey {
     const base = row * FORM.size;
     if (this.#formed[row] !== form) {
       this.#formed[row] = form;
-      this.#formBytes.fill(0, base, base + FORM.size);
+      this.#formBytes.fill(0, base, base + FORM.off);
       this.#formBytes.set(form.bytes, base + FORM.template);
       if (keeps)
         this.#formBytes.fill(

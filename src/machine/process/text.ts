@@ -5,6 +5,7 @@ import type { Addr } from '../../base/addr.js';
 import type { StoreLoop } from '../../native/stores.js';
 import type { Batch } from '../../plan/batch.js';
 import type { Step } from '../../plan/protocol.js';
+import { waysOf } from '../../plan/way.js';
 import type { Script } from './script.js';
 
 export type WriterName = 'procmem' | 'alias';
@@ -21,18 +22,6 @@ export interface Text {
   store(script: Script, step: StoreStep, batch: Batch, from: number, to: number): void;
 }
 
-/**
- * The first and last byte that differ, as a run: what `changed` stands for. Empty if nothing
- * differs.
- */
-export function changedRun(batch: Batch, i: number): { first: number; end: number } {
-  let first = 0;
-  let end = batch.length[i]!;
-  while (first < end && batch.old[8 * i + first] === batch.new[8 * i + first]) first++;
-  while (end > first && batch.old[8 * i + end - 1] === batch.new[8 * i + end - 1]) end--;
-  return { first, end };
-}
-
 /** The column that a step stores from; the trap byte is in neither. */
 export const sourceOf = (step: StoreStep): 'old' | 'new' => (step.bytes === 'old' ? 'old' : 'new');
 
@@ -42,6 +31,11 @@ export const sourceOf = (step: StoreStep): 'old' | 'new' => (step.bytes === 'old
  */
 export function loopOf(step: StoreStep): StoreLoop {
   if (step.part === 'first') return step.bytes === 'trap' ? 'trap' : 'first';
+  if (step.part === 'opcode' || step.part === 'displacement' || step.part === 'byte')
+    return step.part;
   if (step.as !== 'bytes') return 'exchange';
   return step.part === 'rest' ? 'rest' : 'whole';
 }
+
+/** The ways whose sites a step stores at, as bits; 0 for all sites. */
+export const waysAt = ({ ways }: StoreStep): number => (ways === undefined ? 0 : waysOf(ways));

@@ -256,7 +256,8 @@ export class Core extends Access {
     // Where a mixed displacement leads is no part of the model, so the path ends here.
     if (!meant.has(said) && !this.fixture.isAlso(own))
       throw new Crash('mixture-executed', `a mixture is executed: ${spell(own)}`);
-    if (fetched.key !== 'int3' && !this.fixture.transparent.has(said)) this.judge.begin();
+    if (fetched.key === 'int3') this.journal.notes.push({ note: 'trap', level: this.level });
+    else if (!this.fixture.transparent.has(said)) this.judge.begin();
     if (!this.grain.split) return this.#step(fetched);
     this.pending = own;
     return stopAt('retire', at);

@@ -39,6 +39,8 @@ const UNLESS = { ...IF, kind: 'unless' } as const;
 
 const FUNCTIONS = ['A', 'B', 'C'] as const;
 const NULL = ['null', 'A', 'null'] as const;
+/** A hook that is switched off and on again. */
+const HOOK = ['A', 'null', 'A'] as const;
 const RET0 = ['ret0', 'A', 'ret0'] as const;
 
 /** By the words of `check --site`. */
@@ -49,15 +51,19 @@ export const SHAPES = {
   ret0: { ...CALL, sequence: RET0 },
   'jmp-null': { ...JMP, sequence: NULL },
   'jmp-ret0': { ...JMP, sequence: RET0 },
+  hook: { ...CALL, sequence: HOOK },
+  'jmp-hook': { ...JMP, sequence: HOOK },
   jcc: { ...JCC, sequence: FUNCTIONS },
   'jcc-null': { ...JCC, sequence: NULL },
   'jcc-ret0': { ...JCC, sequence: RET0 },
   call6: { ...CALL6, sequence: FUNCTIONS },
   'call6-null': { ...CALL6, sequence: NULL },
   'call6-ret0': { ...CALL6, sequence: RET0 },
+  'call6-hook': { ...CALL6, sequence: HOOK },
   jmp6: { ...JMP6, sequence: FUNCTIONS },
   'jmp6-null': { ...JMP6, sequence: NULL },
   'jmp6-ret0': { ...JMP6, sequence: RET0 },
+  'jmp6-hook': { ...JMP6, sequence: HOOK },
   if: { ...IF, sequence: NULL },
   unless: { ...UNLESS, sequence: NULL },
 } as const satisfies Record<string, Shape>;
@@ -97,6 +103,10 @@ export interface FixtureOptions {
   readonly via: 'site' | 'trampoline' | 'pointer' | 'retpoline';
   /** How many functions have a site. Interrupts and signals pass the second. */
   readonly functions: 1 | 2;
+  /** Form and offset of the second site, where they are not the first one's. */
+  readonly second: { readonly site: SiteShape; readonly offset: number } | null;
+  /** Ways that the protocol has for a site, as bits of WAY (plan/way.ts); 0 where it has one. */
+  readonly ways: number;
   /** How the handler's table lists the sites. */
   readonly order: 'sorted' | 'unsorted' | 'duplicate';
   /**

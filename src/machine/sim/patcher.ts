@@ -7,8 +7,9 @@ import { INT3 } from '../../asm/table.js';
 import { Fault } from '../../base/fault.js';
 import { didYouMean } from '../../base/nearest.js';
 import { unreachable } from '../../base/invariant.js';
-import { FIELD } from '../../plan/draw.js';
-import type { Step } from '../../plan/protocol.js';
+import { FIELD } from '../../plan/way.js';
+import { DISPLACEMENT } from '../../x86/forms.js';
+import { isFor, type Step } from '../../plan/protocol.js';
 import { POKE } from '../../trap/kernel.js';
 import { STORES, type StoreWidth } from './text.js';
 import type { Write } from './space.js';
@@ -118,8 +119,11 @@ class UpdateCompiler {
     if (lock) this.#ops.push({ ...own('one updater at a time'), op: 'lock' });
     if (atOnce)
       this.#ops.push({ ...own('the update begins'), op: 'current', target: this.#target });
+    const present = this.#fixture.sites.reduce((ways, site) => ways | this.#way(site), 0);
     for (const [index, step] of steps.entries()) {
       this.#begins.push(this.#ops.length);
+      // As plan/protocol.ts leaves out what no site of the batch needs.
+      if (!isFor(step, present)) continue;
       this.#step(step, { step: index, update: this.#update, why: step.why });
     }
     const end = own('the update returns');
@@ -139,7 +143,8 @@ class UpdateCompiler {
         this.#write(origin, this.#fixture.retire());
         break;
       case 'store':
-        for (const site of this.#fixture.sites) this.#store(origin, step, site);
+        for (const site of this.#fixture.sites)
+          if (isFor(step, this.#way(site))) this.#store(origin, step, site);
         break;
       case 'write':
         for (const site of this.#fixture.sites) this.#piece(origin, step, site);
@@ -266,6 +271,10 @@ class UpdateCompiler {
     for (const [i, byte] of bytes.entries()) this.#text(origin, at + i, [byte]);
   }
 
+  #way({ ways }: FixtureSite): number {
+    return ways[this.#update]!;
+  }
+
   #after({ contents }: FixtureSite): readonly number[] {
     return contents[this.#update]!;
   }
@@ -319,6 +328,14 @@ function pieceOf(site: FixtureSite, { part, bytes, as }: StoreStep, update: numb
       return { at: site.at + 1, bytes: source.slice(1) };
     case 'whole':
       return { at: site.at, bytes: source };
+    case 'opcode':
+    case 'displacement': {
+      const opcode = source.length - DISPLACEMENT - 1;
+      return part === 'opcode'
+        ? { at: site.at + opcode, bytes: source.slice(opcode, opcode + 1) }
+        : { at: site.at + opcode + 1, bytes: source.slice(opcode + 1) };
+    }
+    case 'byte':
     case 'changed': {
       const old = site.contents[update - 1]!;
       const from = Math.max(

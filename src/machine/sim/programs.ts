@@ -53,10 +53,12 @@ type Pass = (name: string) => Program;
  * interrupted.
  */
 const passOf =
-  ({ site }: Pick<FixtureOptions, 'site'>): Pass =>
+  ({ site, second }: Pick<FixtureOptions, 'site' | 'second'>): Pass =>
   (name) => [
     ['mov', 'eax', SENTINEL],
-    ...(SHAPES[site].kind === 'jcc' ? ([['cmp', 'ebx', 2]] as const) : []),
+    ...([site, second?.site ?? site].some((each) => SHAPES[each].kind === 'jcc')
+      ? ([['cmp', 'ebx', 2]] as const)
+      : []),
     ['call', name],
   ];
 
@@ -175,9 +177,9 @@ function kernelNmiLike(
 export function kernelProgram(
   nmiCalls: string,
   counts: Counts,
-  { spin, foreign, site }: Pick<FixtureOptions, 'spin' | 'foreign' | 'site'>,
+  { spin, foreign, ...sites }: Pick<FixtureOptions, 'spin' | 'foreign' | 'site' | 'second'>,
 ): Program {
-  const pass = passOf({ site });
+  const pass = passOf(sites);
   const calls = pass(nmiCalls);
   return [
     label('task'),
@@ -208,9 +210,9 @@ export function kernelProgram(
 /** @param signalCalls the function that signal handlers call */
 export function userProgram(
   signalCalls: string,
-  { foreign, site }: Pick<FixtureOptions, 'foreign' | 'site'>,
+  { foreign, ...sites }: Pick<FixtureOptions, 'foreign' | 'site' | 'second'>,
 ): Program {
-  const pass = passOf({ site });
+  const pass = passOf(sites);
   return [
     label('task'),
     ...pass('f'),

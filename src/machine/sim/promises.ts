@@ -7,6 +7,7 @@ export type PromiseName =
   | 'target'
   | 'after-update'
   | 'after-update-strict'
+  | 'trap-after-return'
   | 'stack'
   | 'flags'
   | 'slot'
@@ -42,6 +43,7 @@ export const BREACHES = {
   'sigreturn-without-signal': 'target',
   'call-after-update': 'after-update',
   'entry-after-update': 'after-update-strict',
+  'trap-fetched-late': 'trap-after-return',
 
   // what the target and the caller find
   'rsp-at-entry': 'stack',

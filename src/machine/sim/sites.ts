@@ -6,6 +6,8 @@ import { invariant } from '../../base/invariant.js';
 import { assemble } from '../../asm/assembler.js';
 import { decode } from '../../asm/decode.js';
 import { INT3 } from '../../asm/table.js';
+import { Batch } from '../../plan/batch.js';
+import { wayOf } from '../../plan/way.js';
 import { formOf, transformOf, type TargetKind, type Transform } from '../../plan/transform.js';
 import { isBranch, type SiteKind } from '../../sites/site.js';
 import { emulationWord } from '../../trap/registry.js';
@@ -27,6 +29,8 @@ export interface FixtureSite {
   readonly meant: ReadonlySet<string>;
   /** Full contents of the site before the first update, and after each. */
   readonly contents: readonly (readonly number[])[];
+  /** By which way each update changes it, as a bit of WAY; 0 where the protocol has one way. */
+  readonly ways: readonly number[];
 }
 
 export interface PlacedSites {
@@ -82,12 +86,16 @@ function destination(code: Code, { to }: Transform, target: TargetName): Addr | 
   return code.labelled(to === 'target' ? target : to);
 }
 
-/** The site's bytes when it is sent to a target. */
+/** What decides what a site holds. */
+type SiteForm = Pick<FixtureSite, 'kind' | 'length' | 'condition'>;
+
+/** The site's bytes when it is sent to a target, from what stands there. */
 function contentsOf(
   code: Code,
-  { kind, length, condition }: Pick<FixtureSite, 'kind' | 'length' | 'condition'>,
+  { kind, length, condition }: SiteForm,
   at: Addr,
   target: TargetName,
+  over: readonly number[],
 ): readonly number[] {
   const wanted = kindOf(kind, target);
   return [
@@ -95,9 +103,68 @@ function contentsOf(
       at,
       target: destination(code, transformOf(kind, wanted), target),
       condition,
-      over: isBranch(kind) ? jumpTo(at, code.labelled('A')) : [],
+      over,
     }),
   ];
+}
+
+/**
+ * The site's bytes in every state. A site that begins as off keeps a displacement that leads to
+ * none of the targets, as one does that was off before.
+ */
+function statesOf(
+  code: Code,
+  form: SiteForm,
+  at: Addr,
+  states: readonly TargetName[],
+): (readonly number[])[] {
+  const elsewhere = { at, target: code.labelled('return'), condition: form.condition };
+  let over: readonly number[] = isBranch(form.kind)
+    ? jumpTo(at, code.labelled('A'))
+    : [...emit(formOf(form.kind, 'function', form.length), elsewhere)];
+  return states.map((target) => (over = contentsOf(code, form, at, target, over)));
+}
+
+/**
+ * What may be executed of a form that keeps its rest: its opcode before any mixture of bytes that
+ * stand there in some state.
+ */
+function kept(
+  contents: readonly (readonly number[])[],
+  states: readonly TargetName[],
+  { kind, length }: SiteForm,
+): string[] {
+  return states.flatMap((target, state) => {
+    const form = formOf(kind, kindOf(kind, target), length);
+    if (!form.keeps) return [];
+    const mixed = contents[state]!.reduce<readonly (readonly number[])[]>(
+      (before, byte, b) => {
+        const values = form.mask[b] === 0 ? new Set(contents.map((each) => each[b]!)) : [byte];
+        return before.flatMap((bytes) => [...values].map((value) => [...bytes, value]));
+      },
+      [[]],
+    );
+    return mixed.map(firstOf);
+  });
+}
+
+/** The way of every update, by the rule that a process has (plan/way.ts). */
+function waysOf(
+  at: Addr,
+  kind: SiteKind,
+  contents: readonly (readonly number[])[],
+  allowed: number,
+): number[] {
+  return contents.map((bytes, state) => {
+    if (allowed === 0 || state === 0) return 0;
+    const edit = new Batch(1);
+    edit.count = 1;
+    edit.at[0] = at;
+    edit.length[0] = bytes.length;
+    edit.old.set(contents[state - 1]!);
+    edit.new.set(bytes);
+    return wayOf(edit, 0, kind, allowed);
+  });
 }
 
 /**
@@ -124,11 +191,13 @@ export function emulationOf(
 export function placeSites(code: Code, options: FixtureOptions, space: Space): PlacedSites {
   const { via, updates, program } = options;
   const { sequence, ...shape } = SHAPES[options.site];
+  const second = options.second ?? options;
   const functions: readonly [string, ...string[]] = options.functions === 2 ? ['f', 'g'] : ['f'];
   const places = functions.map((name, i) => {
-    const at = space.text + 0x2000 + i * 0x80 + options.offset;
+    const { kind, length, condition } = i === 0 ? shape : SHAPES[second.site];
+    const at = space.text + 0x2000 + i * 0x80 + (i === 0 ? options : second).offset;
     code.name(name, at);
-    return { name, at, trampoline: space.text + 0x2800 + 8 * i };
+    return { name, at, form: { kind, length, condition }, trampoline: space.text + 0x2800 + 8 * i };
   });
   const [f] = places;
   invariant(f !== undefined, 'there is a function');
@@ -144,19 +213,25 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
 
   const states = sequence.slice(0, updates + 1);
   const heads = options.heads.map(firstOf);
-  const site = (at: Addr, form: Pick<FixtureSite, 'kind' | 'length' | 'condition'>) => {
-    const contents = states.map((target) => contentsOf(code, form, at, target));
-    const meant = new Set([...contents.map(firstOf), String(INT3), ...heads]);
-    return { at, ...form, patched: true, contents, meant };
+  const site = (at: Addr, form: SiteForm) => {
+    const contents = statesOf(code, form, at, states);
+    const ways = waysOf(at, form.kind, contents, options.ways);
+    const meant = new Set([
+      ...contents.map(firstOf),
+      ...kept(contents, states, form),
+      String(INT3),
+      ...heads,
+    ]);
+    return { at, ...form, patched: true, contents, ways, meant };
   };
   let retpoline: Span = { from: 0, to: 0 };
-  const sites = places.map(({ name, at, trampoline }): FixtureSite => {
+  const sites = places.map(({ name, at, form, trampoline }): FixtureSite => {
     switch (via) {
       case 'site': {
-        const placed = site(at, shape);
+        const placed = site(at, form);
         const [bytes = []] = placed.contents;
         // A conditional jump that is not taken goes on behind the site.
-        put(code, name, at, shape.kind === 'jmp' ? bytes : [...bytes, RET]);
+        put(code, name, at, form.kind === 'jmp' ? bytes : [...bytes, RET]);
         return placed;
       }
       case 'trampoline': {
@@ -181,7 +256,16 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
         };
         const length = labels.get('end') ?? 0;
         const meant = new Set([firstOf([NOP])]);
-        return { at, ...shape, length, patched: false, contents: states.map(() => []), meant };
+        const contents = states.map(() => []);
+        return {
+          at,
+          ...shape,
+          length,
+          patched: false,
+          contents,
+          ways: contents.map(() => 0),
+          meant,
+        };
       }
     }
   });

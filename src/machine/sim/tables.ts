@@ -59,16 +59,19 @@ function listed({ sites, options: { order } }: Source): readonly FixtureSite[] {
   }
 }
 
-const kindOf = ({ sites, options }: Source): FixtureSite['kind'] =>
-  options.lostTail ? 'call' : (sites[0]?.kind ?? 'call');
+/** What the table says that a site is. */
+const kindOf = ({ options }: Source, { kind }: Pick<FixtureSite, 'kind'>): FixtureSite['kind'] =>
+  options.lostTail ? 'call' : kind;
 
 const zeros = (bytes: number): bigint[] => Array.from({ length: bytes / 8 }, () => 0n);
 
-/** A word for each state of the sequence. */
-const emulations = (source: Source): readonly bigint[] =>
-  source.states.map((target) =>
-    emulationOf(source.code, kindOf(source), target, source.options.handler?.tables !== 'registry'),
+/** What the handler is told of a site in each state of the sequence. */
+const emulations = (source: Source, site: Pick<FixtureSite, 'kind'>): readonly bigint[] => {
+  const listed = source.options.handler?.tables !== 'registry';
+  return source.states.map((target) =>
+    emulationOf(source.code, kindOf(source, site), target, listed),
   );
+};
 
 /** POKE entries, one for each site, in the order of the configuration. */
 function pokeTables(source: Source): Tables {
@@ -85,8 +88,9 @@ function pokeTables(source: Source): Tables {
     initial[(entry + ENTRY.shape) / 8] = BigInt(length | (condition << ENTRY.condition));
     return (entry + ENTRY.word) / 8;
   });
-  const published = emulations(source).map((value, update) => [
-    ...words.map((word) => ({ word, value })),
+  const said = sites.map((site) => emulations(source, site));
+  const published = source.states.map((_, update) => [
+    ...words.map((word, i) => ({ word, value: said[i]![update]! })),
     ...globals.map(({ offset, holds }) => ({
       word: offset / 8,
       value: globalOf(source, holds, update),
@@ -133,7 +137,7 @@ function registryTables(source: Source): Tables {
   const record =
     Math.ceil((table + TABLE.slots + slots.length * SLOT.size) / RECORD.size) * RECORD.size;
   const initial = zeros(record + RECORD.size);
-  const word = (record + WORD_OF[sites[0]?.kind ?? 'call']) / 8;
+  const wordOf = ({ kind }: Pick<FixtureSite, 'kind'>): number => (record + WORD_OF[kind]) / 8;
   const claim = BigInt(data + table);
   initial[CLAIM] = options.tornDown ? 0n : claim;
   initial[DATA.previous / 8] = bitsFromAddr(code.label('previous') ?? unclaimed);
@@ -141,15 +145,19 @@ function registryTables(source: Source): Tables {
   initial[(table + TABLE.first) / 8] = BigInt(Math.min(...slots.map(({ at }) => at)));
   initial[(table + TABLE.end) / 8] = BigInt(Math.max(...slots.map(({ at }) => at)) + 1);
   initial[(table + TABLE.count) / 8] = BigInt(slots.length);
-  for (const [i, { at, length, condition }] of slots.entries()) {
+  for (const [i, { at, kind, length, condition }] of slots.entries()) {
     const slot = table + TABLE.slots + i * SLOT.size;
     initial[(slot + SLOT.site) / 8] = BigInt(at);
-    initial[(slot + SLOT.word) / 8] = slotWord(data + 8 * word, length, condition);
+    initial[(slot + SLOT.word) / 8] = slotWord(data + 8 * wordOf({ kind }), length, condition);
   }
-  const published = emulations(source).map((value) => [{ word, value }]);
-  initial[word] = published[0]![0]!.value;
+  // A word for each kind of site.
+  const said = new Map(sites.map((site) => [wordOf(site), emulations(source, site)]));
+  const published = source.states.map((_, state) =>
+    [...said].map(([word, values]) => ({ word, value: values[state]! })),
+  );
+  for (const { word, value } of published[0] ?? []) initial[word] = value;
   const sink = new Set([DATA.staleTraps / 8, DATA.foreign / 8, (record + RECORD.traps) / 8]);
-  return { initial, sink, targets: new Set([word]), published, claim };
+  return { initial, sink, targets: new Set(said.keys()), published, claim };
 }
 
 /** No table, but the pointer that a site calls through. */

@@ -40,6 +40,12 @@ export function noted(
   switch (note.note) {
     case 'open':
       return replaced(windows, level, opened(env));
+    case 'trap':
+      if (env.underway === 0)
+        found.push(
+          bad('trap-fetched-late', 'the trap byte of an update that has returned is fetched'),
+        );
+      return windows;
     case 'begin':
       return replaced(windows, level, restarted(window, env));
     case 'enter': {

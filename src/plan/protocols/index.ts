@@ -2,11 +2,14 @@
 // offered.
 
 import type { Protocol } from '../protocol.js';
+import { auto } from './auto.js';
 import { int3 } from './int3.js';
 import { store } from './store.js';
 
-export const RUNNABLE = { int3, store } as const satisfies Readonly<Record<string, Protocol>>;
+export const RUNNABLE = { auto, int3, store } as const satisfies Readonly<Record<string, Protocol>>;
 export type ProtocolName = keyof typeof RUNNABLE;
+/** Of `open`, unless it is told otherwise. */
+export const DEFAULT_PROTOCOL: ProtocolName = 'auto';
 export const PROTOCOL_NAMES = Object.keys(RUNNABLE) as readonly ProtocolName[];
 
 export const isProtocolName = (name: string): name is ProtocolName => Object.hasOwn(RUNNABLE, name);

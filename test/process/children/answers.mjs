@@ -99,7 +99,7 @@ const ANSWERS = {
     const watched = intercept(native, ({ name, args }) => {
       if (name === 'pwrite') written.push([args[3], args[2]]);
     });
-    const app = openWith(watched, library, {});
+    const app = openWith(watched, library, { protocol: 'int3' });
     written.length = 0;
     app.update({ work: 'work_two' });
     const sites = app.sites().map(({ address, bytes }) => [Number(address), bytes.length / 2]);

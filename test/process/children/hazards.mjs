@@ -21,6 +21,9 @@ import { holdAtSync } from '../inject.mjs';
 import { faultOf } from './fault.mjs';
 import { koffi } from './soaked.mjs';
 
+/** What is asked here is about traps. */
+const TRAPS = { protocol: 'int3' };
+
 const { library, what, other } = JSON.parse(process.argv[2]);
 const lib = koffi.load(library);
 const c = Object.fromEntries(
@@ -74,7 +77,7 @@ const done = (answer) => console.log(JSON.stringify(answer));
 
 const HAZARDS = {
   'a thread blocks SIGTRAP'() {
-    const app = open(library, { writer: 'alias' });
+    const app = open(library, { ...TRAPS, writer: 'alias' });
     c.thread_start(BLOCKED);
     sleep(150); // the last look at the threads is as old as it may be
     const refused = refusal(() => app.update({ act: 'act_two' }));
@@ -88,7 +91,7 @@ const HAZARDS = {
   // `hasty` is the mistake: the looks are counted, whether the thread ran in between or not. Chance
   // may help it out once.
   'a thread that would unblock SIGTRAP waits for a CPU'() {
-    const app = open(library);
+    const app = open(library, TRAPS);
     const passed = { patient: 0, hasty: 0 };
     for (const [how, patienceMs] of [
       ['patient', 30_000],
@@ -126,9 +129,9 @@ const HAZARDS = {
       limits.push(c.limit_memory(-1));
       return answer;
     };
-    const opened = () => open(library, { writer: 'alias' });
-    const refused = [limited(100, () => refusal(() => open(other)))];
-    open(other);
+    const opened = () => open(library, { ...TRAPS, writer: 'alias' });
+    const refused = [limited(100, () => refusal(() => open(other, TRAPS)))];
+    open(other, TRAPS);
     for (const megabytes of [12, 48]) refused.push(limited(megabytes, () => refusal(opened)));
     const after = passes();
     const app = opened();
@@ -148,7 +151,7 @@ const HAZARDS = {
     });
   },
   'a breakpoint of somebody else on a site'() {
-    const app = open(library);
+    const app = open(library, TRAPS);
     const site = Number(app.sites('act').find((s) => s.kind !== 'trampoline').address);
     const memory = openSync('/proc/self/mem', 'r+');
     const first = Buffer.alloc(1);
@@ -163,14 +166,14 @@ const HAZARDS = {
     done({ codes: refused.map((r) => r?.code), stands: now[0] === 0xcc, drifts, after: passes() });
   },
   'a small alternate stack'() {
-    const app = open(library);
+    const app = open(library, TRAPS);
     c.thread_start(SMALL_STACK);
     const updates = storm(app, trapped(app));
     done({ updates, traps: app.traps, passed: Number(c.thread_stop()) });
   },
   'a handler before ours'() {
     c.theirs_install();
-    const app = open(library);
+    const app = open(library, TRAPS);
     c.thread_start(PLAIN);
     storm(app, trapped(app));
     const passed = Number(c.thread_stop());
@@ -187,7 +190,7 @@ const HAZARDS = {
     });
   },
   'a handler after ours'() {
-    const app = open(library, { writer: 'alias' });
+    const app = open(library, { ...TRAPS, writer: 'alias' });
     app.update({ act: 'act_two' });
     c.theirs_install();
     const refused = refusal(() => app.update({ act: 'act_one' }));
@@ -196,38 +199,38 @@ const HAZARDS = {
     done({ refused, after, stored: passes() });
   },
   'process.on SIGTRAP'() {
-    const app = open(library);
+    const app = open(library, TRAPS);
     process.on('SIGTRAP', () => {});
     const refused = refusal(() => app.update({ act: 'act_two' }));
     done({ refused, after: passes() });
     process.exit(0);
   },
   'a trap of nobody': () => {
-    open(library);
+    open(library, TRAPS);
     c.trap_here();
     done('survived');
   },
   'a sent SIGTRAP': () => {
-    open(library);
+    open(library, TRAPS);
     c.trap_raise();
     done('survived');
   },
   'an ignored SIGTRAP that is sent': () => {
     c.trap_ignore();
-    open(library);
+    open(library, TRAPS);
     c.trap_raise();
     done({ foreign: strays().foreign });
   },
   'an ignored SIGTRAP and an int3': () => {
     c.trap_ignore();
-    open(library);
+    open(library, TRAPS);
     c.trap_here();
     done('survived');
   },
   'longjmp out of a target'() {
     let during = null;
     const hold = holdAtSync(openNative(), 1, () => (during = c.jumps(100)));
-    const app = openWith(hold.native, library, {});
+    const app = openWith(hold.native, library, TRAPS);
     hold.arm();
     app.update({ act: 'act_jump' });
     const after = c.jumps(100);
@@ -235,10 +238,10 @@ const HAZARDS = {
   },
   'seccomp without membarrier, before'() {
     if (c.forbid(MEMBARRIER, EPERM) !== 0) return done({ skipped: 'seccomp is refused' });
-    done({ refused: refusal(() => open(library)), after: passes() });
+    done({ refused: refusal(() => open(library, TRAPS)), after: passes() });
   },
   'seccomp without membarrier, later'() {
-    const app = open(library);
+    const app = open(library, TRAPS);
     c.thread_start(PLAIN);
     if (c.forbid(MEMBARRIER, EPERM) !== 0) return done({ skipped: 'seccomp is refused' });
     const refused = refusal(() => app.update({ act: 'act_two' }));
@@ -251,7 +254,7 @@ const HAZARDS = {
     });
   },
   'seccomp without pwrite, later'() {
-    const app = open(library);
+    const app = open(library, TRAPS);
     c.thread_start(PLAIN);
     if (c.forbid(PWRITE64, EPERM) !== 0) return done({ skipped: 'seccomp is refused' });
     const refused = refusal(() => app.update({ act: 'act_two' }));
@@ -268,19 +271,19 @@ const HAZARDS = {
       done({ ended: true });
       process.exit(0);
     });
-    const app = openWith(hold.native, library, {});
+    const app = openWith(hold.native, library, TRAPS);
     c.thread_start(PLAIN);
     hold.arm();
     app.update({ act: 'act_two' });
   },
   async 'a worker is terminated in the middle of an update'() {
-    const app = open(library);
+    const app = open(library, TRAPS);
     c.thread_start(PLAIN);
     const code = `
       import { parentPort, workerData } from 'node:worker_threads';
       const [{ openWith }, { openNative }, { holdAtSync }] = await Promise.all(workerData.modules.map((m) => import(m)));
       const hold = holdAtSync(openNative(), 1, () => { parentPort.postMessage('held'); for (;;); });
-      const app = openWith(hold.native, workerData.library, {});
+      const app = openWith(hold.native, workerData.library, { protocol: 'int3' });
       hold.arm();
       app.update({ act: 'act_two' });`;
     const modules = ['#app/open', '#machine/linux/native', '../inject.mjs'].map((m) =>
@@ -299,7 +302,7 @@ const HAZARDS = {
     done({ during, after, then: [passes(), app.verify().length], passed: Number(c.thread_stop()) });
   },
   'the same object opened twice'() {
-    const [a, b] = [open(library), open(library)];
+    const [a, b] = [open(library, TRAPS), open(library, TRAPS)];
     a.update({ act: 'act_two' });
     const seen = [b.keys.act.target, passes()];
     b.update({ act: 'act_one' });
@@ -323,7 +326,7 @@ const HAZARDS = {
       pass: native.symbol(native.load(path), 'pass'),
     }));
     const pass = (x) => native.invoke(sites.pass, x);
-    const app = open(sites.path);
+    const app = open(sites.path, TRAPS);
     const theirs = target.pass;
     app.update({ act: unchecked(BigInt(theirs)) });
     // `never` shows that this is what unloads: of the others the runtime has handles of its own.
@@ -343,7 +346,7 @@ const HAZARDS = {
     copyFileSync(`${root}package.json`, `${own}/package.json`);
     symlinkSync(`${root}node_modules`, `${own}/node_modules`);
     const other = await import(`${own}/dist/index.js`);
-    const [a, b] = [open(library), other.open(library, { writer: 'alias' })];
+    const [a, b] = [open(library, TRAPS), other.open(library, { ...TRAPS, writer: 'alias' })];
     a.update({ act: 'act_two' });
     const seen = [b.keys.act.target, passes()];
     c.thread_start(PLAIN);
@@ -380,7 +383,7 @@ const HAZARDS = {
     const copy = library.replace(/\.so$/, '-copy.so');
     copyFileSync(library, copy);
     const other = koffi.load(copy).func('long pass(long)');
-    const [a, b] = [open(library), open(copy)];
+    const [a, b] = [open(library, TRAPS), open(copy, TRAPS)];
     a.update({ act: 'act_two' });
     const first = [passes(), Number(other(1))];
     b.update({ act: 'act_two' });
@@ -388,12 +391,12 @@ const HAZARDS = {
     done({ first, second: [passes(), Number(other(1))] });
   },
   async 'workers that open the same object'() {
-    const app = open(library);
+    const app = open(library, TRAPS);
     c.thread_start(PLAIN);
     const code = `
       import { workerData, parentPort } from 'node:worker_threads';
       const { open } = await import(workerData.index);
-      const app = open(workerData.library);
+      const app = open(workerData.library, { protocol: 'int3' });
       for (let n = 0; n < 200; n++) app.update({ act: n % 2 ? 'act_one' : 'act_two' });
       const drift = app.verify().length;
       app.close();

@@ -10,6 +10,9 @@ import { TrapWatch } from '#machine/process/signals';
 import { holdAtSync } from '../inject.mjs';
 import { koffi } from './soaked.mjs';
 
+/** What is asked here is about traps. */
+const TRAPS = { protocol: 'int3' };
+
 const { library, what, flags, gdb, only } = JSON.parse(process.argv[2]);
 const held = koffi.load(library);
 const start = held.func('int held_start()');
@@ -79,7 +82,7 @@ const hold = holdAtSync(plain, 1, () => {
   during = { first: site.bytes.slice(0, 2), ...LOOKS[what]() };
   during.traps = app.traps - before;
 });
-const app = openWith(hold.native, library, {});
+const app = openWith(hold.native, library, TRAPS);
 const target = { backtrace: 'act_stay', exception: 'act_throw', storm: 'act_quiet' }[what];
 if (what === 'storm') app.update({ act: 'act_stay' });
 hold.arm();

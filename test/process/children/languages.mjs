@@ -100,7 +100,7 @@ const WHAT = {
       1,
       () => (during = { kept: Number(kept()), traps: app.traps }),
     );
-    const app = openWith(hold.native, library, {});
+    const app = openWith(hold.native, library, { protocol: 'int3' });
     const called = Number(kept());
     hold.arm();
     app.update({ leaf: null });

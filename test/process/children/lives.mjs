@@ -326,7 +326,7 @@ const STORIES = {
       c.crowd_begin(2, times, 0);
       c.crowd_end(2);
     });
-    const app = openWith(held.native, library, {});
+    const app = openWith(held.native, library, { protocol: 'int3' });
     held.arm();
     traps = app.update({ live: 'live_two' }).traps;
     done({ traps, calls: 2 * times });

@@ -2,7 +2,7 @@
 // that ship, over a Native that interprets the machine code of the run on the simulated CPU, over
 // the process's own memory. So every store instruction and system call is seen where it comes, with
 // its width and its lock. Prints the effects and the handler as it lies in the process. argv: JSON
-// {protocol, writer, offset, old, new, word}.
+// {protocol, writer, offset, old, new, way, word}.
 import { SIGTRAP } from '#base/linux';
 import { Runtime } from '#machine/process/runtime';
 import { openNative, PROT, MAP, SYS } from '#machine/linux/native';
@@ -15,6 +15,7 @@ import { newCpu } from '#machine/sim/cpu';
 import { execute } from '#machine/sim/execute';
 import { transact } from '#machine/transact';
 import { Batch } from '#plan/batch';
+import { narrowed } from '#plan/protocol';
 import { isLocked } from '#asm/encoding';
 import { decode } from '#asm/decode';
 import { RECORD } from '#trap/registry';
@@ -174,7 +175,8 @@ batch.new.set(asked.new);
 batch.keys = [
   { record, words: { call: Number(asked.word), tail: 0, jcc: 0 }, slot: null, func: 0 },
 ];
-transact(asked.protocol, batch, [], machine);
+batch.way[0] = batch.ways = asked.way;
+transact(narrowed(asked.protocol, asked.way), batch, [], machine);
 
 const { bytes } = sigtrap();
 console.log(

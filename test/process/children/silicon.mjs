@@ -196,8 +196,8 @@ function draw(form, slot) {
   const operands = form.kinds.map((kind) => {
     if (kind.field === 'fixed')
       return kind.register
-        ? { kind: 'reg', size: 8, number: 1, high: false }
-        : { kind: 'imm', value: 1n };
+        ? { kind: 'reg', size: kind.size, number: Number(kind.low), high: false }
+        : { kind: 'imm', value: kind.low };
     if (kind.field === 'imm') return { kind: 'imm', value: BigInt.asIntN(8 * kind.bytes, value()) };
     if (kind.field === 'rel') return { kind: 'rel', distance: 0 };
     if (kind.memory && (!kind.register || chance(0.6))) return drawMemory(kind);

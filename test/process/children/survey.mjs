@@ -5,6 +5,7 @@ import { Runtime } from '#machine/process/runtime';
 import { openNative, PROT, MAP } from '#machine/linux/native';
 import { Script } from '#machine/process/script';
 import { draw, SiteColumns } from '#plan/draw';
+import { WAY } from '#plan/way';
 
 const [rounds, seed] = [Number(process.argv[2]), Number(process.argv[3])];
 let state = seed >>> 0 || 1;
@@ -16,9 +17,9 @@ const native = openNative();
 const { survey, routines } = new Runtime(native);
 const script = new Script(native, routines);
 /** The edit at which a store loop stopped, or -1. */
-const store = (how, batch, from, to, away, source = 'new') => {
+const store = (how, batch, from, to, away, source = 'new', ways = 0) => {
   script.clear();
-  script.store(how, batch, from, to, away, source);
+  script.store(how, batch, from, to, away, source, ways);
   return script.perform()?.what.edit ?? -1;
 };
 const SIZE = 1 << 13;
@@ -55,6 +56,8 @@ const outcome = (body) => {
   try {
     const { batch, inline, trampoline } = body();
     return {
+      ways: batch.ways,
+      way: [...batch.way.subarray(0, batch.count)],
       inline,
       trampoline,
       count: batch.count,
@@ -70,6 +73,7 @@ const differences = [];
 const seen = {
   drawn: 0,
   refused: {},
+  ways: {},
   trampoline: 0,
   unchanged: 0,
   stored: 0,
@@ -117,9 +121,11 @@ for (let n = 0; n < rounds; n++) {
   const third = random(8) === 0 ? null : random(4) === 0 ? second : destination();
   const rule = RULES[random(3)];
   const require = random(4) === 0 ? 'inline' : undefined;
+  // Which ways a site may go: none is said, or any set of them.
+  const ways = rule.within !== null || random(3) === 0 ? 0 : random(16) | WAY.trap;
   const [machine, plain] = [
-    outcome(() => survey.draw('key', a, third, rule, require)),
-    outcome(() => draw(b, third, rule, require)),
+    outcome(() => survey.draw('key', a, third, rule, require, ways)),
+    outcome(() => draw(b, third, rule, require, ways)),
   ];
   if (JSON.stringify(machine) !== JSON.stringify(plain)) differences.push({ n, machine, plain });
   if (plain.code) {
@@ -129,6 +135,7 @@ for (let n = 0; n < rounds; n++) {
   seen.drawn++;
   seen.trampoline += plain.trampoline;
   seen.unchanged += count - plain.count;
+  for (const way of plain.way) seen.ways[way] = (seen.ways[way] ?? 0) + 1;
 
   // A byte that somebody changed is noticed, at that site.
   const victim = random(count);
@@ -138,11 +145,12 @@ for (let n = 0; n < rounds; n++) {
   if (!['drift', 'foreign-trap'].includes(drift.code) || Number(drift.at) !== a.batch.at[victim])
     differences.push({ n, drift, victim: a.batch.at[victim] });
   text[spot] ^= 0x40;
-  survey.draw('key', a, third, rule, require);
+  survey.draw('key', a, third, rule, require, ways);
 
   // Every store loop, on a copy of the text that lies elsewhere, against loops of one line each.
-  const how = ['trap', 'first', 'rest', 'whole'][random(4)];
+  const how = ['trap', 'first', 'rest', 'whole', 'opcode', 'displacement'][random(6)];
   const source = random(2) === 0 ? 'old' : 'new';
+  const only = ways === 0 ? 0 : 1 + random(15);
   const copy = new Uint8Array(SIZE);
   copy.set(text);
   const expected = copy.slice();
@@ -150,13 +158,37 @@ for (let n = 0; n < rounds; n++) {
   const [from, to] = [random(count), count];
   for (let i = from; i < to; i++) {
     const at = batch.at[i] - start;
-    const end = how === 'trap' || how === 'first' ? 1 : batch.length[i];
-    for (let k = how === 'rest' ? 1 : 0; k < end; k++)
+    // A batch of one way is not asked site by site.
+    if ((batch.ways & ~only) !== 0 && only !== 0 && (batch.way[i] & only) === 0) continue;
+    const tail = batch.length[i] - 4;
+    const [first, end] = {
+      trap: [0, 1],
+      first: [0, 1],
+      rest: [1, tail + 4],
+      whole: [0, tail + 4],
+      opcode: [tail - 1, tail],
+      displacement: [tail, tail + 4],
+    }[how];
+    for (let k = first; k < end; k++)
       expected[at + k] = how === 'trap' ? 0xcc : batch[source][8 * i + k];
   }
-  const stopped = store(how, batch, from, to, native.addressOf(copy) - start, source);
+  const stopped = store(how, batch, from, to, native.addressOf(copy) - start, source, only);
   if (stopped !== -1 || Buffer.compare(copy, expected) !== 0) differences.push({ n, how, stopped });
   seen.stored++;
+
+  if (ways !== 0) {
+    // The one byte that changes, at the sites where it is one.
+    const once = text.slice();
+    for (let i = 0; i < count; i++)
+      if (batch.way[i] === WAY.byte)
+        once.set(batch.new.subarray(8 * i, 8 * i + batch.length[i]), batch.at[i] - start);
+    const away = new Uint8Array(SIZE);
+    away.set(text);
+    const done = store('byte', batch, 0, count, native.addressOf(away) - start, 'new', WAY.byte);
+    const alone = (batch.ways & ~WAY.byte) === 0;
+    if (done !== -1 || (!alone && Buffer.compare(away, once) !== 0))
+      differences.push({ n, byte: done });
+  }
 
   if (rule.within === 'line') {
     // One exchange for each site: the new bytes, and nothing but them; a neighbour that changed
