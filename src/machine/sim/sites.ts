@@ -244,32 +244,25 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
       }
       case 'pointer':
       case 'retpoline': {
-        const symbols = { pointer: space.data + POINTER };
-        const { bytes, cfa, labels } = assemble(pointerCaller(via === 'retpoline'), {
-          at,
-          symbols,
-        });
-        code.put({ name, at, bytes, cfa: [...CALLED, ...cfa], exempt: [] });
-        retpoline = {
-          from: at + (labels.get('retpoline') ?? 0),
-          to: at + (labels.get('retpoline.end') ?? 0),
-        };
-        const length = labels.get('end') ?? 0;
-        const meant = new Set([firstOf([NOP])]);
+        const placed = placePointer(code, name, at, via === 'retpoline', space.data + POINTER);
+        ({ retpoline } = placed);
         const contents = states.map(() => []);
-        return {
-          at,
-          ...shape,
-          length,
-          patched: false,
-          contents,
-          ways: contents.map(() => 0),
-          meant,
-        };
+        const ways = contents.map(() => 0);
+        const meant = new Set([firstOf([NOP])]);
+        return { at, ...shape, length: placed.length, patched: false, contents, ways, meant };
       }
     }
   });
   return { sites, states, targets, functions, retpoline };
+}
+
+/** A function that calls through a pointer: how long its site is, and where its retpoline lies. */
+function placePointer(code: Code, name: string, at: Addr, thunk: boolean, pointer: Addr) {
+  const { bytes, cfa, labels } = assemble(pointerCaller(thunk), { at, symbols: { pointer } });
+  code.put({ name, at, bytes, cfa: [...CALLED, ...cfa], exempt: [] });
+  const offset = (name: string): number => labels.get(name) ?? 0;
+  const retpoline = { from: at + offset('retpoline'), to: at + offset('retpoline.end') };
+  return { length: offset('end'), retpoline };
 }
 
 function put(code: Code, name: string, at: Addr, bytes: readonly number[]): void {
