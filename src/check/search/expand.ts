@@ -57,12 +57,12 @@ export function expand(
   const patcherMoves = model.patcherMoves(patcherOf(state), environmentOf(state));
   const host = model.hosted ? hostOf(model, shape, state) : -1;
   if (partial && host < 0) {
-    const silent = patcherMoves.findIndex((move) => move.silent);
-    const move = patcherMoves[silent];
-    if (move !== undefined) {
+    for (let m = 0; m < patcherMoves.length; m++) {
+      const move = patcherMoves[m]!;
+      if (!move.silent) continue;
       copy(state, next);
       setPatcher(next, move.patcher);
-      moves.patcher(move, silent);
+      moves.patcher(move, m);
       return false;
     }
   }

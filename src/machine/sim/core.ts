@@ -194,7 +194,9 @@ export class Core extends Access {
       // Past a broken promise a CPU may go anywhere. That the model ends there ends this path only.
       else if (!this.is('damaged')) unknown = error.message;
     }
-    return { ...journal, next, crash, unknown };
+    // Field by field: a spread here took a tenth of the time of a step.
+    const { notes, writes, stores, bad } = journal;
+    return { notes, writes, stores, bad, next, crash, unknown };
   }
 
   /** Until the next visible action; `first` says that the next action is allowed to be visible. */

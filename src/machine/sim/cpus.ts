@@ -104,7 +104,10 @@ export class Cpus {
     return this.#table.word(cpu, WORD.partial);
   }
   windowsOf(cpu: number): readonly number[] {
-    return [...this.#table.get(cpu).subarray(WORD.windows)];
+    const words = this.#table.get(cpu);
+    const windows: number[] = [];
+    for (let i: number = WORD.windows; i < words.length; i++) windows.push(words[i]!);
+    return windows;
   }
 
   nodeOf(cpu: number): Node {

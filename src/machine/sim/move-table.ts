@@ -119,7 +119,8 @@ function roomy(
   free: number,
 ): Int32Array<ArrayBuffer> {
   if (needed <= array.length) return array;
-  const larger = new Int32Array(Math.max(needed, 2 * array.length)).fill(free, array.length);
+  const larger = new Int32Array(Math.max(needed, 2 * array.length));
   larger.set(array);
+  if (free !== 0) larger.fill(free, array.length);
   return larger;
 }

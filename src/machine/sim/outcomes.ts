@@ -103,14 +103,14 @@ export class Outcomes {
   }
 
   #action(outcome: Outcome, label: ActionLabel): Action {
-    const { notes } = outcome;
-    const entered = notes.findLast((note) => note.note === 'enter');
-    return {
-      ...outcome,
-      id: this.#count++,
-      label,
-      passed: notes.some(({ note }) => note === 'close'),
-      entered: entered === undefined ? -1 : entered.target,
-    };
+    let passed = false;
+    let entered = -1;
+    for (const note of outcome.notes) {
+      if (note.note === 'close') passed = true;
+      if (note.note === 'enter') entered = note.target;
+    }
+    const { notes, writes, stores, bad, next, crash, unknown } = outcome;
+    const id = this.#count++;
+    return { notes, writes, stores, bad, next, crash, unknown, id, label, passed, entered };
   }
 }
