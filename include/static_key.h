@@ -247,15 +247,17 @@ struct static_key_site {
 #define __STATIC_KEY_TEST 0xa9
 
 /*
+ * A label with a name, because `1b` is a number where the assembler reads Intel's syntax (-masm=intel).
+ *
  * The record is in the section group of the code (`?`), if that is in one: linkers refuse an entry that outlives a
  * C++ inline function's discarded copy.
  */
 #define __STATIC_KEY_TEXT(address)                                                                        \
-	"1:\t.byte\t%c[opcode]\n\t"                                                                       \
+	".Lstatic_key%=:\t.byte\t%c[opcode]\n\t"                                                          \
 	".long\t%l[static_key_yes] - . - 4\n\t"                                                           \
 	".pushsection static_key_sites,\"aw?" __STATIC_CALL_RETAIN_FLAG "\",@progbits\n\t"                 \
 	".balign\t8\n\t"                                                                                  \
-	".long\t1b - ., %l[static_key_yes] - .\n\t"                                                       \
+	".long\t.Lstatic_key%= - ., %l[static_key_yes] - .\n\t"                                           \
 	address                                                                                           \
 	".popsection"
 

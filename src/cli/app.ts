@@ -570,7 +570,17 @@ qmp:SOCKET or gdb:ADDRESS of a virtual machine; without one, the kernel that thi
       flags: {
         by: {
           kind: 'enum',
-          values: ['key', 'site', 'section', 'function', 'file', 'drift', 'lsm', 'tracepoint'],
+          values: [
+            'key',
+            'site',
+            'section',
+            'function',
+            'file',
+            'branch',
+            'drift',
+            'lsm',
+            'tracepoint',
+          ],
           brief: 'List by this, after the summary; drift, lsm, tracepoint: of memory',
           optional: true,
         },

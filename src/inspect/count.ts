@@ -2,9 +2,12 @@
 // summary is the group of everything.
 
 import type { FileFacts, SiteFacts } from './facts.js';
+import type { BranchForm } from './static-keys.js';
 
-export const DIMENSIONS = ['key', 'site', 'section', 'function', 'file'] as const;
+export const DIMENSIONS = ['key', 'site', 'section', 'function', 'file', 'branch'] as const;
 export type Dimension = (typeof DIMENSIONS)[number];
+/** What sites are counted by; the others list one by one. */
+export type Grouping = Exclude<Dimension, 'site' | 'branch'>;
 
 export class Counts {
   sites = 0;
@@ -53,6 +56,34 @@ export interface Summary {
   readonly lineUncertain: number;
   readonly protocols: Readonly<Record<string, number>>;
   readonly topKeys: readonly { readonly name: string; readonly sites: number }[];
+  /** Where some file has some. */
+  readonly staticKeys?: BranchSummary;
+}
+
+export interface BranchSummary {
+  readonly branches: number;
+  readonly keys: number;
+  /** Branches by how they are written. */
+  readonly forms: Readonly<Partial<Record<BranchForm, number>>>;
+  readonly init: number;
+}
+
+function summariseBranches(files: readonly FileFacts[]): BranchSummary | null {
+  const found = files.flatMap(({ staticKeys }) => staticKeys ?? []);
+  if (found.length === 0) return null;
+  const forms: Partial<Record<BranchForm, number>> = {};
+  // By address where there is one: static variables of two files may have one name.
+  const keys = new Set<string>();
+  let [branches, init] = [0, 0];
+  for (const each of found) {
+    for (const { name, address } of each.keys) keys.add(`${name} ${String(address)}`);
+    for (const branch of each.branches) {
+      branches++;
+      init += Number(branch.init);
+      forms[branch.form] = (forms[branch.form] ?? 0) + 1;
+    }
+  }
+  return { branches, keys: keys.size, forms, init };
 }
 
 const TOP = 10;
@@ -70,6 +101,7 @@ export function summarise(files: readonly FileFacts[]): Summary {
       perKey.set(site.key, (perKey.get(site.key) ?? 0) + 1);
     }
   }
+  const staticKeys = summariseBranches(files);
   const topKeys = [...perKey]
     .map(([name, sites]) => ({ name, sites }))
     .sort((a, b) => b.sites - a.sites || (a.name < b.name ? -1 : 1));
@@ -88,12 +120,11 @@ export function summarise(files: readonly FileFacts[]): Summary {
     lineUncertain: all.lineUncertain,
     protocols: all.protocols,
     topKeys: topKeys.slice(0, TOP),
+    ...(staticKeys && { staticKeys }),
   };
 }
 
-const NAMES: Readonly<
-  Record<Exclude<Dimension, 'site'>, (file: FileFacts, site: SiteFacts) => string>
-> = {
+const NAMES: Readonly<Record<Grouping, (file: FileFacts, site: SiteFacts) => string>> = {
   key: (_, site) => site.key,
   section: (_, site) => site.section ?? '-',
   function: (_, site) => site.function ?? '-',
@@ -103,7 +134,7 @@ const NAMES: Readonly<
 /** Most sites first, then by name; what has none is not there. */
 export function group(
   files: readonly FileFacts[],
-  by: Exclude<Dimension, 'site'>,
+  by: Grouping,
 ): { readonly name: string; readonly counts: Counts }[] {
   const name = NAMES[by];
   const groups = new Map<string, Counts>();
@@ -128,6 +159,13 @@ export function onlyKeys(file: FileFacts, pattern: string): FileFacts {
     sites: file.sites.filter((s) => matches(s.key)),
     keys: file.keys.filter((k) => matches(k.name)),
     trampolines: file.trampolines.filter((t) => matches(t.key)),
+    ...(file.staticKeys && {
+      staticKeys: {
+        ...file.staticKeys,
+        branches: file.staticKeys.branches.filter((b) => matches(b.key)),
+        keys: file.staticKeys.keys.filter((k) => matches(k.name)),
+      },
+    }),
   };
 }
 

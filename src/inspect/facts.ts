@@ -9,6 +9,7 @@ import type { Protocol } from '../plan/protocol.js';
 import { PROTOCOL_NAMES, RUNNABLE } from '../plan/protocols/index.js';
 import { SITE_INIT, SITE_TAIL, type Site, type CallKind } from '../sites/site.js';
 import { compiledForm, DISPLACEMENT } from '../x86/forms.js';
+import type { StaticKeyFacts } from './static-keys.js';
 
 export type FileKind = 'relocatable' | 'module' | 'shared' | 'executable' | 'vmlinux' | 'image';
 
@@ -106,6 +107,8 @@ export interface FileFacts {
   readonly trampolines: readonly TrampolineFacts[];
   readonly faults: readonly FaultFacts[];
   readonly kernel?: KernelFacts;
+  /** Where it has some. */
+  readonly staticKeys?: StaticKeyFacts;
   /** What a reader of the numbers should know besides. */
   readonly remark?: string;
 }

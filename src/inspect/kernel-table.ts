@@ -64,7 +64,7 @@ export function findKernelCalls(elf: ElfObject): KernelCalls {
       'bad-image',
       `it has ${length} segments, and no kernel has more than ${MOST_SEGMENTS}`,
     );
-  const memory = new Memory(elf);
+  const memory = new KernelMemory(elf);
   const { table, sites } = findTable(memory);
   return { table, sites, trampolines: findTrampolines(memory, sites) };
 }
@@ -79,7 +79,7 @@ export function branchesTo(elf: ElfObject, trampolines: readonly KernelTrampolin
   const low = trampolines[0]?.at ?? 0;
   const high = trampolines.at(-1)?.at ?? 0;
   const found: Addr[] = [];
-  for (const { bytes, base } of new Memory(elf).text) {
+  for (const { bytes, base } of new KernelMemory(elf).text) {
     for (let i = 0; i < bytes.length; i++) {
       const form = branchOpcode(bytes, i);
       if (form === null || form.indirect) continue;
@@ -106,7 +106,7 @@ interface Span {
 }
 
 /** The image as it lies in memory. */
-class Memory {
+export class KernelMemory {
   readonly spans: readonly Span[];
   readonly text: readonly Span[];
   readonly #segments: readonly Segment[];
@@ -154,7 +154,7 @@ for (const { bytes } of SITE) FIRST.fill(1, bytes[0], (bytes[0] ?? 0) + 1);
 
 const PAIR = 8;
 
-function findTable(memory: Memory): { table: Addr | null; sites: KernelSite[] } {
+function findTable(memory: KernelMemory): { table: Addr | null; sites: KernelSite[] } {
   let best: { span: Span; at: number; count: number } | null = null;
   for (const span of memory.spans) {
     const { bytes, view, base } = span;
@@ -185,7 +185,12 @@ function findTable(memory: Memory): { table: Addr | null; sites: KernelSite[] } 
 }
 
 /** A run of pairs that were read before. */
-function* pairsOf(memory: Memory, span: Span, at: number, count: number): Generator<KernelSite> {
+function* pairsOf(
+  memory: KernelMemory,
+  span: Span,
+  at: number,
+  count: number,
+): Generator<KernelSite> {
   for (let i = 0; i < count; i++) {
     const pair = readPair(memory, span, at + i * PAIR);
     if (pair) yield pair;
@@ -193,7 +198,7 @@ function* pairsOf(memory: Memory, span: Span, at: number, count: number): Genera
 }
 
 /** One key, one trampoline: what a run of coincidences would not keep to. */
-function consistent(memory: Memory, span: Span, at: number, count: number): boolean {
+function consistent(memory: KernelMemory, span: Span, at: number, count: number): boolean {
   const keys = new Map<Addr, Addr>();
   for (const { key, trampoline } of pairsOf(memory, span, at, count)) {
     if (trampoline === null) continue;
@@ -203,7 +208,7 @@ function consistent(memory: Memory, span: Span, at: number, count: number): bool
   return keys.size > 0;
 }
 
-function readPair(memory: Memory, { view, base }: Span, i: number): KernelSite | null {
+function readPair(memory: KernelMemory, { view, base }: Span, i: number): KernelSite | null {
   if (i + PAIR > view.byteLength) return null;
   const at = base + i + view.getInt32(i, true);
   const word = base + i + 4 + view.getInt32(i + 4, true);
@@ -235,7 +240,7 @@ const KIND: Readonly<Record<Effect, CallKind>> = {
   jcc: 'jcc',
 };
 
-function trampolineAt(memory: Memory, address: Addr): KernelTrampoline | null {
+function trampolineAt(memory: KernelMemory, address: Addr): KernelTrampoline | null {
   const text = address % 4 === 0 ? memory.textAt(address) : null;
   if (!text || address + TRAMPOLINE_LENGTH > text.end) return null;
   const o = address - text.base;
@@ -270,7 +275,7 @@ const GAP = 64;
  */
 const UNSIGNED_GAP = 4096;
 
-function findTrampolines(memory: Memory, sites: readonly KernelSite[]): KernelTrampoline[] {
+function findTrampolines(memory: KernelMemory, sites: readonly KernelSite[]): KernelTrampoline[] {
   const used = [
     ...new Set(sites.flatMap((s) => (s.trampoline === null ? [] : [s.trampoline]))),
   ].sort((a, b) => a - b);

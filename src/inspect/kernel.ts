@@ -22,13 +22,15 @@ import {
 import { findKallsyms } from './kallsyms.js';
 import {
   branchesTo,
+  KernelMemory,
   findKernelCalls,
   kernelSegments,
   keyTarget,
   type KernelCalls,
   type KernelSite,
 } from './kernel-table.js';
-import { above, addressesOf, functionAt, nameAt, type Symbols } from './symbols.js';
+import { kernelStaticKeys, withOffset, type StaticKeyFacts } from './static-keys.js';
+import { above, addressesOf, functionAt, lastAt, nameAt, type Symbols } from './symbols.js';
 
 /**
  * A linked kernel lies in the upper half of the addresses, and nothing else that is linked does.
@@ -59,6 +61,7 @@ export function inspectKernel(
     .sort((a, b) => a.address - b.address);
   const sites = sitesOf(object, calls.sites, names, sections);
   const trampolines = trampolinesOf(object, calls, names, sections, countByKey(sites));
+  const staticKeys = switchesIn(object, names, sections);
   return {
     path,
     kind,
@@ -66,6 +69,7 @@ export function inspectKernel(
     keys: keyFacts(sites, trampolines),
     trampolines,
     faults: symbols ? [] : [faultFacts(unnamed(path))],
+    ...(staticKeys && { staticKeys }),
     kernel: {
       table: calls.table,
       names: sourceOf(symbols),
@@ -133,6 +137,40 @@ class Names {
     this.#symbolByKey.set(key, symbol);
     return symbol;
   }
+}
+
+/** No structure that holds a key is larger. */
+const LARGEST = 0x1000;
+
+function switchesIn(
+  object: ElfObject,
+  names: Names,
+  sections: readonly Section[],
+): StaticKeyFacts | null {
+  const { symbols } = names;
+  const init = initRange(object, symbols);
+  return kernelStaticKeys(new KernelMemory(object), {
+    placeOf: (at) => {
+      const around = symbols && functionAt(symbols, at);
+      return {
+        ...whereIs(object, sections, at),
+        function: around && { name: around.name, offset: at - around.start },
+        init: at >= init.start && at < init.end,
+      };
+    },
+    nameOf: (key) => {
+      const last = symbols ? lastAt(symbols, key) : -1;
+      const start = symbols && last >= 0 ? symbols.address(last) : NaN;
+      const name = names.at(start);
+      return name !== null && key - start < LARGEST && !symbols?.code(last)
+        ? withOffset(name, key - start)
+        : unknownKey(key);
+    },
+    isOn: (key) => {
+      const bytes = object.at(key, 4);
+      return bytes && new DataView(bytes.buffer, bytes.byteOffset, 4).getInt32(0, true) > 0;
+    },
+  });
 }
 
 const unknownKey = (at: Addr): string => `key_${hex(at).slice(2)}`;

@@ -23,6 +23,7 @@ import { KEY_PREFIX, TRAMPOLINE_PREFIX, type Site } from '../sites/site.js';
 import { bestSymbols } from '../sites/symbols.js';
 import { findTrampolines, type Trampoline } from '../sites/trampoline.js';
 import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
+import { hasStaticKeys, staticKeysOf, type StaticKeyFacts } from './static-keys.js';
 import {
   countByKey,
   faultFacts,
@@ -37,6 +38,26 @@ import {
 } from './facts.js';
 
 export function inspectObject(path: string, object: ElfObject): FileFacts {
+  const facts = callsOf(path, object);
+  if (!hasStaticKeys(object)) return facts;
+  try {
+    return { ...facts, staticKeys: staticKeysIn(object) };
+  } catch (error) {
+    return { ...facts, faults: [...facts.faults, faultFacts(error)] };
+  }
+}
+
+/** @throws Fault `bad-keys-section`, `bad-sites-section`, `bad-site` */
+function staticKeysIn(object: ElfObject): StaticKeyFacts {
+  const code = object.sections.filter(({ flags }) => (flags & SHF_EXECINSTR) !== 0);
+  const functions = new Functions(
+    object,
+    code.map(({ index }) => index),
+  );
+  return staticKeysOf(object, (section, at) => functions.around({ section, at }));
+}
+
+function callsOf(path: string, object: ElfObject): FileFacts {
   const kind = kindOf(object);
   const faults: FaultFacts[] = [];
   const orElse = <T>(otherwise: T, read: () => T): T => {
@@ -81,7 +102,10 @@ function remarkOn(
 
 function factsOfSites(object: ElfObject, found: readonly Site[]): SiteFacts[] {
   const relocatable = object.type === 'relocatable';
-  const functions = new Functions(object, found);
+  const functions = new Functions(
+    object,
+    found.map(({ section }) => section),
+  );
   return found.map((site) => {
     const section = object.sections[site.section]!;
     const offset = relocatable ? site.at : site.at - section.address;
@@ -186,11 +210,11 @@ class Functions {
     { readonly placed: readonly Placed[]; readonly starts: Float64Array }
   >();
 
-  constructor(object: ElfObject, sites: readonly Site[]) {
-    const symbols = sites.length > 0 ? bestSymbols(object) : null;
+  constructor(object: ElfObject, sections: readonly number[]) {
+    const symbols = sections.length > 0 ? bestSymbols(object) : null;
     this.#symbols = symbols;
     if (!symbols) return;
-    const lists = new Map(sites.map(({ section }): [number, Placed[]] => [section, []]));
+    const lists = new Map(sections.map((section): [number, Placed[]] => [section, []]));
     for (let i = 1; i < symbols.count; i++)
       if (namesCode(symbols, i))
         lists.get(symbols.sectionIndex(i))?.push({ at: symbols.value(i), symbol: i });
@@ -205,7 +229,9 @@ class Functions {
       this.#bySection.set(section, { placed, starts: Float64Array.from(placed, ({ at }) => at) });
     }
   }
-  around(site: Site): { readonly name: string; readonly offset: number } | null {
+  around(
+    site: Pick<Site, 'section' | 'at'>,
+  ): { readonly name: string; readonly offset: number } | null {
     const known = this.#bySection.get(site.section);
     const found = known?.placed[lastNotAbove(known.starts, site.at)];
     if (!found || !this.#symbols) return null;

@@ -10,11 +10,13 @@ import { isBzImage, payloadOf, streamOf } from '#inspect/bzimage';
 import { inputs } from '#inspect/files';
 import { inspectInput } from '#inspect/inspect';
 import { findKallsyms, type KallsymsLayout } from '#inspect/kallsyms';
-import { branchesTo, findKernelCalls } from '#inspect/kernel-table';
+import { branchesTo, findKernelCalls, KernelMemory } from '#inspect/kernel-table';
+import { findJumpTable } from '#inspect/static-keys';
 import { functionAt, nameAt } from '#inspect/symbols';
 import { packingOf } from '#inspect/packing';
 import { unpack } from '#inspect/unpack';
 import { summarise } from '#inspect/count';
+import { must } from '../build.js';
 import { corpus, listed, missing } from '../corpus.js';
 import { buildBzImage } from './kernel-image.mjs';
 import { bzip2, lz4, lzma, xz, zstd } from './streams.mjs';
@@ -44,9 +46,14 @@ function agreement(kernel: Uint8Array): {
     const name = symbols.name(i);
     if (name.startsWith('__SCT__')) named.push(symbols.address(i));
     else if (name.startsWith('__SCK__')) keys.add(symbols.address(i));
-    else if (name.endsWith('_static_call_sites')) bounds.set(name, symbols.address(i));
+    else if (/_(static_call_sites|_jump_table)$/.test(name)) bounds.set(name, symbols.address(i));
   }
   expect(named).toEqual(calls.trampolines.map((t) => t.at));
+  const jumps = findJumpTable(new KernelMemory(elf))!;
+  expect([bounds.get('__start___jump_table'), bounds.get('__stop___jump_table')]).toEqual([
+    jumps.table,
+    jumps.table + 16 * jumps.branches.length,
+  ]);
   for (const site of calls.sites) {
     expect(keys.has(site.key)).toBe(true);
     expect(nameAt(symbols, site.trampoline!, '__SCT__')!.slice(7)).toBe(
@@ -60,6 +67,7 @@ function agreement(kernel: Uint8Array): {
   return {
     sites: calls.sites.length,
     trampolines: calls.trampolines.length,
+    branches: jumps.branches.length,
     layout: symbols.layout,
   };
 }
@@ -108,9 +116,51 @@ describe.skipIf(!found)(`the distributed image (${missing} otherwise)`, () => {
     expect(facts!.keys.filter((k) => !k.targetKnown)).toEqual([]);
   });
 
+  test('has 6,021 branches on 2,535 static keys in the four forms, and names for all', async () => {
+    const [facts] = await inspectInput({ path: 'image', bytes });
+    const { branches, keys } = facts!.staticKeys!;
+    expect(summarise([facts!]).staticKeys).toEqual({
+      branches: 6021,
+      keys: 2535,
+      forms: { jmp5: 65, jmp2: 136, nop5: 2795, nop2: 3025 },
+      init: 158,
+    });
+    expect(keys.filter(({ name }) => name.startsWith('key_ffffffff'))).toEqual([]);
+    // The key's own bytes and the instruction say the same of it. Two static variables may have one
+    // name.
+    const states = new Set(keys.map(({ name, initial }) => `${name} ${initial}`));
+    for (const { key, kind, taken, function: around } of branches) {
+      expect(states).toContain(`${key} ${taken === (kind === 'if')}`);
+      expect(around).not.toBeNull();
+    }
+  });
+
+  test("its modules' branches are as many as readelf counts, and every key has a name", async () => {
+    let counted = 0;
+    for (let i = 0; i < found!.modules.length; i += 200) {
+      const headers = must('readelf', ['-SW', ...found!.modules.slice(i, i + 200)]);
+      for (const [, size] of headers.matchAll(/ __jump_table +PROGBITS +\w+ +\w+ (\w+)/g))
+        counted += Number.parseInt(size!, 16) / 16;
+    }
+    let read = 0;
+    for (const path of found!.modules) {
+      const [facts] = await inspectInput({ path, bytes: readFileSync(path) });
+      expect(facts!.faults).toEqual([]);
+      const { branches = [], keys = [] } = facts!.staticKeys ?? {};
+      read += branches.length;
+      const on = new Map(keys.map(({ name, initial }) => [name, initial]));
+      for (const { key, kind, taken } of branches)
+        expect(on.get(key)).toBe(taken === (kind === 'if'));
+      for (const { name } of keys) expect(name).toMatch(/^[\w.]+(\+0x[0-9a-f]+)?$/);
+    }
+    expect(read).toBe(counted);
+    expect(read).toBe(11_514);
+  });
+
   test('table, text and names agree', async () => {
     expect(agreement(await kernel())).toMatchObject({
       sites: 4276,
+      branches: 6021,
       layout: { order: 'addresses first', addresses: 'base-relative, absolute per-CPU', seqs: 3 },
     });
   });

@@ -10,12 +10,14 @@ import {
   group,
   onlyKeys,
   summarise,
+  type BranchSummary,
   type Counts,
   type Dimension,
   type Summary,
 } from '../../inspect/count.js';
 import { compare, type Build, type Change, type Difference } from '../../inspect/diff.js';
 import type { FileFacts, KernelFacts, KeyFacts, SiteFacts, Target } from '../../inspect/facts.js';
+import { BRANCH_FORMS, type BranchFacts, type StaticKeyFacts } from '../../inspect/static-keys.js';
 import { inputs } from '../../inspect/files.js';
 import { inspectInput } from '../../inspect/inspect.js';
 import { isDumpFile } from '../../inspect/live/inspect.js';
@@ -53,7 +55,7 @@ export async function run(context: Context, flags: Flags, ...paths: string[]): P
   if (
     status !== EXIT.good ||
     flags.key === undefined ||
-    files.some((f) => f.keys.length + f.trampolines.length > 0)
+    files.some((f) => f.keys.length + f.trampolines.length + (f.staticKeys?.keys.length ?? 0) > 0)
   )
     return status;
   const hint = didYouMean(flags.key, keys);
@@ -117,7 +119,11 @@ async function read(
   }));
   return {
     files: wanted.map(({ facts }) => facts),
-    keys: new Set(files.flatMap(({ facts }) => facts.keys.map(({ name }) => name))),
+    keys: new Set(
+      files.flatMap(({ facts: { keys, staticKeys } }) =>
+        [...keys, ...(staticKeys?.keys ?? [])].map(({ name }) => name),
+      ),
+    ),
     build: { files: wanted },
   };
 }
@@ -187,11 +193,20 @@ function summaryText(s: Summary, files: readonly FileFacts[]): string {
     for (const [i, { name, sites }] of s.topKeys.entries())
       row(i === 0 ? 'top keys' : '', `${String(sites).padStart(width)} ${name}`);
   }
+  if (s.staticKeys) row('branches', branchesText(s.staticKeys));
   for (const { path, remark } of files)
     if (remark !== undefined) row('note', `${files.length > 1 ? `${path}: ` : ''}${remark}`);
   for (const { path, kernel } of files)
     if (kernel) row('kernel', `${files.length > 1 ? `${path}: ` : ''}${kernelText(kernel)}`);
   return lines.join('\n');
+}
+
+function branchesText({ branches, keys, forms, init }: BranchSummary): string {
+  const written = BRANCH_FORMS.flatMap((form) => {
+    const n = forms[form];
+    return n === undefined ? [] : `${form} ${grouped(n)}`;
+  });
+  return `${[`${grouped(branches)} on ${count(keys, 'static key')}`, ...written].join('  ')}  init ${grouped(init)}`;
 }
 
 function kernelText({ table: at, names, symbols, branches }: KernelFacts): string {
@@ -220,6 +235,12 @@ function list(files: readonly FileFacts[], by: Dimension, context: Context): str
       return file.sites.map((site) => siteRow(file, site, targets.get(site.key)));
     });
     return rows.length === 0 ? null : table(SITE_COLUMNS, rows, head);
+  }
+  if (by === 'branch') {
+    const rows = files.flatMap((file) =>
+      (file.staticKeys?.branches ?? []).map((branch) => branchRow(file, branch)),
+    );
+    return rows.length === 0 ? null : table(BRANCH_COLUMNS, rows, head);
   }
   const groups = group(files, by);
   if (groups.length === 0) return null;
@@ -259,6 +280,32 @@ const SITE_COLUMNS: readonly Column[] = [
   'protocols',
   'target',
 ].map((title) => ({ title }));
+
+const BRANCH_COLUMNS: readonly Column[] = [
+  { title: 'place' },
+  { title: 'address' },
+  { title: 'function' },
+  { title: 'key' },
+  { title: 'kind' },
+  { title: 'form' },
+  { title: 'distance', align: 'right' },
+  { title: 'key is' },
+  { title: 'flags' },
+];
+
+function branchRow(file: FileFacts, branch: BranchFacts): Cell[] {
+  return [
+    `${file.path}:${place(branch.section, branch.offset)}`,
+    address(branch.address),
+    branch.function && `${branch.function}+0x${branch.functionOffset.toString(16)}`,
+    branch.key,
+    branch.kind,
+    branch.form,
+    branch.distance,
+    branch.taken === (branch.kind === 'if') ? 'on' : 'off',
+    branch.init ? 'init' : null,
+  ];
+}
 
 function lineOf({ crossesLine, destinationCrossesLine }: SiteFacts): string | null {
   if (destinationCrossesLine) return 'destination';
@@ -352,18 +399,25 @@ function withTargets({ sites, keys }: FileFacts): object[] {
   });
 }
 
+const switchesAsJson = ({ table: at, branches, keys }: StaticKeyFacts): object => ({
+  table: address(at),
+  branches: branches.map((b) => ({ ...b, address: address(b.address) })),
+  keys: keys.map((k) => ({ ...k, address: address(k.address) })),
+});
+
 /** Addresses are hex strings; everything else as the facts have it. */
 function asJson(files: readonly FileFacts[], by: Dimension | undefined): object {
   return {
     summary: summarise(files),
-    files: files.map(({ kernel, ...file }) => ({
+    files: files.map(({ kernel, staticKeys, ...file }) => ({
       ...file,
       sites: withTargets(file),
       keys: file.keys.map((k) => ({ ...k, trampoline: address(k.trampoline) })),
       trampolines: file.trampolines.map((t) => ({ ...t, address: address(t.address) })),
       ...(kernel ? { kernel: { ...kernel, table: address(kernel.table) } } : {}),
+      ...(staticKeys ? { staticKeys: switchesAsJson(staticKeys) } : {}),
     })),
-    ...(by === undefined || by === 'site'
+    ...(by === undefined || by === 'site' || by === 'branch'
       ? {}
       : {
           groups: group(files, by).map(({ name, counts }) => ({
