@@ -62,7 +62,7 @@ __attribute__((noinline)) static long sc_system6(long number, long a, long b, lo
 }
 #endif
 
-static long sc_system(long number, long a, long b, long c, long d)
+__attribute__((noinline)) static long sc_system(long number, long a, long b, long c, long d)
 {
 	return sc_system6(number, a, b, c, d, 0, 0);
 }
@@ -97,7 +97,7 @@ enum {
 
 static bool sc_refused(long result)
 {
-	return result < 0 && result > -SC_ERRORS;
+	return (unsigned long)result > (unsigned long)-SC_ERRORS;
 }
 
 static long sc_map(long near, size_t size, long access, long flags, int file)
@@ -267,9 +267,13 @@ static long sc_map_named(const char *name, size_t size)
 #define SC_RUNTIME_NAME "/memfd:static-call "
 #define SC_CLAIM_NAME "/memfd:static-call-claim "
 
-/* A key of this object, in the order of their addresses. */
+/* A key of this object, static call or static key, in the order of their addresses. */
 struct sc_key {
-	const struct static_call_key_record *told;
+	uint64_t address;
+	uint64_t trampoline; /* 0 for a static key */
+	uint64_t initial;    /* the function, where that is the target's kind */
+	enum sc_target_kind kind;
+	uint8_t returns;
 	struct sc_record *record;
 };
 
@@ -626,6 +630,9 @@ static void sc_read_back_all(void)
 	extern type __stop_##name[] __attribute__((weak, visibility("hidden")))
 SC_SECTION(const struct static_call_key_record, static_call_keys);
 SC_SECTION(const unsigned char, static_call_sites);
+SC_SECTION(const struct static_key_record, static_keys);
+SC_SECTION(const struct static_key_site, static_key_sites);
+#define SC_COUNT(name) ((size_t)(__stop_##name - __start_##name))
 
 /* A site as the table tells it, or a trampoline, which is one too: the first bytes of it are a jump. */
 struct sc_row {
@@ -686,8 +693,8 @@ static bool sc_object_of(uint64_t address, struct sc_object *object)
 
 static int sc_by_key(const void *a, const void *b)
 {
-	uintptr_t one = (uintptr_t)((const struct sc_key *)a)->told->key;
-	uintptr_t other = (uintptr_t)((const struct sc_key *)b)->told->key;
+	uint64_t one = ((const struct sc_key *)a)->address;
+	uint64_t other = ((const struct sc_key *)b)->address;
 
 	return (one > other) - (one < other);
 }
@@ -707,7 +714,7 @@ static struct sc_key *sc_own_key(uint64_t address)
 
 	while (low < high) {
 		size_t middle = (low + high) / 2;
-		uint64_t at = (uintptr_t)sc.keys[middle].told->key;
+		uint64_t at = sc.keys[middle].address;
 
 		if (at == address)
 			return &sc.keys[middle];
@@ -717,11 +724,6 @@ static struct sc_key *sc_own_key(uint64_t address)
 			high = middle;
 	}
 	return NULL;
-}
-
-static uint64_t sc_trampoline(const struct sc_key *key)
-{
-	return (uintptr_t)key->told->tramp;
 }
 
 /* What a compiler put at a site, and whether it leads to the key's trampoline. */
@@ -746,7 +748,7 @@ static bool sc_recognise(struct sc_row *row, const struct sc_key *key)
 		row->length = sc_compiled[f].length;
 		row->kind = sc_compiled[f].kind;
 		row->condition = row->kind == SC_KIND_JCC ? site[row->length - 5] & 15 : 0;
-		return to == sc_trampoline(key);
+		return to == key->trampoline;
 	}
 	return false;
 }
@@ -775,18 +777,44 @@ static int sc_read_sites(struct sc_row *rows, size_t count)
 	return 0;
 }
 
-static void sc_add_trampolines(struct sc_row *rows)
+static struct sc_row *sc_add_trampolines(struct sc_row *row)
 {
 	size_t k;
 
 	for (k = 0; k < sc.key_count; k++) {
-		rows[k].at = sc_trampoline(&sc.keys[k]);
-		rows[k].key = (uint32_t)k;
-		rows[k].length = 5;
-		rows[k].kind = SC_KIND_JMP;
-		rows[k].condition = 0;
-		rows[k].is_trampoline = 1;
+		if (sc.keys[k].trampoline == 0)
+			continue;
+		row->at = sc.keys[k].trampoline;
+		row->key = (uint32_t)k;
+		row->length = 5;
+		row->kind = SC_KIND_JMP;
+		row->condition = 0;
+		row->is_trampoline = 1;
+		row++;
 	}
+	return row;
+}
+
+/* The branches that static_key.h made. One on a key that another object defines is left to that object's runtime. */
+static struct sc_row *sc_add_branches(struct sc_row *row)
+{
+	size_t i;
+
+	for (i = 0; i < SC_COUNT(static_key_sites); i++) {
+		const struct static_key_site *site = &__start_static_key_sites[i];
+		const struct sc_key *own = sc_own_key(site->key & ~(uint64_t)1);
+
+		if (!own)
+			continue;
+		row->at = (uintptr_t)&site->code + (uint64_t)(int64_t)site->code;
+		row->key = (uint32_t)(own - sc.keys);
+		row->length = 5;
+		row->kind = (site->key & 1) != 0 ? SC_KIND_UNLESS : SC_KIND_IF;
+		row->condition = 0;
+		row->is_trampoline = 0;
+		row++;
+	}
+	return row;
 }
 
 /* One group for each key that has sites in the rows, which lie in one text and ascend. `room`: a word for each key. */
@@ -875,15 +903,15 @@ static int sc_publish(const struct sc_row *rows, size_t count, uint32_t *room)
 	size_t k, t, from = 0, to;
 	uint64_t head = sc.data->records;
 
-	if (sc_overlap(rows, count) || !sc_object_of((uintptr_t)__start_static_call_keys, &object))
+	if (sc_overlap(rows, count) || !sc_object_of((uintptr_t)&sc, &object))
 		return -ENOEXEC;
 	for (k = 0; k < sc.key_count; k++) {
 		struct sc_record *record = sc_allocate(sizeof *record, sizeof *record);
 
 		if (!record)
 			return -ENOMEM;
-		record->key = (uintptr_t)sc.keys[k].told->key;
-		record->returns = sc.keys[k].told->returns;
+		record->key = sc.keys[k].address;
+		record->returns = sc.keys[k].returns;
 		record->users = 1;
 		record->next = head;
 		head = (uintptr_t)record;
@@ -901,8 +929,8 @@ static int sc_publish(const struct sc_row *rows, size_t count, uint32_t *room)
 	for (k = 0; k < sc.key_count; k++)
 		if (!sc_initialise(&sc.keys[k]))
 			return -ENOMEM;
-	table = sc_make_table(rows, count);
-	if (!table)
+	table = count > 0 ? sc_make_table(rows, count) : sc_at(sc.data->tables);
+	if (count > 0 && !table)
 		return -ENOMEM;
 	sc_count_change();
 	__atomic_store_n(&sc.data->records, head, __ATOMIC_RELEASE);
@@ -910,35 +938,61 @@ static int sc_publish(const struct sc_row *rows, size_t count, uint32_t *room)
 	return 0;
 }
 
+static size_t sc_own_count(void)
+{
+	return SC_COUNT(static_call_keys) + SC_COUNT(static_keys);
+}
+
+static bool sc_list_keys(void)
+{
+	static const enum sc_target_kind kinds[] = {SC_TARGET_FUNCTION, SC_TARGET_NULL, SC_TARGET_RET0};
+	struct sc_key *key = sc_allocate(sc_own_count() * sizeof *key, 8);
+	size_t i;
+
+	sc.keys = key;
+	if (!key)
+		return false;
+	for (i = 0; i < SC_COUNT(static_call_keys); i++, key++) {
+		const struct static_call_key_record *told = &__start_static_call_keys[i];
+
+		key->address = (uintptr_t)told->key;
+		key->trampoline = (uintptr_t)told->tramp;
+		key->kind = kinds[told->kind];
+		key->initial = key->kind == SC_TARGET_FUNCTION ? (uintptr_t)told->initial : 0;
+		key->returns = told->returns;
+	}
+	for (i = 0; i < SC_COUNT(static_keys); i++, key++) {
+		const struct static_key_record *told = &__start_static_keys[i];
+
+		key->address = (uintptr_t)told->key;
+		key->kind = told->initial ? SC_TARGET_ON : SC_TARGET_OFF;
+	}
+	sc.key_count = sc_own_count();
+	qsort(sc.keys, sc.key_count, sizeof *sc.keys, sc_by_key);
+	return true;
+}
+
 /* Call it with the lock held. -ENOEXEC: the object has no table of its sites, or one that does not fit its code. */
 static int sc_register(void)
 {
-	size_t sites = (size_t)(__stop_static_call_sites - __start_static_call_sites) / 8;
-	size_t count, size, k;
+	size_t sites = SC_COUNT(static_call_sites) / 8;
+	size_t most = sites + SC_COUNT(static_call_keys) + SC_COUNT(static_key_sites);
+	size_t count, size = most * sizeof(struct sc_row) + sc_own_count() * sizeof(uint32_t);
 	struct sc_row *rows;
 	long memory;
 	int failed;
 
-	sc.key_count = (size_t)(__stop_static_call_keys - __start_static_call_keys);
-	if (sc.key_count == 0)
-		return 0;
-	sc.keys = sc_allocate(sc.key_count * sizeof *sc.keys, 8);
-	if (!sc.keys)
+	if (!sc_list_keys())
 		return -ENOMEM;
-	for (k = 0; k < sc.key_count; k++)
-		sc.keys[k].told = &__start_static_call_keys[k];
-	qsort(sc.keys, sc.key_count, sizeof *sc.keys, sc_by_key);
-	count = sites + sc.key_count;
-	size = count * sizeof *rows + sc.key_count * sizeof(uint32_t);
 	memory = sc_map(0, size, SC_READ | SC_WRITE, SC_ANONYMOUS, -1);
 	if (sc_refused(memory))
 		return -ENOMEM;
 	rows = sc_at((uint64_t)memory);
 	failed = sc_read_sites(rows, sites);
 	if (failed == 0) {
-		sc_add_trampolines(rows + sites);
+		count = (size_t)(sc_add_branches(sc_add_trampolines(rows + sites)) - rows);
 		qsort(rows, count, sizeof *rows, sc_by_address);
-		failed = sc_publish(rows, count, (uint32_t *)(void *)(rows + count));
+		failed = sc_publish(rows, count, (uint32_t *)(void *)(rows + most));
 	}
 	sc_unmap(rows, size);
 	return failed;
@@ -1103,12 +1157,32 @@ struct sc_destination {
 	uint64_t way;
 };
 
+/* The words of a key, as one update publishes them and takes them back. */
+struct sc_words {
+	uint64_t func, call, tail, jcc;
+};
+
 /* What the trap handler does for a site of that kind. */
 static uint64_t sc_word(const struct sc_destination *destination, enum sc_kind kind)
 {
 	const struct sc_transform *row = &sc_transforms[kind][destination->kind];
 
 	return row->emulate << 48 | destination->to[row->to];
+}
+
+static bool sc_is_branch(enum sc_target_kind kind)
+{
+	return kind == SC_TARGET_ON || kind == SC_TARGET_OFF;
+}
+
+/* A static key has a word for each of its two kinds of branches. */
+static void sc_words_of(const struct sc_destination *destination, struct sc_words *words)
+{
+	bool branch = sc_is_branch(destination->kind);
+
+	words->call = sc_word(destination, branch ? SC_KIND_IF : SC_KIND_CALL);
+	words->tail = sc_word(destination, branch ? SC_KIND_UNLESS : SC_KIND_JMP);
+	words->jcc = branch ? 0 : sc_word(destination, SC_KIND_JCC);
 }
 
 static bool sc_reach(struct sc_place *place, const struct sc_target *target, struct sc_destination *destination)
@@ -1126,6 +1200,9 @@ static bool sc_reach(struct sc_place *place, const struct sc_target *target, str
 		memcpy(veneer + SC_VENEER_TARGET, &target->address, sizeof target->address);
 		destination->way = sc_near_code(place, veneer);
 		return destination->way != 0;
+	case SC_TARGET_ON:
+	case SC_TARGET_OFF:
+		return true;
 	case SC_TARGET_NULL:
 		destination->to[SC_TO_RETURN] = sc_near_code(place, sc_return);
 		return destination->to[SC_TO_RETURN] != 0;
@@ -1138,20 +1215,29 @@ static bool sc_reach(struct sc_place *place, const struct sc_target *target, str
 /* The words of a record that is new. */
 static bool sc_initialise(struct sc_key *key)
 {
-	static const enum sc_target_kind kinds[] = {SC_TARGET_FUNCTION, SC_TARGET_NULL, SC_TARGET_RET0};
 	struct sc_record *record = key->record;
-	struct sc_place *place = sc_place_of(sc_groups(record));
 	struct sc_destination destination;
 	struct sc_target target;
+	struct sc_words words;
 
-	target.kind = kinds[key->told->kind];
-	target.address = target.kind == SC_TARGET_FUNCTION ? (uintptr_t)key->told->initial : 0;
-	if (!place || !sc_reach(place, &target, &destination))
+	target.kind = key->kind;
+	target.address = key->initial;
+	/* Only a static key may have no sites, and it needs no code near them. */
+	if (!sc_reach(sc_groups(record) ? sc_place_of(sc_groups(record)) : NULL, &target, &destination))
 		return false;
-	record->call = record->initial = sc_word(&destination, SC_KIND_CALL);
-	record->tail = sc_word(&destination, SC_KIND_JMP);
-	record->jcc = sc_word(&destination, SC_KIND_JCC);
+	sc_words_of(&destination, &words);
+	record->call = record->initial = words.call;
+	record->tail = words.tail;
+	record->jcc = words.jcc;
 	return true;
+}
+
+static bool sc_is_static_key(const struct sc_record *record)
+{
+	uint64_t form = record->call >> 48;
+
+	return form == sc_transforms[SC_KIND_IF][SC_TARGET_ON].emulate ||
+	       form == sc_transforms[SC_KIND_IF][SC_TARGET_OFF].emulate;
 }
 
 /*
@@ -1164,6 +1250,10 @@ static int sc_target_for(const struct sc_record *record, uint64_t func, struct s
 
 	target->address = func;
 	target->kind = SC_TARGET_FUNCTION;
+	if (sc_is_static_key(record)) {
+		target->kind = func != 0 ? SC_TARGET_ON : SC_TARGET_OFF;
+		return 0;
+	}
 	if (func == 0) {
 		target->kind = SC_TARGET_NULL;
 		return record->returns == __STATIC_CALL_VOID || record->returns == __STATIC_CALL_UNSEEN ? 0 : -EINVAL;
@@ -1177,11 +1267,6 @@ static int sc_target_for(const struct sc_record *record, uint64_t func, struct s
 }
 
 /* ---- Drawing: what shall stand at each site --------------------------------------------------------- */
-
-/* The words of a key, as one update publishes them and takes them back. */
-struct sc_words {
-	uint64_t func, call, tail, jcc;
-};
 
 struct sc_change {
 	struct sc_record *record;
@@ -1267,6 +1352,7 @@ static int sc_draw(const struct static_call_key *key, uint64_t func, struct sc_c
 	struct sc_destination destination;
 	struct sc_target target;
 	struct sc_group *group;
+	struct sc_words words;
 	int failed;
 
 	if (!record || record->users == 0)
@@ -1275,6 +1361,11 @@ static int sc_draw(const struct static_call_key *key, uint64_t func, struct sc_c
 	if (failed != 0)
 		return failed;
 	change->record = record;
+	if (sc_is_branch(target.kind)) {
+		sc_reach(NULL, &target, &destination);
+		sc_words_of(&destination, &change->after);
+		change->after.func = target.address;
+	}
 	for (group = sc_groups(record); group; group = sc_next(group)) {
 		struct sc_place *place = sc_place_of(group);
 
@@ -1286,10 +1377,9 @@ static int sc_draw(const struct static_call_key *key, uint64_t func, struct sc_c
 		/* A record has one set of words: those by which its first text reaches the target. */
 		if (group != sc_groups(record))
 			continue;
-		change->after.func = target.kind == SC_TARGET_RET0 ? destination.to[SC_TO_RETURN0] : target.address;
-		change->after.call = sc_word(&destination, SC_KIND_CALL);
-		change->after.tail = sc_word(&destination, SC_KIND_JMP);
-		change->after.jcc = sc_word(&destination, SC_KIND_JCC);
+		sc_words_of(&destination, &words);
+		words.func = target.kind == SC_TARGET_RET0 ? destination.to[SC_TO_RETURN0] : target.address;
+		change->after = words;
 	}
 	change->before.func = (uintptr_t)__atomic_load_n(&sc_key_of(record)->func, __ATOMIC_RELAXED);
 	change->before.call = record->call;
@@ -1783,6 +1873,7 @@ static int sc_transact(const struct sc_batch *batch)
 /* ---- Starting ---------------------------------------------------------------------------------------- */
 
 static int sc_update(struct static_call_key *key, void *func);
+static int sc_update_switch(struct static_key *key, void *verb);
 static int sc_update_locked(const struct static_call_change *changes, size_t count);
 
 /* Every site calls its target itself from now on. Where that is refused now, each key's next update does it. */
@@ -1794,7 +1885,7 @@ static void sc_inline_all(void)
 
 	for (k = 0; k < sc.key_count; k += n) {
 		for (n = 0; n < at_once && k + n < sc.key_count; n++) {
-			changes[n].key = sc.keys[k + n].told->key;
+			changes[n].key = sc_at(sc.keys[k + n].address);
 			changes[n].func = changes[n].key->func;
 		}
 		if (sc_update_locked(changes, n) != 0)
@@ -1806,7 +1897,6 @@ static int sc_begin(void)
 {
 	long offered = sc_system(SYS_membarrier, 0, 0, 0, 0);
 	int failed;
-	size_t k;
 
 	if (sc_refused(offered) || (offered & SC_MEMBARRIER_SYNC_CORE) == 0 ||
 	    sc_system(SYS_membarrier, SC_MEMBARRIER_REGISTER, 0, 0, 0) != 0)
@@ -1823,8 +1913,6 @@ static int sc_begin(void)
 		failed = sc_register();
 	if (failed == 0) {
 		sc.data->procmem_users++;
-		for (k = 0; k < sc.key_count; k++)
-			__atomic_store_n(&sc.keys[k].told->key->update, sc_update, __ATOMIC_RELEASE);
 		sc_inline_all();
 	}
 	sc_unlock();
@@ -1849,12 +1937,14 @@ static int sc_started(void)
 
 __attribute__((constructor(101))) static void sc_constructor(void)
 {
-	size_t k, count = (size_t)(__stop_static_call_keys - __start_static_call_keys);
+	size_t k;
 
-	if (count == 0)
+	if (sc_own_count() == 0)
 		return;
-	for (k = 0; k < count; k++)
+	for (k = 0; k < SC_COUNT(static_call_keys); k++)
 		__start_static_call_keys[k].key->update = sc_update;
+	for (k = 0; k < SC_COUNT(static_keys); k++)
+		__start_static_keys[k].key->update = sc_update_switch;
 	if (sc_started() != 0)
 		sc.state = sc.state == -ENOSYS ? 0 : sc.state;
 }
@@ -1869,7 +1959,7 @@ __attribute__((destructor)) static void sc_destructor(void)
 	uint64_t *link;
 	size_t k;
 
-	if (sc.state != 1 || sc.key_count == 0 || !sc_object_of((uintptr_t)__start_static_call_keys, &object) ||
+	if (sc.state != 1 || sc.key_count == 0 || !sc_object_of((uintptr_t)&sc, &object) ||
 	    object.is_program || sc_lock() != 0)
 		return;
 	sc.state = -ENOSYS;
@@ -1967,6 +2057,66 @@ static int sc_update(struct static_call_key *key, void *func)
 	change.key = key;
 	change.func = func;
 	return static_call_update_batch(&change, 1);
+}
+
+/* From one number of users to another; false where they are not so many. */
+static bool sc_count_users(struct static_key *key, int from, int to)
+{
+	return __atomic_compare_exchange_n(&key->enabled, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static int sc_switch(struct static_key *key, bool on)
+{
+	struct static_call_change change;
+	int failed;
+
+	change.key = (struct static_call_key *)(void *)key;
+	change.func = sc_at(on);
+	/* The last user goes first: from then on C does not change the number by itself, and comes here. */
+	if (!on && !sc_count_users(key, 1, 0))
+		return -EAGAIN;
+	failed = sc_update_locked(&change, 1);
+	if (!on && failed != 0)
+		sc_count_users(key, 0, 1);
+	return failed;
+}
+
+/* static_key_enable() and the others, where they switch something. Call it with the lock held. */
+static int sc_switch_locked(struct static_key *key, uint64_t verb)
+{
+	bool on = verb == __STATIC_KEY_ON || verb == __STATIC_KEY_INC;
+	bool counts = verb == __STATIC_KEY_INC || verb == __STATIC_KEY_DEC;
+
+	/* Other threads count meanwhile, where that switches nothing. */
+	for (;;) {
+		int users = __atomic_load_n(&key->enabled, __ATOMIC_SEQ_CST);
+
+		if (users == 0 && !on)
+			return counts ? -EINVAL : 0;
+		if (users == (on ? 0 : 1)) {
+			int failed = sc_switch(key, on);
+
+			if (failed != -EAGAIN)
+				return failed;
+		} else if (!counts) {
+			return on ? 0 : -EBUSY;
+		} else if (sc_count_users(key, users, on ? users + 1 : users - 1)) {
+			return 0;
+		}
+	}
+}
+
+static int sc_update_switch(struct static_key *key, void *verb)
+{
+	int failed = sc_started();
+
+	if (failed == 0)
+		failed = sc_lock();
+	if (failed != 0)
+		return failed;
+	failed = sc_switch_locked(key, (uintptr_t)verb);
+	sc_unlock();
+	return failed;
 }
 
 int __static_call_state(const struct static_call_key *key)

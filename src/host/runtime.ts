@@ -16,15 +16,13 @@ import { RETURN, RETURN0, VENEER, VENEER_SIZE } from '../native/veneer.js';
 import { KINDS, WORD_OF } from '../plan/draw.js';
 import { int3 } from '../plan/protocols/int3.js';
 import type { Protocol, Step } from '../plan/protocol.js';
-import { formOf, TRANSFORM, type CallTarget } from '../plan/transform.js';
+import { formOf, rowsOf, type TargetKind } from '../plan/transform.js';
 import { DATA, EMULATE, GROUP, MAGIC, RECORD, SLOT, TABLE, VERSION } from '../trap/registry.js';
-import type { CallKind } from '../sites/site.js';
-import { LONGEST_SITE, SHORTEST_SITE, SITE_FORMS } from '../x86/forms.js';
+import type { SiteKind } from '../sites/site.js';
+import { DISPLACEMENT, LONGEST_SITE, SHORTEST_SITE, SITE_FORMS } from '../x86/forms.js';
 
-/** What it updates: static calls. */
-const CALLS: readonly CallKind[] = ['call', 'jmp', 'jcc'];
-const TARGETS: readonly CallTarget[] = ['function', 'null', 'ret0'];
-const WAYS = ['nowhere', 'target', 'return', 'return0'] as const;
+const TARGETS: readonly TargetKind[] = ['function', 'null', 'ret0', 'on', 'off'];
+const WAYS = ['nowhere', 'target', 'return', 'return0', 'own'] as const;
 type Way = (typeof WAYS)[number];
 /** Where in the page's pieces the C code enters. */
 const ENTRIES = [
@@ -117,15 +115,18 @@ function page(): { readonly code: string; readonly words: string; readonly entri
 /** Which instruction a site gets for which target, by kind, target and length. */
 function transforms(): string {
   const lengths = Array.from({ length: LENGTHS }, (_, i) => SHORTEST_SITE + i);
-  const form = (kind: CallKind, target: CallTarget, length: number): string => {
-    if (TRANSFORM[kind][target].forms[length] === undefined) return '{0, 0, -1}';
-    const { bytes, displacement, keeps, mask } = formOf(kind, target, length);
-    const kept = keeps ? mask.map((fixed) => ~fixed) : new Uint8Array(1);
-    return `{${word(bytes)}, ${word(kept)}, ${displacement}}`;
+  const form = (kind: SiteKind, target: TargetKind, length: number): string => {
+    const row = rowsOf(kind)[target];
+    if (row?.forms[length] === undefined) return '{0, 0, -1}';
+    const { bytes, displacement, keeps } = formOf(kind, target, length);
+    if (!keeps && row.to !== 'own') return `{${word(bytes)}, 0, ${displacement}}`;
+    const kept = new Uint8Array(length);
+    // What keeps its displacement is given none.
+    return `{${word(bytes)}, ${word(kept.fill(0xff, length - DISPLACEMENT))}, -1}`;
   };
-  const rows = CALLS.flatMap((kind) =>
+  const rows = KINDS.flatMap((kind) =>
     TARGETS.map((target) => {
-      const { emulate, to } = TRANSFORM[kind][target];
+      const { emulate, to } = rowsOf(kind)[target] ?? { emulate: 'none', to: null };
       const way: Way = to ?? 'nowhere';
       const forms = lengths.map((length) => form(kind, target, length)).join(', ');
       return (
@@ -278,6 +279,7 @@ export function runtimeSource(engine: string, version: string): string {
 #endif
 
 #include <static_call.h>
+#include <static_key.h>
 #include <stdbool.h>
 #include <stdint.h>
 

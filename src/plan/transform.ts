@@ -98,6 +98,10 @@ const rows: Readonly<Record<SiteKind, Readonly<Partial<Record<TargetKind, Transf
   ...BRANCHES,
 };
 
+/** What a kind of site can be made to do. */
+export const rowsOf = (kind: SiteKind): Readonly<Partial<Record<TargetKind, Transform>>> =>
+  rows[kind];
+
 export function transformOf(kind: SiteKind, target: TargetKind): Transform {
   const found = rows[kind][target];
   invariant(found, `a site ${kind} cannot be ${target}`);

@@ -33,6 +33,11 @@ describe.skipIf(!here)('a program with a runtime of its own', () => {
     expect(ran(own, [life])).toMatchObject(WELL);
   });
 
+  it('switches static keys, counts their users and answers as the kernel does', () => {
+    const switches = built(folder, 'switches', [program('switches.c'), '-pthread']);
+    expect(ran(switches, [])).toMatchObject(WELL);
+  });
+
   it('loads and unloads a library that has a runtime of its own', () => {
     expect(ran(own, ['loaded', plugin])).toMatchObject(WELL);
   });
