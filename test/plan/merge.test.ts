@@ -49,3 +49,37 @@ it('edits of batches that lie between each other come out ascending, each with i
     0, 20, 1, 21, 2, 22, 3, 23,
   ]);
 });
+
+it('a small key beside a large one costs a search for where it lies, and no look at each edit', () => {
+  const [LARGE, SMALL] = [10_000, 3];
+  let looks = 0;
+  const columns = Float64Array.from({ length: LARGE }, (_, i) => 32 * i);
+  const large = new Batch(LARGE, {
+    at: new Proxy(columns, {
+      get(target, name) {
+        if (typeof name === 'string' && /^[0-9]+$/.test(name)) looks++;
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    }),
+    length: new Uint8Array(LARGE).fill(5),
+    old: Uint8Array.from({ length: 8 * LARGE }, (_, i) => i % 251),
+    new: Uint8Array.from({ length: 8 * LARGE }, (_, i) => i % 241),
+    way: Uint8Array.from({ length: LARGE }, (_, i) => (i === 7777 ? 2 : 1)),
+  });
+  large.count = LARGE;
+  large.ways = 3;
+  const small = new Batch(SMALL);
+  small.count = SMALL;
+  for (let i = 0; i < SMALL; i++) small.at[i] = 32 * (10 + 4000 * i) + 16;
+  const merged = merge([large, small]);
+  expect(merged.count).toBe(LARGE + SMALL);
+  expect(merged.ways).toBe(3);
+  expect([...merged.at]).toEqual([...columns, ...small.at].sort((a, b) => a - b));
+  const behind = (i: number): number => i + small.at.filter((at) => at < columns[i]!).length;
+  const third = Array.from(columns, (_, i) => merged.old[8 * behind(i) + 3]);
+  const last = Array.from(columns, (_, i) => merged.new[8 * behind(i) + 7]);
+  expect(third).toEqual(Array.from(columns, (_, i) => (8 * i + 3) % 251));
+  expect(last).toEqual(Array.from(columns, (_, i) => (8 * i + 7) % 241));
+  expect(looks).toBeLessThan(200);
+});
