@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
 import { TemporaryFolder } from '../host/folder.js';
 import { openNative, type Native } from '../machine/linux/native.js';
+import { measureBranches } from './branches.js';
 import { measureCalls } from './calls.js';
 import { measureChecking } from './checking.js';
 import { loadDriver, type Driver } from './driver.js';
@@ -118,7 +119,10 @@ async function measureGroups(options: BenchOptions, tools: Tools): Promise<Table
   const tables: Table[] = [];
   if (only.includes('call')) {
     onProgress('calls');
-    tables.push(...(await measureCalls({ ...tools, budget: budget('call'), signal })));
+    const each = budget('call') / 2;
+    tables.push(...(await measureCalls({ ...tools, budget: each, signal })));
+    onProgress('branches');
+    tables.push(...(await measureBranches({ ...tools, crate: !quick, budget: each, signal })));
   }
   const groups = new Set(only.filter(isUpdate));
   if (groups.size > 0 && !signal.aborted) {

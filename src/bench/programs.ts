@@ -161,6 +161,57 @@ bench_thunk:
 `;
 }
 
+/** What a branch goes to, out of the loop's way, and back. */
+const ASIDE = '9:\n\t.subsection 1\n8:\tjmp 9b\n\t.subsection 0';
+
+/** How a loop branches; what is aside is one jump back. */
+export const BRANCH_WAYS = {
+  empty: '',
+  copy: '',
+  jump: `.byte 0xe9\n\t.long 8f - . - 4\n${ASIDE}`,
+  'jump-copy': `.byte 0xe9\n\t.long 8f - . - 4\n${ASIDE}`,
+  static:
+    '7:\t.byte 0xa9\n\t.long 8f - . - 4\n' +
+    '\t.pushsection static_key_sites, "aw"\n\t.balign 8\n\t.long 7b - ., 8f - .\n' +
+    `\t.quad bench_switch\n\t.popsection\n${ASIDE}`,
+  flag: `cmpb $0, bench_flag(%rip)\n\tjne 8f\n${ASIDE}`,
+  atomic: `mov bench_word(%rip), %ecx\n\ttest %ecx, %ecx\n\tjne 8f\n${ASIDE}`,
+} as const;
+
+/** One branch, and more than a predictor keeps apart. */
+export const BRANCH_SHAPES = {
+  tight: { name: 'one in a loop', branches: 1, empty: 'an empty loop', filler: '' },
+  many: {
+    name: '4,096 one after the other',
+    branches: 4096,
+    empty: 'a nop of five bytes',
+    filler: '.byte 0x0f, 0x1f, 0x44, 0x00, 0x00',
+  },
+} as const;
+export type BranchShape = keyof typeof BRANCH_SHAPES;
+
+export function branchesSource(): string {
+  const loops = Object.entries(BRANCH_SHAPES).flatMap(([shape, { branches, filler }]) =>
+    Object.entries(BRANCH_WAYS).map(([way, body]) =>
+      loop(`bench_${shape}_${way}`.replaceAll('-', '_'), branches, body || filler, ''),
+    ),
+  );
+  return `#include <static_key.h>
+#define HIDDEN __attribute__((visibility("hidden")))
+DEFINE_STATIC_KEY_FALSE(bench_switch);
+HIDDEN volatile unsigned char bench_flag;
+HIDDEN volatile int bench_word;
+
+void bench_set(int on)
+{
+	bench_flag = (unsigned char)on;
+	__atomic_store_n(&bench_word, on, __ATOMIC_RELEASE);
+}
+
+${assembler(`\t.text${loops.join('')}`)}
+`;
+}
+
 /**
  * A key of many sites: functions of one call each, a stated number of bytes from each other, and
  * their table as objtool would write it, so that a million of them need not be found by decoding.
