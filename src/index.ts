@@ -3,10 +3,13 @@
 
 export { Fault, isFault, type FaultCode } from './base/fault.js';
 export { counted, type Counted } from './app/counted.js';
+export { attach } from './app/attach.js';
 export { open } from './app/open.js';
 export { unchecked } from './app/target.js';
 export type {
   App,
+  AttachOptions,
+  Attached,
   Drift,
   Key,
   Keys,

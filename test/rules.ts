@@ -21,6 +21,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['src/machine'],
   ['src/machine/linux'],
   ['src/machine/process', 'src/machine/sim'],
+  ['src/machine/remote'],
   ['src/zoo'],
   ['src/check', 'src/inspect', 'src/app'],
   ['src/check/search', 'src/inspect/live'],

@@ -67,7 +67,7 @@ export function protocolOf(wanted: ProtocolName | Protocol): Protocol {
  * Why the protocol does not patch the site in place; null where it does.
  * @param wholeStores whether the text's writer promises that one store is one
  */
-function refusal(
+export function refusal(
   { accepts: rule }: Protocol,
   at: Addr,
   length: number,
@@ -483,7 +483,7 @@ export class Program<K extends Keys> implements App<K> {
 }
 
 /** An update that went through. */
-class Done implements Update {
+export class Done implements Update {
   readonly by: Update['by'];
   readonly changes: Update['changes'];
   readonly inline: number;
@@ -521,7 +521,7 @@ class Done implements Update {
  * Enclosing functions of addresses, from the file's symbols; sorted once, when a report is asked
  * for.
  */
-class Functions {
+export class Functions {
   readonly #starts: { at: Addr; size: number; name: string }[] = [];
 
   constructor(object: ElfObject, bias: Addr) {

@@ -24,7 +24,7 @@ export function unchecked(symbolOrAddress: string | bigint): Unchecked {
   return { unchecked: symbolOrAddress };
 }
 
-function isUnchecked(wanted: unknown): wanted is Unchecked {
+export function isUnchecked(wanted: unknown): wanted is Unchecked {
   if (typeof wanted !== 'object' || wanted === null || !('unchecked' in wanted)) return false;
   return typeof wanted.unchecked === 'string' || typeof wanted.unchecked === 'bigint';
 }
@@ -37,7 +37,7 @@ const RETURNS: Readonly<Record<ReturnClass | 'unknown', string>> = {
 };
 
 /** The type may forbid it, or only its author has not asked for it. */
-function nullRefused({ name, returns }: KeyDef): Fault {
+export function nullRefused({ name, returns }: KeyDef): Fault {
   if (returns !== 'void')
     return new Fault(
       'null-refused',
@@ -50,7 +50,7 @@ function nullRefused({ name, returns }: KeyDef): Fault {
   });
 }
 
-function ret0Refused({ name, returns }: KeyDef): Fault {
+export function ret0Refused({ name, returns }: KeyDef): Fault {
   if (returns !== 'integer')
     return new Fault('ret0-refused', `${name} ${RETURNS[returns ?? 'unknown']}`);
   return new Fault('ret0-refused', `${RET0} is not declared for ${name}`, {

@@ -171,3 +171,36 @@ export interface App<K extends Keys> extends Disposable {
    */
   close(): void;
 }
+
+/** How another process is attached to. A value that there is not is Fault `bad-option`. */
+export interface AttachOptions {
+  /**
+   * Name or path, as the target sees it, of the object; default: every object with keys. Two that
+   * define a key of one name are Fault `ambiguous-key`.
+   */
+  readonly object?: string;
+  /** A file with the same content, where the one that the target runs cannot be read from here. */
+  readonly file?: string;
+  /** `store` is refused, because the text of another process has no writable mapping. */
+  readonly protocol?: 'int3';
+}
+
+/** Another process whose static calls can be retargeted. */
+export interface Attached<K extends Keys> extends App<K> {
+  readonly pid: number;
+  /** The objects with keys; `keys` is their number, `buildId` null where the linker wrote none. */
+  readonly objects: readonly {
+    readonly path: string;
+    readonly buildId: string | null;
+    readonly keys: number;
+  }[];
+  /** Which thread was borrowed last, and for how long, nanoseconds. */
+  readonly held: { readonly thread: number; readonly ns: number } | null;
+  /**
+   * Looks for objects that were loaded or unloaded since.
+   * @throws Fault as `attach` does
+   */
+  refresh(): void;
+  /** Leaves everything as it is. Disposing does this, and not `close`. */
+  detach(): void;
+}

@@ -148,6 +148,30 @@ const ROWS = {
   'other-runtime': { exit: 4, hint: 'use one version of static-call in a process' },
   closed: { exit: 3, hint: 'open the object again' },
   busy: { exit: 4, hint: 'another update of this process is running on this very thread' },
+  // another process
+  'no-such-process': { exit: 4, hint: 'ps -e lists the processes' },
+  'not-yours': { exit: 4, hint: "run this as the process's user, or as root" },
+  'ptrace-scope': {
+    exit: 4,
+    hint:
+      'run this as root, or have the program allow it: ' +
+      'prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY)',
+  },
+  'no-attach': {
+    exit: 4,
+    hint: 'it was started with STATIC_CALL_NO_ATTACH=1; start it without',
+  },
+  traced: { exit: 4, hint: 'a process has one tracer at a time; end that one' },
+  'target-stopped': { exit: 4, hint: 'let it go on: kill -CONT' },
+  'target-gone': { exit: 4, hint: 'what was changed in it is gone with it' },
+  'no-thread': { exit: 4, hint: 'try again, when one of its threads runs' },
+  'no-way-in': { exit: 4, hint: 'link it with a libc, whose code holds what is needed' },
+  'call-refused': {
+    exit: 4,
+    hint: 'a seccomp filter or a limit of the process refuses it; nothing was changed',
+  },
+  'not-same-file': { exit: 3, hint: 'give the file that the process was started from' },
+  'ambiguous-key': { exit: 3, hint: 'name the object' },
   'no-compiler': { exit: 4, hint: 'install gcc or clang, or set CC' },
   'compile-failed': { exit: 3, hint: 'the compiler said why' },
 

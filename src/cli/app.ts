@@ -114,6 +114,35 @@ function extent(text: string): 'default' | 'full' {
   return text === 'full' ? 'full' : 'default';
 }
 
+const processFlags = {
+  exe: {
+    kind: 'parsed',
+    parse: String,
+    brief: 'Every process that runs this program',
+    optional: true,
+    placeholder: 'path',
+  },
+  object: {
+    kind: 'parsed',
+    parse: String,
+    brief: 'Only this object of the process, by name or path',
+    optional: true,
+    placeholder: 'name',
+  },
+  json,
+} as const;
+const fileFlag = {
+  kind: 'parsed',
+  parse: String,
+  brief: 'The file that the process was started from, where it cannot be read',
+  optional: true,
+  placeholder: 'file',
+} as const;
+const processes = {
+  kind: 'array',
+  parameter: { brief: 'Process ids', parse: String, placeholder: 'pid' },
+} as const;
+
 const ROUTES = {
   annotate: command(() => import('./commands/annotate.js'), {
     brief: 'Write the table of static call sites into object files',
@@ -157,6 +186,16 @@ table (see --force).`,
         minimum: 1,
       },
     },
+  }),
+  attach: command(() => import('./commands/attach.js'), {
+    brief: 'Take charge of the static calls of processes that run',
+    about: `Installs the trap handler in each process and inlines its sites, by one thread that is held for some
+tens of microseconds at a time. No target changes. What is done stays when the command ends.`,
+    examples: [
+      ['a process', 'static-call attach 4711'],
+      ['every process of a program', 'static-call attach --exe /usr/sbin/server'],
+    ],
+    parameters: { flags: { ...processFlags, file: fileFlag }, positional: processes },
   }),
   cc: command(() => import('./commands/cc.js'), {
     brief: 'Run a compiler so that its output can be retargeted in place',
@@ -616,6 +655,43 @@ qmp:SOCKET or gdb:ADDRESS of a virtual machine; without one, the kernel that thi
       },
     },
   }),
+  reset: command(() => import('./commands/reset.js'), {
+    brief: 'Put the text of processes that run back as their files have it',
+    about: `Sends every key back to what it was linked with, and every site back to its trampoline. The trap
+handler and its data stay, because a thread may be on its way into them.`,
+    examples: [['a process', 'static-call reset 4711']],
+    parameters: { flags: processFlags, positional: processes },
+  }),
+  set: command(() => import('./commands/set.js'), {
+    brief: 'Retarget keys of processes that run',
+    about: `Attaches to each process as needed and changes the targets of its keys, all of them in one batch. No
+thread stops but the one that is borrowed. What is set stays when the command ends. A key that has
+the target already is left alone: status 0, and the line says unchanged.`,
+    examples: [
+      ['one key', 'static-call set 4711 route=route_fast'],
+      ['two keys at once, one of them empty', 'static-call set 4711 route=route_fast trace=null'],
+      ['everywhere', 'static-call set --exe /usr/sbin/server route=route_fast'],
+    ],
+    parameters: {
+      flags: { ...processFlags, file: fileFlag },
+      positional: {
+        kind: 'array',
+        parameter: {
+          brief: 'Process ids, and what to set',
+          parse: String,
+          placeholder: 'pid|key=target',
+        },
+        minimum: 1,
+      },
+    },
+  }),
+  sites: command(() => import('./commands/sites.js'), {
+    brief: 'List the keys of processes that run, and where they go',
+    about: `Reads keys, targets and the bytes at every site from outside. Nothing of a process is stopped, and
+nothing is left in it. For files, see inspect.`,
+    examples: [['a process', 'static-call sites 4711']],
+    parameters: { flags: processFlags, positional: processes },
+  }),
   types: command(() => import('./commands/types.js'), {
     brief: "Write the TypeScript type of a program's keys",
     about: `Writes the type that open<...> takes: each key with the names of its declared targets, with null
@@ -690,6 +766,26 @@ it. What is seen is in the page's address, as the same token that check prints.`
         json,
       },
       aliases: { o: 'output' },
+    },
+  }),
+  watch: command(() => import('./commands/watch.js'), {
+    brief: 'Tell changes of targets in processes as they happen',
+    about: `Reads the keys of each process four times a second and prints what changed, whoever changed it, and
+how many calls the trap handler emulated meanwhile. Nothing of a process is stopped. Ends at Ctrl-C,
+or when the processes have ended.`,
+    examples: [['a process', 'static-call watch 4711']],
+    parameters: {
+      flags: {
+        ...processFlags,
+        seconds: {
+          kind: 'parsed',
+          parse: positive,
+          brief: 'End after so long',
+          optional: true,
+          placeholder: 'S',
+        },
+      },
+      positional: processes,
     },
   }),
 };

@@ -9,15 +9,17 @@ export interface Mapping {
   /** As printed: `r-xp`. */
   readonly access: string;
   readonly offset: number;
+  /** Of the file; 0 where there is none. */
+  readonly inode: number;
   readonly path: string;
 }
 
-const LINE_FORM = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) \S+ \d+ *(.*)$/;
+const LINE_FORM = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) \S+ (\d+) *(.*)$/;
 
 export function parseMaps(text: string): Mapping[] {
   const maps: Mapping[] = [];
   for (const line of text.split('\n')) {
-    const [, start = '', end = '', access = '', offset = '', path = ''] =
+    const [, start = '', end = '', access = '', offset = '', inode = '', path = ''] =
       LINE_FORM.exec(line) ?? [];
     // The vsyscall page is a kernel address: it is no place of the process.
     if (start === '' || start.length > 12) continue;
@@ -26,6 +28,7 @@ export function parseMaps(text: string): Mapping[] {
       end: parseInt(end, 16),
       access,
       offset: parseInt(offset, 16),
+      inode: Number(inode),
       path,
     });
   }
@@ -61,7 +64,7 @@ export function freePlaceNear(
   let free = LOWEST;
   for (const map of [...maps]
     .sort((a, b) => a.start - b.start)
-    .concat({ start: HIGHEST, end: HIGHEST, access: '', offset: 0, path: '' })) {
+    .concat({ start: HIGHEST, end: HIGHEST, access: '', offset: 0, inode: 0, path: '' })) {
     // A page is left between neighbours, so that a stack or a heap that grows does not run into
     // ours.
     if (map.start - free >= size + 2 * PAGE) {

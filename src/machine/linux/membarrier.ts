@@ -5,7 +5,7 @@
 
 import { Fault } from '../../base/fault.js';
 import { ERRNO, MEMBARRIER } from '../../base/linux.js';
-import { errorName, type Native } from './native.js';
+import { errorName, type Kernel } from './native.js';
 
 export const SYNC_CORE: number = MEMBARRIER.syncCore;
 export const EPERM: number = -ERRNO.perm;
@@ -14,7 +14,7 @@ export const EPERM: number = -ERRNO.perm;
  * Once in a process, again in a forked child; registering twice is harmless. @throws Fault
  * `no-membarrier`
  */
-export function registerBarrier(native: Native): void {
+export function registerBarrier(native: Pick<Kernel, 'call'>): void {
   const commands = native.call('membarrier', 0);
   if (commands < 0)
     throw new Fault('no-membarrier', `membarrier is refused: ${errorName(commands)}`);
@@ -29,7 +29,7 @@ export function registerBarrier(native: Native): void {
 }
 
 /** @throws Fault `no-membarrier`, for a seccomp filter may be installed later. */
-export function syncCores(native: Native): void {
+export function syncCores(native: Pick<Kernel, 'call'>): void {
   let result = native.call('membarrier', SYNC_CORE);
   // A child of fork has lost the registration of its parent.
   if (result === EPERM) {

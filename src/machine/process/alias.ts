@@ -19,9 +19,9 @@ import { memoryFile } from '../linux/memory.js';
 import { errorName, type Native } from '../linux/native.js';
 import type { Script } from './script.js';
 import type { SharedData } from './shared-data.js';
-import { loopOf, sourceOf, waysAt, type StoreStep, type Text } from './text.js';
+import { loopOf, sourceOf, waysAt, type OwnText, type StoreStep } from './text.js';
 
-export class AliasText implements Text {
+export class AliasText implements OwnText {
   readonly writer = 'alias';
   readonly start: Addr;
   readonly end: Addr;
@@ -34,6 +34,10 @@ export class AliasText implements Text {
     this.end = end;
     this.bytes = new Uint8Array(native.view(start, end - start));
     this.#away = alias - start;
+  }
+
+  read(at: Addr, length: number): Uint8Array {
+    return this.bytes.subarray(at - this.start, at - this.start + length);
   }
 
   store(script: Script, step: StoreStep, batch: Batch, from: number, to: number): void {

@@ -13,7 +13,7 @@ import { snapshot, type Group, type KeyRecord } from './records.js';
 import type { TrapWatch } from './signals.js';
 import { aliasText, knownAlias } from './alias.js';
 import { checkPrivate, Procmem, ProcmemText } from './procmem.js';
-import type { Text, WriterName } from './text.js';
+import type { OwnText, WriterName } from './text.js';
 import { checkCodeChanges } from './translated.js';
 import { transact, Unfinished, type End } from '../transact.js';
 import { Batch, type KeyChange } from '../../plan/batch.js';
@@ -24,7 +24,7 @@ import { ORIGINAL, sameTarget, targetOf, type Target } from '../../plan/target.j
 
 /** The text that a group lies in, and the code near it. */
 export interface Place {
-  readonly text: Text;
+  readonly text: OwnText;
   readonly veneers: Veneers;
   /** By address; what has none, by kind. */
   readonly reaches: Map<Addr | Target['kind'], Reach>;
@@ -338,18 +338,18 @@ export class Engine {
   }
 
   /** Whether a store of several bytes into the text is one. */
-  #storesWhole(text: Text): boolean {
+  #storesWhole(text: OwnText): boolean {
     return this.#options.trustProcmem || text.writer !== 'procmem';
   }
 
   /** The ways that a protocol may go in a text, as bits of WAY. */
-  #allowed({ ways }: Protocol, text: Text): number {
+  #allowed({ ways }: Protocol, text: OwnText): number {
     if (ways === undefined) return 0;
     return this.#storesWhole(text) ? waysOf(ways) : waysOf(ways) & ~WAY.store;
   }
 
   /** @throws Fault `store-refused` */
-  #checkStore(text: Text): void {
+  #checkStore(text: OwnText): void {
     if (this.#storesWhole(text)) return;
     throw new Fault(
       'store-refused',

@@ -12,10 +12,9 @@ import type { Protocol, Step } from '../../plan/protocol.js';
 import { RECORD } from '../../trap/registry.js';
 import { Stopped, type Machine, type Side } from '../machine.js';
 import { EPERM, registerBarrier, SYNC_CORE } from '../linux/membarrier.js';
-import type { Runtime } from './runtime.js';
 import { errorName, type Native } from '../linux/native.js';
 import { KERNEL_SIGACTION, replaced } from './signals.js';
-import { Script, type Stop } from './script.js';
+import { Script, type Performer, type Routines, type Stop } from './script.js';
 import type { Text } from './text.js';
 
 /**
@@ -99,9 +98,17 @@ const EDITS_AT_ONCE = 16_384;
 /** Mark of what is asked before the first step, in the same run: nothing may come in between. */
 const ASKED = -1;
 
+/** What performs the steps: a thread of this process, or one of another process. */
+export interface Performing {
+  readonly native: Performer & Pick<Native, 'call'>;
+  readonly routines: Routines;
+  readonly handler: Addr;
+}
+
 export class ProcessMachine implements Machine {
-  readonly #runtime: Pick<Runtime, 'native' | 'routines' | 'handler'>;
-  readonly #native: Native;
+  readonly #runtime: Performing;
+  readonly #native: Performing['native'];
+  readonly #atOnce: number;
   readonly #script: Script;
   readonly #texts: Text[] = [];
 
@@ -109,8 +116,9 @@ export class ProcessMachine implements Machine {
   readonly #action: BigUint64Array = new BigUint64Array(KERNEL_SIGACTION.size / 8);
   readonly #actionAt: Addr;
 
-  constructor(runtime: Pick<Runtime, 'native' | 'routines' | 'handler'>) {
+  constructor(runtime: Performing, atOnce: number = EDITS_AT_ONCE) {
     this.#runtime = runtime;
+    this.#atOnce = atOnce;
     this.#native = runtime.native;
     this.#script = new Script(runtime.native, runtime.routines);
     this.#actionAt = runtime.native.addressOf(this.#action);
@@ -188,9 +196,9 @@ export class ProcessMachine implements Machine {
       case 'store':
         for (let from = 0; from < batch.count;) {
           const text = this.#textAt(batch.at[from]!);
-          const to = Math.min(firstFrom(batch, from + 1, text.end), from + EDITS_AT_ONCE);
+          const to = Math.min(firstFrom(batch, from + 1, text.end), from + this.#atOnce);
           text.store(script, step, batch, from, to);
-          if (script.count > EDITS_AT_ONCE) this.#flush();
+          if (script.count > this.#atOnce) this.#flush();
           from = to;
         }
         return;
@@ -206,12 +214,11 @@ export class ProcessMachine implements Machine {
     const found = new Batch(batch.count);
     for (let i = 0; i < batch.count; i++) {
       const at = batch.at[i]!;
-      const { bytes, start } = this.#textAt(at);
+      const now = this.#textAt(at).read(at, batch.length[i]!);
       const [one, other] = side === 'ours' ? [batch.old, batch.new] : [batch[side], batch[side]];
       let same = true;
       for (let b = 0; same && b < batch.length[i]!; b++)
-        same =
-          bytes[at - start + b] === one[8 * i + b] || bytes[at - start + b] === other[8 * i + b];
+        same = now[b] === one[8 * i + b] || now[b] === other[8 * i + b];
       if (!same) found.append(batch, i);
     }
     return found;
@@ -223,7 +230,7 @@ export class ProcessMachine implements Machine {
   }
 }
 
-function registerAgain(native: Native, step: number): void {
+function registerAgain(native: Performing['native'], step: number): void {
   try {
     registerBarrier(native);
   } catch (cause) {

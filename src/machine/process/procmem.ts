@@ -9,17 +9,17 @@
 // anything wider is an assumption (`assume: 'procmem-stores-are-atomic'`).
 
 import { INT3 } from '../../asm/table.js';
-import { hex, LINE, PAGE, type Addr } from '../../base/addr.js';
+import { hex, LINE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { ERRNO } from '../../base/linux.js';
 import { DISPLACEMENT } from '../../x86/forms.js';
 import type { Batch } from '../../plan/batch.js';
 import { changedRun, FIELD } from '../../plan/way.js';
 import { readMaps } from '../linux/maps.js';
-import { errorName, type Native } from '../linux/native.js';
+import { errorName, type Memory, type Native } from '../linux/native.js';
 import type { Script } from './script.js';
 import type { SharedData } from './shared-data.js';
-import { sourceOf, waysAt, type StoreStep, type Text } from './text.js';
+import { sourceOf, waysAt, type OwnText, type StoreStep, type Text } from './text.js';
 
 const O_RDWR_CLOEXEC = 0o2000002;
 
@@ -154,25 +154,25 @@ function windowAt(at: Addr): Addr {
 
 const TRAP = Uint8Array.of(INT3);
 
-export class ProcmemText implements Text {
+/** The stores of a protocol as writes to a process's memory, by that process itself. */
+export abstract class ProcmemStores implements Omit<Text, 'read'> {
   readonly writer = 'procmem';
   readonly start: Addr;
   readonly end: Addr;
-  readonly bytes: Uint8Array;
-  readonly #procmem: Pick<Procmem, 'file'>;
   readonly #trapAt: Addr;
   /** Where a wide store is put together. */
-  #buffer: Uint8Array = new Uint8Array(PAGE);
-  #bufferAt: Addr;
+  readonly #buffer: Uint8Array = new Uint8Array(8);
+  readonly #bufferAt: Addr;
 
-  constructor(native: Native, procmem: Pick<Procmem, 'file'>, start: Addr, end: Addr) {
-    this.#procmem = procmem;
+  constructor(native: Pick<Memory, 'addressOf'>, start: Addr, end: Addr) {
     this.start = start;
     this.end = end;
-    this.bytes = new Uint8Array(native.view(start, end - start));
     this.#bufferAt = native.addressOf(this.#buffer);
     this.#trapAt = native.addressOf(TRAP);
   }
+
+  /** Writes down one write of so many bytes. */
+  protected abstract write(script: Script, from: Addr, size: number, at: Addr): void;
 
   store(script: Script, step: StoreStep, batch: Batch, from: number, to: number): void {
     const ways = waysAt(step);
@@ -186,22 +186,22 @@ export class ProcmemText implements Text {
     const opcode = length - DISPLACEMENT - 1;
     switch (step.part) {
       case 'first':
-        return this.#write(script, step.bytes === 'trap' ? this.#trapAt : source, 1, site);
+        return this.write(script, step.bytes === 'trap' ? this.#trapAt : source, 1, site);
       case 'opcode':
-        return this.#write(script, source + opcode, 1, site + opcode);
+        return this.write(script, source + opcode, 1, site + opcode);
       case 'byte': {
         const { first } = changedRun(batch, i);
-        return this.#write(script, source + first, 1, site + first);
+        return this.write(script, source + first, 1, site + first);
       }
       case 'displacement':
-        return this.#write(script, source + opcode + 1, DISPLACEMENT, site + opcode + 1);
+        return this.write(script, source + opcode + 1, DISPLACEMENT, site + opcode + 1);
       case 'rest':
-        if (step.as === 'bytes') return this.#write(script, source + 1, length - 1, site + 1);
+        if (step.as === 'bytes') return this.write(script, source + 1, length - 1, site + 1);
         return this.#storeWide(script, step, batch, i);
       default:
         if (step.as !== 'bytes') return this.#storeWide(script, step, batch, i);
         // One call a byte: this is the way that must be seen to fail, so nothing may make it better.
-        for (let b = 0; b < length; b++) this.#write(script, source + b, 1, site + b);
+        for (let b = 0; b < length; b++) this.write(script, source + b, 1, site + b);
     }
   }
 
@@ -226,10 +226,31 @@ export class ProcmemText implements Text {
       this.#bufferAt - start,
       sourceOf(step),
     );
-    this.#write(script, this.#bufferAt, size, start);
+    this.write(script, this.#bufferAt, size, start);
+  }
+}
+
+/** A text of this process. */
+export class ProcmemText extends ProcmemStores implements OwnText {
+  readonly bytes: Uint8Array;
+  readonly #procmem: Pick<Procmem, 'file'>;
+
+  constructor(
+    native: Pick<Memory, 'addressOf' | 'view'>,
+    procmem: Pick<Procmem, 'file'>,
+    start: Addr,
+    end: Addr,
+  ) {
+    super(native, start, end);
+    this.#procmem = procmem;
+    this.bytes = new Uint8Array(native.view(start, end - start));
   }
 
-  #write(script: Script, from: Addr, size: number, at: Addr): void {
+  read(at: Addr, length: number): Uint8Array {
+    return this.bytes.subarray(at - this.start, at - this.start + length);
+  }
+
+  protected write(script: Script, from: Addr, size: number, at: Addr): void {
     script.system('pwrite', size, this.#procmem.file, from, size, at);
   }
 }

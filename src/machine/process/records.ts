@@ -19,6 +19,8 @@ import type { SharedData } from './shared-data.js';
 const LOW48 = (1n << 48n) - 1n;
 
 export interface Group {
+  /** Where its columns lie in the process. */
+  readonly at: Addr;
   readonly start: Addr;
   readonly end: Addr;
   readonly columns: SiteColumns;
@@ -67,6 +69,7 @@ export class KeyRecord {
       const count = Number(head[GROUP.count / 8]);
       const memory = this.#shared.native.view(at + GROUP.columns, SiteColumns.size(count));
       groups.push({
+        at: at + GROUP.columns,
         start: Number(head[GROUP.start / 8]),
         end: Number(head[GROUP.end / 8]),
         columns: new SiteColumns(

@@ -15,7 +15,6 @@ import { DATA, RECORD, RETURNS, type SlotColumns } from '../../trap/registry.js'
 import type { Runtime } from './runtime.js';
 import { Script } from './script.js';
 import type { Loaded } from './loaded.js';
-import { readMaps } from '../linux/maps.js';
 import {
   allocateGroup,
   allRecords,
@@ -40,6 +39,12 @@ export interface EnlistedKey {
   readonly fresh: boolean;
 }
 
+/** The runtime that keys and sites are made known to, and where it finds what is mapped. */
+export type Registry = Pick<
+  Runtime,
+  'native' | 'word' | 'setWord' | 'allocate' | 'maps' | 'routines' | 'data' | 'countChange'
+>;
+
 /** What is known of a key before anything is made known to others. */
 interface Found {
   readonly def: KeyDef;
@@ -56,7 +61,7 @@ interface Found {
 }
 
 /** @throws Fault `no-trampoline` */
-function trampolineOf({ native }: Runtime, loaded: Loaded, { name, trampoline }: KeyDef): Addr {
+function trampolineOf({ native }: Registry, loaded: Loaded, { name, trampoline }: KeyDef): Addr {
   if (trampoline !== null) return loaded.bias + trampoline;
   const found = native.symbol(loaded.handle, TRAMPOLINE_PREFIX + name);
   if (found === 0)
@@ -67,12 +72,12 @@ function trampolineOf({ native }: Runtime, loaded: Loaded, { name, trampoline }:
 }
 
 /** The C side's key, or null where the dynamic linker knows none. */
-function keyOf({ native }: Runtime, loaded: Loaded, { name, address }: KeyDef): Addr | null {
+function keyOf({ native }: Registry, loaded: Loaded, { name, address }: KeyDef): Addr | null {
   if (address !== null) return loaded.bias + address;
   return native.symbol(loaded.handle, KEY_PREFIX + name) || null;
 }
 
-function textOf({ native }: Runtime, { start, end }: { start: Addr; end: Addr }): Text {
+function textOf({ native }: Registry, { start, end }: { start: Addr; end: Addr }): Text {
   return { start, end, bytes: new Uint8Array(native.view(start, end - start)) };
 }
 
@@ -89,8 +94,8 @@ const trampolineSite = (key: string, at: Addr): Site => ({
 });
 
 /** The text around a trampoline of another object, which is not opened. */
-function textAround(runtime: Runtime, { name }: KeyDef, trampoline: Addr): Text {
-  const map = readMaps().find((m) => m.access.includes('x') && inside(m, trampoline));
+function textAround(runtime: Registry, { name }: KeyDef, trampoline: Addr): Text {
+  const map = runtime.maps().find((m) => m.access.includes('x') && inside(m, trampoline));
   if (!map)
     throw new Fault('no-trampoline', `the trampoline of ${name} is in no executable mapping`, {
       at: hex(trampoline),
@@ -100,7 +105,7 @@ function textAround(runtime: Runtime, { name }: KeyDef, trampoline: Addr): Text 
 
 /** The sites of a key that no table lists yet. */
 function unlisted(
-  runtime: Runtime,
+  runtime: Registry,
   loaded: Loaded,
   texts: readonly Text[],
   { name, sites }: KeyDef,
@@ -123,7 +128,7 @@ function unlisted(
 
 /** @throws Fault `unknown-key` */
 function findSwitch(
-  runtime: Runtime,
+  runtime: Registry,
   loaded: Loaded,
   texts: readonly Text[],
   def: KeyDef,
@@ -142,13 +147,13 @@ function findSwitch(
 }
 
 /** Every record by the address of its key. */
-function recordsByKey(runtime: Runtime): Map<Addr, Addr> {
+function recordsByKey(runtime: Registry): Map<Addr, Addr> {
   const found = new Map<Addr, Addr>();
   for (const record of allRecords(runtime)) found.set(Number(record.word('key')), record.at);
   return found;
 }
 
-function findKey(runtime: Runtime, loaded: Loaded, texts: readonly Text[], def: KeyDef): Found {
+function findKey(runtime: Registry, loaded: Loaded, texts: readonly Text[], def: KeyDef): Found {
   const trampoline = trampolineOf(runtime, loaded, def);
   const known = recordAt(runtime, trampoline);
   const sites = unlisted(runtime, loaded, texts, def, known);
@@ -168,7 +173,7 @@ function findKey(runtime: Runtime, loaded: Loaded, texts: readonly Text[], def: 
  * `foreign-trap`, `no-memory`
  */
 export function registerSites(
-  runtime: Runtime,
+  runtime: Registry,
   loaded: Loaded,
   keys: readonly KeyDef[],
 ): EnlistedKey[] {
@@ -308,7 +313,7 @@ const inside = (range: { start: Addr; end: Addr }, at: Addr): boolean =>
  * ascend.
  */
 function group(
-  runtime: Runtime,
+  runtime: Registry,
   loaded: Loaded | null,
   text: Text,
   sites: readonly Site<SiteKind>[],

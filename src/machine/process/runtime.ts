@@ -19,7 +19,7 @@ import { ROUTINES } from '../../native/script.js';
 import { STORE_LOOPS } from '../../native/stores.js';
 import { DATA, MAGIC, VERSION } from '../../trap/registry.js';
 import { claimed } from './claim.js';
-import { readMaps } from '../linux/maps.js';
+import { readMaps, type Mapping } from '../linux/maps.js';
 import { mapAnonymous, mapMemoryFile } from '../linux/memory.js';
 import { errorName, type Native } from '../linux/native.js';
 import { snapshotTexts } from './records.js';
@@ -88,6 +88,11 @@ export class Runtime {
   }
   setWord(name: keyof typeof DATA, value: bigint): void {
     Atomics.store(this.#words, DATA[name] / 8, value);
+  }
+
+  /** What is mapped in the process. */
+  maps(): readonly Mapping[] {
+    return readMaps();
   }
 
   /**
@@ -186,18 +191,18 @@ export class Runtime {
   }
 }
 
-function pieceOf(pieces: readonly Piece[], name: Piece['name']): Piece {
+export function pieceOf(pieces: readonly Piece[], name: Piece['name']): Piece {
   const piece = pieces.find((p) => p.name === name);
   invariant(piece, `the image has a piece ${name}`);
   return piece;
 }
 
 /** The labels of a piece as addresses. */
-function entries({ offset, code }: Piece, page: Addr): Map<string, Addr> {
+export function entries({ offset, code }: Piece, page: Addr): Map<string, Addr> {
   return new Map([...code.labels].map(([name, at]) => [name, page + offset + at]));
 }
 
-function pick<N extends string>(
+export function pick<N extends string>(
   from: Iterable<readonly [string, Addr]>,
   names: readonly N[],
 ): Readonly<Record<N, Addr>> {

@@ -189,13 +189,13 @@ export class Script {
     if (this.#last?.batch === batch) return this.#last.columns;
     let columns = this.#columns.get(batch);
     if (!columns) {
-      const { addressOf } = this.#native;
+      const native = this.#native;
       columns = {
-        at: addressOf(batch.at),
-        length: addressOf(batch.length),
-        old: addressOf(batch.old),
-        new: addressOf(batch.new),
-        way: addressOf(batch.way),
+        at: native.addressOf(batch.at),
+        length: native.addressOf(batch.length),
+        old: native.addressOf(batch.old),
+        new: native.addressOf(batch.new),
+        way: native.addressOf(batch.way),
       };
       this.#columns.set(batch, columns);
     }

@@ -15,7 +15,7 @@ import { bit, isKernelWorker, lookAtThreads, type Look, type ThreadState } from 
  * thread with an alternate stack (a coroutine runtime, say) has it because its ordinary stack has
  * no room for a frame.
  */
-const HANDLER_FLAGS = SA.siginfo | SA.onStack | SA.restart | SA.noDefer;
+export const HANDLER_FLAGS: number = SA.siginfo | SA.onStack | SA.restart | SA.noDefer;
 
 /**
  * Puts our handler in front of the present one; once in a process. A handler that other code installs
@@ -197,7 +197,7 @@ export class TrapWatch {
   }
 }
 
-const nameOf = (signal: number): string =>
+export const nameOf = (signal: number): string =>
   Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ??
   `real-time signal ${signal}`;
 

@@ -11,15 +11,21 @@ import type { Script } from './script.js';
 export type WriterName = 'procmem' | 'alias';
 export type StoreStep = Extract<Step, { do: 'store' }>;
 
-/** A stretch of executable pages, readable in place. */
+/** A stretch of executable pages. */
 export interface Text {
   readonly writer: WriterName;
   readonly start: Addr;
   readonly end: Addr;
-  /** The bytes where they run. */
-  readonly bytes: Uint8Array;
+  /** What stands there now. */
+  read(at: Addr, length: number): Uint8Array;
   /** Writes down a store step for edits [from, to), all inside this text. */
   store(script: Script, step: StoreStep, batch: Batch, from: number, to: number): void;
+}
+
+/** A text of this process, readable in place. */
+export interface OwnText extends Text {
+  /** The bytes where they run. */
+  readonly bytes: Uint8Array;
 }
 
 /** The column that a step stores from; the trap byte is in neither. */

@@ -1,0 +1,482 @@
+// Taking charge of another process: the same `App`, whose updates are performed by a thread of that
+// process, which is borrowed for some tens of microseconds (machine/remote).
+
+import { inspect } from 'node:util';
+import { hex, type Addr } from '../base/addr.js';
+import { Fault } from '../base/fault.js';
+import { didYouMean } from '../base/nearest.js';
+import { STT_FUNC } from '../elf/names.js';
+import { accepted, RET0, type KeyDef } from '../keys/key.js';
+import { openNative, type Native } from '../machine/linux/native.js';
+import type { EnlistedKey } from '../machine/process/register.js';
+import type { Group } from '../machine/process/records.js';
+import { Borrower, checkStoppable, type AtStep, type Held } from '../machine/remote/borrow.js';
+import { ANY_SITE, RemoteEngine, type Asked } from '../machine/remote/engine.js';
+import { checkMasks, inspectorOf } from '../machine/remote/masks.js';
+import { objectsOf, symbolIn, type RemoteObject } from '../machine/remote/objects.js';
+import { RemoteRuntime } from '../machine/remote/runtime.js';
+import { Target } from '../machine/remote/target.js';
+import { draw, KINDS } from '../plan/draw.js';
+import type { Protocol } from '../plan/protocol.js';
+import { RUNNABLE, type ProtocolName } from '../plan/protocols/index.js';
+import { ORIGINAL, sameTarget, targetOf, type Target as Goal } from '../plan/target.js';
+import { place } from '../asm/assembler.js';
+import { VENEER, VENEER_SIZE } from '../native/veneer.js';
+import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
+import { checkOption, Done, Functions, protocolOf, refusal } from './program.js';
+import { isUnchecked, nullRefused, ret0Refused } from './target.js';
+import type {
+  Attached,
+  AttachOptions,
+  Drift,
+  Key,
+  Keys,
+  SiteReport,
+  Unchecked,
+  Update,
+  UpdateOptions,
+} from './types.js';
+
+/**
+ * Takes charge of the static calls of another running program built with `static_call.h`. One thread
+ * of it is stopped, for some tens of microseconds for an update; no other is. What is changed stays
+ * when this process ends, and a later attach finds it.
+ *
+ * @throws Fault `no-such-process`, `not-yours`, `ptrace-scope`, `no-attach`, `traced`,
+ *   `target-stopped`, `target-gone`, `no-thread`, `no-way-in`, `call-refused`, `not-same-file`,
+ *   `ambiguous-key`, and what `open` throws of an object
+ * @example
+ * try {
+ *   attach(process.ppid).update({ route: 'route_fast' });
+ * } catch (fault) {
+ *   if (!isFault(fault)) throw fault;
+ *   console.log(fault.code); // no-sites, because node has no static calls
+ * }
+ */
+export function attach<K extends Keys = Keys>(
+  pid: number,
+  options: AttachOptions = {},
+): Attached<K> {
+  return attachWith<K>(openNative(), pid, options);
+}
+
+/** As `attach`, with effects and steps in the caller's hands: for fault injection. */
+export function attachWith<K extends Keys = Keys>(
+  native: Native,
+  pid: number,
+  options: AttachOptions,
+  at?: AtStep,
+): RemoteProgram<K> {
+  checkOption('protocol', options.protocol, ['int3']);
+  const target = new Target(pid);
+  try {
+    if (target.environment('STATIC_CALL_NO_ATTACH') === '1')
+      throw new Fault('no-attach', `process ${pid} does not want to be attached to`);
+    checkStoppable(target);
+    const objects = objectsOf(target, options);
+    checkNames(objects);
+    checkMasks(target, inspectorOf(target));
+    return new RemoteProgram<K>(native, target, objects, options, new Borrower(native, target, at));
+  } catch (error) {
+    target.close();
+    throw error;
+  }
+}
+
+/** @throws Fault `ambiguous-key` */
+function checkNames(objects: readonly RemoteObject[]): void {
+  const homes = new Map<string, string>();
+  for (const { keys, path } of objects)
+    for (const { name, trampoline } of keys) {
+      if (trampoline === null) continue;
+      const other = homes.get(name);
+      if (other !== undefined)
+        throw new Fault('ambiguous-key', `${path} and ${other} both define ${name}`, {
+          hint: 'name one of them: object (--object)',
+        });
+      homes.set(name, path);
+    }
+}
+
+/** A key, with its definition in each object that has sites of it. */
+interface State {
+  readonly name: string;
+  readonly record: Addr;
+  readonly def: KeyDef;
+  readonly home: RemoteObject;
+  last: Update | null;
+}
+
+interface Wanted extends Asked {
+  readonly state: State;
+}
+
+export class RemoteProgram<K extends Keys> implements Attached<K> {
+  readonly pid: number;
+  readonly path: string;
+  #keys!: { readonly [N in keyof K]: Key<K[N]> };
+  readonly #target: Target;
+  readonly #runtime: RemoteRuntime;
+  readonly #engine: RemoteEngine;
+  readonly #options: AttachOptions;
+  readonly #protocol: Protocol;
+  readonly #journal: Update[] = [];
+  #objects: readonly RemoteObject[];
+  #states: ReadonlyMap<string, State> = new Map();
+  #closed = false;
+
+  constructor(
+    native: Native,
+    target: Target,
+    objects: readonly RemoteObject[],
+    options: AttachOptions,
+    borrower: Borrower,
+  ) {
+    this.pid = target.pid;
+    this.path = target.exe;
+    this.#target = target;
+    this.#options = options;
+    this.#protocol = protocolOf(options.protocol ?? 'int3');
+    this.#objects = objects;
+    this.#runtime = new RemoteRuntime(borrower);
+    this.#engine = new RemoteEngine(this.#runtime, native);
+    try {
+      this.#engine.prepare();
+      const caught = target.field('SigCgt');
+      this.#engine.checkHandlers(BigInt(`0x${caught === '' ? '0' : caught}`));
+      this.#enlist();
+    } catch (error) {
+      this.#leave();
+      throw error;
+    }
+  }
+
+  get keys(): { readonly [N in keyof K]: Key<K[N]> } {
+    return this.#keys;
+  }
+
+  get objects(): Attached<K>['objects'] {
+    return this.#objects.map(({ path, buildId, keys }) => ({ path, buildId, keys: keys.length }));
+  }
+
+  get held(): Held | null {
+    return this.#runtime.borrower.held;
+  }
+
+  get journal(): readonly Update[] {
+    return [...this.#journal];
+  }
+
+  /** Registers what is not registered yet, and inlines every site to what its key's words say. */
+  #enlist(): void {
+    const registered = this.#engine.register(this.#objects);
+    const states = new Map<string, State>();
+    let next = 0;
+    for (const home of this.#objects)
+      for (const def of home.keys) {
+        const key = registered[next++];
+        if (!key) continue;
+        const known = states.get(def.name);
+        // The object that defines a key knows more of it than one that calls it.
+        if (known && (known.def.trampoline !== null || def.trampoline === null)) continue;
+        const last = this.#states.get(def.name)?.last ?? null;
+        states.set(def.name, { name: def.name, record: key.record.at, def, home, last });
+        if (key.fresh) this.#engine.initialise(key.record.at, this.#initial(home, key));
+      }
+    this.#states = states;
+    this.#keys = this.#makeKeys();
+    this.#engine.refresh();
+    this.#engine.apply(
+      [...states.values()].map((state) => ({ ...state, to: this.#now(state) })),
+      this.#protocol,
+    );
+  }
+
+  #makeKeys(): { readonly [N in keyof K]: Key<K[N]> } {
+    const keys: Record<string, Key<string | null>> = Object.create(null);
+    for (const state of this.#states.values()) {
+      const name = (): string | null => {
+        this.#engine.refresh();
+        return this.#name(state, this.#now(state));
+      };
+      keys[state.name] = {
+        name: state.name,
+        get target() {
+          return name();
+        },
+        targets: accepted(state.def),
+        sites: state.def.sites.length,
+        [inspect.custom]() {
+          return { name: state.name, target: name(), targets: this.targets, sites: this.sites };
+        },
+      } as Key<string | null>;
+    }
+    return Object.freeze(keys) as { readonly [N in keyof K]: Key<K[N]> };
+  }
+
+  #now({ record }: State): Goal {
+    return targetOf(Number(this.#engine.record(record).word('call')));
+  }
+
+  /** What the trampoline does as linked. */
+  #initial(home: RemoteObject, { def, trampoline }: EnlistedKey): Goal {
+    const kind = def.initial?.kind ?? 'function';
+    if (kind !== 'function') return { kind, address: 0 };
+    const name = def.initial?.kind === 'function' ? def.initial.name : null;
+    if (name !== null && def.targets.some((t) => t.name === name))
+      return this.#declared(home, def, name);
+    const address =
+      trampoline === null
+        ? null
+        : (recogniseTrampoline(this.#target.read(trampoline, TRAMPOLINE_LENGTH), trampoline)
+            ?.target ?? null);
+    return address === null ? { kind: 'null', address: 0 } : { kind: 'function', address };
+  }
+
+  #declared(home: RemoteObject, def: KeyDef, name: string): Goal {
+    const declared = def.targets.find((t) => t.name === name);
+    const address = declared ? Number(this.#target.word(home.bias + declared.slot) ?? 0n) : 0;
+    if (address === 0)
+      throw new Fault('unknown-target', `no loaded object defines ${name}`, { at: home.path });
+    return { kind: 'function', address };
+  }
+
+  #resolve({ def, home }: State, wanted: unknown): Goal {
+    if (wanted === null) {
+      if (!def.mayBeNull) throw nullRefused(def);
+      return { kind: 'null', address: 0 };
+    }
+    if (isUnchecked(wanted)) return this.#unchecked(wanted.unchecked);
+    if (typeof wanted === 'string' && def.targets.some((t) => t.name === wanted))
+      return this.#declared(home, def, wanted);
+    if (wanted === RET0) {
+      if (!def.mayReturn0) throw ret0Refused(def);
+      return { kind: 'ret0', address: 0 };
+    }
+    const names = def.targets.map((t) => t.name);
+    const hint = didYouMean(String(wanted), names);
+    throw new Fault(
+      'unknown-target',
+      `${typeof wanted === 'string' ? wanted : inspect(wanted)} is not declared for ${def.name}; ` +
+        `declared: ${names.join(', ') || 'none'}`,
+      hint ? { hint } : {},
+    );
+  }
+
+  #unchecked(wanted: string | bigint): Goal {
+    const address = typeof wanted === 'bigint' ? Number(wanted) : symbolIn(this.#objects, wanted);
+    const map = this.#target.maps().find((m) => address >= m.start && address < m.end);
+    if (!map?.access.includes('x'))
+      throw new Fault(
+        'unknown-target',
+        typeof wanted === 'string'
+          ? `no symbol ${wanted} in the objects that are attached to`
+          : `${hex(address)} is not in executable memory of process ${this.pid}`,
+        { hint: 'give the address of a function' },
+      );
+    return { kind: 'function', address };
+  }
+
+  #name({ def, home }: State, to: Goal): string | null {
+    return nameIn(this.#target, home, def, to);
+  }
+
+  #state(name: string): State {
+    const state = this.#states.get(name);
+    if (state) return state;
+    const hint = didYouMean(name, this.#states.keys());
+    throw new Fault('unknown-key', `${this.path} has no key ${name}`, hint ? { hint } : {});
+  }
+
+  update(
+    targets: { readonly [N in keyof K]?: K[N] | Unchecked },
+    options: UpdateOptions = {},
+  ): Update {
+    this.#checkOpen();
+    checkOption('require', options.require, ['inline']);
+    const protocol = options.protocol === undefined ? this.#protocol : protocolOf(options.protocol);
+    checkHandled(protocol);
+    const wanted = Object.keys(targets).map((name): Wanted => {
+      const state = this.#state(name);
+      const to = this.#resolve(state, targets[name as keyof K]);
+      return { name, record: state.record, to, state };
+    });
+    return this.#update(wanted, protocol, options.require);
+  }
+
+  #checkOpen(): void {
+    if (this.#closed) throw new Fault('closed', `process ${this.pid} was detached from`);
+  }
+
+  #update(wanted: readonly Wanted[], protocol: Protocol, require?: 'inline'): Update {
+    const began = performance.now();
+    checkStoppable(this.#target);
+    checkMasks(this.#target, Number(this.#runtime.word('inspector')));
+    const done = this.#engine.apply(wanted, protocol, require);
+    const ns = Math.round((performance.now() - began) * 1e6);
+    const changes = done.changes.map(({ asked: { state }, from, to }) => ({
+      key: state.name,
+      from: this.#name(state, from),
+      to: this.#name(state, to),
+    }));
+    const update = new Done(changes, done, ns, 'js', (self) => {
+      this.#engine.refresh();
+      const back = done.changes.filter(
+        ({ asked: { state }, to }) => state.last === self && sameTarget(this.#now(state), to),
+      );
+      if (back.length > 0 && !this.#closed)
+        this.#update(
+          back.map(({ asked, from }) => ({ ...asked, to: from })),
+          protocol,
+        );
+    });
+    for (const { asked } of done.changes) asked.state.last = update;
+    this.#journal.push(update);
+    if (this.#journal.length > JOURNAL) this.#journal.splice(0, JOURNAL / 2);
+    return update;
+  }
+
+  sites<N extends keyof K>(key?: N, target?: K[N] | Unchecked): readonly SiteReport[] {
+    this.#engine.refresh();
+    const states = key === undefined ? [...this.#states.values()] : [this.#state(String(key))];
+    return states.flatMap((state) => {
+      const names = new Functions(state.home.object, state.home.bias);
+      if (target !== undefined) this.#resolve(state, target);
+      return this.#engine
+        .groups(state.record)
+        .flatMap((group) => this.#reports(state, group, names));
+    });
+  }
+
+  #reports(state: State, { columns }: Group, names: Functions): SiteReport[] {
+    const { batch } = columns;
+    return Array.from({ length: batch.count }, (_, i) => {
+      const [at, length] = [batch.address(i), batch.lengthAt(i)];
+      const now = this.#target.read(at, length);
+      const original = columns.original.subarray(8 * i, 8 * i + length);
+      const trampoline = i === columns.trampoline;
+      const refused = (name: ProtocolName): string | null =>
+        refusal(RUNNABLE[name], at, length, false);
+      return {
+        key: state.name,
+        address: BigInt(at),
+        where: names.where(at),
+        kind: trampoline ? ('trampoline' as const) : (KINDS[columns.kind[i] ?? 0] ?? 'call'),
+        bytes: Buffer.from(now).toString('hex'),
+        inline: !trampoline && Buffer.compare(now, original) !== 0,
+        protocols: { auto: refused('auto'), int3: refused('int3'), store: refused('store') },
+      };
+    });
+  }
+
+  verify(): readonly Drift[] {
+    this.#engine.refresh();
+    return [...this.#states.values()].flatMap((state) =>
+      this.#engine.groups(state.record).flatMap((group) => this.#drifts(state, group)),
+    );
+  }
+
+  #drifts(state: State, group: Group): Drift[] {
+    const { columns } = group;
+    const { batch } = columns;
+    const target = this.#now(state);
+    draw(columns, this.#engine.destination(group, target), ANY_SITE);
+    const initial = targetOf(Number(this.#engine.record(state.record).word('initial')));
+    const drifts: Drift[] = [];
+    for (let i = 0; i < batch.count; i++) {
+      const [at, length] = [batch.address(i), batch.lengthAt(i)];
+      const now = this.#target.read(at, length);
+      const expected = batch.new.subarray(8 * i, 8 * i + length);
+      const is = (bytes: Uint8Array): boolean => Buffer.compare(now, bytes) === 0;
+      if (is(expected) || this.#isByVeneer(at, now, expected, target)) continue;
+      if (
+        is(columns.original.subarray(8 * i, 8 * i + length)) &&
+        (i !== columns.trampoline || sameTarget(target, initial))
+      )
+        continue;
+      drifts.push({
+        key: state.name,
+        address: BigInt(at),
+        expected: Buffer.from(expected).toString('hex'),
+        found: Buffer.from(now).toString('hex'),
+        kind: is(batch.old.subarray(8 * i, 8 * i + length)) ? 'parked' : 'foreign',
+      });
+    }
+    return drifts;
+  }
+
+  /** The same instruction to another veneer for the same function: another runtime's. */
+  #isByVeneer(at: Addr, now: Uint8Array, expected: Uint8Array, { kind, address }: Goal): boolean {
+    const head = now.length - 4;
+    if (kind !== 'function') return false;
+    if (Buffer.compare(now.subarray(0, head), expected.subarray(0, head)) !== 0) return false;
+    const to = at + now.length + new DataView(now.buffer, now.byteOffset + head).getInt32(0, true);
+    const maps = this.#target.maps();
+    if (!maps.some((m) => to >= m.start && to + VENEER_SIZE <= m.end)) return false;
+    const veneer = place(VENEER, { target: address });
+    return Buffer.compare(this.#target.read(to, veneer.length), veneer) === 0;
+  }
+
+  refresh(): void {
+    this.#checkOpen();
+    this.#objects = objectsOf(this.#target, this.#options);
+    checkNames(this.#objects);
+    this.#enlist();
+  }
+
+  detach(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#leave();
+  }
+
+  #leave(): void {
+    try {
+      this.#runtime.leave();
+    } catch {
+      // It has ended, or cannot be stopped any more: the next tool takes the scratch away.
+    } finally {
+      this.#target.close();
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#engine.apply(
+      [...this.#states.values()].map((state) => ({ ...state, to: ORIGINAL })),
+      this.#protocol,
+    );
+    this.detach();
+  }
+
+  [Symbol.dispose](): void {
+    this.detach();
+  }
+}
+
+const JOURNAL = 1000;
+
+/** @throws Fault `store-refused` */
+function checkHandled({ name, handler }: Protocol): void {
+  if (handler !== null) return;
+  throw new Fault(
+    'store-refused',
+    `${name} needs whole stores, and another process is written through /proc/self/mem`,
+  );
+}
+
+/** The name of a target for a key: as declared, else as the file's symbols have it, else its address. */
+export function nameIn(target: Target, home: RemoteObject, def: KeyDef, to: Goal): string | null {
+  if (to.kind !== 'function') return to.kind === 'null' ? null : RET0;
+  for (const { name, slot } of def.targets)
+    if (Number(target.word(home.bias + slot) ?? 0n) === to.address) return name;
+  const { symbols } = home.object;
+  for (let i = 1; symbols && i < symbols.count; i++)
+    if (
+      symbols.type(i) === STT_FUNC &&
+      symbols.defined(i) &&
+      home.bias + symbols.value(i) === to.address
+    )
+      return symbols.label(i);
+  return hex(to.address);
+}

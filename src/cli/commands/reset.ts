@@ -1,0 +1,23 @@
+// Puts the text of processes back as their files have it.
+
+import { attach } from '../../app/attach.js';
+import type { Context } from '../context.js';
+import { answerEach, processesOf, titleOf, type ProcessFlags } from '../processes.js';
+
+export type Flags = ProcessFlags;
+
+interface Answer {
+  readonly pid: number;
+  readonly exe: string;
+}
+
+export function run(context: Context, flags: Flags, ...words: readonly string[]): number {
+  const ask = (pid: number): Answer => {
+    const app = attach(pid, flags.object === undefined ? {} : { object: flags.object });
+    app.close();
+    return { pid, exe: app.path };
+  };
+  const show = ({ pid, exe }: Answer): string => `${titleOf(pid, exe)}: as linked`;
+  const pids = processesOf(words, flags);
+  return answerEach(context, flags, 'static-call/reset@1', pids, ask, show);
+}

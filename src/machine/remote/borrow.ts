@@ -1,0 +1,433 @@
+// Borrows a thread of another process, in one of two ways.
+//
+// `inside` keeps it stopped and makes system calls with it, one after the other, before there is code
+// of ours in the process. `send` exchanges its registers and lets it go before it runs: it performs
+// what lies in the scratch and leaves by sigreturn (native/borrow.ts).
+//
+// In both a signal frame of the thread's own state is in its memory before its registers change. A
+// tool that is killed at any moment leaves a thread that finds its own way back. For that the order
+// matters: registers first and the mask second on the way in, the mask first on the way back. The
+// frame carries the mask; in the other order a killed tool leaves every signal blocked for ever.
+
+import { hex, type Addr } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+import { SYS } from '../../base/linux.js';
+import { MAILBOX } from '../../native/borrow.js';
+import type { Mapping } from '../linux/maps.js';
+import type { Call, Native } from '../linux/native.js';
+import { readProcOrNone } from '../linux/proc.js';
+import { ANY, candidates, CLEAN } from './choose.js';
+import { Door, REGISTER } from './door.js';
+import {
+  FRAME_ROOM,
+  frameAtOrBelow,
+  epollAgain,
+  frameOf,
+  resumption,
+  stackOf,
+  type ThreadState,
+} from './frame.js';
+import { targetGone, type Target } from './target.js';
+
+/** Where system calls can be made from, and what brings a thread back behind one. */
+export interface WayIn {
+  /** The instructions `syscall; ret`. */
+  readonly syscall: Addr;
+  /** What the `ret` pops, in order: the last of them makes the call rt_sigreturn. */
+  readonly back: readonly Addr[];
+}
+
+export interface Held {
+  readonly thread: number;
+  /** From the request to stop until it went its own way again. */
+  readonly ns: number;
+}
+
+/** System calls in the target. */
+export interface Inside {
+  /** The result, or the negated error number. */
+  call(name: Call, ...args: readonly number[]): number;
+  /** Where a short text lies for it. */
+  text(text: string): Addr;
+}
+
+interface Stopped extends ThreadState {
+  readonly id: number;
+  readonly began: number;
+}
+
+const EVERY_SIGNAL = 0xffff_ffff_ffff_ffffn;
+/** The trap and the direction flag: neither is the borrowed code's. */
+const FLAGS = ~0x500n;
+/** The segment of 64-bit code. */
+const LONG_MODE = 0x33n;
+const RED_ZONE = 128;
+const TEXT_ROOM = 256;
+/** What must be free below the stack pointer; coroutines have small stacks. */
+const STACK_ROOM = 65_536;
+/**
+ * How long a thread is looked for that notices nothing, and how long any; and how long another tool
+ * may have one, ms.
+ */
+const PATIENCE_MS = { clean: 100, any: 3000, tracer: 1000 } as const;
+const SPIN_MS = 0.2;
+const RESTART_SYSCALL = 219n;
+const RESTART_BLOCK = -516n;
+
+const word = (state: ThreadState, name: keyof typeof REGISTER): bigint =>
+  state.registers[REGISTER[name]] ?? 0n;
+
+const cell = new Int32Array(new SharedArrayBuffer(4));
+export const pause = (ms: number): void => void Atomics.wait(cell, 0, 0, ms);
+
+/** What a test does between two steps, by the step's number; nothing otherwise. */
+export type AtStep = (step: string) => void;
+
+export class Borrower {
+  readonly target: Target;
+  readonly #door: Door;
+  readonly #at: AtStep;
+  /** The thread that was sent last, until it was seen outside of what it was sent to. */
+  #sent: number | null = null;
+  #inScratch: (at: Addr) => boolean = () => false;
+  held: Held | null = null;
+
+  constructor(native: Pick<Native, 'call' | 'addressOf'>, target: Target, at: AtStep = () => {}) {
+    this.target = target;
+    this.#door = new Door(native);
+    this.#at = at;
+  }
+
+  /**
+   * @throws Fault `traced`, `target-stopped`, `no-thread`, `call-refused`, `target-gone`
+   */
+  inside<T>(way: WayIn, body: (inside: Inside) => T): T {
+    this.settle();
+    const maps = this.target.maps();
+    const thread = this.#stop((state) => hasRoom(state, maps));
+    this.#at('stopped');
+    const frame = frameAtOrBelow(Number(word(thread, 'rsp')) - RED_ZONE - TEXT_ROOM - FRAME_ROOM);
+    const stack = frame - 8 * (way.back.length - 1);
+    const [last = 0] = way.back.slice(-1);
+    const chain = new BigUint64Array(way.back.map(BigInt));
+    try {
+      this.target.write(frame, frameOf(thread, frame, last));
+      this.target.write(stack, new Uint8Array(chain.buffer));
+    } catch (error) {
+      this.#release(thread.id, thread.registers);
+      throw error;
+    }
+    this.#at('framed');
+    let masked = false;
+    const call = (name: Call, ...args: readonly number[]): number => {
+      const registers = thread.registers.slice();
+      registers[REGISTER.rax] = BigInt(SYS[name]);
+      for (const [i, argument] of (['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const).entries())
+        registers[REGISTER[argument]] = BigInt.asUintN(64, BigInt(args[i] ?? 0));
+      registers[REGISTER.rip] = BigInt(way.syscall);
+      registers[REGISTER.rsp] = BigInt(stack);
+      registers[REGISTER.originalRax] = BigInt.asUintN(64, -1n);
+      this.#door.setRegisters(thread.id, registers);
+      this.#at(`${name} set`);
+      if (!masked) this.#door.setMask(thread.id, EVERY_SIGNAL);
+      masked = true;
+      this.#at(`${name} masked`);
+      if (!this.#door.toSyscall(thread.id) || !this.#door.toSyscall(thread.id))
+        throw targetGone(this.target.pid);
+      this.#at(`${name} made`);
+      return Number(BigInt.asIntN(64, this.#door.registers(thread.id)[REGISTER.rax] ?? 0n));
+    };
+    let room = frame + FRAME_ROOM;
+    const text = (words: string): Addr => {
+      const bytes = new TextEncoder().encode(`${words}\0`);
+      const at = room;
+      room += bytes.length;
+      this.target.write(at, bytes);
+      return at;
+    };
+    try {
+      return body({ call, text });
+    } finally {
+      this.#back(thread, masked);
+    }
+  }
+
+  /** As if nothing had been. The kernel makes an interrupted call again only where it stopped it. */
+  #back(thread: Stopped, masked: boolean): void {
+    try {
+      if (masked) {
+        this.#door.setMask(thread.id, thread.mask);
+        this.#at('mask back');
+        const registers = thread.registers.slice();
+        const asleep = BigInt.asIntN(64, word(thread, 'rax')) === RESTART_BLOCK;
+        const { rip, rax } = resumption(registers);
+        registers[REGISTER.rip] = asleep ? word(thread, 'rip') - 2n : rip;
+        registers[REGISTER.rax] = asleep ? RESTART_SYSCALL : rax;
+        registers[REGISTER.originalRax] = BigInt.asUintN(64, -1n);
+        this.#door.setRegisters(thread.id, registers);
+        this.#at('registers back');
+        this.#door.letGo(thread.id);
+      } else this.#release(thread.id, thread.registers);
+    } catch {
+      // The process has ended, with this thread.
+    }
+    this.#hold(thread);
+    this.#at('let go');
+  }
+
+  #hold({ id, began }: Stopped): void {
+    this.held = { thread: id, ns: Math.round((performance.now() - began) * 1e6) };
+  }
+
+  /**
+   * Has a thread perform what lies in a scratch, and waits until it has.
+   * @param code where the routine `borrow` lies, and the page around it
+   * @throws Fault `traced`, `target-stopped`, `no-thread`, `target-gone`
+   */
+  send(
+    code: {
+      readonly entry: Addr;
+      readonly restorer: Addr;
+      readonly start: Addr;
+      readonly end: Addr;
+    },
+    scratch: {
+      readonly start: Addr;
+      readonly end: Addr;
+      readonly mailbox: Addr;
+      readonly frame: Addr;
+    },
+  ): void {
+    this.settle();
+    this.#inScratch = (at) =>
+      (at >= code.start && at < code.end) || (at >= scratch.start && at < scratch.end);
+    const thread = this.#stop(() => true);
+    this.#at('run stopped');
+    try {
+      this.target.write(scratch.frame, frameOf(thread, scratch.frame, code.restorer));
+    } catch (error) {
+      this.#release(thread.id, thread.registers);
+      throw error;
+    }
+    this.#at('run framed');
+    const registers = thread.registers.slice();
+    registers[REGISTER.rip] = BigInt(code.entry);
+    registers[REGISTER.rdi] = BigInt(scratch.mailbox);
+    registers[REGISTER.rsp] = BigInt(stackOf(scratch.frame));
+    registers[REGISTER.flags] = word(thread, 'flags') & FLAGS;
+    registers[REGISTER.originalRax] = BigInt.asUintN(64, -1n);
+    this.#door.setRegisters(thread.id, registers);
+    this.#sent = thread.id;
+    this.#at('run set');
+    this.#door.setMask(thread.id, EVERY_SIGNAL);
+    this.#at('run masked');
+    this.#door.letGo(thread.id);
+    this.#at('run let go');
+    this.#await(scratch.mailbox + MAILBOX.done);
+    this.#hold(thread);
+    this.#at('run done');
+  }
+
+  /**
+   * A run that was begun is never given up: its thread may wait for a CPU for any time. It ends, or
+   * the process does.
+   */
+  #await(done: Addr): void {
+    const began = performance.now();
+    for (;;) {
+      const found = this.target.word(done);
+      if (found === 1n) return;
+      if (found === null) throw targetGone(this.target.pid);
+      if (performance.now() - began < SPIN_MS) continue;
+      pause(1);
+      if (!this.target.alive) throw targetGone(this.target.pid);
+    }
+  }
+
+  /**
+   * The thread that was sent last tells that it is done before it has left its frame. Until it was
+   * seen elsewhere the frame is not written again, and the scratch not taken away.
+   */
+  settle(): void {
+    const began = performance.now();
+    while (this.#sent !== null) {
+      const { sleepsIn } = this.target.thread(this.#sent);
+      if (sleepsIn && !this.#inScratch(sleepsIn.stack)) {
+        this.#sent = null;
+        return;
+      }
+      const found = this.#door.stop(this.#sent);
+      if (found === 'gone') this.#sent = null;
+      else if (found === 'stopped') {
+        const registers = this.#door.registers(this.#sent);
+        const there = (['rip', 'rsp'] as const).some((name) =>
+          this.#inScratch(Number(registers[REGISTER[name]])),
+        );
+        this.#release(this.#sent, registers);
+        if (!there) this.#sent = null;
+      } else this.#refuse(found, performance.now() - began);
+      if (this.#sent !== null) pause(0.05);
+    }
+  }
+
+  /**
+   * Lets a thread go that was only looked at. The kernel begins its system call again, all but
+   * epoll_wait, which would return EINTR because it was stopped.
+   */
+  #release(id: number, registers: BigUint64Array): void {
+    const again = epollAgain(registers);
+    if (again) this.#door.setRegisters(id, again);
+    this.#door.letGo(id);
+  }
+
+  /** Whether any thread is at one of these addresses: asked of what a killed tool left behind. */
+  anyThreadAt(start: Addr, end: Addr): boolean {
+    return this.target.threadIds().some((id) => {
+      const found = this.#door.stop(id);
+      if (found !== 'stopped') return found !== 'gone';
+      const registers = this.#door.registers(id);
+      this.#release(id, registers);
+      return (['rip', 'rsp'] as const).some((name) => {
+        const at = Number(registers[REGISTER[name]]);
+        return at >= start && at < end;
+      });
+    });
+  }
+
+  /**
+   * Another tool of ours may have the thread, which lets it go within moments; any other tracer
+   * stays.
+   * @throws Fault `traced`, `target-stopped`, `target-gone`, and `not-yours` where it lasts
+   */
+  #refuse(found: 'group' | 'late' | 'refused', waited: number): void {
+    if (found === 'late') return;
+    checkStoppable(this.target);
+    if (found === 'refused' && waited > PATIENCE_MS.any)
+      throw new Fault('not-yours', `the kernel lets nobody stop process ${this.target.pid}`);
+  }
+
+  #stop(fits: (state: ThreadState) => boolean): Stopped {
+    checkStoppable(this.target);
+    const first = performance.now();
+    for (;;) {
+      const waited = performance.now() - first;
+      const looks = this.target.threadIds().map((id) => this.target.thread(id));
+      for (const { id } of candidates(looks, waited < PATIENCE_MS.clean ? CLEAN : ANY)) {
+        const began = performance.now();
+        const found = this.#door.stop(id);
+        if (found === 'gone') continue;
+        if (found !== 'stopped') {
+          this.#refuse(found, waited);
+          continue;
+        }
+        const state = {
+          registers: this.#door.registers(id),
+          extended: this.#door.extended(id),
+          mask: this.#door.mask(id),
+        };
+        const clean = resumption(state.registers).clean || waited >= PATIENCE_MS.clean;
+        const at = Number(word(state, 'rip'));
+        if (clean && word(state, 'cs') === LONG_MODE && !this.#inSequence(id, at) && fits(state))
+          return { ...state, id, began };
+        this.#release(id, state.registers);
+      }
+      if (!this.target.alive) throw targetGone(this.target.pid);
+      if (waited > PATIENCE_MS.any)
+        throw noThread(
+          this.target,
+          looks.map((look) => look.id),
+        );
+      pause(1);
+    }
+  }
+
+  /**
+   * A restartable sequence (rseq) is begun again by the kernel where a signal interrupts it; it would
+   * not be where registers are exchanged. It is some ten instructions long: the thread is tried again.
+   */
+  #inSequence(id: number, at: Addr): boolean {
+    const area = this.#door.rseq(id);
+    const sequence = area === 0 ? 0n : (this.target.word(area + 8) ?? 0n);
+    if (sequence === 0n) return false;
+    const start = Number(this.target.word(Number(sequence) + 8) ?? 0n);
+    const length = Number(this.target.word(Number(sequence) + 16) ?? 0n);
+    return at >= start && at < start + length;
+  }
+}
+
+/** @throws Fault `traced`, `target-stopped`, `target-gone` */
+export function checkStoppable(target: Target): void {
+  const began = performance.now();
+  for (;;) {
+    if (!target.alive) throw targetGone(target.pid);
+    if (target.field('State').startsWith('T'))
+      throw new Fault('target-stopped', `process ${target.pid} is stopped`, {
+        hint: `let it go on: kill -CONT ${target.pid}`,
+      });
+    const tracer = Number(target.field('TracerPid'));
+    // A thread of ours that has not stopped yet is let go as soon as it does.
+    if (tracer === 0 || tracer === process.pid) return;
+    if (performance.now() - began > PATIENCE_MS.tracer)
+      throw new Fault('traced', `process ${tracer}${nameOf(tracer)} traces process ${target.pid}`);
+    pause(2);
+  }
+}
+
+function nameOf(pid: number): string {
+  const name = readProcOrNone(`/proc/${pid}/comm`).trim();
+  return name === '' ? '' : ` (${name})`;
+}
+
+function hasRoom(state: ThreadState, maps: readonly Mapping[]): boolean {
+  const stack = Number(word(state, 'rsp'));
+  const map = maps.find((m) => stack >= m.start && stack < m.end);
+  return map !== undefined && map.access[1] === 'w' && stack - map.start >= STACK_ROOM;
+}
+
+function noThread(target: Target, ids: readonly number[]): Fault {
+  const shown = ids.slice(0, 8).map((id) => {
+    const { state, sleepsIn } = target.thread(id);
+    const call = Object.entries(SYS).find(([, number]) => number === sleepsIn?.call)?.[0];
+    return `${id} ${state}${call === undefined ? '' : ` ${call}`}`;
+  });
+  return new Fault(
+    'no-thread',
+    `no thread of process ${target.pid} can be borrowed (${shown.join(', ')})`,
+  );
+}
+
+const SYSCALL_RET = Buffer.from([0x0f, 0x05, 0xc3]);
+/** `mov rax, 15; syscall` and `mov eax, 15; syscall`: what libcs leave a handler by. */
+const RESTORERS = [
+  Buffer.from([0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05]),
+  Buffer.from([0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05]),
+];
+const POP_RAX_RET = Buffer.from([0x58, 0xc3]);
+const MOST_TEXT = 1 << 26;
+
+/** Looks for the instructions in what the process can execute. @throws Fault `no-way-in` */
+export function findWayIn(target: Target, maps: readonly Mapping[]): WayIn {
+  let syscall: Addr | null = null;
+  let restorer: Addr | null = null;
+  let pop: Addr | null = null;
+  const texts = maps.filter((m) => m.access.includes('x') && m.access[0] === 'r');
+  // The runtime's own page first: it has both.
+  const own = (m: Mapping): number => (m.path.startsWith('/memfd:static-call ') ? 0 : 1);
+  for (const { start, end } of texts.toSorted((a, b) => own(a) - own(b))) {
+    const bytes = Buffer.from(target.read(start, Math.min(end - start, MOST_TEXT)).buffer);
+    const find = (what: Buffer): Addr | null => {
+      const at = bytes.indexOf(what);
+      return at < 0 ? null : start + at;
+    };
+    syscall ??= find(SYSCALL_RET);
+    restorer ??= RESTORERS.map(find).find((at) => at !== null) ?? null;
+    pop ??= find(POP_RAX_RET);
+    if (syscall !== null && restorer !== null) return { syscall, back: [restorer] };
+  }
+  if (syscall !== null && pop !== null) return { syscall, back: [pop, SYS.rt_sigreturn, syscall] };
+  throw new Fault(
+    'no-way-in',
+    `the code of process ${target.pid} has no instructions to make a system call with` +
+      (texts[0] ? ` (looked from ${hex(texts[0].start)} on)` : ''),
+  );
+}

@@ -1,0 +1,205 @@
+// ptrace, for one thread at a time and never longer than it takes to exchange its registers.
+//
+// Three mistakes were made and found by running. PTRACE_SINGLESTEP leaves the trap flag set where
+// the tracer dies, and the kernel then kills the thread by SIGTRAP. PTRACE_SYSCALL without
+// TRACESYSGOOD has the same end, because a stop that finds no tracer becomes the signal that it would
+// have been told as. And a thread in state D does not stop, and cannot be let go before it does.
+
+import type { Addr } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+import { ERRNO } from '../../base/linux.js';
+import { errorName, type Native } from '../linux/native.js';
+import { readProcOrNone } from '../linux/proc.js';
+
+const PTRACE = {
+  cont: 7,
+  detach: 17,
+  syscall: 24,
+  getRegisters: 0x4204,
+  setRegisters: 0x4205,
+  seize: 0x4206,
+  interrupt: 0x4207,
+  getMask: 0x420a,
+  setMask: 0x420b,
+  getRseq: 0x420f,
+} as const;
+const TRACESYSGOOD = 1;
+const NT = { general: 1, extended: 0x202 } as const;
+const WAIT = { noHang: 1, all: 0x4000_0000 } as const;
+const EVENT_STOP = 128;
+const SYSCALL_STOP = 0x85;
+const SIGTRAP = 5;
+
+/** struct user_regs_struct, in words. */
+export const REGISTER = {
+  r15: 0,
+  r14: 1,
+  r13: 2,
+  r12: 3,
+  rbp: 4,
+  rbx: 5,
+  r11: 6,
+  r10: 7,
+  r9: 8,
+  r8: 9,
+  rax: 10,
+  rcx: 11,
+  rdx: 12,
+  rsi: 13,
+  rdi: 14,
+  originalRax: 15,
+  rip: 16,
+  cs: 17,
+  flags: 18,
+  rsp: 19,
+  ss: 20,
+} as const;
+const REGISTERS = 27;
+
+/**
+ * How long a thread may take to stop, ms: one that can be stopped, and may wait for a CPU; and one in
+ * state D, which a parent of vfork can be in for any time.
+ */
+const STOP_MS = { any: 10_000, asleep: 20 } as const;
+
+/** What became of a thread that was asked to stop. */
+export type Stop = 'stopped' | 'gone' | 'group' | 'late' | 'refused';
+
+export class Door {
+  readonly #native: Pick<Native, 'call' | 'addressOf'>;
+  readonly #status = new Int32Array(2);
+  readonly #vector = new BigUint64Array(2);
+  readonly #area = new Uint8Array(16384);
+  readonly #mask = new BigUint64Array(1);
+  readonly #rseq = new BigUint64Array(3);
+  /** Threads that were asked to stop and have not: they are let go as soon as they do. */
+  readonly #late = new Set<number>();
+
+  constructor(native: Pick<Native, 'call' | 'addressOf'>) {
+    this.#native = native;
+  }
+
+  #ptrace(request: number, thread: number, address = 0, data = 0): number {
+    return this.#native.call('ptrace', request, thread, address, data, 0, 0);
+  }
+
+  #wait(thread: number, flags: number): number {
+    const at = this.#native.addressOf(this.#status);
+    return this.#native.call('wait4', thread, at, flags | WAIT.all, 0, 0, 0);
+  }
+
+  /** Stops a thread; all other answers leave it running, or going to be let go. */
+  stop(thread: number): Stop {
+    this.letLateGo();
+    if (this.#late.has(thread)) return 'late';
+    const seized = this.#ptrace(PTRACE.seize, thread, 0, TRACESYSGOOD);
+    if (seized < 0) return seized === -ERRNO.noProcess ? 'gone' : 'refused';
+    this.#ptrace(PTRACE.interrupt, thread);
+    const began = performance.now();
+    for (;;) {
+      const found = this.#look(thread, WAIT.noHang);
+      if (found === 'stopped' || found === 'gone') return found;
+      if (found === 'group') {
+        this.letGo(thread);
+        return 'group';
+      }
+      const waited = performance.now() - began;
+      const limit = waited > STOP_MS.asleep && this.#isStuck(thread) ? 0 : STOP_MS.any;
+      if (waited > limit) {
+        this.#late.add(thread);
+        return 'late';
+      }
+      this.#native.call('sched_yield');
+    }
+  }
+
+  /** One answer of wait4; signals that are on their way to the thread are handed on. */
+  #look(thread: number, flags: number): 'stopped' | 'syscall' | 'gone' | 'group' | 'none' {
+    const waited = this.#wait(thread, flags);
+    if (waited === 0) return 'none';
+    const status = this.#status[0] ?? 0;
+    if (waited < 0 || (status & 0xff) !== 0x7f) return 'gone';
+    const signal = (status >> 8) & 0xff;
+    if (status >> 16 === EVENT_STOP) return signal === SIGTRAP ? 'stopped' : 'group';
+    if (signal === SYSCALL_STOP) return 'syscall';
+    this.#ptrace(PTRACE.cont, thread, 0, status >> 16 === 0 ? signal : 0);
+    return 'none';
+  }
+
+  #isStuck(thread: number): boolean {
+    const stat = readProcOrNone(`/proc/${thread}/stat`);
+    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('D');
+  }
+
+  letGo(thread: number): void {
+    this.#ptrace(PTRACE.detach, thread, 0, 0);
+  }
+
+  letLateGo(): void {
+    for (const thread of this.#late) {
+      const found = this.#look(thread, WAIT.noHang);
+      if (found === 'none') continue;
+      if (found !== 'gone') this.letGo(thread);
+      this.#late.delete(thread);
+    }
+  }
+
+  registers(thread: number): BigUint64Array {
+    const length = this.#regset(PTRACE.getRegisters, thread, NT.general, 8 * REGISTERS);
+    return new BigUint64Array(this.#area.slice(0, length).buffer);
+  }
+  setRegisters(thread: number, registers: BigUint64Array): void {
+    this.#area.set(new Uint8Array(registers.buffer, registers.byteOffset, registers.byteLength));
+    this.#regset(PTRACE.setRegisters, thread, NT.general, registers.byteLength);
+  }
+  /** x87, SSE and everything behind, as the CPU's XSAVE lays it out. */
+  extended(thread: number): Uint8Array {
+    const length = this.#regset(PTRACE.getRegisters, thread, NT.extended, this.#area.length);
+    return this.#area.slice(0, length);
+  }
+  #regset(request: number, thread: number, set: number, length: number): number {
+    this.#vector[0] = BigInt(this.#native.addressOf(this.#area));
+    this.#vector[1] = BigInt(length);
+    const done = this.#ptrace(request, thread, set, this.#native.addressOf(this.#vector));
+    if (done < 0) throw refused('its registers', done);
+    return Number(this.#vector[1]);
+  }
+
+  mask(thread: number): bigint {
+    const at = this.#native.addressOf(this.#mask);
+    const done = this.#ptrace(PTRACE.getMask, thread, 8, at);
+    if (done < 0) throw refused('its signal mask', done);
+    return this.#mask[0] ?? 0n;
+  }
+  setMask(thread: number, mask: bigint): void {
+    this.#mask[0] = mask;
+    const at = this.#native.addressOf(this.#mask);
+    const done = this.#ptrace(PTRACE.setMask, thread, 8, at);
+    if (done < 0) throw refused('its signal mask', done);
+  }
+
+  /** Where the thread's rseq area lies; 0 where it has none, or the kernel is before 5.13. */
+  rseq(thread: number): Addr {
+    this.#rseq[0] = 0n;
+    const at = this.#native.addressOf(this.#rseq);
+    return this.#ptrace(PTRACE.getRseq, thread, 24, at) < 0 ? 0 : Number(this.#rseq[0]);
+  }
+
+  /** Lets it run to the next end of a system call or begin of one. @returns whether it lives */
+  toSyscall(thread: number): boolean {
+    for (;;) {
+      if (this.#ptrace(PTRACE.syscall, thread) < 0) return false;
+      let found = this.#look(thread, 0);
+      while (found === 'none') found = this.#look(thread, 0);
+      if (found === 'gone') return false;
+      if (found === 'syscall') return true;
+    }
+  }
+}
+
+const refused = (what: string, result: number): Fault =>
+  result === -ERRNO.noProcess
+    ? new Fault('target-gone', 'the process has ended, with the thread that was stopped')
+    : new Fault('call-refused', `ptrace gives no access to a stopped thread: ${what}`, {
+        cause: new Error(errorName(result)),
+      });

@@ -1,0 +1,520 @@
+// Takes charge of a target's keys and changes where they go. An update reads what stands there, draws
+// it as any update is drawn (plan/draw.ts), and hands protocol, transaction and stores of this process
+// to a thread of that one: only what performs a script is another.
+
+import { INT3 } from '../../asm/table.js';
+import { hex, type Addr } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+import { invariant } from '../../base/invariant.js';
+import { MEMBARRIER, SIGTRAP } from '../../base/linux.js';
+import type { KeyDef } from '../../keys/key.js';
+import { SiteColumns, draw, merge, wordsOf, type Destination } from '../../plan/draw.js';
+import type { Batch, KeyChange } from '../../plan/batch.js';
+import type { Acceptance, Protocol } from '../../plan/protocol.js';
+import type { WayCounts } from '../../plan/way.js';
+import { ORIGINAL, sameTarget, targetOf, type Target as Goal } from '../../plan/target.js';
+import { DATA, GROUP, RECORD, TABLE, SLOT } from '../../trap/registry.js';
+import { SYNC_CORE } from '../linux/membarrier.js';
+import type { Native } from '../linux/native.js';
+import { ProcessMachine } from '../process/process.js';
+import { ProcmemStores } from '../process/procmem.js';
+import { KeyRecord, recordAt, snapshot, type Group } from '../process/records.js';
+import { registerSites, type EnlistedKey, type Registry } from '../process/register.js';
+import { Script } from '../process/script.js';
+import { HANDLER_FLAGS, KERNEL_SIGACTION, nameOf, replaced } from '../process/signals.js';
+import { bit } from '../process/threads.js';
+import { transact, Unfinished } from '../transact.js';
+import { pause } from './borrow.js';
+import { NearCode } from './near.js';
+import { symbolIn, type RemoteObject } from './objects.js';
+import { Locked, Moved, Outgrown, Run } from './run.js';
+import type { RemoteRuntime, Room } from './runtime.js';
+import { checkTables, lies, LONGEST_LIST, MOST_SITES } from './target.js';
+
+export interface Asked {
+  readonly name: string;
+  readonly record: Addr;
+  readonly to: Goal | typeof ORIGINAL;
+}
+
+export interface Change<A extends Asked = Asked> {
+  readonly asked: A;
+  readonly from: Goal;
+  readonly to: Goal;
+}
+
+export interface Applied<A extends Asked = Asked> {
+  readonly changes: readonly Change<A>[];
+  readonly inline: number;
+  readonly trampoline: number;
+  readonly traps: number;
+  readonly ways: WayCounts;
+}
+
+const NONE: WayCounts = { byte: 0, store: 0, behind: 0, trap: 0 };
+
+/** SA_RESTORER: the kernel's own flag, which libc sets for every handler. */
+const SA_RESTORER = 0x0400_0000;
+/** How often an update is drawn again because others came first. */
+const TRIES = 64;
+const PATIENCE_MS = 10_000;
+
+/** The stores of a run, in a text of the target. */
+class RemoteText extends ProcmemStores {
+  readonly #run: Run;
+  readonly #runtime: RemoteRuntime;
+  constructor(run: Run, runtime: RemoteRuntime, start: Addr, end: Addr) {
+    super(run, start, end);
+    this.#run = run;
+    this.#runtime = runtime;
+  }
+  read(at: Addr, length: number): Uint8Array {
+    return this.#runtime.target.read(at, length);
+  }
+  protected write(script: Script, from: Addr, size: number, at: Addr): void {
+    script.using(this.#run.fileAt, 'pwrite', size, from, size, at);
+  }
+}
+
+export class RemoteEngine {
+  readonly #runtime: RemoteRuntime;
+  readonly #native: Native;
+  readonly #near = new Map<Addr, NearCode>();
+  #nearEpoch: bigint = -1n;
+
+  /** @param native of this process: what is not of the target's memory is its */
+  constructor(runtime: RemoteRuntime, native: Native) {
+    this.#runtime = runtime;
+    this.#native = native;
+  }
+
+  /** The record of a key, as it was at the last look. */
+  record(at: Addr): KeyRecord {
+    return new KeyRecord(this.#shared(), at);
+  }
+
+  #shared(): ReturnType<RemoteRuntime['registry']> {
+    const { snapshot: copies, target } = this.#runtime;
+    return this.#runtime.registry({
+      ...this.#native,
+      view: (at, length) => copies.view(at, length),
+      read: (at, length) => target.read(at, length),
+    });
+  }
+
+  groups(record: Addr): Group[] {
+    checkGroups(this.#runtime, record);
+    return this.record(record).groups();
+  }
+
+  /** Looks again. */
+  refresh(): void {
+    this.#runtime.refresh();
+    if (this.#runtime.word('epoch') === this.#nearEpoch) return;
+    this.#near.clear();
+    this.#nearEpoch = this.#runtime.word('epoch');
+  }
+
+  near({ start, end }: Pick<Group, 'start' | 'end'>): NearCode {
+    let near = this.#near.get(start);
+    if (!near) this.#near.set(start, (near = new NearCode(this.#runtime, start, end)));
+    return near;
+  }
+
+  destination(group: Group, to: Goal): Destination {
+    const near = this.near(group);
+    return {
+      kind: to.kind,
+      target: to.address,
+      get way() {
+        return near.way(to.address);
+      },
+      get return0() {
+        return near.return0;
+      },
+      get return() {
+        return near.return;
+      },
+    };
+  }
+
+  /**
+   * Does something that others may come in between of: it is tried again with another look.
+   * @throws Fault `busy`
+   */
+  #trying<T>(body: () => T): T {
+    const began = performance.now();
+    for (let tries = 0; ;) {
+      this.refresh();
+      try {
+        if (this.#runtime.locked) throw new Locked();
+        return body();
+      } catch (error) {
+        this.#runtime.snapshot.forget();
+        this.#near.clear();
+        if (error instanceof Outgrown) this.#runtime.grow(error.size);
+        else if (error instanceof Locked) pause(0.2);
+        else if (!(error instanceof Moved)) throw error;
+        else tries++;
+        if (tries > TRIES || performance.now() - began > PATIENCE_MS)
+          throw new Fault(
+            'busy',
+            'other updates of the process come in between, one after the other',
+            { hint: 'try again when they have ended' },
+          );
+      }
+    }
+  }
+
+  /**
+   * What updates need, once for a process: membarrier, and the handler.
+   * @throws Fault `call-refused`, `handler-replaced`
+   */
+  prepare(): void {
+    this.#trying(() => {
+      const run = new Run(this.#runtime);
+      const script = new Script(run, this.#runtime.routines);
+      script.system('membarrier', 0, MEMBARRIER.registerSyncCore);
+      const stop = script.perform();
+      if (stop && 'call' in stop.what)
+        throw new Fault('no-membarrier', 'membarrier is refused to the process');
+    });
+    this.#trying(() => this.#install());
+  }
+
+  /**
+   * A handler runs with its sa_mask blocked, and a trap that is met then ends the process. Where Node
+   * is in the process it has looked at its own.
+   * @throws Fault `trap-blocked`
+   */
+  checkHandlers(caught: bigint): void {
+    const signals = Array.from({ length: 64 }, (_, i) => i + 1).filter(
+      (signal) => signal !== SIGTRAP && (caught & bit(signal)) !== 0n,
+    );
+    if (signals.length === 0 || this.#runtime.word('ready') === 1n) return;
+    const actions = signals.map(() => new BigUint64Array(KERNEL_SIGACTION.size / 8));
+    this.#trying(() => {
+      const run = new Run(this.#runtime);
+      const script = new Script(run, this.#runtime.routines);
+      for (const [i, action] of actions.entries())
+        script.system(
+          'rt_sigaction',
+          0,
+          signals[i],
+          0,
+          run.addressOf(action),
+          KERNEL_SIGACTION.mask,
+        );
+      script.perform();
+      for (const action of actions) run.fetch(action);
+    });
+    for (const [i, action] of actions.entries()) {
+      const handler = Number(action[KERNEL_SIGACTION.handler / 8]);
+      const blocked = action[KERNEL_SIGACTION.blocked / 8] ?? 0n;
+      if (handler <= 1 || (blocked & bit(SIGTRAP)) === 0n) continue;
+      throw new Fault(
+        'trap-blocked',
+        `the handler of ${nameOf(signals[i] ?? 0)} runs with SIGTRAP blocked ` +
+          'and would be killed by a trap on a site that it passes',
+        { at: hex(handler), hint: 'leave SIGTRAP out of its sa_mask (sigdelset after sigfillset)' },
+      );
+    }
+  }
+
+  #install(): void {
+    const { handler, data, routines, restorer } = this.#runtime;
+    const now = this.#handler(SIGTRAP);
+    const seen = Number(now[KERNEL_SIGACTION.handler / 8]);
+    if (seen === handler) return;
+    if (this.#runtime.word('installed') !== 0n) throw replaced(seen);
+    const ours = BigUint64Array.of(
+      BigInt(handler),
+      BigInt(HANDLER_FLAGS | SA_RESTORER),
+      BigInt(restorer),
+      0n,
+    );
+    const again = new BigUint64Array(KERNEL_SIGACTION.size / 8);
+    const run = new Run(this.#runtime);
+    const script = new Script(run, routines);
+    script.system('rt_sigaction', 0, SIGTRAP, 0, run.addressOf(again), KERNEL_SIGACTION.mask);
+    script.expect(run.addressOf(again) + KERNEL_SIGACTION.handler, seen);
+    script.word(data + DATA.previous, seen);
+    script.system('rt_sigaction', 0, SIGTRAP, run.addressOf(ours), 0, KERNEL_SIGACTION.mask);
+    script.word(data + DATA.installed, 1);
+    this.#counts(run);
+    if (script.perform() !== null) throw new Moved();
+  }
+
+  /** What the kernel says of a signal, in the target. */
+  #handler(signal: number): BigUint64Array {
+    const action = new BigUint64Array(KERNEL_SIGACTION.size / 8);
+    const run = new Run(this.#runtime);
+    const script = new Script(run, this.#runtime.routines);
+    script.system('rt_sigaction', 0, signal, 0, run.addressOf(action), KERNEL_SIGACTION.mask);
+    const stop = script.perform();
+    if (stop) throw new Fault('call-refused', 'rt_sigaction is refused to the process');
+    run.fetch(action);
+    return action;
+  }
+
+  /** The last thing of a run that changes something. */
+  #counts(run: Run): void {
+    run.end.word(this.#runtime.data + DATA.epoch, Number(this.#runtime.word('epoch')) + 1);
+  }
+
+  /**
+   * Makes keys and sites known to the target's handler; those that are known already are found.
+   * @throws Fault as `registerSites` does
+   */
+  register(objects: readonly RemoteObject[]): EnlistedKey[] {
+    return objects.flatMap((object) => {
+      let room: Room | null = null;
+      return this.#trying(() => {
+        const { target, snapshot: copies } = this.#runtime;
+        checkTables(target, Number(this.#runtime.word('tables')));
+        const fresh = object.keys.some((key) => !this.#isKnown(object, key));
+        if (fresh) {
+          room ??= this.#runtime.makeRoom(needed(object));
+          // An attempt that came to nothing may have written there.
+          target.write(room.at, new Uint8Array(room.size));
+          copies.giveOut(room.at, room.size);
+        }
+        return registerSites(this.#registry(objects, fresh), object, object.keys);
+      });
+    });
+  }
+
+  #isKnown(object: RemoteObject, { trampoline, sites }: KeyDef): boolean {
+    const [first] = sites;
+    return [trampoline, first?.at ?? null].every(
+      (at) => at === null || recordAt(this.#shared(), object.bias + at) !== null,
+    );
+  }
+
+  /** What is written to it reaches the target by one run, in front of what links it. */
+  #registry(objects: readonly RemoteObject[], fresh: boolean): Registry {
+    const copies = this.#runtime.snapshot;
+    const run = new Run(this.#runtime);
+    return this.#runtime.registry({
+      ...this.#native,
+      view: (at, length) => copies.view(at, length),
+      symbol: (_, name) => symbolIn(objects, name),
+      addressOf: (buffer) => run.addressOf(buffer),
+      procedure: () => (header) => {
+        const words = copies.settle();
+        if (!fresh && words.length === 0) return -1;
+        for (const { at, value } of words) run.begin.word(at, value);
+        this.#counts(run);
+        return run.procedure()(header);
+      },
+    });
+  }
+
+  /** The words of a record that is new. */
+  initialise(record: Addr, to: Goal): void {
+    this.#trying(() => {
+      if (this.record(record).word('call') !== 0n) return;
+      const [group] = this.groups(record);
+      invariant(group !== undefined, 'a record has a group for its trampoline');
+      const words = wordsOf(this.destination(group, to));
+      const run = new Run(this.#runtime);
+      this.#addNear(run);
+      const script = new Script(run, this.#runtime.routines);
+      script.word(record + RECORD.tail, words.tail);
+      script.word(record + RECORD.jcc, words.jcc);
+      script.word(record + RECORD.initial, words.call);
+      script.word(record + RECORD.call, words.call);
+      this.#counts(run);
+      script.perform();
+    });
+  }
+
+  /** Code that was added near texts is written before anything leads to it. */
+  #addNear(run: Run): void {
+    const added = [...this.#near.values()].flatMap((near) => near.added);
+    for (const { at, bytes } of added)
+      run.begin.using(run.fileAt, 'pwrite', bytes.length, run.addressOf(bytes), bytes.length, at);
+    if (added.length > 0) run.begin.system('membarrier', 0, SYNC_CORE);
+  }
+
+  /**
+   * @throws Fault `foreign-trap`, `drift`, `not-inline`, `out-of-reach`, `busy`, with nothing changed;
+   *   `update-failed`, `update-parked`
+   */
+  apply<A extends Asked>(asked: readonly A[], protocol: Protocol, require?: 'inline'): Applied<A> {
+    return this.#trying(() => this.#apply(asked, protocol, require));
+  }
+
+  #apply<A extends Asked>(asked: readonly A[], protocol: Protocol, require?: 'inline'): Applied<A> {
+    const stale = this.#runtime.word('stale') !== 0n;
+    const changes: Change<A>[] = [];
+    const [keys, previous]: [KeyChange[], KeyChange[]] = [[], []];
+    const batches: Batch[] = [];
+    const groups: Group[] = [];
+    let [inline, trampoline] = [0, 0];
+    for (const each of asked) {
+      const record = this.record(each.record);
+      const from = targetOf(record.held('call'));
+      const to = each.to === ORIGINAL ? targetOf(record.held('initial')) : each.to;
+      const own = this.groups(each.record);
+      for (const group of own) {
+        this.#checkText(each.name, group, stale);
+        const way = each.to === ORIGINAL ? null : this.destination(group, to);
+        const drawn = draw(group.columns, way, protocol.accepts, require);
+        inline += drawn.inline;
+        trampoline += drawn.trampoline;
+        groups.push(group);
+        if (drawn.batch.count > 0) batches.push(drawn.batch);
+      }
+      const [first] = own;
+      if (!first || sameTarget(from, to)) continue;
+      const destination = this.destination(first, to);
+      changes.push({ asked: each, from, to });
+      keys.push(this.#keyChange(record, wordsOf(destination), to, destination));
+      previous.push(this.#before(record));
+    }
+    if (batches.length === 0 && keys.length === 0)
+      return { changes, inline, trampoline, traps: 0, ways: NONE };
+    const batch = merge(batches);
+    batch.keys = keys;
+    const before = this.#traps(asked);
+    this.#run(protocol, batch, previous, groups);
+    const ways = { ...NONE, trap: batch.count };
+    return { changes, inline, trampoline, traps: this.#traps(asked) - before, ways };
+  }
+
+  /** An update ended early: whatever others have read is no longer so. */
+  #outdate(): void {
+    try {
+      const run = new Run(this.#runtime);
+      const script = new Script(run, this.#runtime.routines);
+      this.#counts(run);
+      script.perform();
+    } catch {
+      // Another came first, and has seen what stands there; or the target is gone.
+    }
+  }
+
+  #keyChange(
+    record: KeyRecord,
+    words: KeyChange['words'],
+    to: Goal,
+    destination: Destination,
+  ): KeyChange {
+    return {
+      record: record.at,
+      words,
+      slot: record.held('key') || null,
+      func: to.kind === 'ret0' ? destination.return0 : to.address,
+    };
+  }
+
+  #before(record: KeyRecord): KeyChange {
+    const slot = record.held('key') || null;
+    return {
+      record: record.at,
+      words: { call: record.held('call'), tail: record.held('tail'), jcc: record.held('jcc') },
+      slot,
+      func: slot === null ? 0 : Number(this.#runtime.target.word(slot) ?? 0n),
+    };
+  }
+
+  /** Calls that were emulated, now. */
+  #traps(asked: readonly Asked[]): number {
+    const { target } = this.#runtime;
+    return asked.reduce((sum, { record }) => sum + Number(target.word(record + RECORD.traps)), 0);
+  }
+
+  /** What stands at the sites must be what the columns say. */
+  #checkText(name: string, group: Group, stale: boolean): void {
+    const { batch } = group.columns;
+    const first = batch.address(0);
+    const last = batch.address(batch.count - 1);
+    const bytes = this.#runtime.target.read(first, last + batch.lengthAt(batch.count - 1) - first);
+    // A run that did not come to its end: what it left is read back.
+    if (stale) snapshot({ ...group, start: first }, bytes, true);
+    for (let i = 0; i < batch.count; i++) {
+      const offset = batch.address(i) - first;
+      for (let b = 0; b < batch.lengthAt(i); b++) {
+        if (bytes[offset + b] === batch.old[8 * i + b]) continue;
+        const trap = b === 0 && bytes[offset] === INT3;
+        // Another update, which is under way or was while this one looked.
+        if (this.#runtime.moved) throw new Moved();
+        throw new Fault(
+          trap ? 'foreign-trap' : 'drift',
+          `${trap ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${name}`,
+          { at: hex(batch.address(i)) },
+        );
+      }
+    }
+  }
+
+  #run(
+    protocol: Protocol,
+    batch: Batch,
+    previous: readonly KeyChange[],
+    groups: readonly Group[],
+  ): void {
+    const { data } = this.#runtime;
+    const run = new Run(this.#runtime);
+    const machine = new ProcessMachine(
+      { native: run, routines: this.#runtime.routines, handler: this.#runtime.handler },
+      Infinity,
+    );
+    for (const { start, end } of groups)
+      machine.addText(new RemoteText(run, this.#runtime, start, end));
+    // Until the run is over the columns do not say what stands in the text.
+    run.begin.word(data + DATA.stale, 1);
+    // A CPU may hold bytes that no synchronisation has taken from it, after a run that ended early.
+    if (this.#runtime.word('unsynced') !== 0n) run.begin.system('membarrier', 0, SYNC_CORE);
+    run.begin.word(data + DATA.unsynced, 1);
+    this.#addNear(run);
+    for (const { at, columns } of groups) {
+      const { old, new: drawn, count } = columns.batch;
+      run.end.copy(run.addressOf(drawn), at + old.byteOffset, 8 * count);
+    }
+    run.end.word(data + DATA.stale, Number(this.#runtime.word('stale')));
+    run.end.word(data + DATA.unsynced, 0);
+    this.#counts(run);
+    try {
+      transact(protocol, batch, previous, machine);
+    } catch (error) {
+      if (!(error instanceof Unfinished)) throw error;
+      this.#outdate();
+      const step = protocol.steps[error.step];
+      const code = error.end === 'parked' ? 'update-parked' : 'update-failed';
+      throw new Fault(
+        error.end === 'mixed' ? 'update-mixed' : code,
+        `${error.message} (${step?.do}: ${step?.why})`,
+        { cause: error.cause },
+      );
+    }
+  }
+}
+
+/** Draws every site's instruction, whatever a protocol can put there. */
+export const ANY_SITE: Acceptance = { bytes: 'whole', within: null };
+
+/** Bytes of records, groups and tables of an object, at most. */
+function needed({ keys }: RemoteObject): number {
+  const sites = keys.reduce((sum, key) => sum + key.sites.length + 1, 0);
+  const each = RECORD.size + 3 * (GROUP.columns + 8);
+  return (
+    keys.length * (each + RECORD.size) +
+    SiteColumns.size(sites) +
+    sites * SLOT.size +
+    TABLE.slots +
+    4096
+  );
+}
+
+/** A list of groups that the target may have made up. @throws Fault `other-runtime` */
+function checkGroups({ target }: RemoteRuntime, record: Addr): void {
+  let groups = 0;
+  for (let at = Number(target.word(record + RECORD.groups) ?? 0n); at !== 0; groups++) {
+    const count = Number(target.word(at + GROUP.count) ?? 0n);
+    if (groups > LONGEST_LIST || count < 1 || count > MOST_SITES)
+      throw lies(groups > LONGEST_LIST ? 'a list without an end' : `${count} sites of a key`);
+    at = Number(target.word(at + GROUP.next) ?? 0n);
+  }
+}

@@ -1,0 +1,103 @@
+// Code of ours within reach of a target's texts: what returns 0, what just returns, and veneers for
+// functions that are further than 2 GiB away. A page of it is found again by its first bytes, so that
+// a later tool uses what an earlier one wrote. What is added is written by the run that uses it, under
+// the lock, because two tools may want the same free place.
+
+import { INT3 } from '../../asm/table.js';
+import { place } from '../../asm/assembler.js';
+import { hex, PAGE, type Addr } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+import { PROT } from '../../base/linux.js';
+import { RETURN, RETURN0, VENEER, VENEER_SIZE } from '../../native/veneer.js';
+import { freePlaceNear } from '../linux/maps.js';
+import { REACH } from '../process/veneers.js';
+import type { RemoteRuntime } from './runtime.js';
+
+/** The first slot of a page, which nothing calls: it tells that the page is one. */
+const MARK = new TextEncoder().encode('static-call-near');
+
+interface Added {
+  readonly at: Addr;
+  readonly bytes: Uint8Array;
+}
+
+const slotOf = (code: Uint8Array): Uint8Array => {
+  const slot = new Uint8Array(VENEER_SIZE).fill(INT3);
+  slot.set(code);
+  return slot;
+};
+
+/** What lies near one text, as it was at one epoch. */
+export class NearCode {
+  readonly #runtime: RemoteRuntime;
+  readonly #start: Addr;
+  readonly #end: Addr;
+  #page: { readonly at: Addr; readonly bytes: Uint8Array } | null = null;
+  /** To be written by the next run. */
+  readonly added: Added[] = [];
+
+  constructor(runtime: RemoteRuntime, start: Addr, end: Addr) {
+    this.#runtime = runtime;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  #reaches(target: Addr): boolean {
+    return Math.abs(target - this.#start) <= REACH && Math.abs(target - this.#end) <= REACH;
+  }
+  get return0(): Addr {
+    return this.#slot(RETURN0.bytes);
+  }
+  get return(): Addr {
+    return this.#slot(RETURN.bytes);
+  }
+  way(target: Addr): Addr {
+    return this.#reaches(target) ? target : this.#slot(place(VENEER, { target }));
+  }
+
+  #slot(code: Uint8Array): Addr {
+    const slot = slotOf(code);
+    const page = (this.#page ??= this.#find());
+    for (let offset = 0; offset < PAGE; offset += VENEER_SIZE) {
+      const there = page.bytes.subarray(offset, offset + VENEER_SIZE);
+      if (Buffer.compare(there, slot) === 0) return page.at + offset;
+      if (there[0] !== INT3) continue;
+      there.set(slot);
+      this.added.push({ at: page.at + offset, bytes: slot });
+      return page.at + offset;
+    }
+    throw new Fault('out-of-reach', `the page of veneers at ${hex(page.at)} is full`, {
+      hint: 'a program with so many far targets needs its functions within 2 GiB',
+    });
+  }
+
+  #find(): { at: Addr; bytes: Uint8Array } {
+    const { target } = this.#runtime;
+    const known = target
+      .maps()
+      .find(
+        ({ start, access, path }) =>
+          access === 'r-xp' &&
+          path === '' &&
+          this.#reaches(start) &&
+          Buffer.compare(target.read(start, MARK.length), MARK) === 0,
+      );
+    const at = known?.start ?? this.#make();
+    return { at, bytes: target.read(at, PAGE) };
+  }
+
+  #make(): Addr {
+    const bytes = new Uint8Array(PAGE).fill(INT3);
+    bytes.set(MARK);
+    const at = this.#runtime.mapped(PROT.read | PROT.exec, PAGE, (maps) => {
+      const near = freePlaceNear(maps, this.#start, this.#end, PAGE, REACH);
+      if (near !== null) return near;
+      throw new Fault('out-of-reach', 'no free page within 2 GiB of the text', {
+        at: hex(this.#start),
+      });
+    });
+    // Nothing leads there yet.
+    this.#runtime.target.write(at, bytes);
+    return at;
+  }
+}

@@ -1,0 +1,185 @@
+// One call into a borrowed thread: what an update or a registration does, from taking the lock to
+// giving it back. A run is whole in itself. A tool that dies while it is under way leaves neither the
+// lock nor the descriptor of /proc/self/mem in the target.
+//
+//   take ── expect the epoch, open ── the steps ── mirrors, epoch + 1 ── close ── give
+//
+// The descriptor lives for one run only. A program that closes all of its descriptors and opens a file
+// of its own would otherwise have our bytes written into that file, at an address as offset.
+
+import type { Addr } from '../../base/addr.js';
+import { Fault } from '../../base/fault.js';
+import { invariant } from '../../base/invariant.js';
+import { MAILBOX, ROW } from '../../native/borrow.js';
+import { DATA } from '../../trap/registry.js';
+import { errorName, type Call, type Native } from '../linux/native.js';
+import { Script, type Performer } from '../process/script.js';
+import type { RemoteRuntime } from './runtime.js';
+
+/** The epoch is another one: what was drawn is outdated. */
+export class Moved extends Error {}
+/** A thread of the target has the lock. */
+export class Locked extends Error {}
+/** The scratch is too small for so many bytes. */
+export class Outgrown extends Error {
+  readonly size: number;
+  constructor(size: number) {
+    super('the scratch is too small');
+    this.size = size;
+  }
+}
+
+const O_RDWR_CLOEXEC = 0o2000002;
+const DONE = -1n;
+const NOT_RUN = -2n;
+const ROWS = ['take', 'begin', 'steps', 'end', 'close', 'give'] as const;
+type RowName = (typeof ROWS)[number];
+/** Behind a row that stopped. */
+const OTHERWISE: Readonly<Record<RowName, RowName | null>> = {
+  take: null,
+  begin: 'close',
+  steps: 'close',
+  end: 'close',
+  close: 'give',
+  give: null,
+};
+
+export class Run implements Performer, Pick<Native, 'call'> {
+  readonly system = null;
+  readonly #runtime: RemoteRuntime;
+  readonly #buffers = new Map<ArrayBufferView, Addr>();
+  #next: Addr;
+  readonly #file: BigInt64Array = BigInt64Array.of(-1n);
+  readonly #path: Uint8Array = new TextEncoder().encode('/proc/self/mem\0');
+  /** Performed before the steps and behind them, under the lock. */
+  readonly begin: Script;
+  readonly end: Script;
+
+  constructor(runtime: RemoteRuntime) {
+    this.#runtime = runtime;
+    this.#next = runtime.scratch.buffers;
+    this.begin = new Script(this, runtime.routines);
+    this.end = new Script(this, runtime.routines);
+    this.begin.expect(runtime.data + DATA.epoch, Number(runtime.word('epoch')));
+    this.begin.obtain(this.fileAt, 'open', this.addressOf(this.#path), O_RDWR_CLOEXEC);
+  }
+
+  /** The word that holds the descriptor of the target's memory while the run is under way. */
+  get fileAt(): Addr {
+    return this.addressOf(this.#file);
+  }
+
+  addressOf(buffer: ArrayBufferView): Addr {
+    let at = this.#buffers.get(buffer);
+    if (at === undefined) {
+      at = Math.ceil(this.#next / 64) * 64;
+      this.#next = at + buffer.byteLength;
+      this.#buffers.set(buffer, at);
+    }
+    return at;
+  }
+
+  procedure(): (header: number) => number {
+    return (header) => this.#perform(header);
+  }
+
+  /** A system call of at most four arguments, in a run of its own. */
+  call(name: Call, ...args: readonly number[]): number {
+    const [a = 0, b = 0, c = 0, d = 0] = args;
+    const script = new Script(this, this.#runtime.routines);
+    script.system(name, 0, a, b, c, d);
+    const stop = script.perform();
+    return stop && 'call' in stop.what ? stop.what.result : 0;
+  }
+
+  /** What the run left in a buffer. */
+  fetch(buffer: ArrayBufferView): void {
+    const found = this.#runtime.target.read(this.addressOf(buffer), buffer.byteLength);
+    new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength).set(found);
+  }
+
+  /** @throws Moved, Locked, Outgrown, Fault `call-refused`, and what borrowing throws */
+  #perform(steps: Addr): number {
+    const { data, routines, scratch } = this.#runtime;
+    const script = (write: (script: Script) => void): Script => {
+      const made = new Script(this, routines);
+      write(made);
+      return made;
+    };
+    const take = script((s) => s.take(data + DATA.lock));
+    const close = script((s) => s.using(this.fileAt, 'close', 0));
+    const give = script((s) => s.give(data + DATA.lock));
+    for (const each of [take, this.begin, this.end, close, give]) each.prepare();
+    const at: Record<RowName, Addr> = {
+      take: take.at,
+      begin: this.begin.at,
+      steps,
+      end: this.end.at,
+      close: close.at,
+      give: give.at,
+    };
+    this.#file[0] = -1n;
+    const mailbox = mailboxOf(scratch.mailbox, routines.perform, at);
+    if (this.#next > scratch.end) throw new Outgrown(this.#next - scratch.start);
+    const { target } = this.#runtime;
+    for (const [buffer, where] of this.#buffers) target.write(where, bytesOf(buffer));
+    target.write(scratch.mailbox, new Uint8Array(mailbox.buffer));
+    this.#runtime.send();
+    const results = this.#results();
+    if (Object.values(results).every((result) => result === DONE)) return Number(DONE);
+    for (const buffer of this.#buffers.keys()) this.fetch(buffer);
+    if (results.take !== DONE) throw new Locked();
+    if (results.begin !== DONE) throw this.#notBegun(results.begin);
+    if (results.steps !== DONE) {
+      // What follows is the way back, or the rest of the way: the end of the batch is not its end.
+      this.end.clear();
+      return Number(BigInt.asIntN(64, results.steps));
+    }
+    throw refused('closing /proc/self/mem', 'close', Number(results.close));
+  }
+
+  #results(): Record<RowName, bigint> {
+    const { target, scratch } = this.#runtime;
+    const bytes = target.read(scratch.mailbox + MAILBOX.rows, ROWS.length * ROW.size);
+    const words = new BigInt64Array(bytes.buffer);
+    const result = (row: RowName): bigint =>
+      words[(ROWS.indexOf(row) * ROW.size + ROW.result) / 8] ?? NOT_RUN;
+    return Object.fromEntries(ROWS.map((row) => [row, result(row)])) as Record<RowName, bigint>;
+  }
+
+  #notBegun(result: bigint): Error {
+    const stop = this.begin.stopOf(Number(result));
+    invariant(stop, 'it stopped');
+    if ('expected' in stop.what) return new Moved();
+    if ('call' in stop.what)
+      return refused('what an update needs', stop.what.call, stop.what.result);
+    return new Moved();
+  }
+}
+
+const refused = (what: string, call: Call, result: number): Fault =>
+  new Fault(
+    'call-refused',
+    `${what} is refused to the process: ${call} answers ${result < 0 ? errorName(result) : result}`,
+  );
+
+const bytesOf = (buffer: ArrayBufferView): Uint8Array =>
+  new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+
+function mailboxOf(
+  at: Addr,
+  perform: Addr,
+  scripts: Readonly<Record<RowName, Addr>>,
+): BigInt64Array {
+  const words = new BigInt64Array((MAILBOX.rows + (ROWS.length + 1) * ROW.size) / 8);
+  const rowAt = (row: RowName | null): Addr =>
+    at + MAILBOX.rows + (row === null ? ROWS.length : ROWS.indexOf(row)) * ROW.size;
+  words[MAILBOX.perform / 8] = BigInt(perform);
+  for (const [i, row] of ROWS.entries()) {
+    const base = (MAILBOX.rows + i * ROW.size) / 8;
+    words[base + ROW.script / 8] = BigInt(scripts[row]);
+    words[base + ROW.otherwise / 8] = BigInt(rowAt(OTHERWISE[row]));
+    words[base + ROW.result / 8] = NOT_RUN;
+  }
+  return words;
+}

@@ -1,0 +1,143 @@
+import { spawn } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Folder, gcc } from '../build.js';
+import { compileTarget, mayAttach, Running, tool, toolBeside, type Said } from './running.js';
+
+const root = process.getuid?.() === 0;
+const linux = process.platform === 'linux' && process.arch === 'x64';
+const attachable = linux && gcc !== null && mayAttach();
+
+/** A program in which nothing was disturbed. */
+const WELL = { wrong: 0, disturbed: 0 };
+
+describe.skipIf(!attachable)('another process that runs', () => {
+  const folder = new Folder();
+  let program = '';
+  let running!: Running;
+  beforeAll(async () => {
+    program = compileTarget(folder, 'target.c');
+    running = await Running.start(program, ['1', 'read', 'epoll', 'pause', 'poll']);
+  });
+  afterAll(async () => {
+    await running.end();
+    folder[Symbol.dispose]();
+  });
+
+  it('goes where it is sent, and keeps threads, masks, files and mappings as they were', async () => {
+    const before = running.state();
+    const said = tool(running.pid, {
+      do: [['update', { route: 'fast', hook: 'count' }], ['verify'], ['keys']],
+    });
+    expect(said).toMatchObject({ keys: { route: 'fast', hook: 'count' }, drifts: [], objects: 1 });
+    expect(said.fault).toBeUndefined();
+    const report = await running.report();
+    expect(report).toMatchObject({ ...WELL, interrupted: 0, route: 5 });
+    expect(report.hooked).toBeGreaterThan(0);
+    expect(running.state()).toEqual(before);
+    expect(running.tools).toBe(0);
+  });
+
+  it('is found as it was left by the next tool, which leaves it alone where nothing changes', () => {
+    const before = running.mappings;
+    const said = tool(running.pid, { do: [['update', { route: 'fast' }], ['verify'], ['keys']] });
+    expect(said).toMatchObject({ changes: [], drifts: [], keys: { route: 'fast' } });
+    expect(running.mappings).toBe(before);
+  });
+
+  it('goes its own way when the tool is killed between any two of its steps', async () => {
+    const before = running.state();
+    const { steps } = tool(running.pid, { do: [['update', { route: 'slow' }]] });
+    // Every step in the long run (attach.long.ts).
+    for (const kill of [steps.indexOf('run set')]) {
+      const said = tool(running.pid, { kill, do: [['update', { route: 'other' }]] });
+      expect(said.signal, `step ${kill}, ${steps[kill]}`).toBe('SIGKILL');
+      expect(await running.report()).toMatchObject(WELL);
+      expect(running.state()).toEqual(before);
+    }
+    const after = tool(running.pid, { do: [['update', { route: 'slow' }], ['verify']] });
+    expect(after).toMatchObject({ drifts: [] });
+    expect(running.tools).toBe(0);
+  });
+
+  it('takes the updates of two tools at once, each of them whole', async () => {
+    const loop = (targets: readonly string[]): Promise<Said> =>
+      toolBeside(running.pid, { do: [['loop', { ms: 400, targets }]] }).ended;
+    const both = await Promise.all([loop(['slow', 'fast']), loop(['other', 'fast'])]);
+    for (const said of both) {
+      expect(said.fault).toBeUndefined();
+      expect(said.updates).toBeGreaterThan(0);
+    }
+    expect(tool(running.pid, { do: [['verify']] }).drifts).toEqual([]);
+    expect(await running.report()).toMatchObject(WELL);
+  });
+
+  it('is put back as its file has it', async () => {
+    expect(tool(running.pid, { do: [['close']] }).fault).toBeUndefined();
+    expect(await running.report()).toMatchObject({ ...WELL, route: 3 });
+  });
+
+  it('is left alone where the kernel refuses to trace', async () => {
+    tool(running.pid, { refuse: 20, do: [['update', { route: 'fast' }]] });
+    expect(tool(running.pid, { do: [['update', { route: 'slow' }], ['verify']] }).drifts).toEqual(
+      [],
+    );
+    expect(await running.report()).toMatchObject(WELL);
+  });
+
+  it('is refused by name where it is stopped, traced, gone, or does not want it', async () => {
+    const own = await Running.start(program, ['0'], { STATIC_CALL_NO_ATTACH: '1' });
+    expect(tool(own.pid, {}).fault).toBe('no-attach');
+    await own.end();
+    expect(tool(2 ** 22 + 1, {}).fault).toBe('no-such-process');
+    running.signal('SIGSTOP');
+    expect(tool(running.pid, {}).fault).toBe('target-stopped');
+    running.signal('SIGCONT');
+    expect(await running.report()).toMatchObject(WELL);
+  });
+
+  it.skipIf(!root)("is refused where it is another user's", () => {
+    expect(tool(running.pid, {}, { uid: 65534 }).fault).toBe('not-yours');
+  });
+
+  it('is told as gone where it ends while it is changed', async () => {
+    const own = await Running.start(program, ['1']);
+    tool(own.pid, { do: [['update', { route: 'fast' }]] });
+    const { steps } = tool(own.pid, { do: [['update', { route: 'slow' }]] });
+    const stopAt = steps.lastIndexOf('run stopped');
+    const said = tool(own.pid, { stopAt, signal: 'SIGKILL', do: [['update', { route: 'other' }]] });
+    expect(said.fault).toBe('target-gone');
+    expect(await own.end()).toBe('SIGKILL');
+  });
+
+  it('is refused, by the call that its sandbox refuses, with nothing left behind', async () => {
+    const own = await Running.start(program, ['0'], { SANDBOX: '1' });
+    const before = own.mappings;
+    const said = tool(own.pid, { do: [['update', { route: 'fast' }]] });
+    expect(said.fault).toBe('call-refused');
+    expect(said.message).toContain('memfd_create');
+    expect(own.mappings).toBe(before);
+    expect(await own.report().catch(() => null)).toMatchObject({ route: 3 });
+    await own.end();
+  });
+
+  it('is refused where the file is another one', () => {
+    const other = compileTarget(folder, 'waits.c');
+    expect(tool(running.pid, { options: { file: other } }).fault).toBe('not-same-file');
+  });
+
+  it('is refused where two of its objects define a key of one name', async () => {
+    const twin = compileTarget(folder, 'twin.c', ['-shared', '-fPIC']);
+    const both = compileTarget(folder, 'target.c', ['-Wl,--no-as-needed', twin]);
+    const own = await Running.start(both, ['0']);
+    expect(tool(own.pid, {}).fault).toBe('ambiguous-key');
+    const object = both.slice(both.lastIndexOf('/') + 1);
+    expect(tool(own.pid, { options: { object }, do: [['verify']] })).toMatchObject({ objects: 1 });
+    await own.end();
+  });
+
+  it('is refused where it has no static calls', () => {
+    const child = spawn('sleep', ['30'], { stdio: 'ignore' });
+    expect(tool(child.pid!, {}).fault).toBe('no-sites');
+    child.kill();
+  });
+});

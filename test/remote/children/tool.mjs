@@ -1,0 +1,57 @@
+// Attaches to a process and does what it is told, one word after the other; prints a line of JSON at
+// its end. argv: pid, JSON {do: [...], kill, object, refuse}. `kill` is the step at which this process
+// is killed, by its number, or a time in milliseconds after the first update; `refuse` is the number
+// of the ptrace or wait4 call that is refused.
+import { attachWith } from '#app/attach';
+import { isFault } from '#base/fault';
+import { openNative } from '#machine/linux/native';
+
+const [, , pid, text] = process.argv;
+const asked = { do: [], ...JSON.parse(text ?? '{}') };
+const steps = [];
+const at = (step) => {
+  if (asked.kill === steps.push(step) - 1) process.kill(process.pid, 'SIGKILL');
+  if (asked.stopAt === steps.length - 1) process.kill(Number(pid), asked.signal);
+};
+const real = openNative();
+let calls = 0;
+const native = {
+  ...real,
+  call: (name, ...args) =>
+    ['ptrace', 'wait4'].includes(name) && calls++ === asked.refuse ? -1 : real.call(name, ...args),
+};
+
+const said = { updates: 0, unchanged: 0, drifts: [] };
+const actions = {
+  update: (app, targets) => {
+    const { changes } = app.update(targets);
+    said.changes = changes;
+  },
+  loop: (app, { ms, targets }) => {
+    for (const end = performance.now() + ms; performance.now() < end;) {
+      const { changes } = app.update({ route: targets[said.updates % targets.length] });
+      said.updates++;
+      if (changes.length === 0) said.unchanged++;
+    }
+  },
+  verify: (app) => void (said.drifts = app.verify().map(({ kind, key }) => `${key} ${kind}`)),
+  keys: (app) => {
+    said.keys = Object.fromEntries(Object.values(app.keys).map((key) => [key.name, key.target]));
+  },
+  close: (app) => app.close(),
+};
+
+try {
+  const app = attachWith(native, Number(pid), asked.options ?? {}, at);
+  said.objects = app.objects.length;
+  for (const [name, argument] of asked.do) {
+    actions[name](app, argument);
+  }
+  said.held = app.held;
+  app.detach();
+} catch (error) {
+  if (!isFault(error)) throw error;
+  said.fault = error.code;
+  said.message = error.message;
+}
+console.log(JSON.stringify({ ...said, steps, calls }));
