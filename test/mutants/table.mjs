@@ -153,6 +153,12 @@ export const MUTANTS = [
     test: { file: 'test/check/alone.test.ts', name: 'by publish alone' },
   },
   {
+    name: 'a CPU forgets what it fetched before the last store',
+    file: 'dist/machine/sim/text.js',
+    edits: [['return [...older, content];', 'return [content];']],
+    test: { file: 'test/sim/random.test.ts' },
+  },
+  {
     name: 'a CPU fetches what it has overwritten where it runs',
     file: 'dist/machine/sim/text.js',
     edits: [['chunks[chunk] = [newestOf(chunks[chunk])];', '']],
