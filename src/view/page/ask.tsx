@@ -1,7 +1,7 @@
 // The bar that asks: the protocol, the machine, what may interrupt, and the search.
 
 import { SITE_SHAPES } from '../../machine/sim/options.js';
-import { CHUNKS, FETCH_LEVELS } from '../../machine/sim/text.js';
+import { FETCH_LEVELS } from '../../machine/sim/text.js';
 import {
   CONTEXT_NAMES,
   titleOf,
@@ -25,12 +25,18 @@ const isPhone = (): boolean => matchMedia('(max-width: 820px)').matches;
 
 const nameOf = ({ name: protocol, variant }: Proposal): string => titleOf({ protocol, variant });
 
+const CHUNK_NAMES = [
+  'byte',
+  'qword',
+  'fetch16',
+  'fetch32',
+  'line',
+] as const satisfies readonly Configuration['chunk'][];
+
 const WHERE = { kernel: 'in the kernel', user: 'in a process' } as const;
 
 export function Ask({ session, onChoose, onConfigure, onSearch, onStop }: Props) {
   const { question, searching } = session;
-  const { configuration: given } = question;
-  const chosen = `${given.environment} ${question.own === null ? titleOf(question) : ''}`;
   return (
     <form
       class="ask"
@@ -41,142 +47,164 @@ export function Ask({ session, onChoose, onConfigure, onSearch, onStop }: Props)
         else onStop();
       }}
     >
-      <label class="wide">
-        <span>protocol</span>
-        <select
-          id="protocol"
-          value={chosen}
-          onChange={({ currentTarget: { value } }) => {
-            const [environment, name = ''] = value.split(' ');
-            onChoose(name, environment === 'kernel' ? 'kernel' : 'user');
-          }}
-        >
-          {question.own !== null && (
-            <option value={`${given.environment} `}>{question.own.name} (edited)</option>
-          )}
-          {(['user', 'kernel'] as const).map((environment) => (
-            <optgroup label={WHERE[environment]} key={environment}>
-              {ROWS.filter((row) => row.environment === environment).map((row) => (
-                <option key={nameOf(row)} value={`${environment} ${nameOf(row)}`}>
-                  {nameOf(row)}
-                </option>
-              ))}
-            </optgroup>
-          ))}
-        </select>
-      </label>
+      <Row question={question} onChoose={onChoose} />
       <details class="machine" open={!isPhone()}>
         <summary>machine</summary>
         <div class="settings">
-          <fieldset>
-            <legend>what interrupts, {WHERE[given.environment]}</legend>
-            {CONTEXT_NAMES.filter((name) => name !== 'task' && lives(name, given.environment)).map(
-              (name) => (
-                <label class="toggle" key={name}>
-                  <input
-                    type="checkbox"
-                    checked={given.contexts.includes(name)}
-                    onChange={({ currentTarget: { checked } }) =>
-                      onConfigure({ contexts: toggled(given.contexts, name, checked) })
-                    }
-                  />
-                  <span>{name}</span>
-                </label>
-              ),
-            )}
-          </fieldset>
-          <Choice
-            name="fetch"
-            value={given.fetch}
-            words={FETCH_LEVELS}
-            onChange={(fetch) => onConfigure({ fetch })}
-          />
-          <Choice
-            name="by"
-            value={given.chunk}
-            words={Object.keys(CHUNKS) as Configuration['chunk'][]}
-            onChange={(chunk) => onConfigure({ chunk })}
-          />
-          <Count
-            name="CPUs"
-            value={given.cpus}
-            most={4}
-            onChange={(cpus) => onConfigure({ cpus, tasks: cpus })}
-          />
-          <Count
-            name="passes"
-            value={given.passes}
-            most={4}
-            onChange={(passes) => onConfigure({ passes })}
-          />
-          <Count
-            name="updates"
-            value={given.updates}
-            most={2}
-            onChange={(updates) => onConfigure({ updates })}
-          />
-          <details class="more">
-            <summary>more</summary>
-            <div>
-              <Choice
-                name="site"
-                value={given.site}
-                words={SITE_SHAPES}
-                onChange={(site) => onConfigure({ site })}
-              />
-              <label>
-                <span>offset in its line</span>
-                <input
-                  type="number"
-                  min={0}
-                  max={63}
-                  value={given.offset ?? ''}
-                  placeholder="usual"
-                  onChange={({ currentTarget }) =>
-                    onConfigure({
-                      offset: currentTarget.value === '' ? null : Number(currentTarget.value),
-                    })
-                  }
-                />
-              </label>
-              <Choice
-                name="stores by"
-                value={given.store}
-                words={['byte', 'qword', 'line'] as const}
-                onChange={(store) => onConfigure({ store })}
-              />
-              <Choice
-                name="patcher"
-                value={given.patcher}
-                words={['beside', 'task'] as const}
-                onChange={(patcher) => onConfigure({ patcher })}
-              />
-              <label class="toggle">
-                <input
-                  type="checkbox"
-                  checked={given.tso}
-                  onChange={({ currentTarget }) => onConfigure({ tso: currentTarget.checked })}
-                />
-                <span>store buffers (TSO)</span>
-              </label>
-              <label class="toggle">
-                <input
-                  type="checkbox"
-                  checked={given.shadowStack}
-                  onChange={({ currentTarget }) =>
-                    onConfigure({ shadowStack: currentTarget.checked })
-                  }
-                />
-                <span>shadow stacks</span>
-              </label>
-            </div>
-          </details>
+          <Machine given={question.configuration} onConfigure={onConfigure} />
+          <More given={question.configuration} onConfigure={onConfigure} />
         </div>
       </details>
       <button type="submit" class="primary">
         {searching === null ? 'Search' : 'Stop'}
       </button>
     </form>
+  );
+}
+
+function Row({ question, onChoose }: Pick<Props, 'onChoose'> & Pick<Session, 'question'>) {
+  const { environment: here } = question.configuration;
+  const chosen = `${here} ${question.own === null ? titleOf(question) : ''}`;
+  return (
+    <label class="wide">
+      <span>protocol</span>
+      <select
+        id="protocol"
+        value={chosen}
+        onChange={({ currentTarget: { value } }) => {
+          const [environment, name = ''] = value.split(' ');
+          onChoose(name, environment === 'kernel' ? 'kernel' : 'user');
+        }}
+      >
+        {question.own !== null && <option value={`${here} `}>{question.own.name} (edited)</option>}
+        {(['user', 'kernel'] as const).map((environment) => (
+          <optgroup label={WHERE[environment]} key={environment}>
+            {ROWS.filter((row) => row.environment === environment).map((row) => (
+              <option key={nameOf(row)} value={`${environment} ${nameOf(row)}`}>
+                {nameOf(row)}
+              </option>
+            ))}
+          </optgroup>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+interface MachineProps extends Pick<Props, 'onConfigure'> {
+  readonly given: Configuration;
+}
+
+function Machine({ given, onConfigure }: MachineProps) {
+  return (
+    <>
+      <fieldset>
+        <legend>what interrupts, {WHERE[given.environment]}</legend>
+        {CONTEXT_NAMES.filter((name) => name !== 'task' && lives(name, given.environment)).map(
+          (name) => (
+            <label class="toggle" key={name}>
+              <input
+                type="checkbox"
+                checked={given.contexts.includes(name)}
+                onChange={({ currentTarget: { checked } }) =>
+                  onConfigure({ contexts: toggled(given.contexts, name, checked) })
+                }
+              />
+              <span>{name}</span>
+            </label>
+          ),
+        )}
+      </fieldset>
+      <Choice
+        name="fetch"
+        value={given.fetch}
+        words={FETCH_LEVELS}
+        onChange={(fetch) => onConfigure({ fetch })}
+      />
+      <Choice
+        name="by"
+        value={given.chunk}
+        words={CHUNK_NAMES}
+        onChange={(chunk) => onConfigure({ chunk })}
+      />
+      <Count
+        name="CPUs"
+        value={given.cpus}
+        most={4}
+        onChange={(cpus) => onConfigure({ cpus, tasks: cpus })}
+      />
+      <Count
+        name="passes"
+        value={given.passes}
+        most={4}
+        onChange={(passes) => onConfigure({ passes })}
+      />
+      <Count
+        name="updates"
+        value={given.updates}
+        most={2}
+        onChange={(updates) => onConfigure({ updates })}
+      />
+    </>
+  );
+}
+
+function More({ given, onConfigure }: MachineProps) {
+  return (
+    <details class="more">
+      <summary>more</summary>
+      <div>
+        <Choice
+          name="site"
+          value={given.site}
+          words={SITE_SHAPES}
+          onChange={(site) => onConfigure({ site })}
+        />
+        <label>
+          <span>offset in its line</span>
+          <input
+            type="number"
+            min={0}
+            max={63}
+            value={given.offset ?? ''}
+            placeholder="usual"
+            onChange={({ currentTarget }) =>
+              onConfigure({
+                offset: currentTarget.value === '' ? null : Number(currentTarget.value),
+              })
+            }
+          />
+        </label>
+        <Choice
+          name="stores by"
+          value={given.store}
+          words={['byte', 'qword', 'line'] as const}
+          onChange={(store) => onConfigure({ store })}
+        />
+        <Choice
+          name="patcher"
+          value={given.patcher}
+          words={['beside', 'task'] as const}
+          onChange={(patcher) => onConfigure({ patcher })}
+        />
+        <label class="toggle">
+          <input
+            type="checkbox"
+            checked={given.tso}
+            onChange={({ currentTarget }) => onConfigure({ tso: currentTarget.checked })}
+          />
+          <span>store buffers (TSO)</span>
+        </label>
+        <label class="toggle">
+          <input
+            type="checkbox"
+            checked={given.shadowStack}
+            onChange={({ currentTarget }) => onConfigure({ shadowStack: currentTarget.checked })}
+          />
+          <span>shadow stacks</span>
+        </label>
+      </div>
+    </details>
   );
 }
 

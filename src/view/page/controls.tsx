@@ -20,10 +20,38 @@ export function Controls({
   readonly steer: Steering;
   readonly copied: boolean;
 }) {
-  const { film, at, under, scheduling } = session;
-  const last = film.rows.length;
+  const { film, scheduling } = session;
   return (
     <div class="controls" role="group" aria-label="Through time">
+      <Steps session={session} steer={steer} />
+      <button type="button" disabled={film.crux.length === 0} onClick={steer.onCrux}>
+        crux
+      </button>
+      <Beside session={session} steer={steer} />
+      <button
+        type="button"
+        class="primary"
+        aria-pressed={scheduling}
+        onClick={() => steer.onSchedule(!scheduling)}
+      >
+        {scheduling ? 'watch' : 'be the scheduler'}
+      </button>
+      <button type="button" onClick={steer.onShare}>
+        {copied ? 'copied ✓' : 'copy address'}
+      </button>
+    </div>
+  );
+}
+
+interface Part {
+  readonly session: Session;
+  readonly steer: Steering;
+}
+
+function Steps({ session: { film, at }, steer }: Part) {
+  const last = film.rows.length;
+  return (
+    <>
       <button
         type="button"
         aria-label="To the beginning"
@@ -67,34 +95,26 @@ export function Controls({
       >
         ▶|
       </button>
-      <button type="button" disabled={film.crux.length === 0} onClick={steer.onCrux}>
-        crux
-      </button>
-      <label>
-        <span>beside it</span>
-        <select
-          aria-label="The same schedule under"
-          value={under ?? ''}
-          disabled={last === 0 || scheduling}
-          onChange={({ currentTarget: { value } }) => steer.onCompare(value === '' ? null : value)}
-        >
-          <option value="">nothing</option>
-          {comparable(session).map((name) => (
-            <option key={name}>{name}</option>
-          ))}
-        </select>
-      </label>
-      <button
-        type="button"
-        class="primary"
-        aria-pressed={scheduling}
-        onClick={() => steer.onSchedule(!scheduling)}
+    </>
+  );
+}
+
+function Beside({ session, steer }: Part) {
+  const { film, under, scheduling } = session;
+  return (
+    <label>
+      <span>beside it</span>
+      <select
+        aria-label="The same schedule under"
+        value={under ?? ''}
+        disabled={film.rows.length === 0 || scheduling}
+        onChange={({ currentTarget: { value } }) => steer.onCompare(value === '' ? null : value)}
       >
-        {scheduling ? 'watch' : 'be the scheduler'}
-      </button>
-      <button type="button" onClick={steer.onShare}>
-        {copied ? 'copied ✓' : 'copy address'}
-      </button>
-    </div>
+        <option value="">nothing</option>
+        {comparable(session).map((name) => (
+          <option key={name}>{name}</option>
+        ))}
+      </select>
+    </label>
   );
 }

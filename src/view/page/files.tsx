@@ -191,6 +191,13 @@ function Map({ file }: { readonly file: FileFacts }) {
   );
 }
 
+/** Ends of quadwords inside a line, the longer the larger the unit that ends there. */
+const QUADWORDS = [8, 16, 24, 32, 40, 48, 56] as const;
+function topOf(at: number): number {
+  if (at % 32 === 0) return 0;
+  return at % 16 === 0 ? 2 : 4;
+}
+
 function LineView({ line }: { readonly line: Line }) {
   const told = line.marks
     .map(({ site }) => `${site.key} in ${site.function ?? 'code without a name'}`)
@@ -199,8 +206,8 @@ function LineView({ line }: { readonly line: Line }) {
     <li>
       <code>{printable(`${line.section} ${hex(line.at)}`.trim())}</code>
       <svg viewBox="0 0 64 8" preserveAspectRatio="none" role="img" aria-label={printable(told)}>
-        {[8, 16, 24, 32, 40, 48, 56].map((at) => (
-          <line key={at} x1={at} x2={at} y1={at % 32 === 0 ? 0 : at % 16 === 0 ? 2 : 4} y2="8" />
+        {QUADWORDS.map((at) => (
+          <line key={at} x1={at} x2={at} y1={topOf(at)} y2="8" />
         ))}
         {line.marks.map(({ site, from, to, crossed }) => (
           <rect

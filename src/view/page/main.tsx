@@ -66,13 +66,12 @@ interface PlayProps {
   readonly showing: (action: Action) => void;
 }
 
-function Play({ session, act, searcher, pane, setPane, showing }: PlayProps) {
-  const [copied, setCopied] = useState(false);
-  const leaving = (action: Action) => {
-    searcher.drop();
-    act(action);
-  };
-  const steer: Steering = {
+function steering(
+  act: PlayProps['act'],
+  showing: PlayProps['showing'],
+  setCopied: (copied: boolean) => void,
+): Steering {
+  return {
     onGo: (to) => act({ do: 'go', to }),
     onStep: (by) => act({ do: 'step', by }),
     onCrux: () => act({ do: 'crux' }),
@@ -83,12 +82,23 @@ function Play({ session, act, searcher, pane, setPane, showing }: PlayProps) {
       setTimeout(() => setCopied(false), 2000);
     },
   };
-  const acts: Acts = {
-    onMove: (choice) => act({ do: 'move', choice }),
-    onUndo: () => act({ do: 'undo' }),
-    onLook: () => act({ do: 'look' }),
-    onFollow: (path) => act({ do: 'follow', path }),
+}
+
+const actsOf = (act: PlayProps['act']): Acts => ({
+  onMove: (choice) => act({ do: 'move', choice }),
+  onUndo: () => act({ do: 'undo' }),
+  onLook: () => act({ do: 'look' }),
+  onFollow: (path) => act({ do: 'follow', path }),
+});
+
+function Play({ session, act, searcher, pane, setPane, showing }: PlayProps) {
+  const [copied, setCopied] = useState(false);
+  const leaving = (action: Action) => {
+    searcher.drop();
+    act(action);
   };
+  const steer = steering(act, showing, setCopied);
+  const acts = actsOf(act);
   return (
     <>
       <h1 class="sr">Playground</h1>
@@ -103,32 +113,9 @@ function Play({ session, act, searcher, pane, setPane, showing }: PlayProps) {
         }}
         onStop={() => searcher.stop()}
       />
-      {session.refusal !== null && (
-        <p class="refusal" role="alert">
-          <b>{session.refusal.code}</b> {session.refusal.message}
-          <small>{session.refusal.hint}</small>
-          <button
-            type="button"
-            aria-label="Close this message"
-            onClick={() => act({ do: 'forgive' })}
-          >
-            ✕
-          </button>
-        </p>
-      )}
+      <Refused session={session} act={act} />
       <Answer session={session} />
-      <nav class="panes" aria-label="Panes">
-        {PANES.map((each) => (
-          <button
-            type="button"
-            key={each}
-            aria-pressed={each === pane}
-            onClick={() => setPane(each)}
-          >
-            {each}
-          </button>
-        ))}
-      </nav>
+      <Panes pane={pane} setPane={setPane} />
       <div
         class={`grid${session.beside === null ? '' : ' two'}${session.scheduling ? ' scheduling' : ''}`}
       >
@@ -161,6 +148,31 @@ function Play({ session, act, searcher, pane, setPane, showing }: PlayProps) {
       </div>
       <Controls session={session} steer={steer} copied={copied} />
     </>
+  );
+}
+
+function Refused({ session: { refusal }, act }: Pick<PlayProps, 'session' | 'act'>) {
+  if (refusal === null) return null;
+  return (
+    <p class="refusal" role="alert">
+      <b>{refusal.code}</b> {refusal.message}
+      <small>{refusal.hint}</small>
+      <button type="button" aria-label="Close this message" onClick={() => act({ do: 'forgive' })}>
+        ✕
+      </button>
+    </p>
+  );
+}
+
+function Panes({ pane, setPane }: Pick<PlayProps, 'pane' | 'setPane'>) {
+  return (
+    <nav class="panes" aria-label="Panes">
+      {PANES.map((each) => (
+        <button type="button" key={each} aria-pressed={each === pane} onClick={() => setPane(each)}>
+          {each}
+        </button>
+      ))}
+    </nav>
   );
 }
 

@@ -1,0 +1,263 @@
+// The playground in Chromium: each thing that a person does, at the width of a desk and of a phone,
+// in the light and in the dark. The short run has the desk in the light.
+
+import { readFileSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { check } from '#check/ask/check';
+import { replayToken } from '#check/explain/replay';
+import { decodeToken } from '#check/explain/token';
+import { PROPERTY_NAMES } from '#check/properties';
+import { build } from '../build.js';
+import { more } from '../more.js';
+import { launch, noChromium, visit } from './browser.js';
+
+let browser: Browser;
+beforeAll(async () => {
+  if (!noChromium) browser = await launch();
+});
+afterAll(async () => {
+  if (!noChromium) await browser.close();
+});
+
+const SIZES = { desk: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } } as const;
+const LOOKS = [
+  ['desk', 'light'],
+  ...more(['phone', 'dark'], ['desk', 'dark'], ['phone', 'light']),
+] as const;
+
+/** axe's rules on what is there now; what it calls serious or critical. */
+async function serious(page: Page): Promise<readonly string[]> {
+  await page.evaluate(axeSource);
+  return page.evaluate(async () => {
+    interface Axe {
+      run(): Promise<{
+        violations: { id: string; impact: string; nodes: { html: string }[] }[];
+      }>;
+    }
+    const { axe } = globalThis as unknown as { axe: Axe };
+    const { violations } = await axe.run();
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`);
+  });
+}
+const axeSource = readFileSync(
+  createRequire(import.meta.url).resolve('axe-core/axe.min.js'),
+  'utf8',
+);
+
+/** On a phone one pane is shown at a time. */
+async function pane(page: Page, name: string): Promise<void> {
+  const button = page.getByRole('navigation', { name: 'Panes' }).getByRole('button', { name });
+  if (await button.isVisible()) await button.click();
+}
+async function machine(page: Page): Promise<void> {
+  const summary = page.getByText('machine', { exact: true });
+  if (await summary.isVisible()) await summary.click();
+}
+const here = (page: Page) => page.locator('.time').first().locator('li.here');
+const tokenIn = (page: Page): Promise<string> =>
+  page.evaluate(() => location.hash.slice(1).split(';')[0] ?? '');
+
+async function chooseSmall(page: Page, protocol: string): Promise<void> {
+  await page.locator('#protocol').selectOption({ label: protocol });
+  await machine(page);
+  for (const name of ['passes', 'updates']) await page.getByLabel(name).selectOption('1');
+}
+
+describe.skipIf(noChromium).each(LOOKS)('the page on a %s, %s', (size, colorScheme) => {
+  const open = (fragment = '') => visit(browser, fragment, { viewport: SIZES[size], colorScheme });
+
+  it('shows a torn call beside a whole one at the first visit', async () => {
+    const { page, wrong } = await open();
+    await expect.poll(() => here(page).innerText()).toContain('mixture');
+    expect(await page.locator('.time h2').allInnerTexts()).toEqual([
+      expect.stringContaining('naive'),
+      expect.stringContaining('int3'),
+    ]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(SIZES[size].width);
+    expect(await serious(page)).toEqual([]);
+    expect(wrong).toEqual([]);
+    await page.context().close();
+  });
+
+  it('searches, says the verdict, and steps through the failure by keys', async () => {
+    const { page, wrong } = await open();
+    await chooseSmall(page, 'int3-gap/no-gap');
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByRole('status').getByText('Fails').waitFor();
+    await here(page).waitFor();
+    const at = () => page.locator('.controls output').innerText();
+    await expect.poll(at).toMatch(/^(\d+)\/\1$/);
+    const end = await at();
+    await page.keyboard.press('Home');
+    await expect.poll(at).toMatch(/^0\//);
+    await page.keyboard.press('ArrowRight');
+    await expect.poll(at).not.toMatch(/^0\//);
+    await page.keyboard.press('c');
+    await expect.poll(at).toBe(end);
+    await page.keyboard.press('?');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await pane(page, 'verdicts');
+    const table = page.locator('.verdicts table');
+    expect(await table.locator('tbody tr').count()).toBe(PROPERTY_NAMES.length);
+    await table.getByRole('button', { name: /fails/ }).first().click();
+    // The address is the command line's token.
+    expect(replayToken(await tokenIn(page)).protocol).toBe('int3-gap');
+    expect(await serious(page)).toEqual([]);
+    expect(wrong).toEqual([]);
+    await page.context().close();
+  });
+
+  it('lets a person tear a call by hand, and says what broke', async () => {
+    const { page, wrong } = await open();
+    await chooseSmall(page, 'naive');
+    await pane(page, 'time');
+    await page.keyboard.press('s');
+    const scheduler = page.getByRole('region', { name: 'Be the scheduler' });
+    await scheduler.getByRole('button', { name: 'What could still break?' }).click();
+    await scheduler.getByRole('button', { name: /^torn in/ }).click();
+    await scheduler.getByText('Nothing can.').waitFor();
+    expect(await scheduler.locator('.broken').innerText()).toContain('a mixture is executed');
+    await scheduler.getByRole('button', { name: 'take back' }).click();
+    const moves = scheduler.locator('.moves').first().getByRole('button');
+    await expect.poll(() => moves.count()).toBeGreaterThan(0);
+    await moves.filter({ hasText: 'breaks torn' }).first().click();
+    await scheduler.getByText('Nothing can.').waitFor();
+    // Someone else sees the same by the address.
+    const other = await open(`#${await tokenIn(page)}`);
+    await other.page.getByText('a mixture is executed').first().waitFor();
+    await other.page.context().close();
+    expect(await serious(page)).toEqual([]);
+    expect(wrong).toEqual([]);
+    await page.context().close();
+  });
+
+  it('changes a protocol, and a missing sync is found', async () => {
+    const { page, wrong } = await open();
+    await chooseSmall(page, 'int3');
+    await pane(page, 'protocol');
+    await page.getByRole('button', { name: /Leave out step 3/ }).click();
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByRole('status').getByText('Fails').waitFor();
+    await pane(page, 'time');
+    await page.locator('.time .end.bad').waitFor();
+    expect(replayToken(await tokenIn(page)).own).toBe(true);
+    expect(wrong).toEqual([]);
+    await page.context().close();
+  });
+
+  it('reads a file that is dropped, and refuses one that is none', async () => {
+    const { page, wrong } = await open();
+    await page.getByRole('button', { name: 'Files' }).click();
+    const files = [
+      { name: 'filters.o', mimeType: 'application/octet-stream', buffer: object() },
+      { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('nothing') },
+      { name: 'cut.o', mimeType: '', buffer: object().subarray(0, 90) },
+    ];
+    await page.locator('input[type=file]').setInputFiles(files);
+    const [good, bad, cut] = files.map(({ name }) => page.getByRole('article', { name }));
+    await good?.getByText('Sites by key').waitFor();
+    expect(await good?.locator('.cells rect').count()).toBeGreaterThan(1);
+    expect(await good?.locator('.byname').first().innerText()).toContain('blend');
+    await bad?.getByText('not-elf').waitFor();
+    await cut?.getByRole('alert').waitFor();
+    expect(await serious(page)).toEqual([]);
+    expect(wrong).toEqual([]);
+    await page.context().close();
+  });
+});
+
+const SOURCE = `#include <static_call.h>
+int one(int a) { return a; }
+int two(int a) { return a + 1; }
+DEFINE_STATIC_CALL(blend, one);
+STATIC_CALL_TARGET(blend, two);
+int f(int a) { return static_call(blend)(a) + 1; }
+int g(int a) { return static_call(blend)(a) + static_call(blend)(a + 1); }
+`;
+const object = (): Buffer => build('gcc', '.c', SOURCE, ['-O2', '-fPIC', '-Iinclude', '-c']);
+
+describe.skipIf(noChromium)('the page', () => {
+  it('is one file of at most 1.5 MB, whose first picture takes less than a second of its own', async () => {
+    const { page } = await visit(browser);
+    const [mark] = await page.evaluate(() =>
+      performance.getEntriesByName('picture').map(({ startTime }) => startTime),
+    );
+    expect(mark).toBeGreaterThan(0);
+    const { size } = statSync('dist/view.html');
+    console.log(`page: ${size} bytes, first picture after ${mark?.toFixed(0)} ms`);
+    expect(size).toBeLessThan(1_500_000);
+    await page.context().close();
+  });
+
+  it.each([
+    ['of another version', '#path1.e30', /made by version 1/],
+    ['that is damaged', '#path2.e30AAA', /damaged/],
+  ])('says of an address %s what is wrong, and works on', async (_, fragment, message) => {
+    const { page, wrong } = await visit(browser, fragment);
+    await expect.poll(() => page.getByRole('alert').innerText()).toMatch(message);
+    expect(await page.locator('.time li').count()).toBeGreaterThan(2);
+    expect(wrong).toEqual([]);
+    await page.context().close();
+  });
+
+  it('says so where JavaScript is off, and where there are no workers', async () => {
+    const off = await visit(browser, '', { javaScriptEnabled: false });
+    expect(await off.page.locator('noscript').innerText()).toContain('needs JavaScript');
+    await off.page.context().close();
+    const { page } = await visit(browser);
+    await page.evaluate(() => Reflect.deleteProperty(globalThis, 'Worker'));
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByText('gives the page no worker thread').waitFor();
+    await page.context().close();
+  });
+
+  it('can be stopped, and keeps what it knows', async () => {
+    const { page, wrong } = await visit(browser);
+    await page.locator('#protocol').selectOption({ label: 'int3-levels' });
+    for (const name of ['nmi', 'mc', 'irq']) await page.getByLabel(name, { exact: true }).check();
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByText(/[1-9][\d,]* states/).waitFor();
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.getByText('Stopped (interrupted)').waitFor();
+    expect(wrong).toEqual([]);
+    await page.context().close();
+  });
+
+  const SETTINGS = [
+    ['naive', 'user'],
+    ...more(
+      ['int3', 'user'],
+      ['store', 'user'],
+      ['int3-retire', 'user'],
+      ['naive', 'kernel'],
+      ['trampoline', 'kernel'],
+      ['int3-gap', 'kernel'],
+      ['int3-gap/no-gap', 'kernel'],
+      ['int3-skip', 'kernel'],
+      ['int3-stub', 'kernel'],
+    ),
+  ] as const;
+  it.each(SETTINGS)('says of %s (%s) what check says, to the state', async (name, environment) => {
+    const { page } = await visit(browser);
+    await page.locator('#protocol').selectOption(`${environment} ${name}`);
+    for (const bound of ['passes', 'updates']) await page.getByLabel(bound).selectOption('1');
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByText(/All [\d,]+ states in [\d.]+ s\.$/).waitFor();
+    // The address names the reduction that was in force, which is no setting.
+    const { reduce: _, ...given } = decodeToken(await tokenIn(page)).configuration;
+    const { runs } = await check([name], { ...given, explained: [] });
+    const words = { holds: '✓', fails: '✕', unknown: '?', 'not-applicable': '–' };
+    const signs = await page.locator('.verdicts tbody td:nth-child(2)').allInnerTexts();
+    expect(signs.map(([sign]) => sign)).toEqual(
+      PROPERTY_NAMES.map((property) => words[runs[0]?.properties[property].verdict ?? 'unknown']),
+    );
+    const states = runs[0]?.states.toLocaleString('en-US');
+    expect(await page.locator('.answer').innerText()).toContain(`All ${states} states`);
+    await page.context().close();
+  });
+});

@@ -1,0 +1,50 @@
+// The page in Chromium, used as a person does. What is not allowed to happen is watched all along:
+// an error on the console, and a request to anywhere.
+
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core';
+import { tool } from '../build.js';
+
+const FOUND = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
+  existsSync,
+);
+export const noChromium: boolean = FOUND === undefined && !tool('chromium');
+export const PAGE = pathToFileURL(resolve('dist/view.html')).href;
+
+export const launch = (): Promise<Browser> =>
+  chromium.launch({
+    executablePath: FOUND ?? 'chromium',
+    // A container without user namespaces and with a small /dev/shm.
+    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
+  });
+
+export interface Visit {
+  readonly page: Page;
+  /** Errors and requests since it was opened. */
+  readonly wrong: readonly string[];
+}
+
+export async function visit(
+  browser: Browser,
+  fragment: string = '',
+  options: BrowserContextOptions = {},
+): Promise<Visit> {
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    ...options,
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
+  const wrong: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') wrong.push(message.text());
+  });
+  page.on('pageerror', (error) => wrong.push(error.message));
+  page.on('request', (request) => {
+    if (!/^(file|data|blob):/.test(request.url())) wrong.push(`request to ${request.url()}`);
+  });
+  await page.goto(`${PAGE}${fragment}`);
+  return { page, wrong };
+}
