@@ -106,7 +106,8 @@ export function begin(fragment: string, example: string): Session {
 /** A mistake of a person changes nothing but what the page says of it. */
 export function reduce(session: Session, action: Action): Session {
   try {
-    return { ...apply(session, action), ...(action.do === 'refuse' ? {} : { refusal: null }) };
+    // What a search says is no answer to an older mistake.
+    return apply(action.do === 'news' ? session : { ...session, refusal: null }, action);
   } catch (error) {
     return { ...session, refusal: refusalOf(error) };
   }

@@ -4,7 +4,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { check } from '#check/ask/check';
 import { replayToken } from '#check/explain/replay';
 import { decodeToken } from '#check/explain/token';
@@ -12,6 +12,9 @@ import { PROPERTY_NAMES } from '#check/properties';
 import { build } from '../build.js';
 import { more } from '../more.js';
 import { launch, noChromium, visit } from './browser.js';
+
+// A browser beside other programs on two CPUs may take tens of seconds for what takes it one.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 
 let browser: Browser;
 beforeAll(async () => {

@@ -209,6 +209,17 @@ describe('a search', () => {
     expect(report?.states).toBeGreaterThan(100);
   });
 
+  it('that its thread refuses ends, and the page says why', () => {
+    const refusal = { code: 'no-memory', message: 'none is left', hint: 'ask for less' };
+    const refused = after(
+      first,
+      { do: 'search' },
+      { do: 'news', news: { news: 'refused', refusal } },
+    );
+    expect([refused.searching, refused.refusal]).toEqual([null, refusal]);
+    expect(reduce(refused, { do: 'forgive' }).refusal).toBeNull();
+  });
+
   it('of a machine that cannot be is refused', async () => {
     const question = { ...first.question, protocol: 'nothing' };
     expect((await searched({ ...first, question })).at(-1)).toMatchObject({

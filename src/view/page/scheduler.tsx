@@ -84,13 +84,15 @@ function Move({
 function Broken({ film: { breaches } }: { readonly film: Film }) {
   if (breaches.length === 0) return null;
   return (
-    <ul class="broken" role="status">
-      {breaches.map(({ property, text, at }) => (
-        <li key={`${property} ${at}`}>
-          <b>✕ {property}</b> at step {at + 1}: {text}
-        </li>
-      ))}
-    </ul>
+    <div class="broken" role="status">
+      <ul>
+        {breaches.map(({ property, text, at }) => (
+          <li key={`${property} ${at}`}>
+            <b>✕ {property}</b> at step {at + 1}: {text}
+          </li>
+        ))}
+      </ul>
+    </div>
   );
 }
 
