@@ -30,9 +30,11 @@ mount -t debugfs debugfs /sys/kernel/debug
 echo 0 > /proc/sys/kernel/kptr_restrict
 echo 1 > /proc/sys/kernel/printk
 for module in $(cat /modules); do insmod /lib/$module; done
-stty -echo -icanon -onlcr < /dev/ttyS0
-echo "guest is up" > /dev/ttyS0
-cat /dev/ttyS0 | sh > /dev/ttyS0 2>&1
+# Held open: what arrives while no program has the line open is lost.
+exec 3<>/dev/ttyS0
+stty -echo -icanon -onlcr min 1 <&3
+echo 'guest is up' >&3
+while IFS= read -r line <&3; do eval "$line" < /dev/null >&3 2>&3; done
 `;
 
 /** An archive of the form "newc", which is what the kernel unpacks (Documentation/driver-api/early-userspace). */
@@ -173,6 +175,8 @@ export class Guest {
     ];
     if (plugin !== undefined) args.push('-plugin', plugin.replaceAll('RAM', this.ram));
     this.#process = spawn(QEMU, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = this.#process;
+    process.once('exit', () => child.kill('SIGKILL'));
     let complaint = '';
     this.#process.stderr.on('data', (piece) => (complaint += piece));
     this.#serial = new Lines(this.#process.stdout);
@@ -195,14 +199,14 @@ export class Guest {
   /** Runs a line of shell in the guest; what it printed. */
   async run(line) {
     const mark = `done-${++this.#commands}`;
-    // In two parts, so that an echo of the line is not taken for the mark.
-    this.#process.stdin.write(`${line}\necho "${mark}""-$?-"\n`);
+    // The mark in two parts, so that an echo of the line is not taken for it.
+    this.#process.stdin.write(`${line}; echo "${mark}""-$?-"\n`);
     const { before, match } = await this.#serial.until(
       new RegExp(`${mark}-(\\d+)-\\r?\\n`),
       this.patience,
     );
     if (match[1] !== '0') throw new Error(`status ${match[1]} of ${line}: ${before.slice(-400)}`);
-    return before.replaceAll('\r', '').replace(/^(?:[#~/ ]*# )+/gm, '');
+    return before;
   }
 
   /** One command of QEMU's monitor. */
@@ -222,6 +226,29 @@ export class Guest {
       ...(paging ? {} : { format }),
     });
     return path;
+  }
+
+  /** Writes over the guest's memory by gdb's protocol, which QEMU's translator heeds; it stops meanwhile. */
+  async write(at, bytes) {
+    const socket = connect(this.gdbSocket);
+    const lines = new Lines(socket);
+    const ask = async (packet) => {
+      const sum = Buffer.from(packet).reduce((total, byte) => (total + byte) % 256, 0);
+      socket.write(`$${packet}#${sum.toString(16).padStart(2, '0')}`);
+      // QEMU says unasked that the machine stopped.
+      for (;;) {
+        const { match } = await lines.until(/\$([^#]*)#../, this.patience);
+        socket.write('+');
+        if (!/^[TS]\d\d/.test(match[1])) return match[1];
+      }
+    };
+    try {
+      const said = await ask(`M${at.slice(2)},${(bytes.length / 2).toString(16)}:${bytes}`);
+      if (said !== 'OK') throw new Error(`QEMU does not write ${at}: ${said}`);
+      await ask('D');
+    } finally {
+      socket.destroy();
+    }
   }
 
   async close() {

@@ -95,6 +95,7 @@ const ROWS = {
   'store-refused': { exit: 3, hint: 'use protocol int3 for this key' },
   'bad-option': { exit: 2, hint: 'see OpenOptions and UpdateOptions' },
   'unknown-protocol': { exit: 2, hint: 'see static-call check --help for the names' },
+  'bad-log': { exit: 3, hint: 'see examples/kernel/README.md for the form of a log' },
   'bad-protocol': { exit: 3, hint: 'see docs/protocols.md for the interface' },
 
   // process

@@ -306,6 +306,10 @@ if every property that was asked for holds or does not apply.`,
       ],
       ['every protocol against every property', 'static-call check --matrix'],
       ['whether this CPU does what the model forbids', 'static-call check --litmus'],
+      [
+        'whether a kernel did what was checked (docs/kernels.md)',
+        'static-call check int3-gap/counted --against poke.jsonl',
+      ],
     ],
     parameters: {
       flags: {
@@ -449,6 +453,13 @@ if every property that was asked for holds or does not apply.`,
           brief: 'Replay and draw a path that was printed',
           optional: true,
           placeholder: 'token',
+        },
+        against: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Hold the steps that a kernel took, as recorded, against the protocol',
+          optional: true,
+          placeholder: 'log',
         },
         under: {
           kind: 'parsed',

@@ -66,7 +66,7 @@ const INTERESTING = [
 ];
 
 /** A count, offset or length inside a range gets a value that lies, or bytes of it trade places. */
-function damageRange(bytes, random, start, end) {
+export function damageRange(bytes, random, start, end) {
   if (end <= start) return;
   const at = start + random.below(end - start);
   const kinds = [

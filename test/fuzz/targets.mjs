@@ -8,5 +8,6 @@
 
 import { annotateTarget } from './annotate.mjs';
 import { kernelTarget, packedTarget } from './inspect.mjs';
+import { memoryTarget } from './memory.mjs';
 
-export const TARGETS = [annotateTarget, kernelTarget, packedTarget];
+export const TARGETS = [annotateTarget, kernelTarget, packedTarget, memoryTarget];

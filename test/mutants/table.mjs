@@ -34,6 +34,7 @@ export const MUTANTS = [
     test: { file: 'test/cli/hostile.test.ts', name: 'reaches no terminal in inspect --by site' },
   },
   {
+<<<<<<< HEAD
     name: 'fetches in order are no model that explains a CPU',
     file: 'dist/check/litmus/allowed.js',
     edits: [["...['F1', 'F1d', 'F1a',", "...['F1a',"]],
@@ -44,6 +45,12 @@ export const MUTANTS = [
     file: 'dist/check/search/run.js',
     edits: [['return cut.size === 0 ?', 'return true ?']],
     test: { file: 'test/check/alone.test.ts', name: 'says nothing of the others' },
+=======
+    name: 'one CPU of a log synchronises for all',
+    file: 'dist/check/conform.js',
+    edits: [['this.#log.cpus.every(', 'this.#log.cpus.some(']],
+    test: { file: 'test/check/conform.test.ts', name: 'one CPU does not synchronise' },
+>>>>>>> 824fc4e (check --against: a kernel's own patching held against the steps)
   },
   {
     name: 'bytes that are no UTF-8 are joined into one name',
@@ -68,6 +75,18 @@ export const MUTANTS = [
     file: 'dist/inspect/kernel.js',
     edits: [['site.at < init.end', 'site.at <= init.end']],
     test: { file: 'test/inspect/kernel.test.ts', name: 'a site at the very end' },
+  },
+  {
+    name: 'an update is under way though no lock is held',
+    file: 'dist/inspect/live/calls.js',
+    edits: [['if (!first || !this.#kernel.locked())', 'if (!first)']],
+    test: { file: 'test/inspect/live.test.ts', name: 'is drift where no lock is held' },
+  },
+  {
+    name: 'of two blocks of a flattened dump the earlier counts',
+    file: 'dist/inspect/live/kdump.js',
+    edits: [['next.at > last.at', 'false']],
+    test: { file: 'test/inspect/live.test.ts', name: 'of which a block was written twice' },
   },
   {
     name: 'a declaration that the type contradicts is believed',

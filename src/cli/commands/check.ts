@@ -26,6 +26,7 @@ import { pageAddress } from '../../host/page.js';
 import { findProposal } from '../../zoo/index.js';
 import { ranges } from '../../zoo/place.js';
 import { weakestModel } from '../../check/ask/matrix.js';
+import { holdAgainst } from '../conform.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';
 import { table } from '../table.js';
@@ -59,6 +60,7 @@ export interface Flags {
   readonly statesMax?: number;
   readonly secondsMax?: number;
   readonly path?: string;
+  readonly against?: string;
   readonly svg?: string;
   readonly under?: string;
   readonly matrix?: 'default' | 'full';
@@ -71,6 +73,14 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
   const all = [...names, ...(flags.protocol ?? [])];
   for (const [mode, { takes }] of Object.entries(MODES))
     if (asks(flags[mode as keyof typeof MODES])) checkAlone(mode, takes, flags, all);
+  if (flags.against !== undefined) {
+    const { against, json } = flags;
+    const other = Object.entries(flags).find(
+      ([flag, value]) => !['against', 'json', 'protocol'].includes(flag) && asks(value),
+    );
+    if (other) throw new Fault('bad-usage', `--${other[0]} says nothing beside --against`);
+    return holdAgainst(context, all, against, json);
+  }
   if (flags.path !== undefined) return showPath(context, flags, flags.path);
   if (flags.litmus)
     return (await import('../litmus.js')).litmus(context, {

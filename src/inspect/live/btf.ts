@@ -32,11 +32,18 @@ const SIZES: ReadonlyMap<number, readonly [fixed: number, each: number]> = new M
 ]);
 /** The names that are asked for are shorter. */
 const LONGEST = 64;
-/** No structure has so many fields, those of its anonymous parts included. */
+/** No structure has so many fields, those of its anonymous parts included, nor nests so deep. */
 const MOST_FIELDS = 1 << 16;
+const DEEPEST = 16;
 
 const damaged = (what: string): Fault =>
   new Fault('bad-kernel', `the kernel's BTF is damaged: ${what}`, { at: 'BTF' });
+
+/** What is left of the bounds while a field is looked for. */
+interface Budget {
+  left: number;
+  readonly depth: number;
+}
 
 export interface Field {
   /** Bytes from the beginning of the structure. */
@@ -90,13 +97,14 @@ export class Btf {
     const known = this.#fields.get(`${struct}.${name}`);
     if (known !== undefined) return known;
     const type = this.#structs.get(struct);
-    const found = type === undefined ? null : this.#fieldOf(type, name, { left: MOST_FIELDS });
+    const found =
+      type === undefined ? null : this.#fieldOf(type, name, { left: MOST_FIELDS, depth: DEEPEST });
     this.#fields.set(`${struct}.${name}`, found);
     return found;
   }
   /** Of the structure that a field is. */
   within({ offset, type }: Field, name: string): Field | null {
-    const inner = this.#fieldOf(this.#elementOf(type), name, { left: MOST_FIELDS });
+    const inner = this.#fieldOf(this.#elementOf(type), name, { left: MOST_FIELDS, depth: DEEPEST });
     return inner && { offset: offset + inner.offset, type: inner.type };
   }
   /** @throws Fault `bad-kernel` where the kernel has the structure without the field. */
@@ -132,7 +140,7 @@ export class Btf {
     const kind = at === 0 ? 0 : (this.#view.getUint32(at + 4, true) >>> 24) & 31;
     return kind === 3 ? this.#view.getUint32(at + 12, true) : type;
   }
-  #fieldOf(type: number, name: string, fields: { left: number }): Field | null {
+  #fieldOf(type: number, name: string, fields: Budget): Field | null {
     const at = this.#types[type] ?? 0;
     if (at === 0) return null;
     const info = this.#view.getUint32(at + 4, true);
@@ -141,15 +149,19 @@ export class Btf {
     // With the flag, the upper byte of an offset is the width of a bit field.
     const bits = info >>> 31 === 1 ? 0xff_ffff : 0xffff_ffff;
     for (let i = 0; i < (info & 0xffff); i++) {
-      if (fields.left-- <= 0) throw damaged('a structure is nested without end');
+      if (fields.left-- <= 0 || fields.depth === 0)
+        throw damaged('a structure is nested without end');
       const member = at + 12 + 12 * i;
       const found = this.#text(this.#view.getUint32(member, true));
       const inner = this.#view.getUint32(member + 4, true);
       const offset = ((this.#view.getUint32(member + 8, true) & bits) >>> 0) / 8;
-      if (found === name) return { offset, type: inner };
+      if (found === name && Number.isInteger(offset)) return { offset, type: inner };
       if (found !== '') continue;
-      const nested = this.#fieldOf(inner, name, fields);
-      if (nested) return { offset: offset + nested.offset, type: nested.type };
+      const budget = { left: fields.left, depth: fields.depth - 1 };
+      const nested = this.#fieldOf(inner, name, budget);
+      fields.left = budget.left;
+      if (nested && Number.isInteger(offset))
+        return { offset: offset + nested.offset, type: nested.type };
     }
     return null;
   }

@@ -23,7 +23,11 @@ const socket =
     ? connect(address)
     : connect({ host: host || 'localhost', port: Number(number) });
 
+/** Why the machine stopped: the answer to `?`, which QEMU also sends unasked when a client comes. */
+const STOPPED = /^[TS][0-9a-f]{2}/;
+
 let text = '';
+let asked = '';
 let failed: string | undefined;
 let waiting = false;
 
@@ -42,6 +46,7 @@ function fail(error: string): void {
 
 port.on('message', (packet: string) => {
   waiting = true;
+  asked = packet;
   if (failed !== undefined) return answer({ error: failed });
   const sum = Buffer.from(packet).reduce((total, byte) => (total + byte) % 256, 0);
   socket.write(`$${packet}#${sum.toString(16).padStart(2, '0')}`);
@@ -50,11 +55,14 @@ port.on('message', (packet: string) => {
 socket.on('data', (piece) => {
   text += piece.toString('latin1');
   if (text.length > MOST) fail('it sends packets without end');
-  const packet = /\$([^#]*)#[0-9a-f]{2}/.exec(text);
-  if (!packet) return;
-  text = text.slice(packet.index + packet[0].length);
-  socket.write('+');
-  answer({ text: packet[1] ?? '' });
+  for (;;) {
+    const packet = /\$([^#]*)#[0-9a-f]{2}/.exec(text);
+    if (!packet) return;
+    text = text.slice(packet.index + packet[0].length);
+    socket.write('+');
+    const [, said = ''] = packet;
+    if (asked === '?' || !STOPPED.test(said)) answer({ text: said });
+  }
 });
 socket.on('error', ({ message }) => fail(message));
 socket.on('close', () => fail('it closed the connection'));

@@ -17,6 +17,8 @@ function answer(packet) {
 
 const server = createServer((socket) => {
   let text = '';
+  // As QEMU does: unasked, because a client stops the machine.
+  socket.write('$T02thread:01;#04');
   socket.on('error', () => {});
   socket.on('data', (piece) => {
     text += piece;
