@@ -34,7 +34,6 @@ export const MUTANTS = [
     test: { file: 'test/cli/hostile.test.ts', name: 'reaches no terminal in inspect --by site' },
   },
   {
-<<<<<<< HEAD
     name: 'fetches in order are no model that explains a CPU',
     file: 'dist/check/litmus/allowed.js',
     edits: [["...['F1', 'F1d', 'F1a',", "...['F1a',"]],
@@ -45,12 +44,12 @@ export const MUTANTS = [
     file: 'dist/check/search/run.js',
     edits: [['return cut.size === 0 ?', 'return true ?']],
     test: { file: 'test/check/alone.test.ts', name: 'says nothing of the others' },
-=======
+  },
+  {
     name: 'one CPU of a log synchronises for all',
     file: 'dist/check/conform.js',
     edits: [['this.#log.cpus.every(', 'this.#log.cpus.some(']],
     test: { file: 'test/check/conform.test.ts', name: 'one CPU does not synchronise' },
->>>>>>> 824fc4e (check --against: a kernel's own patching held against the steps)
   },
   {
     name: 'bytes that are no UTF-8 are joined into one name',
