@@ -216,15 +216,18 @@ ${assembler(`\t.text${loops.join('')}`)}
  * A key of many sites: functions of one call each, a stated number of bytes from each other, and
  * their table as objtool would write it, so that a million of them need not be found by decoding.
  */
-export function sitesSource(count: number, apart: number): string {
+/** @param offset of the first site in its line */
+export function sitesSource(count: number, apart: number, offset = 0): string {
   return `#include <static_call.h>
 __attribute__((noinline)) void many_a(void) { __asm__ volatile(""); }
-__attribute__((noinline)) void many_b(void) { __asm__ volatile("" ::: "memory"); }
+void many_b(void);
 DEFINE_STATIC_CALL(many, many_a);
 STATIC_CALL_TARGET(many, many_b);
+STATIC_CALL_TARGET_NULL(many);
 ${assembler(`
 	.text
 	.balign 4096
+	.skip ${offset}, 0xcc
 	.globl many_sites
 	.type many_sites, @function
 many_sites:
@@ -236,7 +239,12 @@ many_sites:
 	.long 9b - ., __SCK__many - .
 	.popsection
 	.endr
-	.size many_sites, . - many_sites`)}
+	.size many_sites, . - many_sites
+	.globl many_b
+	.type many_b, @function
+many_b:
+	ret
+	.size many_b, . - many_b`)}
 `;
 }
 

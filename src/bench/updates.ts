@@ -9,7 +9,7 @@ import { setImmediate } from 'node:timers/promises';
 import { openWith } from '../app/open.js';
 import type { Program } from '../app/program.js';
 import type { Keys } from '../app/types.js';
-import { PROTOCOL_NAMES, RUNNABLE, syncsOf, type ProtocolName } from '../plan/protocols/index.js';
+import type { ProtocolName } from '../plan/protocols/index.js';
 import { Fault } from '../base/fault.js';
 import { intercepted, type Native } from '../machine/linux/native.js';
 import type { WriterName } from '../machine/process/text.js';
@@ -43,22 +43,75 @@ interface Subject {
   readonly writer: WriterName;
   readonly app: Program<Keys>;
   readonly at: number;
-  readonly protocols: readonly ProtocolName[];
+  readonly changes: readonly ChangeName[];
+  /** Its site lies over the end of a quadword. */
+  readonly crosses: boolean;
   /** Visited in every n-th round. */
   readonly every: number;
-  next: 'many_a' | 'many_b';
+  next: Function;
   /** The first update after opening, ns: the engine has compiled nothing yet. */
   readonly firstNs: number;
 }
 
+type Function = 'many_a' | 'many_b';
+
+/** One thing that an update does, with the synchronisations that it cannot do without. */
+interface Change {
+  readonly protocol: ProtocolName;
+  readonly says: string;
+  readonly syncs: (subject: Pick<Subject, 'writer' | 'crosses'>) => number;
+  /** What the key has before, where that is not what the last change left. */
+  readonly first?: null;
+  readonly to: (subject: Subject) => Function | null;
+}
+
+/** The other function than the last one; every byte of the two displacements may differ. */
+const other = (subject: Subject): Function =>
+  (subject.next = subject.next === 'many_a' ? 'many_b' : 'many_a');
+
+const CHANGES = {
+  int3: { protocol: 'int3', says: 'int3', syncs: () => 3, to: other },
+  store: { protocol: 'store', says: 'store', syncs: () => 1, to: other },
+  auto: {
+    protocol: 'auto',
+    says: 'auto',
+    syncs: ({ writer, crosses }) => (crosses || writer === 'procmem' ? 3 : 1),
+    to: other,
+  },
+  hook: {
+    protocol: 'auto',
+    says: 'auto, off and on again',
+    syncs: () => 1,
+    to: ({ app, next }) => (app.keys['many']?.target === null ? next : null),
+  },
+  elsewhere: {
+    protocol: 'auto',
+    says: 'auto, off to another target',
+    // One store under alias, where the site lies in a quadword.
+    syncs: ({ writer, crosses }) => (crosses || writer === 'procmem' ? 2 : 1),
+    first: null,
+    to: other,
+  },
+} as const satisfies Readonly<Record<string, Change>>;
+type ChangeName = keyof typeof CHANGES;
+const CHANGE_NAMES = Object.keys(CHANGES) as readonly ChangeName[];
+const changeOf = (name: ChangeName): Change => CHANGES[name];
+const floorOf = (subject: Subject, name: ChangeName): string =>
+  rowId(subject, `sync${changeOf(name).syncs(subject)}`);
+const saysOf = (s: Subject, name: ChangeName): string =>
+  `${sitesOf(s.sites)}${s.crosses ? ' over the end of a quadword' : ''}, ` +
+  `${changeOf(name).says}, ${s.writer}`;
+
 /**
- * Writers and protocols that are measured; store through /proc/self/mem is refused unless its
- * assumption is accepted.
+ * What is measured under each writer; store through /proc/self/mem is refused unless its assumption
+ * is accepted.
  */
-const WRITERS: Readonly<Record<WriterName, readonly ProtocolName[]>> = {
-  alias: PROTOCOL_NAMES,
-  procmem: PROTOCOL_NAMES.filter((name) => RUNNABLE[name].accepts.within === null),
+const WRITERS: Readonly<Record<WriterName, readonly ChangeName[]>> = {
+  alias: CHANGE_NAMES,
+  procmem: CHANGE_NAMES.filter((name) => name !== 'store'),
 };
+/** Of a site over the end of a quadword, which `store` leaves to its trampoline. */
+const CROSSING: readonly ChangeName[] = ['auto', 'hook', 'elsewhere'];
 /** Updates of each protocol before anything counts, and how long they may take. */
 const WARM = 300;
 const WARM_MS = 50;
@@ -72,9 +125,11 @@ function everyOf(sites: number): number {
 }
 
 function openSubjects({ native, through, workshop, sizes }: UpdatesOptions): Subject[] {
-  return sizes.flatMap((sites) => {
-    const source = workshop.write(`sites${sites}.c`, sitesSource(sites, APART));
-    const built = workshop.shared(`sites${sites}`, source);
+  const shapes = sizes.map((sites) => ({ sites, crosses: false }));
+  return [...shapes, { sites: 1, crosses: true }].flatMap(({ sites, crosses }) => {
+    const name = `sites${sites}${crosses ? '-crossing' : ''}`;
+    const source = workshop.write(`${name}.c`, sitesSource(sites, APART, crosses ? 5 : 0));
+    const built = workshop.shared(name, source);
     return (Object.keys(WRITERS) as WriterName[]).flatMap((writer): Subject[] => {
       if (writer === 'procmem' && sites > PROCMEM_MOST) return [];
       // A copy each: one object is one text, which has one writer.
@@ -92,25 +147,31 @@ function openSubjects({ native, through, workshop, sizes }: UpdatesOptions): Sub
         writer,
         app,
         at,
-        protocols: WRITERS[writer],
+        changes: crosses ? CROSSING : WRITERS[writer],
+        crosses,
         every: everyOf(sites),
-        next: 'many_a',
+        next: 'many_b',
         firstNs,
       };
       // The figures are those of a program that has been running: what is not compiled yet is a row
       // of its own.
       const end = performance.now() + WARM_MS;
       for (let k = 0; k < 2 || (k < WARM && performance.now() < end); k++)
-        for (const protocol of subject.protocols) update(subject, protocol);
+        for (const change of subject.changes) update(subject, change);
       return [subject];
     });
   });
 }
 
-function update(subject: Subject, protocol: ProtocolName): { readonly traps: number } {
-  const done = subject.app.update({ many: subject.next }, { protocol });
-  subject.next = subject.next === 'many_a' ? 'many_b' : 'many_a';
-  return done;
+/** What comes before it is not part of the sample. */
+function prepare(subject: Subject, name: ChangeName): void {
+  const { first, protocol } = changeOf(name);
+  if (first === null) subject.app.update({ many: null }, { protocol });
+}
+
+function update(subject: Subject, name: ChangeName): { readonly traps: number } {
+  const { protocol, to } = changeOf(name);
+  return subject.app.update({ many: to(subject) }, { protocol });
 }
 
 /** Function-call interrupts so far, of all CPUs; null where that cannot be read. */
@@ -153,8 +214,8 @@ interface Section {
   readonly missing: readonly Missing[];
 }
 
-const rowId = (s: Pick<Subject, 'sites' | 'writer'>, what: string): string =>
-  `${s.sites}/${s.writer}/${what}`;
+const rowId = (s: Pick<Subject, 'sites' | 'writer' | 'crosses'>, what: string): string =>
+  `${s.sites}${s.crosses ? '+5' : ''}/${s.writer}/${what}`;
 
 /** A thread that should run was kept from its CPU. */
 const STALLED = 'a thread that should run was not on a CPU just before a sample';
@@ -205,13 +266,14 @@ class Sampler {
     // A program that retargets one site has it in its caches; one that comes after a million sites
     // has nothing.
     for (let k = 0; k < (subject.sites <= 1000 && this.#threads < 2 ? 8 : 2); k++) {
-      for (const protocol of subject.protocols) {
-        const syncs = syncsOf(RUNNABLE[protocol]);
+      for (const change of subject.changes) {
+        const syncs = changeOf(change).syncs(subject);
+        prepare(subject, change);
         for (const id of [`sync${syncs}`, `sync${syncs}copy`])
           this.#sample(rowId(subject, id), () => this.#driver.barrier(syncs));
-        this.#sample(rowId(subject, protocol), () => {
-          const { traps } = update(subject, protocol);
-          if (protocol === 'int3') this.samples.add(rowId(subject, 'traps'), traps);
+        this.#sample(rowId(subject, change), () => {
+          const { traps } = update(subject, change);
+          this.samples.add(rowId(subject, `${change}/traps`), traps);
         });
       }
     }
@@ -237,12 +299,16 @@ class Sampler {
 
   count(subject: Subject): void {
     this.#runAt(subject);
-    for (const protocol of subject.protocols) {
-      const before = functionCallInterrupts();
-      for (let k = 0; k < COUNTED; k++) update(subject, protocol);
-      const after = functionCallInterrupts();
-      if (before !== null && after !== null)
-        this.interrupts.set(rowId(subject, protocol), (after - before) / COUNTED);
+    for (const change of subject.changes) {
+      let sum: number | null = 0;
+      for (let k = 0; k < COUNTED; k++) {
+        prepare(subject, change);
+        const before = functionCallInterrupts();
+        update(subject, change);
+        const after = functionCallInterrupts();
+        sum = before === null || after === null || sum === null ? null : sum + after - before;
+      }
+      if (sum !== null) this.interrupts.set(rowId(subject, change), sum / COUNTED);
     }
     this.#driver.park();
   }
@@ -301,13 +367,7 @@ const PEERS = {
 /** Bare synchronisations and a second sample of them, right after. */
 const floors = (subjects: readonly Subject[]): (readonly [string, string])[] =>
   subjects.flatMap((s) =>
-    s.protocols.map(
-      (protocol) =>
-        [
-          rowId(s, `sync${syncsOf(RUNNABLE[protocol])}`),
-          rowId(s, `sync${syncsOf(RUNNABLE[protocol])}copy`),
-        ] as const,
-    ),
+    s.changes.map((change) => [floorOf(s, change), `${floorOf(s, change)}copy`] as const),
   );
 
 /** One table: every key and protocol against the synchronisations it cannot do without. */
@@ -320,13 +380,13 @@ function updateTable(
 ): Table {
   const rows: (Row | null)[] = [];
   for (const subject of subjects) {
-    for (const protocol of subject.protocols) {
-      const floor = rowId(subject, `sync${syncsOf(RUNNABLE[protocol])}`);
-      const id = rowId(subject, protocol);
+    for (const change of subject.changes) {
+      const floor = floorOf(subject, change);
+      const id = rowId(subject, change);
       const counted = interrupts.get(id);
       const [own, bare] = [samples.of(id), samples.of(floor)];
       rows.push(
-        samples.row(id, `${sitesOf(subject.sites)}, ${protocol}, ${subject.writer}`, {
+        samples.row(id, saysOf(subject, change), {
           to: floor,
           ours: true,
           ...(counted === undefined ? {} : { interrupts: counted }),
@@ -360,8 +420,9 @@ function updateTable(
     title: `An update: ${LOADS[load].name}`,
     about:
       `Sites ${APART} bytes apart. The ratio of ours is to the bare membarriers that the ` +
-      'protocol needs (int3 three, store one), of the others to one; it is taken within a round. ' +
-      "The look at every thread's signal mask, which int3 takes at most every 100 ms, is in p99.",
+      'change needs (int3 three, store one, auto one to three), of the others to one; it is taken ' +
+      'within a round. ' +
+      "The look at every thread's signal mask, which traps need at most every 100 ms, is in p99.",
     noise: noiseOf(samples, floors(subjects)),
     rows: present(rows),
     ...(LOADS[load].threads < cpus
@@ -379,8 +440,8 @@ function xrayTable({ samples }: Section, subjects: readonly Subject[], xray: Xra
   const rows = present([
     samples.row('xray', `XRay, ${number(xray.functions)} functions of two sleds`),
     ...same.flatMap((s) =>
-      s.protocols.map((protocol) =>
-        samples.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, {
+      s.changes.map((change) =>
+        samples.row(rowId(s, change), saysOf(s, change), {
           to: 'xray',
           ours: true,
         }),
@@ -412,9 +473,9 @@ function pauseTable({ pauses, missing }: Section, subjects: readonly Subject[]):
     rows: present([
       pauses.row('nothing', 'nothing happens for 50 us'),
       ...subjects.flatMap((s) =>
-        s.protocols.map((protocol) =>
-          pauses.row(rowId(s, protocol), `${sitesOf(s.sites)}, ${protocol}, ${s.writer}`, {
-            to: rowId(s, `sync${syncsOf(RUNNABLE[protocol])}`),
+        s.changes.map((change) =>
+          pauses.row(rowId(s, change), saysOf(s, change), {
+            to: floorOf(s, change),
             ours: true,
           }),
         ),
@@ -446,7 +507,7 @@ function trapTable(
     }
     return through.call(name, ...args);
   });
-  const app = openWith(native, path, { writer: 'alias' });
+  const app = openWith(native, path, { writer: 'alias', protocol: 'int3' });
   try {
     const at = native.symbol(native.load(path), 'many_sites');
     const end = performance.now() + budget / 4;
@@ -472,15 +533,15 @@ function trapTable(
       samples.row('getpid', 'a system call that does nothing'),
       samples.row('emulated', 'an emulated call', { to: 'getpid', ours: true }),
       samples.row('call', 'the same call, patched', { to: 'getpid' }),
-      ...subjects
-        .filter((s) => s.protocols.includes('int3'))
-        .map((s) =>
+      ...subjects.flatMap((s) =>
+        s.changes.map((change) =>
           running.samples.row(
-            rowId(s, 'traps'),
-            `calls emulated during an update of ${sitesOf(s.sites)}, ${s.writer}`,
+            rowId(s, `${change}/traps`),
+            `calls emulated during an update of ${saysOf(s, change)}`,
             { unit: 'count' },
           ),
         ),
+      ),
     ]),
     missing: running.missing,
   };

@@ -45,7 +45,9 @@ describe('a kernel image as distributed', () => {
       const [from, to] =
         s.kind === 'jcc' ? [offset, offset + length] : [offset + length - 4, offset + length];
       expect(s.protocols).toEqual(
-        Math.floor(from / 8) === Math.floor((to - 1) / 8) ? ['int3', 'store'] : ['int3'],
+        Math.floor(from / 8) === Math.floor((to - 1) / 8)
+          ? ['auto', 'int3', 'store']
+          : ['auto', 'int3'],
       );
       expect(s.bytes.split(' ').length).toBe(length);
     }
