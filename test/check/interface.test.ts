@@ -70,7 +70,7 @@ describe('the worked examples of docs/protocols.md', () => {
     const smash = await example('smash.mjs');
     const site = { site: 'null', chunk: 'line', fetch: 'F1' } as const;
     expect(failing(smash, site)).toEqual([]);
-    expect(failing(smash, { ...site, chunk: 'fetch32' })).toEqual(['torn']);
+    expect(failing(smash, { ...site, fetch: 'F3', chunk: 'byte' })).toEqual(['torn']);
   });
 });
 
