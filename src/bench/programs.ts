@@ -227,7 +227,7 @@ STATIC_CALL_TARGET_NULL(many);
 ${assembler(`
 	.text
 	.balign 4096
-	.skip ${offset}, 0xcc
+	.org . + ${offset}, 0xcc
 	.globl many_sites
 	.type many_sites, @function
 many_sites:
