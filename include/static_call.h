@@ -533,7 +533,8 @@ enum static_call_state {
 	STATIC_CALL_DIRECT,
 	/* Some site calls the trampoline, which jumps to the target: no update has gone through yet. */
 	STATIC_CALL_THROUGH_TRAMPOLINE,
-	/* An update could be neither completed nor taken back: calls are emulated, to the target, until one goes through. */
+	/* An update could be neither completed nor taken back: some sites are emulated, or have the other target, until one
+	 * goes through. */
 	STATIC_CALL_PARKED
 };
 __STATIC_CALL_EXTERN __attribute__((visibility("hidden")))

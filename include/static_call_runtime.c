@@ -552,11 +552,12 @@ struct sc_columns {
 	unsigned char *length;
 	unsigned char *kind;
 	unsigned char *condition;
+	unsigned char *way; /* bits: how the update at hand writes it */
 };
 
 static size_t sc_columns_size(size_t count)
 {
-	return count * (4 * 8 + 4); /* behind the condition: which way a site goes, which is not asked here */
+	return count * (4 * 8 + 4);
 }
 
 static struct sc_columns sc_columns(struct sc_group *group)
@@ -573,6 +574,7 @@ static struct sc_columns sc_columns(struct sc_group *group)
 	columns.length = memory + 32 * count;
 	columns.kind = columns.length + count;
 	columns.condition = columns.kind + count;
+	columns.way = columns.condition + count;
 	return columns;
 }
 
@@ -1270,6 +1272,7 @@ static int sc_target_for(const struct sc_record *record, uint64_t func, struct s
 
 struct sc_change {
 	struct sc_record *record;
+	uint64_t ways; /* that its sites go */
 	struct sc_words before, after;
 };
 
@@ -1295,6 +1298,9 @@ static void sc_form_rows(const struct sc_destination *destination, struct sc_for
 			memset(form, 0, sizeof *form);
 			form->template = row->forms[l].bytes;
 			form->kept = row->forms[l].kept;
+			form->off = sc_hiding[kind][l].off;
+			form->head = sc_hiding[kind][l].head;
+			form->prefix = sc_hiding[kind][l].prefix;
 			form->tail = (uint8_t)(8 * (l + SC_SHORTEST - 4));
 			if (row->forms[l].displacement < 0)
 				continue;
@@ -1306,7 +1312,7 @@ static void sc_form_rows(const struct sc_destination *destination, struct sc_for
 }
 
 /* The code compares each site with what shall be there before it says what will be. */
-static int sc_draw_group(struct sc_group *group, const struct sc_destination *destination)
+static int sc_draw_group(struct sc_group *group, const struct sc_destination *destination, uint64_t *ways)
 {
 	struct sc_columns columns = sc_columns(group);
 	struct sc_form rows[SC_KIND_COUNT * SC_LENGTHS];
@@ -1320,8 +1326,10 @@ static int sc_draw_group(struct sc_group *group, const struct sc_destination *de
 	survey.forms = (uintptr_t)rows;
 	survey.outer = UINT64_MAX;
 	survey.unit = UINT64_MAX;
+	survey.allowed = SC_WAYS;
 	survey.trampoline = group->trampoline == UINT64_MAX ? 0 : survey.at + 8 * group->trampoline;
 	stopped = sc_routine_at(SC_AT_DRAW)(&survey);
+	*ways |= survey.ways;
 	if (stopped < 0)
 		return 0;
 	return *sc_site(&columns, (size_t)stopped) == SC_INT3 ? -EBUSY : -EIO;
@@ -1361,6 +1369,7 @@ static int sc_draw(const struct static_call_key *key, uint64_t func, struct sc_c
 	if (failed != 0)
 		return failed;
 	change->record = record;
+	change->ways = 0;
 	if (sc_is_branch(target.kind)) {
 		sc_reach(NULL, &target, &destination);
 		sc_words_of(&destination, &change->after);
@@ -1371,7 +1380,7 @@ static int sc_draw(const struct static_call_key *key, uint64_t func, struct sc_c
 
 		if (!place || !sc_reach(place, &target, &destination))
 			return -ENOMEM;
-		failed = sc_draw_group(group, &destination);
+		failed = sc_draw_group(group, &destination, &change->ways);
 		if (failed != 0)
 			return failed;
 		/* A record has one set of words: those by which its first text reaches the target. */
@@ -1652,24 +1661,25 @@ static int sc_check_handlers(uint64_t caught)
 	return 0;
 }
 
-/* Reading /proc costs more than a whole update, so a look is good for a while. */
+/* Reading /proc costs more than a whole update, so a look is good for a while. The handler is asked for every time. */
 static int sc_check_process(void)
 {
 	const uint64_t look_again_ms = 100;
 	uint64_t now = sc_now_ms(), caught;
+	struct sc_action action;
 	int failed;
 
 	failed = sc_claim_trap();
+	if (failed == 0 && (sc.looked_at == 0 || now - sc.looked_at >= look_again_ms)) {
+		failed = sc_check_threads(&caught);
+		if (failed == 0)
+			failed = sc_check_handlers(caught);
+		if (failed == 0)
+			sc.looked_at = now;
+	}
 	if (failed != 0)
 		return failed;
-	if (sc.looked_at != 0 && now - sc.looked_at < look_again_ms)
-		return 0;
-	failed = sc_check_threads(&caught);
-	if (failed == 0)
-		failed = sc_check_handlers(caught);
-	if (failed == 0)
-		sc.looked_at = now;
-	return failed;
+	return sc_handler_now(&action) == 0 && action.handler == (uintptr_t)sc.page + SC_AT_HANDLER ? 0 : -EBUSY;
 }
 
 /* ---- Writing text ----------------------------------------------------------------------------------- */
@@ -1717,13 +1727,31 @@ static int sc_store(const struct sc_columns *columns, size_t i, const struct sc_
 {
 	static const unsigned char trap[] = {SC_INT3};
 	uint64_t at = (uint64_t)columns->at[i];
+	size_t length = columns->length[i], first = 0, size = 1;
 	const unsigned char *bytes = step->bytes == SC_BYTES_OLD ? columns->old[i] : columns->new[i];
 
 	if (step->bytes == SC_BYTES_TRAP)
 		bytes = trap;
-	if (step->part == SC_PART_FIRST)
-		return sc_write(at, bytes, 1);
-	return columns->length[i] > 1 ? sc_write(at + 1, bytes + 1, columns->length[i] - 1U) : 0;
+	switch (step->part) {
+	case SC_PART_REST:
+		first = 1;
+		size = length - 1;
+		break;
+	case SC_PART_BYTE:
+		while (columns->old[i][first] == columns->new[i][first])
+			first++;
+		break;
+	case SC_PART_OPCODE:
+		first = length - SC_DISPLACEMENT - 1;
+		break;
+	case SC_PART_DISPLACEMENT:
+		first = length - SC_DISPLACEMENT;
+		size = SC_DISPLACEMENT;
+		break;
+	default:
+		break;
+	}
+	return sc_write(at + first, bytes + first, size);
 }
 
 /* ---- Running a protocol ------------------------------------------------------------------------------ */
@@ -1731,6 +1759,7 @@ static int sc_store(const struct sc_columns *columns, size_t i, const struct sc_
 struct sc_batch {
 	struct sc_change *changes;
 	size_t count;
+	uint64_t ways;
 };
 
 static bool sc_same(const unsigned char *a, const unsigned char *b, size_t length)
@@ -1763,8 +1792,11 @@ static int sc_each(const struct sc_batch *batch, enum sc_which which, const stru
 			struct sc_columns columns = sc_columns(group);
 
 			for (i = 0; i < columns.count; i++) {
-				int failed = sc_concerns(&columns, i, which) ? act(&columns, i, step) : 0;
+				int failed = 0;
 
+				if ((!step || step->ways == 0 || (step->ways & columns.way[i]) != 0) &&
+				    sc_concerns(&columns, i, which))
+					failed = act(&columns, i, step);
 				if (failed != 0)
 					return failed;
 			}
@@ -1801,7 +1833,7 @@ static int sc_perform(const struct sc_batch *batch, const struct sc_step *step, 
 	case SC_DO_STORE:
 		return sc_each(batch, which, step, sc_store);
 	default:
-		return sc_sync();
+		return step->ways == 0 || (step->ways & batch->ways) != 0 ? sc_sync() : 0;
 	}
 }
 
@@ -1818,22 +1850,23 @@ static size_t sc_run(const struct sc_batch *batch, size_t from, int *failed)
 	return s;
 }
 
-/* Before a site may have run its new instruction, everything goes back: the old words, then behind the traps the old
- * bytes, and the old first byte last. */
-static int sc_go_back(const struct sc_batch *batch)
+/* The old words first, then each site by the way that it came. */
+static void sc_go_back(const struct sc_batch *batch)
 {
-	static const struct sc_step rest = {SC_DO_STORE, SC_PART_REST, SC_BYTES_OLD};
-	static const struct sc_step first = {SC_DO_STORE, SC_PART_FIRST, SC_BYTES_OLD};
-	size_t c;
-	int failed;
+	size_t c, s;
+	int failed = 0;
 
 	for (c = 0; c < batch->count; c++)
 		sc_publish_words(batch->changes[c].record, &batch->changes[c].before);
-	failed = sc_each(batch, SC_NOT_OLD, &rest, sc_store);
-	if (failed == 0)
-		failed = sc_sync();
-	/* Of sites whose rest was never touched the first byte alone differs, so no other set is asked for here. */
-	return failed != 0 ? failed : sc_each(batch, SC_NOT_OLD, &first, sc_store);
+	for (s = 0; s < SC_BACK_COUNT && failed == 0; s++)
+		failed = sc_perform(batch, &sc_back[s], SC_NOT_OLD);
+}
+
+/* Whether the update can only go on. Without a trapped site, what was switched is switched back, and only the
+ * synchronisation behind the last store is tried again. */
+static bool sc_is_switched(const struct sc_batch *batch, size_t step)
+{
+	return (batch->ways & SC_WAY_TRAP) != 0 ? step >= SC_SWITCHED : step > SC_LAST_STORE;
 }
 
 static int sc_keep_new(const struct sc_columns *columns, size_t i, const struct sc_step *step)
@@ -1844,14 +1877,19 @@ static int sc_keep_new(const struct sc_columns *columns, size_t i, const struct 
 }
 
 /*
- * The update ends all old, all new, or parked: then the sites have their traps, and the handler takes each thread on to
- * what the words say. The point of no return is the first store that lets a site run its new instruction.
+ * The update ends all old or all new. Where neither can be written any more, trapped sites stay parked: the handler
+ * takes each thread on to what the words say. Others are whole each, some old and some new.
  */
 static int sc_transact(const struct sc_batch *batch)
 {
 	struct sc_group *group;
 	int failed = 0;
-	size_t c, step = sc_run(batch, 0, &failed);
+	size_t c, step;
+
+	if (sc.data->unsynced != 0 && sc_sync() != 0)
+		return -EIO;
+	sc.data->unsynced = 0;
+	step = sc_run(batch, 0, &failed);
 
 	if (step == SC_STEP_COUNT) {
 		sc_each(batch, SC_CHANGED, NULL, sc_keep_new);
@@ -1859,7 +1897,7 @@ static int sc_transact(const struct sc_batch *batch)
 	}
 	/* A CPU may hold bytes that no synchronisation has taken from it: the next update by one byte begins with one. */
 	__atomic_store_n(&sc.data->unsynced, 1, __ATOMIC_SEQ_CST);
-	if (step >= SC_NO_RETURN)
+	if (sc_is_switched(batch, step))
 		step = sc_run(batch, step, &failed);
 	else
 		sc_go_back(batch);
@@ -1999,7 +2037,6 @@ static bool sc_changes_anything(const struct sc_batch *batch)
 static int sc_update_with(const struct static_call_change *changes, size_t count, struct sc_change *room)
 {
 	struct sc_batch batch;
-	struct sc_action now;
 	size_t c;
 	int failed = sc_have_procmem();
 
@@ -2009,13 +2046,15 @@ static int sc_update_with(const struct static_call_change *changes, size_t count
 		return failed;
 	batch.changes = room;
 	batch.count = count;
+	batch.ways = 0;
 	if (!sc_changes_anything(&batch))
 		return 0;
-	failed = sc_check_process();
+	for (c = 0; c < count; c++)
+		batch.ways |= room[c].ways;
+	/* Without a site to be trapped no handler is needed, and it does not matter which thread blocks SIGTRAP. */
+	failed = (batch.ways & SC_WAY_TRAP) != 0 ? sc_check_process() : 0;
 	if (failed != 0)
 		return failed;
-	if (sc_handler_now(&now) != 0 || now.handler != (uintptr_t)sc.page + SC_AT_HANDLER)
-		return -EBUSY;
 	sc_count_change();
 	return sc_transact(&batch);
 }
@@ -2121,7 +2160,7 @@ static int sc_update_switch(struct static_key *key, void *verb)
 
 int __static_call_state(const struct static_call_key *key)
 {
-	struct sc_record *record;
+	struct sc_change change;
 	struct sc_group *group;
 	int state = sc_started();
 	size_t i;
@@ -2130,16 +2169,16 @@ int __static_call_state(const struct static_call_key *key)
 		state = sc_lock();
 	if (state != 0)
 		return state;
-	record = sc_record_of(key);
-	state = record ? STATIC_CALL_DIRECT : -ENOENT;
-	for (group = record ? sc_groups(record) : NULL; group; group = sc_next(group)) {
+	state = sc_draw(key, (uintptr_t)key->func, &change);
+	for (group = state == 0 ? sc_groups(change.record) : NULL; group; group = sc_next(group)) {
 		struct sc_columns columns = sc_columns(group);
 
 		for (i = 0; i < columns.count; i++) {
-			if (*sc_site(&columns, i) == SC_INT3)
+			if (!sc_concerns(&columns, i, SC_CHANGED))
+				continue;
+			if (!sc_same(columns.old[i], columns.original[i], columns.length[i]))
 				state = STATIC_CALL_PARKED;
-			else if (state == STATIC_CALL_DIRECT && i != group->trampoline &&
-				 sc_same(sc_site(&columns, i), columns.original[i], columns.length[i]))
+			else if (state == STATIC_CALL_DIRECT && i != group->trampoline)
 				state = STATIC_CALL_THROUGH_TRAMPOLINE;
 		}
 	}

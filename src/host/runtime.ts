@@ -14,9 +14,11 @@ import { image, type Piece } from '../native/image.js';
 import { FORM, LENGTHS, SURVEY } from '../native/survey.js';
 import { RETURN, RETURN0, VENEER, VENEER_SIZE } from '../native/veneer.js';
 import { KINDS, WORD_OF } from '../plan/draw.js';
-import { int3 } from '../plan/protocols/int3.js';
-import type { Protocol, Step } from '../plan/protocol.js';
+import { BACK } from '../machine/transact.js';
+import { auto } from '../plan/protocols/auto.js';
+import { isFor, type Step } from '../plan/protocol.js';
 import { formOf, rowsOf, type TargetKind } from '../plan/transform.js';
+import { hidingForm, WAY, waysOf } from '../plan/way.js';
 import { DATA, EMULATE, GROUP, MAGIC, RECORD, SLOT, TABLE, VERSION } from '../trap/registry.js';
 import type { SiteKind } from '../sites/site.js';
 import { DISPLACEMENT, LONGEST_SITE, SHORTEST_SITE, SITE_FORMS } from '../x86/forms.js';
@@ -168,33 +170,79 @@ ${rows.join('\n')}
 };`;
 }
 
-/** The steps of a protocol, with their reasons. */
-function steps({ steps: all }: Protocol): string {
+/**
+ * The ways that sites may go: /proc/self/mem promises no store of several bytes that is one.
+ */
+const ALLOWED: number = waysOf(auto.ways ?? []) & ~WAY.store;
+
+/** Steps, with their reasons. */
+function steps(name: string, all: readonly Step[]): string {
   const rows = all.map((step) => `\t{${stepOf(step)}}, /* ${step.why} */`);
-  const commit = all.findIndex((s) => s.do === 'store' && s.bytes === 'new' && s.part !== 'rest');
-  return `static const struct sc_step {
+  return `static const struct sc_step ${name}[] = {\n${rows.join('\n')}\n};`;
+}
+
+/** The protocol, and the way back where a step of it fails. */
+function protocol(): string {
+  const all = auto.steps.filter((step) => isFor(step, ALLOWED));
+  const isNew = (step: Step): boolean => step.do === 'store' && step.bytes === 'new';
+  // As in machine/transact.ts: with a site on a trap, and without.
+  const switched = all.findIndex((s) => isNew(s) && s.do === 'store' && s.part === 'first');
+  const last = all.findLastIndex((s) => isNew(s) && s.do === 'store' && s.part !== 'first');
+  const back = BACK.filter((step) => isFor(step, ALLOWED)).map((step) =>
+    step.do === 'store' ? { ...step, bytes: 'old' as const } : step,
+  );
+  return `/* ${auto.name}: ${auto.about}. */
+struct sc_step {
 	enum sc_do do_;
 	enum sc_part part;
 	enum sc_bytes bytes;
-} sc_steps[] = {
-${rows.join('\n')}
+	uint8_t ways; /* of the sites that take part; 0: all */
 };
+${steps('sc_steps', all)}
 #define SC_STEP_COUNT ${all.length}
-/* The first step after which some thread may run a new instruction itself. */
-#define SC_NO_RETURN ${commit}`;
+/* The first step after which a trapped site may run its new instruction, and the last store where none is trapped. */
+#define SC_SWITCHED ${switched}
+#define SC_LAST_STORE ${last}
+${steps('sc_back', back)}
+#define SC_BACK_COUNT ${back.length}
+#define SC_WAYS ${ALLOWED}u
+#define SC_WAY_TRAP ${WAY.trap}u`;
+}
+
+/** What stands at a site while it is off, for the kinds whose form then keeps its displacement. */
+function hiding(): string {
+  const lengths = Array.from({ length: LENGTHS }, (_, i) => SHORTEST_SITE + i);
+  const row = (kind: SiteKind, length: number): string => {
+    const off = hidingForm(kind, length);
+    // A site is shorter than eight bytes: no site holds this one.
+    if (off === null) return '{0xff00000000000000u, 0xff00000000000000u, 0}';
+    const opcode = length - DISPLACEMENT - 1;
+    const ones = (count: number): string => word(new Uint8Array(8).fill(0xff, 0, count));
+    return `{${word(off.bytes.slice(0, opcode + 1))}, ${ones(opcode + 1)}, ${ones(opcode)}}`;
+  };
+  const rows = KINDS.map(
+    (kind) =>
+      `\t[SC_KIND_${upper(kind)}] = {${lengths.map((length) => row(kind, length)).join(', ')}},`,
+  );
+  return `static const struct {
+	uint64_t off, head, prefix;
+} sc_hiding[SC_KIND_COUNT][SC_LENGTHS] = {
+${rows.join('\n')}
+};`;
 }
 
 function stepOf(step: Step): string {
+  const ways = step.ways === undefined ? 0 : waysOf(step.ways) & ALLOWED;
   switch (step.do) {
     case 'publish':
     case 'sync':
-      return `SC_DO_${upper(step.do)}, SC_PART_FIRST, SC_BYTES_NEW`;
+      return `SC_DO_${upper(step.do)}, SC_PART_FIRST, SC_BYTES_NEW, ${ways}`;
     case 'store':
       invariant(
-        step.part === 'first' || step.part === 'rest',
-        'int3 stores a first byte or a rest',
+        step.part !== 'whole' && step.part !== 'changed',
+        'no store of several bytes is one here',
       );
-      return `SC_DO_STORE, SC_PART_${upper(step.part)}, SC_BYTES_${upper(step.bytes)}`;
+      return `SC_DO_STORE, SC_PART_${upper(step.part)}, SC_BYTES_${upper(step.bytes)}, ${ways}`;
     case 'retire':
     case 'write':
     case 'store-head':
@@ -241,9 +289,11 @@ function tables(): string {
     compiled(),
     `static const uint8_t sc_word_of[] = {${KINDS.map((kind) => WORD_OF[kind]).join(', ')}};`,
     'enum sc_do { SC_DO_PUBLISH, SC_DO_STORE, SC_DO_SYNC };',
-    'enum sc_part { SC_PART_FIRST, SC_PART_REST };',
+    names('part', 'SC_PART', ['first', 'rest', 'byte', 'opcode', 'displacement']),
+    hiding(),
+    `#define SC_DISPLACEMENT ${DISPLACEMENT}`,
     'enum sc_bytes { SC_BYTES_TRAP, SC_BYTES_OLD, SC_BYTES_NEW };',
-    `/* ${int3.name}: ${int3.about}. */\n${steps(int3)}`,
+    protocol(),
     `#define SC_VENEER_SIZE ${VENEER_SIZE}\n#define SC_VENEER_TARGET ${target.offset}`,
     array('sc_veneer', padded(place(VENEER, { target: 0 }))),
     array('sc_return', padded(RETURN.bytes)),

@@ -125,7 +125,7 @@ const SYNC: Step = {
 };
 
 /** Over the edits that lead back. */
-const BACK: readonly Step[] = [
+export const BACK: readonly Step[] = [
   {
     do: 'store',
     ways: ['byte'],

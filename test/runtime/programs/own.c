@@ -15,7 +15,13 @@
 #include <unistd.h>
 
 int add(int a, int b) { return a + b; }
-int sub(int a, int b) { return a - b; }
+/*
+ * A page away and at an odd address, so that two bytes of a displacement change and sites are trapped: a change of one
+ * byte needs no trap.
+ */
+int sub(int a, int b);
+__asm__(".pushsection .text\n\t.balign 4096\n\t.skip 119\n\t.globl sub\n\t.type sub, @function\nsub:\n\t"
+	"movl %edi, %eax\n\tsubl %esi, %eax\n\tret\n\t.size sub, . - sub\n\t.skip 4096\n\t.popsection");
 void tick(int *count) { ++*count; }
 
 DEFINE_STATIC_CALL(op, add);
@@ -176,6 +182,27 @@ static void blocked(void)
 }
 
 static void on_signal(int signal) { (void)signal; }
+
+/* A hook that goes off and on to the same target is one byte: no trap is planted, and none can kill. */
+static void unhurt(void)
+{
+	pthread_t thread;
+	int count = 0;
+
+	CHECK(static_call_update(hook, tick) == 0);
+	pthread_create(&thread, NULL, blocker, NULL);
+	while (__atomic_load_n(&phase, __ATOMIC_SEQ_CST) == 0)
+		usleep(1000);
+	settle();
+	CHECK(to(sub) == -EBUSY);
+	CHECK(static_call_update(hook, NULL) == 0);
+	notify(&count);
+	CHECK(count == 0 && static_call_update(hook, tick) == 0);
+	notify(&count);
+	CHECK(count == 1);
+	__atomic_store_n(&phase, 2, __ATOMIC_SEQ_CST);
+	pthread_join(thread, NULL);
+}
 
 static void masked(void)
 {
@@ -354,7 +381,7 @@ static const struct {
 	{"start", start},     {"update", update},     {"refused", refused}, {"batch", batch},
 	{"foreign", foreign}, {"blocked", blocked},   {"masked", masked},   {"replaced", replaced},
 	{"forked", forked},   {"closed", closed},     {"threads", threads}, {"signals", signals},
-	{"page", page},
+	{"unhurt", unhurt},   {"page", page},
 };
 
 int main(int argc, char **argv)
