@@ -885,16 +885,6 @@ static struct sc_table *sc_make_table(const struct sc_row *rows, size_t count)
 	return table;
 }
 
-static bool sc_overlap(const struct sc_row *rows, size_t count)
-{
-	size_t i;
-
-	for (i = 1; i < count; i++)
-		if (rows[i].at < rows[i - 1].at + rows[i - 1].length)
-			return true;
-	return false;
-}
-
 static bool sc_initialise(struct sc_key *key);
 
 /* Everything is made first and published last, by one store each: a thread finds a key whole or not at all. */
@@ -905,7 +895,7 @@ static int sc_publish(const struct sc_row *rows, size_t count, uint32_t *room)
 	size_t k, t, from = 0, to;
 	uint64_t head = sc.data->records;
 
-	if (sc_overlap(rows, count) || !sc_object_of((uintptr_t)&sc, &object))
+	if (!sc_object_of((uintptr_t)&sc, &object))
 		return -ENOEXEC;
 	for (k = 0; k < sc.key_count; k++) {
 		struct sc_record *record = sc_allocate(sizeof *record, sizeof *record);
@@ -919,9 +909,11 @@ static int sc_publish(const struct sc_row *rows, size_t count, uint32_t *room)
 		head = (uintptr_t)record;
 		sc.keys[k].record = record;
 	}
+	/* In no text, or over another site: whatever is written at the one would be read at the other. */
 	for (t = 0; t < object.text_count; t++, from = to) {
 		for (to = from; to < count && rows[to].at < object.texts[t].end; to++)
-			if (rows[to].at < object.texts[t].start)
+			if (rows[to].at < object.texts[t].start ||
+			    (to > 0 && rows[to].at < rows[to - 1].at + rows[to - 1].length))
 				return -ENOEXEC;
 		if (!sc_make_groups(rows + from, to - from, object.texts[t].start, object.texts[t].end, room))
 			return -ENOMEM;
@@ -1732,25 +1724,17 @@ static int sc_store(const struct sc_columns *columns, size_t i, const struct sc_
 
 	if (step->bytes == SC_BYTES_TRAP)
 		bytes = trap;
-	switch (step->part) {
-	case SC_PART_REST:
-		first = 1;
-		size = length - 1;
-		break;
-	case SC_PART_BYTE:
+	if (step->part == SC_PART_BYTE)
 		while (columns->old[i][first] == columns->new[i][first])
 			first++;
-		break;
-	case SC_PART_OPCODE:
+	if (step->part == SC_PART_OPCODE)
 		first = length - SC_DISPLACEMENT - 1;
-		break;
-	case SC_PART_DISPLACEMENT:
+	if (step->part == SC_PART_DISPLACEMENT)
 		first = length - SC_DISPLACEMENT;
-		size = SC_DISPLACEMENT;
-		break;
-	default:
-		break;
-	}
+	if (step->part == SC_PART_REST)
+		first = 1;
+	if (step->part == SC_PART_DISPLACEMENT || step->part == SC_PART_REST)
+		size = length - first;
 	return sc_write(at + first, bytes + first, size);
 }
 
@@ -1984,7 +1968,7 @@ __attribute__((constructor(101))) static void sc_constructor(void)
 	for (k = 0; k < SC_COUNT(static_keys); k++)
 		__start_static_keys[k].key->update = sc_update_switch;
 	if (sc_started() != 0)
-		sc.state = sc.state == -ENOSYS ? 0 : sc.state;
+		sc.state = 0;
 }
 
 /*
@@ -1995,9 +1979,8 @@ __attribute__((destructor)) static void sc_destructor(void)
 {
 	struct sc_object object;
 	uint64_t *link;
-	size_t k;
 
-	if (sc.state != 1 || sc.key_count == 0 || !sc_object_of((uintptr_t)&sc, &object) ||
+	if (sc.state != 1 || !sc_object_of((uintptr_t)&sc, &object) ||
 	    object.is_program || sc_lock() != 0)
 		return;
 	sc.state = -ENOSYS;
@@ -2005,9 +1988,7 @@ __attribute__((destructor)) static void sc_destructor(void)
 	for (link = &sc.data->records; *link;) {
 		struct sc_record *record = sc_at(*link);
 
-		for (k = 0; k < sc.key_count && sc.keys[k].record != record; k++)
-			;
-		if (k == sc.key_count) {
+		if (record->key < object.low || record->key >= object.high) {
 			link = &record->next;
 			continue;
 		}
