@@ -189,6 +189,14 @@ export const MUTANTS = [
     test: { file: 'test/check/alone.test.ts', name: 'where its accepts says' },
   },
   {
+    name: 'a run of one key passes the edits of another',
+    file: 'dist/plan/draw.js',
+    edits: [
+      ['runEnd(lowest.batch, lowest.next, limit)', 'runEnd(lowest.batch, lowest.next, Infinity)'],
+    ],
+    test: { file: 'test/plan/merge.test.ts', name: 'come out ascending' },
+  },
+  {
     name: 'texts are not read back after a death',
     file: 'dist/machine/process/runtime.js',
     edits: [['if (this.#halves[DATA.stale / 4] !== 0)', 'if (false)']],
