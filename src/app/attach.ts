@@ -124,6 +124,7 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
   #objects: readonly RemoteObject[];
   #states: ReadonlyMap<string, State> = new Map();
   #closed = false;
+  #lookedAt: number = -Infinity;
 
   constructor(
     native: Native,
@@ -141,9 +142,8 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
     this.#runtime = new RemoteRuntime(borrower);
     this.#engine = new RemoteEngine(this.#runtime, native);
     try {
-      this.#engine.prepare();
       const caught = target.field('SigCgt');
-      this.#engine.checkHandlers(BigInt(`0x${caught === '' ? '0' : caught}`));
+      this.#engine.prepare(BigInt(`0x${caught === '' ? '0' : caught}`));
       this.#enlist();
     } catch (error) {
       this.#leave();
@@ -308,10 +308,17 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
     if (this.#closed) throw new Fault('closed', `process ${this.pid} was detached from`);
   }
 
+  /** As of a process of one's own: reading /proc costs more than an update. */
+  #look(): void {
+    const now = performance.now();
+    if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
+    checkMasks(this.#target, Number(this.#runtime.word('inspector')));
+    this.#lookedAt = now;
+  }
+
   #update(wanted: readonly Wanted[], protocol: Protocol, require?: 'inline'): Update {
     const began = performance.now();
-    checkStoppable(this.#target);
-    checkMasks(this.#target, Number(this.#runtime.word('inspector')));
+    this.#look();
     const done = this.#engine.apply(wanted, protocol, require);
     const ns = Math.round((performance.now() - began) * 1e6);
     const changes = done.changes.map(({ asked: { state }, from, to }) => ({
@@ -455,6 +462,8 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
 }
 
 const JOURNAL = 1000;
+/** How old a look at the threads may be, ms. */
+const LOOK_AGAIN_MS = 100;
 
 /** @throws Fault `store-refused` */
 function checkHandled({ name, handler }: Protocol): void {

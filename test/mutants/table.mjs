@@ -489,4 +489,22 @@ export const MUTANTS = [
     edits: [['#pragma GCC system_header\n', '']],
     test: { file: 'test/cside/header.test.ts', name: 'passes its warnings in C: gcc -std=c90' },
   },
+  {
+    name: "a borrowed thread's frame takes its alternate stack away",
+    file: 'dist/machine/remote/frame.js',
+    edits: [['const STACK_AS_IT_IS = 0x40;', 'const STACK_AS_IT_IS = 2;']],
+    test: { file: 'test/remote/choose.test.ts', name: 'says nothing of the alternate stack' },
+  },
+  {
+    name: 'a thread that cannot be stopped is borrowed',
+    file: 'dist/machine/remote/choose.js',
+    edits: [["if (state === 'R')", "if (state === 'R' || state === 'D')"]],
+    test: { file: 'test/remote/choose.test.ts', name: 'is never one that cannot be stopped' },
+  },
+  {
+    name: 'an interrupted call with a duration is made again whole',
+    file: 'dist/machine/remote/frame.js',
+    edits: [['clean: false };', 'clean: true };']],
+    test: { file: 'test/remote/choose.test.ts', name: 'a call with a duration' },
+  },
 ];

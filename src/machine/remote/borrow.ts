@@ -359,12 +359,11 @@ export class Borrower {
 export function checkStoppable(target: Target): void {
   const began = performance.now();
   for (;;) {
-    if (!target.alive) throw targetGone(target.pid);
-    if (target.field('State').startsWith('T'))
+    const { state, tracer } = target.standing();
+    if (state === 'T')
       throw new Fault('target-stopped', `process ${target.pid} is stopped`, {
         hint: `let it go on: kill -CONT ${target.pid}`,
       });
-    const tracer = Number(target.field('TracerPid'));
     // A thread of ours that has not stopped yet is let go as soon as it does.
     if (tracer === 0 || tracer === process.pid) return;
     if (performance.now() - began > PATIENCE_MS.tracer)

@@ -6,7 +6,6 @@ import { INT3 } from '../../asm/table.js';
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
-import { MEMBARRIER, SIGTRAP } from '../../base/linux.js';
 import type { KeyDef } from '../../keys/key.js';
 import { SiteColumns, draw, merge, wordsOf, type Destination } from '../../plan/draw.js';
 import type { Batch, KeyChange } from '../../plan/batch.js';
@@ -21,10 +20,9 @@ import { ProcmemStores } from '../process/procmem.js';
 import { KeyRecord, recordAt, snapshot, type Group } from '../process/records.js';
 import { registerSites, type EnlistedKey, type Registry } from '../process/register.js';
 import { Script } from '../process/script.js';
-import { HANDLER_FLAGS, KERNEL_SIGACTION, nameOf, replaced } from '../process/signals.js';
-import { bit } from '../process/threads.js';
 import { transact, Unfinished } from '../transact.js';
 import { pause } from './borrow.js';
+import { prepareHandler } from './handler.js';
 import { NearCode } from './near.js';
 import { symbolIn, type RemoteObject } from './objects.js';
 import { Locked, Moved, Outgrown, Run } from './run.js';
@@ -53,8 +51,6 @@ export interface Applied<A extends Asked = Asked> {
 
 const NONE: WayCounts = { byte: 0, store: 0, behind: 0, trap: 0 };
 
-/** SA_RESTORER: the kernel's own flag, which libc sets for every handler. */
-const SA_RESTORER = 0x0400_0000;
 /** How often an update is drawn again because others came first. */
 const TRIES = 64;
 const PATIENCE_MS = 10_000;
@@ -111,7 +107,7 @@ export class RemoteEngine {
   refresh(): void {
     this.#runtime.refresh();
     if (this.#runtime.word('epoch') === this.#nearEpoch) return;
-    this.#near.clear();
+    for (const near of this.#near.values()) near.forget();
     this.#nearEpoch = this.#runtime.word('epoch');
   }
 
@@ -151,7 +147,7 @@ export class RemoteEngine {
         return body();
       } catch (error) {
         this.#runtime.snapshot.forget();
-        this.#near.clear();
+        for (const near of this.#near.values()) near.forget();
         if (error instanceof Outgrown) this.#runtime.grow(error.size);
         else if (error instanceof Locked) pause(0.2);
         else if (!(error instanceof Moved)) throw error;
@@ -166,100 +162,9 @@ export class RemoteEngine {
     }
   }
 
-  /**
-   * What updates need, once for a process: membarrier, and the handler.
-   * @throws Fault `call-refused`, `handler-replaced`
-   */
-  prepare(): void {
-    this.#trying(() => {
-      const run = new Run(this.#runtime);
-      const script = new Script(run, this.#runtime.routines);
-      script.system('membarrier', 0, MEMBARRIER.registerSyncCore);
-      const stop = script.perform();
-      if (stop && 'call' in stop.what)
-        throw new Fault('no-membarrier', 'membarrier is refused to the process');
-    });
-    this.#trying(() => this.#install());
-  }
-
-  /**
-   * A handler runs with its sa_mask blocked, and a trap that is met then ends the process. Where Node
-   * is in the process it has looked at its own.
-   * @throws Fault `trap-blocked`
-   */
-  checkHandlers(caught: bigint): void {
-    const signals = Array.from({ length: 64 }, (_, i) => i + 1).filter(
-      (signal) => signal !== SIGTRAP && (caught & bit(signal)) !== 0n,
-    );
-    if (signals.length === 0 || this.#runtime.word('ready') === 1n) return;
-    const actions = signals.map(() => new BigUint64Array(KERNEL_SIGACTION.size / 8));
-    this.#trying(() => {
-      const run = new Run(this.#runtime);
-      const script = new Script(run, this.#runtime.routines);
-      for (const [i, action] of actions.entries())
-        script.system(
-          'rt_sigaction',
-          0,
-          signals[i],
-          0,
-          run.addressOf(action),
-          KERNEL_SIGACTION.mask,
-        );
-      script.perform();
-      for (const action of actions) run.fetch(action);
-    });
-    for (const [i, action] of actions.entries()) {
-      const handler = Number(action[KERNEL_SIGACTION.handler / 8]);
-      const blocked = action[KERNEL_SIGACTION.blocked / 8] ?? 0n;
-      if (handler <= 1 || (blocked & bit(SIGTRAP)) === 0n) continue;
-      throw new Fault(
-        'trap-blocked',
-        `the handler of ${nameOf(signals[i] ?? 0)} runs with SIGTRAP blocked ` +
-          'and would be killed by a trap on a site that it passes',
-        { at: hex(handler), hint: 'leave SIGTRAP out of its sa_mask (sigdelset after sigfillset)' },
-      );
-    }
-  }
-
-  #install(): void {
-    const { handler, data, routines, restorer } = this.#runtime;
-    const now = this.#handler(SIGTRAP);
-    const seen = Number(now[KERNEL_SIGACTION.handler / 8]);
-    if (seen === handler) return;
-    if (this.#runtime.word('installed') !== 0n) throw replaced(seen);
-    const ours = BigUint64Array.of(
-      BigInt(handler),
-      BigInt(HANDLER_FLAGS | SA_RESTORER),
-      BigInt(restorer),
-      0n,
-    );
-    const again = new BigUint64Array(KERNEL_SIGACTION.size / 8);
-    const run = new Run(this.#runtime);
-    const script = new Script(run, routines);
-    script.system('rt_sigaction', 0, SIGTRAP, 0, run.addressOf(again), KERNEL_SIGACTION.mask);
-    script.expect(run.addressOf(again) + KERNEL_SIGACTION.handler, seen);
-    script.word(data + DATA.previous, seen);
-    script.system('rt_sigaction', 0, SIGTRAP, run.addressOf(ours), 0, KERNEL_SIGACTION.mask);
-    script.word(data + DATA.installed, 1);
-    this.#counts(run);
-    if (script.perform() !== null) throw new Moved();
-  }
-
-  /** What the kernel says of a signal, in the target. */
-  #handler(signal: number): BigUint64Array {
-    const action = new BigUint64Array(KERNEL_SIGACTION.size / 8);
-    const run = new Run(this.#runtime);
-    const script = new Script(run, this.#runtime.routines);
-    script.system('rt_sigaction', 0, signal, 0, run.addressOf(action), KERNEL_SIGACTION.mask);
-    const stop = script.perform();
-    if (stop) throw new Fault('call-refused', 'rt_sigaction is refused to the process');
-    run.fetch(action);
-    return action;
-  }
-
-  /** The last thing of a run that changes something. */
-  #counts(run: Run): void {
-    run.end.word(this.#runtime.data + DATA.epoch, Number(this.#runtime.word('epoch')) + 1);
+  /** What updates need, once for a process. @throws Fault as `prepareHandler` does */
+  prepare(caught: bigint): void {
+    prepareHandler(this.#runtime, (once) => this.#trying(once), caught);
   }
 
   /**
@@ -304,7 +209,7 @@ export class RemoteEngine {
         const words = copies.settle();
         if (!fresh && words.length === 0) return -1;
         for (const { at, value } of words) run.begin.word(at, value);
-        this.#counts(run);
+        run.counts();
         return run.procedure()(header);
       },
     });
@@ -324,7 +229,7 @@ export class RemoteEngine {
       script.word(record + RECORD.jcc, words.jcc);
       script.word(record + RECORD.initial, words.call);
       script.word(record + RECORD.call, words.call);
-      this.#counts(run);
+      run.counts();
       script.perform();
     });
   }
@@ -388,7 +293,7 @@ export class RemoteEngine {
     try {
       const run = new Run(this.#runtime);
       const script = new Script(run, this.#runtime.routines);
-      this.#counts(run);
+      run.counts();
       script.perform();
     } catch {
       // Another came first, and has seen what stands there; or the target is gone.
@@ -475,7 +380,7 @@ export class RemoteEngine {
     }
     run.end.word(data + DATA.stale, Number(this.#runtime.word('stale')));
     run.end.word(data + DATA.unsynced, 0);
-    this.#counts(run);
+    run.counts();
     try {
       transact(protocol, batch, previous, machine);
     } catch (error) {

@@ -27,12 +27,14 @@ const slotOf = (code: Uint8Array): Uint8Array => {
   return slot;
 };
 
-/** What lies near one text, as it was at one epoch. */
+/** What lies near one text. */
 export class NearCode {
   readonly #runtime: RemoteRuntime;
   readonly #start: Addr;
   readonly #end: Addr;
-  #page: { readonly at: Addr; readonly bytes: Uint8Array } | null = null;
+  /** It stays where it is; what it holds may be added to. */
+  #at: Addr | null = null;
+  #bytes: Uint8Array | null = null;
   /** To be written by the next run. */
   readonly added: Added[] = [];
 
@@ -57,21 +59,28 @@ export class NearCode {
 
   #slot(code: Uint8Array): Addr {
     const slot = slotOf(code);
-    const page = (this.#page ??= this.#find());
+    const at = (this.#at ??= this.#find());
+    const bytes = (this.#bytes ??= this.#runtime.target.read(at, PAGE));
     for (let offset = 0; offset < PAGE; offset += VENEER_SIZE) {
-      const there = page.bytes.subarray(offset, offset + VENEER_SIZE);
-      if (Buffer.compare(there, slot) === 0) return page.at + offset;
+      const there = bytes.subarray(offset, offset + VENEER_SIZE);
+      if (Buffer.compare(there, slot) === 0) return at + offset;
       if (there[0] !== INT3) continue;
       there.set(slot);
-      this.added.push({ at: page.at + offset, bytes: slot });
-      return page.at + offset;
+      this.added.push({ at: at + offset, bytes: slot });
+      return at + offset;
     }
-    throw new Fault('out-of-reach', `the page of veneers at ${hex(page.at)} is full`, {
+    throw new Fault('out-of-reach', `the page of veneers at ${hex(at)} is full`, {
       hint: 'a program with so many far targets needs its functions within 2 GiB',
     });
   }
 
-  #find(): { at: Addr; bytes: Uint8Array } {
+  /** What it holds is read again, and what was to be added is not. */
+  forget(): void {
+    this.#bytes = null;
+    this.added.length = 0;
+  }
+
+  #find(): Addr {
     const { target } = this.#runtime;
     const known = target
       .maps()
@@ -82,8 +91,7 @@ export class NearCode {
           this.#reaches(start) &&
           Buffer.compare(target.read(start, MARK.length), MARK) === 0,
       );
-    const at = known?.start ?? this.#make();
-    return { at, bytes: target.read(at, PAGE) };
+    return known?.start ?? this.#make();
   }
 
   #make(): Addr {

@@ -83,6 +83,12 @@ export class Run implements Performer, Pick<Native, 'call'> {
     return (header) => this.#perform(header);
   }
 
+  /** For a run that changes something, at its end: what others have read is outdated. */
+  counts(): void {
+    const { data } = this.#runtime;
+    this.end.word(data + DATA.epoch, Number(this.#runtime.word('epoch')) + 1);
+  }
+
   /** A system call of at most four arguments, in a run of its own. */
   call(name: Call, ...args: readonly number[]): number {
     const [a = 0, b = 0, c = 0, d = 0] = args;

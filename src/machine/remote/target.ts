@@ -140,6 +140,14 @@ export class Target {
     };
   }
 
+  /** Its first thread's state, and who traces it. @throws Fault `target-gone` */
+  standing(): { readonly state: string; readonly tracer: number } {
+    const status = readProcOrNone(`/proc/${this.pid}/status`);
+    if (status === '') throw targetGone(this.pid);
+    const [, state = 'Z'] = /^State:\s*(\S)/m.exec(status) ?? [];
+    return { state, tracer: Number(/^TracerPid:\s*(\d+)/m.exec(status)?.[1] ?? 0) };
+  }
+
   /** A field of its status, or of one of its threads'. */
   field(name: string, thread?: number): string {
     const path = `/proc/${this.pid}/${thread === undefined ? '' : `task/${thread}/`}status`;
