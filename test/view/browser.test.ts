@@ -15,6 +15,7 @@ import { launch, noChromium, visit } from './browser.js';
 
 // A browser beside other programs on two CPUs may take tens of seconds for what takes it one.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
+const SOON = { timeout: 100_000 } as const;
 
 let browser: Browser;
 beforeAll(async () => {
@@ -75,7 +76,7 @@ describe.skipIf(noChromium).each(LOOKS)('the page on a %s, %s', (size, colorSche
 
   it('shows a torn call beside a whole one at the first visit', async () => {
     const { page, wrong } = await open();
-    await expect.poll(() => here(page).innerText()).toContain('mixture');
+    await expect.poll(() => here(page).innerText(), SOON).toContain('mixture');
     expect(await page.locator('.time h2').allInnerTexts()).toEqual([
       expect.stringContaining('naive'),
       expect.stringContaining('int3'),
@@ -93,14 +94,14 @@ describe.skipIf(noChromium).each(LOOKS)('the page on a %s, %s', (size, colorSche
     await page.getByRole('status').getByText('Fails').waitFor();
     await here(page).waitFor();
     const at = () => page.locator('.controls output').innerText();
-    await expect.poll(at).toMatch(/^(\d+)\/\1$/);
+    await expect.poll(at, SOON).toMatch(/^(\d+)\/\1$/);
     const end = await at();
     await page.keyboard.press('Home');
-    await expect.poll(at).toMatch(/^0\//);
+    await expect.poll(at, SOON).toMatch(/^0\//);
     await page.keyboard.press('ArrowRight');
-    await expect.poll(at).not.toMatch(/^0\//);
+    await expect.poll(at, SOON).not.toMatch(/^0\//);
     await page.keyboard.press('c');
-    await expect.poll(at).toBe(end);
+    await expect.poll(at, SOON).toBe(end);
     await page.keyboard.press('?');
     await page.getByRole('dialog').waitFor();
     await page.keyboard.press('Escape');
@@ -127,7 +128,7 @@ describe.skipIf(noChromium).each(LOOKS)('the page on a %s, %s', (size, colorSche
     expect(await scheduler.locator('.broken').innerText()).toContain('a mixture is executed');
     await scheduler.getByRole('button', { name: 'take back' }).click();
     const moves = scheduler.locator('.moves').first().getByRole('button');
-    await expect.poll(() => moves.count()).toBeGreaterThan(0);
+    await expect.poll(() => moves.count(), SOON).toBeGreaterThan(0);
     await moves.filter({ hasText: 'breaks torn' }).first().click();
     await scheduler.getByText('Nothing can.').waitFor();
     // Someone else sees the same by the address.
@@ -202,7 +203,7 @@ describe.skipIf(noChromium)('the page', () => {
     ['that is damaged', '#path2.e30AAA', /damaged/],
   ])('says of an address %s what is wrong, and works on', async (_, fragment, message) => {
     const { page, wrong } = await visit(browser, fragment);
-    await expect.poll(() => page.getByRole('alert').innerText()).toMatch(message);
+    await expect.poll(() => page.getByRole('alert').innerText(), SOON).toMatch(message);
     expect(await page.locator('.time li').count()).toBeGreaterThan(2);
     expect(wrong).toEqual([]);
     await page.context().close();
