@@ -307,7 +307,11 @@ export function drawSvg(trace: Trace): string {
     out.push(text(8, y + 4, part, ' font-weight="bold"'));
     y += height;
   });
-  const size = `width="${(textAt + 66 * sign).toFixed(0)}" height="${y}"`;
+  // As wide as its longest line: a fixed width cut what stood beside many lanes.
+  const longest = (lines: readonly string[]) => Math.max(0, ...lines.map(({ length }) => length));
+  const beside = textAt + sign * longest(laid.lines.flatMap(({ text: parts }) => parts));
+  const width = 8 + Math.max(beside, 8 + sign * longest([laid.title, ...laid.end]));
+  const size = `width="${width.toFixed(0)}" height="${y}"`;
   return `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="monospace" font-size="12">
 <rect width="100%" height="100%" fill="#fff"/>
 ${[...out, ...join, ...over].join('\n')}
