@@ -100,6 +100,16 @@ describe('a step that writes', () => {
   });
 });
 
+describe('an instruction that the protocol says may be executed', () => {
+  it('is no mixture, and is judged by what it does', () => {
+    const steps = [write(4, 1, 'one'), sync, write(0, 4, 'one'), sync];
+    const fetch = { fetch: 'F0', chunk: 'line', offset: 8 } as const;
+    expect(failing(own(steps), fetch)).toEqual(['torn']);
+    const said = { text: { also: ['e8 .. .. .. ..'] } };
+    expect(failing(own(steps, said), fetch)).toEqual(['target', 'unwind']);
+  });
+});
+
 describe('a file', () => {
   const folder = new Folder();
   it('of JSON is read and not run', async () => {

@@ -203,7 +203,7 @@ describe('static-call check', () => {
     expect(await line(['check', '/etc/passwd'])).toMatchObject({
       status: 3,
       stderr: expect.stringMatching(
-        /error\[bad-protocol\]: its name does not end in \.mjs\n +at \/etc\/passwd/,
+        /error\[bad-protocol\]: its name ends in neither \.mjs nor \.json\n +at \/etc\/passwd/,
       ) as string,
     });
   });
