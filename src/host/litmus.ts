@@ -103,7 +103,7 @@ export async function ask(
   };
 }
 
-/** Landings 0 and 15 are the two calls; 16 is the nop, which leaves nothing of the old call. */
+/** Landings 0 and 15 are the two calls; 16 is what does nothing in place of the old one. */
 function classify(
   { watch, from }: LitmusProgram,
   counts: readonly number[],
@@ -111,7 +111,7 @@ function classify(
 ): Seen['seen'] {
   const at = (i: number): number => counts[i] ?? 0;
   const all = counts.reduce((a, b) => a + b, 0);
-  const whole = at(15) + at(from === 'nop' ? 16 : 0);
+  const whole = at(15) + at(from === 'call' ? 0 : 16);
   const rows: readonly (readonly [LitmusOutcome, number])[] =
     watch === 'landing'
       ? [
@@ -127,6 +127,6 @@ function mixturesOf({ watch, from }: LitmusProgram, counts: readonly number[]): 
   if (watch === 'order') return {};
   const torn = counts
     .map((n, mask) => [[0, 1, 2, 3].map((i) => (mask >> i) & 1).join(''), n, mask] as const)
-    .filter(([, n, mask]) => n > 0 && mask < 15 && (mask > 0 || from === 'nop'));
+    .filter(([, n, mask]) => n > 0 && mask < 15 && (mask > 0 || from !== 'call'));
   return Object.fromEntries(torn);
 }

@@ -6,6 +6,7 @@
 //
 // Nothing here knows what a model allows.
 
+import { SITE_FORMS } from '../x86/forms.js';
 import { INT3 } from '../asm/table.js';
 import { LINE, PAGE, type Addr } from '../base/addr.js';
 import { invariant } from '../base/invariant.js';
@@ -144,7 +145,7 @@ function update(steps: readonly Step[], old: readonly number[], fresh: readonly 
     invariant(step.do === 'store', 'a litmus program stores and synchronises');
     const source = { trap: [INT3, ...old.slice(1)], old, new: fresh }[step.bytes];
     const byte = (at: number): Program => [['mov', mem8('rbx', at), source[at] ?? 0]];
-    if (step.part === 'first') return byte(0);
+    if (step.part === 'first' || step.part === 'opcode') return byte(0);
     if (step.as === 'bytes')
       return Array.from({ length: 5 }, (_, at) => at)
         .slice(step.part === 'rest' ? 1 : 0)
@@ -265,7 +266,11 @@ interface Laid {
 
 /** The program's text: the reader with its site, and for `order` the pads behind it. */
 function layOut(program: LitmusProgram): Laid {
-  const old = program.from === 'nop' ? [...NOP] : [CALL, ...little(OLD)];
+  const old = {
+    call: [CALL, ...little(OLD)],
+    nop: [...NOP],
+    off: [...SITE_FORMS.test5.bytes.subarray(0, 1), ...little(NEW)],
+  }[program.from];
   const code = assemble(reader(program, old), { at: TEXT });
   const site = code.labels.get('site') ?? 0;
   const base = PADS_AT - (site + 5);

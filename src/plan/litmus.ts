@@ -10,8 +10,11 @@ import { naive } from './protocols/naive.js';
 export interface LitmusProgram {
   readonly name: string;
   readonly about: string;
-  /** What changes into a call of another target and back: a call, or a nop of the same length. */
-  readonly from: 'call' | 'nop';
+  /**
+   * What changes into a call of another target and back: a call, a nop of the same length, or the
+   * empty form that keeps the call's displacement.
+   */
+  readonly from: 'call' | 'nop' | 'off';
   /** Of the instruction in its cache line. */
   readonly offset: number;
   readonly steps: readonly Step[];
@@ -65,6 +68,13 @@ export const LITMUS: readonly LitmusProgram[] = [
     8,
     [whole],
     'nop',
+  ),
+  landing(
+    'flip',
+    'an empty site and its call, exchanged by their first byte, over the end of a line',
+    61,
+    [{ do: 'store', part: 'opcode', bytes: 'new', as: 'one', why: 'one byte' }],
+    'off',
   ),
   landing(
     'int3',

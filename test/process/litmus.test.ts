@@ -8,7 +8,7 @@ import { LITMUS, type LitmusOutcome } from '#plan/litmus';
  * when it is not seen.
  */
 const RELIABLE = 'bytes-line';
-const ASKED = [RELIABLE, 'one', 'one-nop', 'int3', 'order-sync'];
+const ASKED = [RELIABLE, 'one', 'one-nop', 'flip', 'int3', 'order-sync'];
 
 describe.skipIf(whyNot() !== null)('the real CPU and the model', () => {
   it.for(ASKED)('%s: nothing is seen that the model forbids', async (name, { skip }) => {

@@ -40,13 +40,16 @@ function named(watch: LitmusProgram['watch'], end: string): readonly LitmusOutco
   ];
 }
 
+/** The shape whose first update makes the same change, or the same one back. */
+const SITES = { call: 'call', nop: 'ret0', off: 'hook' } as const;
+
 export type LitmusModel = Pick<LitmusMachine, 'fetch' | 'chunk'>;
 
 export function allowed(program: LitmusProgram, machine: LitmusModel): ReadonlySet<LitmusOutcome> {
   const { watch, from, offset, steps } = program;
   const litmus: Litmus = {
     environment: 'kernel',
-    site: from === 'nop' ? 'null' : 'call',
+    site: SITES[from],
     offset,
     steps,
     updates: 1,
