@@ -12,8 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+/* musl's compiler has no headers of the kernel. */
+#if __has_include(<linux/filter.h>)
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#endif
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -151,6 +154,7 @@ static int command(char *line)
 /* A sandbox in which memfd_create is refused. */
 static void refuse_memory_files(void)
 {
+#ifdef SECCOMP_MODE_FILTER
 	struct sock_filter rules[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 0, 1),
@@ -160,6 +164,7 @@ static void refuse_memory_files(void)
 	struct sock_fprog filter = { 4, rules };
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
 		abort();
+#endif
 }
 
 int main(int argc, char **argv)
