@@ -27,7 +27,7 @@ export function judgeSoak(got) {
     must(storm === 'calm' || gusts > 0, `no ${storm}`);
   for (const [outcome, calls] of Object.entries(got.outcomes))
     must(outcome === 'wrong' || calls > 0, `no call came to ${outcome}`);
-  for (const form of ['call 5', 'call 6', 'jmp 5', 'jcc 6'])
+  for (const form of ['call 5', 'call 6', 'jmp 5', 'jcc 6', 'if 5', 'unless 5'])
     must(got.sites[form] > 0, `no site of the form ${form}`);
   const { settled, last } = got;
   must(

@@ -68,7 +68,7 @@ export function typesOf(keys: readonly KeyDef[], name: string): string {
     '// Written by static-call types: write it again when the keys or their targets change.',
     '',
     '/** For open<...>: each key with what may become its target. null empties it, ' +
-      "'ret0' makes it return 0; a static key is on or off. */",
+      "'ret0' makes it return 0. */",
     `export type ${name} = {`,
     ...rows,
     '};',

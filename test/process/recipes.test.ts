@@ -37,7 +37,7 @@ describe('docs/adopting.md', () => {
         [6, 5],
         [6, 5],
       ],
-      bytes: '2e2e2e31c0',
+      bytes: [['if', 'a9']],
     });
   });
 });

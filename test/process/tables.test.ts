@@ -19,7 +19,7 @@ describe.skipIf(!gcc)('a table of sites', () => {
       const library = withTable(folder, `twice-${way.protocol}`, [], everySecondTwice);
       const got = soak(library, way, 0.4);
       expectRight(got);
-      expect(Object.values(got.sites).reduce((a, b) => a + b)).toBe(COUNT + 3);
+      expect(Object.values(got.sites).reduce((a, b) => a + b)).toBe(COUNT + 5);
     },
   );
 
@@ -27,7 +27,7 @@ describe.skipIf(!gcc)('a table of sites', () => {
     const library = withTable(folder, 'backwards', [], backwards);
     const got = soak(library, WAYS[0], 0.4);
     expectRight(got);
-    expect(Object.values(got.sites).reduce((a, b) => a + b)).toBe(COUNT + 3);
+    expect(Object.values(got.sites).reduce((a, b) => a + b)).toBe(COUNT + 5);
   });
 
   it('with two sites that overlap is refused', () => {

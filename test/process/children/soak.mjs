@@ -1,4 +1,4 @@
-// Retargets three keys at random while native threads pass their sites, and prints what came of it.
+// Retargets three keys and switches a fourth at random while native threads pass their sites, and prints what came of it.
 // argv: JSON {library, threads, seconds, seed, options, guests, crash}. With `guests` a JavaScript
 // timer, two workers and libuv's pool pass the sites as well, and the updates are made in slices
 // between their turns.
@@ -8,14 +8,14 @@ import { openNative } from '#machine/linux/native';
 import { readMaps } from '#machine/linux/maps';
 import { Runtime } from '#machine/process/runtime';
 import { strayTraps } from '#machine/process/records';
-import { differsFromFile, openSoaked, updates } from './soaked.mjs';
+import { differsFromFile, openSoaked, targetsFor, updates } from './soaked.mjs';
 
 const { library, threads, seconds, seed, options, guests, crash } = JSON.parse(process.argv[2]);
 const soaked = openSoaked(library);
 const app = open(library, options);
 const native = openNative();
 const sum = { updates: 0, trampoline: 0, inline: 0 };
-const next = updates(seed);
+const next = updates(seed, targetsFor(options.protocol));
 
 function updateFor(ms) {
   const end = performance.now() + ms;

@@ -16,6 +16,8 @@ const OUTCOMES = [
   'filter_ret0',
   'filter_odd',
   'filter_all',
+  'gate_off',
+  'gate_on',
   'wrong',
 ];
 
@@ -48,8 +50,12 @@ const TARGETS = {
   filter: ['filter_odd', 'filter_all', 'ret0'],
 };
 
-/** A stream of updates of one to three keys at a time, from a seed. */
-export function updates(seed) {
+/** A branch may cross a quadword, where `store` refuses it. */
+const GATE = { gate: [true, false] };
+export const targetsFor = (protocol) => (protocol === 'store' ? TARGETS : { ...TARGETS, ...GATE });
+
+/** A stream of updates of one key to all of them at a time, from a seed. */
+export function updates(seed, targets) {
   let state = seed >>> 0 || 1;
   const below = (n) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -57,9 +63,10 @@ export function updates(seed) {
   };
   return () => {
     const wanted = {};
-    const mask = 1 + below(7);
-    Object.entries(TARGETS).forEach(([key, targets], i) => {
-      if (mask & (1 << i)) wanted[key] = targets[below(targets.length)];
+    const keys = Object.entries(targets);
+    const mask = 1 + below(2 ** keys.length - 1);
+    keys.forEach(([key, wants], i) => {
+      if (mask & (1 << i)) wanted[key] = wants[below(wants.length)];
     });
     return wanted;
   };

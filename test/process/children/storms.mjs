@@ -10,7 +10,7 @@ import { openNative } from '#machine/linux/native';
 import { readMaps } from '#machine/linux/maps';
 import { Runtime } from '#machine/process/runtime';
 import { strayTraps } from '#machine/process/records';
-import { differsFromFile, openSoaked, updates } from './soaked.mjs';
+import { differsFromFile, openSoaked, targetsFor, updates } from './soaked.mjs';
 
 const {
   libraries,
@@ -41,10 +41,10 @@ const ways = WAYS.map((options, i) => {
     stormStop: soaked.library.func('long storm_stop(int)'),
     guestPasses: soaked.library.func('long storm_passes()'),
     app: open(libraries[i], options),
+    next: updates(seed + i, targetsFor(options.protocol)),
   };
 });
 const native = openNative();
-const next = updates(seed);
 const sums = { updates: 0, inline: 0, trampoline: 0, turns: 0, failed: 0, drift: 0 };
 const gusts = Object.fromEntries(STORMS.map((name) => [name, 0]));
 
@@ -66,7 +66,8 @@ const footprint = () => {
     ours,
   };
 };
-const calls = () => ways.reduce((n, w) => n + 8 * (w.soaked.passes() + Number(w.guestPasses())), 0);
+const calls = () =>
+  ways.reduce((n, w) => n + 10 * (w.soaked.passes() + Number(w.guestPasses())), 0);
 
 const began = performance.now();
 const elapsed = () => (performance.now() - began) / 1000;
@@ -82,7 +83,7 @@ for (let turn = 0; turn < turns || elapsed() < seconds; turn++) {
   way.stormStart(storm, guest);
   const end = performance.now() + turnMs;
   do {
-    const update = way.app.update(next());
+    const update = way.app.update(way.next());
     sums.updates++;
     sums.inline += update.inline;
     sums.trampoline += update.trampoline;

@@ -1,5 +1,6 @@
 /* What docs/adopting.md shows, as a project would have it. */
 #include <static_call.h>
+#include <static_key.h>
 
 static int traces;
 static int sum_c(const unsigned char *p, int n)
@@ -32,13 +33,11 @@ void choose(void)
 }
 
 /* A switch that costs nothing while it is off. */
-static int on(void) { return 1; }
-DEFINE_STATIC_CALL_RET0(tracing, on);
-STATIC_CALL_TARGET(tracing, on);
+DEFINE_STATIC_KEY_FALSE(tracing);
 
 int step(int a)
 {
-	if (static_call(tracing)())
+	if (static_branch_unlikely(&tracing))
 		traces += a;
 	return a + 1;
 }

@@ -1,6 +1,6 @@
 /*
- * A program to be patched while it runs: threads that pass call, tail, conditional and cold sites as fast as they
- * can and check every result. Each key has targets whose results tell them apart; a result that
+ * A program to be patched while it runs: threads that pass call, tail, conditional and cold sites and branches as fast
+ * as they can and check every result. Each key has targets whose results tell them apart; a result that
  * is none of them is counted as wrong.
  */
 #define _GNU_SOURCE
@@ -18,6 +18,7 @@
 
 #include "crash.h"
 #include "static_call.h"
+#include "static_key.h"
 
 #define NOINLINE __attribute__((noinline))
 
@@ -45,6 +46,21 @@ DEFINE_STATIC_CALL_RET0(filter, filter_odd);
 STATIC_CALL_TARGET(filter, filter_odd);
 STATIC_CALL_TARGET(filter, filter_all);
 
+/* gate: a static key. What each branch computes tells which way it went. */
+DEFINE_STATIC_KEY_FALSE(gate);
+static NOINLINE long gate_if(long x)
+{
+	if (static_branch_unlikely(&gate))
+		return 5 * x + 2;
+	return 3 * x + 1;
+}
+static NOINLINE long gate_unless(long x)
+{
+	if (static_branch_likely(&gate))
+		return 5 * x + 2;
+	return 3 * x + 1;
+}
+
 static NOINLINE long tail_work(long x) { return static_call(work)(x); }
 static NOINLINE void tail_hook(struct mark *m) { static_call_cond(hook)(m); }
 static NOINLINE int tail_filter(int x) { return static_call(filter)(x); }
@@ -68,6 +84,7 @@ enum {
 	WORK_A, WORK_B, WORK_C, WORK_ZERO,
 	HOOK_NULL, HOOK_ONE, HOOK_TWO,
 	FILTER_ZERO, FILTER_ODD, FILTER_ALL,
+	GATE_OFF, GATE_ON,
 	WRONG, OUTCOMES
 };
 
@@ -84,12 +101,17 @@ static int filter_outcome(int x, int got)
 	return got == 0 ? FILTER_ZERO : got == 2 + (x & 1) ? FILTER_ODD : got == 7 ? FILTER_ALL : WRONG;
 }
 
+static int gate_outcome(long x, long got)
+{
+	return got == 3 * x + 1 ? GATE_OFF : got == 5 * x + 2 ? GATE_ON : WRONG;
+}
+
 struct slot {
 	/* Written by its thread alone. */
 	_Atomic uint64_t passes, outcomes[OUTCOMES];
 } __attribute__((aligned(128)));
 
-enum { MOST = 64, SITES_PASSED = 8 };
+enum { MOST = 64, SITES_PASSED = 10 };
 static struct slot slots[MOST];
 static pthread_t threads[MOST];
 static _Atomic int stop;
@@ -101,7 +123,7 @@ static void count(struct slot *s, int outcome)
 	atomic_store_explicit(&s->outcomes[outcome], n + 1, memory_order_relaxed);
 }
 
-/* Passes eight sites (a negative x: the conditional one too). */
+/* Passes ten sites (a negative x: the conditional one too). */
 static void once(struct slot *s, long x)
 {
 	struct mark m = {0};
@@ -119,6 +141,8 @@ static void once(struct slot *s, long x)
 	count(s, filter_outcome((int)x, static_call(filter)((int)x)));
 	count(s, filter_outcome((int)x, tail_filter((int)x)));
 	count(s, filter_outcome((int)x, cold_filter((int)x)));
+	count(s, gate_outcome(x, gate_if(x)));
+	count(s, gate_outcome(x, gate_unless(x)));
 	atomic_store_explicit(&s->passes, s->passes + 1, memory_order_relaxed);
 }
 
