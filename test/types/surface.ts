@@ -72,7 +72,11 @@ export function sample(): void {
   same<typeof update, Update>();
   same<
     typeof update.changes,
-    readonly { readonly key: string; readonly from: string | null; readonly to: string | null }[]
+    readonly {
+      readonly key: string;
+      readonly from: string | null | boolean;
+      readonly to: string | null | boolean;
+    }[]
   >();
   same<
     [typeof update.inline, typeof update.trampoline, typeof update.traps, typeof update.ns],
