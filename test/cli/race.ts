@@ -194,8 +194,10 @@ function build(owned: string): void {
     join(owned, 'compiler'),
     `#!${process.execPath}
 const { readFileSync } = require('node:fs');
-import(${file}).then(({ replaceFile }) => {
-  try { replaceFile(process.argv[process.argv.indexOf('-o') + 1], readFileSync('${owned}/x.o')); } catch { process.exit(1); }
+const named = process.argv.indexOf('-o');
+// Asked for its version it makes nothing; argv[0] is node itself.
+if (named > 0) import(${file}).then(({ replaceFile }) => {
+  try { replaceFile(process.argv[named + 1], readFileSync('${owned}/x.o')); } catch { process.exit(1); }
 });
 `,
     { mode: 0o755 },

@@ -52,14 +52,15 @@ export async function run(context: Context, flags: Flags, ...words: string[]): P
   const compiler = compilerOf(words);
   const expanded = expandResponses(words.slice(compiler.length));
   const made = readCompilation(expanded);
-  const assembler = assemblerOf(compiler, expanded, context.env);
-  const aligned = flags.align === 'no' ? [] : alignment(assembler.name, made, flags.align);
+  const links = flags.runtime && made.mode === 'link' && !made.partial && !made.dangling;
+  // Asking a compiler what it is costs a process, so it is asked only where that matters.
+  const asked = flags.align !== 'no' || links;
+  const { name, clang } = asked ? assemblerOf(compiler, expanded, context.env) : UNASKED;
+  const aligned = flags.align === 'no' ? [] : alignment(name, made, flags.align);
   const own = flags.runtime ? [RUNTIME_MACRO] : [];
   const more = [`-I${includeDir()}`, ...aligned, ...own];
   const all = made.dangling ? words : withMore(words, more);
   const before = new Map(made.outputs.map((path) => [path, stateOf(path)]));
-  const links = flags.runtime && made.mode === 'link' && !made.partial && !made.dangling;
-  const { clang } = assembler;
   const status = links
     ? await linkWithRuntime(context, flags, { compiler, made, more, clang })
     : step(context, flags, all);
@@ -170,12 +171,18 @@ function start(
   return { status, stdout: done.stdout };
 }
 
+interface Toolchain {
+  readonly name: Assembler;
+  readonly clang: boolean;
+}
+const UNASKED: Toolchain = { name: 'gas', clang: false };
+
 /** gcc assembles with gas; clang by itself, unless told otherwise. */
 function assemblerOf(
   compiler: readonly string[],
   options: readonly string[],
   env: Context['env'],
-): { readonly name: Assembler; readonly clang: boolean } {
+): Toolchain {
   const asked = start([...compiler, '--version'], env, ['ignore', 'pipe', 'ignore']);
   const clang = asked.stdout.includes('clang');
   const external = options.includes('-fno-integrated-as') || options.includes('-no-integrated-as');
