@@ -85,10 +85,10 @@ describe('a source', () => {
     );
   });
 
-  it('overrules the compiler half as often as it did once (293 assertions, 419 casts, 2 any)', () => {
-    expect(sum(({ assertions }) => assertions) + sum(({ casts }) => casts)).toBeLessThanOrEqual(
-      356,
-    );
+  // It did 33 times in a thousand lines: 293 assertions and 419 casts in 21,694.
+  it('overrules the compiler at most eight times in a thousand lines', () => {
+    const overruled = sum(({ assertions }) => assertions) + sum(({ casts }) => casts);
+    expect((1000 * overruled) / sum(({ lines }) => lines)).toBeLessThan(8);
     expect(sum(({ any }) => any)).toBe(0);
   });
 });

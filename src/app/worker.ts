@@ -1,8 +1,8 @@
-// The thread that serves static_call_update() and static_key_enable() of the C side. It sleeps in a futex until a request
-// comes, and does what `update` does, by the same engine and under the same lock, whatever the
-// thread that opened the program is busy with. Every request is answered, with an errno where
-// serving it threw. The sleep is cut into slices, because the end of the environment reaches a
-// thread only in JavaScript: ten wake-ups a second, which cost a thousandth of a CPU.
+// The thread that serves static_call_update() and static_key_enable() of the C side. It sleeps in a
+// futex until a request comes, and does what `update` does, by the same engine and under the same
+// lock, whatever the thread that opened the program is busy with. Every request is answered, with
+// an errno where serving it threw. The sleep is cut into slices, because the end of the environment
+// reaches a thread only in JavaScript: ten wake-ups a second, which cost a thousandth of a CPU.
 
 import { getSystemErrorMap } from 'node:util';
 import { workerData } from 'node:worker_threads';

@@ -5,8 +5,8 @@ import { readWord } from '../trap/registry.js';
 import type { TargetKind } from './transform.js';
 
 /**
- * Where calls of a key go, or whether a static key is on. The address of null is 0; that of `ret0` is the object's shared return-0
- * function.
+ * Where calls of a key go, or whether a static key is on. The address of null is 0; that of `ret0`
+ * is the object's shared return-0 function.
  */
 export interface Target {
   readonly kind: TargetKind;

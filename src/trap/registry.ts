@@ -72,8 +72,9 @@ export const DATA = {
   /** The last updates that C made (machine/process/c-updates.ts); 0 before the first. */
   journal: 216,
   /**
-   * Grows with every change of targets, records or tables, from within or from another process. An update that was drawn
-   * from outside (machine/remote) expects what it read: it is drawn again where another came first.
+   * Grows with every change of targets, records or tables, from within or from another process. An
+   * update that was drawn from outside (machine/remote) expects what it read: it is drawn again
+   * where another came first.
    */
   epoch: 224,
   /** 1 after an update that ended with a fault, until the next synchronisation. */

@@ -37,7 +37,7 @@ vmlinuz: image; 12 sites, 3 keys, 4 trampolines
   kinds      call 8  jmp 2  jcc 2
   flags      tail 4  init 1
   line       0 (0.0 %) cross a cache line, 0 (0.0 %) with their destination
-  protocols  int3 12  store 8
+  protocols  auto 12  int3 12  store 8
   top keys   4 tp_func_event_0
              4 tp_func_event_1
              4 tp_func_event_2
@@ -62,7 +62,7 @@ tp_func_event_2      4      1     3    1    0     1     1        0            0 
       .split('\n');
     expect(lines.length).toBe(5);
     expect(lines[1]).toMatch(
-      /^vmlinuz:\+0x\w+ +0xffffffff81\w+ +caller_0_tail\+0x\w+ +tp_func_event_1 +call +- +- +e8( \w\w){4} +int3 +-$/,
+      /^vmlinuz:\+0x\w+ +0xffffffff81\w+ +caller_0_tail\+0x\w+ +tp_func_event_1 +call +- +- +e8( \w\w){4} +auto,int3 +-$/,
     );
     expect(stdout).toContain('4 sites, 1 key, 1 trampoline\n');
   });

@@ -73,8 +73,10 @@ test.skipIf(!here)(
       'jmp',
       'none',
       'nop',
+      'passed',
       'ret',
       'ret0',
+      'taken',
     ]);
   },
 );

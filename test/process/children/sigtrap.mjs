@@ -196,6 +196,9 @@ function simulate(image) {
   return 'runs away';
 }
 
+const displacementAt = (memory, site) =>
+  new DataView(memory.buffer, memory.byteOffset).getInt32(site + 1 - AREA, true);
+
 /** What the table says must come of a trap: where it goes on, and with which stack pointer. */
 function expected(before) {
   const rip = Number(get(before, CONTEXT + UCONTEXT.rip));
@@ -216,7 +219,11 @@ function expected(before) {
       return { rip: target, rsp };
     case 'nop':
     case 'ret0':
+    case 'passed':
       return { rip: end, rsp };
+    // A branch goes where the displacement behind its trap leads.
+    case 'taken':
+      return { rip: end + displacementAt(before, site), rsp };
     case 'ret':
       return { rip: Number(get(before, rsp)), rsp: rsp + 8 };
     case 'jcc': {
