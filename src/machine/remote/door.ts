@@ -94,7 +94,10 @@ export class Door {
     if (this.#late.has(thread)) return 'late';
     const seized = this.#ptrace(PTRACE.seize, thread, 0, TRACESYSGOOD);
     if (seized < 0) return seized === -ERRNO.noProcess ? 'gone' : 'refused';
-    this.#ptrace(PTRACE.interrupt, thread);
+    if (this.#ptrace(PTRACE.interrupt, thread) < 0) {
+      this.#late.add(thread);
+      return 'refused';
+    }
     const began = performance.now();
     for (;;) {
       const found = this.#look(thread, WAIT.noHang);
