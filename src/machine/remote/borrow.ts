@@ -118,7 +118,7 @@ export class Borrower {
       throw error;
     }
     this.#at('framed');
-    let masked = false;
+    let entered = false;
     const call = (name: Call, ...args: readonly number[]): number => {
       const registers = thread.registers.slice();
       registers[REGISTER.rax] = BigInt(SYS[name]);
@@ -127,10 +127,11 @@ export class Borrower {
       registers[REGISTER.rip] = BigInt(way.syscall);
       registers[REGISTER.rsp] = BigInt(stack);
       registers[REGISTER.originalRax] = BigInt.asUintN(64, -1n);
+      const first = !entered;
+      entered = true;
       this.#door.setRegisters(thread.id, registers);
       this.#at(`${name} set`);
-      if (!masked) this.#door.setMask(thread.id, EVERY_SIGNAL);
-      masked = true;
+      if (first) this.#door.setMask(thread.id, EVERY_SIGNAL);
       this.#at(`${name} masked`);
       if (!this.#door.toSyscall(thread.id) || !this.#door.toSyscall(thread.id))
         throw targetGone(this.target.pid);
@@ -148,31 +149,30 @@ export class Borrower {
     try {
       return body({ call, text });
     } finally {
-      this.#back(thread, masked);
+      if (entered) this.#back(thread);
+      else this.#release(thread.id, thread.registers);
+      this.#hold(thread);
+      this.#at('let go');
     }
   }
 
   /** As if nothing had been. The kernel makes an interrupted call again only where it stopped it. */
-  #back(thread: Stopped, masked: boolean): void {
+  #back(thread: Stopped): void {
     try {
-      if (masked) {
-        this.#door.setMask(thread.id, thread.mask);
-        this.#at('mask back');
-        const registers = thread.registers.slice();
-        const asleep = BigInt.asIntN(64, word(thread, 'rax')) === RESTART_BLOCK;
-        const { rip, rax } = resumption(registers);
-        registers[REGISTER.rip] = asleep ? word(thread, 'rip') - 2n : rip;
-        registers[REGISTER.rax] = asleep ? RESTART_SYSCALL : rax;
-        registers[REGISTER.originalRax] = BigInt.asUintN(64, -1n);
-        this.#door.setRegisters(thread.id, registers);
-        this.#at('registers back');
-        this.#door.letGo(thread.id);
-      } else this.#release(thread.id, thread.registers);
+      this.#door.setMask(thread.id, thread.mask);
+      this.#at('mask back');
+      const registers = thread.registers.slice();
+      const asleep = BigInt.asIntN(64, word(thread, 'rax')) === RESTART_BLOCK;
+      const { rip, rax } = resumption(registers);
+      registers[REGISTER.rip] = asleep ? word(thread, 'rip') - 2n : rip;
+      registers[REGISTER.rax] = asleep ? RESTART_SYSCALL : rax;
+      registers[REGISTER.originalRax] = BigInt.asUintN(64, -1n);
+      this.#door.setRegisters(thread.id, registers);
+      this.#at('registers back');
+      this.#door.letGo(thread.id);
     } catch {
       // The process has ended, with this thread.
     }
-    this.#hold(thread);
-    this.#at('let go');
   }
 
   #hold({ id, began }: Stopped): void {
@@ -216,11 +216,16 @@ export class Borrower {
     registers[REGISTER.rsp] = BigInt(stackOf(scratch.frame));
     registers[REGISTER.flags] = word(thread, 'flags') & FLAGS;
     registers[REGISTER.originalRax] = BigInt.asUintN(64, -1n);
-    this.#door.setRegisters(thread.id, registers);
+    try {
+      this.#door.setRegisters(thread.id, registers);
+      this.#at('run set');
+      this.#door.setMask(thread.id, EVERY_SIGNAL);
+      this.#at('run masked');
+    } catch (error) {
+      this.#back(thread);
+      throw error;
+    }
     this.#sent = thread.id;
-    this.#at('run set');
-    this.#door.setMask(thread.id, EVERY_SIGNAL);
-    this.#at('run masked');
     this.#door.letGo(thread.id);
     this.#at('run let go');
     this.#await(scratch.mailbox + MAILBOX.done);

@@ -1,7 +1,8 @@
 // Attaches to a process and does what it is told, one word after the other; prints a line of JSON at
 // its end. argv: pid, JSON {do: [...], kill, object, refuse}. `kill` is the step at which this process
 // is killed, by its number, or a time in milliseconds after the first update; `refuse` is the number
-// of the ptrace or wait4 call that is refused.
+// of the ptrace or wait4 call that is refused, of those that may be: a thread that is stopped and
+// whose registers were exchanged is put back and let go, or it has ended.
 import { attachWith } from '#app/attach';
 import { isFault } from '#base/fault';
 import { openNative } from '#machine/linux/native';
@@ -15,10 +16,17 @@ const at = (step) => {
 };
 const real = openNative();
 let calls = 0;
+const [DETACH, SET_REGISTERS, SET_MASK] = [17, 0x4205, 0x420b];
+const mayBeRefused = (name, request) => {
+  const last = steps.at(-1) ?? '';
+  if (name !== 'ptrace') return name === 'wait4' && !last.endsWith(' masked');
+  const entered = last.endsWith(' made') || last === 'mask back';
+  return request !== DETACH && !(entered && [SET_REGISTERS, SET_MASK].includes(request));
+};
 const native = {
   ...real,
   call: (name, ...args) =>
-    ['ptrace', 'wait4'].includes(name) && calls++ === asked.refuse ? -1 : real.call(name, ...args),
+    mayBeRefused(name, args[0]) && calls++ === asked.refuse ? -1 : real.call(name, ...args),
 };
 
 const said = { updates: 0, unchanged: 0, drifts: [] };
