@@ -95,26 +95,28 @@ describe('a right program', () => {
     accepted({ cc, text: RIGHT, flags: [dialect] });
   });
 
-  it.each(CXX)('may throw through a call, and be built without exceptions: %s', (cc) => {
-    const text = `
+  if (LONG)
+    it.each(CXX)('may throw through a call, and be built without exceptions: %s', (cc) => {
+      const text = `
 #include <cstdio>
 static int bad(int) { throw 7; }
 DEFINE_STATIC_CALL(work, bad);
 template <class T> T call(T a) { return static_call(work)(a); }
 int main() { try { return call(1); } catch (int n) { std::printf("caught %d\\n", n); } }`;
-    expect(output(compile({ cc, text, as: 'program' }).path)).toBe('caught 7\n');
-    const plain = text
-      .replace('{ throw 7; }', '{ return 7; }')
-      .replace('try {', '{')
-      .replace('catch (int n)', 'int n = 1;');
-    accepted({ cc, text: plain, flags: ['-fno-exceptions'] });
-  });
+      expect(output(compile({ cc, text, as: 'program' }).path)).toBe('caught 7\n');
+      const plain = text
+        .replace('{ throw 7; }', '{ return 7; }')
+        .replace('try {', '{')
+        .replace('catch (int n)', 'int n = 1;');
+      accepted({ cc, text: plain, flags: ['-fno-exceptions'] });
+    });
 
-  it.each(CXX)('declares members of namespaces, instances and overloads as targets: %s', (cc) => {
-    const { elf } = compile({
-      cc,
-      flags: ['-O0'],
-      text: `
+  if (LONG)
+    it.each(CXX)('declares members of namespaces, instances and overloads as targets: %s', (cc) => {
+      const { elf } = compile({
+        cc,
+        flags: ['-O0'],
+        text: `
 namespace ns { int plain(int a) noexcept { return a; } }
 template <class A, class B> int pick(int a) { return a + int(sizeof(A) + sizeof(B)); }
 int over(int a) { return a; }
@@ -126,25 +128,26 @@ STATIC_CALL_TARGET(work, (pick<int, long>));
 STATIC_CALL_TARGET(work, static_cast<int (*)(int)>(over));
 inline int use(int a) { auto call = [](int b) { return static_call(work)(b); }; return call(a); }
 int caller(int a) { return use(a); }`,
+      });
+      const [work] = bindKeys(elf, findSites(elf));
+      expect(work!.targets.map((t) => t.name)).toEqual([
+        '(pick<int, long>)',
+        'first',
+        'ns::plain',
+        'static_cast<int (*)(int)>(over)',
+      ]);
+      expect(work!.targets.every((t) => t.address !== null)).toBe(true);
+      // Records are constants: nothing runs before main to fill them.
+      expect(elf.sections.filter((s) => s.name === '.init_array').every((s) => s.size === 8)).toBe(
+        true,
+      );
     });
-    const [work] = bindKeys(elf, findSites(elf));
-    expect(work!.targets.map((t) => t.name)).toEqual([
-      '(pick<int, long>)',
-      'first',
-      'ns::plain',
-      'static_cast<int (*)(int)>(over)',
-    ]);
-    expect(work!.targets.every((t) => t.address !== null)).toBe(true);
-    // Records are constants: nothing runs before main to fill them.
-    expect(elf.sections.filter((s) => s.name === '.init_array').every((s) => s.size === 8)).toBe(
-      true,
-    );
-  });
 
-  it.each([...C, ...CXX])('says what its functions return: %s', (cc) => {
-    const { elf } = compile({
-      cc,
-      text: `
+  if (LONG)
+    it.each([...C, ...CXX])('says what its functions return: %s', (cc) => {
+      const { elf } = compile({
+        cc,
+        text: `
 #include <stdbool.h>
 struct pair { long a, b; };
 #define KEY(name, type, parameters) type f_##name parameters; type f_##name parameters { for (;;) {} } DEFINE_STATIC_CALL(name, f_##name)
@@ -158,23 +161,23 @@ KEY(pointer_of_float, struct pair *, (float a));
 KEY(real, double, (int a));
 KEY(both, struct pair, (int a));
 KEY(narrow, int, (char a));`,
-      flags: ['-Wno-unused-parameter', '-Wno-return-type'],
+        flags: ['-Wno-unused-parameter', '-Wno-return-type'],
+      });
+      const of = Object.fromEntries(bindKeys(elf, []).map((k) => [k.name, k.returns]));
+      const [gcc, cxx] = [cc === 'gcc', cc.includes('++')];
+      expect(of).toEqual({
+        nothing: 'void',
+        nothing_of_float: gcc || cxx ? 'void' : null,
+        number: 'integer',
+        yes: 'integer',
+        wide: 'integer',
+        pointer: 'integer',
+        pointer_of_float: gcc || cxx ? 'integer' : null,
+        real: 'other',
+        both: cxx ? 'other' : null,
+        narrow: cxx ? 'integer' : null,
+      });
     });
-    const of = Object.fromEntries(bindKeys(elf, []).map((k) => [k.name, k.returns]));
-    const [gcc, cxx] = [cc === 'gcc', cc.includes('++')];
-    expect(of).toEqual({
-      nothing: 'void',
-      nothing_of_float: gcc || cxx ? 'void' : null,
-      number: 'integer',
-      yes: 'integer',
-      wide: 'integer',
-      pointer: 'integer',
-      pointer_of_float: gcc || cxx ? 'integer' : null,
-      real: 'other',
-      both: cxx ? 'other' : null,
-      narrow: cxx ? 'integer' : null,
-    });
-  });
 });
 
 /** What an existing project brings along, and the warnings that it treats as errors. */

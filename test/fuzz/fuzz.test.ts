@@ -6,6 +6,7 @@ import { smallObject } from '../elf/builder.mjs';
 import { sectionsOf } from './elf.mjs';
 import { Random } from './random.mjs';
 import { TARGETS } from './targets.mjs';
+import { LONG } from '../more.js';
 
 interface Target {
   readonly name: string;
@@ -16,10 +17,10 @@ interface Target {
 
 describe.each(TARGETS as Target[])('damaged inputs of $name', ({ name, seeds, mutate }) => {
   test('end in an answer or a fault, in time and in bounds', async () => {
-    const report = await campaign({ target: name, count: Math.ceil(2000 / TARGETS.length) });
+    const report = await campaign({ target: name, count: LONG ? 1000 : 250 });
     expect(report.findings).toEqual([]);
     // Both ends were reached: damage that is always refused, or never, tests little.
-    expect(report.ok).toBeGreaterThan(50);
+    expect(report.ok).toBeGreaterThan(20);
     expect(Object.keys(report.refused).length).toBeGreaterThan(2);
   });
 

@@ -51,26 +51,28 @@ describe.skipIf(!gcc)('a user of an open program', () => {
   it('opens a plug-in that lies in a memory file by /proc/self/fd/N', () => {
     expect(ask('a plug-in in a memory file')).toEqual({ called: 5, drift: 0 });
   });
-  it('opens text that is sealed (mseal) with writer alias and is sent to procmem', ({ skip }) => {
-    const got = ask('text that is sealed');
-    if (got['skipped']) skip(String(got['skipped']));
-    expect(got).toMatchObject({
-      refused: { code: 'not-supported', hint: expect.stringContaining('procmem') },
-      called: 5,
+  if (LONG)
+    it('opens text that is sealed (mseal) with writer alias and is sent to procmem', ({ skip }) => {
+      const got = ask('text that is sealed');
+      if (got['skipped']) skip(String(got['skipped']));
+      expect(got).toMatchObject({
+        refused: { code: 'not-supported', hint: expect.stringContaining('procmem') },
+        called: 5,
+      });
     });
-  });
   it('opens text in shared memory with writer procmem and is sent to alias', () => {
     expect(ask('text in shared memory')).toMatchObject({
       refused: { code: 'no-text-write', hint: "open with writer 'alias'" },
       called: 5,
     });
   });
-  it('opens it again with writer alias, and goes on updating the first one', () => {
-    expect(ask('the same object opened again with writer alias')).toEqual({
-      called: [5, 5],
-      drift: 0,
+  if (LONG)
+    it('opens it again with writer alias, and goes on updating the first one', () => {
+      expect(ask('the same object opened again with writer alias')).toEqual({
+        called: [5, 5],
+        drift: 0,
+      });
     });
-  });
   it('who sets a breakpoint between two sites finds it as it was set: only bytes of sites are written', () => {
     const { writes, outside } = ask<{ writes: number; outside: unknown[] }>(
       'what is written between two sites',
@@ -106,22 +108,23 @@ describe.skipIf(!gcc)('a tool around the process', () => {
       });
       expect(under(node.toSpliced(2, 0, '--smc-check=all'))).toBe(null);
     });
-  it('node --jitless and --no-addons are refused with the flag to leave out', () => {
-    expect(under([process.execPath, '--jitless'])).toEqual({
-      code: 'not-supported',
-      hint: 'start node without --jitless',
+  if (LONG)
+    it('node --jitless and --no-addons are refused with the flag to leave out', () => {
+      expect(under([process.execPath, '--jitless'])).toEqual({
+        code: 'not-supported',
+        hint: 'start node without --jitless',
+      });
+      const addons = spawnSync(
+        process.execPath,
+        [
+          '--no-addons',
+          '-e',
+          `import('#machine/linux/native').then((m) => m.openNative()).catch((e) => console.log(e.code, e.hint))`,
+        ],
+        { encoding: 'utf8' },
+      );
+      expect(addons.stdout.trim()).toBe('not-supported start node without --no-addons');
     });
-    const addons = spawnSync(
-      process.execPath,
-      [
-        '--no-addons',
-        '-e',
-        `import('#machine/linux/native').then((m) => m.openNative()).catch((e) => console.log(e.code, e.hint))`,
-      ],
-      { encoding: 'utf8' },
-    );
-    expect(addons.stdout.trim()).toBe('not-supported start node without --no-addons');
-  });
   it.skipIf(!tool('strace'))('strace is told of by doctor', ({ skip }) => {
     const done = spawnSync(
       'strace',

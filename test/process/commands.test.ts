@@ -6,7 +6,7 @@ import { chmodSync, mkdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Folder, gcc, must } from '../build.js';
 import { spawned, type Said } from '../cli/line.js';
-import { more } from '../more.js';
+import { LONG, more } from '../more.js';
 
 const MEMBARRIER = 324;
 const folder = new Folder();
@@ -76,33 +76,34 @@ describe('demo', () => {
     },
   );
 
-  it.skipIf(!gcc)('refuses a file that is not there, and a compiler that refuses', () => {
-    expect(spawned(['demo', '--file', folder.file('gone')])).toMatchObject({
-      status: 3,
-      stdout: '',
-      stderr: expect.stringMatching(/^error\[no-such-file\]/),
+  if (LONG)
+    it.skipIf(!gcc)('refuses a file that is not there, and a compiler that refuses', () => {
+      expect(spawned(['demo', '--file', folder.file('gone')])).toMatchObject({
+        status: 3,
+        stdout: '',
+        stderr: expect.stringMatching(/^error\[no-such-file\]/),
+      });
+      expect(spawned(['demo', '--file', folder.write('empty', '')])).toMatchObject({
+        status: 3,
+        stdout: '',
+        stderr: expect.stringMatching(/^error\[unreadable-file\]: is empty/),
+      });
+      expect(spawned(['demo', '--file', folder.path])).toMatchObject({
+        status: 3,
+        stdout: '',
+        stderr: expect.stringMatching(/^error\[unreadable-file\]: is a directory/),
+      });
+      expect(spawned(['demo', '--threads', '65'])).toMatchObject({
+        status: 2,
+        stdout: '',
+        stderr: expect.stringMatching(/^error\[bad-usage\]: threads is 65; it can be 1 to 64/),
+      });
+      expect(spawned(['demo'], { CC: 'false' })).toMatchObject({
+        status: 3,
+        stdout: '',
+        stderr: expect.stringMatching(/^error\[compile-failed\]: false .* ended with status 1/),
+      });
     });
-    expect(spawned(['demo', '--file', folder.write('empty', '')])).toMatchObject({
-      status: 3,
-      stdout: '',
-      stderr: expect.stringMatching(/^error\[unreadable-file\]: is empty/),
-    });
-    expect(spawned(['demo', '--file', folder.path])).toMatchObject({
-      status: 3,
-      stdout: '',
-      stderr: expect.stringMatching(/^error\[unreadable-file\]: is a directory/),
-    });
-    expect(spawned(['demo', '--threads', '65'])).toMatchObject({
-      status: 2,
-      stdout: '',
-      stderr: expect.stringMatching(/^error\[bad-usage\]: threads is 65; it can be 1 to 64/),
-    });
-    expect(spawned(['demo'], { CC: 'false' })).toMatchObject({
-      status: 3,
-      stdout: '',
-      stderr: expect.stringMatching(/^error\[compile-failed\]: false .* ended with status 1/),
-    });
-  });
 
   it('that is stopped by Ctrl-C while the compiler runs says nothing, and ends with 130', () => {
     const cc = folder.write('interrupted-cc', '#!/bin/sh\nkill -INT $PPID\nexit 1\n');
@@ -123,17 +124,20 @@ describe('demo', () => {
     });
   });
 
-  it('says in one line that no compiler is on the path, without a stack', () => {
-    const said = spawned(['demo', '--seconds', '1'], { CC: '', PATH: folder.file('nothing') });
-    expect(said.status).toBe(4);
-    expect(said.stderr).toMatch(/^the demo cannot be built: none of gcc, clang, cc is on the path/);
-    expect(said.stderr).not.toMatch(/^ +at .*:\d+:\d+/m);
-    // What cannot be shown on this machine is shown on the simulated one: the wrong way with its
-    // picture, and ours.
-    expect(said.stdout).toMatch(/^naive: .*mixture/);
-    expect(said.stdout).toMatch(/patcher +CPU 0/);
-    expect(said.stdout).toMatch(/^int3: holds in all of its [\d,]+ states$/m);
-  });
+  if (LONG)
+    it('says in one line that no compiler is on the path, without a stack', () => {
+      const said = spawned(['demo', '--seconds', '1'], { CC: '', PATH: folder.file('nothing') });
+      expect(said.status).toBe(4);
+      expect(said.stderr).toMatch(
+        /^the demo cannot be built: none of gcc, clang, cc is on the path/,
+      );
+      expect(said.stderr).not.toMatch(/^ +at .*:\d+:\d+/m);
+      // What cannot be shown on this machine is shown on the simulated one: the wrong way with its
+      // picture, and ours.
+      expect(said.stdout).toMatch(/^naive: .*mixture/);
+      expect(said.stdout).toMatch(/patcher +CPU 0/);
+      expect(said.stdout).toMatch(/^int3: holds in all of its [\d,]+ states$/m);
+    });
 
   it.skipIf(!gcc)('says in one line that membarrier is missing, without a stack', ({ skip }) => {
     const said = lacking(MEMBARRIER, ['demo', '--json']);

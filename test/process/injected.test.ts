@@ -97,32 +97,33 @@ describe.skipIf(!gcc)(
   },
 );
 
-describe.skipIf(!gcc)('every effect of opening and of closing refused in turn', () => {
-  it.each([
-    { writer: 'procmem', memory: 'as it is' },
-    ...more({ writer: 'alias', memory: 'mapped anew for each allocation' }),
-  ])(
-    '$writer, memory $memory: nothing is changed, no file is left open, and it can be opened or closed again',
-    ({ writer, memory }) => {
-      const got = answer<Opening>(
-        opening(folder, writer, memory === 'as it is' ? undefined : NO_CHUNKS),
-      );
-      expect(got.problems).toEqual([]);
-      expect(Object.keys(got.codes.open).sort()).toEqual(
-        [
-          'no-membarrier',
-          'no-memory',
-          'not-loaded',
-          'not-supported',
-          'update-failed',
-          ...(writer === 'procmem' ? ['no-text-write'] : []),
-        ].sort(),
-      );
-      expect(Object.keys(got.codes.close)).toEqual(['update-failed']);
-      expect(got.closed).toBeGreaterThan(0);
-      // Runtime, key records, columns of both keys, table: where each allocation maps, each was
-      // refused.
-      if (memory !== 'as it is') expect(got.codes.open['no-memory']).toBeGreaterThan(20);
-    },
-  );
-});
+if (LONG)
+  describe.skipIf(!gcc)('every effect of opening and of closing refused in turn', () => {
+    it.each([
+      { writer: 'procmem', memory: 'as it is' },
+      { writer: 'alias', memory: 'mapped anew for each allocation' },
+    ])(
+      '$writer, memory $memory: nothing is changed, no file is left open, and it can be opened or closed again',
+      ({ writer, memory }) => {
+        const got = answer<Opening>(
+          opening(folder, writer, memory === 'as it is' ? undefined : NO_CHUNKS),
+        );
+        expect(got.problems).toEqual([]);
+        expect(Object.keys(got.codes.open).sort()).toEqual(
+          [
+            'no-membarrier',
+            'no-memory',
+            'not-loaded',
+            'not-supported',
+            'update-failed',
+            ...(writer === 'procmem' ? ['no-text-write'] : []),
+          ].sort(),
+        );
+        expect(Object.keys(got.codes.close)).toEqual(['update-failed']);
+        expect(got.closed).toBeGreaterThan(0);
+        // Runtime, key records, columns of both keys, table: where each allocation maps, each was
+        // refused.
+        if (memory !== 'as it is') expect(got.codes.open['no-memory']).toBeGreaterThan(20);
+      },
+    );
+  });

@@ -35,12 +35,13 @@ describe.skipIf(!gcc)('an environment that has a library open ends', () => {
       after: ENOSYS,
     });
   });
-  it('while its server has requests: they are refused, for nobody else serves', () => {
-    expect(told('a worker is terminated while its server has a request')).toEqual({
-      before: [0, 0, 0],
-      after: [ENOSYS, ENOSYS, ENOSYS],
+  if (LONG)
+    it('while its server has requests: they are refused, for nobody else serves', () => {
+      expect(told('a worker is terminated while its server has a request')).toEqual({
+        before: [0, 0, 0],
+        after: [ENOSYS, ENOSYS, ENOSYS],
+      });
     });
-  });
   it('while one of two servers has requests: the other one answers them', () => {
     expect(told('of two that serve, the one with the requests is terminated')).toEqual({
       answers: [0, 0, 0, 0, 0, 0, 0, 0],
@@ -55,20 +56,22 @@ describe.skipIf(!gcc)('an environment that has a library open ends', () => {
       expect(got.call).toEqual([0, ONE, 0, TWO]);
       expect(got.worst).toBeLessThan(5000);
     });
-  it('in the first open of the process, with the runtime half made', () => {
-    expect(told('a worker is terminated in the first open')).toEqual({
-      first: [0, TWO, -ENOSYS],
-      again: 'live_one',
+  if (LONG)
+    it('in the first open of the process, with the runtime half made', () => {
+      expect(told('a worker is terminated in the first open')).toEqual({
+        first: [0, TWO, -ENOSYS],
+        again: 'live_one',
+      });
     });
-  });
 });
 
 describe.skipIf(!gcc)('a request from C is answered', () => {
-  it('when descriptors are used up, and served again when there are some', () => {
-    const got = told<{ refused: number[]; then: number[] }>('descriptors are used up');
-    for (const errno of got.refused) expect([0, EMFILE]).toContain(errno);
-    expect(got.then).toEqual([0, TWO, 0]);
-  });
+  if (LONG)
+    it('when descriptors are used up, and served again when there are some', () => {
+      const got = told<{ refused: number[]; then: number[] }>('descriptors are used up');
+      for (const errno of got.refused) expect([0, EMFILE]).toContain(errno);
+      expect(got.then).toEqual([0, TWO, 0]);
+    });
   if (LONG)
     it('when /proc is gone, because the program changed its root', ({ skip }) => {
       const got = told<{ answers?: number[] }>('its root is changed');

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Folder, gcc } from '../build.js';
 import { compileTarget, mayAttach, Running, tool, toolBeside, type Said } from './running.js';
+import { LONG } from '../more.js';
 
 const root = process.getuid?.() === 0;
 const linux = process.platform === 'linux' && process.arch === 'x64';
@@ -76,13 +77,14 @@ describe.skipIf(!attachable)('another process that runs', () => {
     expect(await running.report()).toMatchObject({ ...WELL, route: 3 });
   });
 
-  it('is left alone where the kernel refuses to trace', async () => {
-    tool(running.pid, { refuse: 20, do: [['update', { route: 'fast' }]] });
-    expect(tool(running.pid, { do: [['update', { route: 'slow' }], ['verify']] }).drifts).toEqual(
-      [],
-    );
-    expect(await running.report()).toMatchObject(WELL);
-  });
+  if (LONG)
+    it('is left alone where the kernel refuses to trace', async () => {
+      tool(running.pid, { refuse: 20, do: [['update', { route: 'fast' }]] });
+      expect(tool(running.pid, { do: [['update', { route: 'slow' }], ['verify']] }).drifts).toEqual(
+        [],
+      );
+      expect(await running.report()).toMatchObject(WELL);
+    });
 
   it('is refused by name where it is stopped, traced, gone, or does not want it', async () => {
     const own = await Running.start(program, ['0'], { STATIC_CALL_NO_ATTACH: '1' });
@@ -99,41 +101,50 @@ describe.skipIf(!attachable)('another process that runs', () => {
     expect(tool(running.pid, {}, { uid: 65534 }).fault).toBe('not-yours');
   });
 
-  it('is told as gone where it ends while it is changed', async () => {
-    const own = await Running.start(program, ['1']);
-    tool(own.pid, { do: [['update', { route: 'fast' }]] });
-    const { steps } = tool(own.pid, { do: [['update', { route: 'slow' }]] });
-    const stopAt = steps.lastIndexOf('run stopped');
-    const said = tool(own.pid, { stopAt, signal: 'SIGKILL', do: [['update', { route: 'other' }]] });
-    expect(said.fault).toBe('target-gone');
-    expect(await own.end()).toBe('SIGKILL');
-  });
+  if (LONG)
+    it('is told as gone where it ends while it is changed', async () => {
+      const own = await Running.start(program, ['1']);
+      tool(own.pid, { do: [['update', { route: 'fast' }]] });
+      const { steps } = tool(own.pid, { do: [['update', { route: 'slow' }]] });
+      const stopAt = steps.lastIndexOf('run stopped');
+      const said = tool(own.pid, {
+        stopAt,
+        signal: 'SIGKILL',
+        do: [['update', { route: 'other' }]],
+      });
+      expect(said.fault).toBe('target-gone');
+      expect(await own.end()).toBe('SIGKILL');
+    });
 
-  it('is refused, by the call that its sandbox refuses, with nothing left behind', async () => {
-    const own = await Running.start(program, ['0'], { SANDBOX: '1' });
-    const before = own.mappings;
-    const said = tool(own.pid, { do: [['update', { route: 'fast' }]] });
-    expect(said.fault).toBe('call-refused');
-    expect(said.message).toContain('memfd_create');
-    expect(own.mappings).toBe(before);
-    expect(await own.report().catch(() => null)).toMatchObject({ route: 3 });
-    await own.end();
-  });
+  if (LONG)
+    it('is refused, by the call that its sandbox refuses, with nothing left behind', async () => {
+      const own = await Running.start(program, ['0'], { SANDBOX: '1' });
+      const before = own.mappings;
+      const said = tool(own.pid, { do: [['update', { route: 'fast' }]] });
+      expect(said.fault).toBe('call-refused');
+      expect(said.message).toContain('memfd_create');
+      expect(own.mappings).toBe(before);
+      expect(await own.report().catch(() => null)).toMatchObject({ route: 3 });
+      await own.end();
+    });
 
   it('is refused where the file is another one', () => {
     const other = compileTarget(folder, 'waits.c');
     expect(tool(running.pid, { options: { file: other } }).fault).toBe('not-same-file');
   });
 
-  it('is refused where two of its objects define a key of one name', async () => {
-    const twin = compileTarget(folder, 'twin.c', ['-shared', '-fPIC']);
-    const both = compileTarget(folder, 'target.c', ['-Wl,--no-as-needed', twin]);
-    const own = await Running.start(both, ['0']);
-    expect(tool(own.pid, {}).fault).toBe('ambiguous-key');
-    const object = both.slice(both.lastIndexOf('/') + 1);
-    expect(tool(own.pid, { options: { object }, do: [['verify']] })).toMatchObject({ objects: 1 });
-    await own.end();
-  });
+  if (LONG)
+    it('is refused where two of its objects define a key of one name', async () => {
+      const twin = compileTarget(folder, 'twin.c', ['-shared', '-fPIC']);
+      const both = compileTarget(folder, 'target.c', ['-Wl,--no-as-needed', twin]);
+      const own = await Running.start(both, ['0']);
+      expect(tool(own.pid, {}).fault).toBe('ambiguous-key');
+      const object = both.slice(both.lastIndexOf('/') + 1);
+      expect(tool(own.pid, { options: { object }, do: [['verify']] })).toMatchObject({
+        objects: 1,
+      });
+      await own.end();
+    });
 
   it('is refused where it has no static calls', () => {
     const child = spawn('sleep', ['30'], { stdio: 'ignore' });

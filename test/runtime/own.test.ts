@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Folder, gcc, must } from '../build.js';
 import { answer, child } from '../process/child.js';
 import { built, byHand, emitted, INCLUDE, program, ran, WELL } from './programs.js';
+import { LONG } from '../more.js';
 
 const here = process.platform === 'linux' && process.arch === 'x64' && gcc !== null;
 
@@ -62,46 +63,49 @@ describe.skipIf(!here)('a program with a runtime of its own', () => {
     expect(Buffer.compare(page, theirs)).toBe(0);
   });
 
-  it('and Node in one process have one page, one lock and one idea of a key', () => {
-    expect(answer(child('../../runtime/children/both.mjs', [plugin]))).toEqual({
-      pages: 1,
-      // By C, then by Node, and by C again after Node has closed the object.
-      runs: [6, 4, 6, 4, 4, 6],
-      target: 'down',
-      threads: 0,
+  if (LONG)
+    it('and Node in one process have one page, one lock and one idea of a key', () => {
+      expect(answer(child('../../runtime/children/both.mjs', [plugin]))).toEqual({
+        pages: 1,
+        // By C, then by Node, and by C again after Node has closed the object.
+        runs: [6, 4, 6, 4, 4, 6],
+        target: 'down',
+        threads: 0,
+      });
     });
-  });
 
-  it('chooses at load what a library calls, without Node', () => {
-    built(folder, 'libdispatch.so', ['-shared', '-fPIC', program('dispatch.c')]);
-    const user = folder.file('dispatched');
-    const library = folder.file('libdispatch.so');
-    must('gcc', ['-O2', program('dispatched.c'), library, '-o', user]);
-    const { stdout } = ran(user, []);
-    expect(JSON.parse(stdout)).toEqual({ result: 0, direct: 1, hash: 1, count: 1, bits: 16 });
-  });
-
-  it('is all old, all new or parked, and whole after the next update, whichever effect fails', () => {
-    const flags = ['-DSTATIC_CALL_SYSTEM=effect'];
-    const faults = byHand(folder, {
-      source: program('faults.c'),
-      output: 'faults',
-      runtimeFlags: flags,
+  if (LONG)
+    it('chooses at load what a library calls, without Node', () => {
+      built(folder, 'libdispatch.so', ['-shared', '-fPIC', program('dispatch.c')]);
+      const user = folder.file('dispatched');
+      const library = folder.file('libdispatch.so');
+      must('gcc', ['-O2', program('dispatched.c'), library, '-o', user]);
+      const { stdout } = ran(user, []);
+      expect(JSON.parse(stdout)).toEqual({ result: 0, direct: 1, hash: 1, count: 1, bits: 16 });
     });
-    // By traps, and by one byte.
-    for (const [how, least] of [
-      ['every', 12],
-      ['near', 4],
-    ] as const) {
-      const { status, stdout } = ran(faults, [how]);
-      expect(stdout).toMatch(/^\{/);
-      expect(status).toBe(0);
-      const { effects, refused, parked } = JSON.parse(stdout) as Record<string, number>;
-      expect(effects).toBeGreaterThan(least);
-      expect(refused).toBeGreaterThan(least);
-      expect(parked).toBeGreaterThan(0);
-    }
-  });
+
+  if (LONG)
+    it('is all old, all new or parked, and whole after the next update, whichever effect fails', () => {
+      const flags = ['-DSTATIC_CALL_SYSTEM=effect'];
+      const faults = byHand(folder, {
+        source: program('faults.c'),
+        output: 'faults',
+        runtimeFlags: flags,
+      });
+      // By traps, and by one byte.
+      for (const [how, least] of [
+        ['every', 12],
+        ['near', 4],
+      ] as const) {
+        const { status, stdout } = ran(faults, [how]);
+        expect(stdout).toMatch(/^\{/);
+        expect(status).toBe(0);
+        const { effects, refused, parked } = JSON.parse(stdout) as Record<string, number>;
+        expect(effects).toBeGreaterThan(least);
+        expect(refused).toBeGreaterThan(least);
+        expect(parked).toBeGreaterThan(0);
+      }
+    });
 });
 
 describe.skipIf(!here)('the emitted file', () => {

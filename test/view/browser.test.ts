@@ -10,7 +10,7 @@ import { replayToken } from '#check/explain/replay';
 import { decodeToken } from '#check/explain/token';
 import { PROPERTY_NAMES } from '#check/properties';
 import { build } from '../build.js';
-import { more } from '../more.js';
+import { LONG, more } from '../more.js';
 import { launch, noChromium, visit } from './browser.js';
 
 // A browser beside other programs on two CPUs may take tens of seconds for what takes it one.
@@ -87,34 +87,35 @@ describe.skipIf(noChromium).each(LOOKS)('the page on a %s, %s', (size, colorSche
     await page.context().close();
   });
 
-  it('searches, says the verdict, and steps through the failure by keys', async () => {
-    const { page, wrong } = await open();
-    await chooseSmall(page, 'int3-gap/no-gap');
-    await page.getByRole('button', { name: 'Search' }).click();
-    await page.getByRole('status').getByText('Fails').waitFor();
-    await here(page).waitFor();
-    const at = () => page.locator('.controls output').innerText();
-    await expect.poll(at, SOON).toMatch(/^(\d+)\/\1$/);
-    const end = await at();
-    await page.keyboard.press('Home');
-    await expect.poll(at, SOON).toMatch(/^0\//);
-    await page.keyboard.press('ArrowRight');
-    await expect.poll(at, SOON).not.toMatch(/^0\//);
-    await page.keyboard.press('c');
-    await expect.poll(at, SOON).toBe(end);
-    await page.keyboard.press('?');
-    await page.getByRole('dialog').waitFor();
-    await page.keyboard.press('Escape');
-    await pane(page, 'verdicts');
-    const table = page.locator('.verdicts table');
-    expect(await table.locator('tbody tr').count()).toBe(PROPERTY_NAMES.length);
-    await table.getByRole('button', { name: /fails/ }).first().click();
-    // The address is the command line's token.
-    expect(replayToken(await tokenIn(page)).protocol).toBe('int3-gap');
-    expect(await serious(page)).toEqual([]);
-    expect(wrong).toEqual([]);
-    await page.context().close();
-  });
+  if (LONG)
+    it('searches, says the verdict, and steps through the failure by keys', async () => {
+      const { page, wrong } = await open();
+      await chooseSmall(page, 'int3-gap/no-gap');
+      await page.getByRole('button', { name: 'Search' }).click();
+      await page.getByRole('status').getByText('Fails').waitFor();
+      await here(page).waitFor();
+      const at = () => page.locator('.controls output').innerText();
+      await expect.poll(at, SOON).toMatch(/^(\d+)\/\1$/);
+      const end = await at();
+      await page.keyboard.press('Home');
+      await expect.poll(at, SOON).toMatch(/^0\//);
+      await page.keyboard.press('ArrowRight');
+      await expect.poll(at, SOON).not.toMatch(/^0\//);
+      await page.keyboard.press('c');
+      await expect.poll(at, SOON).toBe(end);
+      await page.keyboard.press('?');
+      await page.getByRole('dialog').waitFor();
+      await page.keyboard.press('Escape');
+      await pane(page, 'verdicts');
+      const table = page.locator('.verdicts table');
+      expect(await table.locator('tbody tr').count()).toBe(PROPERTY_NAMES.length);
+      await table.getByRole('button', { name: /fails/ }).first().click();
+      // The address is the command line's token.
+      expect(replayToken(await tokenIn(page)).protocol).toBe('int3-gap');
+      expect(await serious(page)).toEqual([]);
+      expect(wrong).toEqual([]);
+      await page.context().close();
+    });
 
   it('lets a person tear a call by hand, and says what broke', async () => {
     const { page, wrong } = await open();
@@ -140,39 +141,41 @@ describe.skipIf(noChromium).each(LOOKS)('the page on a %s, %s', (size, colorSche
     await page.context().close();
   });
 
-  it('changes a protocol, and a missing sync is found', async () => {
-    const { page, wrong } = await open();
-    await chooseSmall(page, 'int3');
-    await pane(page, 'protocol');
-    await page.getByRole('button', { name: /Leave out step 3/ }).click();
-    await page.getByRole('button', { name: 'Search' }).click();
-    await page.getByRole('status').getByText('Fails').waitFor();
-    await pane(page, 'time');
-    await page.locator('.time .end.bad').waitFor();
-    expect(replayToken(await tokenIn(page)).own).toBe(true);
-    expect(wrong).toEqual([]);
-    await page.context().close();
-  });
+  if (LONG)
+    it('changes a protocol, and a missing sync is found', async () => {
+      const { page, wrong } = await open();
+      await chooseSmall(page, 'int3');
+      await pane(page, 'protocol');
+      await page.getByRole('button', { name: /Leave out step 3/ }).click();
+      await page.getByRole('button', { name: 'Search' }).click();
+      await page.getByRole('status').getByText('Fails').waitFor();
+      await pane(page, 'time');
+      await page.locator('.time .end.bad').waitFor();
+      expect(replayToken(await tokenIn(page)).own).toBe(true);
+      expect(wrong).toEqual([]);
+      await page.context().close();
+    });
 
-  it('reads a file that is dropped, and refuses one that is none', async () => {
-    const { page, wrong } = await open();
-    await page.getByRole('button', { name: 'Files' }).click();
-    const files = [
-      { name: 'filters.o', mimeType: 'application/octet-stream', buffer: object() },
-      { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('nothing') },
-      { name: 'cut.o', mimeType: '', buffer: object().subarray(0, 90) },
-    ];
-    await page.locator('input[type=file]').setInputFiles(files);
-    const [good, bad, cut] = files.map(({ name }) => page.getByRole('article', { name }));
-    await good?.getByText('Sites by key').waitFor();
-    expect(await good?.locator('.cells rect').count()).toBeGreaterThan(1);
-    expect(await good?.locator('.byname').first().innerText()).toContain('blend');
-    await bad?.getByText('not-elf').waitFor();
-    await cut?.getByRole('alert').waitFor();
-    expect(await serious(page)).toEqual([]);
-    expect(wrong).toEqual([]);
-    await page.context().close();
-  });
+  if (LONG)
+    it('reads a file that is dropped, and refuses one that is none', async () => {
+      const { page, wrong } = await open();
+      await page.getByRole('button', { name: 'Files' }).click();
+      const files = [
+        { name: 'filters.o', mimeType: 'application/octet-stream', buffer: object() },
+        { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('nothing') },
+        { name: 'cut.o', mimeType: '', buffer: object().subarray(0, 90) },
+      ];
+      await page.locator('input[type=file]').setInputFiles(files);
+      const [good, bad, cut] = files.map(({ name }) => page.getByRole('article', { name }));
+      await good?.getByText('Sites by key').waitFor();
+      expect(await good?.locator('.cells rect').count()).toBeGreaterThan(1);
+      expect(await good?.locator('.byname').first().innerText()).toContain('blend');
+      await bad?.getByText('not-elf').waitFor();
+      await cut?.getByRole('alert').waitFor();
+      expect(await serious(page)).toEqual([]);
+      expect(wrong).toEqual([]);
+      await page.context().close();
+    });
 });
 
 const SOURCE = `#include <static_call.h>
@@ -209,28 +212,30 @@ describe.skipIf(noChromium)('the page', () => {
     await page.context().close();
   });
 
-  it('says so where JavaScript is off, and where there are no workers', async () => {
-    const off = await visit(browser, '', { javaScriptEnabled: false });
-    expect(await off.page.locator('noscript').innerText()).toContain('needs JavaScript');
-    await off.page.context().close();
-    const { page } = await visit(browser);
-    await page.evaluate(() => Reflect.deleteProperty(globalThis, 'Worker'));
-    await page.getByRole('button', { name: 'Search' }).click();
-    await page.getByText('gives the page no worker thread').waitFor();
-    await page.context().close();
-  });
+  if (LONG)
+    it('says so where JavaScript is off, and where there are no workers', async () => {
+      const off = await visit(browser, '', { javaScriptEnabled: false });
+      expect(await off.page.locator('noscript').innerText()).toContain('needs JavaScript');
+      await off.page.context().close();
+      const { page } = await visit(browser);
+      await page.evaluate(() => Reflect.deleteProperty(globalThis, 'Worker'));
+      await page.getByRole('button', { name: 'Search' }).click();
+      await page.getByText('gives the page no worker thread').waitFor();
+      await page.context().close();
+    });
 
-  it('can be stopped, and keeps what it knows', async () => {
-    const { page, wrong } = await visit(browser);
-    await page.locator('#protocol').selectOption({ label: 'int3-levels' });
-    for (const name of ['nmi', 'mc', 'irq']) await page.getByLabel(name, { exact: true }).check();
-    await page.getByRole('button', { name: 'Search' }).click();
-    await page.getByText(/[1-9][\d,]* states/).waitFor();
-    await page.getByRole('button', { name: 'Stop' }).click();
-    await page.getByText('Stopped (interrupted)').waitFor();
-    expect(wrong).toEqual([]);
-    await page.context().close();
-  });
+  if (LONG)
+    it('can be stopped, and keeps what it knows', async () => {
+      const { page, wrong } = await visit(browser);
+      await page.locator('#protocol').selectOption({ label: 'int3-levels' });
+      for (const name of ['nmi', 'mc', 'irq']) await page.getByLabel(name, { exact: true }).check();
+      await page.getByRole('button', { name: 'Search' }).click();
+      await page.getByText(/[1-9][\d,]* states/).waitFor();
+      await page.getByRole('button', { name: 'Stop' }).click();
+      await page.getByText('Stopped (interrupted)').waitFor();
+      expect(wrong).toEqual([]);
+      await page.context().close();
+    });
 
   const SETTINGS = [
     ['naive', 'user'],
