@@ -1,5 +1,5 @@
 // Taking charge of another process: the same `App`, whose updates are performed by a thread of that
-// process, which is borrowed for some tens of microseconds (machine/remote).
+// process, which is borrowed for a fraction of a millisecond (machine/remote).
 
 import { inspect } from 'node:util';
 import { hex, type Addr } from '../base/addr.js';
@@ -39,7 +39,7 @@ import type {
 
 /**
  * Takes charge of the static calls of another running program built with `static_call.h`. One thread
- * of it is stopped, for some tens of microseconds for an update; no other is. What is changed stays
+ * of it is stopped, for a fraction of a millisecond for an update; no other is. What is changed stays
  * when this process ends, and a later attach finds it.
  *
  * @throws Fault `no-such-process`, `not-yours`, `ptrace-scope`, `no-attach`, `traced`,

@@ -189,8 +189,8 @@ table (see --force).`,
   }),
   attach: command(() => import('./commands/attach.js'), {
     brief: 'Take charge of the static calls of processes that run',
-    about: `Installs the trap handler in each process and inlines its sites, by one thread that is held for some
-tens of microseconds at a time. No target changes. What is done stays when the command ends.`,
+    about: `Installs the trap handler in each process and inlines its sites, by one thread that is held for a
+fraction of a millisecond at a time. No target changes. What is done stays when the command ends.`,
     examples: [
       ['a process', 'static-call attach 4711'],
       ['every process of a program', 'static-call attach --exe /usr/sbin/server'],
