@@ -75,7 +75,7 @@ const six = [
 ];
 const [five, guest] = [compile('soak.c'), compile('far.c')];
 const sixes = compile('soak.c', six);
-const libraries = [five, sixes, sixes, five].map((program, i) => {
+const libraries = [five, sixes, sixes, five, sixes, five].map((program, i) => {
   const copy = join(folder, `soak-${i}.so`);
   copyFileSync(program, copy);
   return copy;

@@ -22,9 +22,9 @@ export interface Machine {
 
 /**
  * What the text may hold at a site: the old bytes, the new ones, or (`ours`) at each byte one of the
- * two.
+ * two. `off`: the old bytes, and any rest where the old instruction is one that keeps its rest.
  */
-export type Side = 'old' | 'new' | 'ours';
+export type Side = 'old' | 'off' | 'new' | 'ours';
 
 /**
  * A step failed, perhaps half-way; those before it were performed and those after it were not

@@ -6,7 +6,7 @@
 
 import { Batch, type KeyChange } from '../plan/batch.js';
 import { isFor as isForSome, type Protocol, type Step } from '../plan/protocol.js';
-import type { Way } from '../plan/way.js';
+import { WAY, type Way } from '../plan/way.js';
 import { Stopped, type Machine } from './machine.js';
 
 export type End = 'old' | 'new' | 'parked' | 'mixed';
@@ -79,11 +79,22 @@ export function transact(
   }
 }
 
-/** What stands in the text decides. */
+/**
+ * What stands in the text decides. A site that is off, and whose rest was written already, does what
+ * it did before.
+ */
 function settled(protocol: Protocol, batch: Batch, end: 'old' | 'new', machine: Machine): End {
-  const others = machine.unlike(batch, end);
-  if (protocol.handler !== null) return others.count === 0 ? end : 'parked';
+  const others = machine.unlike(batch, end === 'old' ? 'off' : end);
+  if (others.count === 0) return end;
+  // A parked site does what the words say; one that was to be switched without a trap does not.
+  if (protocol.handler !== null && isTrapped(others)) return 'parked';
   return ours(others, machine).count === 0 ? end : 'mixed';
+}
+
+/** Whether each edit hides its site behind a trap, as all do under a protocol that has one way. */
+function isTrapped({ count, way }: Batch): boolean {
+  for (let i = 0; i < count; i++) if (way[i] !== 0 && way[i] !== WAY.trap) return false;
+  return true;
 }
 
 /**

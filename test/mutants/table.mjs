@@ -34,6 +34,12 @@ export const MUTANTS = [
     test: { file: 'test/cli/hostile.test.ts', name: 'reaches no terminal in inspect --by site' },
   },
   {
+    name: 'one CPU of a log synchronises for all',
+    file: 'dist/check/conform.js',
+    edits: [['this.#log.cpus.every(', 'this.#log.cpus.some(']],
+    test: { file: 'test/check/conform.test.ts', name: 'one CPU does not synchronise' },
+  },
+  {
     name: 'fetches in order are no model that explains a CPU',
     file: 'dist/check/litmus/allowed.js',
     edits: [["...['F1', 'F1d', 'F1a',", "...['F1a',"]],
@@ -44,12 +50,6 @@ export const MUTANTS = [
     file: 'dist/check/search/run.js',
     edits: [['return cut.size === 0 ?', 'return true ?']],
     test: { file: 'test/check/alone.test.ts', name: 'says nothing of the others' },
-  },
-  {
-    name: 'one CPU of a log synchronises for all',
-    file: 'dist/check/conform.js',
-    edits: [['this.#log.cpus.every(', 'this.#log.cpus.some(']],
-    test: { file: 'test/check/conform.test.ts', name: 'one CPU does not synchronise' },
   },
   {
     name: 'bytes that are no UTF-8 are joined into one name',
@@ -149,54 +149,6 @@ export const MUTANTS = [
     test: { file: 'test/process/rebuilt.test.ts', name: 'by a build that differs in one constant' },
   },
   {
-    name: 'a pass that never comes back is not noticed',
-    file: 'dist/machine/sim/judge.js',
-    edits: [
-      [
-        'if (top.site < 0)\n            return;\n        const { at }',
-        'if (top.site < 100)\n            return;\n        const { at }',
-      ],
-    ],
-    test: { file: 'test/check/mutants.test.ts', name: 'never comes back to its end' },
-  },
-  {
-    name: 'a store makes its target current',
-    file: 'dist/machine/sim/patcher.js',
-    edits: [
-      [
-        "            case 'store':\n",
-        "            case 'store':\n                this.#ops.push({ ...origin, op: 'current', target: this.#target });\n",
-      ],
-    ],
-    test: { file: 'test/check/alone.test.ts', name: 'by publish alone' },
-  },
-  {
-    name: 'a CPU forgets what it fetched before the last store',
-    file: 'dist/machine/sim/text.js',
-    edits: [['return [...older, content];', 'return [content];']],
-    test: { file: 'test/sim/random.test.ts' },
-  },
-  {
-    name: 'a CPU fetches what it has overwritten where it runs',
-    file: 'dist/machine/sim/text.js',
-    edits: [['chunks[chunk] = [newestOf(chunks[chunk])];', '']],
-    test: { file: 'test/check/alone.test.ts', name: 'runs what it stored' },
-  },
-  {
-    name: 'a site lies where its protocol takes none',
-    file: 'dist/zoo/place.js',
-    edits: [['OFFSETS.filter((offset) => takes(protocol.accepts, site, offset))', 'OFFSETS']],
-    test: { file: 'test/check/alone.test.ts', name: 'where its accepts says' },
-  },
-  {
-    name: 'a run of one key passes the edits of another',
-    file: 'dist/plan/draw.js',
-    edits: [
-      ['runEnd(lowest.batch, lowest.next, limit)', 'runEnd(lowest.batch, lowest.next, Infinity)'],
-    ],
-    test: { file: 'test/plan/merge.test.ts', name: 'come out ascending' },
-  },
-  {
     name: 'texts are not read back after a death',
     file: 'dist/machine/process/runtime.js',
     edits: [['if (this.#halves[DATA.stale / 4] !== 0)', 'if (false)']],
@@ -231,10 +183,50 @@ export const MUTANTS = [
     test: { file: 'test/machine/veneers.test.ts', name: 'from both ends' },
   },
   {
+    name: 'a thread that cannot be stopped is borrowed',
+    file: 'dist/machine/remote/choose.js',
+    edits: [["if (state === 'R')", "if (state === 'R' || state === 'D')"]],
+    test: { file: 'test/remote/choose.test.ts', name: 'is never one that cannot be stopped' },
+  },
+  {
+    name: "a borrowed thread's frame takes its alternate stack away",
+    file: 'dist/machine/remote/frame.js',
+    edits: [['const STACK_AS_IT_IS = 0x40;', 'const STACK_AS_IT_IS = 2;']],
+    test: { file: 'test/remote/choose.test.ts', name: 'says nothing of the alternate stack' },
+  },
+  {
+    name: 'an interrupted call with a duration is made again whole',
+    file: 'dist/machine/remote/frame.js',
+    edits: [['clean: false };', 'clean: true };']],
+    test: { file: 'test/remote/choose.test.ts', name: 'a call with a duration' },
+  },
+  {
+    name: 'a pass that never comes back is not noticed',
+    file: 'dist/machine/sim/judge.js',
+    edits: [
+      [
+        'if (top.site < 0)\n            return;\n        const { at }',
+        'if (top.site < 100)\n            return;\n        const { at }',
+      ],
+    ],
+    test: { file: 'test/check/mutants.test.ts', name: 'never comes back to its end' },
+  },
+  {
     name: 'a path ends at the first promise that is broken',
     file: 'dist/machine/sim/moves.js',
     edits: [['cpu: next < 0 ? DEAD', 'cpu: next < 0 || bad.length > 0 ? DEAD']],
     test: { file: 'test/check/alone.test.ts', name: 'ends no path' },
+  },
+  {
+    name: 'a store makes its target current',
+    file: 'dist/machine/sim/patcher.js',
+    edits: [
+      [
+        "            case 'store':\n",
+        "            case 'store':\n                this.#ops.push({ ...origin, op: 'current', target: this.#target });\n",
+      ],
+    ],
+    test: { file: 'test/check/alone.test.ts', name: 'by publish alone' },
   },
   {
     name: 'all CPUs serialise at one instant beside a second writer',
@@ -243,10 +235,28 @@ export const MUTANTS = [
     test: { file: 'test/check/alone.test.ts', name: 'a moment of its own' },
   },
   {
+    name: 'the opcode is written at the byte behind it',
+    file: 'dist/machine/sim/patcher.js',
+    edits: [['{ at: site.at + opcode, bytes: source', '{ at: site.at + opcode + 1, bytes: source']],
+    test: { file: 'test/check/verdicts.test.ts', name: 'a hook at every form' },
+  },
+  {
     name: 'a stopped thread goes on in its signal handler',
     file: 'dist/machine/sim/state.js',
     edits: [["(this.fixture.environment === 'user' || this.inTask)", 'this.inTask']],
     test: { file: 'test/check/alone.test.ts', name: 'stopped in a signal handler too' },
+  },
+  {
+    name: 'a CPU fetches what it has overwritten where it runs',
+    file: 'dist/machine/sim/text.js',
+    edits: [['chunks[chunk] = [newestOf(chunks[chunk])];', '']],
+    test: { file: 'test/check/alone.test.ts', name: 'runs what it stored' },
+  },
+  {
+    name: 'a CPU forgets what it fetched before the last store',
+    file: 'dist/machine/sim/text.js',
+    edits: [['return [...older, content];', 'return [content];']],
+    test: { file: 'test/sim/random.test.ts' },
   },
   {
     name: 'int3 may appear under a CPU at any byte of an instruction',
@@ -255,10 +265,11 @@ export const MUTANTS = [
     test: { file: 'test/sim/fetch.test.ts', name: 'F4 exempts int3' },
   },
   {
-    name: 'the opcode is written at the byte behind it',
-    file: 'dist/machine/sim/patcher.js',
-    edits: [['{ at: site.at + opcode, bytes: source', '{ at: site.at + opcode + 1, bytes: source']],
-    test: { file: 'test/check/verdicts.test.ts', name: 'a hook at every form' },
+    name: 'a site that was to be switched without a trap is told as parked',
+    file: 'dist/machine/transact.js',
+    edits: [['protocol.handler !== null && isTrapped(others)', 'protocol.handler !== null']],
+    test: { file: 'test/process/injected.long.ts', name: "'auto', 'procmem'" },
+    long: true,
   },
   {
     name: 'the way back behind a trap has no synchronisation',
@@ -401,6 +412,14 @@ export const MUTANTS = [
     test: { file: 'test/process/shipped.test.ts', name: 'int3 at a site jcc' },
   },
   {
+    name: 'a run of one key passes the edits of another',
+    file: 'dist/plan/draw.js',
+    edits: [
+      ['runEnd(lowest.batch, lowest.next, limit)', 'runEnd(lowest.batch, lowest.next, Infinity)'],
+    ],
+    test: { file: 'test/plan/merge.test.ts', name: 'come out ascending' },
+  },
+  {
     name: 'a step may be tried again from itself',
     file: 'dist/plan/validate.js',
     edits: [['to >= i', 'to > i']],
@@ -448,6 +467,12 @@ export const MUTANTS = [
     test: { file: 'test/cside/names.test.ts', name: 'two keys of one name' },
   },
   {
+    name: 'a site lies where its protocol takes none',
+    file: 'dist/zoo/place.js',
+    edits: [['OFFSETS.filter((offset) => takes(protocol.accepts, site, offset))', 'OFFSETS']],
+    test: { file: 'test/check/alone.test.ts', name: 'where its accepts says' },
+  },
+  {
     name: 'a key belongs to the C++ module that defines it',
     file: 'include/static_call.h',
     edits: [
@@ -488,23 +513,5 @@ export const MUTANTS = [
     file: 'include/static_call.h',
     edits: [['#pragma GCC system_header\n', '']],
     test: { file: 'test/cside/header.test.ts', name: 'passes its warnings in C: gcc -std=c90' },
-  },
-  {
-    name: "a borrowed thread's frame takes its alternate stack away",
-    file: 'dist/machine/remote/frame.js',
-    edits: [['const STACK_AS_IT_IS = 0x40;', 'const STACK_AS_IT_IS = 2;']],
-    test: { file: 'test/remote/choose.test.ts', name: 'says nothing of the alternate stack' },
-  },
-  {
-    name: 'a thread that cannot be stopped is borrowed',
-    file: 'dist/machine/remote/choose.js',
-    edits: [["if (state === 'R')", "if (state === 'R' || state === 'D')"]],
-    test: { file: 'test/remote/choose.test.ts', name: 'is never one that cannot be stopped' },
-  },
-  {
-    name: 'an interrupted call with a duration is made again whole',
-    file: 'dist/machine/remote/frame.js',
-    edits: [['clean: false };', 'clean: true };']],
-    test: { file: 'test/remote/choose.test.ts', name: 'a call with a duration' },
   },
 ];

@@ -3,7 +3,7 @@ import { Folder, gcc } from '../build.js';
 import type { Mistake } from '../mistake/mistake.js';
 import { drifting, expectInjected, inject } from './injected.js';
 import { compileProgram } from './programs.js';
-import { WAYS } from './ways.js';
+import { AUTO, WAYS } from './ways.js';
 
 const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());
@@ -22,7 +22,7 @@ describe.skipIf(!gcc)('more ways in which an effect fails', () => {
     file: 'machine/process/process.js',
     edits: [['const EDITS_AT_ONCE = 16_384;', 'const EDITS_AT_ONCE = 16;']],
   };
-  it.each(WAYS.flatMap((way) => ['once', 'good'].map((how) => ({ ...way, how }))))(
+  it.each([...WAYS, ...AUTO].flatMap((way) => ['once', 'good'].map((how) => ({ ...way, how }))))(
     '$protocol, $writer, performed in pieces of sixteen edits, refused $how',
     ({ how, ...options }) => {
       expectInjected(

@@ -6,11 +6,12 @@ import type { Folder } from '../build.js';
 import type { Mistake } from '../mistake/mistake.js';
 import { answer, child, type Ended } from './child.js';
 import { compileProgram } from './programs.js';
-import type { WAYS } from './ways.js';
+import type { AUTO, WAYS } from './ways.js';
 
 export interface Injected {
   effects: number;
   tried: number;
+  absent: number;
   ends: Record<string, number>;
   steps: number[];
   problems: unknown[];
@@ -35,11 +36,13 @@ export const inject = (
 
 export function expectInjected(
   got: Injected,
-  way: Omit<(typeof WAYS)[number], 'assume'>,
+  way: Omit<(typeof WAYS | typeof AUTO)[number], 'assume'>,
   how: string,
 ): void {
   expect(got.problems).toEqual([]);
-  expect(got.tried).toBe(got.effects);
+  expect(got.tried + got.absent).toBe(got.effects);
+  if (way.protocol === 'auto') expect(got.tried).toBeGreaterThan(got.effects / 2);
+  else expect(got.absent).toBe(0);
   expect(Object.values(got.ends).reduce((a, b) => a + b)).toBe(got.tried);
   expect(got.passes).toBeGreaterThan(0);
   expect([got.lost, got.back]).toEqual([0, 0]);

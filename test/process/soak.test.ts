@@ -3,7 +3,7 @@ import { Folder, gcc } from '../build.js';
 import { LONG, more } from '../more.js';
 import { compileProgram } from './programs.js';
 import { expectSound, soak } from './soaked.js';
-import { WAYS } from './ways.js';
+import { AUTO, WAYS } from './ways.js';
 
 const folder = new Folder();
 let library = '';
@@ -15,7 +15,7 @@ afterAll(() => folder[Symbol.dispose]());
 describe.skipIf(!gcc)(
   'two threads pass call, tail, conditional and cold sites while three keys are retargeted',
   () => {
-    it.each([WAYS[0], WAYS[2], ...more(WAYS[1], WAYS[3])])(
+    it.each([WAYS[2], AUTO[0], ...more(WAYS[0], WAYS[1], WAYS[3], AUTO[1])])(
       '$protocol, $writer: no wrong result, every target reached, every byte put back',
       (way) => {
         expectSound(soak(library, way, 1), way.protocol);

@@ -57,7 +57,8 @@ export function expectSound(got: Soaked, protocol: string): void {
   for (const [target, calls] of Object.entries(got.outcomes))
     if (target !== 'wrong' && (target !== 'gate_on' || protocol !== 'store'))
       expect(calls, target).toBeGreaterThan(0);
-  if (protocol === 'int3') {
+  if (protocol === 'auto') expect(got.trampoline).toBe(0);
+  else if (protocol === 'int3') {
     expect(got.traps).toBeGreaterThan(0);
     expect(got.trampoline).toBe(0);
   } else {

@@ -3,14 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Folder, gcc } from '../build.js';
 import { answer, child } from './child.js';
 import { compileProgram } from './programs.js';
-import { WAYS } from './ways.js';
+import { AUTO, WAYS } from './ways.js';
 
 /** `store` may refuse a branch that crosses a quadword. */
-const BRANCHING = [
-  ...WAYS.filter(({ protocol }) => protocol !== 'store'),
-  { protocol: 'auto', writer: 'procmem' },
-  { protocol: 'auto', writer: 'alias' },
-];
+const BRANCHING = [...WAYS.filter(({ protocol }) => protocol !== 'store'), ...AUTO];
 
 const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());

@@ -44,7 +44,7 @@ export function storms(seconds: number): Storms {
     compileProgram(folder, 'far.c'),
   ];
   // Each protocol has a program with calls of five bytes and one with calls of six.
-  const libraries = [five, six, six, five].map((program, i) => {
+  const libraries = [five, six, six, five, six, five].map((program, i) => {
     copyFileSync(program, folder.file(`way-${i}.so`));
     return folder.file(`way-${i}.so`);
   });

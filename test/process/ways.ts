@@ -5,3 +5,9 @@ export const WAYS = [
   { protocol: 'store', writer: 'alias' },
   { protocol: 'store', writer: 'procmem', assume: 'procmem-stores-are-atomic' },
 ] as const;
+
+/** The default protocol, which goes a way of its own to each site. */
+export const AUTO = [
+  { protocol: 'auto', writer: 'procmem' },
+  { protocol: 'auto', writer: 'alias' },
+] as const;

@@ -9,7 +9,9 @@ import { invariant, unreachable } from '../../base/invariant.js';
 import type { Addr } from '../../base/addr.js';
 import { Batch } from '../../plan/batch.js';
 import type { Protocol, Step } from '../../plan/protocol.js';
+import { WAY } from '../../plan/way.js';
 import { RECORD } from '../../trap/registry.js';
+import { DISPLACEMENT } from '../../x86/forms.js';
 import { Stopped, type Machine, type Side } from '../machine.js';
 import { EPERM, registerBarrier, SYNC_CORE } from '../linux/membarrier.js';
 import { errorName, type Native } from '../linux/native.js';
@@ -215,9 +217,10 @@ export class ProcessMachine implements Machine {
     for (let i = 0; i < batch.count; i++) {
       const at = batch.at[i]!;
       const now = this.#textAt(at).read(at, batch.length[i]!);
-      const [one, other] = side === 'ours' ? [batch.old, batch.new] : [batch[side], batch[side]];
+      const [one, other] = WANTED[side](batch);
+      const hidden = side === 'off' && (batch.way[i]! & WAY.behind) !== 0 ? DISPLACEMENT : 0;
       let same = true;
-      for (let b = 0; same && b < batch.length[i]!; b++)
+      for (let b = 0; same && b < batch.length[i]! - hidden; b++)
         same = now[b] === one[8 * i + b] || now[b] === other[8 * i + b];
       if (!same) found.append(batch, i);
     }
@@ -229,6 +232,14 @@ export class ProcessMachine implements Machine {
     throw new Fault('bad-site', 'the site is in no text that was opened');
   }
 }
+
+/** Either of two, byte for byte. */
+const WANTED: Readonly<Record<Side, (batch: Batch) => readonly [Uint8Array, Uint8Array]>> = {
+  old: (batch) => [batch.old, batch.old],
+  off: (batch) => [batch.old, batch.old],
+  new: (batch) => [batch.new, batch.new],
+  ours: (batch) => [batch.old, batch.new],
+};
 
 function registerAgain(native: Performing['native'], step: number): void {
   try {

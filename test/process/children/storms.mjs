@@ -25,6 +25,8 @@ const WAYS = [
   { protocol: 'int3', writer: 'alias' },
   { protocol: 'store', writer: 'alias' },
   { protocol: 'store', writer: 'procmem', assume: 'procmem-stores-are-atomic' },
+  { protocol: 'auto', writer: 'procmem' },
+  { protocol: 'auto', writer: 'alias' },
 ];
 /** Same order as in soak.c. */
 const STORMS = ['calm', 'threads', 'signals', 'forks', 'stacks', 'libraries'];
