@@ -1,9 +1,9 @@
 // Which thread of a program is borrowed. One that sleeps for no fixed time notices nothing at all: its
 // system call is made again as it was, and no running thread waits. (One in epoll_wait is told EINTR
-// where the tool is killed while it is stopped.) One that runs is held for a
-// fraction of a millisecond (290 us at the median, on a loaded machine). A read of a socket is begun again too, unless the socket has a time limit,
-// which cannot be seen from outside. The last choice is a call with a duration, which ends early, by
-// EINTR.
+// where the tool is killed while it is stopped.) One that runs is held for a fraction of a
+// millisecond: 290 us at the median, on a loaded machine. A read of a socket is begun again too,
+// unless the socket has a time limit, which cannot be seen from outside. The last choice is a call
+// with a duration, which ends early, by EINTR.
 
 import { SYS } from '../../base/linux.js';
 import { EPOLL, isEndless } from './frame.js';
