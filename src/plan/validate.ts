@@ -2,6 +2,7 @@
 // that does not fit is named, with what was found there. The table says for each kind of step which
 // fields it has; the compiler sees to it that no kind is missing.
 
+import { decode } from '../asm/decode.js';
 import { LINE, UNITS } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
@@ -20,13 +21,17 @@ const oneOf = (...words: readonly (string | null)[]): Check => ({
   fits: (v) => words.some((word) => word === v),
 });
 
+/** Bytes that begin with an instruction of the simulated CPU, all of it. */
+const isInstruction = (bytes: readonly number[]): boolean => typeof decode(bytes) !== 'string';
+
 const byteList: Check = {
-  what: `1 to ${SHORTEST_SITE} bytes, as many as every site has`,
+  what: `1 to ${SHORTEST_SITE} bytes, as many as every site has, that begin with a whole instruction`,
   fits: (v) =>
     Array.isArray(v) &&
     v.length > 0 &&
     v.length <= SHORTEST_SITE &&
-    v.every((byte) => Number.isInteger(byte) && byte >= 0 && byte <= 255),
+    v.every((byte) => Number.isInteger(byte) && byte >= 0 && byte <= 255) &&
+    isInstruction(v),
 };
 
 const offset: Check = {
@@ -46,12 +51,15 @@ const offsets: Check = {
         isCount(v['at']) &&
         v['at'] < Number(v['align']),
 };
+const isPattern = (v: unknown): boolean =>
+  typeof v === 'string' &&
+  /^[0-9a-f]{2}( ([0-9a-f]{2}|\.\.))*$/.test(v) &&
+  [0, 255].every((any) =>
+    isInstruction(v.split(' ').map((byte) => (byte === '..' ? any : parseInt(byte, 16)))),
+  );
 const pattern: Check = {
-  what: 'a list of instructions in hexadecimal, such as "0f 1f 44 00 .."',
-  fits: (v) =>
-    Array.isArray(v) &&
-    v.length > 0 &&
-    v.every((each) => typeof each === 'string' && /^[0-9a-f]{2}( ([0-9a-f]{2}|\.\.))*$/.test(each)),
+  what: 'a list of whole instructions in hexadecimal, such as "0f 1f 44 00 .."',
+  fits: (v) => Array.isArray(v) && v.length > 0 && v.every(isPattern),
 };
 
 const part = oneOf('first', 'rest', 'whole', 'changed', 'byte', 'opcode', 'displacement');

@@ -132,6 +132,8 @@ describe('a file', () => {
     ['place.offset', own([], { place: { offset: { align: 4, at: 4 } } })],
     ['place.from', own([], { place: { from: 'elsewhere' } })],
     ['text.also', own([], { text: { also: ['nop'] } })],
+    ['text.also', own([], { text: { also: ['0f ..'] } })],
+    ['steps[1].bytes', own([{ do: 'store-head', bytes: [0xe8, 1], why: 'half a call' }])],
     ['promise', own([], { promise: 'perhaps' })],
   ])('is refused with the field that is wrong: %s', (at, protocol) => {
     expect(fault(() => validateProtocol(protocol))).toEqual([
