@@ -17,6 +17,7 @@ export const MUTANTS = [
     file: 'dist/app/worker.js',
     edits: [['return -errnoOf(error);', 'throw error;']],
     test: { file: 'test/process/lives.test.ts', name: 'when descriptors are used up' },
+    long: true,
     hang: true,
   },
   {
@@ -122,6 +123,7 @@ export const MUTANTS = [
     file: 'dist/machine/process/claim.js',
     edits: [['if (gone && Atomics', 'if (false && Atomics']],
     test: { file: 'test/process/lives.test.ts', name: 'in the first open of the process' },
+    long: true,
     hang: true,
   },
   {
@@ -129,6 +131,7 @@ export const MUTANTS = [
     file: 'dist/machine/process/engine.js',
     edits: [["return regions === this.#runtime.word('regions');", 'return true;']],
     test: { file: 'test/process/answers.test.ts', name: 'opens it again with writer alias' },
+    long: true,
   },
   {
     name: 'a rebuilt file is accepted',
@@ -156,6 +159,7 @@ export const MUTANTS = [
       file: 'test/process/hazards.test.ts',
       name: 'a worker that is terminated in the middle of an update',
     },
+    long: true,
   },
   {
     name: 'the server sleeps without a limit',
@@ -391,6 +395,7 @@ export const MUTANTS = [
     file: 'dist/native/request.js',
     edits: [["['je', 'drain'],\n    ['jmp', 'ring'],", "['jmp', 'ring'],"]],
     test: { file: 'test/process/lives.test.ts', name: 'while its server has requests' },
+    long: true,
     hang: true,
   },
   {
@@ -408,7 +413,12 @@ export const MUTANTS = [
   {
     name: 'the store of a rest ends after five bytes',
     file: 'dist/native/stores.js',
-    edits: [["['je', `${name}-next`]", "['jmp', `${name}-next`]"]],
+    edits: [
+      [
+        "['sub', 'ebp', SHORTEST_SITE],\n    ['je', `${name}-next`],",
+        "['sub', 'ebp', SHORTEST_SITE],\n    ['jmp', `${name}-next`],",
+      ],
+    ],
     test: { file: 'test/process/shipped.test.ts', name: 'int3 at a site jcc' },
   },
   {
