@@ -104,6 +104,8 @@ function meaning({ fixture }: Model, at: number, bytes: readonly number[]): stri
   const insn = decode(bytes);
   if (typeof insn === 'string') return 'no instruction';
   const [operand] = insn.operands;
+  // The empty form of a call: its immediate is the displacement that it keeps.
+  if (insn.form.name === 'test') return 'off';
   if (operand?.kind !== 'rel')
     return insn.form.name === 'nop' || insn.pad.length > 0 ? insn.form.name : printInsn(insn);
   const name = fixture.nameOf(at + insn.length + operand.distance);
