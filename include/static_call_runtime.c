@@ -1,32 +1,34 @@
 /*
  * Static calls without Node: the runtime that a C or C++ program links.
  *
- * The program's own calls to static_call_update() rewrite its call sites, on the thread that calls. One object file
- * of an executable or shared library is this one. It finds the sites by the table that `static-call annotate` wrote
- * into each object file, so it reads no file but those of /proc.
+ * The program's own calls to static_call_update() rewrite its call sites, on the thread that calls.
+ * One object file of an executable or shared library is this one. It finds the sites by the table
+ * that `static-call annotate` wrote into each object file, so it reads no file but those of /proc.
  *
  *
  * What is machine code and what is C
  *
- * What another thread may run into at any moment is machine code: the handler of the trap, the handlers around fork,
- * and the walk over a key's sites. It is the page of bytes above, which is the same in every process that static-call
- * patches and the same that its checker explored. What decides is C: which sites there are, what may be refused, in
- * which order the steps of an update are done. The steps themselves are a table above, as the checker explored them.
+ * What another thread may run into at any moment is machine code: the handler of the trap, the
+ * handlers around fork, and the walk over a key's sites. It is the page of bytes above, which is
+ * the same in every process that static-call patches and the same that its checker explored. What
+ * decides is C: which sites there are, what may be refused, in which order the steps of an update
+ * are done. The steps themselves are a table above, as the checker explored them.
  *
  *
  * Who else may be there
  *
- * A process has one page of that code, with one block of data behind it, whoever needed it first: this file in the
- * program, the same file in a shared library, Node, or a tool that attached to the process. Each finds it in /proc/self/maps by the
- * name of its mapping. Keys and sites are listed in that block, so that every one of them can update every key.
- * The layouts above are shared by all, and a runtime of another version is refused (-EPROTO).
+ * A process has one page of that code, with one block of data behind it. The first that
+ * needs it makes it: this file in the program, the same file in a shared library, Node, or a tool
+ * that attached to the process. Each finds it in /proc/self/maps by the name of its mapping. Keys and sites are listed
+ * in that block, so that every one of them can update every key. The layouts above are shared by
+ * all, and a runtime of another version is refused (-EPROTO).
  *
  *
  * Rules that everything here keeps
  *
  * - No thread waits for another but by the lock, and only inside an update or a fork.
- * - Every system call is made here and not by libc: none is a cancellation point, none touches errno, and a
- *   sanitizer sees none of them.
+ * - Every system call is made here and not by libc: none is a cancellation point, none touches
+ *   errno, and a sanitizer sees none of them.
  * - Nothing that the trap handler reads is freed, moved or used again.
  */
 
@@ -40,14 +42,15 @@
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 
-/* ---- The kernel ----------------------------------------------------------------------------------- */
+/* ---- The kernel ------------------------------------------------------------------------------ */
 
 /* A test makes system calls fail by a function of its own. */
 #ifdef STATIC_CALL_SYSTEM
 long STATIC_CALL_SYSTEM(long number, long a, long b, long c, long d, long e, long f);
 #define sc_system6 STATIC_CALL_SYSTEM
 #else
-__attribute__((noinline)) static long sc_system6(long number, long a, long b, long c, long d, long e, long f)
+__attribute__((noinline)) static long sc_system6(long number, long a, long b, long c, long d,
+						 long e, long f)
 {
 	register long r10 __asm__("r10") = d;
 	register long r8 __asm__("r8") = e;
@@ -152,7 +155,7 @@ static void sc_sleep_ms(int64_t ms)
 	sc_system(SYS_nanosleep, sc_address(time), 0, 0, 0);
 }
 
-/* ---- Mappings ------------------------------------------------------------------------------------- */
+/* ---- Mappings -------------------------------------------------------------------------------- */
 
 struct sc_mapping {
 	uint64_t start, end, offset;
@@ -199,7 +202,8 @@ static bool sc_next_line(struct sc_maps *maps, char **line)
 		memmove(maps->text, begin, maps->to - maps->from);
 		maps->to -= maps->from;
 		maps->from = 0;
-		/* A path that is longer than the buffer is none that is looked for: its end becomes a line. */
+		/* A path that is longer than the buffer is none that is looked for: its end becomes
+		 * a line. */
 		if (maps->to == sizeof maps->text)
 			maps->to = sizeof maps->text / 2;
 		more = sc_system(SYS_read, maps->file, sc_address(maps->text + maps->to),
@@ -244,7 +248,8 @@ static bool sc_open_maps(struct sc_maps *maps)
 
 static bool sc_is(const struct sc_mapping *mapping, const char *name, const char *access)
 {
-	return strncmp(mapping->path, name, strlen(name)) == 0 && memcmp(mapping->access, access, 4) == 0;
+	return strncmp(mapping->path, name, strlen(name)) == 0 &&
+	       memcmp(mapping->access, access, 4) == 0;
 }
 
 /* A private mapping of a memory file: only that has a name in /proc/self/maps on every kernel. */
@@ -262,7 +267,7 @@ static long sc_map_named(const char *name, size_t size)
 	return at;
 }
 
-/* ---- The process's one runtime -------------------------------------------------------------------- */
+/* ---- The process's one runtime --------------------------------------------------------------- */
 
 #define SC_RUNTIME_NAME "/memfd:static-call "
 #define SC_CLAIM_NAME "/memfd:static-call-claim "
@@ -291,7 +296,8 @@ struct sc_place {
 	struct sc_near *near;
 };
 
-/* What this object knows. The rest is in the process's block of data, where every runtime finds it. */
+/* What this object knows. The rest is in the process's block of data, where every runtime finds it.
+ */
 static struct {
 	/* 0: not yet; 1: in order; else the negative errno of every update. */
 	int state;
@@ -305,28 +311,32 @@ static struct {
 	uint64_t looked_at;
 } sc;
 
-/* Takes a word of which 0 is free, for the thread. A thread that ended with it is followed by the next. */
+/* Takes a word of which 0 is free, for the thread. A thread that ended with it is followed by the
+ * next. */
 static void sc_take_claim(int32_t *word, int32_t thread)
 {
 	for (;;) {
 		int32_t owner = 0;
 		bool gone;
 
-		if (__atomic_compare_exchange_n(word, &owner, thread, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) ||
+		if (__atomic_compare_exchange_n(word, &owner, thread, false, __ATOMIC_SEQ_CST,
+						__ATOMIC_SEQ_CST) ||
 		    owner == thread)
 			return;
-		gone = sc_system(SYS_tgkill, sc_system(SYS_getpid, 0, 0, 0, 0), owner, 0, 0) == -ESRCH;
-		if (gone && __atomic_compare_exchange_n(word, &owner, thread, false, __ATOMIC_SEQ_CST,
-							__ATOMIC_SEQ_CST))
+		gone = sc_system(SYS_tgkill, sc_system(SYS_getpid, 0, 0, 0, 0), owner, 0, 0) ==
+		       -ESRCH;
+		if (gone && __atomic_compare_exchange_n(word, &owner, thread, false,
+							__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 			return;
 		sc_sleep_ms(1);
 	}
 }
 
 /*
- * Which thread makes the runtime, where several come at once and share nothing yet. A thread that finds no claim maps
- * one, looks again, and takes every claim that it sees, in the order of their addresses. Of two threads that each
- * mapped their own, the one that looked later sees both. Claims are never unmapped.
+ * Which thread makes the runtime, where several come at once and share nothing yet. A thread that
+ * finds no claim maps one, looks again, and takes every claim that it sees, in the order of their
+ * addresses. Of two threads that each mapped their own, the one that looked later sees both. Claims
+ * are never unmapped.
  */
 static int sc_claim(bool take)
 {
@@ -343,7 +353,8 @@ static int sc_claim(bool take)
 		found = true;
 		if (take)
 			sc_take_claim(sc_at(mapping.start), thread);
-		else if (__atomic_load_n((int32_t *)sc_at(mapping.start), __ATOMIC_RELAXED) == thread)
+		else if (__atomic_load_n((int32_t *)sc_at(mapping.start), __ATOMIC_RELAXED) ==
+			 thread)
 			__atomic_store_n((int32_t *)sc_at(mapping.start), 0, __ATOMIC_SEQ_CST);
 	}
 	if (found || !take)
@@ -354,8 +365,8 @@ static int sc_claim(bool take)
 }
 
 /*
- * The runtime of this process: two pages of one memory file, the code and behind it the data. One whose maker ended
- * before it was complete is found where `begun` is asked for.
+ * The runtime of this process: two pages of one memory file, the code and behind it the data. One
+ * whose maker ended before it was complete is found where `begun` is asked for.
  */
 static int sc_find(bool begun, uint64_t *found)
 {
@@ -374,7 +385,8 @@ static int sc_find(bool begun, uint64_t *found)
 			code = mapping.start;
 			continue;
 		}
-		if (code == 0 || mapping.start != code + SC_PAGE || !sc_is(&mapping, SC_RUNTIME_NAME, "rw-p"))
+		if (code == 0 || mapping.start != code + SC_PAGE ||
+		    !sc_is(&mapping, SC_RUNTIME_NAME, "rw-p"))
 			continue;
 		data = sc_at(mapping.start);
 		if (data->magic != SC_MAGIC || data->version != SC_VERSION)
@@ -413,11 +425,12 @@ static int sc_map_runtime(uint64_t *made)
 }
 
 /*
- * glibc forgets what pthread_atfork() registered when the object that called it is unloaded, and the runtime outlives
- * it: so it is registered for no object.
+ * glibc forgets what pthread_atfork() registered when the object that called it is unloaded, and
+ * the runtime outlives it: so it is registered for no object.
  */
 #if defined(__GLIBC__)
-int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+		      void *object);
 #define sc_atfork(prepare, parent, child) __register_atfork(prepare, parent, child, NULL)
 #else
 #define sc_atfork(prepare, parent, child) pthread_atfork(prepare, parent, child)
@@ -425,7 +438,8 @@ int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)
 
 typedef void (*sc_handler)(void);
 
-/* Call it with the claims held. Each part is made once, so one that a thread left half made is completed. */
+/* Call it with the claims held. Each part is made once, so one that a thread left half made is
+ * completed. */
 static int sc_complete(uint64_t page)
 {
 	struct sc_data *data = sc_at(page + SC_PAGE);
@@ -472,11 +486,12 @@ static int sc_have_runtime(void)
 	return 0;
 }
 
-/* ---- The lock and permanent memory ---------------------------------------------------------------- */
+/* ---- The lock and permanent memory ----------------------------------------------------------- */
 
 static void sc_read_back_all(void);
 
-/* -EDEADLK where this very thread has it: the update was begun by a signal handler on top of another one. */
+/* -EDEADLK where this very thread has it: the update was begun by a signal handler on top of
+ * another one. */
 static int sc_lock(void)
 {
 	int32_t thread = (int32_t)sc_system(SYS_gettid, 0, 0, 0, 0);
@@ -485,12 +500,13 @@ static int sc_lock(void)
 	for (;;) {
 		int32_t owner = 0;
 
-		if (__atomic_compare_exchange_n((int32_t *)&data->lock, &owner, thread, false, __ATOMIC_SEQ_CST,
-						__ATOMIC_SEQ_CST))
+		if (__atomic_compare_exchange_n((int32_t *)&data->lock, &owner, thread, false,
+						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 			break;
 		if (owner == thread)
 			return -EDEADLK;
-		/* The kernel compares the word again under its own lock, so no wake-up is lost in between. */
+		/* The kernel compares the word again under its own lock, so no wake-up is lost in
+		 * between. */
 		__atomic_add_fetch(&data->waiters, 1, __ATOMIC_SEQ_CST);
 		sc_system(SYS_futex, sc_address(&data->lock), SC_FUTEX_WAIT, owner, 0);
 		__atomic_sub_fetch(&data->waiters, 1, __ATOMIC_SEQ_CST);
@@ -512,7 +528,8 @@ static void sc_unlock(void)
 		sc_system(SYS_futex, sc_address(&data->lock), SC_FUTEX_WAKE, 1, 0);
 }
 
-/* An update that another process has drawn meanwhile is drawn again, where this word is another one. */
+/* An update that another process has drawn meanwhile is drawn again, where this word is another
+ * one. */
 static void sc_count_change(void)
 {
 	__atomic_add_fetch(&sc.data->epoch, 1, __ATOMIC_SEQ_CST);
@@ -541,7 +558,7 @@ static void *sc_allocate(size_t size, size_t align)
 	return sc_at((uint64_t)fresh);
 }
 
-/* ---- Columns: the sites of one key in one text ----------------------------------------------------- */
+/* ---- Columns: the sites of one key in one text ----------------------------------------------- */
 
 struct sc_columns {
 	size_t count;
@@ -568,9 +585,9 @@ static struct sc_columns sc_columns(struct sc_group *group)
 
 	columns.count = count;
 	columns.at = (double *)(void *)memory;
-	columns.original = (unsigned char (*)[8])(memory + 8 * count);
-	columns.old = (unsigned char (*)[8])(memory + 16 * count);
-	columns.new = (unsigned char (*)[8])(memory + 24 * count);
+	columns.original = (unsigned char(*)[8])(memory + 8 * count);
+	columns.old = (unsigned char(*)[8])(memory + 16 * count);
+	columns.new = (unsigned char(*)[8])(memory + 24 * count);
 	columns.length = memory + 32 * count;
 	columns.kind = columns.length + count;
 	columns.condition = columns.kind + count;
@@ -594,8 +611,9 @@ static struct sc_group *sc_next(const struct sc_group *group)
 }
 
 /*
- * What an update that did not come to its end left at the sites: at each byte the one of before or the new one, or a
- * trap. Other bytes were written by other code, and the next update refuses to touch them.
+ * What an update that did not come to its end left at the sites: at each byte the one of before or
+ * the new one, or a trap. Other bytes were written by other code, and the next update refuses to
+ * touch them.
  */
 static void sc_read_back(struct sc_group *group)
 {
@@ -624,11 +642,12 @@ static void sc_read_back_all(void)
 			sc_read_back(group);
 }
 
-/* ---- Registering this object's keys and sites ------------------------------------------------------ */
+/* ---- Registering this object's keys and sites ------------------------------------------------ */
 
-/* The linker's names for the ends of a section whose name is a word of C. There is none where nothing was put in. */
-#define SC_SECTION(type, name)                                                                                   \
-	extern type __start_##name[] __attribute__((weak, visibility("hidden")));                                \
+/* The linker's names for the ends of a section whose name is a word of C. There is none where
+ * nothing was put in. */
+#define SC_SECTION(type, name)                                                                     \
+	extern type __start_##name[] __attribute__((weak, visibility("hidden")));                  \
 	extern type __stop_##name[] __attribute__((weak, visibility("hidden")))
 SC_SECTION(const struct static_call_key_record, static_call_keys);
 SC_SECTION(const unsigned char, static_call_sites);
@@ -636,7 +655,8 @@ SC_SECTION(const struct static_key_record, static_keys);
 SC_SECTION(const struct static_key_site, static_key_sites);
 #define SC_COUNT(name) ((size_t)(__stop_##name - __start_##name))
 
-/* A site as the table tells it, or a trampoline, which is one too: the first bytes of it are a jump. */
+/* A site as the table tells it, or a trampoline, which is one too: the first bytes of it are a
+ * jump. */
 struct sc_row {
 	uint64_t at;
 	uint32_t key;
@@ -665,7 +685,8 @@ static int sc_see_object(struct dl_phdr_info *info, size_t size, void *wanted)
 		const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
 		uint64_t start = (info->dlpi_addr + segment->p_vaddr) / SC_PAGE * SC_PAGE;
 		uint64_t end =
-			(info->dlpi_addr + segment->p_vaddr + segment->p_memsz + SC_PAGE - 1) / SC_PAGE * SC_PAGE;
+			(info->dlpi_addr + segment->p_vaddr + segment->p_memsz + SC_PAGE - 1) /
+			SC_PAGE * SC_PAGE;
 
 		if (segment->p_type != PT_LOAD)
 			continue;
@@ -673,7 +694,8 @@ static int sc_see_object(struct dl_phdr_info *info, size_t size, void *wanted)
 			low = start;
 		if (end > high)
 			high = end;
-		if ((segment->p_flags & PF_X) && texts < sizeof object->texts / sizeof *object->texts) {
+		if ((segment->p_flags & PF_X) &&
+		    texts < sizeof object->texts / sizeof *object->texts) {
 			object->texts[texts].start = start;
 			object->texts[texts++].end = end;
 		}
@@ -755,7 +777,8 @@ static bool sc_recognise(struct sc_row *row, const struct sc_key *key)
 	return false;
 }
 
-/* The table of `static-call annotate`: pairs of distances, each from its own place; two bits of a key's are flags. */
+/* The table of `static-call annotate`: pairs of distances, each from its own place; two bits of a
+ * key's are flags. */
 static int sc_read_sites(struct sc_row *rows, size_t count)
 {
 	size_t i;
@@ -797,7 +820,8 @@ static struct sc_row *sc_add_trampolines(struct sc_row *row)
 	return row;
 }
 
-/* The branches that static_key.h made. One on a key that another object defines is left to that object's runtime. */
+/* The branches that static_key.h made. One on a key that another object defines is left to that
+ * object's runtime. */
 static struct sc_row *sc_add_branches(struct sc_row *row)
 {
 	size_t i;
@@ -819,8 +843,10 @@ static struct sc_row *sc_add_branches(struct sc_row *row)
 	return row;
 }
 
-/* One group for each key that has sites in the rows, which lie in one text and ascend. `room`: a word for each key. */
-static bool sc_make_groups(const struct sc_row *rows, size_t count, uint64_t start, uint64_t end, uint32_t *room)
+/* One group for each key that has sites in the rows, which lie in one text and ascend. `room`: a
+ * word for each key. */
+static bool sc_make_groups(const struct sc_row *rows, size_t count, uint64_t start, uint64_t end,
+			   uint32_t *room)
 {
 	struct sc_group *group;
 	size_t i, k;
@@ -887,7 +913,8 @@ static struct sc_table *sc_make_table(const struct sc_row *rows, size_t count)
 
 static bool sc_initialise(struct sc_key *key);
 
-/* Everything is made first and published last, by one store each: a thread finds a key whole or not at all. */
+/* Everything is made first and published last, by one store each: a thread finds a key whole or not
+ * at all. */
 static int sc_publish(const struct sc_row *rows, size_t count, uint32_t *room)
 {
 	struct sc_object object;
@@ -909,13 +936,15 @@ static int sc_publish(const struct sc_row *rows, size_t count, uint32_t *room)
 		head = (uintptr_t)record;
 		sc.keys[k].record = record;
 	}
-	/* In no text, or over another site: whatever is written at the one would be read at the other. */
+	/* In no text, or over another site: whatever is written at the one would be read at the
+	 * other. */
 	for (t = 0; t < object.text_count; t++, from = to) {
 		for (to = from; to < count && rows[to].at < object.texts[t].end; to++)
 			if (rows[to].at < object.texts[t].start ||
 			    (to > 0 && rows[to].at < rows[to - 1].at + rows[to - 1].length))
 				return -ENOEXEC;
-		if (!sc_make_groups(rows + from, to - from, object.texts[t].start, object.texts[t].end, room))
+		if (!sc_make_groups(rows + from, to - from, object.texts[t].start,
+				    object.texts[t].end, room))
 			return -ENOMEM;
 	}
 	if (from != count)
@@ -939,7 +968,8 @@ static size_t sc_own_count(void)
 
 static bool sc_list_keys(void)
 {
-	static const enum sc_target_kind kinds[] = {SC_TARGET_FUNCTION, SC_TARGET_NULL, SC_TARGET_RET0};
+	static const enum sc_target_kind kinds[] = {SC_TARGET_FUNCTION, SC_TARGET_NULL,
+						    SC_TARGET_RET0};
 	struct sc_key *key = sc_allocate(sc_own_count() * sizeof *key, 8);
 	size_t i;
 
@@ -966,7 +996,8 @@ static bool sc_list_keys(void)
 	return true;
 }
 
-/* Call it with the lock held. -ENOEXEC: the object has no table of its sites, or one that does not fit its code. */
+/* Call it with the lock held. -ENOEXEC: the object has no table of its sites, or one that does not
+ * fit its code. */
 static int sc_register(void)
 {
 	size_t sites = SC_COUNT(static_call_sites) / 8;
@@ -992,7 +1023,7 @@ static int sc_register(void)
 	return failed;
 }
 
-/* ---- Code near a text ------------------------------------------------------------------------------ */
+/* ---- Code near a text ------------------------------------------------------------------------ */
 
 /* A 32-bit displacement reaches 2 GiB; a page less spares every off-by-one. */
 #define SC_REACH (((uint64_t)1 << 31) - SC_PAGE)
@@ -1004,7 +1035,8 @@ static uint64_t sc_between(uint64_t a, uint64_t b)
 
 static bool sc_reaches(const struct sc_place *place, uint64_t target)
 {
-	return sc_between(target, place->start) <= SC_REACH && sc_between(target, place->end) <= SC_REACH;
+	return sc_between(target, place->start) <= SC_REACH &&
+	       sc_between(target, place->end) <= SC_REACH;
 }
 
 static struct sc_place *sc_place_of(const struct sc_group *group)
@@ -1024,7 +1056,8 @@ static struct sc_place *sc_place_of(const struct sc_group *group)
 	return place;
 }
 
-/* A page that nothing else is mapped to, nearest first; a page is left between neighbours, for stacks grow. */
+/* A page that nothing else is mapped to, nearest first; a page is left between neighbours, for
+ * stacks grow. */
 static uint64_t sc_free_near(const struct sc_place *place)
 {
 	struct sc_maps maps;
@@ -1045,7 +1078,8 @@ static uint64_t sc_free_near(const struct sc_place *place)
 		choices[1] = free + SC_PAGE;
 		for (i = 0; i < 2 && mapping.start >= free + 3 * SC_PAGE; i++)
 			if (sc_reaches(place, choices[i]) &&
-			    (best == 0 || sc_between(choices[i], place->start) < sc_between(best, place->start)))
+			    (best == 0 ||
+			     sc_between(choices[i], place->start) < sc_between(best, place->start)))
 				best = choices[i];
 		if (mapping.end > free)
 			free = mapping.end;
@@ -1089,8 +1123,8 @@ static int sc_sync(void)
 }
 
 /*
- * A page of code is written before it is executable and never after. One more piece makes a new page, which holds what
- * the old one held and takes its place in one system call.
+ * A page of code is written before it is executable and never after. One more piece makes a new
+ * page, which holds what the old one held and takes its place in one system call.
  */
 static uint64_t sc_add_near(struct sc_place *place, const unsigned char code[SC_VENEER_SIZE])
 {
@@ -1111,7 +1145,8 @@ static uint64_t sc_add_near(struct sc_place *place, const unsigned char code[SC_
 		memcpy(next, near->page, near->used);
 	memcpy(next + near->used, code, SC_VENEER_SIZE);
 	if (sc_system(SYS_mprotect, fresh, SC_PAGE, SC_READ | SC_EXEC, 0) != 0 ||
-	    sc_refused(sc_system6(SYS_mremap, fresh, SC_PAGE, SC_PAGE, SC_MREMAP_FIXED, sc_address(near->page), 0))) {
+	    sc_refused(sc_system6(SYS_mremap, fresh, SC_PAGE, SC_PAGE, SC_MREMAP_FIXED,
+				  sc_address(near->page), 0))) {
 		sc_unmap(next, SC_PAGE);
 		return 0;
 	}
@@ -1122,7 +1157,8 @@ static uint64_t sc_add_near(struct sc_place *place, const unsigned char code[SC_
 	return (uintptr_t)near->page + near->used - SC_VENEER_SIZE;
 }
 
-/* Where a piece of code lies within reach of a text: the one that is there, or a new one; 0 where there is no room. */
+/* Where a piece of code lies within reach of a text: the one that is there, or a new one; 0 where
+ * there is no room. */
 static uint64_t sc_near_code(struct sc_place *place, const unsigned char code[SC_VENEER_SIZE])
 {
 	const struct sc_near *near;
@@ -1135,7 +1171,7 @@ static uint64_t sc_near_code(struct sc_place *place, const unsigned char code[SC
 	return sc_add_near(place, code);
 }
 
-/* ---- Where a key's calls go ------------------------------------------------------------------------ */
+/* ---- Where a key's calls go ------------------------------------------------------------------ */
 
 struct sc_target {
 	enum sc_target_kind kind;
@@ -1179,7 +1215,8 @@ static void sc_words_of(const struct sc_destination *destination, struct sc_word
 	words->jcc = branch ? 0 : sc_word(destination, SC_KIND_JCC);
 }
 
-static bool sc_reach(struct sc_place *place, const struct sc_target *target, struct sc_destination *destination)
+static bool sc_reach(struct sc_place *place, const struct sc_target *target,
+		     struct sc_destination *destination)
 {
 	unsigned char veneer[SC_VENEER_SIZE];
 
@@ -1217,7 +1254,8 @@ static bool sc_initialise(struct sc_key *key)
 	target.kind = key->kind;
 	target.address = key->initial;
 	/* Only a static key may have no sites, and it needs no code near them. */
-	if (!sc_reach(sc_groups(record) ? sc_place_of(sc_groups(record)) : NULL, &target, &destination))
+	if (!sc_reach(sc_groups(record) ? sc_place_of(sc_groups(record)) : NULL, &target,
+		      &destination))
 		return false;
 	sc_words_of(&destination, &words);
 	record->call = record->initial = words.call;
@@ -1235,8 +1273,8 @@ static bool sc_is_static_key(const struct sc_record *record)
 }
 
 /*
- * What C means by a function pointer. Returning 0 is known by its code, with and without a landing pad: each object has
- * a copy of that function.
+ * What C means by a function pointer. Returning 0 is known by its code, with and without a landing
+ * pad: each object has a copy of that function.
  */
 static int sc_target_for(const struct sc_record *record, uint64_t func, struct sc_target *target)
 {
@@ -1250,17 +1288,21 @@ static int sc_target_for(const struct sc_record *record, uint64_t func, struct s
 	}
 	if (func == 0) {
 		target->kind = SC_TARGET_NULL;
-		return record->returns == __STATIC_CALL_VOID || record->returns == __STATIC_CALL_UNSEEN ? 0 : -EINVAL;
+		return record->returns == __STATIC_CALL_VOID ||
+				       record->returns == __STATIC_CALL_UNSEEN
+			       ? 0
+			       : -EINVAL;
 	}
-	if (record->returns == __STATIC_CALL_WORD && (memcmp(sc_at(func), return0, sizeof return0) == 0 ||
-						      memcmp(sc_at(func), return0 + 4, sizeof return0 - 4) == 0)) {
+	if (record->returns == __STATIC_CALL_WORD &&
+	    (memcmp(sc_at(func), return0, sizeof return0) == 0 ||
+	     memcmp(sc_at(func), return0 + 4, sizeof return0 - 4) == 0)) {
 		target->kind = SC_TARGET_RET0;
 		target->address = 0;
 	}
 	return 0;
 }
 
-/* ---- Drawing: what shall stand at each site --------------------------------------------------------- */
+/* ---- Drawing: what shall stand at each site -------------------------------------------------- */
 
 struct sc_change {
 	struct sc_record *record;
@@ -1282,7 +1324,8 @@ static void sc_form_rows(const struct sc_destination *destination, struct sc_for
 
 	for (kind = 0; kind < SC_KIND_COUNT; kind++) {
 		const struct sc_transform *row = &sc_transforms[kind][destination->kind];
-		uint64_t away = row->to == SC_TO_TARGET ? destination->way : destination->to[row->to];
+		uint64_t away =
+			row->to == SC_TO_TARGET ? destination->way : destination->to[row->to];
 
 		for (l = 0; l < SC_LENGTHS; l++) {
 			struct sc_form *form = &rows[SC_LENGTHS * kind + l];
@@ -1304,7 +1347,8 @@ static void sc_form_rows(const struct sc_destination *destination, struct sc_for
 }
 
 /* The code compares each site with what shall be there before it says what will be. */
-static int sc_draw_group(struct sc_group *group, const struct sc_destination *destination, uint64_t *ways)
+static int sc_draw_group(struct sc_group *group, const struct sc_destination *destination,
+			 uint64_t *ways)
 {
 	struct sc_columns columns = sc_columns(group);
 	struct sc_form rows[SC_KIND_COUNT * SC_LENGTHS];
@@ -1375,21 +1419,24 @@ static int sc_draw(const struct static_call_key *key, uint64_t func, struct sc_c
 		failed = sc_draw_group(group, &destination, &change->ways);
 		if (failed != 0)
 			return failed;
-		/* A record has one set of words: those by which its first text reaches the target. */
+		/* A record has one set of words: those by which its first text reaches the target.
+		 */
 		if (group != sc_groups(record))
 			continue;
 		sc_words_of(&destination, &words);
-		words.func = target.kind == SC_TARGET_RET0 ? destination.to[SC_TO_RETURN0] : target.address;
+		words.func = target.kind == SC_TARGET_RET0 ? destination.to[SC_TO_RETURN0]
+							   : target.address;
 		change->after = words;
 	}
-	change->before.func = (uintptr_t)__atomic_load_n(&sc_key_of(record)->func, __ATOMIC_RELAXED);
+	change->before.func =
+		(uintptr_t)__atomic_load_n(&sc_key_of(record)->func, __ATOMIC_RELAXED);
 	change->before.call = record->call;
 	change->before.tail = record->tail;
 	change->before.jcc = record->jcc;
 	return 0;
 }
 
-/* ---- May a trap be planted now? --------------------------------------------------------------------- */
+/* ---- May a trap be planted now? -------------------------------------------------------------- */
 
 /* The kernel's struct sigaction. */
 struct sc_action {
@@ -1407,8 +1454,8 @@ static int sc_handler_now(struct sc_action *action)
 }
 
 /*
- * Puts the handler in front of the present one, once in a process. One that comes over it later is left alone: it may
- * call ours, and ours would call it.
+ * Puts the handler in front of the present one, once in a process. One that comes over it later is
+ * left alone: it may call ours, and ours would call it.
  */
 static int sc_claim_trap(void)
 {
@@ -1430,8 +1477,8 @@ static int sc_claim_trap(void)
 }
 
 /*
- * Node, where this is a library in it: its handlers block every signal and call nothing of the program, and it has a
- * thread that blocks every signal and waits to start the inspector.
+ * Node, where this is a library in it: its handlers block every signal and call nothing of the
+ * program, and it has a thread that blocks every signal and waits to start the inspector.
  */
 extern void napi_create_function(void) __attribute__((weak));
 extern void uv_signal_start(void) __attribute__((weak));
@@ -1446,19 +1493,23 @@ static bool sc_in_object_of(void (*landmark)(void), uint64_t address)
 
 static bool sc_is_of_node(uint64_t address)
 {
-	return sc_in_object_of(napi_create_function, address) || sc_in_object_of(uv_signal_start, address);
+	return sc_in_object_of(napi_create_function, address) ||
+	       sc_in_object_of(uv_signal_start, address);
 }
 
 /* A thread that would be killed by a trap. */
 struct sc_suspect {
 	int32_t id;
-	/* It blocks libc's own signals too: libc is creating, ending or forking it, and puts the mask back. */
+	/* It blocks libc's own signals too: libc is creating, ending or forking it, and puts the
+	 * mask back. */
 	bool all_blocked;
 	bool asleep;
 	char ran[24]; /* the time that it has run, as the kernel prints it */
 };
 
-enum { SC_SUSPECTS = 16 };
+enum {
+	SC_SUSPECTS = 16
+};
 
 struct sc_look {
 	size_t count;
@@ -1492,7 +1543,8 @@ static const char *sc_task_path(char path[64], const char *id, const char *name)
 	return path;
 }
 
-/* The kernel's own threads for io_uring (PF_IO_WORKER) are listed too, and run nothing of the program. */
+/* The kernel's own threads for io_uring (PF_IO_WORKER) are listed too, and run nothing of the
+ * program. */
 static bool sc_is_kernel_worker(const char *id)
 {
 	char path[64], text[512];
@@ -1506,7 +1558,8 @@ static bool sc_is_kernel_worker(const char *id)
 	return field && (strtoul(field, NULL, 10) & 0x10) != 0;
 }
 
-/* The inspector's thread has a name in later versions of Node. Before, it is known by the semaphore in Node's data that it awaits. */
+/* The inspector's thread has a name in later versions of Node. Before, it is known by the semaphore
+ * in Node's data that it awaits. */
 static bool sc_is_inspector(const char *id, const char *status)
 {
 	char path[64], text[128];
@@ -1518,17 +1571,20 @@ static bool sc_is_inspector(const char *id, const char *status)
 	return strncmp(text, "202 0x", 6) == 0 && sc_is_of_node(sc_hex(&word));
 }
 
-/* The thread sanitizer starts a thread of its own before the program's first, and the kernel lists them by age. */
+/* The thread sanitizer starts a thread of its own before the program's first, and the kernel lists
+ * them by age. */
 extern void __tsan_init(void) __attribute__((weak));
 
-/* A thread that blocks every signal for ever and runs nothing of the program; remembered for the whole process. */
+/* A thread that blocks every signal for ever and runs nothing of the program; remembered for the
+ * whole process. */
 static bool sc_is_of_a_tool(const char *id, const char *status)
 {
 	uint64_t number = strtoul(id, NULL, 10);
 
 	if (sc.data->inspector != 0)
 		return sc.data->inspector == number;
-	if (!(__tsan_init && (long)number != sc_system(SYS_getpid, 0, 0, 0, 0)) && !sc_is_inspector(id, status))
+	if (!(__tsan_init && (long)number != sc_system(SYS_getpid, 0, 0, 0, 0)) &&
+	    !sc_is_inspector(id, status))
 		return false;
 	sc.data->inspector = number;
 	return true;
@@ -1571,7 +1627,8 @@ static int sc_look_at_threads(struct sc_look *look)
 	memset(look, 0, sizeof *look);
 	if (folder < 0)
 		return -ENOSYS;
-	while ((length = sc_system(SYS_getdents64, folder, sc_address(entries), sizeof entries, 0)) > 0) {
+	while ((length = sc_system(SYS_getdents64, folder, sc_address(entries), sizeof entries,
+				   0)) > 0) {
 		for (at = 0; at < length;) {
 			const char *entry = entries + at;
 			uint16_t size;
@@ -1586,7 +1643,8 @@ static int sc_look_at_threads(struct sc_look *look)
 	return 0;
 }
 
-/* Those of the look before that the new one finds again. `waits`: one of them wanted to run and was not let. */
+/* Those of the look before that the new one finds again. `waits`: one of them wanted to run and was
+ * not let. */
 static void sc_keep_known(struct sc_look *look, const struct sc_look *before, bool *waits)
 {
 	size_t i, j, kept = 0;
@@ -1608,8 +1666,9 @@ static void sc_keep_known(struct sc_look *look, const struct sc_look *before, bo
 }
 
 /*
- * A thread that starts a program, or is just created, blocks every signal for a moment; one that still does after some
- * 20 ms means it. A thread that waits for a CPU cannot put its mask back, so such a look counts for nothing.
+ * A thread that starts a program, or is just created, blocks every signal for a moment; one that
+ * still does after some 20 ms means it. A thread that waits for a CPU cannot put its mask back, so
+ * such a look counts for nothing.
  */
 static int sc_check_threads(uint64_t *caught)
 {
@@ -1642,18 +1701,22 @@ static int sc_check_handlers(uint64_t caught)
 	for (signal = 1; signal <= 64; signal++) {
 		struct sc_action action;
 
-		/* Between 32 and SIGRTMIN are libc's own, whose handlers call nothing of the program. */
-		if (signal == SIGTRAP || (signal >= 32 && signal < SIGRTMIN) || (caught & sc_bit(signal)) == 0)
+		/* Between 32 and SIGRTMIN are libc's own, whose handlers call nothing of the
+		 * program. */
+		if (signal == SIGTRAP || (signal >= 32 && signal < SIGRTMIN) ||
+		    (caught & sc_bit(signal)) == 0)
 			continue;
 		if (sc_system(SYS_rt_sigaction, signal, 0, sc_address(&action), 8) != 0)
 			continue;
-		if ((action.blocked & sc_bit(SIGTRAP)) != 0 && action.handler > 1 && !sc_is_of_node(action.handler))
+		if ((action.blocked & sc_bit(SIGTRAP)) != 0 && action.handler > 1 &&
+		    !sc_is_of_node(action.handler))
 			return -EBUSY;
 	}
 	return 0;
 }
 
-/* Reading /proc costs more than a whole update, so a look is good for a while. The handler is asked for every time. */
+/* Reading /proc costs more than a whole update, so a look is good for a while. The handler is asked
+ * for every time. */
 static int sc_check_process(void)
 {
 	const uint64_t look_again_ms = 100;
@@ -1671,15 +1734,18 @@ static int sc_check_process(void)
 	}
 	if (failed != 0)
 		return failed;
-	return sc_handler_now(&action) == 0 && action.handler == (uintptr_t)sc.page + SC_AT_HANDLER ? 0 : -EBUSY;
+	return sc_handler_now(&action) == 0 && action.handler == (uintptr_t)sc.page + SC_AT_HANDLER
+		       ? 0
+		       : -EBUSY;
 }
 
-/* ---- Writing text ----------------------------------------------------------------------------------- */
+/* ---- Writing text ---------------------------------------------------------------------------- */
 
 /*
- * The descriptor of /proc/self/mem is kept, because the file cannot be opened any more once the process has given up
- * its credentials or used up its descriptors. A program that closes all descriptors closes this one too, and the number
- * then belongs to another file: so it must read back what only this process has. Fork's handler closes it in the child.
+ * The descriptor of /proc/self/mem is kept, because the file cannot be opened any more once the
+ * process has given up its credentials or used up its descriptors. A program that closes all
+ * descriptors closes this one too, and the number then belongs to another file: so it must read
+ * back what only this process has. Fork's handler closes it in the child.
  */
 static bool sc_is_own_memory(int file)
 {
@@ -1687,7 +1753,8 @@ static bool sc_is_own_memory(int file)
 
 	nonce[0] = (uintptr_t)nonce ^ sc_now_ms() ^ SC_MAGIC;
 	nonce[1] = ~nonce[0];
-	return sc_system(SYS_pread64, file, sc_address(read), 8, sc_address(nonce + 1)) == 8 && read[0] == nonce[1];
+	return sc_system(SYS_pread64, file, sc_address(read), 8, sc_address(nonce + 1)) == 8 &&
+	       read[0] == nonce[1];
 }
 
 /* Call it with the lock held, so that no fork comes between the opening and the entry. */
@@ -1720,7 +1787,8 @@ static int sc_store(const struct sc_columns *columns, size_t i, const struct sc_
 	static const unsigned char trap[] = {SC_INT3};
 	uint64_t at = (uint64_t)columns->at[i];
 	size_t length = columns->length[i], first = 0, size = 1;
-	const unsigned char *bytes = step->bytes == SC_BYTES_OLD ? columns->old[i] : columns->new[i];
+	const unsigned char *bytes =
+		step->bytes == SC_BYTES_OLD ? columns->old[i] : columns->new[i];
 
 	if (step->bytes == SC_BYTES_TRAP)
 		bytes = trap;
@@ -1738,7 +1806,7 @@ static int sc_store(const struct sc_columns *columns, size_t i, const struct sc_
 	return sc_write(at + first, bytes + first, size);
 }
 
-/* ---- Running a protocol ------------------------------------------------------------------------------ */
+/* ---- Running a protocol ---------------------------------------------------------------------- */
 
 struct sc_batch {
 	struct sc_change *changes;
@@ -1752,7 +1820,11 @@ static bool sc_same(const unsigned char *a, const unsigned char *b, size_t lengt
 }
 
 /* Of the sites that the update changes, those that do not hold the old (or the new) bytes. */
-enum sc_which { SC_CHANGED, SC_NOT_OLD, SC_NOT_NEW };
+enum sc_which {
+	SC_CHANGED,
+	SC_NOT_OLD,
+	SC_NOT_NEW
+};
 
 static bool sc_concerns(const struct sc_columns *columns, size_t i, enum sc_which which)
 {
@@ -1761,7 +1833,8 @@ static bool sc_concerns(const struct sc_columns *columns, size_t i, enum sc_whic
 	if (sc_same(columns->old[i], columns->new[i], length))
 		return false;
 	return which == SC_CHANGED ||
-	       !sc_same(sc_site(columns, i), which == SC_NOT_OLD ? columns->old[i] : columns->new[i], length);
+	       !sc_same(sc_site(columns, i),
+			which == SC_NOT_OLD ? columns->old[i] : columns->new[i], length);
 }
 
 /* For every such site of the batch; stops at the first that `act` refuses. */
@@ -1778,7 +1851,8 @@ static int sc_each(const struct sc_batch *batch, enum sc_which which, const stru
 			for (i = 0; i < columns.count; i++) {
 				int failed = 0;
 
-				if ((!step || step->ways == 0 || (step->ways & columns.way[i]) != 0) &&
+				if ((!step || step->ways == 0 ||
+				     (step->ways & columns.way[i]) != 0) &&
 				    sc_concerns(&columns, i, which))
 					failed = act(&columns, i, step);
 				if (failed != 0)
@@ -1846,8 +1920,8 @@ static void sc_go_back(const struct sc_batch *batch)
 		failed = sc_perform(batch, &sc_back[s], SC_NOT_OLD);
 }
 
-/* Whether the update can only go on. Without a trapped site, what was switched is switched back, and only the
- * synchronisation behind the last store is tried again. */
+/* Whether the update can only go on. Without a trapped site, what was switched is switched back,
+ * and only the synchronisation behind the last store is tried again. */
 static bool sc_is_switched(const struct sc_batch *batch, size_t step)
 {
 	return (batch->ways & SC_WAY_TRAP) != 0 ? step >= SC_SWITCHED : step > SC_LAST_STORE;
@@ -1861,8 +1935,9 @@ static int sc_keep_new(const struct sc_columns *columns, size_t i, const struct 
 }
 
 /*
- * The update ends all old or all new. Where neither can be written any more, trapped sites stay parked: the handler
- * takes each thread on to what the words say. Others are whole each, some old and some new.
+ * The update ends all old or all new. Where neither can be written any more, trapped sites stay
+ * parked: the handler takes each thread on to what the words say. Others are whole each, some old
+ * and some new.
  */
 static int sc_transact(const struct sc_batch *batch)
 {
@@ -1879,7 +1954,8 @@ static int sc_transact(const struct sc_batch *batch)
 		sc_each(batch, SC_CHANGED, NULL, sc_keep_new);
 		return 0;
 	}
-	/* A CPU may hold bytes that no synchronisation has taken from it: the next update by one byte begins with one. */
+	/* A CPU may hold bytes that no synchronisation has taken from it: the next update by one
+	 * byte begins with one. */
 	__atomic_store_n(&sc.data->unsynced, 1, __ATOMIC_SEQ_CST);
 	if (sc_is_switched(batch, step))
 		step = sc_run(batch, step, &failed);
@@ -1892,13 +1968,14 @@ static int sc_transact(const struct sc_batch *batch)
 	return step == SC_STEP_COUNT ? 0 : -EIO;
 }
 
-/* ---- Starting ---------------------------------------------------------------------------------------- */
+/* ---- Starting -------------------------------------------------------------------------------- */
 
 static int sc_update(struct static_call_key *key, void *func);
 static int sc_update_switch(struct static_key *key, void *verb);
 static int sc_update_locked(const struct static_call_change *changes, size_t count);
 
-/* Every site calls its target itself from now on. Where that is refused now, each key's next update does it. */
+/* Every site calls its target itself from now on. Where that is refused now, each key's next update
+ * does it. */
 static void sc_inline_all(void)
 {
 	const size_t at_once = 64;
@@ -1972,16 +2049,17 @@ __attribute__((constructor(101))) static void sc_constructor(void)
 }
 
 /*
- * The object is being unloaded, or the process ends. Its code is whole and stays as it is; the lists forget it, because
- * its memory may soon hold something else. What the handler reads stays too, and says of its sites that they are none.
+ * The object is being unloaded, or the process ends. Its code is whole and stays as it is; the
+ * lists forget it, because its memory may soon hold something else. What the handler reads stays
+ * too, and says of its sites that they are none.
  */
 __attribute__((destructor)) static void sc_destructor(void)
 {
 	struct sc_object object;
 	uint64_t *link;
 
-	if (sc.state != 1 || !sc_object_of((uintptr_t)&sc, &object) ||
-	    object.is_program || sc_lock() != 0)
+	if (sc.state != 1 || !sc_object_of((uintptr_t)&sc, &object) || object.is_program ||
+	    sc_lock() != 0)
 		return;
 	sc.state = -ENOSYS;
 	sc_count_change();
@@ -2002,20 +2080,22 @@ __attribute__((destructor)) static void sc_destructor(void)
 	sc_unlock();
 }
 
-/* ---- Updating ---------------------------------------------------------------------------------------- */
+/* ---- Updating -------------------------------------------------------------------------------- */
 
 static bool sc_changes_anything(const struct sc_batch *batch)
 {
 	size_t c;
 
 	for (c = 0; c < batch->count; c++)
-		if (memcmp(&batch->changes[c].before, &batch->changes[c].after, sizeof(struct sc_words)) != 0)
+		if (memcmp(&batch->changes[c].before, &batch->changes[c].after,
+			   sizeof(struct sc_words)) != 0)
 			return true;
 	return sc_each(batch, SC_CHANGED, NULL, sc_found) != 0;
 }
 
 /* Nothing is written before everything is drawn and nothing stands against it. */
-static int sc_update_with(const struct static_call_change *changes, size_t count, struct sc_change *room)
+static int sc_update_with(const struct static_call_change *changes, size_t count,
+			  struct sc_change *room)
 {
 	struct sc_batch batch;
 	size_t c;
@@ -2032,7 +2112,8 @@ static int sc_update_with(const struct static_call_change *changes, size_t count
 		return 0;
 	for (c = 0; c < count; c++)
 		batch.ways |= room[c].ways;
-	/* Without a site to be trapped no handler is needed, and it does not matter which thread blocks SIGTRAP. */
+	/* Without a site to be trapped no handler is needed, and it does not matter which thread
+	 * blocks SIGTRAP. */
 	failed = (batch.ways & SC_WAY_TRAP) != 0 ? sc_check_process() : 0;
 	if (failed != 0)
 		return failed;
@@ -2082,7 +2163,8 @@ static int sc_update(struct static_call_key *key, void *func)
 /* From one number of users to another; false where they are not so many. */
 static bool sc_count_users(struct static_key *key, int from, int to)
 {
-	return __atomic_compare_exchange_n(&key->enabled, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return __atomic_compare_exchange_n(&key->enabled, &from, to, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_SEQ_CST);
 }
 
 static int sc_switch(struct static_key *key, bool on)
@@ -2092,7 +2174,8 @@ static int sc_switch(struct static_key *key, bool on)
 
 	change.key = (struct static_call_key *)(void *)key;
 	change.func = sc_at(on);
-	/* The last user goes first: from then on C does not change the number by itself, and comes here. */
+	/* The last user goes first: from then on C does not change the number by itself, and comes
+	 * here. */
 	if (!on && !sc_count_users(key, 1, 0))
 		return -EAGAIN;
 	failed = sc_update_locked(&change, 1);

@@ -2,10 +2,11 @@
  *
  * Static keys for x86-64 Linux programs, in C11 and in C++17 and later, with gcc or clang.
  *
- * A static key is a flag that changes rarely and is tested all the time. Each test is one instruction of five bytes
- * that loads nothing: while the branch is not taken it is `test eax, imm32`, which only sets flags; taken it is
- * `jmp rel32`. When the key changes, one byte of each test is rewritten while every thread keeps running. Names and
- * meanings are those of Linux (include/linux/jump_label.h).
+ * A static key is a flag that changes rarely and is tested all the time. Each test is one
+ * instruction of five bytes that loads nothing: while the branch is not taken it is `test eax,
+ * imm32`, which only sets flags; taken it is `jmp rel32`. When the key changes, one byte of each
+ * test is rewritten while every thread keeps running. Names and meanings are those of Linux
+ * (include/linux/jump_label.h).
  *
  *
  * What there is
@@ -52,7 +53,7 @@
  *   static_key_sites    a record for each test (struct static_key_site), in the code's order of compilation.
  *                       Both names are C identifiers, so that a program finds its own sections by __start_ and __stop_.
  *
- *     a9 rel32    test eax, imm32     falls through; the displacement is kept, and read by nobody
+ *     a9 rel32    test eax, imm32     falls through; the displacement is kept, and not used
  *     e9 rel32    jmp                 goes to the code for the other answer
  *
  *   A test whose record has bit 0 clear jumps while the key is on (static_branch_unlikely); with bit 0 set it jumps
@@ -61,15 +62,17 @@
  *
  * Awkward cases
  *
- * - A key is private to the program or shared object that defines it. To export one, say so before the first macro
- *   that names it, in the header that both sides include:
+ * - A key is private to the program or shared object that defines it. To export one, say so before
+ *   the first macro that names it, in the header that both sides include:
  *       #define STATIC_KEY_EXPORTED_tracing 1
  *   With clang a test of an exported key is written &name, with the name that DECLARE had.
- * - The argument of a test is the address of a key as the program names it: no pointer that is computed at run time,
- *   and no key inside an array or another structure.
- * - A key's name is one for the whole program: a call (static_call.h) and a key of one name are refused.
- * - In C, clang before 17 takes the target of one test for one of all tests of the function, and refuses a test
- *   behind the declaration of a variable-length array or of a variable with __attribute__((cleanup)).
+ * - The argument of a test is the address of a key as the program names it: no pointer that is
+ *   computed at run time, and no key inside an array or another structure.
+ * - A key's name is one for the whole program: a call (static_call.h) and a key of one name are
+ *   refused.
+ * - In C, clang before 17 takes the target of one test for one of all tests of the function, and
+ *   refuses a test behind the declaration of a variable-length array or of a variable with
+ *   __attribute__((cleanup)).
  */
 #ifndef STATIC_KEY_H
 #define STATIC_KEY_H
@@ -103,7 +106,7 @@ struct static_key_false_exported {
 	struct static_key key;
 };
 
-/* ---- Declaring and defining ----------------------------------------------------------------------- */
+/* ---- Declaring and defining ------------------------------------------------------------------ */
 
 #define DECLARE_STATIC_KEY_TRUE(name) __STATIC_KEY_DECLARE(name, static_key_true)
 #define DECLARE_STATIC_KEY_FALSE(name) __STATIC_KEY_DECLARE(name, static_key_false)
@@ -132,12 +135,12 @@ struct static_key_false_exported {
 
 #define __STATIC_KEY_VISIBILITY(name) __STATIC_CALL_IF(STATIC_KEY_EXPORTED_##name, "default", "hidden")
 
-/* ---- Testing -------------------------------------------------------------------------------------- */
+/* ---- Testing --------------------------------------------------------------------------------- */
 
 #define static_branch_likely(x) (__builtin_expect(__STATIC_KEY_BRANCH(x, 1), 1))
 #define static_branch_unlikely(x) (__builtin_expect(__STATIC_KEY_BRANCH(x, 0), 0))
 
-/* ---- Switching from C ----------------------------------------------------------------------------- */
+/* ---- Switching from C ------------------------------------------------------------------------ */
 
 #define static_branch_enable(x) static_key_enable(&(x)->key)
 #define static_branch_disable(x) static_key_disable(&(x)->key)
@@ -157,7 +160,10 @@ static __inline__ int static_key_count(const struct static_key *key)
 	return __STATIC_KEY_LOAD(key);
 }
 
-/* Inside the functions, not at file scope: an object that switches nothing needs no thread that serves it. */
+/*
+ * Inside the functions, not at file scope: an object that switches nothing needs no thread that
+ * serves it.
+ */
 static __inline__ int __static_key_update(struct static_key *key, unsigned long verb)
 {
 	int (*update)(struct static_key *, void *) = __atomic_load_n(&key->update, __ATOMIC_ACQUIRE);
@@ -204,7 +210,7 @@ static __inline__ int static_key_slow_dec(struct static_key *key)
 	return __static_key_count_by(key, -1, 2) ? 0 : __static_key_update(key, __STATIC_KEY_DEC);
 }
 
-/* ---- What the file says of itself ----------------------------------------------------------------- */
+/* ---- What the file says of itself ------------------------------------------------------------ */
 
 /* One in static_keys for each key that the object defines. */
 struct static_key_record {
@@ -218,8 +224,9 @@ struct static_key_record {
 #define __STATIC_KEY_RECORD_VERSION 1
 
 /*
- * One in static_key_sites for each test: the fields of the kernel's struct jump_entry. Distances count from their own
- * fields. The key is an address, because another object may define it, and the dynamic linker fills it in.
+ * One in static_key_sites for each test: the fields of the kernel's struct jump_entry. Distances
+ * count from their own fields. The key is an address, because another object may define it, and the
+ * dynamic linker fills it in.
  */
 struct static_key_site {
 	int code;          /* to the five-byte instruction */
@@ -227,7 +234,7 @@ struct static_key_site {
 	unsigned long key; /* address of the struct static_key; bit 0: jumps while the key is off */
 };
 
-/* ---- From here on, what the macros above are made of ---------------------------------------------- */
+/* ---- From here on, what the macros above are made of ----------------------------------------- */
 
 #ifdef __cplusplus
 #define __STATIC_KEY_IS(x, kind)                                                                          \
@@ -247,10 +254,11 @@ struct static_key_site {
 #define __STATIC_KEY_TEST 0xa9
 
 /*
- * A label with a name, because `1b` is a number where the assembler reads Intel's syntax (-masm=intel).
+ * A label with a name, because `1b` is a number where the assembler reads Intel's syntax
+ * (-masm=intel).
  *
- * The record is in the section group of the code (`?`), if that is in one: linkers refuse an entry that outlives a
- * C++ inline function's discarded copy.
+ * The record is in the section group of the code (`?`), if that is in one: linkers refuse an entry
+ * that outlives a C++ inline function's discarded copy.
  */
 #define __STATIC_KEY_TEXT(address)                                                                        \
 	".Lstatic_key%=:\t.byte\t%c[opcode]\n\t"                                                          \
@@ -269,9 +277,10 @@ struct static_key_site {
 
 #if defined(__clang__)
 /*
- * In position-independent code clang has no constraint for the address of a variable that may be another object's: "i"
- * refuses it, and "X" loads it. So DECLARE gives an exported key a second name for the assembler, `"&name"`, which is
- * what the test's argument spells. Its type tells it from a private key, which "i" takes.
+ * In position-independent code clang has no constraint for the address of a variable that may be
+ * another object's: "i" refuses it, and "X" loads it. So DECLARE gives an exported key a second
+ * name for the assembler, `"&name"`, which is what the test's argument spells. Its type tells it
+ * from a private key, which "i" takes.
  */
 #define __STATIC_KEY_ADDRESS(x)                                                                           \
 	".if %c[exported]\n\t"                                                                            \
@@ -286,14 +295,19 @@ struct static_key_site {
 #define __STATIC_KEY_ALIAS(name) __STATIC_CALL_IF(STATIC_KEY_EXPORTED_##name, __STATIC_KEY_ALIAS_OF(name), )
 #define __STATIC_KEY_ALIAS_OF(name) __asm__(".set \"&" #name "\", " #name);
 #else
-/* "X": "i" refuses, in position-independent code, a symbol that may be preempted, though this is only a relocation. */
+/*
+ * "X": "i" refuses, in position-independent code, a symbol that may be preempted, though this is
+ * only a relocation.
+ */
 #define __STATIC_KEY_ADDRESS(x) ".quad\t%p[key] + %c[bit]\n\t"
 #define __STATIC_KEY_OPERAND(x) [key] "X"(x)
 #define __STATIC_KEY_TYPE(name, type) type
 #define __STATIC_KEY_ALIAS(name)
 #endif
 
-/* A test that jumps while the key is off (`negated`) holds the jump where the key is off at first. */
+/*
+ * A test that jumps while the key is off (`negated`) holds the jump where the key is off at first.
+ */
 #define __STATIC_KEY_ASM(x, negated)                                                                      \
 	__STATIC_KEY_CHECK(x);                                                                            \
 	__asm__ goto(__STATIC_KEY_TEXT(__STATIC_KEY_ADDRESS(x))                                           \
@@ -306,8 +320,8 @@ struct static_key_site {
 
 #if defined(__cplusplus) && defined(__clang__)
 /*
- * clang before 17 takes the label of one `asm goto` for a target of every one in the function, and refuses those behind
- * an initialised variable. A function of its own has one label.
+ * clang before 17 takes the label of one `asm goto` for a target of every one in the function, and
+ * refuses those behind an initialised variable. A function of its own has one label.
  */
 #define __STATIC_KEY_BRANCH(x, negated)                                                                   \
 	([]() __attribute__((always_inline)) -> bool {                                                    \

@@ -1,5 +1,5 @@
 // A JIT that retargets a call by one four-byte store: the displacement lies at a multiple of four, and
-// nobody waits for anybody.
+// the patcher waits for no CPU.
 export default {
   name: 'aligned-call',
   about: 'the displacement of a call, aligned to four bytes, by one store; no synchronisation',

@@ -1,7 +1,7 @@
 // npm run example:server: the server of this folder under load, while its route handler is
 // retargeted 200 times a second: by its own admin command (the program links a runtime), and by an
 // operator's tool from outside (it does not). Every answer is checked, and no connection may be
-// lost; the 99th percentile of a request stands beside that of a server that nobody retargets.
+// lost; the 99th percentile of a request stands beside that of a server that is not retargeted.
 // With --seconds N each part takes so long, with --only quiet, admin or operator it is that part;
 // with --storm workers come and go, children are forked and signals arrive meanwhile, and what the
 // server has grown by is told; with --json the rows are printed as JSON.
@@ -171,7 +171,7 @@ function show(rows) {
 try {
   build();
   const parts = {
-    quiet: ['nobody retargets', 'own', () => null],
+    quiet: ['no retargets', 'own', () => null],
     admin: ['its own admin command', 'own', byAdmin],
     ...('attach' in api && { operator: ['an operator, from outside', 'plain', byOperator] }),
   };

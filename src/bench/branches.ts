@@ -7,12 +7,11 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { openWith } from '../app/open.js';
-import { Fault } from '../base/fault.js';
 import type { Native } from '../machine/linux/native.js';
 import type { Driver } from './driver.js';
 import { BRANCH_SHAPES, branchesSource, BRANCH_WAYS, type BranchShape } from './programs.js';
 import { noiseOf, present, Samples, type Missing, type Row, type Table } from './result.js';
-import { versionOf, type Environment, type Workshop } from './tools.js';
+import { loaded, versionOf, type Environment, type Workshop } from './tools.js';
 
 /** Branches of one sample: some tens of microseconds. */
 const BRANCHES = 65_536;
@@ -36,13 +35,7 @@ export interface BranchesOptions {
 export async function measureBranches(options: BranchesOptions): Promise<Table[]> {
   const { native, driver, workshop, budget, signal } = options;
   const path = workshop.shared('branches', workshop.write('branches.c', branchesSource()));
-  const handle = native.load(path);
-  const symbol = (name: string): number => {
-    const at = native.symbol(handle, name);
-    if (at === 0)
-      throw new Fault('not-loaded', `the measured program has no ${name}`, { at: path });
-    return at;
-  };
+  const symbol = loaded(native, path);
   const flag = native.library(path)<(on: number) => void>('void bench_set(int)');
   const crate = options.crate ? crateOf(native, workshop) : null;
   const loops = SHAPE_NAMES.flatMap((shape) =>

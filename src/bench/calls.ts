@@ -5,12 +5,11 @@
 import { setImmediate } from 'node:timers/promises';
 import { openWith } from '../app/open.js';
 import type { Addr } from '../base/addr.js';
-import { Fault } from '../base/fault.js';
 import type { Native } from '../machine/linux/native.js';
 import type { Driver } from './driver.js';
 import { callsSource, SHAPES, WAYS, type Shape } from './programs.js';
 import { noiseOf, present, Samples, type Row, type Table } from './result.js';
-import type { Workshop } from './tools.js';
+import { loaded, type Workshop } from './tools.js';
 import { XRAY_MISSING, type Xray } from './xray.js';
 
 /** Calls of one sample: some tens of microseconds, far below a timer tick. */
@@ -39,13 +38,7 @@ export async function measureCalls({
   signal,
 }: CallsOptions): Promise<Table[]> {
   const path = workshop.shared('calls', workshop.write('calls.c', callsSource()));
-  const handle = native.load(path);
-  const symbol = (name: string): number => {
-    const at = native.symbol(handle, name);
-    if (at === 0)
-      throw new Fault('not-loaded', `the measured program has no ${name}`, { at: path });
-    return at;
-  };
+  const symbol = loaded(native, path);
   const library = native.library(path);
   const mix = library<(mixed: number) => void>('void bench_mix(int)');
   library<(at: Addr) => void>('void bench_aim(int64)')(driver.far());

@@ -5,8 +5,10 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findCompiler } from '../host/build.js';
+import type { Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
+import { findCompiler } from '../host/build.js';
+import type { Native } from '../machine/linux/native.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -18,6 +20,17 @@ export const SOURCES = fileURLToPath(new URL('../../bench', import.meta.url));
 export function versionOf(command: string, env: Environment): string | null {
   const done = spawnSync(command, ['--version'], { encoding: 'utf8', env });
   return done.error || done.status !== 0 ? null : (done.stdout.split('\n')[0] ?? '');
+}
+
+/** Loads a measured program. @returns what finds its symbols, or throws Fault `not-loaded` */
+export function loaded(native: Native, path: string): (name: string) => Addr {
+  const handle = native.load(path);
+  return (name) => {
+    const at = native.symbol(handle, name);
+    if (at === 0)
+      throw new Fault('not-loaded', `the measured program has no ${name}`, { at: path });
+    return at;
+  };
 }
 
 /** A folder of generated sources and what was made of them. */

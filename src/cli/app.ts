@@ -781,9 +781,9 @@ it. What is seen is in the page's address, as the same token that check prints.`
   }),
   watch: command(() => import('./commands/watch.js'), {
     brief: 'Tell changes of targets in processes as they happen',
-    about: `Reads the keys of each process four times a second and prints what changed, whoever changed it, and
-how many calls the trap handler emulated meanwhile. Nothing of a process is stopped. Ends at Ctrl-C,
-or when the processes have ended.`,
+    about: `Reads the keys of each process four times a second and prints what changed, by any
+tool or by the program, and how many calls the trap handler emulated meanwhile. Nothing of a process
+is stopped. Ends at Ctrl-C, or when the processes have ended.`,
     examples: [['a process', 'static-call watch 4711']],
     parameters: {
       flags: {

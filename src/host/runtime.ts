@@ -4,7 +4,7 @@
 // (include/static_call_runtime.c) and reads these.
 //
 // An object file would save the user one compilation. It would have no part in his link-time
-// optimisation, sanitizers and warnings, and its policy would be bytes that nobody reads.
+// optimisation, sanitizers and warnings, and its policy would be bytes that no user can read.
 
 import { INT3 } from '../asm/table.js';
 import { place } from '../asm/assembler.js';

@@ -9,18 +9,12 @@ import type { Protocol } from '../plan/protocol.js';
 import { PROTOCOL_NAMES, RUNNABLE } from '../plan/protocols/index.js';
 import { SITE_INIT, SITE_TAIL, type Site, type CallKind } from '../sites/site.js';
 import { compiledForm, DISPLACEMENT } from '../x86/forms.js';
+import type { PlaceFacts } from './place.js';
 import type { StaticKeyFacts } from './static-keys.js';
 
 export type FileKind = 'relocatable' | 'module' | 'shared' | 'executable' | 'vmlinux' | 'image';
 
-export interface SiteFacts {
-  /** Null where the file has no section headers; `offset` then counts from its segment. */
-  readonly section: string | null;
-  readonly offset: number;
-  /** As linked; null in a relocatable file. */
-  readonly address: Addr | null;
-  readonly function: string | null;
-  readonly functionOffset: number;
+export interface SiteFacts extends PlaceFacts {
   readonly key: string;
   readonly keySymbol: string;
   readonly kind: CallKind;

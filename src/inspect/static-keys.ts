@@ -13,6 +13,7 @@ import type { ElfObject, Section } from '../elf/object.js';
 import { BRANCHES_SECTION, mentionsSwitches, switchesOf } from '../keys/switches.js';
 import type { BranchKind } from '../sites/site.js';
 import type { KernelMemory } from './kernel-table.js';
+import type { PlaceFacts } from './place.js';
 
 export const JUMP_TABLE = '__jump_table';
 const ENTRY = { code: 0, target: 4, key: 8, size: 16 } as const;
@@ -31,13 +32,7 @@ export const BRANCH_FORMS = Object.keys(FORMS) as readonly BranchForm[];
 const KERNEL_FORMS: readonly BranchForm[] = ['jmp5', 'jmp2', 'nop5', 'nop2'];
 const OWN_FORMS: readonly BranchForm[] = ['jmp5', 'test5'];
 
-export interface BranchFacts {
-  readonly section: string | null;
-  readonly offset: number;
-  /** As linked; null in a relocatable file. */
-  readonly address: Addr | null;
-  readonly function: string | null;
-  readonly functionOffset: number;
+export interface BranchFacts extends PlaceFacts {
   readonly key: string;
   /** Whether it jumps if the key is on, or unless it is. */
   readonly kind: BranchKind;

@@ -35,7 +35,7 @@ export const FIELD = {
 
 /** The form that a site has while it is off, if that keeps its rest. */
 export function hidingForm(kind: SiteKind, length: number): SiteForm | null {
-  // A branch keeps its displacement for good, so that there is none to write.
+  // The displacement of a branch never changes, so there is none to write.
   if (isBranch(kind)) return null;
   const name = TRANSFORM[kind].null.forms[length];
   const off = name === undefined ? null : SITE_FORMS[name];

@@ -291,7 +291,7 @@ function atCrux(session: Session): Session {
   return { ...session, at: (crux.at(-1) ?? rows.length - 1) + 1 };
 }
 
-/** Whoever cannot be compared is not: a protocol of the other environment, for one. */
+/** A protocol that cannot be compared is left out, such as one of the other environment. */
 function compared(session: Session, under: string | null): Session {
   if (under === null || session.film.rows.length === 0)
     return { ...session, under: null, beside: null };

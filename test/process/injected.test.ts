@@ -2,7 +2,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { Folder, gcc } from '../build.js';
 import type { Mistake } from '../mistake/mistake.js';
 import { LONG, more } from '../more.js';
-import { answer } from './child.js';
+import { answer, child } from './child.js';
 import { drifting, driftingChild, expectInjected, inject, type Drifting } from './injected.js';
 import { NO_CHUNKS, opening, type Opening } from './opening.js';
 import { compileProgram } from './programs.js';
@@ -127,3 +127,11 @@ if (LONG)
       },
     );
   });
+
+it.skipIf(!gcc)('an update after one whose synchronisation was refused begins with one', () => {
+  const library = compileProgram(folder, 'grid.c');
+  const got = answer<Record<string, unknown>>(child('owed.mjs', [JSON.stringify({ library })]));
+  const before = Number(got['before']);
+  expect(before).toBeGreaterThan(0);
+  expect(got).toMatchObject({ code: 'update-failed', after: before + 1, again: before });
+});

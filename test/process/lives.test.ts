@@ -36,7 +36,7 @@ describe.skipIf(!gcc)('an environment that has a library open ends', () => {
     });
   });
   if (LONG)
-    it('while its server has requests: they are refused, for nobody else serves', () => {
+    it('while its server has requests: they are refused, because no other server is left', () => {
       expect(told('a worker is terminated while its server has a request')).toEqual({
         before: [0, 0, 0],
         after: [ENOSYS, ENOSYS, ENOSYS],

@@ -11,6 +11,7 @@ describe.skipIf(!attachable)('a program that tools come and go in', () => {
   let program = '';
   beforeAll(() => void (program = compileTarget(folder, 'target.c')));
   afterAll(() => folder[Symbol.dispose]());
+  afterAll(() => Running.killAll());
 
   it('goes its own way when the tool is killed at every step', async () => {
     const first = await Running.start(program, ['1', 'read', 'pause']);

@@ -21,6 +21,7 @@ describe.skipIf(!attachable)('another process that runs', () => {
   });
   afterAll(async () => {
     await running.end();
+    Running.killAll();
     folder[Symbol.dispose]();
   });
 

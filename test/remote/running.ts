@@ -54,6 +54,7 @@ export interface State {
 }
 
 export class Running {
+  static readonly #started: ChildProcess[] = [];
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
   readonly #reader: Interface;
@@ -77,8 +78,14 @@ export class Running {
     // A program that has ended reads nothing more.
     child.stdin.on('error', () => {});
     const running = new Running(child);
+    Running.#started.push(child);
     await running.#lines.next();
     return running;
+  }
+
+  /** A test that failed leaves no hot thread behind for those of other files. */
+  static killAll(): void {
+    for (const child of Running.#started.splice(0)) child.kill('SIGKILL');
   }
 
   get pid(): number {

@@ -214,10 +214,10 @@ export class ProcessMachine implements Machine {
 
   unlike(batch: Batch, side: Side): Batch {
     const found = new Batch(batch.count);
+    const [one, other] = WANTED[side](batch);
     for (let i = 0; i < batch.count; i++) {
       const at = batch.at[i]!;
       const now = this.#textAt(at).read(at, batch.length[i]!);
-      const [one, other] = WANTED[side](batch);
       const hidden = side === 'off' && (batch.way[i]! & WAY.behind) !== 0 ? DISPLACEMENT : 0;
       let same = true;
       for (let b = 0; same && b < batch.length[i]! - hidden; b++)

@@ -308,7 +308,10 @@ export class Borrower {
     if (found === 'late') return;
     checkStoppable(this.target);
     if (found === 'refused' && waited > PATIENCE_MS.any)
-      throw new Fault('not-yours', `the kernel lets nobody stop process ${this.target.pid}`);
+      throw new Fault(
+        'not-yours',
+        `the kernel refuses to stop a thread of process ${this.target.pid}`,
+      );
   }
 
   #stop(fits: (state: ThreadState) => boolean): Stopped {

@@ -248,7 +248,7 @@ function pageFor(data: Addr): Uint8Array {
 }
 
 /**
- * The data's page is mapped first: without the code in front of it nobody takes it for a runtime, and
+ * The data's page is mapped first: without the code in front of it no runtime takes it for one, and
  * with it both are complete.
  */
 function makeRuntime(target: Target, inside: Inside, whatever: boolean): Addr {

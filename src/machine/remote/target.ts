@@ -210,7 +210,7 @@ export function notYours(pid: number, owner: number | null, scope: string): Faul
   return new Fault(
     'not-yours',
     owner === own
-      ? `process ${pid} is yours and gives nobody access (set-uid, or not dumpable)`
+      ? `process ${pid} is yours, and the kernel protects it from other processes (set-uid, or not dumpable)`
       : `process ${pid} belongs to user ${owner ?? 'unknown'}, and you are ${own}`,
   );
 }

@@ -7,7 +7,7 @@
 
 DEFINE_STATIC_KEY_FALSE(tracing);
 DEFINE_STATIC_KEY_TRUE(caching);
-static DEFINE_STATIC_KEY_FALSE(nobody_tests);
+static DEFINE_STATIC_KEY_FALSE(untested);
 
 __attribute__((noinline)) static int state(void)
 {
@@ -51,7 +51,7 @@ int main(void)
 	CHECK(static_branch_dec(&tracing) == 0 && state() == 1 && static_branch_dec(&tracing) == 0 && state() == 0);
 	CHECK(static_branch_dec(&tracing) == -EINVAL);
 	CHECK(static_branch_inc(&caching) == 0 && state() == 2 && static_key_count(&caching.key) == 1);
-	CHECK(static_branch_enable(&nobody_tests) == 0 && static_key_enabled(&nobody_tests));
+	CHECK(static_branch_enable(&untested) == 0 && static_key_enabled(&untested));
 	pthread_create(&thread, NULL, tests, NULL);
 	for (i = 0; i < 200; i++)
 		CHECK(static_branch_inc(&tracing) == 0 && state() == 3 && static_branch_dec(&tracing) == 0 && state() == 2);
