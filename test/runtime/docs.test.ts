@@ -35,7 +35,8 @@ describe.skipIf(!here)('docs/runtime.md', () => {
 
   it.skipIf(!LONG || tool('cmake') === null)('says what CMake needs', () => {
     using folder = new Folder();
-    const [, options = ''] = /`(-DCMAKE_C_COMPILER_LAUNCHER=[^`]*)`/.exec(text) ?? [];
+    const [, wrapped = ''] = /`(-DCMAKE_C_COMPILER_LAUNCHER=[^`]*)`/.exec(text) ?? [];
+    const options = wrapped.replaceAll('\n', ' ');
     const lists =
       'cmake_minimum_required(VERSION 3.21)\nproject(p C)\nadd_executable(server server.c)';
     folder.write('CMakeLists.txt', lists);

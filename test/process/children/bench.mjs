@@ -29,7 +29,7 @@ async function measured(change = {}) {
       xray: null,
       cpus: cpus().length,
       sizes: [1],
-      budget: 100,
+      budget: 300,
       signal: new AbortController().signal,
     },
     groups,
@@ -43,9 +43,10 @@ const rows = ({ tables }) =>
       { rows: t.rows.length, missing: t.missing.map((m) => `${m.what}: ${m.why}`) },
     ]),
   );
-// Half a millisecond for every synchronisation, as if the machine had grown slow in that one place.
+// A tenth of a millisecond for every synchronisation, as if the machine had grown slow in that one
+// place. More would leave too few samples to hold within the time of a run.
 const slow = intercepted(native, (name, ...args) => {
-  if (name === 'membarrier') for (const end = performance.now() + 0.5; performance.now() < end;);
+  if (name === 'membarrier') for (const end = performance.now() + 0.1; performance.now() < end;);
   return native.call(name, ...args);
 });
 try {
