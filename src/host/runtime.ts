@@ -254,6 +254,7 @@ function stepOf(step: Step): string {
     case 'await':
     case 'exchange':
     case 'retry':
+    case 'grace':
       throw new Error(`a program cannot perform the step ${step.do}`);
     default:
       return unreachable(step);

@@ -18,8 +18,14 @@ export type Part = 'first' | 'rest' | 'whole' | 'changed' | 'byte' | 'opcode' | 
  *
  * `ways`: it is a step of these ways alone (`Protocol.ways`). A store is done at the sites that go
  * one of them, anything else where the batch has such a site.
+ *
+ * `into`: it is done only in updates that lead to one of these states (`SiteText.states`).
  */
-export type Step = { readonly why: string; readonly ways?: readonly Way[] } & (
+export type Step = {
+  readonly why: string;
+  readonly ways?: readonly Way[];
+  readonly into?: readonly string[];
+} & (
   | {
       /**
        * Key words and `func` now name the new target: from here a trap emulates the new
@@ -53,9 +59,19 @@ export type Step = { readonly why: string; readonly ways?: readonly Way[] } & (
   | {
       /**
        * Returns when every CPU that runs the program has executed a serialising instruction since
-       * it began.
+       * it began. `how` it reaches them, if not by an IPI in a kernel and by membarrier in a process:
+       * `signal` is one to each thread, whose trap handler holds it back; `progress` waits for each
+       * thread to come to a point outside the text that is patched.
        */
       readonly do: 'sync';
+      readonly how?: SyncKind;
+    }
+  | {
+      /**
+       * Every thread that was in the text when it began has left it, as after synchronize_rcu_tasks.
+       * It serialises nothing.
+       */
+      readonly do: 'grace';
     }
   | {
       /** Takes back what `publish` made known: a trap at the site is no longer claimed. */
@@ -139,10 +155,41 @@ export interface Place {
   readonly offset?: readonly number[] | { readonly align: number; readonly at: number };
 }
 
-/** What may be executed at a site beside the old instruction, the new one and the trap. */
+export const SYNC_KINDS = ['ipi', 'membarrier', 'signal', 'progress'] as const;
+export type SyncKind = (typeof SYNC_KINDS)[number];
+
+/** What the text holds after an update. */
+export interface TextState {
+  readonly name: string;
+  /** What a pass through it runs. */
+  readonly runs: 'A' | 'B' | 'C' | 'null' | 'ret0';
+  /**
+   * Bytes in hexadecimal, as many in each state. `{A}` is the four-byte distance to a target, and
+   * `..` the byte that was there before.
+   */
+  readonly bytes: string;
+  /** A trap met in this state ends as a `ret`, or goes on at that offset; else it runs `runs`. */
+  readonly trap?: 'ret' | number;
+}
+
+/** What is patched and what may be executed there. */
 export interface SiteText {
-  /** Instructions in hexadecimal; `..` is any byte. `0f 1f 44 00 ..` is a nop whatever its last byte. */
-  readonly also: readonly string[];
+  /**
+   * Instructions that may be executed at a site beside the old one, the new one and the trap; `..`
+   * is any byte. `0f 1f 44 00 ..` is a nop whatever its last byte.
+   */
+  readonly also?: readonly string[];
+  /**
+   * In place of the site of `check --site`: text of one or several instructions, by the states that
+   * updates give it in turn. A thread may stand wherever an instruction of some state begins.
+   */
+  readonly states?: readonly [TextState, TextState, ...TextState[]];
+  /** A pass ends `behind` the text, if left out, or where the text is jumped out of, by a `return`. */
+  readonly ends?: 'behind' | 'return';
+  /** Offset at which calls enter. */
+  readonly entry?: number;
+  /** Registers that its own instructions change. */
+  readonly changes?: readonly string[];
 }
 
 /** A way of writing a batch of sites; docs/protocols.md works an example. */

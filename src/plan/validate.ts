@@ -7,8 +7,13 @@ import { LINE, UNITS } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import { LONGEST_SITE, SHORTEST_SITE } from '../x86/forms.js';
-import type { Protocol, Step } from './protocol.js';
+import { W64 as REGISTERS } from '../asm/operand.js';
+import { SYNC_KINDS, type Protocol, type SiteText, type Step } from './protocol.js';
+import { LONGEST_TEXT, parseText } from './text.js';
 import { WAYS } from './way.js';
+
+/** Fields that may be left out. */
+type Optional = Readonly<Record<string, Check>>;
 
 type Check = { readonly what: string; readonly fits: (value: unknown) => boolean };
 
@@ -35,8 +40,8 @@ const byteList: Check = {
 };
 
 const offset: Check = {
-  what: `an offset in a site, 0 to ${LONGEST_SITE - 1}`,
-  fits: (v) => isCount(v) && v < LONGEST_SITE,
+  what: `an offset in the text that is patched, 0 to ${LONGEST_TEXT - 1}`,
+  fits: (v) => isCount(v) && v < LONGEST_TEXT,
 };
 const isInLine = (v: unknown): v is number => isCount(v) && v < LINE;
 const offsets: Check = {
@@ -62,6 +67,33 @@ const pattern: Check = {
   fits: (v) => Array.isArray(v) && v.length > 0 && v.every(isPattern),
 };
 
+const names: Check = {
+  what: 'a list of texts',
+  fits: (v) => Array.isArray(v) && v.length > 0 && v.every(text.fits),
+};
+const registers: Check = {
+  what: `a list of registers, of ${REGISTERS.join(', ')}`,
+  fits: (v) => Array.isArray(v) && v.every((name) => REGISTERS.some((known) => known === name)),
+};
+const textStates: Check = {
+  what: 'a list of two states or more',
+  fits: (v) => Array.isArray(v) && v.length > 1,
+};
+/** Fields of `text`, all of which may be left out. */
+const TEXT: Readonly<Record<keyof SiteText, Check>> = {
+  also: pattern,
+  states: textStates,
+  ends: oneOf('behind', 'return'),
+  entry: offset,
+  changes: registers,
+};
+/** Fields of one state. */
+const STATE = {
+  name: text,
+  runs: oneOf('A', 'B', 'C', 'null', 'ret0'),
+  bytes: text,
+};
+
 const part = oneOf('first', 'rest', 'whole', 'changed', 'byte', 'opcode', 'displacement');
 const wayList: Check = {
   what: `a list of ${WAYS.join(', ')}`,
@@ -80,6 +112,7 @@ const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
     as: oneOf('one', 'exchange', 'merge', 'bytes'),
   },
   sync: {},
+  grace: {},
   retire: {},
   'store-head': { bytes: byteList },
   'store-tail': {},
@@ -98,6 +131,11 @@ const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
       fits: (v) => isCount(v) && v >= 1 && v <= 15,
     },
   },
+};
+
+/** Fields that a step may leave out, beside `ways` and `into`. */
+const OPTIONAL: Readonly<Partial<Record<Step['do'], Optional>>> = {
+  sync: { how: oneOf(...SYNC_KINDS) },
 };
 
 const isStepName = (word: unknown): word is Step['do'] =>
@@ -122,9 +160,6 @@ function show(value: unknown): string {
   if (said === undefined) return String(value);
   return said.length > 60 ? `${said.slice(0, 57)}...` : said;
 }
-
-/** Fields that may be left out. */
-type Optional = Readonly<Record<string, Check>>;
 
 function fields(
   value: unknown,
@@ -186,7 +221,7 @@ export function validateProtocol(value: unknown): Protocol {
   });
   if (protocol.place !== undefined)
     fields(protocol.place, 'place', {}, { from: oneOf('same-address', 'alias'), offset: offsets });
-  if (protocol.text !== undefined) fields(protocol.text, 'text', { also: pattern });
+  validateText(protocol);
   protocol.steps.forEach((step, i) => {
     const where = `steps[${i}]`;
     const kind: unknown = isRecord(step) ? step.do : undefined;
@@ -202,12 +237,51 @@ export function validateProtocol(value: unknown): Protocol {
       step,
       where,
       { do: text, why: { what: 'a text: every step says why', fits: text.fits }, ...STEPS[kind] },
-      { ways: wayList },
+      { ways: wayList, into: names, ...OPTIONAL[kind] },
     );
+    checkNames(protocol, step, where);
+    checkInside(protocol, step, where);
     if (step.do === 'retry' && step.to >= i)
       throw new Fault('bad-protocol', `${where}.to is ${step.to}, not an earlier step`, {
         at: `${where}.to`,
       });
   });
   return protocol;
+}
+
+/** The states of `text`, if the protocol brings its own: each has its fields, and decodes. */
+function validateText({ text: given, ways }: Protocol): void {
+  if (given === undefined) return;
+  fields(given, 'text', {}, TEXT);
+  const { states } = given;
+  if (states === undefined) return;
+  if (ways !== undefined)
+    throw new Fault('bad-protocol', 'ways says nothing of a text of its own', { at: 'ways' });
+  for (const [i, state] of states.entries())
+    fields(state, `text.states[${i}]`, STATE, {
+      trap: { what: "'ret' or an offset", fits: (v) => v === 'ret' || offset.fits(v) },
+    });
+  parseText(given);
+}
+
+/** The states that a step is for are states of the text. */
+function checkNames({ text: given }: Protocol, { into = [] }: Step, where: string): void {
+  const known = (given?.states ?? []).map(({ name }) => name);
+  const unknown = into.find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  const hint = didYouMean(unknown, known);
+  throw new Fault('bad-protocol', `${where}.into names ${unknown}, which is no state of the text`, {
+    at: `${where}.into`,
+    ...(hint ? { hint } : {}),
+  });
+}
+
+/** A store begins inside the longest site, where the protocol brings no text that is longer. */
+function checkInside({ text: given }: Protocol, step: Step, where: string): void {
+  if (given?.states !== undefined || step.do !== 'write' || step.at < LONGEST_SITE) return;
+  throw new Fault(
+    'bad-protocol',
+    `${where}.at is ${step.at}, not an offset in a site, 0 to ${LONGEST_SITE - 1}`,
+    { at: `${where}.at` },
+  );
 }

@@ -145,6 +145,7 @@ const HOW = {
 
 const WORDS = {
   publish: 'publish the new target in the table',
+  grace: 'wait until every thread has left the text',
   sync: 'sync: every CPU serialises',
   retire: 'retire the table',
   'store-tail': 'store the new bytes behind the head',

@@ -5,6 +5,7 @@
 import { LINE, UNITS, UNIT_NAMES, crosses, type Unit } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { acceptsChange } from '../plan/draw.js';
+import { changedOf, parseText } from '../plan/text.js';
 import { FIELD } from '../plan/way.js';
 import type { Acceptance, Place } from '../plan/protocol.js';
 import { SHAPES, type SiteShape } from '../machine/sim/options.js';
@@ -13,23 +14,33 @@ import { OVER_LINE, titled, type Proposal } from './proposal.js';
 const OFFSETS = Array.from({ length: LINE }, (_, i) => i);
 const BY_SIZE = (Object.keys(UNITS) as Unit[]).sort((a, b) => UNITS[b] - UNITS[a]);
 
-/** The bytes of a site that an update changes. */
-function changed(site: SiteShape): { readonly from: number; readonly to: number } {
+interface Extent {
+  readonly length: number;
+  /** The bytes that an update changes. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Of the text that the protocol brings, or of a site of that shape. */
+function extentOf({ protocol }: Proposal, site: SiteShape): Extent {
+  const text = parseText(protocol.text ?? {});
+  if (text !== null) return { length: text.length, ...changedOf(text) };
   const { length, sequence } = SHAPES[site];
   const displaced = length === FIELD.to && sequence.every((to) => to !== 'null' && to !== 'ret0');
-  return displaced ? FIELD : { from: 0, to: length };
+  return { length, ...(displaced ? FIELD : { from: 0, to: length }) };
 }
 
-function takes(rule: Acceptance, site: SiteShape, offset: number): boolean {
-  const { from, to } = changed(site);
-  return acceptsChange(rule, offset, SHAPES[site].length, from, to);
-}
+const takes = (rule: Acceptance, { length, from, to }: Extent, offset: number): boolean =>
+  acceptsChange(rule, offset, length, from, to);
 
 /** Offsets in a line at which the protocol takes a site of that shape. */
-export const offsetsOf = ({ protocol }: Proposal, site: SiteShape): readonly number[] =>
-  OFFSETS.filter((offset) => takes(protocol.accepts, site, offset)).filter((offset) =>
-    isPlaced(protocol.place?.offset, offset),
+export function offsetsOf(proposal: Proposal, site: SiteShape): readonly number[] {
+  const { accepts, place } = proposal.protocol;
+  const extent = extentOf(proposal, site);
+  return OFFSETS.filter(
+    (offset) => takes(accepts, extent, offset) && isPlaced(place?.offset, offset),
   );
+}
 
 function isPlaced(placed: Place['offset'], offset: number): boolean {
   if (placed === undefined) return true;
@@ -37,8 +48,7 @@ function isPlaced(placed: Place['offset'], offset: number): boolean {
 }
 
 /** Of these offsets the one in the middle of those over the end of the largest unit. */
-function worst(offsets: readonly number[], site: SiteShape): number | undefined {
-  const { from, to } = changed(site);
+function worst(offsets: readonly number[], { from, to }: Extent): number | undefined {
   const over = BY_SIZE.map((unit) => offsets.filter((at) => crosses(unit, at + from, to - from)));
   const candidates = over.find((each) => each.length > 0) ?? offsets;
   // Over the end of a line all shapes are tried at the same place.
@@ -54,7 +64,7 @@ export function placesOf(
   site: SiteShape,
   pieces: readonly number[],
 ): readonly (readonly number[])[] {
-  const { length } = SHAPES[site];
+  const { length } = extentOf(proposal, site);
   const cuts = (offset: number): string =>
     pieces
       .map((piece) => {
@@ -86,14 +96,15 @@ export function placeOf(proposal: Proposal, site: SiteShape, asked: number | nul
       throw new Fault(
         'bad-usage',
         `${titled(proposal)} takes no site at offset ${own} of its line: ` +
-          (takes(protocol.accepts, site, own) || within === null
+          (takes(protocol.accepts, extentOf(proposal, site), own) || within === null
             ? 'its place.offset is another'
             : `the bytes that change cross a ${UNIT_NAMES[within]}`),
         { hint: `it takes offsets ${ranges(offsetsOf(proposal, site))}` },
       );
     return own;
   }
-  const found = via === 'site' ? worst(offsetsOf(proposal, site), site) : OVER_LINE;
+  const found =
+    via === 'site' ? worst(offsetsOf(proposal, site), extentOf(proposal, site)) : OVER_LINE;
   if (found === undefined)
     throw new Fault(
       'bad-usage',

@@ -216,6 +216,23 @@ export const MUTANTS = [
     test: { file: 'test/check/mutants.test.ts', name: 'never comes back to its end' },
   },
   {
+    name: 'a grace period passes threads that are inside',
+    file: 'dist/machine/sim/moves.js',
+    edits: [
+      [
+        'return outside && (request === REQUEST.progress',
+        'return (request === REQUEST.grace) || outside && (request === REQUEST.progress',
+      ],
+    ],
+    test: { file: 'test/check/own-text.test.ts', name: 'several instructions' },
+  },
+  {
+    name: 'a pass opens with the last piece of its fetch',
+    file: 'dist/machine/sim/moves.js',
+    edits: [['if (opens) {', 'if (false) {']],
+    test: { file: 'test/sim/random.test.ts' },
+  },
+  {
     name: 'a path ends at the first promise that is broken',
     file: 'dist/machine/sim/moves.js',
     edits: [['cpu: next < 0 ? DEAD', 'cpu: next < 0 || bad.length > 0 ? DEAD']],

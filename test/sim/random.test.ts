@@ -67,7 +67,7 @@ const lists = fc.oneof(
 );
 const sizes = fc.constantFrom(...[1, 2].map((n) => ({ updates: n, passes: 3 - n })));
 const places = fc.record({
-  fetch: fc.constantFrom('F0' as const, 'F3' as const),
+  fetch: fc.constantFrom('F0' as const, 'F1' as const, 'F3' as const),
   chunk: fc.constantFrom(1, 8, 64),
   tso: fc.boolean(),
   offset: fc.constantFrom(8, 4, 61, 62, 63),

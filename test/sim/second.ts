@@ -16,9 +16,12 @@ export type Do =
   | { readonly do: 'release'; readonly serialise: boolean }
   | { readonly do: 'store-head'; readonly bytes: readonly number[] };
 
-/** F0 fetches the newest bytes, F3 any since the CPU serialised, whole by chunks of so many bytes. */
+/**
+ * F0 fetches the newest bytes, F1 too, one chunk at an instant, ascending; F3 any since the CPU
+ * serialised, whole by chunks of so many bytes.
+ */
 export interface Setting {
-  readonly fetch: 'F0' | 'F3';
+  readonly fetch: 'F0' | 'F1' | 'F3';
   readonly chunk: number;
   readonly tso: boolean;
   readonly updates: number;
@@ -118,6 +121,8 @@ class Machine {
   readonly #setting: Setting;
   /** Which bytes of the call lie in each piece. */
   readonly #pieces: readonly (readonly number[])[];
+  /** The same of the bytes that some step writes. */
+  readonly #written: readonly (readonly number[])[];
   readonly broken = new Set<Word>();
 
   constructor(steps: readonly Do[], setting: Setting) {
@@ -129,6 +134,11 @@ class Machine {
       pieces.set(unit, [...(pieces.get(unit) ?? []), i]);
     }
     this.#pieces = [...pieces.values()];
+    const writes = (i: number): boolean =>
+      this.#ops.some((op) => op.op === 'text' && i >= op.at && i < op.at + op.bytes.length);
+    this.#written = this.#pieces
+      .map((piece) => piece.filter(writes))
+      .filter(({ length }) => length > 0);
   }
 
   first(): State {
@@ -231,6 +241,22 @@ class Machine {
   }
 
   #fetch(state: State): readonly State[] {
+    const unread = this.#written.find((piece) => state.bytes[piece[0]!] === undefined);
+    if (this.#setting.fetch === 'F1' && unread !== undefined) {
+      // Bytes that no step writes are the same at any instant.
+      const bytes = [...state.bytes];
+      for (const i of unread) bytes[i] = state.memory[i]!;
+      const opened = { ...state, bytes, since: state.since ?? state.current };
+      const all = this.#written.every((piece) => bytes[piece[0]!] !== undefined);
+      return [
+        all
+          ? this.#decoded(
+              opened,
+              state.memory.map((byte, i) => bytes[i] ?? byte),
+            )
+          : opened,
+      ];
+    }
     const ways = state.seen.reduce<readonly (readonly (readonly number[])[])[]>(
       (before, versions) => before.flatMap((way) => versions.map((version) => [...way, version])),
       [[]],

@@ -33,6 +33,7 @@ export interface Row {
  * for their answers; null where an operation is only reported together with more of its own kind.
  */
 const ASKED: Readonly<Record<Op['op'], string | null>> = {
+  ask: 'asks every thread, and all have answered',
   send: 'sync: asks every CPU, and all have answered',
   stop: 'stops every CPU',
   store: null,

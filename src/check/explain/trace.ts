@@ -147,6 +147,9 @@ function storedBy(model: Model, op: Op & { readonly op: 'store' }): TraceStep['s
   };
 }
 
+/** What a CPU does because the patcher asks for it. */
+const ANSWERS: ReadonlySet<Event> = new Set(['ipi', 'stop', 'serialise', 'left']);
+
 const EVENT_WORDS: Readonly<Record<Event, string>> = {
   irq: 'an interrupt',
   nmi: 'an NMI',
@@ -155,6 +158,7 @@ const EVENT_WORDS: Readonly<Record<Event, string>> = {
   signal: 'a signal',
   ipi: 'answers the IPI',
   serialise: 'serialise',
+  left: 'is outside the text',
   stop: 'is stopped',
   release: 'is released',
   'release-serialise': 'is released',
@@ -182,7 +186,7 @@ function cpuStep(model: Model, step: Replayed): TraceStep {
   const node = model.nodeOf(cpuOf(step.before, who));
   const where = model.fixture.nameOf(node.rip);
   if (label.kind === 'event') {
-    const answer = label.event === 'ipi' || label.event === 'stop' || label.event === 'serialise';
+    const answer = ANSWERS.has(label.event);
     const what =
       label.event === 'ipi'
         ? 'answers the IPI: serialises'
@@ -239,6 +243,12 @@ function nextOf(model: Model, { cpu }: Move): string {
   return done ? ', done' : `, to ${model.fixture.nameOf(rip)}`;
 }
 
+const ASKED = {
+  signal: ' by a signal',
+  progress: ' to serialise outside the text',
+  grace: ' to leave the text',
+} as const;
+
 export function describe(model: Model, op: Op, silent = false): string {
   switch (op.op) {
     case 'store':
@@ -261,6 +271,8 @@ export function describe(model: Model, op: Op, silent = false): string {
       return 'takes the lock';
     case 'unlock':
       return 'releases the lock';
+    case 'ask':
+      return `asks every thread${ASKED[op.what]}`;
     case 'send':
       return 'sync: asks every CPU';
     case 'wait':

@@ -113,6 +113,7 @@ const PLAIN = {
   foreign: false,
   sameAddress: false,
   also: [],
+  text: null,
   eventually: false,
   heads: [],
 } as const satisfies Partial<UnderTest>;

@@ -8,6 +8,7 @@ import { Model } from '../../machine/sim/model.js';
 import type { FixtureOptions } from '../../machine/sim/options.js';
 import { compile, type Op } from '../../machine/sim/patcher.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
+import { parseText } from '../../plan/text.js';
 import { WAY, waysOf } from '../../plan/way.js';
 import { checkSite, type Proposal } from '../../zoo/proposal.js';
 import { placeOf } from '../../zoo/place.js';
@@ -30,6 +31,7 @@ export type UnderTest = Pick<
   | 'offset'
   | 'sameAddress'
   | 'also'
+  | 'text'
   | 'eventually'
   | 'program'
   | 'heads'
@@ -110,6 +112,7 @@ export function build(
     lostTail,
     spin,
     foreign,
+    text: parseText(protocol.text ?? {}),
     also: (protocol.text?.also ?? []).map(patternOf),
     eventually: protocol.promise === 'eventually',
     sameAddress: protocol.place?.from === 'same-address',

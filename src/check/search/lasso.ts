@@ -32,6 +32,7 @@ function laneOf(label: ActionLabel, cpu: number, task: number): number {
     case 'ipi':
     case 'stop':
     case 'serialise':
+    case 'left':
       return LANES.answer + cpu;
     default:
       return NO_LANE;

@@ -38,6 +38,7 @@ const PERFORMED = {
   await: false,
   exchange: false,
   retry: false,
+  grace: false,
 } as const satisfies Record<Step['do'], boolean>;
 
 type Performed = {
@@ -56,6 +57,15 @@ export function checkPerformable(protocol: Protocol): void {
         { hint: 'a process can publish, store and sync; the checker can do more' },
       );
     }
+    const { how = 'membarrier' } = step.do === 'sync' ? step : {};
+    if (how !== 'membarrier' || step.into !== undefined)
+      throw new Fault(
+        'bad-protocol',
+        `${protocol.name} has a step that only the checker performs`,
+        {
+          hint: 'a process synchronises by membarrier, and has no states of a text',
+        },
+      );
     if (step.do === 'store' && step.bytes === 'trap' && protocol.handler === null)
       throw new Fault('bad-protocol', `${protocol.name} plants traps and names no handler`);
   }

@@ -46,7 +46,7 @@ type Ran = 'target' | 'null' | 'ret0' | 'nothing';
 
 /** What happened to a pass, which only the passage of time can judge. */
 export type PassNote =
-  | { readonly note: 'open' | 'begin' | 'trap'; readonly level: number }
+  | { readonly note: 'open' | 'begin' | 'go-on' | 'trap'; readonly level: number }
   | { readonly note: 'enter'; readonly level: number; readonly target: number }
   | { readonly note: 'close'; readonly level: number; readonly ran: Ran };
 export type Note = PassNote | { readonly note: 'serialise' };

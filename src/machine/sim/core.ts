@@ -127,6 +127,16 @@ export class Core extends Access {
     return taken ? outcome : null;
   }
 
+  /** A CPU that stands before the instruction at a site has begun to fetch it. */
+  open(id: number): Outcome {
+    this.load(id);
+    const { stop, at, length } = this.node(id);
+    return this.#outcome(() => {
+      this.#enter(this.fixture.siteAt(this.rip));
+      return this.#images.save(this, { kind: stop, at, length });
+    });
+  }
+
   /** The oldest store in the buffer reaches memory. */
   flush(id: number): Outcome {
     this.load(id);
@@ -248,21 +258,34 @@ export class Core extends Access {
 
   /** The instruction at a site, whose bytes the input brings. */
   #fetch(site: number): Stop | null {
-    const { at, length, meant } = this.fixture.sites[site]!;
+    const { at: from, length, meant } = this.fixture.sites[site]!;
+    const at = this.rip;
     const bytes = this.input?.bytes;
-    if (bytes === undefined) return stopAt('fetch', at, length);
-    this.judge.open(site);
+    if (bytes === undefined) return stopAt('fetch', at, from + length - at);
+    const inner = this.#enter(site);
     const fetched = this.#decoder.fetched(bytes);
     const own = bytes.slice(0, fetched.insn.length);
     const said = own.join();
     // Where a mixed displacement leads is no part of the model, so the path ends here.
-    if (!meant.has(said) && !this.fixture.isAlso(own))
+    if (meant.get(at - from)?.has(said) !== true && !this.fixture.isAlso(own))
       throw new Crash('mixture-executed', `a mixture is executed: ${spell(own)}`);
     if (fetched.key === 'int3') this.journal.notes.push({ note: 'trap', level: this.level });
+    else if (inner) this.judge.goOn();
     else if (!this.fixture.transparent.has(said)) this.judge.begin();
     if (!this.grain.split) return this.#step(fetched);
     this.pending = own;
     return stopAt('retire', at);
+  }
+
+  /**
+   * A pass over the site opens, unless one is under way and this is a later instruction of its text.
+   * @returns whether it is
+   */
+  #enter(site: number): boolean {
+    const { at, entry } = this.fixture.sites[site]!;
+    const inner = this.rip !== at + entry && this.top.site === site;
+    if (!inner) this.judge.open(site);
+    return inner;
   }
 
   /** Executes one instruction, or says why it must wait to be the first of a macro-step. */

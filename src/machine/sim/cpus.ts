@@ -11,6 +11,12 @@ export const REQUEST = {
   stop: 2,
   /** It is no CPU but a task that is on none. */
   off: 3,
+  /** A signal to the thread, which its trap handler holds back. */
+  signal: 4,
+  /** To serialise outside the text that is patched. */
+  progress: 5,
+  /** To be outside the text that is patched. */
+  grace: 6,
 } as const;
 
 export interface CpuPart {

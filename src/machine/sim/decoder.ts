@@ -23,6 +23,8 @@ function decoded(insn: Insn): Decoded {
   return { insn, key: insn.form.key, locked: isLocked(insn) };
 }
 
+const intoSite = (at: Addr): string => `control goes to ${hex(at)}, into the middle of a site`;
+
 export class Decoder {
   readonly #fixture: Fixture;
   readonly #static = new Map<Addr, Decoded>();
@@ -48,11 +50,12 @@ export class Decoder {
     }
     if (bytes.length === 0)
       throw new Crash('control-to-nowhere', `control goes to ${hex(at)}, where no code lies`);
+    if (this.#fixture.isPatchable(at, 1)) throw new Crash('control-into-site', intoSite(at));
     const insn = decode(bytes);
     if (typeof insn === 'string')
       throw new Unknown(`no row for the instruction at ${hex(at)}: ${spell(bytes)}`);
     if (this.#fixture.isPatchable(at, insn.length))
-      throw new Crash('control-into-site', `control goes to ${hex(at)}, into the middle of a site`);
+      throw new Crash('control-into-site', intoSite(at));
     return decoded(insn);
   }
 

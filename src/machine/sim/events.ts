@@ -19,6 +19,7 @@ export const EVENTS = [
   'signal',
   'ipi',
   'serialise',
+  'left',
   'stop',
   'release',
   'release-serialise',
@@ -48,6 +49,8 @@ export function deliver(core: Interrupted, event: Event): boolean {
     case 'serialise':
       core.put('unserialised', false);
       core.serialise();
+      return true;
+    case 'left':
       return true;
     case 'stop':
       if (core.is('patching')) holdInterrupts(core, true);

@@ -253,9 +253,12 @@ export class Fixture {
   byte(at: Addr): number | undefined {
     return this.code.byte(at);
   }
-  /** The site that begins at an address, or -1. */
+  /** The site of which an instruction may begin at an address, or -1. */
   siteAt(at: Addr): number {
-    for (let i = 0; i < this.sites.length; i++) if (this.sites[i]!.at === at) return i;
+    for (let i = 0; i < this.sites.length; i++) {
+      const site = this.sites[i]!;
+      if (at >= site.at && at < site.at + site.length && site.meant.has(at - site.at)) return i;
+    }
     return -1;
   }
   isPatchable(at: Addr, size: number): boolean {

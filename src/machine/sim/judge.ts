@@ -56,6 +56,11 @@ export class Judge {
     if (level >= 0) this.journal.notes.push({ note: 'begin', level });
   }
 
+  /** A later instruction of the same text is fetched, which may decide what the pass runs. */
+  goOn(): void {
+    this.journal.notes.push({ note: 'go-on', level: this.#state.level });
+  }
+
   /**
    * The pass over `site` opens with its first fetch. A later fetch of the same site, before a target
    * was entered, opens nothing: an event threw the first one away, or the handler retries.
@@ -122,8 +127,9 @@ export class Judge {
         `interrupts are ${onOff(on)} on entry to the target, ` +
           `and were ${onOff(was)} before the site`,
       );
+    const { changes } = fixture.sites[top.site]!;
     for (const name of KEPT_BY_CALL)
-      if (!isKept(name, registers32, then))
+      if (!changes.has(name) && !isKept(name, registers32, then))
         this.fault('register-at-entry', `register ${REG[name]} was changed before the target`);
     this.probe();
   }
@@ -141,7 +147,7 @@ export class Judge {
       );
     else if (calls) {
       const back = memory.peek(rsp);
-      if (back !== site.at + site.length)
+      if (!site.returns.has(back - site.at))
         this.fault('return-address', `the return address is ${hex(back)}, not the end of the site`);
     }
     if (!this.#isSameAbove(then, rspThen))

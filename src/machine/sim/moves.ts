@@ -184,6 +184,8 @@ export class CpuMoves {
             this.#text.isPatchable(at + i) ? null : this.#fixed(at + i),
           );
     const ways = got.includes(null) ? this.#text.piece(view, at, got) : [got];
+    // The pass opens with the first piece: what becomes current between two of them may be run.
+    const opens = known.length === 0;
     for (const way of ways) {
       if (isWhole(way)) {
         this.#run(before, this.#outcomes.fetch(node, way, way.join()));
@@ -191,6 +193,10 @@ export class CpuMoves {
       }
       const request = this.#cpus.requestOf(cpu);
       const partial = this.#fetches.intern(way);
+      if (opens) {
+        this.#move(before, this.#outcomes.opens(node), { ...this.#unchanged(before), partial });
+        continue;
+      }
       this.table.add({
         cpu: this.#cpus.moved(cpu, { node: node.id, view, request, partial }),
         environment,
@@ -253,6 +259,11 @@ export class CpuMoves {
       const partial = rules.discard ? 0 : this.#cpus.partialOf(cpu);
       this.#event(before, 'ipi', { ...this.#unchanged(before), request: none, partial });
     }
+    if (isAnswered(request, node))
+      this.#event(before, request === REQUEST.grace ? 'left' : 'ipi', {
+        ...this.#unchanged(before),
+        request: none,
+      });
     if (node.unserialised) this.#event(before, 'serialise', this.#unchanged(before));
     if (request === REQUEST.stop && node.interruptible)
       this.#event(before, 'stop', { ...this.#unchanged(before), request: none });
@@ -300,6 +311,12 @@ export class CpuMoves {
     }
     return noted;
   }
+}
+
+/** Whether a thread that was asked by one of these does what it was asked there. */
+function isAnswered(request: number, { signalled, outside }: Node): boolean {
+  if (request === REQUEST.signal) return signalled;
+  return outside && (request === REQUEST.progress || request === REQUEST.grace);
 }
 
 const isWhole = (way: Fetched): way is readonly number[] => !way.includes(null);

@@ -40,6 +40,10 @@ export interface Node {
   readonly at: number;
   readonly length: number;
   readonly interruptible: boolean;
+  /** No handler of a trap runs or is about to, so that a signal of the patcher's is taken. */
+  readonly signalled: boolean;
+  /** No pass over a site is under way. */
+  readonly outside: boolean;
   /** Has acknowledged and has yet to serialise. */
   readonly unserialised: boolean;
   readonly done: boolean;
@@ -64,9 +68,11 @@ export interface Node {
 function isInterruptible(state: State): boolean {
   const { environment, rules } = state.fixture;
   if (environment === 'kernel') return state.on && !state.is('shadow') && !state.is('stopped');
-  const handling = state.is('trapped') || state.contexts.some(({ kind }) => kind === 'trap');
-  return rules.barrierPassesHandlers || !handling;
+  return rules.barrierPassesHandlers || !isHandling(state);
 }
+
+const isHandling = (state: State): boolean =>
+  state.is('trapped') || state.contexts.some(({ kind }) => kind === 'trap');
 
 export const nodeOf = (id: number, state: State, { kind, at, length }: Stop): Node => ({
   id,
@@ -74,6 +80,8 @@ export const nodeOf = (id: number, state: State, { kind, at, length }: Stop): No
   at,
   length,
   interruptible: isInterruptible(state),
+  signalled: !isHandling(state),
+  outside: state.emulated < 0,
   unserialised: state.is('unserialised'),
   patching: state.is('patching'),
   waiting: state.stands,

@@ -5,6 +5,7 @@ import { FAMILIES } from '../../asm/table.js';
 import type { SiteKind } from '../../sites/site.js';
 import type { SiteLength } from '../../x86/forms.js';
 import type { BRANCH_LENGTH } from '../../plan/transform.js';
+import type { ParsedText } from '../../plan/text.js';
 import type { Rules } from './rules.js';
 
 export type Environment = 'kernel' | 'user';
@@ -131,6 +132,8 @@ export interface FixtureOptions {
   readonly rules: Rules;
   /** What runs in place of the program under test, if anything. */
   readonly program: FixtureProgram | null;
+  /** Text that the protocol brings, in place of the first site. */
+  readonly text: ParsedText | null;
   /** Instructions that may be executed at a site besides; null is any byte. */
   readonly also: readonly (readonly (number | null)[])[];
   /** A target that was replaced may run for as long as a CPU fetches it. */

@@ -40,6 +40,7 @@ export class Outcomes {
   readonly #events: (Map<Event, Action | null> | undefined)[] = [];
   readonly #flushes: (Action | undefined)[] = [];
   readonly #pieces: (Action | undefined)[] = [];
+  readonly #opens: (Action | undefined)[] = [];
   #count = 0;
 
   constructor(core: Core) {
@@ -94,7 +95,18 @@ export class Outcomes {
     return (this.#flushes[node] ??= this.#action(this.#core.flush(node), FLUSH));
   }
 
-  /** One chunk of an instruction is fetched, which changes nothing of the core. */
+  /** The first chunk of an instruction is fetched, and a pass over the site begins with it. */
+  opens({ id, rip }: Node): Action {
+    return (this.#opens[id] ??= this.#action(this.#core.open(id), {
+      kind: 'run',
+      stop: 'piece',
+      at: rip,
+      bytes: null,
+      value: null,
+    }));
+  }
+
+  /** A later chunk of an instruction is fetched, which changes nothing of the core. */
   piece({ id, rip }: Node): Action {
     return (this.#pieces[id] ??= this.#action(
       { ...newJournal(), next: id, crash: null, unknown: null },

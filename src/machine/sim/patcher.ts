@@ -9,7 +9,7 @@ import { didYouMean } from '../../base/nearest.js';
 import { unreachable } from '../../base/invariant.js';
 import { FIELD } from '../../plan/way.js';
 import { DISPLACEMENT } from '../../x86/forms.js';
-import { isFor, type Step } from '../../plan/protocol.js';
+import { isFor, type Step, type SyncKind } from '../../plan/protocol.js';
 import { POKE } from '../../trap/kernel.js';
 import { STORES, type StoreWidth } from './text.js';
 import type { Write } from './space.js';
@@ -54,6 +54,8 @@ export type Op = Origin &
     /** The update returns: the old target may not be called any more. */
     | { readonly op: 'return'; readonly target: number }
     | { readonly op: 'lock' | 'unlock' | 'send' | 'wait' | 'barrier' | 'stop' | 'stopped' }
+    /** Every thread is asked for something, which a `wait` behind it waits for. */
+    | { readonly op: 'ask'; readonly what: 'signal' | 'progress' | 'grace' }
     /** Where the patcher is a task: it serialises its own CPU; it passes the site itself. */
     | { readonly op: 'self' | 'pass' }
     | { readonly op: 'release'; readonly serialise: boolean }
@@ -123,13 +125,22 @@ class UpdateCompiler {
     for (const [index, step] of steps.entries()) {
       this.#begins.push(this.#ops.length);
       // As plan/protocol.ts leaves out what no site of the batch needs.
-      if (!isFor(step, present)) continue;
+      if (!isFor(step, present) || !this.#leadsTo(step)) continue;
       this.#step(step, { step: index, update: this.#update, why: step.why });
     }
     const end = own('the update returns');
     this.#ops.push({ ...end, op: 'return', target: this.#target });
     if (lock) this.#ops.push({ ...end, op: 'unlock' });
     if (hosted) this.#ops.push({ ...own('who has updated calls too'), op: 'pass' });
+  }
+
+  /** Whether this update leads to a state that the step is for. */
+  #leadsTo({ into }: Step): boolean {
+    const { text } = this.#fixture.options;
+    return (
+      into === undefined ||
+      (text !== null && into.includes(text.states[this.#update % text.states.length]!.name))
+    );
   }
 
   #step(step: Step, origin: Origin): void {
@@ -150,7 +161,10 @@ class UpdateCompiler {
         for (const site of this.#fixture.sites) this.#piece(origin, step, site);
         break;
       case 'sync':
-        if (++this.#syncs !== this.#options.dropSync) this.#sync(origin);
+        if (++this.#syncs !== this.#options.dropSync) this.#sync(origin, step.how);
+        break;
+      case 'grace':
+        this.#ask(origin, 'grace');
         break;
       case 'stop':
         ops.push({ ...origin, op: 'stop' }, { ...origin, op: 'stopped' });
@@ -201,8 +215,18 @@ class UpdateCompiler {
     for (const write of writes) this.#ops.push({ ...origin, op: 'write', write });
   }
 
-  #sync(origin: Origin): void {
+  #sync(origin: Origin, how?: SyncKind): void {
     const { environment, rules } = this.#fixture;
+    if (how === 'signal' || how === 'progress') {
+      this.#ask(origin, how);
+      return;
+    }
+    const own = environment === 'kernel' ? 'ipi' : 'membarrier';
+    if (how !== undefined && how !== own)
+      throw new Fault('bad-protocol', `a ${environment} has no ${how}`.replace('user', 'process'), {
+        at: `steps[${origin.step}].how`,
+        hint: `leave it out, or say ${own}`,
+      });
     // Membarrier reaches each CPU at a moment of its own. That all serialise at its end is the same
     // where nothing is stored meanwhile.
     const atEnd = this.#options.contended !== true;
@@ -212,6 +236,19 @@ class UpdateCompiler {
     }
     this.#ops.push({ ...origin, op: 'send' });
     if (this.#options.hosted === true) this.#ops.push({ ...origin, op: 'self' });
+    this.#ops.push({ ...origin, op: 'wait' });
+  }
+
+  #ask(origin: Origin, what: 'signal' | 'progress' | 'grace'): void {
+    if (this.#fixture.events.preempt)
+      throw new Fault(
+        'bad-usage',
+        `steps[${origin.step}] waits for tasks that are on no CPU, which is not modelled`,
+        { hint: 'leave preempt out of the contexts' },
+      );
+    this.#ops.push({ ...origin, op: 'ask', what });
+    if (this.#options.hosted === true && what !== 'grace')
+      this.#ops.push({ ...origin, op: 'self' });
     this.#ops.push({ ...origin, op: 'wait' });
   }
 

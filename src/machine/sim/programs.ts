@@ -53,9 +53,11 @@ type Pass = (name: string) => Program;
  * interrupted.
  */
 const passOf =
-  ({ site, second }: Pick<FixtureOptions, 'site' | 'second'>): Pass =>
+  ({ site, second, text }: Pick<FixtureOptions, 'site' | 'second' | 'text'>): Pass =>
   (name) => [
     ['mov', 'eax', SENTINEL],
+    // A conditional jump of such a text finds "below", in every pass.
+    ...(text === null ? [] : ([['cmp', 'ebx', 0x7f]] as const)),
     ...([site, second?.site ?? site].some((each) => SHAPES[each].kind === 'jcc')
       ? ([['cmp', 'ebx', 2]] as const)
       : []),
@@ -177,7 +179,11 @@ function kernelNmiLike(
 export function kernelProgram(
   nmiCalls: string,
   counts: Counts,
-  { spin, foreign, ...sites }: Pick<FixtureOptions, 'spin' | 'foreign' | 'site' | 'second'>,
+  {
+    spin,
+    foreign,
+    ...sites
+  }: Pick<FixtureOptions, 'spin' | 'foreign' | 'site' | 'second' | 'text'>,
 ): Program {
   const pass = passOf(sites);
   const calls = pass(nmiCalls);
@@ -210,7 +216,7 @@ export function kernelProgram(
 /** @param signalCalls the function that signal handlers call */
 export function userProgram(
   signalCalls: string,
-  { foreign, ...sites }: Pick<FixtureOptions, 'foreign' | 'site' | 'second'>,
+  { foreign, ...sites }: Pick<FixtureOptions, 'foreign' | 'site' | 'second' | 'text'>,
 ): Program {
   const pass = passOf(sites);
   return [

@@ -10,6 +10,7 @@ import { Batch } from '../../plan/batch.js';
 import { wayOf } from '../../plan/way.js';
 import { formOf, transformOf, type TargetKind, type Transform } from '../../plan/transform.js';
 import { isBranch, type SiteKind } from '../../sites/site.js';
+import { bytesOf, walk, type ParsedState, type ParsedText } from '../../plan/text.js';
 import { emulationWord } from '../../trap/registry.js';
 import { SITE_FORMS, emit } from '../../x86/forms.js';
 import { CALLED, type Code, type Span } from './code.js';
@@ -25,8 +26,16 @@ export interface FixtureSite {
   readonly condition: number;
   /** Whether some step may write it; where only a pointer changes, none does. */
   readonly patched: boolean;
-  /** Instructions that may be executed there, as joined bytes. */
-  readonly meant: ReadonlySet<string>;
+  /** By offset, the instructions that may be executed there, as joined bytes. */
+  readonly meant: ReadonlyMap<number, ReadonlySet<string>>;
+  /** Offset at which a pass begins. */
+  readonly entry: number;
+  /** Offsets that a call of the site's may return to. */
+  readonly returns: ReadonlySet<number>;
+  /** Registers that its own instructions change. */
+  readonly changes: ReadonlySet<string>;
+  /** What a handler is told in each state, where the protocol brings the text. */
+  readonly emulate: readonly bigint[] | null;
   /** Full contents of the site before the first update, and after each. */
   readonly contents: readonly (readonly number[])[];
   /** By which way each update changes it, as a bit of WAY; 0 where the protocol has one way. */
@@ -189,14 +198,14 @@ export function emulationOf(
  * NMIs and signals call.
  */
 export function placeSites(code: Code, options: FixtureOptions, space: Space): PlacedSites {
-  const { via, updates, program } = options;
-  const { sequence, ...shape } = SHAPES[options.site];
+  const { via, program, text } = options;
+  const shape = shapeOf(options);
   const second = options.second ?? options;
   const functions: readonly [string, ...string[]] = options.functions === 2 ? ['f', 'g'] : ['f'];
   const places = functions.map((name, i) => {
-    const { kind, length, condition } = i === 0 ? shape : SHAPES[second.site];
+    const { kind, length, condition } = i === 0 || options.text ? shape : SHAPES[second.site];
     const at = space.text + 0x2000 + i * 0x80 + (i === 0 ? options : second).offset;
-    code.name(name, at);
+    code.name(name, at + (options.text?.entry ?? 0));
     return { name, at, form: { kind, length, condition }, trampoline: space.text + 0x2800 + 8 * i };
   });
   const [f] = places;
@@ -211,7 +220,7 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
   for (const name of ['return', 'return0'] as const)
     code.add(name, origin + DISTANCES[name], STUBS[name]);
 
-  const states = sequence.slice(0, updates + 1);
+  const states = statesIn(options);
   const heads = options.heads.map(firstOf);
   const site = (at: Addr, form: SiteForm) => {
     const contents = statesOf(code, form, at, states);
@@ -222,16 +231,17 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
       String(INT3),
       ...heads,
     ]);
-    return { at, ...form, patched: true, contents, ways, meant };
+    return { at, ...form, ...PLAIN, patched: true, contents, ways, ...single(form.length, meant) };
   };
   let retpoline: Span = { from: 0, to: 0 };
   const sites = places.map(({ name, at, form, trampoline }): FixtureSite => {
     switch (via) {
       case 'site': {
-        const placed = site(at, form);
+        const placed =
+          text === null ? site(at, form) : textSite(code, text, at, states.length, heads);
         const [bytes = []] = placed.contents;
         // A conditional jump that is not taken goes on behind the site.
-        put(code, name, at, form.kind === 'jmp' ? bytes : [...bytes, RET]);
+        put(code, name, at, form.kind === 'jmp' && text === null ? bytes : [...bytes, RET]);
         return placed;
       }
       case 'trampoline': {
@@ -249,11 +259,74 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
         const contents = states.map(() => []);
         const ways = contents.map(() => 0);
         const meant = new Set([firstOf([NOP])]);
-        return { at, ...shape, length: placed.length, patched: false, contents, ways, meant };
+        const { length } = placed;
+        const only = single(length, meant);
+        return { at, ...shape, ...PLAIN, length, patched: false, contents, ways, ...only };
       }
     }
   });
   return { sites, states, targets, functions, retpoline };
+}
+
+/** What only a text of the protocol's own has. */
+const PLAIN = { entry: 0, changes: new Set<string>(), emulate: null } as const;
+
+/** A site of one instruction. */
+const single = (length: number, meant: ReadonlySet<string>) => ({
+  meant: new Map([[0, meant]]),
+  returns: new Set([length]),
+});
+
+/** Kind and length of the first site. */
+function shapeOf({ site, text }: FixtureOptions): SiteForm {
+  if (text === null) return SHAPES[site];
+  return { kind: text.ends === 'behind' ? 'call' : 'jmp', length: text.length, condition: 0 };
+}
+
+/** The targets that successive updates set; the states of a text come in turn. */
+function statesIn({ site, text, updates }: FixtureOptions): readonly TargetName[] {
+  if (text === null) return SHAPES[site].sequence.slice(0, updates + 1);
+  return Array.from({ length: updates + 1 }, (_, i) => inTurn(text, i).runs);
+}
+
+const inTurn = ({ states }: ParsedText, update: number): ParsedState =>
+  states[update % states.length]!;
+
+/** A text that the protocol brings: a thread may stand wherever an instruction of some state begins. */
+function textSite(
+  code: Code,
+  text: ParsedText,
+  at: Addr,
+  count: number,
+  heads: readonly string[],
+): FixtureSite {
+  const { length, entry, ends, changes } = text;
+  const contents: number[][] = [];
+  const meant = new Map<number, Set<string>>([[0, new Set([String(INT3), ...heads])]]);
+  const returns = new Set<number>();
+  const distance = (to: string, end: number): number => code.labelled(to) - (at + end);
+  for (let update = 0; update < count; update++) {
+    const state = inTurn(text, update);
+    const bytes = bytesOf(state, contents[update - 1] ?? [], distance);
+    contents.push(bytes);
+    const walked = walk(bytes, entry, state.trap);
+    for (const [offset, insn] of walked.starts)
+      meant.set(offset, (meant.get(offset) ?? new Set<string>()).add(insn.join()));
+    for (const offset of walked.returns) returns.add(offset);
+  }
+  const kind = ends === 'behind' ? 'call' : 'jmp';
+  const emulate = contents.map((_, update) => emulated(code, kind, at, inTurn(text, update)));
+  const ways = contents.map(() => 0);
+  const form = { kind, length, condition: 0, changes: new Set(changes), entry } as const;
+  return { at, ...form, patched: true, contents, ways, meant, returns, emulate };
+}
+
+/** What a handler is told of a trap in a state. */
+function emulated(code: Code, kind: 'call' | 'jmp', at: Addr, { trap, runs }: ParsedState): bigint {
+  if (trap === 'ret') return BigInt(emulationWord('ret'));
+  if (typeof trap === 'number') return BigInt(emulationWord('jmp', at + trap));
+  if (runs === 'null' || runs === 'ret0') return BigInt(emulationWord('nop'));
+  return BigInt(emulationWord(kind, code.labelled(runs)));
 }
 
 /** A function that calls through a pointer: how long its site is, and where its retpoline lies. */

@@ -66,7 +66,11 @@ const kindOf = ({ options }: Source, { kind }: Pick<FixtureSite, 'kind'>): Fixtu
 const zeros = (bytes: number): bigint[] => Array.from({ length: bytes / 8 }, () => 0n);
 
 /** What the handler is told of a site in each state of the sequence. */
-const emulations = (source: Source, site: Pick<FixtureSite, 'kind'>): readonly bigint[] => {
+const emulations = (
+  source: Source,
+  site: Pick<FixtureSite, 'kind' | 'emulate'>,
+): readonly bigint[] => {
+  if (site.emulate !== null) return site.emulate;
   const listed = source.options.handler?.tables !== 'registry';
   return source.states.map((target) =>
     emulationOf(source.code, kindOf(source, site), target, listed),

@@ -185,6 +185,7 @@ export class Updaters {
         return updater.buffer.length > 0 ? null : { env: changed(op, env) };
       case 'lock':
       case 'unlock':
+      case 'ask':
       case 'send':
       case 'stop':
       case 'wait':
@@ -254,6 +255,8 @@ function reach(op: ReachOp, env: Env): Effect | null {
       return { env: { ...env, locked: false } };
     case 'send':
       return { broadcast: { kind: 'request', what: REQUEST.ipi } };
+    case 'ask':
+      return { broadcast: { kind: 'request', what: REQUEST[op.what] } };
     case 'stop':
       return { broadcast: { kind: 'request', what: REQUEST.stop } };
     case 'wait':

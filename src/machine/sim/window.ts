@@ -24,6 +24,10 @@ function begun(window: number, env: Env): number {
   return LIVE | BEGUN | (since << SINCE) | (since << ALLOWED) | ((env.replaced & MASK) << REPLACED);
 }
 
+/** A call that began goes on: what has become current since it began may be run too. */
+const wentOn = (window: number, env: Env): number =>
+  (window & BEGUN) === 0 ? begun(window, env) : window | ((window & MASK) << ALLOWED);
+
 /** A target has become current: a pass under way may run it. */
 export const widened = (window: number, targets: number): number =>
   (window & LIVE) === 0 ? window : window | (targets << SINCE);
@@ -48,6 +52,8 @@ export function noted(
       return windows;
     case 'begin':
       return replaced(windows, level, restarted(window, env));
+    case 'go-on':
+      return replaced(windows, level, wentOn(window, env));
     case 'enter': {
       const now = begun(window, env);
       judge(note.target, now, found);
