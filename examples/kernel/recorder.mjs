@@ -54,8 +54,8 @@ export class Recorder {
   #folder;
   #log;
 
-  /** @param {{ kernel: string, modules?: readonly string[], single?: boolean }} options `single`: one thread for all CPUs, so that the log has the exact order */
-  static async boot({ kernel, modules = [], single = false }) {
+  /** @param {{ kernel: string, modules?: readonly string[], single?: boolean, patience?: number }} options `patience`: as of Guest; `single`: one thread for all CPUs, so that the log has the exact order */
+  static async boot({ kernel, modules = [], single = false, patience }) {
     const recorder = new Recorder();
     recorder.#folder = mkdtempSync(join(tmpdir(), 'static-call-poke-'));
     try {
@@ -88,6 +88,7 @@ export class Recorder {
         single,
         megabytes: MEGABYTES,
         append: 'nokaslr',
+        patience,
         plugin: [plugin, ...words].join(','),
       });
       recorder.#log = openSync(log, 'r+');
