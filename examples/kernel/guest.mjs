@@ -11,10 +11,14 @@ import { basename, join } from 'node:path';
 const QEMU = 'qemu-system-x86_64';
 const BUSYBOX = ['/bin/busybox', '/usr/bin/busybox'];
 
+function onPath(program) {
+  const folders = (process.env['PATH'] ?? '').split(':');
+  return folders.some((folder) => existsSync(join(folder, program)));
+}
+
 /** What is not here, in words; null where a guest can be booted. */
 export function missing() {
-  const paths = (process.env['PATH'] ?? '').split(':');
-  if (!paths.some((folder) => existsSync(join(folder, QEMU)))) return `${QEMU} is not installed`;
+  if (!onPath(QEMU)) return `${QEMU} is not installed`;
   if (!BUSYBOX.some(existsSync)) return 'busybox-static is not installed';
   return null;
 }
@@ -74,9 +78,10 @@ function initramfs(modules, files) {
   ]);
 }
 
-/** Lines of a stream: each `next` resolves with the first line that a pattern matches. */
+/** What a stream has said: `until` resolves with the first match of a pattern, and takes it away. */
 class Lines {
   text = '';
+  #ended = false;
   #waiting = null;
 
   constructor(stream) {
@@ -84,32 +89,53 @@ class Lines {
       this.text += piece.toString('latin1');
       this.#look();
     });
+    stream.on('close', () => {
+      this.#ended = true;
+      this.#fail('the other end was closed');
+    });
   }
   /** Everything up to the match, which is taken away with it. */
   until(pattern, milliseconds) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#waiting = null;
-        reject(
-          new Error(
-            `no ${pattern} within ${milliseconds / 1000} s; last: ${this.text.slice(-400)}`,
-          ),
-        );
-      }, milliseconds);
-      this.#waiting = { pattern, resolve, timer };
+      const late = () => this.#fail(`not within ${milliseconds / 1000} s`);
+      this.#waiting = { pattern, resolve, reject, timer: setTimeout(late, milliseconds) };
       this.#look();
+      if (this.#ended) this.#fail('the other end was closed');
     });
   }
   #look() {
     const match = this.#waiting?.pattern.exec(this.text);
     if (!match) return;
-    const { resolve, timer } = this.#waiting;
-    this.#waiting = null;
-    clearTimeout(timer);
+    const { resolve } = this.#take();
     const before = this.text.slice(0, match.index);
     this.text = this.text.slice(match.index + match[0].length);
     resolve({ before, match });
   }
+  #fail(why) {
+    if (!this.#waiting) return;
+    const { pattern, reject } = this.#take();
+    const last = this.text.trimEnd().split('\n').slice(-LAST).join('\n');
+    reject(new Error(`no ${pattern}: ${why}. The last lines:\n${last}`));
+  }
+  #take() {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    clearTimeout(waiting.timer);
+    return waiting;
+  }
+}
+/** Lines of the guest that a failure shows. */
+const LAST = 15;
+
+/** QEMU ends with the program that started it, however that ends (prctl(2), PR_SET_PDEATHSIG). */
+function start(args) {
+  const options = { stdio: ['pipe', 'pipe', 'pipe'] };
+  const child = onPath('setpriv')
+    ? spawn('setpriv', ['--pdeathsig', 'KILL', QEMU, ...args], options)
+    : spawn(QEMU, args, options);
+  child.stdin.on('error', () => {});
+  process.once('exit', () => child.kill('SIGKILL'));
+  return child;
 }
 
 export class Guest {
@@ -125,6 +151,11 @@ export class Guest {
 
   /**
    * Boots and waits for the shell.
+   *
+   * The CPUs take turns in one thread (`single`) unless told otherwise. With a thread for each, QEMU
+   * before 8.1 may translate an instruction while another thread stores to it, and keep what stood
+   * there before. A guest that meets such a trap byte after the update panics, or traps for ever.
+   *
    * @param {{ kernel: string, modules?: readonly string[], append?: string, plugin?: string, single?: boolean, megabytes?: number, files?: readonly { name: string, mode: number, bytes: Uint8Array | string }[], patience?: number }} options
    *   `patience`: milliseconds for everything that is waited for
    */
@@ -144,10 +175,10 @@ export class Guest {
     modules = [],
     append = '',
     plugin,
-    single = false,
+    single = true,
     megabytes = 256,
     files = [],
-    patience = 180_000,
+    patience = 540_000,
   }) {
     this.patience = patience;
     this.#folder = mkdtempSync(join(tmpdir(), 'static-call-guest-'));
@@ -174,9 +205,7 @@ export class Guest {
       `console=ttyS0 quiet panic=-1 ${append}`,
     ];
     if (plugin !== undefined) args.push('-plugin', plugin.replaceAll('RAM', this.ram));
-    this.#process = spawn(QEMU, args, { stdio: ['pipe', 'pipe', 'pipe'] });
-    const child = this.#process;
-    process.once('exit', () => child.kill('SIGKILL'));
+    this.#process = start(args);
     let complaint = '';
     this.#process.stderr.on('data', (piece) => (complaint += piece));
     this.#serial = new Lines(this.#process.stdout);

@@ -37,12 +37,16 @@ const NOP = '0f1f440000';
 
 const EVENTS = '/sys/kernel/tracing/events';
 const MODE = '/sys/kernel/debug/sched/preempt';
-/** Tracepoints on and off, and every mode of preemption, while the other CPU calls what is patched. */
+/**
+ * Tracepoints on and off, and every mode of preemption, while another process calls what is patched.
+ * It sleeps between, because the CPUs take turns, and one that never rests keeps its turn for 100 ms.
+ */
 export const SWITCHES = [
-  'while :; do echo > /dev/null; done & busy=$!',
+  'while :; do echo > /dev/null; usleep 100; done & busy=$!',
   `for on in 1 0; do for event in kmem sched; do echo $on > ${EVENTS}/$event/enable; done; done`,
-  ...['full', 'none', 'voluntary'].map((mode) => `echo ${mode} > ${MODE}`),
+  `echo full > ${MODE}`,
   'kill $busy',
+  ...['none', 'voluntary'].map((mode) => `echo ${mode} > ${MODE}`),
 ];
 
 export class Recorder {
@@ -54,8 +58,8 @@ export class Recorder {
   #folder;
   #log;
 
-  /** @param {{ kernel: string, modules?: readonly string[], single?: boolean, patience?: number }} options `patience`: as of Guest; `single`: one thread for all CPUs, so that the log has the exact order */
-  static async boot({ kernel, modules = [], single = false, patience }) {
+  /** @param {{ kernel: string, modules?: readonly string[], single?: boolean, patience?: number }} options as of Guest */
+  static async boot({ kernel, modules = [], single, patience }) {
     const recorder = new Recorder();
     recorder.#folder = mkdtempSync(join(tmpdir(), 'static-call-poke-'));
     try {

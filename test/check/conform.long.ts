@@ -39,7 +39,7 @@ describe.skipIf(reason !== null).each(KERNELS)(
       return conform(protocol, readPokeLog(text, 'log'));
     };
     beforeAll(async () => {
-      recorder = await Recorder.boot({ kernel, patience: 900_000 });
+      recorder = await Recorder.boot({ kernel });
     });
     afterAll(() => recorder?.close());
 
