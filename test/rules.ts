@@ -29,6 +29,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['src/check/ask', 'src/check/litmus'],
   ['src/view'],
   ['src/view/page'],
+  ['src/host/silicon'],
   ['src/host'],
   ['src/bench'],
   ['src/cli'],

@@ -8,6 +8,7 @@ import { openNative, type Native } from '../machine/linux/native.js';
 import { measureBranches } from './branches.js';
 import { measureCalls } from './calls.js';
 import { measureChecking } from './checking.js';
+import { distance } from '../host/litmus.js';
 import { loadDriver, type Driver } from './driver.js';
 import { measureObjects } from './objects.js';
 import { GROUPS, type BenchResult, type GroupName, type Machine, type Table } from './result.js';
@@ -39,7 +40,7 @@ export const SECONDS = { quick: 3, whole: 45 } as const;
 /** Shares of the time. */
 const SHARES = { call: 0.2, update: 0.65, objects: 0.05, check: 0.1 } as const;
 
-function describe(workshop: Workshop, env: Environment): Machine {
+async function describe(workshop: Workshop, env: Environment): Promise<Machine> {
   const read = (path: string): string => {
     try {
       return readFileSync(path, 'latin1');
@@ -57,6 +58,7 @@ function describe(workshop: Workshop, env: Environment): Machine {
     compiler: versionOf(compiler, env) ?? compiler,
     hypervisor: /^flags.*\bhypervisor\b/m.test(read('/proc/cpuinfo')),
     load,
+    distance: await distance(),
     date: new Date().toISOString(),
   };
 }
@@ -84,7 +86,7 @@ export async function runBench(options: BenchOptions): Promise<BenchResult> {
   await using folder = new TemporaryFolder('static-call-bench-');
   const native = openNative();
   const workshop = new Workshop(folder.path, env);
-  const machine = describe(workshop, env);
+  const machine = await describe(workshop, env);
   options.onProgress('building');
   const driver = loadDriver(native, workshop);
   const xray =

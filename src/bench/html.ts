@@ -2,7 +2,7 @@
 // no image: one file that opens from disk and can be sent.
 
 import { markup } from '../base/printable.js';
-import { show } from './show.js';
+import { distanceOf, show } from './show.js';
 import type { BenchResult, Row, Table, Unit } from './result.js';
 
 const LABEL = 380;
@@ -149,6 +149,7 @@ export function page({ machine, seconds, tables }: BenchResult): string {
     `Node ${machine.node}`,
     machine.compiler,
     `load ${machine.load.toFixed(2)} at the start`,
+    ...distanceOf(machine),
     `${machine.date.slice(0, 16).replace('T', ' ')} UTC`,
     `${seconds} s`,
   ].join('; ');

@@ -62,6 +62,11 @@ export interface Machine {
   readonly hypervisor: boolean;
   /** Of one minute, when the run began: another program on a CPU is in every figure. */
   readonly load: number;
+  /**
+   * Nanoseconds that one word takes between the first two CPUs and back, before the run; null where
+   * there is one CPU. Runs of before 2026-11-27 do not have it.
+   */
+  readonly distance?: number | null;
   readonly date: string;
 }
 

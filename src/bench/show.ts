@@ -1,6 +1,6 @@
 // Figures as people read them.
 
-import type { Unit } from './result.js';
+import type { Machine, Unit } from './result.js';
 
 function digits(value: number): string {
   if (value >= 100) return value.toFixed(0);
@@ -20,3 +20,7 @@ export function show(value: number, unit: Unit): string {
   }
   return unit === 'per second' ? `${counted(value)}/s` : counted(value);
 }
+
+/** Of the first two CPUs, where the run knows it. */
+export const distanceOf = ({ distance }: Pick<Machine, 'distance'>): string[] =>
+  distance === undefined || distance === null ? [] : [`CPUs ${distance} ns apart`];

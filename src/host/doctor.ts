@@ -16,6 +16,7 @@ import { checkCodeChanges } from '../machine/process/translated.js';
 import { decode } from '../x86/decode.js';
 import { openProcmem } from '../machine/process/procmem.js';
 import { findCompiler } from './build.js';
+import { distance, isFar } from './litmus.js';
 import { version } from './version.js';
 
 /**
@@ -169,7 +170,15 @@ function shadowStack(): string {
   return 'no user shadow stack: calls can be emulated';
 }
 
-export function examine(env: Environment): Finding[] {
+/** The distance of the first two CPUs, which decides what `check --litmus` can see. */
+async function apart(): Promise<Finding> {
+  const nanoseconds = await distance();
+  if (nanoseconds === null) return fact('cpu distance', 'not known: there is no pair of CPUs');
+  const said = isFar([nanoseconds]) ? 'far apart' : 'near';
+  return fact('cpu distance', `${nanoseconds} ns there and back between the first two: ${said}`);
+}
+
+export async function examine(env: Environment): Promise<Finding[]> {
   const status = (field: string): string =>
     new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readOr('/proc/self/status'))?.[1] ?? '?';
   const findings: Finding[] = [
@@ -177,6 +186,7 @@ export function examine(env: Environment): Finding[] {
     runtimeOf(process.versions),
     fact('system', `${platform()} ${release()} ${arch()}, ${libcOf()}`),
     fact('cpu', `${cpus()[0]?.model.trim() ?? 'unknown'}, ${cpus().length} online`),
+    await apart(),
     fact('koffi', versionOf('koffi')),
     fact('iced-x86', versionOf('iced-x86')),
   ];

@@ -3,25 +3,41 @@
 
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { constants, cpus } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { InvariantError } from '../base/invariant.js';
 import { LANDINGS, ORDERS, type LitmusOutcome, type LitmusProgram } from '../plan/litmus.js';
-import type { SiliconCounts } from './silicon.js';
+import { CALL, little, TEXT, TEXT_SIZE } from './silicon/layout.js';
+import {
+  CRASH_BYTES,
+  CRASHED,
+  type SiliconAnswer,
+  type SiliconCounts,
+  type SiliconTask,
+} from './silicon/task.js';
+
+/** What the process raised, and what its second thread had executed, where that can be told. */
+export interface Crash {
+  readonly signal: string;
+  readonly executed: string | null;
+}
 
 export interface Seen {
   readonly program: LitmusProgram;
   readonly updates: number;
   readonly calls: number;
+  /** Nanoseconds that one word takes between the two CPUs, before the run and after it. */
+  readonly distance: readonly number[];
   /** Outcomes that were seen at all, with how often. */
   readonly seen: Readonly<Partial<Record<LitmusOutcome, number>>>;
   /**
    * Torn calls by which bytes of the displacement were the new ones, the lowest first: `0011` is
-   * old, old, new, new.
+   * old, old, new, new. A higher digit is a byte that a step planted.
    */
   readonly mixtures: Readonly<Record<string, number>>;
-  /** The signal that ended the process: something was executed that is no landing. */
-  readonly crash: string | null;
+  /** Something was executed that is no landing. */
+  readonly crash: Crash | null;
   /** Why it was not asked. */
   readonly skipped: string | null;
 }
@@ -31,21 +47,34 @@ export interface AskOptions {
   readonly signal?: AbortSignal;
 }
 
+/** CPUs that share a cache are nearer than this; what needs them near is seldom seen beyond it. */
+export const NEAR = 200;
+export const isFar = (distance: readonly number[]): boolean => Math.max(...distance) > NEAR;
+
+/** One field of /proc/cpuinfo, of the first CPU. */
+function field(key: string): string {
+  try {
+    const info = readFileSync('/proc/cpuinfo', 'utf8');
+    return new RegExp(`^${key}\\s*: (.*)$`, 'm').exec(info)?.[1] ?? '?';
+  } catch {
+    return '?';
+  }
+}
+
 /** What this CPU calls itself. */
 export function cpuName(): string {
   const name = cpus()[0]?.model ?? 'unknown';
-  try {
-    const info = readFileSync('/proc/cpuinfo', 'utf8');
-    const field = (key: string): string =>
-      new RegExp(`^${key}\\s*: (.*)$`, 'm').exec(info)?.[1] ?? '?';
-    return (
-      `${name} (family ${field('cpu family')}, model ${field('model')}, ` +
-      `stepping ${field('stepping')})`
-    );
-  } catch {
-    return name;
-  }
+  const { family, model, stepping } = cpuOf();
+  return family === '?' ? name : `${name} (family ${family}, model ${model}, stepping ${stepping})`;
 }
+
+/** What a record says of a CPU. */
+export const cpuOf = (): Record<'family' | 'model' | 'stepping' | 'microcode', string> => ({
+  family: field('cpu family'),
+  model: field('model'),
+  stepping: field('stepping'),
+  microcode: field('microcode'),
+});
 
 /** Why no CPU can be asked here, or null. */
 export function whyNot(): string | null {
@@ -54,19 +83,33 @@ export function whyNot(): string | null {
   return cpus().length < 2 ? 'there is one CPU' : null;
 }
 
-export async function ask(
-  program: LitmusProgram,
-  { milliseconds, signal }: AskOptions,
-): Promise<Seen> {
-  const path = fileURLToPath(new URL('./silicon.js', import.meta.url));
-  const child = spawn(process.execPath, [path, JSON.stringify({ program, milliseconds })], {
+/** Why a CPU of this kind is not asked that program. */
+function lacking(program: LitmusProgram): string | null {
+  const needs = program.watch === 'order' && program.reads.includes('serialize');
+  return needs && !field('flags').split(' ').includes('serialize')
+    ? 'this CPU has no SERIALIZE'
+    : null;
+}
+
+/** How a process ended, and what it wrote. */
+interface Ended {
+  readonly status: number | null;
+  readonly killed: NodeJS.Signals | null;
+  readonly output: Buffer;
+  readonly said: string;
+}
+
+async function run(task: SiliconTask, signal: AbortSignal | undefined): Promise<Ended> {
+  const path = fileURLToPath(new URL('./silicon/run.js', import.meta.url));
+  const child = spawn(process.execPath, [path, JSON.stringify(task)], {
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(signal ? { signal } : {}),
-    timeout: 60_000 + 20 * milliseconds,
+    timeout: 60_000 + 20 * task.milliseconds,
     killSignal: 'SIGKILL',
   });
-  let [answer, said] = ['', ''];
-  child.stdout.on('data', (data: Buffer) => (answer += data.toString()));
+  const output: Buffer[] = [];
+  let said = '';
+  child.stdout.on('data', (data: Buffer) => output.push(data));
   child.stderr.on('data', (data: Buffer) => (said += data.toString()));
   const [status, killed] = await new Promise<[number | null, NodeJS.Signals | null]>(
     (resolve, reject) => {
@@ -74,59 +117,129 @@ export async function ask(
       child.on('close', (...ended) => resolve(ended));
     },
   );
-  const nothing = {
+  return { status, killed, output: Buffer.concat(output), said };
+}
+
+function answerOf({ status, output, said }: Ended, what: string): SiliconAnswer {
+  if (status !== 0)
+    throw new InvariantError(`asking the CPU ${what} ended with status ${status}: ${said.trim()}`);
+  return JSON.parse(output.toString()) as SiliconAnswer;
+}
+
+/** Nanoseconds that one word takes from one CPU to the other and back; null where there is no pair. */
+export async function distance(signal?: AbortSignal): Promise<number | null> {
+  if (whyNot() !== null) return null;
+  const ended = await run({ program: null, milliseconds: 0 }, signal);
+  if (ended.killed !== null) return null;
+  const answer = answerOf(ended, 'for its distance');
+  return answer.skipped === undefined ? (answer.distance[0] ?? null) : null;
+}
+
+/** Asks again for so long until the CPUs are near. @returns the last distance */
+export async function waitForNear(seconds: number, signal?: AbortSignal): Promise<number | null> {
+  const until = performance.now() + 1000 * seconds;
+  for (;;) {
+    const now = await distance(signal);
+    const left = until - performance.now();
+    if (now === null || now <= NEAR || left <= 0) return now;
+    await sleep(Math.min(1000, left), undefined, signal ? { signal } : {});
+  }
+}
+
+export async function ask(
+  program: LitmusProgram,
+  { milliseconds, signal }: AskOptions,
+): Promise<Seen> {
+  const nothing: Seen = {
     program,
     updates: 0,
     calls: 0,
+    distance: [],
     seen: {},
     mixtures: {},
     crash: null,
-    skipped: null,
+    skipped: lacking(program),
   };
-  if (killed === 'SIGKILL') return { ...nothing, skipped: 'it did not end in time' };
-  // Executed was something that is neither instruction, and no landing either.
-  if (killed !== null) return { ...nothing, seen: { mixed: 1 }, crash: killed };
-  if (status !== 0)
-    throw new InvariantError(
-      `asking the CPU ${program.name} ended with status ${status}: ${said.trim()}`,
-    );
-  const { updates, calls, traps, counts, skipped }: SiliconCounts = JSON.parse(answer);
-  if (skipped !== undefined) return { ...nothing, skipped };
+  if (nothing.skipped !== null) return nothing;
+  const ended = await run({ program, milliseconds }, signal);
+  if (ended.killed === 'SIGKILL') return { ...nothing, skipped: 'it did not end in time' };
+  const crash = crashOf(ended);
+  if (crash !== null) return { ...nothing, seen: { mixed: 1 }, crash };
+  const answer = answerOf(ended, program.name);
+  if (answer.skipped !== undefined) return { ...nothing, skipped: answer.skipped };
+  const { updates = 0, calls = 0, traps = 0, counts = {} } = answer.counts ?? {};
   return {
-    program,
+    ...nothing,
     updates,
     calls,
+    distance: answer.distance,
     seen: classify(program, counts, traps),
-    mixtures: mixturesOf(program, counts),
-    crash: null,
-    skipped: null,
+    mixtures: program.watch === 'landing' ? mixturesOf(program, counts) : {},
   };
 }
 
-/** Landings 0 and 15 are the two calls; 16 is what does nothing in place of the old one. */
-function classify(
-  { watch, from }: LitmusProgram,
-  counts: readonly number[],
-  traps: number,
-): Seen['seen'] {
-  const at = (i: number): number => counts[i] ?? 0;
-  const all = counts.reduce((a, b) => a + b, 0);
-  const whole = at(15) + at(from === 'call' ? 0 : 16);
+/** Executed was something that is neither instruction, and no landing either. */
+function crashOf({ status, killed, output }: Ended): Crash | null {
+  if (killed !== null) return { signal: killed, executed: null };
+  if (status !== CRASHED || output.length < CRASH_BYTES) return null;
+  const [at, number, behind] = [0, 8, 16].map((from) => Number(output.readBigUInt64LE(from)));
+  if (at === undefined || behind === undefined) return null;
+  const found = Object.entries(constants.signals).find(([, value]) => value === number);
+  const signal = found?.[0] ?? `signal ${number}`;
+  const site = { at: behind - 1, bytes: [...output.subarray(24, 32)] };
+  return { signal, executed: executedAt(at, site, signal === 'SIGTRAP') };
+}
+
+interface Site {
+  readonly at: number;
+  readonly bytes: readonly number[];
+}
+
+/**
+ * Where a branch ended says which bytes it had: outside the text a call ended, and inside it, among
+ * trap bytes, a short jump. Anything else was executed where it stands.
+ */
+function executedAt(at: number, site: Site, trapped: boolean): string | null {
+  const far = at - (site.at + SITE_BYTES);
+  if (at < TEXT || at >= TEXT + TEXT_SIZE)
+    return Math.abs(far) < 2 ** 31 ? hex([CALL, ...little(far)]) : null;
+  const near = at - 1 - (site.at + SHORT_JUMP);
+  if (trapped && Math.abs(near) < 128) return hex([0xeb, near & 0xff]);
+  const from = at - site.at;
+  return from >= 0 && from < SITE_BYTES ? hex(site.bytes.slice(from)) : null;
+}
+const SITE_BYTES = 5;
+const SHORT_JUMP = 2;
+
+const hex = (bytes: readonly number[]): string =>
+  bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
+
+type Counts = SiliconCounts['counts'];
+
+/** Whether what a call reached is one of the two instructions, whole. */
+const isWhole = (program: LitmusProgram, name: string): boolean => {
+  if (program.watch === 'data') return name !== 'neither';
+  if (program.watch === 'order') return false;
+  const off = program.from === 'call' ? '0000' : 'through';
+  return name === '1111' || name === off || (name === 'through' && plants(program));
+};
+/** What a step plants over the beginning may do nothing. */
+const plants = ({ steps }: { readonly steps: readonly { readonly do: string }[] }): boolean =>
+  steps.some((step) => step.do === 'store-head');
+
+function classify(program: LitmusProgram, counts: Counts, traps: number): Seen['seen'] {
+  const sum = (take: (name: string) => boolean): number =>
+    Object.entries(counts).reduce((all, [name, n]) => (take(name) ? all + n : all), 0);
   const rows: readonly (readonly [LitmusOutcome, number])[] =
-    watch === 'landing'
-      ? [
-          [LANDINGS[0], whole],
-          [LANDINGS[1], all - whole],
+    program.watch === 'order'
+      ? ORDERS.map((outcome) => [outcome, counts[outcome] ?? 0])
+      : [
+          [LANDINGS[0], sum((name) => isWhole(program, name))],
+          [LANDINGS[1], sum((name) => !isWhole(program, name))],
           [LANDINGS[2], traps],
-        ]
-      : ORDERS.map((outcome, i) => [outcome, at(i)]);
+        ];
   return Object.fromEntries(rows.filter(([, n]) => n > 0));
 }
 
-function mixturesOf({ watch, from }: LitmusProgram, counts: readonly number[]): Seen['mixtures'] {
-  if (watch === 'order') return {};
-  const torn = counts
-    .map((n, mask) => [[0, 1, 2, 3].map((i) => (mask >> i) & 1).join(''), n, mask] as const)
-    .filter(([, n, mask]) => n > 0 && mask < 15 && (mask > 0 || from !== 'call'));
-  return Object.fromEntries(torn);
-}
+const mixturesOf = (program: LitmusProgram, counts: Counts): Seen['mixtures'] =>
+  Object.fromEntries(Object.entries(counts).filter(([name]) => !isWhole(program, name)));

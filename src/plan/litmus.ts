@@ -1,5 +1,5 @@
-// Two-thread programs that are asked of the real CPU and of the model: one thread changes an
-// instruction by some steps, over and over, while another executes it. They are not protocols but
+// Two-thread programs that are asked of the real CPU and of the model: one thread changes
+// instructions by some steps, over and over, while another executes them. They are not protocols but
 // questions about the machine, one each; what a CPU shows must be among what the model allows, or
 // the model is wrong.
 
@@ -7,24 +7,69 @@ import type { Step } from './protocol.js';
 import { int3 } from './protocols/int3.js';
 import { naive } from './protocols/naive.js';
 
-export interface LitmusProgram {
+interface Named {
   readonly name: string;
   readonly about: string;
+  /** Of the instruction in its cache line. */
+  readonly offset: number;
+  /**
+   * Before the instruction the reader has so many multiplications, each of which needs the one
+   * before it, and nops of one byte. The queues behind the fetcher run full, so the fetcher often
+   * stands still in the middle of the line, and a store has time to come between two of its reads.
+   */
+  readonly stall?: number;
+}
+
+/** What one site goes through. */
+interface Stored extends Named {
   /**
    * What changes into a call of another target and back: a call, a nop of the same length, or the
    * empty form that keeps the call's displacement.
    */
   readonly from: 'call' | 'nop' | 'off';
-  /** Of the instruction in its cache line. */
-  readonly offset: number;
   readonly steps: readonly Step[];
-  /**
-   * `landing`: is what is executed one of the two instructions, whole? `order`: the displacement
-   * only ever counts up, and the writer says in a word how far it has come; does a call go to an
-   * older target than the word said, or than the call before it?
-   */
-  readonly watch: 'landing' | 'order';
 }
+
+/** Is what is executed one of the two instructions, whole? */
+export interface LandingProgram extends Stored {
+  readonly watch: 'landing';
+}
+
+/**
+ * The same bytes, loaded by a load instruction of four bytes: what the caches do with the store
+ * when no fetcher is asked.
+ */
+export interface DataProgram extends Stored {
+  readonly watch: 'data';
+}
+
+/**
+ * What a round of the writer makes newer: the call at `x`, the one at `y`, a word of data. `trap`
+ * puts the trap byte over x and waits until the reader has met it.
+ */
+export type Written = 'x' | 'y' | 'word' | 'trap' | 'sync';
+/**
+ * What the reader looks at, one after the other, and what it does in between. `trap` goes through x
+ * until it has met the trap, whose handler goes on behind x; `branch` is a jump and a return.
+ */
+export type Looked = 'x' | 'y' | 'word' | 'trap' | 'cpuid' | 'iret' | 'serialize' | 'branch';
+
+/**
+ * Numbers only ever count up. Is what the reader looks at no older than what it looked at before?
+ * An older call after something else is `late`; after a newer call at the same place, `backwards`.
+ */
+export interface OrderProgram extends Named {
+  readonly watch: 'order';
+  readonly writes: readonly Written[];
+  readonly reads: readonly Looked[];
+  /**
+   * The thread that reads is the one that writes, at the address that it executes or through another
+   * mapping.
+   */
+  readonly own?: 'same-address' | 'alias';
+}
+
+export type LitmusProgram = LandingProgram | DataProgram | OrderProgram;
 
 export const LANDINGS = ['whole', 'mixed', 'trap'] as const;
 export const ORDERS = ['in order', 'late', 'backwards'] as const;
@@ -44,24 +89,73 @@ const whole: Step = {
   as: 'one',
   why: 'one store instruction',
 };
-const sync: Step = { do: 'sync', why: 'every CPU serialises' };
 
 const landing = (
   name: string,
   about: string,
   offset: number,
   steps: readonly Step[],
-  from: LitmusProgram['from'] = 'call',
-): LitmusProgram => ({ name, about, from, offset, steps, watch: 'landing' });
+  from: Stored['from'] = 'call',
+): LandingProgram => ({ name, about, from, offset, steps, watch: 'landing' });
+
+const order = (
+  name: string,
+  about: string,
+  writes: OrderProgram['writes'],
+  reads: OrderProgram['reads'],
+  more: Partial<Pick<OrderProgram, 'own' | 'stall'>> = {},
+): OrderProgram => ({ name, about, offset: 8, writes, reads, watch: 'order', ...more });
+
+/** Where one store lies over the end of a unit that a fetcher may read by. */
+const STRADDLES = [
+  ['one', 'inside a quadword', 8],
+  ['one-qword', 'over the end of a quadword', 4],
+  ['one-fetch16', 'over the end of 16 bytes', 12],
+  ['one-fetch32', 'over the end of 32 bytes', 30],
+  ['one-line', 'over the end of a line', 61],
+] as const;
+
+/** By which every torn call of `docs/fetch32.md` was seen; more of them make it rarer. */
+const CHAIN = 2;
+
+const one: readonly LitmusProgram[] = [
+  ...STRADDLES.map(([name, where, offset]) => landing(name, `one store ${where}`, offset, [whole])),
+  ...STRADDLES.flatMap(([name, where, offset]): LitmusProgram[] => {
+    const program = { offset, from: 'call', steps: [whole] } as const;
+    return [
+      {
+        ...program,
+        name: `${name}-stalled`,
+        about: `one store ${where}, the fetcher held up`,
+        stall: CHAIN,
+        watch: 'landing',
+      },
+      {
+        ...program,
+        name: `${name}-data`,
+        about: `one store ${where}, read as data`,
+        watch: 'data',
+      },
+    ];
+  }),
+];
+
+/** A store that is one whatever it crosses: what is torn then, the fetcher has torn. */
+const locked: LitmusProgram = {
+  ...landing(
+    'one-fetch32-locked',
+    'one LOCKed store over the end of 32 bytes, the fetcher held up',
+    30,
+    [{ do: 'write', at: 1, bytes: 4, from: 'new', as: 'exchange', why: 'one LOCKed instruction' }],
+  ),
+  stall: CHAIN,
+};
 
 export const LITMUS: readonly LitmusProgram[] = [
   landing('bytes', 'five stores, byte by byte, inside a line', 8, stores(naive.steps)),
   landing('bytes-line', 'five stores over the end of a line', 61, stores(naive.steps)),
-  landing('one', 'one store of the displacement inside a quadword', 8, [whole]),
-  landing('one-qword', 'one store over the end of a quadword', 4, [whole]),
-  landing('one-fetch16', 'one store over the end of 16 bytes', 12, [whole]),
-  landing('one-fetch32', 'one store over the end of 32 bytes', 30, [whole]),
-  landing('one-line', 'one store over the end of a line', 61, [whole]),
+  ...one,
+  locked,
   landing(
     'one-nop',
     'a nop and a call, exchanged by one store inside a quadword',
@@ -86,20 +180,41 @@ export const LITMUS: readonly LitmusProgram[] = [
   landing('int3-no-2', 'without the one behind the rest', 61, synced(1, 3)),
   landing('int3-no-3', 'without the last one', 61, synced(1, 2)),
   landing('int3-none', 'without any', 61, synced()),
-  {
-    name: 'order',
-    about: 'one store, then the word',
-    from: 'call',
-    offset: 8,
-    steps: [whole],
-    watch: 'order',
-  },
-  {
-    name: 'order-sync',
-    about: 'one store, a synchronisation, then the word',
-    from: 'call',
-    offset: 8,
-    steps: [whole, sync],
-    watch: 'order',
-  },
+  order('order', 'one store, then the word', ['x', 'word'], ['word', 'x', 'x']),
+  order(
+    'order-sync',
+    'one store, a synchronisation, then the word',
+    ['x', 'sync', 'word'],
+    ['word', 'x', 'x'],
+  ),
+  order(
+    'mp-df',
+    'code, then the word; the word as late as it can be loaded, then the code',
+    ['x', 'word'],
+    ['word', 'x'],
+    { stall: 16 },
+  ),
+  order('mp-df-cpuid', 'the same, CPUID in between', ['x', 'word'], ['word', 'cpuid', 'x']),
+  order('mp-df-iret', 'the same, IRET in between', ['x', 'word'], ['word', 'iret', 'x']),
+  order(
+    'mp-df-serialize',
+    'the same, SERIALIZE in between',
+    ['x', 'word'],
+    ['word', 'serialize', 'x'],
+  ),
+  order('mp-ff', 'code y, then code x; x, then y', ['y', 'x'], ['x', 'y']),
+  order('mp-fd', 'the word, then code; the code, then the word', ['word', 'x'], ['x', 'word']),
+  order('co-ff', 'one place, executed twice', ['x'], ['x', 'x']),
+  order('co-ff-branch', 'the same, a jump and a return in between', ['x'], ['x', 'branch', 'x']),
+  order('sm', "a thread's own store, then the code", ['x'], ['x'], { own: 'same-address' }),
+  order('sm-jump', 'the same, a jump in between', ['x'], ['branch', 'x'], {
+    own: 'same-address',
+  }),
+  order('sm-alias', 'the same through another mapping, no jump', ['x'], ['x'], { own: 'alias' }),
+  order(
+    'trap-then-rest',
+    'code y, then the trap byte at x; the trap is met, then y',
+    ['y', 'trap'],
+    ['trap', 'y'],
+  ),
 ];

@@ -43,8 +43,19 @@ export const MUTANTS = [
   {
     name: 'fetches in order are no model that explains a CPU',
     file: 'dist/check/litmus/allowed.js',
-    edits: [["...['F1', 'F1d', 'F1a',", "...['F1a',"]],
-    test: { file: 'test/check/litmus.test.ts', name: 'no other one undercuts' },
+    edits: [['Object.keys(ABOVE)', "Object.keys(ABOVE).filter((level) => level !== 'F1')"]],
+    test: { file: 'test/check/litmus.test.ts', name: 'is in-order fetches where' },
+  },
+  {
+    name: 'a load sees a store whole, whatever the store is made of',
+    file: 'dist/check/litmus/allowed.js',
+    edits: [
+      [
+        '{ ...LITMUS_MACHINE, ...machine, fetch }',
+        '{ ...LITMUS_MACHINE, ...machine, fetch, store: "line" }',
+      ],
+    ],
+    test: { file: 'test/check/litmus.test.ts', name: 'a load is torn where' },
   },
   {
     name: 'what lies behind the end of a path holds',

@@ -13,7 +13,8 @@ import type {
   FixtureProgram,
   SiteShape,
 } from '../../machine/sim/options.js';
-import { compile } from '../../machine/sim/patcher.js';
+import type { Fixture } from '../../machine/sim/fixture.js';
+import { compile, type Op } from '../../machine/sim/patcher.js';
 import type { Bad, PromiseName } from '../../machine/sim/promises.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
 import type { Write } from '../../machine/sim/space.js';
@@ -31,9 +32,19 @@ export interface Litmus {
   /** Of the site in its cache line. */
   readonly offset: number;
   readonly steps: readonly Step[];
+  /** Which site each step writes, where there are two; all of them if left out. */
+  readonly writesTo?: readonly (number | null)[];
   readonly updates: number;
-  /** Words of the shared data that the patcher writes after that. */
+  /** Words of the shared data that the patcher writes before that, and after it. */
+  readonly before?: readonly Write[];
   readonly writes?: readonly Write[];
+  /** f has a site, and g another one. */
+  readonly functions?: 1 | 2;
+  /**
+   * The CPU that stores executes `patcher.pass` of the program afterwards: at the address that it
+   * stores to, or at another one.
+   */
+  readonly own?: 'same-address' | 'alias';
   readonly program: FixtureProgram;
   /** Of its traps, where the program brings none. */
   readonly handler?: FixtureHandler;
@@ -69,7 +80,8 @@ const MOST = 2_000_000;
 /** All outcomes, sorted. */
 export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): string[] {
   const { rules, ...options } = { ...LITMUS_MACHINE, ...machine };
-  const { environment, site, updates, offset, handler = null, program } = litmus;
+  const { environment, site, updates, offset, handler = null, program, functions = 1 } = litmus;
+  const hosted = litmus.own !== undefined;
   const events = (litmus.events ?? []).map((name) =>
     name === 'nmi' && litmus.nmiRaw === true ? 'nested-nmi' : name,
   );
@@ -82,8 +94,11 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     offset,
     passes: 1,
     contexts: ['task', ...events],
+    patcher: hosted ? 'task' : 'beside',
   };
-  const fixture = fixtureOf(configuration, { ...PLAIN, handler, program, offset }, rules);
+  const sameAddress = litmus.own === 'same-address';
+  const under = { ...PLAIN, handler, program, offset, functions, sameAddress };
+  const fixture = fixtureOf(configuration, under, rules);
   const { store } = configuration;
   // Without the return of the update: no promise is asked for that a pass could break.
   const steps = compile(fixture, {
@@ -91,27 +106,38 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     store,
     dropSync: null,
     atOnce: true,
-  }).filter(({ op }) => op !== 'return');
-  const writes = (litmus.writes ?? []).map(
-    (write) => ({ op: 'write', write, step: -1, update: 1, why: 'the steps are done' }) as const,
-  );
+    hosted,
+  }).filter((op) => op.op !== 'return' && isAsked(litmus, fixture, op));
+  const written = (writes: Litmus['writes'] = [], why: string): Op[] =>
+    writes.map((write) => ({ op: 'write', write, step: -1, update: 1, why }));
   // Plain steps, so that events come between any two instructions, also between a fetch and its
   // retirement.
   const grain = { plain: true, split: true };
-  return search(modelOf(fixture, [...steps, ...writes], configuration, grain), litmus);
+  const ops = [
+    ...written(litmus.before, 'the steps begin'),
+    ...steps,
+    ...written(litmus.writes, 'the steps are done'),
+  ];
+  return search(modelOf(fixture, ops, configuration, grain), litmus);
+}
+
+/** A store is, unless its step is for another site. */
+function isAsked({ writesTo = [] }: Litmus, { sites }: Fixture, op: Op): boolean {
+  const site = sites[writesTo[op.step] ?? -1];
+  return (
+    op.op !== 'store' || site === undefined || (op.at >= site.at && op.at < site.at + site.length)
+  );
 }
 
 const PLAIN = {
   via: 'site',
   second: null,
   ways: 0,
-  functions: 1,
   order: 'sorted',
   tornDown: false,
   lostTail: false,
   spin: false,
   foreign: false,
-  sameAddress: false,
   also: [],
   text: null,
   eventually: false,

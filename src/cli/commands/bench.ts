@@ -5,7 +5,7 @@ import { runBench, SECONDS } from '../../bench/bench.js';
 import { compare, readStored, requireHeld, SCHEMA, type Verdict } from '../../bench/gate.js';
 import { page } from '../../bench/html.js';
 import { GROUPS, type BenchResult, type GroupName, type Table } from '../../bench/result.js';
-import { show } from '../../bench/show.js';
+import { distanceOf, show } from '../../bench/show.js';
 import { EXIT } from '../../base/fault.js';
 import { replaceFile } from '../../base/file.js';
 import { printable } from '../../base/printable.js';
@@ -105,7 +105,7 @@ export function text(result: BenchResult, paint: Paint): string {
   const head =
     `${machine.cpu}, ${machine.cpus} CPUs${machine.hypervisor ? ' of a virtual machine' : ''}, ` +
     `Linux ${machine.kernel}, Node ${machine.node}, ${machine.compiler}, ` +
-    `load ${machine.load.toFixed(2)}, ${result.seconds} s`;
+    [`load ${machine.load.toFixed(2)}`, ...distanceOf(machine), `${result.seconds} s`].join(', ');
   return [head, ...result.tables.map((t) => textOf(t, paint))].join('\n\n');
 }
 

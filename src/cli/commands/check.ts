@@ -65,6 +65,7 @@ export interface Flags {
   readonly under?: string;
   readonly matrix?: 'default' | 'full';
   readonly litmus: boolean;
+  readonly wait?: number;
   readonly stats: boolean;
   readonly json: boolean;
 }
@@ -86,6 +87,7 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
     return (await import('../litmus.js')).litmus(context, {
       json: flags.json,
       milliseconds: flags.secondsMax === undefined ? LITMUS_MS : 1000 * flags.secondsMax,
+      wait: flags.wait ?? 0,
     });
   const asked = propertiesOf(flags.property ?? []);
   if (flags.matrix === undefined && all.length === 0)
@@ -132,7 +134,7 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
  */
 const MODES = {
   path: { takes: ['under', 'svg', 'json'] },
-  litmus: { takes: ['secondsMax', 'json'] },
+  litmus: { takes: ['secondsMax', 'wait', 'json'] },
   matrix: { takes: ['property', 'svg', 'json'] },
 } as const satisfies Partial<Record<keyof Flags, { readonly takes: readonly (keyof Flags)[] }>>;
 

@@ -14,8 +14,8 @@ function markOf({ kind, ok }: Finding): string {
   return ok ? 'ok' : 'missing';
 }
 
-export function run(context: Context, flags: Flags): number {
-  const findings = examine(context.env);
+export async function run(context: Context, flags: Flags): Promise<number> {
+  const findings = await examine(context.env);
   const patches = canPatch(findings);
   if (flags.json) context.json('static-call/doctor@1', { canPatch: patches, findings });
   else {

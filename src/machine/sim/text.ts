@@ -18,7 +18,7 @@
 
 import { INT3 } from '../../asm/table.js';
 import type { Addr } from '../../base/addr.js';
-import { LINE, UNITS } from '../../base/addr.js';
+import { UNITS } from '../../base/addr.js';
 import { ValueTable } from './intern.js';
 import { RULES, type Rules } from './rules.js';
 
@@ -29,8 +29,11 @@ export type FetchLevel = (typeof FETCH_LEVELS)[number];
 export const CHUNKS = { byte: 1, ...UNITS } as const;
 export type Chunk = keyof typeof CHUNKS;
 
-/** The widest store that reaches memory at one instant; a wider one is split at its multiples. */
-export const STORES = { byte: 1, qword: 8, line: LINE } as const;
+/**
+ * The widest store that reaches memory at one instant; a wider one is split at its multiples. By 32
+ * bytes AMD CPUs of family 25 do (docs/fetch32.md).
+ */
+export const STORES = CHUNKS;
 export type StoreWidth = keyof typeof STORES;
 
 /** The values of a chunk's patchable bytes. */
