@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
-import { TemporaryFolder } from '../host/folder.js';
+import { TemporaryFolder } from '../base/folder.js';
 import { openNative, type Native } from '../machine/linux/native.js';
 import { measureBranches } from './branches.js';
 import { measureCalls } from './calls.js';

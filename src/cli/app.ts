@@ -18,6 +18,7 @@ import {
   buildCommand,
   buildRouteMap,
   ExitCode,
+  proposeCompletions,
   run as runApplication,
   text_en,
   type Application,
@@ -27,7 +28,8 @@ import {
 } from '@stricli/core';
 import { EXIT } from '../base/fault.js';
 import { contextFor, paintFor, type Context, type Streams } from './context.js';
-import { report, usage } from './report.js';
+import { report, usage, type Failure } from './report.js';
+import { SHELLS, type Shell } from './shells.js';
 import { SITE_SHAPES } from '../machine/sim/options.js';
 import { PROTOCOL_NAMES } from '../plan/protocols/index.js';
 
@@ -108,10 +110,23 @@ function port(text: string): number {
   return value;
 }
 
+function shell(text: string): Shell {
+  const found = SHELLS.find((name) => name === text);
+  if (!found) throw new SyntaxError(`${text} is none of ${SHELLS.join(', ')}`);
+  return found;
+}
+
 function extent(text: string): 'default' | 'full' {
   if (text !== '' && text !== 'default' && text !== 'full')
     throw new SyntaxError(`${text} is neither default nor full`);
   return text === 'full' ? 'full' : 'default';
+}
+
+/** Loaded when a shell asks: the names are those of the checker. */
+async function protocolsLike(partial: string): Promise<readonly string[]> {
+  const { protocols } = await import('../check/ask/check.js');
+  const names = new Set(protocols().map(({ name }) => name));
+  return [...names].filter((name) => name.startsWith(partial));
 }
 
 const processFlags = {
@@ -304,6 +319,7 @@ if every property that was asked for holds or does not apply.`,
         'with NMIs, drawn',
         'static-call check int3-percpu/fixed --context task,irq,nmi --svg nmi.svg',
       ],
+      ['what can be named', 'static-call check --list'],
       ['every protocol against every property', 'static-call check --matrix'],
       ['whether this CPU does what the model forbids', 'static-call check --litmus'],
       [
@@ -495,12 +511,47 @@ if every property that was asked for holds or does not apply.`,
           optional: true,
           placeholder: 'S',
         },
+        list: {
+          kind: 'boolean',
+          brief: 'List the protocols that have a name, and what each does',
+          default: false,
+        },
         stats: { kind: 'boolean', brief: 'Tell speed and memory of the search', default: false },
         json,
       },
       positional: {
         kind: 'array',
-        parameter: { brief: 'Protocols', parse: String, placeholder: 'protocol' },
+        parameter: {
+          brief: 'Protocols',
+          parse: String,
+          placeholder: 'protocol',
+          proposeCompletions: protocolsLike,
+        },
+      },
+    },
+  }),
+  completion: command(() => import('./commands/completion.js'), {
+    brief: 'Print what makes a shell complete this command',
+    about: `Prints a script for the shell named: bash, zsh or fish. It asks static-call itself for commands,
+options, their values, and the names of protocols.`,
+    examples: [
+      ['bash, in ~/.bashrc', 'eval "$(static-call completion bash)"'],
+      ['zsh, in ~/.zshrc after compinit', 'eval "$(static-call completion zsh)"'],
+      ['fish, in ~/.config/fish/config.fish', 'static-call completion fish | source'],
+    ],
+    parameters: {
+      flags: { json },
+      positional: {
+        kind: 'tuple',
+        parameters: [
+          {
+            brief: 'bash, zsh or fish',
+            parse: shell,
+            placeholder: 'shell',
+            proposeCompletions: (partial: string) =>
+              SHELLS.filter((name) => name.startsWith(partial)),
+          },
+        ],
       },
     },
   }),
@@ -561,6 +612,39 @@ wrong.`,
 report. Status 4 if no process can be patched here.`,
     examples: [['for a bug report', 'static-call doctor --json']],
     parameters: { flags: { json } },
+  }),
+  flags: command(() => import('./commands/flags.js'), {
+    brief: 'Print what a build system gives to the compiler',
+    about: `Prints options for a build that does not run static-call cc: --cflags what every file that includes
+static_call.h needs, --align what keeps calls inside cache lines, --libs what the linker needs, which
+is nothing. Without any, all of them. Or the directories where pkg-config and CMake find the same.`,
+    examples: [
+      ['one file', 'gcc -O2 $(static-call flags --cflags --align) -c filters.c'],
+      ['clang has other names', 'clang $(static-call flags --clang) -c filters.c'],
+      [
+        'pkg-config',
+        'PKG_CONFIG_PATH=$(static-call flags --pkg-config) pkg-config --cflags static-call',
+      ],
+      [
+        'find_package(static-call)',
+        'cmake -B build -Dstatic-call_DIR="$(static-call flags --cmake)"',
+      ],
+    ],
+    parameters: {
+      flags: {
+        cflags: { kind: 'boolean', brief: 'Where the header is', default: false },
+        align: { kind: 'boolean', brief: 'Calls stay inside lines of 64 bytes', default: false },
+        libs: { kind: 'boolean', brief: 'Nothing', default: false },
+        clang: { kind: 'boolean', brief: "In the words of clang's assembler", default: false },
+        pkgConfig: {
+          kind: 'boolean',
+          brief: 'The directory for PKG_CONFIG_PATH',
+          default: false,
+        },
+        cmake: { kind: 'boolean', brief: 'The directory for static-call_DIR', default: false },
+        json,
+      },
+    },
   }),
   include: command(() => import('./commands/include.js'), {
     brief: 'Print the directory of static_call.h',
@@ -821,7 +905,16 @@ function hintFor([command, ...words]: readonly string[]): string | undefined {
     : undefined;
 }
 
-function application(version: string, argv: readonly string[]): Application<Local> {
+function application(
+  version: string,
+  argv: readonly string[],
+  refuse: (failure: Failure) => void,
+): Application<Local> {
+  const refused = (message: string, hint?: string): string => {
+    const { text, failure } = usage(message, hint);
+    refuse(failure);
+    return text;
+  };
   return buildApplication<Local>(
     buildRouteMap<keyof typeof ROUTES, Local>({
       routes: ROUTES,
@@ -836,9 +929,9 @@ function application(version: string, argv: readonly string[]): Application<Loca
       localization: {
         text: {
           ...text_en,
-          noCommandRegisteredForInput: (args) => usage(text_en.noCommandRegisteredForInput(args)),
+          noCommandRegisteredForInput: (args) => refused(text_en.noCommandRegisteredForInput(args)),
           exceptionWhileParsingArguments: (error, colour) =>
-            usage(
+            refused(
               text_en.exceptionWhileParsingArguments.call({ formatException }, error, colour),
               hintFor(argv),
             ),
@@ -861,6 +954,30 @@ const STATUS: ReadonlyMap<number, number> = new Map<number, number>([
 const formatException = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
+/**
+ * What may stand next on a command line, for the scripts of `completion`: each word with what it
+ * means, by a tab.
+ */
+export async function complete(
+  words: readonly string[],
+  streams: Streams,
+  version: string,
+): Promise<number> {
+  const context = contextFor(streams);
+  const local: Local = { process: streams, context, end: () => {}, fail: () => {} };
+  for (const { completion, brief } of await proposeCompletions(
+    application(version, words, () => {}),
+    words,
+    local,
+  ))
+    context.print(`${completion}\t${brief}`);
+  return EXIT.good;
+}
+
+/** Whether the answer was to be JSON; behind `--` no word is ours. */
+const wantsJson = (argv: readonly string[]): boolean =>
+  argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length).includes('--json');
+
 /** Runs what the words ask for and says how it ended. */
 export async function runCommandLine(
   argv: readonly string[],
@@ -868,7 +985,7 @@ export async function runCommandLine(
   version: string,
 ): Promise<number> {
   const context = contextFor(streams);
-  const seen: { status?: number } = {};
+  const seen: { status?: number; failure?: Failure } = {};
   const parser: Streams & { exitCode?: number | string | null } = {
     stdout: streams.stdout,
     stderr: streams.stderr,
@@ -884,13 +1001,17 @@ export async function runCommandLine(
       const told = report(error, version, paintFor(streams.stderr, streams.env));
       context.note(told.text);
       seen.status = told.exit;
+      seen.failure = told.failure;
     },
   };
   // Half of the world's tools answer to `help`.
   const asked = argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
-  await runApplication(application(version, asked), asked, local);
+  const refuse = (failure: Failure): void => void (seen.failure = failure);
+  await runApplication(application(version, asked, refuse), asked, local);
+  const status = seen.status ?? STATUS.get(Number(parser.exitCode ?? 0)) ?? EXIT.bug;
+  // One value on stdout in every case, the same failure in words beside it.
+  if (seen.failure && wantsJson(argv) && !context.answered())
+    context.json('static-call/error@1', { ...seen.failure, status });
   context.release();
-  if (context.interrupted()) return EXIT.interrupted;
-  if (seen.status !== undefined) return seen.status;
-  return STATUS.get(Number(parser.exitCode ?? 0)) ?? EXIT.bug;
+  return context.interrupted() ? EXIT.interrupted : status;
 }

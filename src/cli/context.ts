@@ -64,10 +64,14 @@ function asJson(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? `0x${value.toString(16)}` : value;
 }
 
-/** A Context and the way to give SIGINT back after the command. */
+/**
+ * A Context, the way to give SIGINT back after the command, and whether there was a Ctrl-C or a
+ * `json()`.
+ */
 export function contextFor(
   streams: Streams,
-): Context & { release(): void; interrupted(): boolean } {
+): Context & { release(): void; interrupted(): boolean; answered(): boolean } {
+  let answered = false;
   let abort: AbortController | undefined;
   const onInterrupt = (): void => {
     if (abort!.signal.aborted) process.exit(EXIT.interrupted);
@@ -76,8 +80,10 @@ export function contextFor(
   return {
     print: (text) => void streams.stdout.write(`${text}\n`),
     note: (text) => void streams.stderr.write(`${text}\n`),
-    json: (schema, value) =>
-      void streams.stdout.write(`${JSON.stringify({ schema, ...value }, asJson, 2)}\n`),
+    json(schema, value) {
+      answered = true;
+      streams.stdout.write(`${JSON.stringify({ schema, ...value }, asJson, 2)}\n`);
+    },
     paint: paintFor(streams.stdout, streams.env),
     stderr: streams.stderr,
     env: streams.env,
@@ -89,6 +95,7 @@ export function contextFor(
       return abort.signal;
     },
     release: () => void process.off('SIGINT', onInterrupt),
+    answered: () => answered,
     interrupted: () => abort?.signal.aborted ?? false,
   };
 }

@@ -4,6 +4,9 @@
 import { version } from '../host/version.js';
 import type { Streams } from './context.js';
 
+/** Asked by the scripts of `completion`, and no command for a person. */
+const COMPLETE = '__complete';
+
 /**
  * Runs one command line and says how it ended: 0 good, 1 the answer is "no", 2 usage, 3 input
  * refused, 4 environment refused, 70 a bug of ours, 130 after Ctrl-C.
@@ -24,6 +27,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
       process.exit(3);
     });
   }
-  const { runCommandLine } = await import('./app.js');
+  const { complete, runCommandLine } = await import('./app.js');
+  if (argv[0] === COMPLETE) return complete(argv.slice(1), streams, version());
   return runCommandLine(argv, streams, version());
 }

@@ -5,6 +5,7 @@
 import { hex } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { foreignFormat, otherMachine } from './foreign.js';
+import { isElf } from './magic.js';
 import * as N from './names.js';
 import { DECOMPRESS, ElfObject, signed64, stringAt, type Section, type Segment } from './object.js';
 
@@ -13,17 +14,6 @@ const TYPES: Readonly<Record<number, ElfObject['type']>> = {
   [N.ET_EXEC]: 'executable',
   [N.ET_DYN]: 'shared',
 };
-
-/** Whether the bytes begin as an ELF file does. */
-export function isElf(bytes: Uint8Array): boolean {
-  return (
-    bytes.length >= 4 &&
-    bytes[0] === 0x7f &&
-    bytes[1] === 0x45 &&
-    bytes[2] === 0x4c &&
-    bytes[3] === 0x46
-  );
-}
 
 /** The refusal of a file that is something else. */
 export function notElf(bytes: Uint8Array, where: Where): Fault {

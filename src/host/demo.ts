@@ -8,7 +8,7 @@ import { Fault } from '../base/fault.js';
 import { sizeOf } from '../base/file.js';
 import { errorName, openNative, type Native } from '../machine/linux/native.js';
 import { buildShared } from './build.js';
-import { TemporaryFolder } from './folder.js';
+import { TemporaryFolder } from '../base/folder.js';
 import { openWith } from '../app/open.js';
 import { DEFAULT_PROTOCOL } from '../plan/protocols/index.js';
 import type { Program } from '../app/program.js';

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { Fault } from '../base/fault.js';
-import { isElf } from '../elf/read.js';
+import { isElf } from '../elf/magic.js';
 import { isArchive } from './archive.js';
 import { isBzImage } from './bzimage.js';
 import { packingOf } from './packing.js';

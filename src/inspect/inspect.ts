@@ -4,7 +4,8 @@
 
 import { Fault } from '../base/fault.js';
 import { foreignFormat, isBitcode } from '../elf/foreign.js';
-import { isElf, notElf, readElf } from '../elf/read.js';
+import { isElf } from '../elf/magic.js';
+import { notElf, readElf } from '../elf/read.js';
 import { isArchive, membersOf } from './archive.js';
 import { isBzImage, payloadOf, streamOf } from './bzimage.js';
 import { kernelIn } from './container.js';

@@ -86,6 +86,44 @@ describe('the command line', () => {
     expect(await line(argv)).toEqual({ status: 2, stdout: '', stderr });
   });
 
+  it('refuses in JSON where JSON was asked for, and in words beside it', async () => {
+    const refused = async (argv: readonly string[]): Promise<unknown> => {
+      const { status, stdout, stderr } = await line(argv);
+      expect(stderr).toMatch(/^error\[/);
+      const value = JSON.parse(stdout) as { status: number };
+      expect(value.status).toBe(status);
+      return value;
+    };
+    expect(await refused(['types', '--json', 'gone.so'])).toEqual({
+      schema: 'static-call/error@1',
+      code: 'no-such-file',
+      message: 'there is no file gone.so',
+      hint: 'check the path',
+      at: 'gone.so',
+      status: 3,
+    });
+    expect(await refused(['include', '--jsno', '--json'])).toMatchObject({
+      code: 'bad-usage',
+      hint: 'did you mean --json?',
+      status: 2,
+    });
+    // Behind -- no word is ours.
+    expect((await line(['cc', '--align', 'x', '--', 'gcc', '--json'])).stdout).toBe('');
+  });
+
+  it('names what can be checked, with a line for each', async () => {
+    const { stdout } = await line(['check', '--list']);
+    expect(stdout).toMatch(/^int3-gap +kernel +\w.+$/m);
+    expect(stdout).toMatch(/^int3 +user +\w.+$/m);
+    expect((await line(['check'])).stderr).toContain('--list lists them');
+  });
+
+  it("asks for -- before the compiler's command", async () => {
+    expect((await line(['cc', 'gcc', '-c', 'x.c'])).stderr).toContain(
+      'put -- before the compiler, as in: static-call cc -- gcc -c x.c',
+    );
+  });
+
   it('knows where the header is', async () => {
     const { status, stdout } = await line(['include']);
     expect(status).toBe(0);
@@ -137,6 +175,12 @@ describe('a failure', () => {
     expect(told).toEqual({
       exit: EXIT.input,
       text: 'error[bad-site]: found 0f 1f, wanted a call\n  at libx.so:0x1130\n  hint: the file or another tool changed the instruction; rebuild or annotate again',
+      failure: {
+        code: 'bad-site',
+        message: 'found 0f 1f, wanted a call',
+        hint: 'the file or another tool changed the instruction; rebuild or annotate again',
+        at: 'libx.so:0x1130',
+      },
     });
   });
   it('that is ours says so, with version and status 70', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { isFault } from '#base/fault';
-import { isElf, readElf } from '#elf/read';
+import { isElf } from '#elf/magic';
+import { readElf } from '#elf/read';
 import { elf, FLAGS, smallLinked, smallObject } from './builder.mjs';
 
 const refusal = (bytes: Uint8Array): string => {

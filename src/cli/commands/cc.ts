@@ -1,34 +1,30 @@
 // A compiler's command, run as it stands with a few words more, and its result annotated: the one
 // line by which a C project adopts static calls. The compiler's own words and status pass through.
 
-import { spawnSync, type StdioOptions } from 'node:child_process';
-import { statSync, writeFileSync } from 'node:fs';
+import { spawn, type StdioOptions } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Unit } from '../../base/addr.js';
-import { Fault, isFault } from '../../base/fault.js';
-import { readOriginal, rewriteFile } from '../../base/file.js';
-import * as N from '../../elf/names.js';
+import { Fault } from '../../base/fault.js';
+import { readOriginal } from '../../base/file.js';
 import { printable } from '../../base/printable.js';
-import type { ElfObject } from '../../elf/object.js';
-import { isElf, readElf } from '../../elf/read.js';
-import { declaredKeys } from '../../keys/records.js';
+import { isElf, isRelocatable } from '../../elf/magic.js';
 import {
   alignment,
   compilerOf,
   readCompilation,
   type Assembler,
   type Compilation,
+  type Word,
 } from '../../host/compilation.js';
-import { TemporaryFolder } from '../../host/folder.js';
-import { RUNTIME_FILE, RUNTIME_MACRO, runtimeLink } from '../../host/runtime-link.js';
 import { expandResponses } from '../../host/response.js';
-import { annotate, type Annotated } from '../../sites/annotate.js';
-import { decodeSites, listedSites } from '../../sites/find.js';
-import { KEY_PREFIX, TRAMPOLINE_PREFIX } from '../../sites/site.js';
+import type { RuntimeLink } from '../../host/runtime-link.js';
+import type { Tabulated } from '../../host/tabulate.js';
+import { TRAMPOLINE_PREFIX } from '../../sites/site.js';
 import type { Context } from '../context.js';
 import { includeDir } from './include.js';
-import { runtimeText } from './runtime.js';
 
 export interface Flags {
   readonly align: Unit | 'no';
@@ -39,11 +35,8 @@ export interface Flags {
 
 interface Output {
   readonly path: string;
-  /**
-   * `later`: a key may belong to another object, so the linked file gets the table. `not-made`: the
-   * file is not there, or is the one that was there before the compiler ran.
-   */
-  readonly outcome: Annotated['outcome'] | 'later' | 'no-code' | 'not-made';
+  /** `not-made`: the file is not there, or is the one that was there before the compiler ran. */
+  readonly outcome: Tabulated['outcome'] | 'no-code' | 'not-made';
   readonly sites: number;
 }
 
@@ -55,41 +48,70 @@ export async function run(context: Context, flags: Flags, ...words: string[]): P
   const links = flags.runtime && made.mode === 'link' && !made.partial && !made.dangling;
   // Asking a compiler what it is costs a process, so it is asked only where that matters.
   const asked = flags.align !== 'no' || links;
-  const { name, clang } = asked ? assemblerOf(compiler, expanded, context.env) : UNASKED;
+  const { name, clang } = asked ? await assemblerOf(compiler, expanded, context.env) : UNASKED;
   const aligned = flags.align === 'no' ? [] : alignment(name, made, flags.align);
-  const own = flags.runtime ? [RUNTIME_MACRO] : [];
+  const own = flags.runtime ? [(await import('../../host/runtime-link.js')).RUNTIME_MACRO] : [];
   const more = [`-I${includeDir()}`, ...aligned, ...own];
   const all = made.dangling ? words : withMore(words, more);
   const before = new Map(made.outputs.map((path) => [path, stateOf(path)]));
+  // Settled either way: what cannot be loaded now is told of where it is needed.
+  const ahead = Promise.allSettled(
+    made.words.some(mayCall)
+      ? [import('../../host/tabulate.js').then(({ prepare }) => prepare())]
+      : [],
+  );
   const status = links
     ? await linkWithRuntime(context, flags, { compiler, made, more, clang })
-    : step(context, flags, all);
-  const outputs = status === 0 ? tabulated(before, made) : [];
+    : await step(context, flags, all);
+  await ahead;
+  const outputs = status === 0 ? await tabulated(before, made) : [];
   if (status === 0) tell(context, flags, outputs, made.mode);
   if (flags.json) context.json('static-call/cc@1', { command: all, status, outputs });
   return status;
 }
 
+/** Whether a source speaks of static calls itself; by a header it may do so unseen. */
+function mayCall({ is, text }: Word): boolean {
+  try {
+    return is === 'source' && statSync(text).isFile() && readFileSync(text).includes('static_call');
+  } catch {
+    return false;
+  }
+}
+
 /** Runs one command, as the user sees it. */
-function step(context: Context, { verbose, json }: Flags, command: readonly string[]): number {
+async function step(
+  context: Context,
+  { verbose, json }: Flags,
+  command: readonly string[],
+): Promise<number> {
   if (verbose) context.note(printable(command.join(' ')));
   // With --json the answer alone is on stdout, so the compiler's goes beside it.
-  return start(command, context.env, json ? ['inherit', 2, 'inherit'] : 'inherit').status;
+  const { status } = await start(
+    command,
+    context.env,
+    json ? ['inherit', 2, 'inherit'] : 'inherit',
+  );
+  return status;
 }
 
 /** A link in several commands, up to the first that fails. */
 async function linkWithRuntime(
   context: Context,
   flags: Flags,
-  link: Omit<Parameters<typeof runtimeLink>[0], 'folder' | 'include'>,
+  link: Omit<RuntimeLink, 'folder' | 'include'>,
 ): Promise<number> {
+  // Only here: the runtime's text is made by all of the code that a process gets.
+  const { TemporaryFolder } = await import('../../base/folder.js');
+  const { RUNTIME_FILE, runtimeLink } = await import('../../host/runtime-link.js');
+  const { runtimeText } = await import('./runtime.js');
   await using folder = new TemporaryFolder('static-call-cc-');
   writeFileSync(join(folder.path, RUNTIME_FILE), runtimeText());
   const steps = runtimeLink({ ...link, folder: folder.path, include: includeDir() });
   for (const { command, annotated } of steps) {
-    const status = step(context, flags, command);
+    const status = await step(context, flags, command);
     if (status !== 0) return status;
-    if (annotated !== null) tabulate(annotated, true);
+    if (annotated !== null) await tabulateFile(annotated, true);
   }
   return 0;
 }
@@ -108,20 +130,34 @@ function stateOf(path: string): string | null {
   return [dev, ino, size, mtimeNs, ctimeNs].join(':');
 }
 
-function tabulated(
+async function tabulated(
   before: ReadonlyMap<string, string | null>,
   { mode, partial }: Compilation,
-): Output[] {
-  return Array.from(before, ([path, was]) => {
+): Promise<Output[]> {
+  const outputs: Output[] = [];
+  for (const [path, was] of before) {
     const now = stateOf(path);
-    if (now === null) return { path, outcome: 'not-made', sites: 0 };
-    // `-o /dev/null` makes nothing.
-    if (!statSync(path, { throwIfNoEntry: false })?.isFile())
-      return { path, outcome: 'no-code', sites: 0 };
-    return now === was
-      ? { path, outcome: 'not-made', sites: 0 }
-      : tabulate(path, mode === 'compile' || partial);
-  });
+    // A device, as in `-o /dev/null`, has no state that tells.
+    if (now === null || (now === was && statSync(path).isFile()))
+      outputs.push({ path, outcome: 'not-made', sites: 0 });
+    else outputs.push(await tabulateFile(path, mode === 'compile' || partial));
+  }
+  return outputs;
+}
+
+/** Writes the table, where the file can have one yet. */
+async function tabulateFile(path: string, unlinked: boolean): Promise<Output> {
+  // `-o /dev/null` makes nothing.
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile())
+    return { path, outcome: 'no-code', sites: 0 };
+  const original = readOriginal(path);
+  // Intermediate code gets its table when something is linked from it.
+  if (!isElf(original.bytes)) return { path, outcome: 'no-code', sites: 0 };
+  // Until it is linked, a site is a relocation against a trampoline's name.
+  if (isRelocatable(original.bytes) && !original.bytes.includes(TRAMPOLINE_PREFIX))
+    return { path, outcome: 'no-sites', sites: 0 };
+  const { tabulate } = await import('../../host/tabulate.js');
+  return { path, ...tabulate(original, path, unlinked) };
 }
 
 function tell(
@@ -154,21 +190,29 @@ const SAYS: Readonly<Record<Exclude<Output['outcome'], 'not-made'>, string>> = {
 };
 const HINT = 'name a compiler behind --, as in: static-call cc -- gcc -c x.c';
 
-function start(
+async function start(
   words: readonly string[],
   env: Context['env'],
   stdio: StdioOptions,
-): { status: number; stdout: string } {
+): Promise<{ status: number; stdout: string }> {
   const [program = '', ...options] = words;
-  const done = spawnSync(program, options, { stdio, encoding: 'utf8', env });
-  if (done.error)
-    throw new Fault('no-compiler', `${program} could not be started: ${done.error.message}`, {
-      cause: done.error,
+  const said: Buffer[] = [];
+  try {
+    const child = spawn(program, options, { stdio, env });
+    child.stdout?.on('data', (piece: Buffer) => said.push(piece));
+    const [status, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+    // A compiler that was killed made nothing; the status is what a shell would say.
+    return {
+      status: status ?? 128 + (signal ? constants.signals[signal] : 0),
+      stdout: Buffer.concat(said).toString(),
+    };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Fault('no-compiler', `${program} could not be started: ${why}`, {
+      cause: error,
       hint: HINT,
     });
-  // A compiler that was killed made nothing; the status is what a shell would say.
-  const status = done.status ?? 128 + (done.signal ? constants.signals[done.signal] : 0);
-  return { status, stdout: done.stdout };
+  }
 }
 
 interface Toolchain {
@@ -178,67 +222,13 @@ interface Toolchain {
 const UNASKED: Toolchain = { name: 'gas', clang: false };
 
 /** gcc assembles with gas; clang by itself, unless told otherwise. */
-function assemblerOf(
+async function assemblerOf(
   compiler: readonly string[],
   options: readonly string[],
   env: Context['env'],
-): Toolchain {
-  const asked = start([...compiler, '--version'], env, ['ignore', 'pipe', 'ignore']);
+): Promise<Toolchain> {
+  const asked = await start([...compiler, '--version'], env, ['ignore', 'pipe', 'ignore']);
   const clang = asked.stdout.includes('clang');
   const external = options.includes('-fno-integrated-as') || options.includes('-no-integrated-as');
   return { name: clang && !external ? 'llvm' : 'gas', clang };
-}
-
-/** Writes the table, where the file can have one yet. */
-function tabulate(path: string, unlinked: boolean): Output {
-  const original = readOriginal(path);
-  // Intermediate code gets its table when something is linked from it.
-  if (!isElf(original.bytes)) return { path, outcome: 'no-code', sites: 0 };
-  const object = readElf(original.bytes, path);
-  const later = unlinked ? postponed(object) : 0;
-  if (later > 0) return { path, outcome: 'later', sites: later };
-  const declared = declaredKeys(object);
-  const found = decodeSites(object, declared).length;
-  const { outcome, bytes: annotated } = annotate(object, {
-    force: !unlinked && !complete(object, found),
-    declared,
-  });
-  if (annotated) rewriteFile(original, annotated);
-  return { path, outcome, sites: found };
-}
-
-/**
- * Whether the table that a linked file got from its objects knows every site: some of them may have
- * come without one.
- */
-function complete(object: ElfObject, found: number): boolean {
-  try {
-    return listedSites(object).length === found;
-  } catch (error) {
-    if (isFault(error)) return false;
-    throw error;
-  }
-}
-
-/**
- * How many sites wait for the link: an object's table can be linked into anything only if it names
- * no key that another shared object may define or pre-empt, for an entry is a 32-bit distance to
- * the key.
- */
-function postponed(object: ElfObject): number {
-  const symbols = object.symbols;
-  if (!symbols || object.type !== 'relocatable') return 0;
-  const hidden = (name: string): boolean => {
-    const i = symbols.find(name);
-    return i > 0 && symbols.visibility(i) === N.STV_HIDDEN;
-  };
-  const sites = decodeSites(object);
-  const keys = new Map(sites.map(({ key, keySymbol }) => [key, keySymbol]));
-  // An undefined key is only ever named by assembly, which knows no visibility: its trampoline
-  // tells.
-  const near = [...keys].every(
-    ([key, symbol]) =>
-      symbol === KEY_PREFIX + key && (hidden(symbol) || hidden(TRAMPOLINE_PREFIX + key)),
-  );
-  return near ? 0 : sites.length;
 }

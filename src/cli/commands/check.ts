@@ -66,6 +66,7 @@ export interface Flags {
   readonly matrix?: 'default' | 'full';
   readonly litmus: boolean;
   readonly wait?: number;
+  readonly list: boolean;
   readonly stats: boolean;
   readonly json: boolean;
 }
@@ -82,6 +83,7 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
     if (other) throw new Fault('bad-usage', `--${other[0]} says nothing beside --against`);
     return holdAgainst(context, all, against, json);
   }
+  if (flags.list) return list(context, flags);
   if (flags.path !== undefined) return showPath(context, flags, flags.path);
   if (flags.litmus)
     return (await import('../litmus.js')).litmus(context, {
@@ -92,7 +94,7 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
   const asked = propertiesOf(flags.property ?? []);
   if (flags.matrix === undefined && all.length === 0)
     throw new Fault('bad-usage', 'name a protocol', {
-      hint: `one of ${[...new Set(protocols().map(({ name }) => name))].join(', ')}; or --matrix, or --litmus`,
+      hint: '--list lists them; or ask for --matrix, or --litmus',
     });
   const options = optionsOf(flags);
   const live = progress(context);
@@ -128,6 +130,20 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
   return good ? EXIT.good : EXIT.no;
 }
 
+/** Every name with what it does, the kernel's first. */
+function list(context: Context, { env, json }: Flags): number {
+  const all = protocols().filter(({ environment }) => env === undefined || env === environment);
+  if (json) context.json('static-call/check-list@1', { protocols: all });
+  else
+    context.print(
+      table(
+        [{ title: 'protocol' }, { title: 'where' }, { title: 'what it does' }],
+        all.map(({ name, environment, about }) => [name, environment, about]),
+      ),
+    );
+  return EXIT.good;
+}
+
 /**
  * What is asked for in place of the named protocols, and which other flags it takes: a flag that
  * says nothing must not seem to.
@@ -135,6 +151,7 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
 const MODES = {
   path: { takes: ['under', 'svg', 'json'] },
   litmus: { takes: ['secondsMax', 'wait', 'json'] },
+  list: { takes: ['env', 'json'] },
   matrix: { takes: ['property', 'svg', 'json'] },
 } as const satisfies Partial<Record<keyof Flags, { readonly takes: readonly (keyof Flags)[] }>>;
 

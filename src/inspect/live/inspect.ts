@@ -48,7 +48,7 @@ export async function inspectLive(
     return await told(byGdb(gdb, image, source), image, options);
   }
   if (scheme === 'qmp') {
-    using dump = await dumpByQmp(address);
+    await using dump = await dumpByQmp(address);
     using bytes = new FileBytes(dump.file, false);
     const opened = inFile(source, () => byDump(bytes, source));
     return await told({ ...opened, source: "QEMU's monitor" }, image, options);

@@ -3,20 +3,24 @@
 
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Fault, isFault } from '../../base/fault.js';
+import { TemporaryFolder } from '../../base/folder.js';
 import { said } from './bytes.js';
 
 const PATIENCE_MS = 120_000;
 
-/** The dump and the end of it: the file goes with `Symbol.dispose`. @throws Fault `no-qmp`. */
-export async function dumpByQmp(path: string): Promise<{ readonly file: string } & Disposable> {
-  const folder = mkdtempSync(join(tmpdir(), 'static-call-'));
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+/**
+ * The dump and the end of it: the file goes with `Symbol.asyncDispose`.
+ * @throws Fault `no-qmp`
+ */
+export async function dumpByQmp(
+  path: string,
+): Promise<{ readonly file: string } & AsyncDisposable> {
+  const folder = new TemporaryFolder('static-call-');
+  const remove = (): Promise<void> => folder[Symbol.asyncDispose]();
   try {
-    const file = join(folder, 'memory');
+    const file = join(folder.path, 'memory');
     const socket = connect(path);
     try {
       await once(socket, 'connect', { signal: AbortSignal.timeout(PATIENCE_MS) });
@@ -29,9 +33,9 @@ export async function dumpByQmp(path: string): Promise<{ readonly file: string }
     } finally {
       socket.destroy();
     }
-    return { file, [Symbol.dispose]: remove };
+    return { file, [Symbol.asyncDispose]: remove };
   } catch (error) {
-    remove();
+    await remove();
     if (isFault(error)) throw error;
     throw new Fault('no-qmp', `QEMU's monitor does not answer: ${said(error)}`, {
       at: path,

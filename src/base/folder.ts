@@ -6,16 +6,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 
-/** Not SIGINT, which a command takes as the wish to stop: it comes here on its way out. */
-const ENDING = ['SIGTERM', 'SIGHUP'] as const;
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 export class TemporaryFolder implements AsyncDisposable {
   readonly path: string;
 
   constructor(prefix: string) {
-    this.path = mkdtempSync(join(tmpdir(), prefix));
-    process.on('exit', this.#remove);
+    // First: a signal that comes between the two is delivered when this is done.
     for (const signal of ENDING) process.on(signal, this.#end);
+    try {
+      this.path = mkdtempSync(join(tmpdir(), prefix));
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
+    process.on('exit', this.#remove);
   }
 
   readonly #remove = (): void => {
@@ -25,6 +30,9 @@ export class TemporaryFolder implements AsyncDisposable {
 
   /** With no listener left, the signal ends the process as it would have without one. */
   readonly #end = (signal: NodeJS.Signals): void => {
+    // A command that listens to SIGINT takes it as the wish to stop, and comes to the disposal on
+    // its way out.
+    if (signal === 'SIGINT' && process.listenerCount(signal) > 1) return;
     this.#remove();
     this.#release();
     process.kill(process.pid, signal);

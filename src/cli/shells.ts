@@ -1,0 +1,3 @@
+/** Those that `completion` knows. */
+export const SHELLS = ['bash', 'zsh', 'fish'] as const;
+export type Shell = (typeof SHELLS)[number];
