@@ -259,23 +259,57 @@ export class Guest {
 
   /** Writes over the guest's memory by gdb's protocol, which QEMU's translator heeds; it stops meanwhile. */
   async write(at, bytes) {
+    await this.#withStub(async (ask) => {
+      const said = await ask(`M${at.slice(2)},${(bytes.length / 2).toString(16)}:${bytes}`);
+      if (said !== 'OK') throw new Error(`QEMU does not write ${at}: ${said}`);
+    });
+  }
+
+  /**
+   * Runs a line of shell, and stops the machine when an address is about to be executed for the
+   * n-th time, for what is to be done then.
+   */
+  async stopAt(at, times, line, look) {
+    const point = `1,${at.slice(2)},1`;
+    await this.#withStub(async (ask) => {
+      let done;
+      for (let hits = 0; hits < times; hits++) {
+        // It goes on from a breakpoint by one instruction without it.
+        if (hits > 0) await ask('s');
+        await ask(`Z${point}`);
+        const stopped = ask('c');
+        done ??= this.run(line);
+        await Promise.race([
+          stopped,
+          done.then(() => Promise.reject(new Error('it ended before'))),
+        ]);
+        await ask(`z${point}`);
+      }
+      await look();
+      await ask('D');
+      await done;
+    });
+  }
+
+  /** Attached, which stops the machine; `ask` sends a packet and answers with the reply. */
+  async #withStub(work) {
     const socket = connect(this.gdbSocket);
+    socket.on('error', () => {});
     const lines = new Lines(socket);
     const ask = async (packet) => {
       const sum = Buffer.from(packet).reduce((total, byte) => (total + byte) % 256, 0);
       socket.write(`$${packet}#${sum.toString(16).padStart(2, '0')}`);
-      // QEMU says unasked that the machine stopped.
+      // QEMU says unasked that the machine stopped, once, when it is attached to.
       for (;;) {
         const { match } = await lines.until(/\$([^#]*)#../, this.patience);
         socket.write('+');
-        if (!/^[TS]\d\d/.test(match[1])) return match[1];
+        if (/^[cs]$/.test(packet) || !/^[TS]\d\d/.test(match[1])) return match[1];
       }
     };
     try {
-      const said = await ask(`M${at.slice(2)},${(bytes.length / 2).toString(16)}:${bytes}`);
-      if (said !== 'OK') throw new Error(`QEMU does not write ${at}: ${said}`);
-      await ask('D');
+      await work(ask);
     } finally {
+      // Closing the line detaches, and the machine goes on.
       socket.destroy();
     }
   }

@@ -2,14 +2,15 @@
 // inside the guest.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { hex } from '#base/addr';
+import { addrFromBits, hex } from '#base/addr';
 import { FileBytes, Held, type Bytes } from '#inspect/live/bytes';
-import type { LiveFacts } from '#inspect/live/facts';
+import type { LiveFacts, UnderWay } from '#inspect/live/facts';
 import { inspectDump, inspectLive } from '#inspect/live/inspect';
 import { Folder } from '../build.js';
+import { spawned } from '../cli/line.js';
 import { Guest, missing, modulesIn, MODULES } from '../../examples/kernel/guest.mjs';
 
 const corpus = process.env['STATIC_CALL_CORPUS'] ?? 'corpus';
@@ -63,6 +64,8 @@ describe.skipIf(reason !== null).each(KERNELS)(
       guest = await Guest.boot({ kernel, modules, files });
     });
     afterAll(() => guest?.close());
+    const placeOf = async (symbol: string): Promise<string> =>
+      `0x${(await guest.run(`grep ' ${symbol}$' /proc/kallsyms`)).split(' ')[0]}`;
 
     const states = [
       ['fresh', 'true'],
@@ -93,6 +96,7 @@ describe.skipIf(reason !== null).each(KERNELS)(
         const outside = new Map(facts.keys.map((key) => [digits(key.address), digits(key.func)]));
         expect(inside.size).toBeGreaterThan(600);
         expect([...inside].filter(([at, func]) => outside.get(at!) !== func)).toEqual([]);
+        expect(probesMissing(facts, await guest.run(ENABLED))).toEqual([]);
       },
     );
 
@@ -120,14 +124,26 @@ describe.skipIf(reason !== null).each(KERNELS)(
       expect(facts.keys).toEqual((await dumped('elf')).keys);
     });
 
-    test('a stop in the middle of an update is no drift', async () => {
-      const mode = (name: string): string =>
-        `(echo ${name} > /sys/kernel/debug/sched/preempt) & usleep 20000`;
-      for (const name of ['none', 'full', 'none']) {
-        await guest.run(mode(name));
-        expect((await dumped('middle')).drift).toEqual([]);
-        await guest.run('wait');
-      }
+    test('a stop in the middle of an update is told, and is no drift', async () => {
+      const mode = (name: string): string => `echo ${name} > /sys/kernel/debug/sched/preempt`;
+      const sync = await placeOf('do_sync_core');
+      const at = folder.file(`${name}-middle`);
+      const stopped = async (times: number): Promise<UnderWay | null> => {
+        await guest.run(mode('none'));
+        await guest.stopAt(sync, times, mode('full'), () => guest.dump(at));
+        using bytes = new FileBytes(at, false);
+        const { drift, underWay } = inspectDump(bytes, at);
+        expect(drift).toEqual([]);
+        return underWay;
+      };
+      // The first synchronisation is after the trap byte of the trampoline, which is changed first.
+      expect(await stopped(1)).toMatchObject({ new: 0, trap: 1 });
+      const later = await stopped(31);
+      expect(later?.new).toBeGreaterThan(0);
+      expect(later?.old).toBeGreaterThan(0);
+      const said = spawned(['inspect', at]);
+      expect(said.stdout).toMatch(/an update is under way\nthe update of \w+: /);
+      expect(said.status).toBe(0);
     });
 
     test('a change of one site, key or byte gives exactly its rows', async () => {
@@ -144,6 +160,7 @@ describe.skipIf(reason !== null).each(KERNELS)(
         copy.set(value, place(at));
         return inspectDump(new Held(copy), path).drift.map((d) => [d.kind, d.key ?? '']);
       };
+      expect(changed(site!.at, [])).toEqual([]);
       expect(changed(site!.at, [0xcc])).toEqual([['foreign int3', site!.key]]);
       expect(changed(site!.at + 1, [0x10, 0x20])).toEqual([['site', site!.key]]);
       expect(changed(key!.address, [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]).sort()).toEqual([
@@ -151,9 +168,41 @@ describe.skipIf(reason !== null).each(KERNELS)(
         ['site', key!.name],
         ['trampoline', key!.name],
       ]);
+      bytes.writeUInt8(0xcc, place(site!.at));
+      writeFileSync(path, bytes);
+      const said = spawned(['inspect', path]);
+      expect(said.stdout).toContain('foreign int3');
+      expect(said.status).toBe(1);
+    });
+
+    test.skipIf(modules.length < 2)('a module taken off the list is missed', async () => {
+      const path = await guest.dump(folder.file(`${name}-elf`));
+      const bytes = readFileSync(path);
+      const { modules: listed } = inspectDump(new Held(bytes), path);
+      const [first, second] = listed;
+      const head = offsets(bytes)(addrFromBits(BigInt(await placeOf('modules'))));
+      // The list goes through a field of each module.
+      const link = bytes.readBigInt64LE(head) - BigInt(first!.at);
+      bytes.writeBigInt64LE(BigInt(second!.at) + link, head);
+      const { drift } = inspectDump(new Held(bytes), path);
+      expect(drift.length).toBeGreaterThan(0);
+      for (const { kind, place } of drift)
+        expect([kind, place]).toEqual(['unlisted module', `struct module ${first!.name}`]);
     });
   },
 );
+
+/** Events that are on, by tracefs. */
+const ENABLED =
+  'cd /sys/kernel/tracing; grep -l 1 events/*/*/enable instances/*/events/*/*/enable || true; cd /';
+
+/** Events that are on by tracefs, and whose key leads to no probe. */
+function probesMissing({ keys }: LiveFacts, enabled: string): string[] {
+  const probed = new Map(keys.map((key) => [key.name, key.probes.length]));
+  return [...enabled.matchAll(/\/(\w+)\/enable$/gm)]
+    .map(([, event = '']) => event)
+    .filter((event) => probed.get(`tp_func_${event}`) === 0);
+}
 
 /** File offset in a core without paging of an address of the kernel's image. */
 function offsets(core: Buffer): (at: number) => number {
