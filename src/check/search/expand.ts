@@ -3,7 +3,7 @@
 // its CPU is the one whose image says so, and the patcher's steps are taken only while that task
 // runs where it takes them.
 
-import { REQUEST, type Model, type Move, type PatcherMove } from '../../machine/sim/model.js';
+import { CPU, type Model, type Move, type PatcherMove } from '../../machine/sim/model.js';
 import {
   copy,
   cpuOf,
@@ -55,6 +55,7 @@ export function expand(
   moves: Moves,
 ): boolean {
   const patcherMoves = model.patcherMoves(patcherOf(state), environmentOf(state));
+  const { cpus, waiting } = shape;
   const host = model.hosted ? hostOf(model, shape, state) : -1;
   if (partial && host < 0) {
     for (let m = 0; m < patcherMoves.length; m++) {
@@ -69,49 +70,47 @@ export function expand(
   // The stores of a patcher that is a task are those of its CPU. An event drains them (SDM volume
   // 3, 12.10), so it comes when they are out.
   const busy = host >= 0 && model.patcherBuffers(patcherOf(state)) ? host : -1;
-  const alone = partial ? localCpu(model, shape, state) : -1;
+  const alone = partial && !model.fixture.events.preempt ? localCpu(model, shape, state) : -1;
   if (alone >= 0) {
     if (alone !== busy) cpuMoves(model, alone, state, next, moves);
     return false;
   }
-  for (let i = 0; i < shape.cpus; i++) if (i !== busy) cpuMoves(model, i, state, next, moves);
-  const asked = isAsked(model, shape, state);
+  // Whether some CPU has yet to answer the patcher, and whether there is nothing left to do.
+  let [some, every] = [0, CPU.done as number];
+  for (let i = 0; i < cpus; i++) {
+    const bits = model.bitsOf(cpuOf(state, i));
+    some |= bits;
+    every &= bits;
+    if (i !== busy) cpuMoves(model, i, state, next, moves);
+  }
+  for (let i = cpus; i < cpus + waiting; i++) every &= model.bitsOf(cpuOf(state, i));
+  const asked = (some & CPU.asked) !== 0;
   // A CPU that synchronises is not preempted between its request and the last answer
   // (smp_call_function_many_cond).
-  if (shape.waiting > 0) switches(model, shape, asked ? host : busy, state, next, moves);
-  if (host < 0 || (host < shape.cpus && model.nodeOf(cpuOf(state, host)).stop === 'patcher'))
+  if (waiting > 0) switches(model, shape, asked ? host : busy, state, next, moves);
+  if (host < 0 || (host < cpus && (model.bitsOf(cpuOf(state, host)) & CPU.patches) !== 0))
     for (let m = 0; m < patcherMoves.length; m++) {
       const move = patcherMoves[m]!;
       if (!move.answered || !asked) patched(model, move, m, state, next, moves);
     }
-  return isDone(model, shape, state);
+  return every !== 0 && model.patcherDone(patcherOf(state));
 }
 
 /** Which CPU or waiting task is the patcher. */
 function hostOf(model: Model, { cpus, waiting }: Shape, state: Int32Array): number {
-  for (let i = 0; i < cpus + waiting; i++) if (model.nodeOf(cpuOf(state, i)).patching) return i;
+  for (let i = 0; i < cpus + waiting; i++)
+    if ((model.bitsOf(cpuOf(state, i)) & CPU.patching) !== 0) return i;
   return -1;
 }
 
 /**
- * A CPU about to touch what only its own interrupts can see: nothing that others do depends on
- * when, so its moves alone are enough. No cycle consists of such states, because every interrupt
- * passes a site, which others can see.
+ * A CPU about to touch what only its own interrupts can see, where no task can be switched in:
+ * nothing that others do depends on when, so its moves alone are enough. No cycle consists of such
+ * states, because every interrupt passes a site, which others can see.
  */
 function localCpu(model: Model, { cpus }: Shape, state: Int32Array): number {
-  for (let i = 0; i < cpus; i++) if (model.isLocal(cpuOf(state, i))) return i;
+  for (let i = 0; i < cpus; i++) if ((model.bitsOf(cpuOf(state, i)) & CPU.local) !== 0) return i;
   return -1;
-}
-
-/** Some CPU has yet to answer the patcher. */
-function isAsked(model: Model, { cpus }: Shape, state: Int32Array): boolean {
-  for (let i = 0; i < cpus; i++) if (model.requestOf(cpuOf(state, i)) !== REQUEST.none) return true;
-  return false;
-}
-
-function isDone(model: Model, { cpus, waiting }: Shape, state: Int32Array): boolean {
-  for (let i = 0; i < cpus + waiting; i++) if (!model.isDone(cpuOf(state, i))) return false;
-  return model.patcherDone(patcherOf(state));
 }
 
 function cpuMoves(

@@ -15,7 +15,15 @@ import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
 import type { PropertyName } from '../properties.js';
 import { expand, type Moves } from './expand.js';
 import { earliest, fairCycles, lowest, reaching, standstill, type Graph } from './graph.js';
-import { ALL_LANES, LANES, PATCHER_LANES, cpuLane, patcherLane, walkCycle } from './lasso.js';
+import {
+  ALL_LANES,
+  CpuLanes,
+  LANES,
+  PATCHER_LANES,
+  cpuLane,
+  patcherLane,
+  walkCycle,
+} from './lasso.js';
 import { normalise, widthOf, type Shape } from './state.js';
 import { EdgeList, StateTable } from './table.js';
 
@@ -88,6 +96,7 @@ class Explorer implements Moves {
   readonly #begun = performance.now();
   readonly #states: StateTable;
   readonly #edges = new EdgeList();
+  readonly #lanes = new CpuLanes();
   /** States in which the program has ended, and those where a path ends with a violation. */
   readonly #ends: number[] = [];
   readonly #findings = new Map<PropertyName, Finding>();
@@ -186,7 +195,7 @@ class Explorer implements Moves {
     this.#edges.add(this.#visit(), patcherLane(move));
   }
   cpu(move: number, _: number, who: number): void {
-    this.#edges.add(this.#visit(), cpuLane(this.#model.table.action(move), who));
+    this.#edges.add(this.#visit(), this.#lanes.of(this.#model.table, move, who));
   }
   swapped(_: number, task: number): void {
     this.#edges.add(this.#visit(), LANES.switch + task);

@@ -36,39 +36,75 @@ export interface Graph {
   readonly kind: Uint8Array;
 }
 
-/** For each state whether one of `ends` can be reached from it. */
+/**
+ * For each state whether one of `ends` can be reached from it. Most edges lead to a state that was
+ * found later, so one sweep from the last state to the first settles nearly all of them, and reads
+ * the edges in the order in which they lie. Each further sweep follows those that lead back.
+ */
 export function reaching({ count, first, to }: Graph, ends: readonly number[]): Uint8Array {
-  const start = new Int32Array(count + 1);
-  for (const target of to.subarray(0, first[count])) if (target >= 0) start[target + 1]!++;
-  for (let i = 0; i < count; i++) start[i + 1]! += start[i]!;
-  const sources = new Int32Array(start[count]!);
-  const fill = start.slice();
-  for (let s = 0; s < count; s++)
-    for (const target of to.subarray(first[s], first[s + 1]))
-      if (target >= 0) sources[fill[target]!++] = s;
   const reached = new Uint8Array(count);
-  const stack = [...ends];
   for (const end of ends) reached[end] = 1;
-  for (let at = stack.pop(); at !== undefined; at = stack.pop())
-    for (const from of sources.subarray(start[at], start[at + 1]))
-      if (reached[from] === 0) {
-        reached[from] = 1;
-        stack.push(from);
-      }
+  for (let changed = true; changed;) {
+    changed = false;
+    for (let s = count - 1; s >= 0; s--) {
+      if (reached[s] === 1) continue;
+      const end = first[s + 1]!;
+      for (let e = first[s]!; e < end; e++)
+        if (to[e]! >= 0 && reached[to[e]!] === 1) {
+          reached[s] = 1;
+          changed = true;
+          break;
+        }
+    }
+  }
   return reached;
 }
 
+/** A sweep that leaves out no more than one state of so many is the last. */
+const WORTH = 8;
+
 /**
- * Strongly connected components (Tarjan 1972) of the states that `inside` marks, over the edges
+ * Of the states that `inside` marks those that may lie on a cycle of edges whose kind has none of
+ * the bits of `without`: all but those with no such edge to another one that is left. In most
+ * graphs hardly any is left, which saves what follows it from going through all of them.
+ */
+function recurrent(
+  { count, first, to, kind }: Graph,
+  inside: Uint8Array,
+  without: number,
+): Uint8Array {
+  const left = inside.slice();
+  for (let [dropped, kept] = [1, 0]; dropped > kept / WORTH;) {
+    [dropped, kept] = [0, 0];
+    for (let s = count - 1; s >= 0; s--) {
+      if (left[s] === 0) continue;
+      const end = first[s + 1]!;
+      let e = first[s]!;
+      while (e < end && ((kind[e]! & without) !== 0 || to[e]! < 0 || left[to[e]!] === 0)) e++;
+      if (e < end) kept++;
+      else {
+        left[s] = 0;
+        dropped++;
+      }
+    }
+  }
+  return left;
+}
+
+/**
+ * Strongly connected components (Tarjan 1972) of the states that `among` marks, over the edges
  * whose kind has none of the bits of `without`. A state without an edge to itself is one only where
  * `single` asks for it.
  */
 export function components(
-  { count, first, to, kind }: Graph,
-  inside: Uint8Array,
+  graph: Graph,
+  among: Uint8Array,
   without: number,
   single: boolean,
 ): number[][] {
+  const { count, first, to, kind } = graph;
+  const inside = single ? among : recurrent(graph, among, without);
+  if (!inside.includes(1)) return [];
   const found: number[][] = [];
   const order = new Int32Array(count);
   const low = new Int32Array(count);

@@ -3,6 +3,7 @@
 // CPU, because it is the task that must get its turn.
 
 import { invariant } from '../../base/invariant.js';
+import type { MoveTable } from '../../machine/sim/move-table.js';
 import type { Action, ActionLabel, Model, PatcherMove } from '../../machine/sim/model.js';
 import type { Choice } from './expand.js';
 import { earliest, edgesOf, fairCycles, LANE, NO_LANE, PROGRESS, type Graph } from './graph.js';
@@ -38,6 +39,26 @@ function laneOf(label: ActionLabel, cpu: number, task: number): number {
       return NO_LANE;
   }
 }
+
+/** `cpuLane` by the number of a move, remembered for each action: a search asks at every edge. */
+export class CpuLanes {
+  /** Of CPU 0, by action. */
+  #known = new Uint8Array(1 << 8).fill(UNKNOWN);
+
+  of(table: MoveTable, move: number, cpu: number): number {
+    const action = table.actionId(move);
+    if (action >= this.#known.length) {
+      const larger = new Uint8Array(2 * action).fill(UNKNOWN);
+      larger.set(this.#known);
+      this.#known = larger;
+    }
+    let kind = this.#known[action]!;
+    if (kind === UNKNOWN) this.#known[action] = kind = cpuLane(table.action(move), 0);
+    return (kind & LANE) === NO_LANE ? kind : kind + cpu;
+  }
+}
+/** No lane goes with these bits. */
+const UNKNOWN = 0x60;
 
 /** States with their tasks that a walk may visit: few, because a cycle is a wait. */
 const NODES_MAX = 100_000;

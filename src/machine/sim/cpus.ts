@@ -32,6 +32,33 @@ export interface CpuPart {
   readonly windows: readonly number[];
 }
 
+/** What the search asks of every CPU in every state, as bits of one number. */
+export const CPU = {
+  /** It has yet to answer a request. */
+  asked: 1,
+  /** Nothing is left to do there but to be interrupted. */
+  done: 2,
+  /**
+   * The next step touches what only interrupts of this CPU can see, and the CPU answers no request
+   * before or after: with IF set, it can be told whether the patcher's request comes before an
+   * interrupt or a CLI.
+   */
+  local: 4,
+  /** Its task is the patcher, and stands where the patcher's steps are taken. */
+  patching: 8,
+  patches: 16,
+} as const;
+
+function bitsOf({ done, stop, waiting, interruptible, patching }: Node, request: number): number {
+  return (
+    (request === REQUEST.none ? 0 : CPU.asked) |
+    (done || stop === 'patcher' ? CPU.done : 0) |
+    (stop === 'local' && !waiting && !interruptible ? CPU.local : 0) |
+    (patching ? CPU.patching : 0) |
+    (stop === 'patcher' ? CPU.patches : 0)
+  );
+}
+
 /** Words of an interned part; the windows follow. */
 const WORD = { node: 0, view: 1, request: 2, partial: 3, windows: 4 } as const;
 
@@ -39,9 +66,9 @@ export class Cpus {
   readonly #table = new WordTable();
   readonly #words = new Uint32Array(32);
   readonly #node: (id: number) => Node;
-  /** By CPU, what the search asks of each in every state. */
+  /** By CPU. */
   readonly #nodeOf: Node[] = [];
-  readonly #requestOf: number[] = [];
+  #bits = new Uint8Array(1 << 8);
 
   /** @param node describes the image of a core */
   constructor(node: (id: number) => Node) {
@@ -87,11 +114,19 @@ export class Cpus {
     words[WORD.request] = request;
     words[WORD.partial] = partial;
     const id = this.#table.intern(words, length);
-    if (id === this.#nodeOf.length) {
-      this.#nodeOf.push(this.#node(node));
-      this.#requestOf.push(request);
-    }
+    if (id === this.#nodeOf.length) this.#describe(this.#node(node), request);
     return id;
+  }
+
+  /** The next CPU has this node and request. */
+  #describe(node: Node, request: number): void {
+    const id = this.#nodeOf.push(node) - 1;
+    if (id >= this.#bits.length) {
+      const larger = new Uint8Array(2 * id);
+      larger.set(this.#bits);
+      this.#bits = larger;
+    }
+    this.#bits[id] = bitsOf(node, request);
   }
 
   part(cpu: number): CpuPart {
@@ -120,6 +155,10 @@ export class Cpus {
     return this.#nodeOf[cpu]!;
   }
   requestOf(cpu: number): number {
-    return this.#requestOf[cpu]!;
+    return this.#table.word(cpu, WORD.request);
+  }
+  /** Bits of `CPU`. */
+  bitsOf(cpu: number): number {
+    return this.#bits[cpu]!;
   }
 }

@@ -13,7 +13,7 @@ import { invariant } from '../../base/invariant.js';
 import { Broadcasts } from './broadcast.js';
 import type { TextStore } from './context.js';
 import { Core, type Grain } from './core.js';
-import { Cpus, REQUEST } from './cpus.js';
+import { CPU, Cpus, REQUEST } from './cpus.js';
 import { Environments, type Env } from './environment.js';
 import type { Fixture } from './fixture.js';
 import type { Move, MoveTable } from './move-table.js';
@@ -25,7 +25,7 @@ import type { Breach } from './promises.js';
 import { Text, type Chunk, type FetchLevel } from './text.js';
 import { Updaters, type PatcherMove } from './updaters.js';
 
-export { REQUEST } from './cpus.js';
+export { CPU, REQUEST } from './cpus.js';
 export type { Move } from './move-table.js';
 export type { Action, ActionLabel } from './outcomes.js';
 export type { PatcherMove } from './updaters.js';
@@ -171,19 +171,13 @@ export class Model {
     return this.#moves.memory(view, at);
   }
 
-  /**
-   * The next step touches what only interrupts of this CPU can see, no task can be switched in, and
-   * the CPU answers no request before or after: with IF set, it can be told whether the patcher's
-   * request comes before an interrupt or a CLI.
-   */
-  isLocal(cpu: number): boolean {
-    const { stop, waiting, interruptible } = this.nodeOf(cpu);
-    return stop === 'local' && !waiting && !interruptible && !this.fixture.events.preempt;
+  /** Bits of `CPU`. */
+  bitsOf(cpu: number): number {
+    return this.#cpus.bitsOf(cpu);
   }
   /** Nothing is left to do there but to be interrupted. */
   isDone(cpu: number): boolean {
-    const { done, stop } = this.nodeOf(cpu);
-    return done || stop === 'patcher';
+    return (this.#cpus.bitsOf(cpu) & CPU.done) !== 0;
   }
 
   /** The row of `table` that has the moves of a CPU in an environment. */

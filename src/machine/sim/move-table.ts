@@ -91,8 +91,12 @@ export class MoveTable {
   broadcast(move: number): number {
     return this.#moves[move * MOVE.words + MOVE.broadcast]!;
   }
+  /** The number of its action. */
+  actionId(move: number): number {
+    return this.#moves[move * MOVE.words + MOVE.action]!;
+  }
   action(move: number): Action {
-    return this.#actions[this.#moves[move * MOVE.words + MOVE.action]!]!;
+    return this.#actions[this.actionId(move)]!;
   }
   /** It breaks a promise. */
   isBad(move: number): boolean {

@@ -64,7 +64,8 @@ export class Updaters {
   readonly #updaters = new WordTable();
   readonly #done: boolean[] = [];
   readonly #buffering: boolean[] = [];
-  readonly #moves: Map<number, readonly PatcherMove[]>[] = [];
+  /** By patcher and environment. */
+  readonly #moves: (readonly PatcherMove[])[][] = [];
 
   /** @param together each update is made by an updater of its own, at the same time */
   constructor(
@@ -119,13 +120,10 @@ export class Updaters {
   }
 
   moves(patcher: number, environment: number): readonly PatcherMove[] {
-    const row = (this.#moves[patcher] ??= new Map<number, readonly PatcherMove[]>());
-    let moves = row.get(environment);
-    if (moves === undefined) {
-      moves = this.#all(patcher).flatMap((_, k) => this.#movesOf(k, patcher, environment));
-      row.set(environment, moves);
-    }
-    return moves;
+    const row = (this.#moves[patcher] ??= []);
+    return (row[environment] ??= this.#all(patcher).flatMap((_, k) =>
+      this.#movesOf(k, patcher, environment),
+    ));
   }
 
   /** The moves of the kth updater; the others stay where they are. */
