@@ -126,7 +126,7 @@ describe('the README', () => {
     expect(printed).toEqual(expect.arrayContaining(shown));
   });
 
-  it.each(rowsUnder(text, '| finding | command | answer |'))(
+  it.each(rowsUnder(text, '| finding | command | answer |').filter((_, row) => LONG || row < 2))(
     'found what the checker finds: %s',
     async (_finding, command, answer) => {
       const [name, ...args] = command!.split(' ');

@@ -17,6 +17,7 @@ import { cfa, gs, label, mem, mem8, quad, rip, type Item, type Program } from '#
 import { FLAG, SELECTOR } from '#machine/sim/cpu';
 import { FRAME, PERCPU } from '#trap/kernel';
 import { SYS, UCONTEXT } from '#base/linux';
+import { LONG } from '../more.js';
 import { inTurn, jmpSelf, once } from '../sim/livelocks.js';
 
 interface Case {
@@ -849,11 +850,17 @@ function verdict(property: PropertyName, { proposal, given = {}, rules = {} }: C
   return `${word}${word === 'unknown' ? ` ${story ?? ''}` : ''}`;
 }
 
+/** Two searches of seconds, whose places other mutants reach as well. */
+const SLOW = ['the task goes on where another one was', 'a machine check comes inside an NMI'];
+
 describe('a mistake that breaks a property, and the nearest thing that does not', () => {
-  it.for(MUTANTS)('%s: %s', ([property, , mutant, right]) => {
-    expect(verdict(property, mutant), 'the mutant').toBe('fails');
-    expect(verdict(property, right), 'the variant').toBe('holds');
-  });
+  it.for(MUTANTS.filter(([, what]) => LONG || !SLOW.includes(what)))(
+    '%s: %s',
+    ([property, , mutant, right]) => {
+      expect(verdict(property, mutant), 'the mutant').toBe('fails');
+      expect(verdict(property, right), 'the variant').toBe('holds');
+    },
+  );
 
   it('is there for every property', () => {
     expect([...new Set(MUTANTS.map(([property]) => property))].sort()).toEqual(

@@ -118,7 +118,7 @@ describe('static-call cc', () => {
     writeFileSync(source, thousand());
   });
 
-  it.each(C.slice(0, LONG ? 2 : 1))(
+  it.each(more(...C))(
     'keeps a thousand sites of %s from crossing a line, for less than a hundredth more text',
     async (compiler) => {
       const [plain, aligned] = [place('plain.so'), place('aligned.so')];

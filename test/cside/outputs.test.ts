@@ -91,19 +91,22 @@ const ROWS: readonly Row[] = [
 describe.each(['gcc', ...(LONG && has('clang') ? ['clang'] : [])])(
   'what %s makes gets its table when it is named by',
   (compiler) => {
-    it.concurrent.each(ROWS)('%s: %s', async (_what, words, output, files = {}) => {
-      using folder = new Folder();
-      const cwd = room(folder, 'room');
-      for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text);
-      const others = ['f.o', 'a.out'].filter((name) => name !== output);
-      const before = others.map((name) => stateOf(join(cwd, name)));
-      expect(await cc(['--', compiler, ...words.split(' ')], cwd, SOURCE)).toEqual({
-        status: 0,
-        stderr: '',
-      });
-      expect(hasTable(join(cwd, output))).toBe(true);
-      expect(others.map((name) => stateOf(join(cwd, name)))).toEqual(before);
-    });
+    it.concurrent.each(ROWS.filter((_, row) => LONG || row % 3 === 0))(
+      '%s: %s',
+      async (_what, words, output, files = {}) => {
+        using folder = new Folder();
+        const cwd = room(folder, 'room');
+        for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text);
+        const others = ['f.o', 'a.out'].filter((name) => name !== output);
+        const before = others.map((name) => stateOf(join(cwd, name)));
+        expect(await cc(['--', compiler, ...words.split(' ')], cwd, SOURCE)).toEqual({
+          status: 0,
+          stderr: '',
+        });
+        expect(hasTable(join(cwd, output))).toBe(true);
+        expect(others.map((name) => stateOf(join(cwd, name)))).toEqual(before);
+      },
+    );
   },
 );
 

@@ -112,28 +112,29 @@ test('thousands of bzip2 blocks of one byte are refused before any is unpacked',
   expect(await unpack(times(one, 50)!, 'bzip2', 'x')).toEqual(new Uint8Array(50).fill(7));
 });
 
-test('a zstd block whose sequences never end is given up', () => {
-  // One compressed block: no literals, 98,303 sequences whose three tables are one symbol each: no
-  // literal, offset code 0 and the longest match, with no bits behind it to read.
-  const block = [0x00, 0xff, 0xff, 0xff, 0x54, 0, 0, 52, 0x01];
-  const header = (block.length << 3) | (2 << 1) | 1;
-  const frame = Uint8Array.of(
-    0x28,
-    0xb5,
-    0x2f,
-    0xfd,
-    0x00,
-    0x58,
-    header & 255,
-    header >> 8,
-    0,
-    ...block,
-  );
-  const { said, seconds } = inChild(unpacking('zstd'), frame);
-  // Where Node has zstd of its own, that one sees at once what is wrong.
-  expect(said).toMatch(/^bad-packing: .*(took more than|does not unpack)/);
-  expect(seconds).toBeLessThan(SECONDS);
-});
+if (LONG)
+  test('a zstd block whose sequences never end is given up', () => {
+    // One compressed block: no literals, 98,303 sequences whose three tables are one symbol each: no
+    // literal, offset code 0 and the longest match, with no bits behind it to read.
+    const block = [0x00, 0xff, 0xff, 0xff, 0x54, 0, 0, 52, 0x01];
+    const header = (block.length << 3) | (2 << 1) | 1;
+    const frame = Uint8Array.of(
+      0x28,
+      0xb5,
+      0x2f,
+      0xfd,
+      0x00,
+      0x58,
+      header & 255,
+      header >> 8,
+      0,
+      ...block,
+    );
+    const { said, seconds } = inChild(unpacking('zstd'), frame);
+    // Where Node has zstd of its own, that one sees at once what is wrong.
+    expect(said).toMatch(/^bad-packing: .*(took more than|does not unpack)/);
+    expect(seconds).toBeLessThan(SECONDS);
+  });
 
 test('what pzstd writes, with skippable frames before the others, is unpacked', async () => {
   const skip = Uint8Array.of(0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4);

@@ -325,6 +325,7 @@ export const MUTANTS = [
     file: 'dist/native/fork.js',
     edits: [["['js', 'copies next'],", '']],
     test: { file: 'test/process/lives.test.ts', name: 'leaves no copy of a text behind' },
+    long: true,
   },
   {
     name: 'fork does not count itself off the waiters',
@@ -343,6 +344,7 @@ export const MUTANTS = [
     file: 'dist/native/fork.js',
     edits: [["['mov', mem('rbx', DATA.requests), 'rax'],", '']],
     test: { file: 'test/process/lives.test.ts', name: 'leaves the child no request' },
+    long: true,
   },
   {
     name: 'the child keeps the descriptor of its parent memory',
@@ -355,6 +357,7 @@ export const MUTANTS = [
     file: 'dist/native/fork.js',
     edits: [["['mov', 'eax', SYS.munmap],\n        ['syscall'],", '']],
     test: { file: 'test/process/lives.test.ts', name: 'leaves no copy of a text behind' },
+    long: true,
   },
   {
     name: 'the parent keeps the copy of the text that it made for its child',
@@ -372,6 +375,7 @@ export const MUTANTS = [
       ],
     ],
     test: { file: 'test/process/lives.test.ts', name: 'and not before it is done' },
+    long: true,
   },
   {
     name: 'a request that loses the race for the list is lost',
@@ -383,6 +387,7 @@ export const MUTANTS = [
       ],
     ],
     test: { file: 'test/process/lives.test.ts', name: 'when many threads ask at once' },
+    long: true,
     hang: true,
   },
   {
@@ -395,6 +400,7 @@ export const MUTANTS = [
       ],
     ],
     test: { file: 'test/process/lives.test.ts', name: 'while one of two servers has requests' },
+    long: true,
     hang: true,
   },
   {
@@ -431,6 +437,7 @@ export const MUTANTS = [
     file: 'dist/native/sigtrap.js',
     edits: [["['lock', 'inc', mem('rdi', RECORD.traps)],", "['inc', mem('rdi', RECORD.traps)],"]],
     test: { file: 'test/process/lives.test.ts', name: 'two threads pass one trap' },
+    long: true,
   },
   {
     name: 'the handler takes a condition for one of eight',

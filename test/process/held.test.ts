@@ -66,19 +66,18 @@ describe.skipIf(!gxx)('an update that is held with its trap bytes visible', () =
     expect(got.during).toMatchObject({ first: 'cc', thrown: [5, 6, 7], traps: 3 });
     expect(got.after).toMatchObject({ thrown: [5, 6, 7], traps: 0 });
     expect(got.drift).toBe(0);
+    // Every site still lies in a mapping of its file.
+    expect(got.resolved).toBe(true);
   });
 
-  it('every site still lies in a mapping of its file under the default writer', () => {
-    expect(answer<Held>(look('exception')).resolved).toBe(true);
-  });
-
-  it('signals a thousand times a second, whose handler passes the trap as well, change no result', () => {
-    const got = answer<Held>(look('storm'));
-    expect(got.during.first).toBe('cc');
-    expect(got.during.handled).toBeGreaterThan(0);
-    expect(got.during.traps).toBe(got.during.passed + got.during.handled);
-    expect(got.during.wrong + got.after.wrong).toBe(0);
-  });
+  if (LONG)
+    it('signals a thousand times a second, whose handler passes the trap as well, change no result', () => {
+      const got = answer<Held>(look('storm'));
+      expect(got.during.first).toBe('cc');
+      expect(got.during.handled).toBeGreaterThan(0);
+      expect(got.during.traps).toBe(got.during.passed + got.during.handled);
+      expect(got.during.wrong + got.after.wrong).toBe(0);
+    });
 
   if (LONG)
     it('without SA_NODEFER such a signal on top of the trap handler is the end', () => {

@@ -46,32 +46,34 @@ describe.skipIf(!attachable)('another process that runs', () => {
     expect(running.mappings).toBe(before);
   });
 
-  it('goes its own way when the tool is killed between any two of its steps', async () => {
-    const before = running.state();
-    const { steps } = tool(running.pid, { do: [['update', { route: 'slow' }]] });
-    // Every step in the long run (attach.long.ts).
-    for (const kill of [steps.indexOf('run set')]) {
-      const said = tool(running.pid, { kill, do: [['update', { route: 'other' }]] });
-      expect(said.signal, `step ${kill}, ${steps[kill]}`).toBe('SIGKILL');
-      expect(await running.report()).toMatchObject(WELL);
-      expect(running.state()).toEqual(before);
-    }
-    const after = tool(running.pid, { do: [['update', { route: 'slow' }], ['verify']] });
-    expect(after).toMatchObject({ drifts: [] });
-    expect(running.tools).toBe(0);
-  });
+  if (LONG)
+    it('goes its own way when the tool is killed between any two of its steps', async () => {
+      const before = running.state();
+      const { steps } = tool(running.pid, { do: [['update', { route: 'slow' }]] });
+      // Every step in the long run (attach.long.ts).
+      for (const kill of [steps.indexOf('run set')]) {
+        const said = tool(running.pid, { kill, do: [['update', { route: 'other' }]] });
+        expect(said.signal, `step ${kill}, ${steps[kill]}`).toBe('SIGKILL');
+        expect(await running.report()).toMatchObject(WELL);
+        expect(running.state()).toEqual(before);
+      }
+      const after = tool(running.pid, { do: [['update', { route: 'slow' }], ['verify']] });
+      expect(after).toMatchObject({ drifts: [] });
+      expect(running.tools).toBe(0);
+    });
 
-  it('takes the updates of two tools at once, each of them whole', async () => {
-    const loop = (targets: readonly string[]): Promise<Said> =>
-      toolBeside(running.pid, { do: [['loop', { ms: 400, targets }]] }).ended;
-    const both = await Promise.all([loop(['slow', 'fast']), loop(['other', 'fast'])]);
-    for (const said of both) {
-      expect(said.fault).toBeUndefined();
-      expect(said.updates).toBeGreaterThan(0);
-    }
-    expect(tool(running.pid, { do: [['verify']] }).drifts).toEqual([]);
-    expect(await running.report()).toMatchObject(WELL);
-  });
+  if (LONG)
+    it('takes the updates of two tools at once, each of them whole', async () => {
+      const loop = (targets: readonly string[]): Promise<Said> =>
+        toolBeside(running.pid, { do: [['loop', { ms: 400, targets }]] }).ended;
+      const both = await Promise.all([loop(['slow', 'fast']), loop(['other', 'fast'])]);
+      for (const said of both) {
+        expect(said.fault).toBeUndefined();
+        expect(said.updates).toBeGreaterThan(0);
+      }
+      expect(tool(running.pid, { do: [['verify']] }).drifts).toEqual([]);
+      expect(await running.report()).toMatchObject(WELL);
+    });
 
   it('is put back as its file has it', async () => {
     expect(tool(running.pid, { do: [['close']] }).fault).toBeUndefined();

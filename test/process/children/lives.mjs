@@ -12,7 +12,7 @@ import { DATA, SERVER } from '#trap/registry';
 import { holdAtSync } from '../inject.mjs';
 import { koffi } from './soaked.mjs';
 
-const { library, what } = isMainThread ? JSON.parse(process.argv[2]) : workerData;
+const { library, what, long } = isMainThread ? JSON.parse(process.argv[2]) : workerData;
 const lib = koffi.load(library);
 const c = Object.fromEntries(
   [
@@ -273,7 +273,7 @@ const STORIES = {
   'many threads update at once'() {
     const app = open(library);
     const bad = [];
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < (long ? 10 : 3); round++) {
       c.crowd_begin(16, 200, 1);
       bad.push(Number(c.crowd_end(16)));
     }
@@ -323,7 +323,7 @@ const STORIES = {
     done({ left, calls });
   },
   'threads pass a trap'() {
-    const times = 300_000;
+    const times = long ? 300_000 : 60_000;
     let traps = 0;
     const held = holdAtSync(native, 1, () => {
       c.crowd_begin(2, times, 0);
