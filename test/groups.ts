@@ -24,7 +24,7 @@ const STILL = [
   'script',
   'transitions',
 ];
-const ALONE = ['bench', 'litmus', 'torn'];
+const ALONE = ['bench', 'litmus', 'performed', 'torn'];
 
 const of = (names: readonly string[], kinds: string, sign: '@' | '!'): string =>
   `test/process/${sign}(${names.join('|')}).${kinds}.ts`;

@@ -323,6 +323,10 @@ if every property that was asked for holds or does not apply.`,
       ['every protocol against every property', 'static-call check --matrix'],
       ['whether this CPU does what the model forbids', 'static-call check --litmus'],
       [
+        'whether this CPU tears a protocol without its first synchronisation',
+        'static-call check int3 --litmus --drop-sync 1 --seconds-max 20',
+      ],
+      [
         'whether a kernel did what was checked (docs/kernels.md)',
         'static-call check int3-gap/counted --against poke.jsonl',
       ],
@@ -459,7 +463,7 @@ if every property that was asked for holds or does not apply.`,
         secondsMax: {
           kind: 'parsed',
           parse: positive,
-          brief: 'Give up after so long; each program of --litmus runs so long',
+          brief: 'Give up after so long; each program or protocol of --litmus runs so long',
           optional: true,
           placeholder: 'S',
         },
@@ -501,7 +505,7 @@ if every property that was asked for holds or does not apply.`,
         },
         litmus: {
           kind: 'boolean',
-          brief: 'Run small programs on this CPU beside the model',
+          brief: 'Run small programs on this CPU beside the model, or the named protocols',
           default: false,
         },
         wait: {

@@ -115,8 +115,8 @@ const STRADDLES = [
   ['one-line', 'over the end of a line', 61],
 ] as const;
 
-/** By which every torn call of `docs/fetch32.md` was seen; more of them make it rarer. */
-const CHAIN = 2;
+/** How long a chain holds the fetcher up: with two, more calls were torn than with sixteen. */
+export const STALL = 2;
 
 const one: readonly LitmusProgram[] = [
   ...STRADDLES.map(([name, where, offset]) => landing(name, `one store ${where}`, offset, [whole])),
@@ -127,7 +127,7 @@ const one: readonly LitmusProgram[] = [
         ...program,
         name: `${name}-stalled`,
         about: `one store ${where}, the fetcher held up`,
-        stall: CHAIN,
+        stall: STALL,
         watch: 'landing',
       },
       {
@@ -148,7 +148,7 @@ const locked: LitmusProgram = {
     30,
     [{ do: 'write', at: 1, bytes: 4, from: 'new', as: 'exchange', why: 'one LOCKed instruction' }],
   ),
-  stall: CHAIN,
+  stall: STALL,
 };
 
 export const LITMUS: readonly LitmusProgram[] = [

@@ -187,7 +187,7 @@ describe('static-call check', () => {
 
   it.each([
     [['--matrix', '--', 'naive'], '--matrix names no protocol, and naive is given'],
-    [['naive', '--litmus'], '--litmus names no protocol, and naive is given'],
+    [['naive', '--litmus', '--cpus', '3'], '--cpus says nothing beside --litmus'],
     [['--litmus', '--cpus', '3'], '--cpus says nothing beside --litmus'],
     [['--matrix', 'full', '--states-max', '9'], '--states-max says nothing beside --matrix'],
     [['--path', 'x', '--property', 'torn'], '--property says nothing beside --path'],

@@ -4,6 +4,7 @@
 import { Fault } from '../../base/fault.js';
 import { configure, type Configuration } from '../configuration.js';
 import { document, documentJobs, type Pages } from './document.js';
+import type { Protocol } from '../../plan/protocol.js';
 import { syncsOf } from '../../plan/protocols/index.js';
 import { INTERRUPTED } from '../search/explore.js';
 import { loadProtocol, namesFile } from './load.js';
@@ -16,6 +17,7 @@ import type { PropertyName } from '../properties.js';
 import { CHUNKS, STORES } from '../../machine/sim/text.js';
 import { PROPOSALS, findProposal, proposalOf } from '../../zoo/index.js';
 import { placeOf, placesOf } from '../../zoo/place.js';
+import type { Proposal } from '../../zoo/proposal.js';
 
 /** What to check; everything that is left out has the default that the report names. */
 export interface CheckOptions extends Omit<Partial<Configuration>, 'offset'> {
@@ -134,24 +136,33 @@ async function perform(
   };
 }
 
+/** @throws Fault `unknown-protocol`, `bad-protocol`, `no-such-file` */
+export async function proposalNamed(
+  name: string,
+  environment: Configuration['environment'] | undefined,
+): Promise<Proposal> {
+  if (namesFile(name)) return proposalOf(await loadProtocol(name), environment);
+  const [protocol = name, variant = ''] = name.split('/');
+  return findProposal(protocol, variant, environment);
+}
+
+/**
+ * A report that says "without sync 4" of a protocol with three would be a verdict on something else.
+ */
+export function checkDropped(name: string, protocol: Protocol, dropSync: number | null): void {
+  const syncs = syncsOf(protocol);
+  if ((dropSync ?? 0) > syncs)
+    throw new Fault('bad-usage', `drop-sync is ${dropSync}; ${name} has ${syncs} synchronisations`);
+}
+
 async function jobsOf(name: string, options: CheckOptions): Promise<readonly Job[]> {
   const { statesMax = 20_000_000, secondsMax = 600, explained, ...rest } = options;
   const { signal: _, onRun: __, offset = null, ...given } = rest;
   const isFile = namesFile(name);
-  const [protocol = name, variant = ''] = isFile ? [name] : name.split('/');
-  const proposal = isFile
-    ? proposalOf(await loadProtocol(name), given.environment)
-    : findProposal(protocol, variant, given.environment);
+  const proposal = await proposalNamed(name, given.environment);
   if (given.environment !== undefined && given.environment !== proposal.environment)
     throw new Fault('bad-usage', `${name} is for --env ${proposal.environment}`);
-  const syncs = syncsOf(proposal.protocol);
-  // A report that says "without sync 4" of a protocol with three would be a verdict on something
-  // else.
-  if ((given.dropSync ?? 0) > syncs)
-    throw new Fault(
-      'bad-usage',
-      `drop-sync is ${given.dropSync}; ${name} has ${syncs} synchronisations`,
-    );
+  checkDropped(name, proposal.protocol, given.dropSync ?? null);
   const configuration = configure({
     ...given,
     environment: proposal.environment,

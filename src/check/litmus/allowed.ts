@@ -199,7 +199,7 @@ const ABOVE: Readonly<Record<Exclude<FetchLevel, 'F4'>, readonly FetchLevel[]>> 
   F2: ['F3'],
   F3: [],
 };
-const LEVELS = Object.keys(ABOVE) as (keyof typeof ABOVE)[];
+export const LEVELS = Object.keys(ABOVE) as (keyof typeof ABOVE)[];
 const NARROWER = (Object.keys(CHUNKS) as Chunk[]).toSorted((a, b) => CHUNKS[b] - CHUNKS[a]);
 
 /** Every machine, each behind those that are stricter. */
@@ -221,7 +221,7 @@ export interface Sighting {
 
 /** Which machines explain what was seen. Remembers what each of them allows. */
 export class Explanations {
-  readonly #allowed = new Map<string, ReadonlySet<LitmusOutcome>>();
+  readonly #allowed = new Map<LitmusProgram, Map<string, ReadonlySet<LitmusOutcome>>>();
 
   /**
    * The machines that allow all that was seen, without those that allow more than another of them;
@@ -247,11 +247,12 @@ export class Explanations {
   }
 
   allowed(program: LitmusProgram, machine: LitmusModel): ReadonlySet<LitmusOutcome> {
-    const key = [program.name, ...Object.values(machine)].join();
-    const known = this.#allowed.get(key);
-    if (known !== undefined) return known;
-    const may = allowed(program, machine);
-    this.#allowed.set(key, may);
+    const of = this.#allowed.get(program) ?? new Map<string, ReadonlySet<LitmusOutcome>>();
+    this.#allowed.set(program, of);
+    const { fetch, chunk, store: width } = machine;
+    const key = [fetch, chunk, width].join();
+    const may = of.get(key) ?? allowed(program, machine);
+    of.set(key, may);
     return may;
   }
 }

@@ -97,7 +97,8 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
     patcher: hosted ? 'task' : 'beside',
   };
   const sameAddress = litmus.own === 'same-address';
-  const under = { ...PLAIN, handler, program, offset, functions, sameAddress };
+  const heads = litmus.steps.flatMap((step) => (step.do === 'store-head' ? [step.bytes] : []));
+  const under = { ...PLAIN, handler, program, offset, functions, sameAddress, heads };
   const fixture = fixtureOf(configuration, under, rules);
   const { store } = configuration;
   // Without the return of the update: no promise is asked for that a pass could break.
@@ -141,7 +142,6 @@ const PLAIN = {
   also: [],
   text: null,
   eventually: false,
-  heads: [],
 } as const satisfies Partial<UnderTest>;
 
 /** Promises that say how a handler should be written, and not what a program does. */

@@ -36,6 +36,8 @@ import { table } from '../table.js';
  * synchronises.
  */
 const LITMUS_MS = 1000;
+/** For each protocol that is performed on the real CPU. */
+const PERFORMED_SECONDS = 2;
 
 export interface Flags {
   readonly protocol?: readonly string[];
@@ -85,12 +87,7 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
   }
   if (flags.list) return list(context, flags);
   if (flags.path !== undefined) return showPath(context, flags, flags.path);
-  if (flags.litmus)
-    return (await import('../litmus.js')).litmus(context, {
-      json: flags.json,
-      milliseconds: flags.secondsMax === undefined ? LITMUS_MS : 1000 * flags.secondsMax,
-      wait: flags.wait ?? 0,
-    });
+  if (flags.litmus) return onCpu(context, flags, all);
   const asked = propertiesOf(flags.property ?? []);
   if (flags.matrix === undefined && all.length === 0)
     throw new Fault('bad-usage', 'name a protocol', {
@@ -144,16 +141,45 @@ function list(context: Context, { env, json }: Flags): number {
   return EXIT.good;
 }
 
+/** `--litmus`: its programs, or the protocols that are named, on this CPU. */
+async function onCpu(
+  context: Context,
+  { json, secondsMax, wait = 0, offset, dropSync }: Flags,
+  names: readonly string[],
+): Promise<number> {
+  if (names.length > 0) {
+    const seconds = secondsMax ?? PERFORMED_SECONDS;
+    const { performAll } = await import('../performed.js');
+    return performAll(context, names, {
+      json,
+      seconds,
+      wait,
+      offset: offset ?? null,
+      dropSync: dropSync ?? null,
+    });
+  }
+  const other = Object.entries({ offset, dropSync }).find(([, value]) => value !== undefined);
+  if (other !== undefined)
+    throw new Fault('bad-usage', `${kebab(other[0])} says nothing beside --litmus alone`, {
+      hint: 'name the protocol that is to be performed',
+    });
+  const milliseconds = secondsMax === undefined ? LITMUS_MS : 1000 * secondsMax;
+  return (await import('../litmus.js')).litmus(context, { json, milliseconds, wait });
+}
+
 /**
  * What is asked for in place of the named protocols, and which other flags it takes: a flag that
  * says nothing must not seem to.
  */
 const MODES = {
   path: { takes: ['under', 'svg', 'json'] },
-  litmus: { takes: ['secondsMax', 'wait', 'json'] },
+  litmus: { takes: ['protocol', 'offset', 'dropSync', 'secondsMax', 'wait', 'json'] },
   list: { takes: ['env', 'json'] },
   matrix: { takes: ['property', 'svg', 'json'] },
 } as const satisfies Partial<Record<keyof Flags, { readonly takes: readonly (keyof Flags)[] }>>;
+/** `--seconds-max`, as the user writes it. */
+const kebab = (flag: string): string =>
+  `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 /** Given at all, and not the word for no. */
 const asks = (value: Flags[keyof Flags]): boolean =>
@@ -165,9 +191,7 @@ function checkAlone(
   flags: Flags,
   names: readonly string[],
 ): void {
-  const kebab = (flag: string): string =>
-    `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  if (names.length > 0)
+  if (names.length > 0 && !takes.includes('protocol'))
     throw new Fault('bad-usage', `${kebab(mode)} names no protocol, and ${names[0]} is given`, {
       hint: `leave out one of the two`,
     });

@@ -54,7 +54,7 @@ export interface Forms {
   readonly fresh: readonly number[];
 }
 
-export function formsOf({ from }: LandingProgram | DataProgram): Forms {
+export function formsOf({ from }: Pick<LandingProgram | DataProgram, 'from'>): Forms {
   const fresh = [CALL, ...little(NEW)];
   const old = {
     call: [CALL, ...little(OLD)],

@@ -28,11 +28,14 @@ export type Effect = Store | 'sync';
 /** A step that these threads cannot take. @returns what is wrong with it */
 export function whyNotStep(step: Step): string | null {
   switch (step.do) {
+    case 'sync':
+      return step.how === 'signal' || step.how === 'progress'
+        ? `it waits by ${step.how}, and here there is membarrier`
+        : null;
     case 'publish':
     case 'retire':
     case 'store':
     case 'write':
-    case 'sync':
     case 'store-head':
     case 'store-tail':
     case 'restore-head':
