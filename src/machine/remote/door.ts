@@ -62,6 +62,9 @@ const REGISTERS = 27;
  */
 const STOP_MS = { any: 10_000, asleep: 20 } as const;
 
+/** How long a thread that was killed may take to end, ms. */
+const REAP_MS = 1000;
+
 /** What became of a thread that was asked to stop. */
 export type Stop = 'stopped' | 'gone' | 'group' | 'late' | 'refused';
 
@@ -135,7 +138,24 @@ export class Door {
   }
 
   letGo(thread: number): void {
-    this.#ptrace(PTRACE.detach, thread, 0, 0);
+    if (this.#ptrace(PTRACE.detach, thread, 0, 0) < 0) this.#reap(thread);
+  }
+
+  /**
+   * Asks for the end of a thread that was killed while it was stopped. Until its tracer has, the
+   * process does not end, and an exec() of it by another thread does not return.
+   */
+  #reap(thread: number): void {
+    for (const began = performance.now(); performance.now() - began < REAP_MS;) {
+      if (this.#wait(thread, WAIT.noHang) !== 0) return;
+      this.#native.call('sched_yield');
+    }
+    this.#late.add(thread);
+  }
+
+  #refused(thread: number, what: string, result: number): Fault {
+    if (result === -ERRNO.noProcess) this.#reap(thread);
+    return refused(what, result);
   }
 
   letLateGo(): void {
@@ -164,21 +184,21 @@ export class Door {
     this.#vector[0] = BigInt(this.#native.addressOf(this.#area));
     this.#vector[1] = BigInt(length);
     const done = this.#ptrace(request, thread, set, this.#native.addressOf(this.#vector));
-    if (done < 0) throw refused('its registers', done);
+    if (done < 0) throw this.#refused(thread, 'its registers', done);
     return Number(this.#vector[1]);
   }
 
   mask(thread: number): bigint {
     const at = this.#native.addressOf(this.#mask);
     const done = this.#ptrace(PTRACE.getMask, thread, 8, at);
-    if (done < 0) throw refused('its signal mask', done);
+    if (done < 0) throw this.#refused(thread, 'its signal mask', done);
     return this.#mask[0] ?? 0n;
   }
   setMask(thread: number, mask: bigint): void {
     this.#mask[0] = mask;
     const at = this.#native.addressOf(this.#mask);
     const done = this.#ptrace(PTRACE.setMask, thread, 8, at);
-    if (done < 0) throw refused('its signal mask', done);
+    if (done < 0) throw this.#refused(thread, 'its signal mask', done);
   }
 
   /** Where the thread's rseq area lies; 0 where it has none, or the kernel is before 5.13. */
@@ -191,7 +211,10 @@ export class Door {
   /** Lets it run to the next end of a system call or begin of one. @returns whether it lives */
   toSyscall(thread: number): boolean {
     for (;;) {
-      if (this.#ptrace(PTRACE.syscall, thread) < 0) return false;
+      if (this.#ptrace(PTRACE.syscall, thread) < 0) {
+        this.#reap(thread);
+        return false;
+      }
       let found = this.#look(thread, 0);
       while (found === 'none') found = this.#look(thread, 0);
       if (found === 'gone') return false;

@@ -4,7 +4,7 @@
 // only they need (handlers around fork, a pthread key) they add when they come; until then it is not
 // `ready` for them, and complete for us.
 
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readlinkSync, statSync, writeSync } from 'node:fs';
 import { INT3 } from '../../asm/table.js';
 import { place } from '../../asm/assembler.js';
 import { PAGE, type Addr } from '../../base/addr.js';
@@ -287,7 +287,7 @@ function abandoned(target: Target, borrower: Borrower): Mapping[] {
   );
 }
 
-/** Another tool was given the place. */
+/** Another tool was given the place, or the program took away what was being made. */
 class Taken extends Error {}
 
 const made = (call: Call, result: number): number => {
@@ -313,7 +313,9 @@ interface Piece {
 
 /**
  * A memory file of the target's, filled by the tool through /proc/PID/fd before anything of it is
- * mapped, and closed again. Only the runtime needs one: it is found by the name.
+ * mapped, and closed again. Only the runtime needs one: it is found by the name. Another thread may
+ * close every descriptor of the program meanwhile and open a file of its own by the same number: what
+ * the number stands for is asked before each use, and it all begins again where that is another file.
  */
 function mapFile(
   target: Target,
@@ -322,31 +324,54 @@ function mapFile(
   pieces: readonly Piece[],
 ): void {
   const fd = made('memfd_create', inside.call('memfd_create', inside.text(NAME), MFD.cloExec));
+  const path = `/proc/${target.pid}/fd/${fd}`;
   const mapped: Piece[] = [];
+  let ours: number | null = null;
   try {
-    fill(`/proc/${target.pid}/fd/${fd}`, content);
+    ours = fill(path, content);
     for (const piece of pieces) {
       const { at, access, offset } = piece;
+      if (inodeOf(path) !== ours) throw new Taken();
       const flags = MAP.private | MAP.fixedNoReplace;
       const result = made('mmap', inside.call('mmap', at, PAGE, access, flags, fd, offset));
       mapped.push({ ...piece, at: result });
       // A kernel before 4.17 takes the address for a wish.
       if (result !== at) made('mmap', -ERRNO.exists);
+      if (target.maps().find(({ start }) => start === at)?.inode !== ours) throw new Taken();
     }
   } catch (error) {
     for (const { at } of mapped) inside.call('munmap', at, PAGE);
     throw error;
   } finally {
-    inside.call('close', fd);
+    if (ours !== null && inodeOf(path) === ours) inside.call('close', fd);
   }
 }
 
-function fill(path: string, content: Uint8Array): void {
-  const file = openSync(path, 'r+');
+/** @returns the file's inode @throws Taken where the path names another file, or none any more */
+function fill(path: string, content: Uint8Array): number {
+  const file = openAgain(path);
   try {
+    if (!readlinkSync(`/proc/self/fd/${file}`).startsWith(`/memfd:${NAME} `)) throw new Taken();
     writeSync(file, content, 0, content.length, 0);
+    return fstatSync(file).ino;
   } finally {
     closeSync(file);
+  }
+}
+
+function openAgain(path: string): number {
+  try {
+    return openSync(path, 'r+');
+  } catch {
+    throw new Taken();
+  }
+}
+
+function inodeOf(path: string): number | null {
+  try {
+    return statSync(path).ino;
+  } catch {
+    return null;
   }
 }
 

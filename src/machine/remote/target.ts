@@ -51,10 +51,23 @@ export class Target {
     this.exe = linkOf(`/proc/${pid}/exe`);
   }
 
-  /** Whether it still is the process that was opened. */
+  /** Whether it still is the process that was opened, and runs the same program. */
   get alive(): boolean {
     const stat = readProcOrNone(`/proc/${this.pid}/stat`);
-    return stat !== '' && startOf(stat) === this.started && !/^[ZX]/.test(afterName(stat));
+    const same = stat !== '' && startOf(stat) === this.started && !/^[ZX]/.test(afterName(stat));
+    return same && this.#hasMemory();
+  }
+
+  /**
+   * Memory that was given up, by an exec() too, reads as the end of a file at any address. Where it is
+   * not, the first page is not mapped, which is an error.
+   */
+  #hasMemory(): boolean {
+    try {
+      return readSync(this.#memory, this.#word, 0, 1, 0) !== 0;
+    } catch {
+      return true;
+    }
   }
 
   /** @throws Fault `target-gone` */

@@ -1,0 +1,51 @@
+// A program that does something of its own while a tool changes it. The long run begins it at every
+// step of an attach and an update, the short one where it went wrong once.
+
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Folder, gcc } from '../build.js';
+import { LONG, more } from '../more.js';
+import { compileTarget, mayAttach } from './running.js';
+
+const linux = process.platform === 'linux' && process.arch === 'x64';
+const root = process.getuid?.() === 0;
+const CHILD = fileURLToPath(new URL('./children/meanwhile.mjs', import.meta.url));
+
+interface Said {
+  readonly steps: number;
+  readonly outcomes: readonly string[];
+  readonly wrongs: readonly string[];
+}
+
+describe.skipIf(!(linux && gcc !== null && mayAttach()))('while it is changed, a program', () => {
+  const folder = new Folder();
+  let program = '';
+  beforeAll(() => void (program = compileTarget(folder, 'meanwhile.c')));
+  afterAll(() => folder[Symbol.dispose]());
+
+  it.for([
+    ['executes another program', 'exec', ['run masked'], 1],
+    ['closes all of its descriptors', 'close all', ['memfd_create made', 'mmap made'], 1],
+    ...more(
+      ['ends', 'exit', [], 1],
+      ['forks', 'fork', [], 3],
+      ['forks by vfork and executes', 'vfork', [], 3],
+      ['is stopped and goes on', 'stop', [], 3],
+      ['installs a handler of SIGTRAP', 'handler', [], 3],
+      ['blocks SIGTRAP in a thread', 'block', [], 3],
+      ...(root ? [['drops root', 'drop root', [], 3] as const] : []),
+    ),
+  ] as const)('%s', { timeout: 900_000 }, ([, action, names, every]) => {
+    const asked = LONG ? { action, every } : { action, every, names };
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      [CHILD, program, JSON.stringify(asked)],
+      { encoding: 'utf8' },
+    );
+    expect(stdout, stderr).not.toBe('');
+    const { outcomes, wrongs } = JSON.parse(stdout) as Said;
+    expect(wrongs).toEqual([]);
+    expect(outcomes.length).toBeGreaterThanOrEqual(LONG ? 20 : names.length);
+  });
+});
