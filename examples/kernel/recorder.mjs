@@ -30,6 +30,7 @@ const SYMBOLS = [
   '__entry_text_end',
   'text_poke_bp_batch',
   'on_each_cpu_cond_mask',
+  '__static_call_return0',
 ];
 /** Bytes of text_poke_bp_batch in which its synchronisations are. */
 const BATCH = 0x2f0;
@@ -140,6 +141,7 @@ export class Recorder {
       schema: 'static-call/poke-log@1',
       cpus: [0, 1],
       words: Object.fromEntries(Object.entries(WORDS).map(([name, at]) => [name, hex(table + at)])),
+      return0: hex(this.places.get('__static_call_return0')),
     };
   }
   #event(records, from) {

@@ -21,6 +21,11 @@ export interface PokeLog {
   readonly cpus: readonly number[];
   /** Where the table of patched addresses keeps its words. */
   readonly words: Readonly<Record<'vec' | 'count' | 'refs', Addr>>;
+  /**
+   * `__static_call_return0`, where a trap goes on at a site that is to return 0; null where the
+   * recorder does not say.
+   */
+  readonly return0: Addr | null;
   readonly events: readonly PokeEvent[];
 }
 
@@ -39,6 +44,8 @@ export interface Conformance {
   readonly conform: number;
   /** Batches of which no store to text was watched: a module's. */
   readonly unseen: number;
+  /** Batches in which the updater went to another CPU between two stores. */
+  readonly migrated: number;
   readonly sites: number;
   readonly refusals: readonly Refusal[];
   /** Traps by the last store before them. */
@@ -120,6 +127,9 @@ class Acceptor {
   #batches = 0;
   #conform = 0;
   #unseen = 0;
+  #migrated = 0;
+  /** CPUs that the updater stored from in this batch. */
+  #updaters = new Set<number>();
   #siteCount = 0;
   #sites = new Map<Addr, Site>();
   #resumes: Resumed[] = [];
@@ -141,6 +151,7 @@ class Acceptor {
       batches: this.#batches,
       conform: this.#conform,
       unseen: this.#unseen,
+      migrated: this.#migrated,
       sites: this.#siteCount,
       refusals: this.#refusals,
       traps: this.#traps,
@@ -179,12 +190,14 @@ class Acceptor {
       if (this.#trapped.has(cpu)) return;
       const [held = 0] = bytes;
       if (this.#next === null) return;
+      this.#updaters.add(cpu);
       if (held === 1 && this.#at('refs', 1)) return this.#pass('refs', 1);
       return this.#reach({ kind: 'refs', by: -1 }, `refs = ${held}`) ? this.#end() : undefined;
     }
     if (at === vec) return this.#begin(cpu);
     if (at === count || this.#next === null) return;
     const part = this.#partOf(at, bytes);
+    this.#updaters.add(cpu);
     const found = `a store of ${bytes.length} bytes at ${hex(at)}`;
     if (part === null) return this.#refuse(found);
     if (!this.#reach({ kind: 'store', part }, found)) return;
@@ -198,6 +211,7 @@ class Acceptor {
     this.#batches++;
     this.#sites = new Map();
     this.#resumes = [];
+    this.#updaters = new Set([cpu]);
     this.#synced.clear();
     this.#next = 0;
     if (this.#steps[0]?.kind === 'publish') this.#next = 1;
@@ -274,6 +288,7 @@ class Acceptor {
     this.#next = null;
     this.#siteCount += this.#sites.size;
     if (this.#sites.size === 0) this.#unseen++;
+    if (this.#updaters.size > 1) this.#migrated++;
     let good = true;
     for (const { site, to } of this.#resumes) {
       const verdict = this.#wentOn(site, to);
@@ -304,7 +319,7 @@ class Acceptor {
     const site = this.#sites.get(at);
     if (!site || to === null) return 'unknown';
     const bytes = Array.from({ length: LONGEST }, (_, i) => site.bytes.get(i) ?? 0);
-    const leads = leadsTo(Uint8Array.from(bytes), at);
+    const leads = leadsTo(Uint8Array.from(bytes), at, this.#log.return0);
     if (leads.length === 0) return 'unknown';
     return leads.includes(to) ? 'new' : 'other';
   }
@@ -321,7 +336,7 @@ const REL32 = 5;
 const JCC = 6;
 
 /** Where an instruction of the kernel's patching leads; empty where it does not say (`ret`). */
-function leadsTo(bytes: Uint8Array, at: Addr): Addr[] {
+function leadsTo(bytes: Uint8Array, at: Addr, return0: Addr | null): Addr[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   switch (bytes[0]) {
     case 0xe8:
@@ -331,6 +346,9 @@ function leadsTo(bytes: Uint8Array, at: Addr): Addr[] {
       return [at + REL8 + view.getInt8(1)];
     case 0x66:
       return [at + REL8];
+    case 0x2e:
+      // `xor %eax, %eax` behind prefixes, for which the handler calls the function that returns 0.
+      return return0 === null ? [] : [return0];
     case 0x0f:
       if (bytes[1] === 0x1f) return [at + REL32];
       return [at + JCC, at + JCC + view.getInt32(2, true)];

@@ -23,6 +23,10 @@ export function readPokeLog(text: string, path: string): PokeLog {
   return {
     cpus,
     words: { vec: word('vec'), count: word('count'), refs: word('refs') },
+    return0:
+      header.value('return0') === undefined
+        ? null
+        : header.address(header.value('return0'), 'return0'),
     events: rest.map((line, i) => eventOf(new Line(line, path, i + 2))),
   };
 }

@@ -45,6 +45,9 @@ function textOf(name: string, path: string, found: Conformance): string {
     ...(unseen > 0
       ? [`  ${count(unseen)} batches stored outside the recorded text (modules)`]
       : []),
+    ...(found.migrated > 0
+      ? [`  the updater went to another CPU within ${count(found.migrated)} batches`]
+      : []),
     `  traps: ${count(all)}${all > 0 ? ` (${phases.join(', ')})` : ''}; ${count(resumed.new)} went on at ` +
       `the new target, ${count(resumed.other)} elsewhere, ${count(resumed.unknown)} the log cannot tell`,
     ...refusals
@@ -56,7 +59,8 @@ function textOf(name: string, path: string, found: Conformance): string {
       ),
     ...(refusals.length > SHOWN ? [`  and ${count(batches - found.conform - SHOWN)} more`] : []),
     'A log shows which steps are done, in which order. Whether they suffice it cannot show: a',
-    `translator fetches nothing stale. That is what the search is for: static-call check ${printable(name)}`,
+    'translator fetches nothing stale. That is what the search is for, with an updater that is',
+    `preempted and goes to another CPU: static-call check ${printable(name)} --patcher task --context task,preempt`,
   ];
   return lines.join('\n');
 }

@@ -151,6 +151,11 @@ export interface Place {
    * writable code does. `alias`, the default: through another mapping.
    */
   readonly from?: 'same-address' | 'alias';
+  /**
+   * `own`: that mapping is in an address space of its own, as the kernel's is since v5.2
+   * (b3fd8e83ada0). Going there and back by MOV CR3 serialises the patcher's CPU.
+   */
+  readonly space?: 'own' | 'shared';
   /** Offsets in a cache line, of those that `accepts` takes; all of these if left out. */
   readonly offset?: readonly number[] | { readonly align: number; readonly at: number };
 }

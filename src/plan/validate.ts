@@ -220,7 +220,16 @@ export function validateProtocol(value: unknown): Protocol {
     within: oneOf(...Object.keys(UNITS), null),
   });
   if (protocol.place !== undefined)
-    fields(protocol.place, 'place', {}, { from: oneOf('same-address', 'alias'), offset: offsets });
+    fields(
+      protocol.place,
+      'place',
+      {},
+      {
+        from: oneOf('same-address', 'alias'),
+        space: oneOf('own', 'shared'),
+        offset: offsets,
+      },
+    );
   validateText(protocol);
   protocol.steps.forEach((step, i) => {
     const where = `steps[${i}]`;

@@ -10,12 +10,15 @@
 // frame lies just as much in the way: see shadow.ts. With `counted` the handler holds a reference
 // to the table of traps while it runs, as the kernel's has since v5.5: the updater drops its own
 // after the last synchronisation, waits until there is none, and only then takes the table down.
+// `own-space` and `each-site` are that as the kernel does it (examples/kernel records it): the text is
+// written through an address space of its own, and a static call is a whole cycle for its trampoline
+// and then one for each site.
 
 import { mem } from '../asm/assembler.js';
 import { breakpoint, pushReturn, resumeAt, type BreakpointHandler } from './breakpoint.js';
 import { POKE, type Entry } from '../trap/kernel.js';
 import { SHADOW } from './shadow.js';
-import { textPokeCounted, textPokePermanent } from './text-poke.js';
+import { textPokeCounted, textPokeOwnSpace, textPokePermanent } from './text-poke.js';
 import {
   commit,
   helping,
@@ -86,6 +89,17 @@ export const int3Gap: Idea = {
     }),
     variant('lost-tail', { lostTail: true }),
     inKernel('int3-gap', 'counted', textPokeCounted, helping(kernelHandler(counted))),
+    inKernel('int3-gap', 'own-space', textPokeOwnSpace, {
+      ...helping(kernelHandler(counted)),
+      full: true,
+    }),
+    inKernel('int3-gap', 'each-site', textPokeCounted, {
+      ...helping(kernelHandler(counted)),
+      functions: 2,
+      order: 'each',
+      second: { site: 'jmp', offset: 61 },
+      full: true,
+    }),
     variant('two-sites', { functions: 2 }),
     variant('unsorted', { functions: 2, order: 'unsorted' }),
     variant('duplicate', { functions: 2, order: 'duplicate' }),

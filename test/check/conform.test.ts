@@ -46,8 +46,10 @@ const PARTS = {
 type Parts = { readonly [P in keyof typeof PARTS]: readonly object[] };
 const batch = (changes: Partial<Parts> = {}): object[] =>
   Object.values({ ...PARTS, ...changes }).flat();
-const written = (events: readonly object[]): string =>
-  [HEADER, ...events].map((each) => JSON.stringify(each)).join('\n');
+/** A log whose header has more fields. */
+const headed = (more: object, events: readonly object[]): string =>
+  [{ ...HEADER, ...more }, ...events].map((each) => JSON.stringify(each)).join('\n');
+const written = (events: readonly object[]): string => headed({}, events);
 const judged = (...events: object[]) => conform(counted, readPokeLog(written(events), 'log'));
 
 describe('a batch of the kernel', () => {
@@ -92,6 +94,24 @@ describe('a batch of the kernel', () => {
       traps: { 'after trap': 1, 'after rest': 1 },
       resumed: { new: 2, other: 0, unknown: 0 },
     });
+  });
+  test('conforms where a trap at a site that is to return 0 goes on at the function that does', () => {
+    const return0 = '0xffffffff81000010';
+    const changes = {
+      sync1: [trap(1), resume(1, return0), ...both],
+      rest: [store(at(1), '2e2e31c0')],
+      first: [store(at(0), '2e')],
+    };
+    const resumed = (more: object) =>
+      conform(counted, readPokeLog(headed(more, batch(changes)), 'log')).resumed;
+    expect(resumed({ return0 })).toEqual({ new: 1, other: 0, unknown: 0 });
+    expect(resumed({ return0: '0xffffffff81000020' })).toEqual({ new: 0, other: 1, unknown: 0 });
+    // The log of a recorder that does not say where that is.
+    expect(resumed({})).toEqual({ new: 0, other: 0, unknown: 1 });
+  });
+  test('conforms while the updater goes to another CPU, and that is counted', () => {
+    const first = [store(at(0), 'e8', 1)];
+    expect(judged(...batch(), ...batch({ first }))).toMatchObject({ conform: 2, migrated: 1 });
   });
   test('is known to be handled by a CPU that an interrupt takes elsewhere', () => {
     expect(judged(...batch({ sync1: [trap(1), resume(1, null), ...both] }))).toMatchObject({

@@ -71,6 +71,34 @@ describe('what the search decides', () => {
     expect(verdicts('int3-gap', 'permanent', { dropSync: 3 })['stray-trap']).toBe('holds');
   });
 
+  it('as the kernel updates a static call, a cycle for the trampoline and then one for each site, each synchronisation is needed', () => {
+    const given = { passes: 1, updates: 1 } as const;
+    const whole = verdicts('int3-gap', 'each-site', given);
+    for (const property of ['torn', 'target', 'after-update', 'stray-trap', 'deadlock'])
+      expect(whole[property], property).toBe('holds');
+    const without = (dropSync: number) => verdicts('int3-gap', 'each-site', { ...given, dropSync });
+    expect(without(1).torn).toBe('fails');
+    expect(without(2).torn).toBe('fails');
+    expect(without(3)['stray-trap']).toBe('fails');
+  });
+
+  it('on one CPU the writes of CR3 around the stores stand for a synchronisation', () => {
+    const given = {
+      patcher: 'task',
+      contexts: ['task', 'preempt'],
+      passes: 1,
+      updates: 1,
+      cpus: 1,
+      tasks: 1,
+      dropSync: 3,
+    } as const;
+    expect(verdicts('int3-gap', 'counted', given)['stray-trap']).toBe('fails');
+    expect(verdicts('int3-gap', 'own-space', given)['stray-trap']).toBe('holds');
+    // They reach no other CPU.
+    const two = { ...given, cpus: 2, tasks: 2, contexts: ['task'] } as const;
+    expect(verdicts('int3-gap', 'own-space', two)['stray-trap']).toBe('fails');
+  });
+
   it('what ships holds in a process, and only the strict promise needs a second update to break', () => {
     const two = verdicts('int3', '', { environment: 'user' });
     for (const property of [

@@ -81,6 +81,7 @@ const shadowJobs = (): Job[] => [
 
 const BATCHED: readonly (readonly [string, Partial<Configuration>])[] = [
   ['int3-gap/two-sites', {}],
+  ['int3-gap/each-site', {}],
   ['int3-gap/unsorted', {}],
   ['int3-gap/duplicate', {}],
   ['int3-gap/two-updaters', {}],
@@ -231,7 +232,8 @@ that \`store\` itself is sound.`,
   },
   {
     title: "Batches, updaters, and a trap of the program's own",
-    text: `\`two-sites\`: one batch over two sites. \`unsorted\`, \`duplicate\`: its table out of
+    text: `\`two-sites\`: one batch over two sites. \`each-site\`: a cycle for the trampoline, then one
+for the site, as the kernel updates a static call. \`unsorted\`, \`duplicate\`: its table out of
 order, or with entries twice (the kernel's handler here searches every entry, the one that ships
 searches by halves). \`two-updaters\`, \`no-lock\`: two updates at the same time, with the
 updaters' lock and without. \`spin\`: the task waits for that lock with interrupts off.

@@ -128,6 +128,7 @@ export function build(
     lock: updaters === 'locked',
     contended: updaters === 'unlocked' || fixture.handlersWrite,
     hosted,
+    ownSpace: protocol.place?.space === 'own',
   });
   return modelOf(fixture, ops, configuration, grain, updaters !== 'one');
 }

@@ -207,7 +207,8 @@ export class Fixture {
     const { handler, program, spin, tornDown, updates } = this.options;
     const mutable = new Set(Object.values(handler?.words ?? {}).map((offset) => offset / 8));
     for (let update = 1; update <= updates; update++)
-      for (const { word } of this.publish(update)) mutable.add(word);
+      for (const cycle of this.#tables.published[update]!.keys())
+        for (const { word } of this.publish(update, cycle)) mutable.add(word);
     for (const { word } of tornDown ? this.retire() : []) mutable.add(word);
     for (const word of program?.words ?? []) mutable.add(word);
     if (spin) mutable.add(POKE.lock / 8);
@@ -223,11 +224,11 @@ export class Fixture {
     return { rip, rsp, flags: FLAG.one | FLAG.if, registers };
   }
 
-  /** The stores of `publish` for the nth update. */
-  publish(update: number): readonly Write[] {
+  /** The stores of `publish` for the nth update, in one of its cycles. */
+  publish(update: number, cycle: number): readonly Write[] {
     const { published, claim } = this.#tables;
     const claimed = this.options.tornDown ? [{ word: CLAIM, value: claim }] : [];
-    return [...(published[update] ?? []), ...claimed];
+    return [...(published[update]?.[cycle] ?? []), ...claimed];
   }
 
   retire(): readonly Write[] {

@@ -108,8 +108,12 @@ export interface FixtureOptions {
   readonly second: { readonly site: SiteShape; readonly offset: number } | null;
   /** Ways that the protocol has for a site, as bits of WAY (plan/way.ts); 0 where it has one. */
   readonly ways: number;
-  /** How the handler's table lists the sites. */
-  readonly order: 'sorted' | 'unsorted' | 'duplicate';
+  /**
+   * How the handler's table lists the sites. `each`: one at a time, because all steps are done for
+   * one site before they are done for the next, as the kernel does for the trampoline and then for
+   * each site of a static call.
+   */
+  readonly order: 'sorted' | 'unsorted' | 'duplicate' | 'each';
   /**
    * The table says of a tail site that it calls: the flag was lost on the way, as it was in the
    * kernel until 68b1eddd421d (in v5.12).

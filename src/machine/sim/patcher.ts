@@ -15,6 +15,7 @@ import { STORES, type StoreWidth } from './text.js';
 import type { Write } from './space.js';
 import type { Fixture } from './fixture.js';
 import type { FixtureSite } from './sites.js';
+import { cyclesOf } from './tables.js';
 
 interface Origin {
   /** Index of the step in its protocol; -1 for what the update itself does. */
@@ -72,6 +73,11 @@ export interface PatcherOptions {
   readonly hosted?: boolean;
   /** Others write text at the same time: handlers, or a second updater without the lock. */
   readonly contended?: boolean;
+  /**
+   * The text is written through an address space of the patcher's own: MOV CR3, before and after
+   * each store step, serialises its CPU (SDM volume 3, 9.3).
+   */
+  readonly ownSpace?: boolean;
   /** The steps publish nothing: what they store may be called from the begin of the update. */
   readonly atOnce?: boolean;
 }
@@ -100,6 +106,9 @@ class UpdateCompiler {
   readonly #ops: Op[];
   /** The first operation of each step. */
   readonly #begins: number[] = [];
+  /** Sites that the steps are done for in this cycle, and its number. */
+  #sites: readonly FixtureSite[];
+  #cycle = 0;
   #syncs = 0;
   #retries = 0;
   /** What this update has stored so far, by address: what a later `merge` loads. */
@@ -113,25 +122,39 @@ class UpdateCompiler {
     this.#update = update;
     this.#target = fixture.sequence[update]!;
     this.#ops = ops;
+    this.#sites = fixture.sites;
   }
 
   compile(): void {
-    const { steps, lock = false, hosted = false, atOnce = false } = this.#options;
+    const { lock = false, hosted = false, atOnce = false } = this.#options;
     const own = (why: string): Origin => ({ step: -1, update: this.#update, why });
     if (lock) this.#ops.push({ ...own('one updater at a time'), op: 'lock' });
     if (atOnce)
       this.#ops.push({ ...own('the update begins'), op: 'current', target: this.#target });
-    const present = this.#fixture.sites.reduce((ways, site) => ways | this.#way(site), 0);
-    for (const [index, step] of steps.entries()) {
+    const { sites, options } = this.#fixture;
+    if (options.order !== 'each') this.#steps();
+    else
+      for (const [cycle, site] of cyclesOf(sites).entries()) {
+        this.#sites = [site];
+        this.#cycle = cycle;
+        this.#syncs = 0;
+        this.#steps();
+      }
+    const end = own('the update returns');
+    this.#ops.push({ ...end, op: 'return', target: this.#target });
+    if (lock) this.#ops.push({ ...end, op: 'unlock' });
+    if (hosted) this.#ops.push({ ...own('who has updated calls too'), op: 'pass' });
+  }
+
+  #steps(): void {
+    this.#begins.length = 0;
+    const present = this.#sites.reduce((ways, site) => ways | this.#way(site), 0);
+    for (const [index, step] of this.#options.steps.entries()) {
       this.#begins.push(this.#ops.length);
       // As plan/protocol.ts leaves out what no site of the batch needs.
       if (!isFor(step, present) || !this.#leadsTo(step)) continue;
       this.#step(step, { step: index, update: this.#update, why: step.why });
     }
-    const end = own('the update returns');
-    this.#ops.push({ ...end, op: 'return', target: this.#target });
-    if (lock) this.#ops.push({ ...end, op: 'unlock' });
-    if (hosted) this.#ops.push({ ...own('who has updated calls too'), op: 'pass' });
   }
 
   /** Whether this update leads to a state that the step is for. */
@@ -148,17 +171,19 @@ class UpdateCompiler {
     switch (step.do) {
       case 'publish':
         ops.push({ ...origin, op: 'current', target: this.#target });
-        this.#write(origin, this.#fixture.publish(this.#update));
+        this.#write(origin, this.#fixture.publish(this.#update, this.#cycle));
         break;
       case 'retire':
         this.#write(origin, this.#fixture.retire());
         break;
       case 'store':
-        for (const site of this.#fixture.sites)
-          if (isFor(step, this.#way(site))) this.#store(origin, step, site);
+        this.#switched(origin, () => {
+          for (const site of this.#sites)
+            if (isFor(step, this.#way(site))) this.#store(origin, step, site);
+        });
         break;
       case 'write':
-        for (const site of this.#fixture.sites) this.#piece(origin, step, site);
+        for (const site of this.#sites) this.#piece(origin, step, site);
         break;
       case 'sync':
         if (++this.#syncs !== this.#options.dropSync) this.#sync(origin, step.how);
@@ -174,10 +199,10 @@ class UpdateCompiler {
         break;
       case 'store-head':
         this.#head = step.bytes;
-        for (const { at } of this.#fixture.sites) this.#text(origin, at, step.bytes);
+        for (const { at } of this.#sites) this.#text(origin, at, step.bytes);
         break;
       case 'store-tail':
-        for (const site of this.#fixture.sites)
+        for (const site of this.#sites)
           this.#bytes(
             origin,
             site.at + this.#head.length,
@@ -185,7 +210,7 @@ class UpdateCompiler {
           );
         break;
       case 'restore-head':
-        for (const site of this.#fixture.sites)
+        for (const site of this.#sites)
           this.#text(origin, site.at, this.#after(site).slice(0, this.#head.length));
         break;
       case 'count':
@@ -209,6 +234,15 @@ class UpdateCompiler {
       default:
         unreachable(step);
     }
+  }
+
+  /** Stores, in the patcher's own address space where it has one. */
+  #switched(origin: Origin, stores: () => void): void {
+    const { hosted = false, ownSpace = false } = this.#options;
+    const self = hosted && ownSpace ? [{ ...origin, op: 'self' } as const] : [];
+    this.#ops.push(...self);
+    stores();
+    this.#ops.push(...self);
   }
 
   #write(origin: Origin, writes: readonly Write[]): void {

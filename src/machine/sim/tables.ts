@@ -15,10 +15,10 @@ export interface Tables {
   readonly sink: ReadonlySet<number>;
   readonly targets: ReadonlySet<number>;
   /**
-   * What `publish` stores for each state of the sequence. Words that nothing reads are left out,
-   * because no step could tell.
+   * What `publish` stores for each state of the sequence, in each cycle of its update. Words that
+   * nothing reads are left out, because no step could tell.
    */
-  readonly published: readonly (readonly Write[])[];
+  readonly published: readonly (readonly (readonly Write[])[])[];
   /**
    * What `publish` stores in the word CLAIM, so that traps are claimed: how many entries there are,
    * or where the first table begins.
@@ -51,6 +51,7 @@ export function tablesOf(source: Source): Tables {
 function listed({ sites, options: { order } }: Source): readonly FixtureSite[] {
   switch (order) {
     case 'sorted':
+    case 'each':
       return sites;
     case 'unsorted':
       return sites.toReversed();
@@ -79,7 +80,8 @@ const emulations = (
 
 /** POKE entries, one for each site, in the order of the configuration. */
 function pokeTables(source: Source): Tables {
-  const { tornDown, handler, spin } = source.options;
+  const { tornDown, handler, spin, order } = source.options;
+  if (order === 'each') return pokeCycles(source);
   const sites = listed(source);
   const globals = handler?.globals ?? [];
   const initial = zeros(POKE.size);
@@ -94,13 +96,15 @@ function pokeTables(source: Source): Tables {
   });
   const said = sites.map((site) => emulations(source, site));
   const published = source.states.map((_, update) => [
-    ...words.map((word, i) => ({ word, value: said[i]![update]! })),
-    ...globals.map(({ offset, holds }) => ({
-      word: offset / 8,
-      value: globalOf(source, holds, update),
-    })),
+    [
+      ...words.map((word, i) => ({ word, value: said[i]![update]! })),
+      ...globals.map(({ offset, holds }) => ({
+        word: offset / 8,
+        value: globalOf(source, holds, update),
+      })),
+    ],
   ]);
-  for (const { word, value } of published[0] ?? []) initial[word] = value;
+  for (const { word, value } of published[0]?.[0] ?? []) initial[word] = value;
   const destinations = globals
     .filter(({ holds }) => holds === 'target')
     .map(({ offset }) => offset / 8);
@@ -112,6 +116,25 @@ function pokeTables(source: Source): Tables {
     claim,
   };
 }
+
+/** One entry, which is that of another site in each cycle. */
+function pokeCycles(source: Source): Tables {
+  const initial = zeros(POKE.size);
+  const word = (field: number): number => (POKE.entries + field) / 8;
+  const published = source.states.map((_, update) =>
+    cyclesOf(source.sites).map((site) => [
+      { word: word(ENTRY.site), value: bitsFromAddr(site.at) },
+      { word: word(ENTRY.shape), value: BigInt(site.length | (site.condition << ENTRY.condition)) },
+      { word: word(ENTRY.word), value: emulations(source, site)[update]! },
+    ]),
+  );
+  const targets = new Set([word(ENTRY.word)]);
+  return { initial, sink: new Set(), targets, published, claim: 1n };
+}
+
+/** The sites in the order of their cycles: the second stands for the trampoline, which comes first. */
+export const cyclesOf = (sites: readonly FixtureSite[]): readonly FixtureSite[] =>
+  sites.toReversed();
 
 /** A word that says something of the first site. */
 function globalOf(
@@ -156,10 +179,10 @@ function registryTables(source: Source): Tables {
   }
   // A word for each kind of site.
   const said = new Map(sites.map((site) => [wordOf(site), emulations(source, site)]));
-  const published = source.states.map((_, state) =>
+  const published = source.states.map((_, state) => [
     [...said].map(([word, values]) => ({ word, value: values[state]! })),
-  );
-  for (const { word, value } of published[0] ?? []) initial[word] = value;
+  ]);
+  for (const { word, value } of published[0]?.[0] ?? []) initial[word] = value;
   const sink = new Set([DATA.staleTraps / 8, DATA.foreign / 8, (record + RECORD.traps) / 8]);
   return { initial, sink, targets: new Set(said.keys()), published, claim };
 }
@@ -168,9 +191,9 @@ function registryTables(source: Source): Tables {
 function pointerTables({ states, code }: Source): Tables {
   const word = POINTER / 8;
   const published = states.map((target) => [
-    { word, value: bitsFromAddr(code.label(target) ?? 0) },
+    [{ word, value: bitsFromAddr(code.label(target) ?? 0) }],
   ]);
   const initial = zeros(POKE.size);
-  initial[word] = published[0]![0]!.value;
+  initial[word] = published[0]![0]![0]!.value;
   return { initial, sink: new Set(), targets: new Set([word]), published, claim: 0n };
 }
