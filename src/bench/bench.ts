@@ -6,6 +6,7 @@ import { cpus, loadavg, release } from 'node:os';
 import { TemporaryFolder } from '../base/folder.js';
 import { openNative, type Native } from '../machine/linux/native.js';
 import { measureBranches } from './branches.js';
+import { measureBatches } from './batches.js';
 import { measureCalls } from './calls.js';
 import { measureChecking } from './checking.js';
 import { distance } from '../host/litmus.js';
@@ -13,7 +14,7 @@ import { loadDriver, type Driver } from './driver.js';
 import { measureObjects } from './objects.js';
 import { GROUPS, type BenchResult, type GroupName, type Machine, type Table } from './result.js';
 import { versionOf, Workshop, type Environment } from './tools.js';
-import { measureUpdates, type UpdateGroup, type UpdatesOptions } from './updates.js';
+import { APART, measureUpdates, type UpdateGroup, type UpdatesOptions } from './updates.js';
 import { startXray, type Xray } from './xray.js';
 
 export interface BenchOptions {
@@ -31,6 +32,11 @@ export interface BenchOptions {
 
 /** Functions that XRay patches, and the number of sites that it is held against. */
 const XRAY = 10_000;
+/** Sites of a large key, and keys of one site, that are updated at once. */
+const SEVERAL = {
+  quick: { large: 1000, keys: 100 },
+  whole: { large: 10_000, keys: 10_000 },
+} as const;
 const SIZES = { quick: [1, 10, 1000], whole: [1, 10, 1000, XRAY, 100_000, 1_000_000] } as const;
 /**
  * Of measuring: with what is built, a run takes less than two minutes on two CPUs that do nothing
@@ -142,6 +148,10 @@ async function measureGroups(options: BenchOptions, tools: Tools): Promise<Table
       signal,
     };
     tables.push(...(await measureUpdates(updates, groups)));
+    if (groups.has('update')) {
+      const several = { ...updates, ...SEVERAL[quick ? 'quick' : 'whole'], apart: APART };
+      tables.push(await measureBatches({ ...several, budget: updates.budget / 4 }));
+    }
   }
   if (only.includes('objects') && !signal.aborted) {
     onProgress('objects');

@@ -230,21 +230,47 @@ ${assembler(`
 	.org . + ${offset}, 0xcc
 	.globl many_sites
 	.type many_sites, @function
-many_sites:
-	.rept ${count}
-9:	call __SCT__many
-	ret
-	.skip ${apart - 6}, 0xcc
-	.pushsection .static_call_sites, "aw"
-	.long 9b - ., __SCK__many - .
-	.popsection
-	.endr
+many_sites:${sitesOf('many', count, apart)}
 	.size many_sites, . - many_sites
 	.globl many_b
 	.type many_b, @function
 many_b:
 	ret
 	.size many_b, . - many_b`)}
+`;
+}
+
+const sitesOf = (key: string, count: number, apart: number): string => `
+	.rept ${count}
+9:	call __SCT__${key}
+	ret
+	.skip ${apart - 6}, 0xcc
+	.pushsection .static_call_sites, "aw"
+	.long 9b - ., __SCK__${key} - .
+	.popsection
+	.endr`;
+
+/** The same of several keys: runs of sites behind each other. A key may have several runs. */
+export function keysSource(
+  runs: readonly (readonly [key: string, count: number])[],
+  apart: number,
+): string {
+  const keys = [...new Set(runs.map(([key]) => key))];
+  const defined = keys.map(
+    (key) => `DEFINE_STATIC_CALL(${key}, many_a);\nSTATIC_CALL_TARGET(${key}, many_b);`,
+  );
+  const sites = runs.map(([key, count]) => sitesOf(key, count, apart));
+  return `#include <static_call.h>
+__attribute__((noinline)) void many_a(void) { __asm__ volatile(""); }
+__attribute__((noinline)) void many_b(void) { __asm__ volatile("" ::: "memory"); }
+${defined.join('\n')}
+${assembler(`
+	.text
+	.balign 4096
+	.globl many_sites
+	.type many_sites, @function
+many_sites:${sites.join('')}
+	.size many_sites, . - many_sites`)}
 `;
 }
 
