@@ -2,7 +2,7 @@
 // SMP machine and lets the checker choose, between any two stores, which CPU moves next. Both get
 // the same steps.
 
-import type { Batch } from '../plan/batch.js';
+import type { Edits } from '../plan/batch.js';
 import type { Protocol, Step } from '../plan/protocol.js';
 
 export interface Machine {
@@ -10,14 +10,17 @@ export interface Machine {
    * All the steps of a protocol, if at that moment the machine is fit for it. @throws Stopped;
    * whatever else it throws, nothing was begun
    */
-  begin(protocol: Protocol, batch: Batch): void;
+  begin(protocol: Protocol, edits: Edits): void;
   /**
-   * Steps in their order, each for the whole batch before the next begins: the way on or back.
+   * Steps in their order, each for all edits before the next begins: the way on or back.
    * @throws Stopped
    */
-  run(steps: readonly Step[], batch: Batch): void;
-  /** Edits of a batch at which the text does not hold what is asked for. Reads the text. */
-  unlike(batch: Batch, side: Side): Batch;
+  run(steps: readonly Step[], edits: Edits): void;
+  /**
+   * Those at which the text does not hold what is asked for, batch by batch and in the same order.
+   * Reads the text.
+   */
+  unlike(edits: Edits, side: Side): Edits;
 }
 
 /**

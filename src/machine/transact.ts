@@ -4,7 +4,7 @@
 // let a site run the new instruction, and forward from then on. A protocol without traps has nothing
 // to park on: there a second failure leaves some sites old and some new, each of them whole.
 
-import { Batch, type KeyChange } from '../plan/batch.js';
+import { Batch, isEmpty, waysIn, type Edits, type KeyChange } from '../plan/batch.js';
 import { isFor as isForSome, type Protocol, type Step } from '../plan/protocol.js';
 import { WAY, type Way } from '../plan/way.js';
 import { Stopped, type Machine } from './machine.js';
@@ -55,13 +55,13 @@ function pointOfNoReturn({ handler, steps }: Protocol): number {
  */
 export function transact(
   protocol: Protocol,
-  batch: Batch,
+  edits: Edits,
   previous: readonly KeyChange[],
   machine: Machine,
 ): void {
   const { steps } = protocol;
   try {
-    machine.begin(protocol, batch);
+    machine.begin(protocol, edits);
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
     const { step: failed, cause } = error;
@@ -70,12 +70,12 @@ export function transact(
     // sites that were switched are switched back, and only what follows the switch is tried again.
     const end = failed > commit || (failed === commit && protocol.handler !== null) ? 'new' : 'old';
     try {
-      if (end === 'new') machine.run(steps.slice(failed), batch);
-      else goBack(protocol, failed, batch, previous, machine);
+      if (end === 'new') machine.run(steps.slice(failed), edits);
+      else goBack(protocol, failed, edits, previous, machine);
     } catch {
       // It failed twice: what stands in the text decides.
     }
-    throw new Unfinished(settled(protocol, batch, end, machine), failed, cause);
+    throw new Unfinished(settled(protocol, edits, end, machine), failed, cause);
   }
 }
 
@@ -83,51 +83,59 @@ export function transact(
  * What stands in the text decides. A site that is off, and whose rest was written already, does what
  * it did before.
  */
-function settled(protocol: Protocol, batch: Batch, end: 'old' | 'new', machine: Machine): End {
-  const others = machine.unlike(batch, end === 'old' ? 'off' : end);
-  if (others.count === 0) return end;
+function settled(protocol: Protocol, edits: Edits, end: 'old' | 'new', machine: Machine): End {
+  const others = machine.unlike(edits, end === 'old' ? 'off' : end);
+  if (isEmpty(others)) return end;
   // A parked site does what the words say; one that was to be switched without a trap does not.
   if (protocol.handler !== null && isTrapped(others)) return 'parked';
-  return ours(others, machine).count === 0 ? end : 'mixed';
+  return isEmpty(ours(others, machine)) ? end : 'mixed';
 }
 
 /** Whether each edit hides its site behind a trap, as all do under a protocol that has one way. */
-function isTrapped({ count, way }: Batch): boolean {
-  for (let i = 0; i < count; i++) if (way[i] !== 0 && way[i] !== WAY.trap) return false;
-  return true;
+function isTrapped({ batches }: Edits): boolean {
+  return batches.every(({ count, way }) =>
+    way.subarray(0, count).every((each) => each === 0 || each === WAY.trap),
+  );
 }
 
 /**
  * Without the edits whose site other code has overwritten meanwhile: those sites are left alone,
  * because nothing of ours stands there.
  */
-function ours(batch: Batch, machine: Machine): Batch {
-  const others = machine.unlike(batch, 'ours');
-  const found = new Batch(batch.count);
-  // Both ascend.
-  for (let i = 0, o = 0; i < batch.count; i++) {
-    if (o < others.count && others.at[o] === batch.at[i]) o++;
-    else found.append(batch, i);
-  }
-  return found;
+function ours(edits: Edits, machine: Machine): Edits {
+  const foreign = machine.unlike(edits, 'ours');
+  return {
+    ...edits,
+    batches: edits.batches.map((batch, k) => {
+      const others = foreign.batches[k];
+      const found = new Batch(batch.count);
+      // In the same order.
+      for (let i = 0, o = 0; i < batch.count; i++) {
+        if (others && o < others.count && others.at[o] === batch.at[i]) o++;
+        else found.append(batch, i);
+      }
+      return found;
+    }),
+  };
 }
 
 function goBack(
   protocol: Protocol,
   failed: number,
-  batch: Batch,
+  edits: Edits,
   previous: readonly KeyChange[],
   machine: Machine,
 ): void {
   const { steps } = protocol;
-  machine.run([{ do: 'publish', why: 'the way back' }], batch.withKeys(previous));
-  const others = machine.unlike(batch, 'old');
+  machine.run([{ do: 'publish', why: 'the way back' }], { ...edits, keys: previous });
+  const others = machine.unlike(edits, 'old');
   const changed = protocol.handler === null ? ours(others, machine) : others;
-  if (changed.count === 0) return;
+  if (isEmpty(changed)) return;
+  const back = { ...changed, batches: changed.batches.map((batch) => batch.reversed()) };
   if (protocol.ways === undefined && protocol.handler === null)
     // No trap hides a site: each is stored back by one store, as it came.
-    machine.run([steps.find(isStore)!, SYNC], changed.reversed());
-  else machine.run(wayBack(protocol, failed, changed.ways), changed.reversed());
+    machine.run([steps.find(isStore)!, SYNC], back);
+  else machine.run(wayBack(protocol, failed, waysIn(changed)), back);
 }
 
 const SYNC: Step = {

@@ -1,6 +1,6 @@
 // What one update writes, as columns: a key may have a hundred thousand sites, and an object for
 // each of them would cost more than the stores. Eight bytes are kept for every site, of which
-// `length` count.
+// `length` count. An update of several keys is several batches, each inside one text.
 
 import type { Addr } from '../base/addr.js';
 
@@ -20,7 +20,10 @@ export interface KeyChange {
 }
 
 export class Batch {
-  /** Edits in use; the columns may be longer. Ascending by address, no address twice. */
+  /**
+   * Edits in use; the columns may be longer. No address twice, and ascending where they lie in
+   * several texts.
+   */
   count: number = 0;
   readonly at: Float64Array;
   readonly length: Uint8Array;
@@ -33,7 +36,6 @@ export class Batch {
    */
   readonly way: Uint8Array;
   ways: number = 0;
-  keys: readonly KeyChange[] = [];
 
   /** @param memory columns that lie elsewhere, in place of new ones */
   constructor(capacity: number, memory?: Pick<Batch, 'at' | 'length' | 'old' | 'new' | 'way'>) {
@@ -42,14 +44,6 @@ export class Batch {
     this.old = memory?.old ?? new Uint8Array(capacity * 8);
     this.new = memory?.new ?? new Uint8Array(capacity * 8);
     this.way = memory?.way ?? new Uint8Array(capacity);
-  }
-  /** The same edits with other keys; the columns are shared. */
-  withKeys(keys: readonly KeyChange[]): Batch {
-    const batch = new Batch(this.count, this);
-    batch.count = this.count;
-    batch.ways = this.ways;
-    batch.keys = keys;
-    return batch;
   }
   /** The edits that lead back: what is new is old and the other way round. */
   reversed(): Batch {
@@ -77,25 +71,63 @@ export class Batch {
       this.new[8 * k + b] = from.new[8 * i + b]!;
     }
   }
-  /**
-   * Adds the edits [i, end) of another batch, whose ways are taken to be those of the run; the
-   * columns have room for them.
-   */
-  appendRun(from: Batch, i: number, end: number): void {
-    if (end - i < LONG_RUN) {
-      for (let each = i; each < end; each++) this.append(from, each);
-      return;
-    }
-    const k = this.count;
-    this.count += end - i;
-    this.at.set(from.at.subarray(i, end), k);
-    this.length.set(from.length.subarray(i, end), k);
-    this.way.set(from.way.subarray(i, end), k);
-    this.ways |= from.ways;
-    this.old.set(from.old.subarray(8 * i, 8 * end), 8 * k);
-    this.new.set(from.new.subarray(8 * i, 8 * end), 8 * k);
-  }
 }
 
-/** Edits that are copied column by column: ten views of columns cost as much as some 30 edits. */
-const LONG_RUN = 32;
+/** Everything that one update writes. */
+export interface Edits {
+  readonly batches: readonly Batch[];
+  readonly keys: readonly KeyChange[];
+}
+
+export const isEmpty = ({ batches }: Edits): boolean => batches.every(({ count }) => count === 0);
+
+/** The ways that the sites go, as bits of WAY. */
+export const waysIn = ({ batches }: Edits): number =>
+  batches.reduce((ways, batch) => ways | batch.ways, 0);
+
+/** A batch of this many edits is no longer copied. */
+const LARGE = 32;
+/** As many batches are written one after the other. */
+const FEW = 8;
+
+/**
+ * Copies small batches together, one for each text: a step is an operation for every batch, which
+ * for a single site costs more than the copy. Large ones stay as they are, so that three sites
+ * beside a key of ten thousand cost no copy of those.
+ */
+export class Gathering {
+  /** By the beginning of the text; kept, because updates of the same keys come again. */
+  readonly #rooms = new Map<Addr, Batch>();
+
+  /** @param texts where the text of each batch begins */
+  gather(batches: readonly Batch[], texts: readonly Addr[]): readonly Batch[] {
+    if (batches.length <= FEW) return batches;
+    const edits = batches.reduce((sum, { count }) => sum + (count < LARGE ? count : 0), 0);
+    const gathered: Batch[] = [];
+    const small = new Map<Addr, Batch>();
+    let start: Addr | null = null;
+    let into: Batch | null = null;
+    for (const [k, batch] of batches.entries()) {
+      if (batch.count >= LARGE) {
+        gathered.push(batch);
+        continue;
+      }
+      const text = texts[k]!;
+      if (into === null || text !== start) {
+        start = text;
+        into = small.get(text) ?? this.#room(text, edits);
+        if (!small.has(text)) gathered.push(into);
+        small.set(text, into);
+      }
+      for (let i = 0; i < batch.count; i++) into.append(batch, i);
+    }
+    return gathered;
+  }
+
+  #room(text: Addr, edits: number): Batch {
+    let room = this.#rooms.get(text);
+    if (!room || room.at.length < edits) this.#rooms.set(text, (room = new Batch(2 * edits)));
+    room.count = room.ways = 0;
+    return room;
+  }
+}

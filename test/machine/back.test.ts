@@ -22,9 +22,9 @@ function back(protocol: Protocol, failed: number, ways = 0): string[] {
       throw new Stopped(failed, new Error('refused'));
     },
     run: (steps) => void ran.push(...steps),
-    unlike: (_, side) => (side === 'ours' ? new Batch(0) : batch),
+    unlike: (_, side) => ({ batches: side === 'ours' ? [] : [batch], keys: [] }),
   };
-  expect(() => transact(protocol, batch, [], machine)).toThrow(Unfinished);
+  expect(() => transact(protocol, { batches: [batch], keys: [] }, [], machine)).toThrow(Unfinished);
   return ran.map((step) => (step.do === 'store' ? `${step.part} ${step.bytes}` : step.do));
 }
 

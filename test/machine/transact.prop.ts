@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Machine } from '#machine/machine';
 import { transact, Unfinished, type End } from '#machine/transact';
-import { Batch, type KeyChange } from '#plan/batch';
+import { Batch, type Edits, type KeyChange } from '#plan/batch';
 import type { Protocol } from '#plan/protocol';
 import { int3 } from '#plan/protocols/int3';
 import { store } from '#plan/protocols/store';
@@ -26,6 +26,7 @@ const NEW: KeyChange = {
 interface Begun {
   readonly box: Memory;
   readonly batch: Batch;
+  readonly edits: Edits;
 }
 
 /**
@@ -50,18 +51,17 @@ function begin(gaps: readonly number[], protocol: Protocol): Begun {
     batch.new.set([0x0f, i + 1, 7, 8, 9], 8 * i);
     box.text.set(batch.old.subarray(8 * i, 8 * i + 5), at - TEXT);
   });
-  box.machine.run([{ do: 'publish', why: '' }], Object.assign(new Batch(0), { keys: [OLD] }));
-  batch.keys = [NEW];
-  return { box, batch };
+  box.machine.run([{ do: 'publish', why: '' }], { batches: [], keys: [OLD] });
+  return { box, batch, edits: { batches: [batch], keys: [NEW] } };
 }
 
 function attempt(
-  { box, batch }: Begun,
+  { box, edits }: Begun,
   protocol: Protocol,
   machine: Machine = box.machine,
 ): { end: End | 'done'; step: number } {
   try {
-    transact(protocol, batch, [OLD], machine);
+    transact(protocol, edits, [OLD], machine);
     return { end: 'done', step: protocol.steps.length };
   } catch (error) {
     if (!(error instanceof Unfinished)) throw error;
@@ -174,9 +174,9 @@ it('a way back that trusts itself instead of the text is seen to be wrong', () =
   begun.box.fails = (n) => n === 1;
   const { machine } = begun.box;
   const { end } = attempt(begun, int3, {
-    begin: (protocol, batch) => machine.begin(protocol, batch),
-    run: (steps, batch) => machine.run(steps, batch),
-    unlike: () => new Batch(0),
+    begin: (protocol, edits) => machine.begin(protocol, edits),
+    run: (steps, edits) => machine.run(steps, edits),
+    unlike: () => ({ batches: [], keys: [] }),
   });
   expect(() => agree(begun, int3, end)).toThrow();
 });

@@ -457,12 +457,10 @@ export const MUTANTS = [
     test: { file: 'test/process/shipped.test.ts', name: 'int3 at a site jcc' },
   },
   {
-    name: 'a run of one key passes the edits of another',
-    file: 'dist/plan/draw.js',
-    edits: [
-      ['runEnd(lowest.batch, lowest.next, limit)', 'runEnd(lowest.batch, lowest.next, Infinity)'],
-    ],
-    test: { file: 'test/plan/merge.test.ts', name: 'come out ascending' },
+    name: 'small keys of two texts are gathered into one batch',
+    file: 'dist/plan/batch.js',
+    edits: [['into === null || text !== start', 'into === null']],
+    test: { file: 'test/plan/gather.test.ts', name: 'one batch for each text' },
   },
   {
     name: 'a step may be tried again from itself',

@@ -6,7 +6,6 @@ import {
   acceptsChange,
   draw,
   KINDS,
-  merge,
   SiteColumns,
   type Destination,
 } from '#plan/draw';
@@ -218,28 +217,6 @@ describe('a drawn update', () => {
           expect(accepts(store.accepts, batch, i)).toBe(true);
         }
       }),
-    );
-  });
-
-  it('of several keys is one batch in order of address', () => {
-    fc.assert(
-      fc.property(
-        fc.uniqueArray(fc.integer({ min: 0, max: 10_000 }), { maxLength: 200 }),
-        fc.integer({ min: 1, max: 5 }),
-        (places, keys) => {
-          const batches = Array.from({ length: keys }, () => new Batch(places.length));
-          const sorted = [...places].sort((a, b) => a - b);
-          sorted.forEach((at, n) => {
-            const batch = batches[n % keys]!;
-            batch.at[batch.count] = at;
-            batch.new[8 * batch.count] = n % 256;
-            batch.count++;
-          });
-          const merged = merge(batches);
-          expect([...merged.at.subarray(0, merged.count)]).toEqual(sorted);
-          sorted.forEach((_, n) => expect(merged.new[8 * n]).toBe(n % 256));
-        },
-      ),
     );
   });
 });

@@ -16,10 +16,10 @@ import { checkPrivate, Procmem, ProcmemText } from './procmem.js';
 import type { OwnText, WriterName } from './text.js';
 import { checkCodeChanges } from './translated.js';
 import { transact, Unfinished, type End } from '../transact.js';
-import { Batch, type KeyChange } from '../../plan/batch.js';
-import { merge, switchWords, wordsOf, type Destination, type Drawn } from '../../plan/draw.js';
+import { Gathering, waysIn, type Batch, type Edits, type KeyChange } from '../../plan/batch.js';
+import { switchWords, wordsOf, type Destination, type Drawn } from '../../plan/draw.js';
 import { narrowed, type Protocol, type Step } from '../../plan/protocol.js';
-import { WAY, WAYS, waysOf, type WayCounts } from '../../plan/way.js';
+import { WAY, WAYS, waysOf, type Way, type WayCounts } from '../../plan/way.js';
 import { ORIGINAL, sameTarget, targetOf, type Target } from '../../plan/target.js';
 
 /** The text that a group lies in, and the code near it. */
@@ -107,15 +107,7 @@ export class Engine {
   readonly #machine: ProcessMachine;
   readonly #places = new Map<Addr, Place>();
   readonly #known = new Map<KeyRecord, Known>();
-  /**
-   * Of several keys at once; kept, for new columns cost an allocation for every site and an update
-   * after another does the same.
-   */
-  #merged: Batch = new Batch(0);
-  readonly #room = (count: number): Batch => {
-    if (this.#merged.at.length < count) this.#merged = new Batch(2 * count);
-    return this.#merged;
-  };
+  readonly #gathering = new Gathering();
 
   constructor(runtime: Runtime, watch: TrapWatch, options: EngineOptions) {
     this.#runtime = runtime;
@@ -229,27 +221,26 @@ export class Engine {
     const before = trapsOf(wanted);
     const drawing = new Drawing<W>();
     for (const asked of wanted) this.#draw(drawing, asked, protocol, require);
-    const { changes, inline, trampoline, batches, keys } = drawing;
+    const { changes, inline, trampoline, batches, texts, keys } = drawing;
     if (batches.length === 0 && keys.length === 0)
       return { changes, inline, trampoline, traps: 0, ways: NONE };
-    const batch = merge(batches, this.#room);
-    batch.keys = keys;
-    const needed = this.#needed(protocol, batch);
+    const edits: Edits = { batches: this.#gathering.gather(batches, texts), keys };
+    const needed = this.#needed(protocol, edits);
     // Last of what is asked: right before the first trap.
     if (needed.handler !== null) this.#watch.check();
     this.#runtime.countChange();
-    this.#run(needed, batch, drawing);
+    this.#run(needed, edits, drawing);
     for (const { columns } of drawing.groups) columns.batch.old.set(columns.batch.new);
     const traps = (trapsOf(wanted) - before) >>> 0;
-    return { changes, inline, trampoline, traps, ways: wayCounts(protocol, batch) };
+    return { changes, inline, trampoline, traps, ways: wayCounts(protocol, edits) };
   }
 
   /**
-   * The steps that the batch needs. After an update that ended with a fault a CPU may hold bytes
+   * The steps that the update needs. After an update that ended with a fault a CPU may hold bytes
    * that no synchronisation has taken from it: then one comes first.
    */
-  #needed(protocol: Protocol, { ways }: Batch): Protocol {
-    const needed = narrowed(protocol, ways);
+  #needed(protocol: Protocol, edits: Edits): Protocol {
+    const needed = narrowed(protocol, waysIn(edits));
     if (this.#runtime.word('unsynced') === 0n) return needed;
     return { ...needed, steps: [OWED, ...needed.steps] };
   }
@@ -311,11 +302,11 @@ export class Engine {
   /** @throws Fault `update-failed`, `update-parked`, `update-mixed` */
   #run(
     protocol: Protocol,
-    batch: Batch,
+    edits: Edits,
     { groups, previous }: Pick<Drawing<Wanted>, 'groups' | 'previous'>,
   ): void {
     try {
-      transact(protocol, batch, previous, this.#machine);
+      transact(protocol, edits, previous, this.#machine);
       if (protocol.steps[0] === OWED) this.#runtime.setWord('unsynced', 0n);
     } catch (error) {
       if (error instanceof Unfinished) this.#runtime.setWord('unsynced', 1n);
@@ -363,19 +354,23 @@ export class Engine {
 
 const OWED: Step = { do: 'sync', why: 'the update before this one ended with a fault' };
 
-/** A protocol without ways traps every site, or stores at every site. */
-function wayCounts({ ways, handler }: Protocol, { count, way, ways: present }: Batch): WayCounts {
-  const only =
-    ways === undefined
-      ? ([handler === null ? 'store' : 'trap'] as const)
-      : WAYS.filter((each) => present === WAY[each]);
-  const [single] = only;
-  if (single) return { ...NONE, [single]: count };
+function wayCounts({ ways, handler }: Protocol, { batches }: Edits): WayCounts {
   const counts = { ...NONE };
+  for (const batch of batches) {
+    const single = ways === undefined ? onlyWay(handler) : WAYS.find((w) => batch.ways === WAY[w]);
+    if (single) counts[single] += batch.count;
+    else addWays(batch, counts);
+  }
+  return counts;
+}
+
+/** A protocol without ways traps every site, or stores at every site. */
+const onlyWay = (handler: Protocol['handler']): Way => (handler === null ? 'store' : 'trap');
+
+function addWays({ count, way }: Batch, counts: Record<Way, number>): void {
   const bits = new Uint32Array(WAY.trap + 1);
   for (let i = 0; i < count; i++) bits[way[i]!]!++;
-  for (const each of WAYS) counts[each] = bits[WAY[each]]!;
-  return counts;
+  for (const each of WAYS) counts[each] += bits[WAY[each]]!;
 }
 
 /** What is said of an update that did not come to its end. */
@@ -392,7 +387,9 @@ class Drawing<W extends Wanted> {
   readonly keys: KeyChange[] = [];
   readonly previous: KeyChange[] = [];
   readonly groups: Group[] = [];
+  /** What changes something, and where the text of each begins. */
   readonly batches: Batch[] = [];
+  readonly texts: Addr[] = [];
   inline = 0;
   trampoline = 0;
 
@@ -401,7 +398,9 @@ class Drawing<W extends Wanted> {
     this.groups.push(group);
     this.inline += drawn.inline + (switches ? drawn.trampoline : 0);
     this.trampoline += switches ? 0 : drawn.trampoline;
-    if (drawn.batch.count > 0) this.batches.push(drawn.batch);
+    if (drawn.batch.count === 0) return;
+    this.batches.push(drawn.batch);
+    this.texts.push(group.start);
   }
 }
 

@@ -7,7 +7,7 @@ import { Fault } from '../../base/fault.js';
 import { SIGTRAP } from '../../base/linux.js';
 import { invariant, unreachable } from '../../base/invariant.js';
 import type { Addr } from '../../base/addr.js';
-import { Batch } from '../../plan/batch.js';
+import { Batch, type Edits } from '../../plan/batch.js';
 import type { Protocol, Step } from '../../plan/protocol.js';
 import { WAY } from '../../plan/way.js';
 import { RECORD } from '../../trap/registry.js';
@@ -17,7 +17,7 @@ import { EPERM, registerBarrier, SYNC_CORE } from '../linux/membarrier.js';
 import { errorName, type Native } from '../linux/native.js';
 import { KERNEL_SIGACTION, replaced } from './signals.js';
 import { Script, type Performer, type Routines, type Stop } from './script.js';
-import type { Text } from './text.js';
+import type { StoreStep, Text } from './text.js';
 
 /**
  * Which steps a process can take by itself. Stopping all other threads needs another process, and
@@ -145,26 +145,26 @@ export class ProcessMachine implements Machine {
   }
 
   /** @throws Fault `handler-replaced`, with nothing begun */
-  begin({ steps, handler }: Protocol, batch: Batch): void {
+  begin({ steps, handler }: Protocol, edits: Edits): void {
     this.#script.clear();
     if (handler !== null) {
       this.#script.mark(ASKED);
       this.#script.system('rt_sigaction', 0, SIGTRAP, 0, this.#actionAt, KERNEL_SIGACTION.mask);
       this.#script.expect(this.#actionAt + KERNEL_SIGACTION.handler, this.#runtime.handler);
     }
-    this.#perform(steps, batch);
+    this.#perform(steps, edits);
   }
 
-  run(steps: readonly Step[], batch: Batch): void {
+  run(steps: readonly Step[], edits: Edits): void {
     this.#script.clear();
-    this.#perform(steps, batch);
+    this.#perform(steps, edits);
   }
 
-  #perform(steps: readonly Step[], batch: Batch): void {
+  #perform(steps: readonly Step[], edits: Edits): void {
     const script = this.#script;
     for (const [i, step] of steps.entries()) {
       script.mark(i);
-      this.#write(step, batch);
+      this.#write(step, edits);
     }
     this.#flush();
   }
@@ -193,12 +193,12 @@ export class ProcessMachine implements Machine {
   }
 
   /** Adds a step to the script. */
-  #write(step: Step, batch: Batch): void {
+  #write(step: Step, edits: Edits): void {
     const script = this.#script;
     invariant(isPerformed(step), `the step ${step.do} was let through`);
     switch (step.do) {
       case 'publish':
-        for (const { slot, func, record, words } of batch.keys) {
+        for (const { slot, func, record, words } of edits.keys) {
           if (slot !== null) script.word(slot, func);
           script.word(record + RECORD.call, words.call);
           script.word(record + RECORD.tail, words.tail);
@@ -206,13 +206,7 @@ export class ProcessMachine implements Machine {
         }
         return;
       case 'store':
-        for (let from = 0; from < batch.count;) {
-          const text = this.#textAt(batch.at[from]!);
-          const to = Math.min(firstFrom(batch, from + 1, text.end), from + this.#atOnce);
-          text.store(script, step, batch, from, to);
-          if (script.count > this.#atOnce) this.#flush();
-          from = to;
-        }
+        for (const batch of edits.batches) this.#store(step, batch);
         return;
       case 'sync':
         script.system('membarrier', 0, SYNC_CORE);
@@ -222,15 +216,30 @@ export class ProcessMachine implements Machine {
     }
   }
 
-  unlike(batch: Batch, side: Side): Batch {
+  #store(step: StoreStep, batch: Batch): void {
+    const script = this.#script;
+    for (let from = 0; from < batch.count;) {
+      const text = this.#textAt(batch.address(from));
+      const to = Math.min(firstFrom(batch, from + 1, text.end), from + this.#atOnce);
+      text.store(script, step, batch, from, to);
+      if (script.count > this.#atOnce) this.#flush();
+      from = to;
+    }
+  }
+
+  unlike({ batches, keys }: Edits, side: Side): Edits {
+    return { keys, batches: batches.map((batch) => this.#unlike(batch, side)) };
+  }
+
+  #unlike(batch: Batch, side: Side): Batch {
     const found = new Batch(batch.count);
     const [one, other] = WANTED[side](batch);
     for (let i = 0; i < batch.count; i++) {
-      const at = batch.at[i]!;
-      const now = this.#textAt(at).read(at, batch.length[i]!);
+      const [at, length] = [batch.address(i), batch.lengthAt(i)];
+      const now = this.#textAt(at).read(at, length);
       const hidden = side === 'off' && (batch.way[i]! & WAY.behind) !== 0 ? DISPLACEMENT : 0;
       let same = true;
-      for (let b = 0; same && b < batch.length[i]! - hidden; b++)
+      for (let b = 0; same && b < length - hidden; b++)
         same = now[b] === one[8 * i + b] || now[b] === other[8 * i + b];
       if (!same) found.append(batch, i);
     }

@@ -7,8 +7,8 @@ import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { KeyDef } from '../../keys/key.js';
-import { SiteColumns, draw, merge, wordsOf, type Destination } from '../../plan/draw.js';
-import type { Batch, KeyChange } from '../../plan/batch.js';
+import { SiteColumns, draw, wordsOf, type Destination } from '../../plan/draw.js';
+import type { Batch, Edits, KeyChange } from '../../plan/batch.js';
 import type { Acceptance, Protocol } from '../../plan/protocol.js';
 import type { WayCounts } from '../../plan/way.js';
 import { ORIGINAL, sameTarget, targetOf, type Target as Goal } from '../../plan/target.js';
@@ -280,11 +280,9 @@ export class RemoteEngine {
     }
     if (batches.length === 0 && keys.length === 0)
       return { changes, inline, trampoline, traps: 0, ways: NONE };
-    const batch = merge(batches);
-    batch.keys = keys;
     const before = this.#traps(asked);
-    this.#run(protocol, batch, previous, groups);
-    const ways = { ...NONE, trap: batch.count };
+    this.#run(protocol, { batches, keys }, previous, groups);
+    const ways = { ...NONE, trap: batches.reduce((sum, { count }) => sum + count, 0) };
     return { changes, inline, trampoline, traps: this.#traps(asked) - before, ways };
   }
 
@@ -356,7 +354,7 @@ export class RemoteEngine {
 
   #run(
     protocol: Protocol,
-    batch: Batch,
+    edits: Edits,
     previous: readonly KeyChange[],
     groups: readonly Group[],
   ): void {
@@ -382,7 +380,7 @@ export class RemoteEngine {
     run.end.word(data + DATA.unsynced, 0);
     run.counts();
     try {
-      transact(protocol, batch, previous, machine);
+      transact(protocol, edits, previous, machine);
     } catch (error) {
       if (!(error instanceof Unfinished)) throw error;
       this.#outdate();

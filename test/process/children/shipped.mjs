@@ -172,11 +172,11 @@ batch.at[0] = site;
 batch.length[0] = length;
 batch.old.set(asked.old);
 batch.new.set(asked.new);
-batch.keys = [
+const keys = [
   { record, words: { call: Number(asked.word), tail: 0, jcc: 0 }, slot: null, func: 0 },
 ];
 batch.way[0] = batch.ways = asked.way;
-transact(narrowed(asked.protocol, asked.way), batch, [], machine);
+transact(narrowed(asked.protocol, asked.way), { batches: [batch], keys }, [], machine);
 
 const { bytes } = sigtrap();
 console.log(

@@ -59,7 +59,7 @@ const edit = (old, wanted) => {
   batch.length[0] = 5;
   batch.old.set(old);
   batch.new.set(wanted);
-  return batch;
+  return { batches: [batch], keys: [] };
 };
 const [there, back] = [edit(a, b), edit(b, a)];
 
