@@ -115,7 +115,17 @@ export function checkOption(option: string, value: unknown, words: readonly stri
  */
 const JOURNAL = 1000;
 
+/** What a caller may ask of a key, and what the key is then said to have. */
+interface Choice {
+  readonly target: Target;
+  readonly name: string | null | boolean;
+}
+
 interface KeyState extends EnlistedKey {
+  /** What was asked before: to find a target costs more than the rest of a small update. */
+  readonly choices: Map<unknown, Choice>;
+  /** The last one that went through; other code may have changed the key since. */
+  now: Choice | null;
   /** The last update of ours that changed this key. */
   last: Update | null;
 }
@@ -129,16 +139,17 @@ interface Change {
 /** A key and where it shall go. */
 class Asked implements Wanted {
   readonly state: KeyState;
+  readonly record: KeyRecord;
+  readonly choice: Choice;
   readonly to: Target;
-  constructor(state: KeyState, to: Target) {
+  constructor(state: KeyState, choice: Choice) {
     this.state = state;
-    this.to = to;
+    this.record = state.record;
+    this.choice = choice;
+    this.to = choice.target;
   }
   get name(): string {
     return this.state.def.name;
-  }
-  get record(): KeyRecord {
-    return this.state.record;
   }
 }
 
@@ -192,17 +203,18 @@ export class Program<K extends Keys> implements App<K> {
     // Without a prototype: a key may be called `constructor`, and `__proto__` is a legal name in C.
     const keys: Record<string, Key<Keys[string]>> = Object.create(null);
     for (const key of registered) {
-      const state: KeyState = { ...key, last: null };
+      const state: KeyState = { ...key, choices: new Map(), now: null, last: null };
       this.#states.set(key.def.name, state);
       this.#byRecord.set(key.record.at, state);
-      keys[key.def.name] = this.#key(key);
+      keys[key.def.name] = this.#key(state);
       if (key.fresh) engine.initialise(key.record, this.#initial(key));
     }
     this.keys = Object.freeze(keys) as { readonly [N in keyof K]: Key<K[N]> };
   }
 
-  #key({ def, record }: EnlistedKey): Key<Keys[string]> {
-    const name = (): Keys[string] => this.#targets.name(def, targetOf(Number(record.word('call'))));
+  #key(state: KeyState): Key<Keys[string]> {
+    const { def, record } = state;
+    const name = (): Keys[string] => this.#nameOf(state, targetOf(Number(record.word('call'))));
     return {
       name: def.name,
       get target() {
@@ -269,9 +281,32 @@ export class Program<K extends Keys> implements App<K> {
       });
     const wanted = names.map((name): Asked => {
       const state = this.#state(name);
-      return new Asked(state, this.#targets.resolve(state.def, targets[name as keyof K]));
+      return new Asked(state, this.#choice(state, targets[name as keyof K]));
     });
     return this.#update(wanted, protocol, options.require);
+  }
+
+  #choice(state: KeyState, wanted: unknown): Choice {
+    const known = state.choices.get(wanted);
+    if (known) return known;
+    const target = this.#targets.resolve(state.def, wanted);
+    if (typeof wanted !== 'string' && typeof wanted !== 'boolean' && wanted !== null)
+      return this.#choiceOf(state, target);
+    const choice = { target, name: wanted };
+    state.choices.set(wanted, choice);
+    return choice;
+  }
+
+  #choiceOf(state: KeyState, target: Target): Choice {
+    return { target, name: this.#nameOf(state, target) };
+  }
+
+  /**
+   * A linker folds functions with the same code into one, and several names then have its address.
+   * The key is said to have the one that was asked for.
+   */
+  #nameOf({ def, now }: KeyState, target: Target): Keys[string] {
+    return now && sameTarget(now.target, target) ? now.name : this.#targets.name(def, target);
   }
 
   #state(name: string): KeyState {
@@ -301,10 +336,10 @@ export class Program<K extends Keys> implements App<K> {
     by: Update['by'],
     protocol: Protocol,
   ): Update {
-    const changes = done.changes.map(({ wanted: { name, state }, from, to }) => ({
-      key: name,
-      from: this.#targets.name(state.def, from),
-      to: this.#targets.name(state.def, to),
+    const changes = done.changes.map(({ wanted: { state, choice }, from }) => ({
+      key: state.def.name,
+      from: this.#nameOf(state, from),
+      to: choice.name,
     }));
     const update = new Done(changes, done, ns, by, (self) => {
       this.#takeFromC();
@@ -314,14 +349,14 @@ export class Program<K extends Keys> implements App<K> {
       );
       if (back.length > 0 && !this.#closed)
         this.#update(
-          back.map(({ wanted: { state }, from }) => new Asked(state, from)),
+          back.map(({ wanted: { state }, from }) => new Asked(state, this.#choiceOf(state, from))),
           protocol,
         );
     });
-    for (const {
-      wanted: { state },
-    } of done.changes)
-      state.last = update;
+    for (const { wanted } of done.changes) {
+      wanted.state.now = wanted.choice;
+      wanted.state.last = update;
+    }
     this.#journal.push(update);
     if (this.#journal.length > JOURNAL) this.#journal.splice(0, JOURNAL / 2);
     return update;
@@ -337,8 +372,9 @@ export class Program<K extends Keys> implements App<K> {
     for (const { record, from, to, ns, ...done } of this.#fromC.since(this.#taken)) {
       const state = this.#byRecord.get(record);
       if (!state) continue;
-      const change = { wanted: new Asked(state, targetOf(to)), from: targetOf(from) };
-      this.#note({ ...done, changes: [{ ...change, to: targetOf(to) }] }, ns, 'c', this.#protocol);
+      const choice = this.#choiceOf(state, targetOf(to));
+      const change = { wanted: new Asked(state, choice), from: targetOf(from) };
+      this.#note({ ...done, changes: [{ ...change, to: choice.target }] }, ns, 'c', this.#protocol);
     }
     this.#taken = count;
   }
@@ -366,9 +402,7 @@ export class Program<K extends Keys> implements App<K> {
     const reports = (): SiteReport[] =>
       states.flatMap((state) => {
         const to = target === undefined ? null : this.#targets.resolve(state.def, target);
-        return this.#engine
-          .groups(state.record)
-          .flatMap((group) => this.#reports(state, group, to, names));
+        return state.record.groups().flatMap((group) => this.#reports(state, group, to, names));
       });
     // What a target would change is drawn into the columns that updates use.
     return target === undefined ? reports() : this.#runtime.locked(reports);
@@ -410,9 +444,7 @@ export class Program<K extends Keys> implements App<K> {
     return this.#runtime.locked(() =>
       [...this.#states.values()].flatMap((state) => {
         const target = targetOf(state.record.held('call'));
-        return this.#engine
-          .groups(state.record)
-          .flatMap((group) => this.#drifts(state, group, target));
+        return state.record.groups().flatMap((group) => this.#drifts(state, group, target));
       }),
     );
   }

@@ -108,7 +108,7 @@ export class Targets {
         },
       );
     const declared = def.targets.find((t) => t.name === wanted);
-    if (declared) return this.#asked(def, declared);
+    if (declared) return this.#declared(declared);
     if (wanted === RET0) {
       if (!def.mayReturn0) throw ret0Refused(def);
       return { kind: 'ret0', address: 0 };
@@ -120,16 +120,6 @@ export class Targets {
       `${wanted} is not declared for ${def.name}; declared: ${names.join(', ') || 'none'}`,
       hint ? { hint } : {},
     );
-  }
-
-  /**
-   * A linker folds functions with the same code into one, and several names then have its address.
-   * The key is said to have the one that was asked for last.
-   */
-  #asked(def: KeyDef, target: DeclaredTarget): Target {
-    const found = this.#declared(target);
-    this.#namesOf(def).set(found.address, target.name);
-    return found;
   }
 
   #namesOf(def: KeyDef): Map<Addr, string> {

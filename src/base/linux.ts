@@ -44,6 +44,7 @@ export const SYS = {
   epoll_wait: 232,
   tgkill: 234,
   waitid: 247,
+  newfstatat: 262,
   pselect6: 270,
   ppoll: 271,
   epoll_pwait: 281,

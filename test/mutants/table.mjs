@@ -463,6 +463,12 @@ export const MUTANTS = [
     test: { file: 'test/plan/gather.test.ts', name: 'one batch for each text' },
   },
   {
+    name: 'a thread that was looked at is not read again after it ran',
+    file: 'dist/machine/process/threads.js',
+    edits: [['ranNs === 0 || seen.ranNs !== ranNs ||', 'ranNs === 0 ||']],
+    test: { file: 'test/process/hazards.test.ts', name: 'slept through three looks' },
+  },
+  {
     name: 'a step may be tried again from itself',
     file: 'dist/plan/validate.js',
     edits: [['to >= i', 'to > i']],

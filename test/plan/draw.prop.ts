@@ -1,14 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Batch } from '#plan/batch';
-import {
-  accepts,
-  acceptsChange,
-  draw,
-  KINDS,
-  SiteColumns,
-  type Destination,
-} from '#plan/draw';
+import { accepts, acceptsChange, draw, KINDS, SiteColumns, type Destination } from '#plan/draw';
 import { int3 } from '#plan/protocols/int3';
 import { store } from '#plan/protocols/store';
 import { TRANSFORM, type TargetKind } from '#plan/transform';

@@ -35,6 +35,15 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
     expect(got.refused.message).toMatch(/thread \d+/);
   });
 
+  it('a thread that slept through three looks and then blocks SIGTRAP is found by the next one', () => {
+    expect(told('a thread that was looked at blocks SIGTRAP')).toEqual({
+      looked: [TWO, ONE, TWO],
+      code: 'trap-blocked',
+      again: 'trap-blocked',
+      then: ONE,
+    });
+  });
+
   if (LONG)
     it('a thread that is about to unblock SIGTRAP and waits for a CPU is waited for; by the clock alone it would be refused', () => {
       const got = told<{ patient: number; refused?: number; after: number }>(

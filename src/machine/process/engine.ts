@@ -29,20 +29,7 @@ export interface Place {
   /** By address; what has none, by kind. */
   readonly reaches: Map<Addr | Target['kind'], Reach>;
   /** The runtime's list of texts that are mapped twice, as it was when this was made. */
-  readonly regions: bigint;
-}
-
-/**
- * What an update needs of a record, found once: views and maps cost more than what is read through
- * them.
- */
-interface Known {
-  /** The record's list of groups as it was: another runtime may add one. */
-  readonly head: number;
-  readonly groups: readonly Group[];
-  readonly places: Place[];
-  /** The pointer that C code queries. */
-  func: Uint32Array | null;
+  readonly regions: number;
 }
 
 export interface Wanted {
@@ -106,7 +93,8 @@ export class Engine {
   readonly #procmem: Procmem | null;
   readonly #machine: ProcessMachine;
   readonly #places = new Map<Addr, Place>();
-  readonly #known = new Map<KeyRecord, Known>();
+  /** The last one that was asked for: sites mostly lie in one text. */
+  #last: { readonly start: Addr; readonly place: Place } | null = null;
   readonly #gathering = new Gathering();
 
   constructor(runtime: Runtime, watch: TrapWatch, options: EngineOptions) {
@@ -130,21 +118,6 @@ export class Engine {
     this.#procmem?.release();
   }
 
-  #know(record: KeyRecord): Known {
-    const head = record.held('groups');
-    let known = this.#known.get(record);
-    if (known?.head !== head) {
-      known = { head, groups: record.groups(), places: [], func: null };
-      this.#known.set(record, known);
-    }
-    return known;
-  }
-
-  /** Call it with the lock held. */
-  groups(record: KeyRecord): readonly Group[] {
-    return this.#know(record).groups;
-  }
-
   /**
    * Made at first use, so that a text that is never written is never mapped a second time; made
    * anew when the list of texts that are mapped twice has changed. Another runtime may have put
@@ -152,6 +125,14 @@ export class Engine {
    * is empty: its text is private again, and the parent's writable mapping is not there.
    */
   place(group: Group): Place {
+    const { start } = group;
+    if (this.#last?.start === start && this.#isCurrent(this.#last.place)) return this.#last.place;
+    const place = this.#placeAt(group);
+    this.#last = { start, place };
+    return place;
+  }
+
+  #placeAt(group: Group): Place {
     const known = this.#places.get(group.start);
     if (known && this.#isCurrent(known)) return known;
     const { native } = this.#runtime;
@@ -165,7 +146,7 @@ export class Engine {
       text,
       veneers: known?.veneers ?? new Veneers(native, group.start, group.end),
       reaches: known?.reaches ?? new Map<Addr | Target['kind'], Reach>(),
-      regions: this.#runtime.word('regions'),
+      regions: this.#runtime.held('regions'),
     };
     this.#places.set(group.start, place);
     this.#machine.addText(text);
@@ -173,7 +154,7 @@ export class Engine {
   }
 
   #isCurrent({ regions }: Place): boolean {
-    return regions === this.#runtime.word('regions');
+    return regions === this.#runtime.held('regions');
   }
 
   destination(group: Group, to: Target): Destination {
@@ -201,7 +182,7 @@ export class Engine {
 
   #wordsOf(record: KeyRecord, to: Target): KeyChange['words'] {
     if (to.kind === 'on' || to.kind === 'off') return switchWords(to.kind);
-    const [group] = this.groups(record);
+    const [group] = record.groups();
     invariant(group !== undefined, 'a record of a call has a group for its trampoline');
     return this.#reach(this.place(group), to).words;
   }
@@ -241,7 +222,7 @@ export class Engine {
    */
   #needed(protocol: Protocol, edits: Edits): Protocol {
     const needed = narrowed(protocol, waysIn(edits));
-    if (this.#runtime.word('unsynced') === 0n) return needed;
+    if (this.#runtime.held('unsynced') === 0) return needed;
     return { ...needed, steps: [OWED, ...needed.steps] };
   }
 
@@ -252,14 +233,13 @@ export class Engine {
     protocol: Protocol,
     require?: 'inline',
   ): void {
-    const { name, record, to } = asked;
+    const { record, to } = asked;
     const target = to === ORIGINAL ? targetOf(record.held('initial')) : to;
     const from = targetOf(record.held('call'));
-    const known = this.#know(record);
     const switches = target.kind === 'on' || target.kind === 'off';
     let reach: Reach | null = null;
-    for (const [g, group] of known.groups.entries()) {
-      const place = this.#placeOf(known, g, group);
+    for (const group of record.groups()) {
+      const place = this.place(group);
       // Before the sites: that the writer cannot store at all is the better answer than that one
       // site is refused.
       if (protocol.handler === null) this.#checkStore(place.text);
@@ -271,7 +251,7 @@ export class Engine {
       const ways = this.#allowed(protocol, place.text);
       drawing.add(
         group,
-        this.#runtime.survey.draw(name, group.columns, way, protocol.accepts, inline, ways),
+        this.#runtime.survey.draw(asked, group.columns, way, protocol.accepts, inline, ways),
         switches,
       );
     }
@@ -288,15 +268,8 @@ export class Engine {
       record: record.at,
       words: { call: record.held('call'), tail: record.held('tail'), jcc: record.held('jcc') },
       slot,
-      func: slot === null ? 0 : this.#func(known, slot),
+      func: record.func,
     });
-  }
-
-  /** The place of a key's g-th group, kept with the key. */
-  #placeOf(known: Known, g: number, group: Group): Place {
-    const place = known.places[g];
-    if (place && this.#isCurrent(place)) return place;
-    return (known.places[g] = this.place(group));
   }
 
   /** @throws Fault `update-failed`, `update-parked`, `update-mixed` */
@@ -321,11 +294,6 @@ export class Engine {
           : {}),
       });
     }
-  }
-
-  #func(known: Known, slot: Addr): Addr {
-    const word = (known.func ??= new Uint32Array(this.#runtime.native.view(slot, 16)));
-    return word[0]! + word[1]! * 2 ** 32;
   }
 
   /** Whether a store of several bytes into the text is one. */

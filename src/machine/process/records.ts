@@ -31,6 +31,10 @@ export class KeyRecord {
   readonly #words: BigUint64Array;
   readonly #halves: Uint32Array;
   readonly #shared: SharedData;
+  /** What was found once, because views cost more than what is read through them. */
+  #groups: readonly Group[] = [];
+  #head: Addr = 0;
+  #func: Uint32Array | null = null;
 
   constructor(shared: SharedData, at: Addr) {
     this.at = at;
@@ -62,25 +66,45 @@ export class KeyRecord {
     return this.#halves[RECORD.traps / 4]!;
   }
 
-  groups(): Group[] {
+  /** Another runtime may add one. */
+  groups(): readonly Group[] {
+    const head = this.held('groups');
+    if (head !== this.#head) {
+      this.#groups = this.#listed(head);
+      this.#head = head;
+    }
+    return this.#groups;
+  }
+
+  #listed(head: Addr): Group[] {
     const groups: Group[] = [];
-    for (let at = Number(this.word('groups')); at !== 0;) {
-      const head = new BigUint64Array(this.#shared.native.view(at, GROUP.columns));
-      const count = Number(head[GROUP.count / 8]);
+    for (let at = head; at !== 0;) {
+      const words = new BigUint64Array(this.#shared.native.view(at, GROUP.columns));
+      const count = Number(words[GROUP.count / 8]);
       const memory = this.#shared.native.view(at + GROUP.columns, SiteColumns.size(count));
       groups.push({
         at: at + GROUP.columns,
-        start: Number(head[GROUP.start / 8]),
-        end: Number(head[GROUP.end / 8]),
+        start: Number(words[GROUP.start / 8]),
+        end: Number(words[GROUP.end / 8]),
         columns: new SiteColumns(
           count,
-          Number(BigInt.asIntN(64, head[GROUP.trampoline / 8]!)),
+          Number(BigInt.asIntN(64, words[GROUP.trampoline / 8]!)),
           memory,
         ),
       });
-      at = Number(head[GROUP.next / 8]);
+      at = Number(words[GROUP.next / 8]);
     }
     return groups;
+  }
+
+  /** The pointer that C code queries; 0 where none is visible. */
+  get func(): Addr {
+    const slot = this.held('key');
+    if (slot === 0) return 0;
+    const [low = 0, high = 0] = (this.#func ??= new Uint32Array(
+      this.#shared.native.view(slot, 16),
+    ));
+    return low + high * 2 ** 32;
   }
 }
 

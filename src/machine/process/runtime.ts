@@ -86,6 +86,11 @@ export class Runtime {
   word(name: keyof typeof DATA): bigint {
     return this.#words[DATA[name] / 8]!;
   }
+  /** Without a bigint, which costs more than the load. Call it with the lock held. */
+  held(name: keyof typeof DATA): number {
+    const half = DATA[name] / 4;
+    return (this.#halves[half]! >>> 0) + this.#halves[half + 1]! * 2 ** 32;
+  }
   setWord(name: keyof typeof DATA, value: bigint): void {
     Atomics.store(this.#words, DATA[name] / 8, value);
   }

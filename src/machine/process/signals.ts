@@ -8,7 +8,14 @@ import { Fault } from '../../base/fault.js';
 import { SA, SIGTRAP } from '../../base/linux.js';
 import { isInspector, Objects } from './node.js';
 import type { Runtime } from './runtime.js';
-import { bit, isKernelWorker, lookAtThreads, type Look, type ThreadState } from './threads.js';
+import {
+  bit,
+  isKernelWorker,
+  lookAtThreads,
+  ThreadWatch,
+  type Look,
+  type ThreadState,
+} from './threads.js';
 
 /**
  * SA_NODEFER: an asynchronous signal's handler may pass an armed site on top of ours. SA_ONSTACK: a
@@ -61,6 +68,7 @@ export class TrapWatch {
   readonly #flags: number;
   readonly #patienceMs: number;
   readonly #objects: Objects;
+  readonly #threads: ThreadWatch;
   readonly #action: BigUint64Array = new BigUint64Array(KERNEL_SIGACTION.size / 8);
   readonly #actionAt: Addr;
   #claimed = false;
@@ -76,6 +84,7 @@ export class TrapWatch {
     this.#flags = flags;
     this.#patienceMs = patienceMs;
     this.#objects = new Objects(runtime.native);
+    this.#threads = new ThreadWatch(runtime.native, runtime.thread);
     this.#actionAt = runtime.native.addressOf(this.#action);
   }
 
@@ -90,7 +99,7 @@ export class TrapWatch {
     this.#claimed = true;
     const now = performance.now();
     if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
-    const look = lookAtThreads();
+    const look = this.#threads.look();
     this.#tellOfTracer(look.tracer);
     this.#checkHandlers(look.caught);
     this.#checkThreads(look, now);

@@ -113,10 +113,11 @@ export class Survey {
   /**
    * `draw` of plan/draw.ts, and the text held against the snapshot in the same pass: the same
    * answer and the same refusals.
+   * @param of whose sites they are, for a refusal
    * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`
    */
   draw(
-    name: string,
+    of: { readonly name: string },
     columns: SiteColumns,
     destination: Destination | null,
     rule: Acceptance,
@@ -142,7 +143,7 @@ export class Survey {
     this.#set(block, SURVEY.ways, 0);
     this.#set(block, SURVEY.restores, destination ? 0 : 1);
     const stopped = this.#run(this.#blockAt);
-    if (stopped >= 0) throw this.#refusal(name, columns, stopped, rule, require);
+    if (stopped >= 0) throw this.#refusal(of, columns, stopped, rule, require);
     batch.ways = block[SURVEY.ways / 4]!;
     const unchanged = block[SURVEY.unchanged / 4]!;
     const back = trampoline >= 0 && sameEight(batch.new, original, 8 * trampoline) ? 1 : 0;
@@ -196,7 +197,7 @@ export class Survey {
   }
 
   #refusal(
-    name: string,
+    { name }: { readonly name: string },
     { batch, trampoline }: SiteColumns,
     i: number,
     rule: Acceptance,

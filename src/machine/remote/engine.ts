@@ -98,7 +98,7 @@ export class RemoteEngine {
     });
   }
 
-  groups(record: Addr): Group[] {
+  groups(record: Addr): readonly Group[] {
     checkGroups(this.#runtime, record);
     return this.record(record).groups();
   }

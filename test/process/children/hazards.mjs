@@ -32,6 +32,7 @@ const c = Object.fromEntries(
     'int jumps(int)',
     'int thread_start(int)',
     'void thread_release()',
+    'void thread_block()',
     'long thread_stop()',
     'int theirs_install()',
     'int theirs_count()',
@@ -45,7 +46,7 @@ const c = Object.fromEntries(
     'long fork_pass()',
   ].map((declaration) => [/(\w+)\(/.exec(declaration)[1], lib.func(declaration)]),
 );
-const [PLAIN, BLOCKED, SMALL_STACK, STARVED] = [0, 1, 2, 3];
+const [PLAIN, BLOCKED, SMALL_STACK, STARVED, LATER] = [0, 1, 2, 3, 4];
 const [EPERM, MEMBARRIER, PWRITE64] = [1, 324, 18];
 /**
  * Gives back handles of a library until the dynamic linker has none of the two that this process
@@ -87,6 +88,23 @@ const HAZARDS = {
     c.thread_stop();
     app.update({ act: 'act_one' });
     done({ refused, after, stored, then: passes() });
+  },
+  'a thread that was looked at blocks SIGTRAP'() {
+    const app = open(library, { ...TRAPS, writer: 'alias' });
+    c.thread_start(LATER);
+    const looked = [];
+    for (const to of ['act_two', 'act_one', 'act_two']) {
+      sleep(150); // so that the next update looks again
+      app.update({ act: to });
+      looked.push(passes());
+    }
+    c.thread_block();
+    sleep(150);
+    const refused = refusal(() => app.update({ act: 'act_one' }));
+    const again = refusal(() => app.update({ act: 'act_one' }));
+    c.thread_stop();
+    app.update({ act: 'act_one' });
+    done({ looked, code: refused?.code, again: again?.code, then: passes() });
   },
   // `hasty` is the mistake: the looks are counted, whether the thread ran in between or not. Chance
   // may help it out once.

@@ -124,7 +124,7 @@ for (let n = 0; n < rounds; n++) {
   // Which ways a site may go: none is said, or any set of them.
   const ways = rule.within !== null || random(3) === 0 ? 0 : random(16) | WAY.trap;
   const [machine, plain] = [
-    outcome(() => survey.draw('key', a, third, rule, require, ways)),
+    outcome(() => survey.draw({ name: 'key' }, a, third, rule, require, ways)),
     outcome(() => draw(b, third, rule, require, ways)),
   ];
   if (JSON.stringify(machine) !== JSON.stringify(plain)) differences.push({ n, machine, plain });
@@ -141,11 +141,11 @@ for (let n = 0; n < rounds; n++) {
   const victim = random(count);
   const spot = a.batch.at[victim] - start + random(a.batch.length[victim]);
   text[spot] ^= 0x40;
-  const drift = outcome(() => survey.draw('key', a, third, rule, require));
+  const drift = outcome(() => survey.draw({ name: 'key' }, a, third, rule, require));
   if (!['drift', 'foreign-trap'].includes(drift.code) || Number(drift.at) !== a.batch.at[victim])
     differences.push({ n, drift, victim: a.batch.at[victim] });
   text[spot] ^= 0x40;
-  survey.draw('key', a, third, rule, require, ways);
+  survey.draw({ name: 'key' }, a, third, rule, require, ways);
 
   // Every store loop, on a copy of the text that lies elsewhere, against loops of one line each.
   const how = ['trap', 'first', 'rest', 'whole', 'opcode', 'displacement'][random(6)];

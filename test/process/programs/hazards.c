@@ -5,6 +5,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -59,9 +60,10 @@ int jumps(int times)
 #define AT_MINSIGSTKSZ 51
 #endif
 
-enum { PLAIN, BLOCKED, SMALL_STACK, STARVED };
+enum { PLAIN, BLOCKED, SMALL_STACK, STARVED, LATER };
 static pthread_t thread;
-static _Atomic int ready, stop, release;
+static _Atomic int ready, stop, release, blocks;
+static sem_t later;
 static _Atomic long passed, wrong;
 
 /* Keeps a CPU from a thread of low priority, which gets one turn of some thirty. */
@@ -99,11 +101,18 @@ static void *loop(void *how)
 		/* What libc does for a new thread: it takes a few instructions, whenever they are run. */
 		pthread_sigmask(SIG_UNBLOCK, &set, 0);
 	}
-	if ((intptr_t)how == BLOCKED) {
+	if ((intptr_t)how == LATER) {
+		/* Asleep: it is not on a CPU until it is to block the signal. */
+		ready = 1;
+		while (sem_wait(&later))
+			;
+	}
+	if ((intptr_t)how == BLOCKED || (intptr_t)how == LATER) {
 		sigset_t set;
 		sigemptyset(&set);
 		sigaddset(&set, SIGTRAP);
 		pthread_sigmask(SIG_BLOCK, &set, 0);
+		blocks = 1;
 	}
 	if ((intptr_t)how == SMALL_STACK) {
 		/* Room for one frame of the kernel and little else, between pages that may not be touched; with AMX a frame has 11 KiB. */
@@ -117,7 +126,7 @@ static void *loop(void *how)
 	ready = 1;
 	while (!stop) {
 		/* A blocked one stays away from the site: it is there to be found. */
-		if ((intptr_t)how != BLOCKED) {
+		if ((intptr_t)how != BLOCKED && (intptr_t)how != LATER) {
 			long got = pass(30);
 			wrong += got != 41 && got != 42;
 			passed++;
@@ -128,7 +137,8 @@ static void *loop(void *how)
 }
 int thread_start(int how)
 {
-	ready = stop = release = 0;
+	ready = stop = release = blocks = 0;
+	sem_init(&later, 0, 0);
 	passed = wrong = 0;
 	if (pthread_create(&thread, 0, loop, (void *)(intptr_t)how))
 		return -1;
@@ -137,6 +147,12 @@ int thread_start(int how)
 	return 0;
 }
 void thread_release(void) { release = 1; }
+void thread_block(void)
+{
+	sem_post(&later);
+	while (!blocks)
+		usleep(100);
+}
 long thread_stop(void)
 {
 	stop = 1;
