@@ -2,7 +2,7 @@
 // runs that the page of verdicts needs.
 
 import { Fault } from '../../base/fault.js';
-import { configure, type Configuration } from '../configuration.js';
+import { configure, titleOf, type Configuration } from '../configuration.js';
 import { document, documentJobs, type Pages } from './document.js';
 import type { Protocol } from '../../plan/protocol.js';
 import { syncsOf } from '../../plan/protocols/index.js';
@@ -15,6 +15,7 @@ import { runAll } from './pool.js';
 import type { RunReport } from '../explain/report.js';
 import type { PropertyName } from '../properties.js';
 import { CHUNKS, STORES } from '../../machine/sim/text.js';
+import { aboutOf } from '../../zoo/about.js';
 import { PROPOSALS, findProposal, proposalOf } from '../../zoo/index.js';
 import { placeOf, placesOf } from '../../zoo/place.js';
 import type { Proposal } from '../../zoo/proposal.js';
@@ -63,10 +64,10 @@ export function protocols(): {
   readonly environment: 'kernel' | 'user';
   readonly about: string;
 }[] {
-  return PROPOSALS.map(({ name, variant, environment, protocol }) => ({
-    name: variant === '' ? name : `${name}/${variant}`,
-    environment,
-    about: protocol.about,
+  return PROPOSALS.map((proposal) => ({
+    name: titleOf({ protocol: proposal.name, variant: proposal.variant }),
+    environment: proposal.environment,
+    about: aboutOf(proposal),
   }));
 }
 
