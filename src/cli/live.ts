@@ -11,8 +11,15 @@ import { inspectLive, moved } from '../inspect/live/inspect.js';
 import type { Context } from './context.js';
 import { table, type Cell } from './table.js';
 
-export type LiveDimension = 'key' | 'site' | 'drift' | 'lsm' | 'tracepoint';
-const DIMENSIONS: readonly LiveDimension[] = ['key', 'site', 'drift', 'lsm', 'tracepoint'];
+export type LiveDimension = 'key' | 'site' | 'branch' | 'drift' | 'lsm' | 'tracepoint';
+const DIMENSIONS: readonly LiveDimension[] = [
+  'key',
+  'site',
+  'branch',
+  'drift',
+  'lsm',
+  'tracepoint',
+];
 
 interface Flags {
   readonly by?: string;
@@ -64,6 +71,7 @@ function only(facts: LiveFacts, glob: string): LiveFacts {
     ...facts,
     sites: facts.sites.filter(wanted),
     keys: facts.keys.filter(({ name }) => matches(name)),
+    switches: facts.switches.filter(({ name }) => matches(name)),
     drift: facts.drift.filter(wanted),
     bareReturns: facts.bareReturns.filter(wanted),
   };
@@ -81,10 +89,19 @@ function summary(facts: LiveFacts, against: boolean): string {
     drift.length === 0
       ? 'all do what their key says'
       : count(drift.length, 'thing is not as it should be', 'things are not as they should be');
+  const on = facts.switches.filter((key) => key.on).length;
+  const branches =
+    counts.branches === 0
+      ? []
+      : [
+          `${count(counts.branches, 'branch', 'branches')} (${grouped(counts.initBranches)} of them ` +
+            `init, freed), ${count(facts.switches.length, 'static key')}, ${grouped(on)} of them on`,
+        ];
   const lines = [
     `${kernel.release} slid by ${hex(kernel.offset)}, from ${kernel.source}` +
       `${kernel.stopped ? '' : ' of a machine that runs'}; ` +
       `${count(modules.length, 'module')}, ${grouped(withSites)} with sites`,
+    ...branches,
     `${count(counts.sites, 'site')} (${grouped(counts.init)} of them init, freed), ` +
       `${count(keys.length, 'key')}, ${count(trampolines, 'trampoline')}: ` +
       (underWay ? 'an update is under way' : differ),
@@ -118,6 +135,7 @@ function listings(facts: LiveFacts, by: LiveDimension | undefined): string[] {
   if (facts.drift.length > 0) found.push(driftTable(facts));
   if (by === 'key') found.push(keyTable(facts.keys));
   if (by === 'site') found.push(siteTable(facts));
+  if (by === 'branch') found.push(switchTable(facts));
   if (by === 'lsm') found.push(lsmTable(facts.keys));
   if (by === 'tracepoint') found.push(tracepointTable(facts.keys));
   return found;
@@ -170,6 +188,12 @@ const siteTable = ({ sites }: LiveFacts): string =>
     ]),
   );
 
+const switchTable = ({ switches }: LiveFacts): string =>
+  table(
+    [...titles('static key', 'module', 'now'), { title: 'branches', align: 'right' }],
+    switches.map((key) => [key.name, key.module, key.on ? 'on' : 'off', key.branches]),
+  );
+
 /** Since 6.12 each hook of the security modules is a row of keys, in the order of the modules. */
 function lsmTable(keys: readonly LiveKey[]): string {
   const hooks = new Map<string, { readonly slot: number; readonly now: string }[]>();
@@ -211,6 +235,7 @@ function asJson(facts: LiveFacts): object {
       ...counts,
       keys: keys.length,
       trampolines: keys.filter(({ trampoline }) => trampoline !== null).length,
+      staticKeys: facts.switches.length,
       modules: facts.modules.length,
       drift: drift.length,
       outside: keys.filter(({ outside }) => outside).length,
@@ -224,6 +249,7 @@ function asJson(facts: LiveFacts): object {
     ...(facts.sites.length === 0
       ? {}
       : { sites: facts.sites.map((site) => ({ ...site, at: hex(site.at) })) }),
+    staticKeys: facts.switches.map((key) => ({ ...key, address: hex(key.address) })),
     drift: drift.map((each) => ({ ...each, at: hex(each.at) })),
     underWay: facts.underWay,
     bareReturns: facts.bareReturns.map((each) => ({ ...each, at: hex(each.at) })),

@@ -148,11 +148,11 @@ export function findJumpTable(
   for (const { view, base } of memory.spans) {
     const end = view.byteLength - ENTRY.size;
     for (let at = 0; at <= end; at += 8) {
-      if (!entryAt(memory, view, base, at)) continue;
+      if (!kernelEntryAt(memory, view, base, at)) continue;
       const branches: KernelBranch[] = [];
       const first = at;
       for (;;) {
-        const entry = at <= end ? entryAt(memory, view, base, at) : null;
+        const entry = at <= end ? kernelEntryAt(memory, view, base, at) : null;
         if (!entry) break;
         branches.push(entry);
         at += ENTRY.size;
@@ -164,28 +164,60 @@ export function findJumpTable(
   return best;
 }
 
-function entryAt(
+/** Bytes of an entry. */
+export const BRANCH_ENTRY: number = ENTRY.size;
+
+export interface BranchEntry {
+  readonly code: Addr;
+  readonly to: Addr;
+  readonly key: Addr;
+  readonly negated: boolean;
+  /** The kernel's mark for code that is freed after boot; in a file objtool's for a nop. */
+  readonly marked: boolean;
+}
+
+/** The entry at an offset of a table that lies at `base`. */
+export function entryAt(view: DataView, at: number, base: Addr): BranchEntry {
+  const low = base + at + ENTRY.key + Number(view.getBigInt64(at + ENTRY.key, true));
+  // `%` keeps the sign of an address.
+  const flags = ((low % FLAGS) + FLAGS) % FLAGS;
+  return {
+    code: base + at + view.getInt32(at, true),
+    to: base + at + ENTRY.target + view.getInt32(at + ENTRY.target, true),
+    key: low - flags,
+    negated: (flags & 1) !== 0,
+    marked: (flags & 2) !== 0,
+  };
+}
+
+/** What stands at a branch of a kernel, and where it jumps; null for other bytes. */
+export function branchAt(
+  bytes: Uint8Array,
+  at: Addr,
+): { readonly taken: boolean; readonly to: Addr | null } | null {
+  const form = formAt(bytes, 0, KERNEL_FORMS);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return form && { taken: FORMS[form].taken, to: jumpOf(form, view, 0, at) };
+}
+
+function kernelEntryAt(
   memory: KernelMemory,
   view: DataView,
   base: Addr,
   at: number,
 ): KernelBranch | null {
-  const code = base + at + view.getInt32(at, true);
+  const { code, to, key, negated } = entryAt(view, at, base);
   const text = memory.textAt(code);
   if (!text) return null;
   const form = formAt(text.bytes, code - text.base, KERNEL_FORMS);
   if (!form) return null;
-  const to = base + at + ENTRY.target + view.getInt32(at + ENTRY.target, true);
   if (!memory.textAt(to)) return null;
   const leads = jumpOf(form, text.view, code - text.base, code);
   if (leads !== null && leads !== to) return null;
-  const low = base + at + ENTRY.key + Number(view.getBigInt64(at + ENTRY.key, true));
-  const flags = ((low % FLAGS) + FLAGS) % FLAGS;
-  const key = low - flags;
   // It begins with a counter and a pointer. Keys that are written at boot alone lie beside read-only
   // data, and those of code for the boot beside that, so any place of the image will do.
   if (key % 8 !== 0 || !memory.holds(key)) return null;
-  return { at: code, to, key, negated: (flags & 1) !== 0, form };
+  return { at: code, to, key, negated, form };
 }
 
 /** Where a jump leads; null of a nop, which does not say. */

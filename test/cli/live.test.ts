@@ -32,6 +32,7 @@ describe('inspect of a dump', () => {
       stderr: '',
       stdout: `\
 6.1.0-toy slid by 0x1000000, from an ELF core; 1 module, 1 with sites
+6 branches (1 of them init, freed), 2 static keys, 1 of them on
 15 sites (1 of them init, freed), 7 keys, 7 trampolines: all do what their key says
 note: 1 return of an empty key without the return thunk that the kernel uses elsewhere (bareReturns in --json)
 `,
@@ -58,6 +59,13 @@ tp_func_event  -       ?      probe_event      2  probe_event
       status: 1,
       stderr: 'no key is called caled (did you mean called?)\n',
     });
+  });
+  it('lists static keys', async () => {
+    const { stdout } = await run('--by', 'branch', '--key', 'switch_on', good);
+    expect(stdout.slice(stdout.indexOf('\n\n') + 2)).toBe(`\
+static key  module  now  branches
+switch_on   -       on          4
+`);
   });
   it('lists hooks of security modules, tracepoints and sites', async () => {
     expect((await run('--by', 'lsm', good)).stdout).toContain(`

@@ -85,6 +85,7 @@ describe.skipIf(reason !== null).each(KERNELS)(
         expect(facts.drift).toEqual([]);
         expect(facts.underWay).toBeNull();
         expect(facts.counts.sites).toBeGreaterThan(4000);
+        expect(facts.counts.branches).toBeGreaterThan(4000);
         if (!tool) return;
         const inside = new Map(
           [...said.matchAll(/^key (\S+) ([0-9a-f]+) ([0-9a-f]+)$/gm)].map(([, , at, func]) => [
@@ -149,7 +150,7 @@ describe.skipIf(reason !== null).each(KERNELS)(
     test('a change of one site, key or byte gives exactly its rows', async () => {
       const path = folder.file(`${name}-elf`);
       const bytes = readFileSync(path);
-      const { sites, keys } = inspectDump(new Held(bytes), path, true);
+      const { sites, keys, switches } = inspectDump(new Held(bytes), path, true);
       const place = offsets(bytes);
       const site = sites.find(({ stands, module }) => module === null && /^call \w+$/.test(stands));
       const key = keys.find(
@@ -168,6 +169,11 @@ describe.skipIf(reason !== null).each(KERNELS)(
         ['site', key!.name],
         ['trampoline', key!.name],
       ]);
+      // The static key of a tracepoint that is on.
+      const traced = switches.find((each) => each.name.startsWith('__tracepoint_kmalloc+'))!;
+      expect(traced.on).toBe(true);
+      const rows = Array.from({ length: traced.branches }, () => ['branch', traced.name]);
+      expect(changed(traced.address, [0, 0, 0, 0])).toEqual(rows);
       bytes.writeUInt8(0xcc, place(site!.at));
       writeFileSync(path, bytes);
       const said = spawned(['inspect', path]);

@@ -38,7 +38,7 @@ describe('what is said of a kernel', () => {
   test('its sites, keys and trampolines agree', () => {
     expect(whole.drift).toEqual([]);
     expect(whole.underWay).toBeNull();
-    expect(whole.counts).toEqual({ sites: 15, init: 1 });
+    expect(whole.counts).toEqual({ sites: 15, init: 1, branches: 6, initBranches: 1 });
     expect(whole.keys.map(({ name, now, sites }) => [name, now, sites])).toEqual([
       ['called', 'first_target', 5],
       ['empty', null, 3],
@@ -52,6 +52,12 @@ describe('what is said of a kernel', () => {
   test('a key and its target may belong to a module', () => {
     expect(whole.keys.find(({ name }) => name === 'toy')?.module).toBe('toy');
     expect(whole.modules.map(({ name, sites }) => [name, sites])).toEqual([['toy', 2]]);
+  });
+  test('its static keys are on or off, and their branches agree', () => {
+    expect(whole.switches.map(({ name, on, branches }) => [name, on, branches])).toEqual([
+      ['switch_off', false, 2],
+      ['switch_on', true, 4],
+    ]);
   });
   test('the probes of a tracepoint are read', () => {
     expect(whole.keys.find(({ name }) => name === 'tp_func_event')?.probes).toEqual([
@@ -67,7 +73,7 @@ describe('what is said of a kernel', () => {
     const { modules, remarks, counts, drift } = read(elfCore(buildMemory({ btf: false })));
     expect({ modules, counts, drift }).toEqual({
       modules: [],
-      counts: { sites: 13, init: 1 },
+      counts: { sites: 13, init: 1, branches: 5, initBranches: 1 },
       drift: [],
     });
     expect(remarks).toHaveLength(1);
@@ -155,6 +161,35 @@ describe('a change of the memory gives exactly its rows', () => {
       ['table', 'the table of sites of vmlinux'],
     ]);
   });
+  test('a static key: all of its branches, but those of code that is freed', () => {
+    expect(rows(changed([memory.switches.get('switch_on')!, [0]]))).toEqual([
+      ['branch', 'brancher', 'jmp brancher+0x20', 'nop'],
+      ['branch', 'brancher+0x40', 'nop', 'jmp brancher+0x60'],
+      ['branch', 'toy_init+0x60 [toy]', 'jmp __SCT__toy [toy]', 'nop'],
+    ]);
+  });
+  test('a key that is being turned on counts as on', () => {
+    expect(rows(changed([memory.switches.get('switch_on')!, [255, 255, 255, 255]]))).toEqual([]);
+  });
+  test('a branch that jumps elsewhere, a trap byte and other bytes', () => {
+    const { at } = memory.branches[0]!;
+    const becomes = (...bytes: number[]) => rows(changed([at, bytes]));
+    const says = 'jmp brancher+0x20';
+    expect(becomes(0xe9, 0x2b)).toEqual([['branch', 'brancher', 'jmp brancher+0x30', says]]);
+    expect(becomes(0xcc)).toEqual([['foreign int3', 'brancher', 'int3', says]]);
+    expect(becomes(0x90)).toEqual([['branch', 'brancher', 'other bytes', says]]);
+  });
+  test('an entry of the table of branches that leads to no text, or to no key', () => {
+    const found = (at: number) =>
+      read(changed([at, [0, 0, 0, 0x40]])).drift.map(({ place, stands }) => [place, stands]);
+    const place = 'the table of branches of vmlinux';
+    expect(found(memory.jumpTable)).toEqual([
+      [place, expect.stringMatching(/^an entry that leads to 0x\w+, which is no text$/)],
+    ]);
+    expect(found(memory.jumpTable + 8)).toEqual([
+      [place, expect.stringMatching(/^an entry that leads to 0x\w+, which is no key$/)],
+    ]);
+  });
   test('a module that is taken off the list', () => {
     const found = read(changed([memory.head, BigInt(memory.head)])).drift;
     expect(found).toMatchObject([
@@ -184,6 +219,20 @@ describe('an update under way', () => {
     const { drift, underWay } = read(changed(...half));
     expect(underWay).toBeNull();
     expect(drift).toHaveLength(3);
+  });
+  test('of a static key is told from drift while its lock is held', () => {
+    const changes = [
+      [memory.switches.get('switch_off')!, [1]],
+      [memory.branches[3]!.at, [0xcc]],
+    ] as const;
+    const { drift, underWay } = read(changed(...changes, [memory.jumpMutex, 0x1234_5678n]));
+    expect(drift).toEqual([]);
+    expect(underWay).toEqual({ key: 'switch_off', old: 1, new: 0, trap: 1 });
+    expect(read(changed(...changes)).drift).toHaveLength(2);
+    // Other bytes are no part of an update.
+    const other = [memory.branches[4]!.at, [0x90]] as const;
+    const held = [memory.jumpMutex, 0x1234_5678n] as const;
+    expect(read(changed(...changes, other, held)).drift).toHaveLength(2);
   });
   test.each([
     ['of two keys', displaced(memory.trampoline('zero'), target)],

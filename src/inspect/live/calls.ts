@@ -12,7 +12,9 @@ import { atSite, atTrampoline, hexOf, wanted, type Leads, type Stands } from './
 
 const PAIR = 8;
 
-type Calls = Pick<LiveFacts, 'counts' | 'sites' | 'keys' | 'drift' | 'underWay' | 'bareReturns'>;
+type Calls = Pick<LiveFacts, 'sites' | 'keys' | 'drift' | 'underWay' | 'bareReturns'> & {
+  readonly counts: Pick<LiveFacts['counts'], 'sites' | 'init'>;
+};
 
 /**
  * `listed`: with every site as a row.
@@ -73,7 +75,7 @@ class Reader {
       counts: { sites, init: this.#init },
       sites: this.#rows,
       keys: keys.sort((a, b) => (a.name < b.name ? -1 : 1)),
-      drift: [...this.#drift, ...differing].sort((a, b) => a.at - b.at),
+      drift: [...this.#drift, ...differing],
       underWay,
       // Where no return goes by way of a thunk, the kernel uses none.
       bareReturns: this.#thunks > 0 ? this.#bare : [],
@@ -169,7 +171,7 @@ class Reader {
    */
   #underWay(): UnderWay | null {
     const [first] = this.#differing;
-    if (!first || !this.#kernel.locked()) return null;
+    if (!first || !this.#kernel.locked(['text_mutex', 'static_call_mutex'])) return null;
     const { key } = first;
     const before = new Set(this.#differing.map(({ leads }) => leads).filter((l) => l !== 'trap'));
     const traps = this.#differing.filter(({ leads }) => leads === 'trap').length;

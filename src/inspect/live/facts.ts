@@ -2,9 +2,9 @@
 
 import type { Addr } from '../../base/addr.js';
 
-/** How a site or trampoline differs from its key, or a key from the kernel. */
+/** How a site, trampoline or branch differs from its key, or a key from the kernel. */
 export type DriftKind =
-  'site' | 'trampoline' | 'outside' | 'foreign int3' | 'table' | 'unlisted module';
+  'site' | 'trampoline' | 'branch' | 'outside' | 'foreign int3' | 'table' | 'unlisted module';
 
 export interface Drift {
   readonly kind: DriftKind;
@@ -50,8 +50,17 @@ export interface LiveKey {
   readonly probes: readonly string[];
 }
 
+/** A static key: what `static_branch_likely` and its like test. */
+export interface LiveSwitch {
+  readonly name: string;
+  readonly module: string | null;
+  readonly address: Addr;
+  readonly on: boolean;
+  readonly branches: number;
+}
+
 export interface UnderWay {
-  /** The one key whose sites are partly old and partly new. */
+  /** The one key whose sites or branches are partly old and partly new. */
   readonly key: string;
   readonly old: number;
   readonly new: number;
@@ -76,10 +85,16 @@ export interface LiveFacts {
     /** False for a machine that ran while it was read. */
     readonly stopped: boolean;
   };
-  readonly counts: { readonly sites: number; readonly init: number };
+  readonly counts: {
+    readonly sites: number;
+    readonly init: number;
+    readonly branches: number;
+    readonly initBranches: number;
+  };
   /** Empty unless they are asked for. */
   readonly sites: readonly LiveSite[];
   readonly keys: readonly LiveKey[];
+  readonly switches: readonly LiveSwitch[];
   readonly drift: readonly Drift[];
   readonly underWay: UnderWay | null;
   readonly bareReturns: readonly BareReturn[];

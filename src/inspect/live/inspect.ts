@@ -6,6 +6,7 @@ import { setTimeout as after } from 'node:timers/promises';
 import { Fault, inFile } from '../../base/fault.js';
 import { findKallsyms } from '../kallsyms.js';
 import { addressesOf } from '../symbols.js';
+import { readBranches } from './branches.js';
 import { FileBytes, KCORE, type Bytes } from './bytes.js';
 import { readCalls } from './calls.js';
 import type { Drift, LiveFacts, LiveKey } from './facts.js';
@@ -169,6 +170,7 @@ function factsOf(opened: Opened, image: Image | null, listed: boolean): LiveFact
   const { memory, info, source, stopped } = opened;
   const kernel = new LiveKernel(memory, info);
   const calls = readCalls(kernel, { listed });
+  const branches = readBranches(kernel);
   return {
     kernel: {
       release: info.release,
@@ -178,6 +180,11 @@ function factsOf(opened: Opened, image: Image | null, listed: boolean): LiveFact
       stopped,
     },
     ...calls,
+    counts: { ...calls.counts, ...branches.counts },
+    switches: branches.switches,
+    drift: [...calls.drift, ...branches.drift].sort((a, b) => a.at - b.at),
+    // One lock serves both, so one of them is under way at most.
+    underWay: calls.underWay ?? branches.underWay,
     keys: image ? calls.keys.map((key) => ({ ...key, image: imageOf(image, key) })) : calls.keys,
     modules: kernel.modules.map(({ name, at, sites }) => ({ name, at, sites: sites.count })),
     remarks: kernel.types

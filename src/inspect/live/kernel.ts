@@ -3,7 +3,8 @@
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX } from '../../sites/site.js';
-import { functionAt, nameAt, type Symbols } from '../symbols.js';
+import { functionAt, lastAt, nameAt, type Symbols } from '../symbols.js';
+import { withOffset } from '../static-keys.js';
 import { Btf } from './btf.js';
 import type { Memory } from './memory.js';
 import { modulesFrom, type Module, type Span } from './modules.js';
@@ -24,11 +25,14 @@ const PLACES = [
   '__stop_static_call_sites',
   '__static_call_return0',
   '__static_call_return',
+  '__start___jump_table',
+  '__stop___jump_table',
   '__start_BTF',
   '__stop_BTF',
   'modules',
   'text_mutex',
   'static_call_mutex',
+  'jump_label_mutex',
 ] as const;
 type Place = (typeof PLACES)[number];
 
@@ -44,6 +48,8 @@ const STRUCTS: ReadonlySet<string> = new Set([
   'bpf_dispatcher',
 ]);
 const MOST_BTF = 1 << 28;
+/** No structure that holds a static key is larger. */
+const LARGEST = 0x1000;
 
 /** A name, and the module that it belongs to; null for the kernel itself. */
 export interface Named {
@@ -143,15 +149,24 @@ export class LiveKernel {
     return around ? `${around.name}+0x${(at - around.start).toString(16)}${suffix}` : hex(at);
   }
 
-  /** Whether text is being changed: `static_call_update` holds both locks. */
-  locked(): boolean {
+  /** The variable at an address, with the offset in it; null where none is known. */
+  dataAt(at: Addr): string | null {
+    const symbols = this.moduleOf(at)?.symbols ?? this.symbols;
+    const last = lastAt(symbols, at);
+    const start = last < 0 ? NaN : symbols.address(last);
+    const name = at - start < LARGEST && !symbols.code(last) ? nameAt(symbols, start) : null;
+    return name === null ? null : withOffset(name, at - start);
+  }
+
+  /** Whether text is being changed, by the mutexes that an update of its kind holds. */
+  locked(mutexes: readonly Place[]): boolean {
     const { types } = this;
     if (!types) return false;
     // A real-time kernel has its mutex in another one.
     const inner = types.field('mutex', 'rtmutex');
     const owner = types.field('mutex', 'owner') ?? (inner && types.within(inner, 'owner'));
     if (!owner) return false;
-    return (['text_mutex', 'static_call_mutex'] as const).some((name) => {
+    return mutexes.some((name) => {
       const at = this.find(name);
       // Three low bits are flags.
       return at !== undefined && Math.abs(this.memory.word(at + owner.offset, name)) >= 8;

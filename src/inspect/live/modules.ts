@@ -12,6 +12,11 @@ export interface Span {
   readonly end: Addr;
 }
 
+interface Table {
+  readonly at: Addr;
+  readonly count: number;
+}
+
 export interface Module {
   readonly name: string;
   /** Of its `struct module`. */
@@ -21,7 +26,9 @@ export interface Module {
   /** All that it occupies, its text among it. */
   readonly spans: readonly Span[];
   /** Its table of sites, and how many they are. */
-  readonly sites: { readonly at: Addr; readonly count: number };
+  readonly sites: Table;
+  /** Its table of branches on static keys. */
+  readonly branches: Table;
   readonly symbols: ModuleSymbols;
 }
 
@@ -56,7 +63,7 @@ export function modulesFrom(memory: Memory, types: Btf, head: Addr): Module[] {
     if (memory.u32(at + types.offset('module', 'state'), 'a module') === UNFORMED) continue;
     const module = moduleAt(memory, types, at, left);
     left -= module.symbols.count;
-    sites += module.sites.count;
+    sites += Math.max(module.sites.count, module.branches.count);
     if (sites > MOST_SITES) throw damaged(at, `its modules state ${sites} sites`);
     modules.push(module);
   }
@@ -68,8 +75,11 @@ export const nameOfModule = (memory: Memory, types: Btf, at: Addr): string =>
 
 function moduleAt(memory: Memory, types: Btf, at: Addr, mostSymbols: number): Module {
   const name = nameOfModule(memory, types, at);
-  const count = memory.u32(at + types.offset('module', 'num_static_call_sites'), `module ${name}`);
-  const table = memory.word(at + types.offset('module', 'static_call_sites'), `module ${name}`);
+  const table = (field: string, number: string): Table => ({
+    at: memory.word(at + types.offset('module', field), `module ${name}`),
+    count: memory.u32(at + types.offset('module', number), `module ${name}`),
+  });
+  const none = { at: 0, count: 0 };
   const spans = spansOf(memory, types, at, name);
   const [text = { start: 0, end: 0 }] = spans;
   return {
@@ -77,7 +87,11 @@ function moduleAt(memory: Memory, types: Btf, at: Addr, mostSymbols: number): Mo
     at,
     text,
     spans,
-    sites: { at: table, count },
+    sites: table('static_call_sites', 'num_static_call_sites'),
+    // A kernel may be without jump labels.
+    branches: types.field('module', 'jump_entries')
+      ? table('jump_entries', 'num_jump_entries')
+      : none,
     symbols: symbolsOf(memory, types, at, name, mostSymbols),
   };
 }

@@ -18,6 +18,7 @@ const LOW = 0x10_0000;
 const AT = {
   functions: 0x100,
   sites: 0x1000,
+  branches: 0x2000,
   trampolines: 0x3000,
   etext: 0x4000,
   keys: 0x4000,
@@ -26,6 +27,9 @@ const AT = {
   staticMutex: 0x4940,
   modules: 0x4980,
   table: 0x4a00,
+  jumpTable: 0x5000,
+  switches: 0x5800,
+  jumpMutex: 0x5c00,
   info: 0x6000,
   init: 0x7000,
   initEnd: 0x8000,
@@ -53,6 +57,15 @@ const KEYS = [
   { name: 'lsm_static_call_file_open_0', func: 'first_target', sites: ['call'] },
   { name: 'lsm_static_call_file_open_1', func: 'second_target', sites: ['call'] },
 ];
+
+/** Static keys, and their branches: as each stands, and whether it jumps unless the key is on. */
+const SWITCHES = [
+  { name: 'switch_on', enabled: 1, branches: ['jmp5', 'nop2 unless', 'init'] },
+  { name: 'switch_off', enabled: 0, branches: ['nop5', 'jmp2 unless'] },
+];
+const BRANCHES = { jmp5: 'e91b000000', jmp2: 'eb1e', nop5: '0f1f440000', nop2: '6690', init: 'dd' };
+/** How far behind a branch the place is that it jumps to. */
+const JUMPS = 0x20;
 
 const STRUCTS = {
   list_head: {
@@ -127,6 +140,8 @@ const STRUCTS = {
       ['kallsyms', 8 * 256],
       ['num_static_call_sites', 8 * 264],
       ['static_call_sites', 8 * 272],
+      ['jump_entries', 8 * 280],
+      ['num_jump_entries', 8 * 288],
     ],
   },
 };
@@ -204,6 +219,7 @@ export function buildMemory({ levels = 4, module = true, btf = true, encrypted =
     image.u32(table + 8 * i, at - (table + 8 * i));
     image.u32(table + 8 * i + 4, key + flags - (table + 8 * i + 4));
   });
+  const branches = addBranches(image, symbol);
   const own = DIRECT + LOW + 8 * PAGE;
   const event = TEXT + AT.keys + 16 * 3;
   image.word(TEXT + AT.tracepoint + 40, own);
@@ -222,6 +238,9 @@ export function buildMemory({ levels = 4, module = true, btf = true, encrypted =
     __tracepoint_event: TEXT + AT.tracepoint,
     text_mutex: TEXT + AT.mutex,
     static_call_mutex: TEXT + AT.staticMutex,
+    jump_label_mutex: TEXT + AT.jumpMutex,
+    __start___jump_table: TEXT + AT.jumpTable,
+    __stop___jump_table: TEXT + AT.jumpTable + 16 * branches.length,
     modules: head,
   }))
     symbol(name, at);
@@ -243,6 +262,10 @@ export function buildMemory({ levels = 4, module = true, btf = true, encrypted =
     event,
     sites,
     table,
+    branches,
+    jumpTable: TEXT + AT.jumpTable,
+    switches: new Map(SWITCHES.map(({ name }, i) => [name, TEXT + AT.switches + 16 * i])),
+    jumpMutex: TEXT + AT.jumpMutex,
     head,
     module: moduleAt,
     mutex: TEXT + AT.staticMutex,
@@ -261,6 +284,32 @@ export function buildMemory({ levels = 4, module = true, btf = true, encrypted =
       return { part: 0, offset: at - DIRECT - LOW };
     },
   };
+}
+
+/** An entry of a table of branches (struct jump_entry). */
+function putEntry(image, entry, { at, key, flags }) {
+  image.u32(entry, at - entry);
+  image.u32(entry + 4, at + JUMPS - (entry + 4));
+  image.word(entry + 8, key + flags - (entry + 8));
+}
+
+function addBranches(image, symbol) {
+  symbol('brancher', TEXT + AT.branches, 't');
+  const found = SWITCHES.flatMap(({ name, enabled, branches }, i) => {
+    const key = TEXT + AT.switches + 16 * i;
+    image.u32(key, enabled);
+    symbol(name, key);
+    return branches.map((text) => {
+      const [form, unless] = text.split(' ');
+      return { form, key, flags: (unless ? 1 : 0) | (form === 'init' ? 2 : 0) };
+    });
+  });
+  return found.map(({ form, key, flags }, i) => {
+    const at = TEXT + AT.branches + 0x40 * i;
+    image.put(at, Buffer.from(BRANCHES[form], 'hex'));
+    putEntry(image, TEXT + AT.jumpTable + 16 * i, { at, key, flags });
+    return { at, key, flags };
+  });
 }
 
 /** One page of text, and one with everything else. */
@@ -300,6 +349,11 @@ function addModule(image, low, head, names) {
   put.word(kallsyms + 16, strtab);
   put.word(at + 256, kallsyms);
   put.u32(at + 264, 2);
+  const branch = text + 0x60;
+  put.put(branch, Buffer.from(BRANCHES.jmp5, 'hex'));
+  putEntry(put, data + 0x240, { at: branch, key: TEXT + AT.switches, flags: 0 });
+  put.word(at + 280, data + 0x240);
+  put.u32(at + 288, 1);
   const table = data + 0x200;
   put.word(at + 272, table);
   // A site of its own key, and one of the kernel's, which lists it.
