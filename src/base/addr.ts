@@ -30,9 +30,9 @@ export function bitsFromAddr(address: Addr): bigint {
 /**
  * What a CPU may fetch in one piece, in bytes, each aligned to itself. AMD promises the quadword
  * (APM volume 2, 7.6.1), and no manual promises more. AMD CPUs tear one store over the end of 32
- * bytes, inside a line (`check --litmus`, program `one-fetch32`): family 25, model 1 tore 310,000
- * to 1,460,000 calls in runs of one second; family 26 tore 64 in 7 * 10^11 stores, all in three of
- * nine runs. Over the end of 16 bytes no call was torn in 5 * 10^11 stores, which is no promise.
+ * bytes, inside a line (docs/fetch32.md): family 25 stores it in two pieces, one look in ten is torn;
+ * family 26 fetches it in two, up to one call in three hundred. Over the end of 8 or 16 bytes no call
+ * was torn, which is no promise.
  */
 export const UNITS = { qword: 8, fetch16: 16, fetch32: 32, line: LINE } as const;
 export type Unit = keyof typeof UNITS;

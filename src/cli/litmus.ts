@@ -1,7 +1,7 @@
 // `check --litmus`: what this CPU does beside what the model allows. A CPU that shows what the
 // model forbids makes the model wrong, and the answer "no".
 
-import { release } from 'node:os';
+import { loadavg, release } from 'node:os';
 import {
   ask,
   cpuName,
@@ -133,6 +133,7 @@ function printJson(
     ...cpuOf(),
     kernel: release(),
     version: version(),
+    load: loadavg()[0],
     date: new Date().toISOString().slice(0, 10),
     milliseconds,
     distance: begun,

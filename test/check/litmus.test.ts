@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { allowed, CLAIMED, Explanations, MODELS, type LitmusModel } from '#check/litmus/allowed';
 import { LITMUS, type LitmusOutcome, type LitmusProgram } from '#plan/litmus';
@@ -43,6 +44,10 @@ describe('what the model allows of the programs that CPUs are asked', () => {
     expect(may('one-fetch32-data', 'F3', 'byte')).toEqual(['whole']);
     expect(may('one-fetch32-data', 'F0', 'line', 'fetch32')).toEqual(['mixed', 'whole']);
     expect(may('one-data', 'F3', 'byte', 'qword')).toEqual(['whole']);
+  });
+  it('a LOCKed store is whole at every width: what is torn then, the fetcher has torn', () => {
+    expect(may('one-fetch32-locked', 'F0', 'line', 'fetch32')).toEqual(['whole']);
+    expect(may('one-fetch32-locked', 'F1', 'fetch32')).toEqual(['mixed', 'whole']);
   });
   it('a fetcher that is held up is allowed no more than another', () => {
     for (const unit of ['one', 'one-qword', 'one-fetch16', 'one-fetch32', 'one-line'])
@@ -117,4 +122,21 @@ describe('what explains a CPU', () => {
     expect(explained(['int3', 'mixed'])).toEqual([]);
     expect(allowed(program('int3'), CLAIMED).has('mixed')).toBe(false);
   });
+});
+
+describe('docs/silicon.md', () => {
+  it('names every program and every record that is kept', () => {
+    const page = readFileSync('docs/silicon.md', 'utf8');
+    for (const { name } of LITMUS) expect(page).toContain(`| \`${name}\` |`);
+    for (const name of readdirSync('docs/silicon')) expect(page).toContain(`silicon/${name}`);
+  });
+  it.runIf(LONG)(
+    'is what the records and the model say now (node scripts/silicon.mjs)',
+    async () => {
+      const { siliconPage } = (await import('../../scripts/silicon.mjs')) as {
+        siliconPage: () => string;
+      };
+      expect(readFileSync('docs/silicon.md', 'utf8')).toBe(siliconPage());
+    },
+  );
 });

@@ -4,6 +4,7 @@
 // synchronisation is a request and a wait.
 
 import { INT3 } from '../../asm/table.js';
+import { LINE } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { didYouMean } from '../../base/nearest.js';
 import { unreachable } from '../../base/invariant.js';
@@ -331,9 +332,13 @@ class UpdateCompiler {
     for (const [i, byte] of merged.entries()) this.#stored.set(from + i, byte);
   }
 
-  /** One store, or as many as the width makes of it. */
+  /**
+   * One store, or as many as the width makes of it. A LOCKed one is whole inside a line whatever the
+   * width: no CPU was seen to tear it as data (docs/fetch32.md).
+   */
   #text(origin: Origin, at: number, bytes: readonly number[], locked = false): void {
-    for (const part of split(at, bytes, STORES[this.#options.store]))
+    const width = locked ? LINE : STORES[this.#options.store];
+    for (const part of split(at, bytes, width))
       this.#ops.push({ ...origin, op: 'store', ...part, locked });
     for (const [i, byte] of bytes.entries()) this.#stored.set(at + i, byte);
   }
