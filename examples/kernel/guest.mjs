@@ -178,7 +178,7 @@ export class Guest {
     single = true,
     megabytes = 256,
     files = [],
-    patience = 540_000,
+    patience = 300_000,
   }) {
     this.patience = patience;
     this.#folder = mkdtempSync(join(tmpdir(), 'static-call-guest-'));
@@ -230,9 +230,9 @@ export class Guest {
     const mark = `done-${++this.#commands}`;
     // The mark in two parts, so that an echo of the line is not taken for it.
     this.#process.stdin.write(`${line}; echo "${mark}""-$?-"\n`);
-    const { before, match } = await this.#serial.until(
+    const { before, match } = await this.#answer(
+      this.#serial,
       new RegExp(`${mark}-(\\d+)-\\r?\\n`),
-      this.patience,
     );
     if (match[1] !== '0') throw new Error(`status ${match[1]} of ${line}: ${before.slice(-400)}`);
     return before;
@@ -241,10 +241,20 @@ export class Guest {
   /** One command of QEMU's monitor. */
   async qmp(execute, args = {}) {
     this.#qmp.write(`${JSON.stringify({ execute, arguments: args })}\n`);
-    const { match } = await this.#qmp.lines.until(/\{"(return|error)"[^\n]*\n/, this.patience);
+    const { match } = await this.#answer(this.#qmp.lines, /\{"(return|error)"[^\n]*\n/);
     const said = JSON.parse(match[0]);
     if (said.error) throw new Error(`${execute}: ${said.error.desc}`);
     return said.return;
+  }
+
+  /** A guest that does not answer is ended, so that whatever is asked next fails at once. */
+  async #answer(lines, pattern) {
+    try {
+      return await lines.until(pattern, this.patience);
+    } catch (error) {
+      this.#process.kill('SIGKILL');
+      throw error;
+    }
   }
 
   /** Memory as a file: an ELF core (`elf`), with the guest's own addresses (`paging`), or `kdump-zlib`. */
@@ -271,8 +281,8 @@ export class Guest {
    */
   async stopAt(at, times, line, look) {
     const point = `1,${at.slice(2)},1`;
+    let done;
     await this.#withStub(async (ask) => {
-      let done;
       for (let hits = 0; hits < times; hits++) {
         // It goes on from a breakpoint by one instruction without it.
         if (hits > 0) await ask('s');
@@ -286,9 +296,8 @@ export class Guest {
         await ask(`z${point}`);
       }
       await look();
-      await ask('D');
-      await done;
     });
+    await done;
   }
 
   /** Attached, which stops the machine; `ask` sends a packet and answers with the reply. */
@@ -301,7 +310,7 @@ export class Guest {
       socket.write(`$${packet}#${sum.toString(16).padStart(2, '0')}`);
       // QEMU says unasked that the machine stopped, once, when it is attached to.
       for (;;) {
-        const { match } = await lines.until(/\$([^#]*)#../, this.patience);
+        const { match } = await this.#answer(lines, /\$([^#]*)#../);
         socket.write('+');
         if (/^[cs]$/.test(packet) || !/^[TS]\d\d/.test(match[1])) return match[1];
       }
@@ -309,8 +318,8 @@ export class Guest {
     try {
       await work(ask);
     } finally {
-      // Closing the line detaches, and the machine goes on.
-      socket.destroy();
+      // To detach: without it the machine stays stopped.
+      await ask('D').finally(() => socket.destroy());
     }
   }
 
