@@ -11,7 +11,15 @@ import {
   type FetchLevel,
   type StoreWidth,
 } from '../machine/sim/text.js';
-import { SITE_SHAPES, type Environment, type SiteShape } from '../machine/sim/options.js';
+import {
+  SITE_SHAPES,
+  TARGETS,
+  choicesOf,
+  type Bound,
+  type Environment,
+  type SiteShape,
+  type TargetName,
+} from '../machine/sim/options.js';
 import type { Entry } from '../trap/kernel.js';
 
 /**
@@ -46,10 +54,16 @@ export interface Configuration {
   readonly chunk: Chunk;
   readonly store: StoreWidth;
   readonly contexts: readonly ContextName[];
-  readonly cpus: number;
+  /** `any` for any number of these: docs/proof.md says how one search answers for all. */
+  readonly cpus: Bound;
   readonly tasks: number;
-  readonly passes: number;
-  readonly updates: number;
+  readonly passes: Bound;
+  readonly updates: Bound;
+  /**
+   * What any number of updates choose among, in any order, the initial one first. Left out, as many
+   * functions as there need be, and what the site's shape says besides.
+   */
+  readonly targets?: readonly TargetName[];
   readonly site: SiteShape;
   /** Offset of the site in its cache line; null for the worst one that the protocol takes. */
   readonly offset: number | null;
@@ -112,7 +126,7 @@ export function configure(given: Partial<Configuration>): Configuration {
     environment,
     contexts,
     ...given,
-    tasks: given.tasks ?? given.cpus ?? DEFAULTS.tasks,
+    tasks: given.tasks ?? (given.cpus === 'any' ? undefined : given.cpus) ?? DEFAULTS.tasks,
   };
   for (const [field, words] of Object.entries(WORDS))
     word(field, String(configuration[field as keyof typeof WORDS]), words);
@@ -129,10 +143,11 @@ export function configure(given: Partial<Configuration>): Configuration {
   }
   if (!contexts.includes('task'))
     throw new Fault('bad-usage', 'contexts must include task: a task has to run the program');
-  count('cpus', configuration.cpus, 1, 4);
+  bound('cpus', configuration.cpus, 4);
   count('tasks', configuration.tasks, 1, 4);
-  count('passes', configuration.passes, 1, 4);
-  count('updates', configuration.updates, 1, 2);
+  bound('passes', configuration.passes, 4);
+  bound('updates', configuration.updates, 2);
+  checkTargets(configuration);
   if (configuration.offset !== null) count('offset', configuration.offset, 0, 63);
   if (configuration.dropSync !== null) count('drop-sync', configuration.dropSync, 1, 9);
   return configuration;
@@ -146,10 +161,43 @@ function word(field: string, value: string, words: readonly string[]): void {
   });
 }
 
+function bound(field: string, value: Bound, high: number): void {
+  if (value !== 'any') count(field, value, 1, high);
+}
+
+/** What updates choose among, where their number is not bounded. */
+export const targetsOf = ({
+  site,
+  targets,
+}: Pick<Configuration, 'site' | 'targets'>): readonly TargetName[] => targets ?? choicesOf(site);
+
+function checkTargets({ targets, updates, site }: Configuration): void {
+  if (targets === undefined) return;
+  if (updates !== 'any')
+    throw new Fault('bad-usage', 'targets are chosen among by any number of updates only', {
+      hint: 'ask for --updates any or --bounds any',
+    });
+  for (const name of targets) word('target', name, TARGETS);
+  if (new Set(targets).size < Math.max(targets.length, 2))
+    throw new Fault('bad-usage', 'targets must name two or more, each once');
+  const branch = targets.find(
+    (name) => !choicesOf(site).includes('B') && !choicesOf(site).includes(name),
+  );
+  if (branch !== undefined)
+    throw new Fault('bad-usage', `a site of the shape ${site} is never sent to ${branch}`);
+}
+
 function count(field: string, value: number, low: number, high: number): void {
   if (!Number.isInteger(value) || value < low || value > high)
     throw new Fault('bad-usage', `${field} is ${value}; it can be ${low} to ${high}`);
 }
+
+/** Something of it is without a bound. */
+export const isEndless = ({ cpus, passes, updates }: Endless): boolean =>
+  cpus === 'any' || passes === 'any' || updates === 'any';
+type Endless = Pick<Configuration, 'cpus' | 'passes' | 'updates'>;
+/** What `--bounds any` asks for. */
+export const BOUNDS_ANY: Endless = { cpus: 'any', passes: 'any', updates: 'any' };
 
 /** Every setting that makes two runs different; a reduction and an offset do not. */
 const SETTINGS = [
@@ -162,6 +210,7 @@ const SETTINGS = [
   'tasks',
   'passes',
   'updates',
+  'targets',
   'site',
   'dropSync',
   'tso',

@@ -9,6 +9,8 @@ export interface Property {
   readonly name: PropertyName;
   /** What must hold. */
   readonly holds: string;
+  /** What must hold of a program without an end, where that is something else. */
+  readonly endless?: string;
   readonly applies: (configuration: Configuration) => boolean;
   /** Reported apart: its failure alone does not make the answer "no". */
   readonly apart: boolean;
@@ -75,6 +77,7 @@ const TABLE: Readonly<Record<PropertyName, Omit<Property, 'name'>>> = {
   },
   deadlock: {
     holds: 'the program can still end from every state',
+    endless: 'from every state a pass can end, an update can return, a CPU can answer a request',
     applies: always,
     apart: false,
   },

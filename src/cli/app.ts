@@ -103,6 +103,10 @@ function count(text: string): number {
   return value;
 }
 
+function bound(text: string): number | 'any' {
+  return text === 'any' ? text : count(text);
+}
+
 function port(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 0 || value > 65_535)
@@ -320,6 +324,7 @@ if every property that was asked for holds or does not apply.`,
         'static-call check int3-percpu/fixed --context task,irq,nmi --svg nmi.svg',
       ],
       ['what can be named', 'static-call check --list'],
+      ['for any number of threads, calls and updates', 'static-call check int3 --bounds any'],
       ['every protocol against every property', 'static-call check --matrix'],
       ['whether this CPU does what the model forbids', 'static-call check --litmus'],
       [
@@ -374,10 +379,23 @@ if every property that was asked for holds or does not apply.`,
         },
         cpus: {
           kind: 'parsed',
-          parse: count,
+          parse: bound,
           brief: 'CPUs (default: 2)',
           optional: true,
-          placeholder: 'N',
+          placeholder: 'N|any',
+        },
+        bounds: {
+          kind: 'enum',
+          values: ['any'],
+          brief: 'Any number of CPUs, passes, updates and events: what holds then is proved',
+          optional: true,
+        },
+        targets: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'What any number of updates choose among, of A, B, C, D, null, ret0',
+          optional: true,
+          placeholder: 'list',
         },
         tasks: {
           kind: 'parsed',
@@ -388,17 +406,17 @@ if every property that was asked for holds or does not apply.`,
         },
         passes: {
           kind: 'parsed',
-          parse: count,
+          parse: bound,
           brief: 'Passes of each task over its site (default: 2)',
           optional: true,
-          placeholder: 'N',
+          placeholder: 'N|any',
         },
         updates: {
           kind: 'parsed',
-          parse: count,
+          parse: bound,
           brief: 'Updates (default: 2)',
           optional: true,
-          placeholder: 'N',
+          placeholder: 'N|any',
         },
         site: {
           kind: 'enum',

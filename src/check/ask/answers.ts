@@ -121,7 +121,7 @@ function judged(page: Page, name: string): string {
   const runs = page.runs
     .filter((run) => isDefault(run) && run.protocol === protocol && run.variant === variant)
     .filter((run) => run.environment === environment && !run.contexts.includes('db'))
-    .sort((a, b) => a.contexts.length - b.contexts.length || a.updates - b.updates);
+    .sort((a, b) => a.contexts.length - b.contexts.length || Number(a.updates) - Number(b.updates));
   const model = weakestModel(page.runs, protocol, variant, environment);
   const wrong = failures(page, runs);
   const [first] = wrong;

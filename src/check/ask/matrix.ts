@@ -4,6 +4,7 @@
 import {
   DEFAULTS,
   configure,
+  isEndless,
   keyOf,
   type Configuration,
   type ContextName,
@@ -176,6 +177,7 @@ export function fullJobs(): Job[] {
  * A run of the default table: every setting that the page's tables do not name is the usual one.
  */
 export const isDefault = (run: RunReport): boolean =>
+  !isEndless(run) &&
   run.fetch === DEFAULTS.fetch &&
   run.chunk === DEFAULTS.chunk &&
   run.site === DEFAULTS.site &&

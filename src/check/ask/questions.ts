@@ -261,7 +261,7 @@ state machine's own fault.`,
       HELPED.flatMap((name) =>
         helpedJobs(name).map((each) => {
           const run = page.of(each);
-          const cpus = `${run.cpus} CPU${run.cpus > 1 ? 's' : ''}`;
+          const cpus = `${run.cpus} CPU${run.cpus === 1 ? '' : 's'}`;
           return [
             name,
             String(run.cpus),

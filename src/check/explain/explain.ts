@@ -26,15 +26,16 @@ export interface Explanation {
 export function explain(verdict: Run, property: PropertyName): Explanation | null {
   const run =
     property === 'after-update-strict' && verdict.strict !== undefined ? verdict.strict : verdict;
-  const finding = run.search.findings.get(property);
+  const { proposal, reduce } = run;
+  const { model, search } = run.found.get(property) ?? run;
+  const finding = search.findings.get(property);
   if (finding === undefined) return null;
-  const { proposal, model, reduce } = run;
   const configuration = { ...run.configuration, reduce };
   const shape = unsorted(shapeOf(configuration, reduce));
   // A user who interrupts a search does not want to wait for another one.
   const most = verdict.stopped === INTERRUPTED ? 0 : SECOND_PASS_MAX;
-  const { path } = shorten(model, run.search, finding, shape, most);
-  const text = textOf(run, finding, path, shape);
+  const { path } = shorten(model, search, finding, shape, most);
+  const text = textOf(model, finding, path, shape);
   const drawn = trace(model, path, shape, `${property}: ${text}`);
   const token = encodeToken({
     protocol: proposal.name,
@@ -50,7 +51,7 @@ export function explain(verdict: Run, property: PropertyName): Explanation | nul
 
 /** The path may end in another step than the search's, which breaks the property in other words. */
 function textOf(
-  { model }: Run,
+  model: Parameters<typeof violationOf>[0],
   { property, text }: Finding,
   path: Parameters<typeof violationOf>[1],
   shape: Parameters<typeof violationOf>[2],

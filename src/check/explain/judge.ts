@@ -5,7 +5,8 @@
 import type { Model } from '../../machine/sim/model.js';
 import type { PropertyName } from '../properties.js';
 import type { Choice } from '../search/expand.js';
-import { walkCycle } from '../search/lasso.js';
+import { aimsOf, type Aim } from '../search/aims.js';
+import { LANES, cpuLane, patcherLane, walkCycle } from '../search/lasso.js';
 import { choices, initial, replay, type Replayed } from '../search/path.js';
 import { cpuOf, environmentOf, patcherOf, runnersOf, type Shape } from '../search/state.js';
 import { describe } from './trace.js';
@@ -45,13 +46,9 @@ function whatFollows(
   const states = [initial(model, shape), ...steps.flatMap(({ after }) => after ?? [])];
   const last = states.at(-1);
   if (last === undefined) return [];
-  if (isStuck(model, last, shape))
-    return [
-      {
-        property: 'deadlock',
-        text: `nothing can make progress: ${standing(model, last, shape)}`,
-      },
-    ];
+  const out = aimsOf(model, shape).find((aim) => isOutOfReach(model, last, shape, aim));
+  if (out !== undefined)
+    return [{ property: 'deadlock', text: `${out.missing}: ${standing(model, last, shape)}` }];
   // The path of a livelock ends with once around its cycle.
   const key = last.join();
   const entered = states.findIndex((state) => state.join() === key);
@@ -77,23 +74,31 @@ function cycleText(cycle: readonly Choice[]): string {
 /** States that may follow a deadlock: few, because nothing ends there. */
 const STUCK_MAX = 150_000;
 
-/** From this state no end of the program can be reached. */
-function isStuck(model: Model, from: Int32Array, shape: Shape): boolean {
+/** From this state no move leads to the aim any more. */
+function isOutOfReach(model: Model, from: Int32Array, shape: Shape, aim: Aim): boolean {
   const seen = new Set([from.join()]);
   // Depth first, which reaches an end soon where there is one.
   const open = [from];
   for (let state = open.pop(); state !== undefined; state = open.pop()) {
-    if (seen.size > STUCK_MAX || hasEnded(model, state)) return false;
-    for (const { after } of choices(model, state, shape)) {
-      // A path that a violation ends is no deadlock.
-      if (after === null) return false;
+    if (seen.size > STUCK_MAX || aim.in(state)) return false;
+    if (aim.name === 'end' && hasEnded(model, state)) return false;
+    for (const made of choices(model, state, shape)) {
+      const { after } = made;
+      const kind = kindOf(made);
+      // A path that a violation ends is held against no aim.
+      if (after === null || aim.by(kind)) return false;
       const key = after.join();
-      if (seen.has(key)) continue;
+      if (seen.has(key) || !aim.over(kind)) continue;
       seen.add(key);
       open.push(after);
     }
   }
   return true;
+}
+
+function kindOf({ choice, move, patcher }: Replayed): number {
+  if (patcher !== null) return patcherLane(patcher);
+  return move === null ? LANES.switch : cpuLane(move.action, choice.who);
 }
 
 function hasEnded(model: Model, state: Int32Array): boolean {

@@ -2,7 +2,7 @@
 
 import { BOUNDS, type Configuration } from '../configuration.js';
 import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../properties.js';
-import type { PropertyVerdict, Run, VerdictWord } from '../search/run.js';
+import type { Claim, PropertyVerdict, Run, VerdictWord } from '../search/run.js';
 import { explain } from './explain.js';
 
 /** What was found of one property; all but the verdict only where it fails. */
@@ -41,6 +41,8 @@ export interface RunReport extends Omit<Configuration, 'reduce' | 'offset'> {
   /** Why it is not exhaustive. */
   readonly stopped: string | null;
   readonly bounds: typeof BOUNDS;
+  /** What it means where a property holds: for any number, or within what was counted. */
+  readonly claim: Claim;
   readonly bytesPerState: number;
   readonly edgeBytesPerState: number;
   readonly parts: Run['parts'];
@@ -77,6 +79,7 @@ export function report(
     exhaustive,
     stopped,
     bounds: BOUNDS,
+    claim: verdict.claim,
     bytesPerState,
     edgeBytesPerState,
     parts,
@@ -105,6 +108,7 @@ export function unknownReport(
     transitions: 0,
     seconds: 0,
     bounds: BOUNDS,
+    claim: { word: 'checked', within: [] },
     bytesPerState: 0,
     edgeBytesPerState: 0,
     parts: { images: 0, cpus: 0, environments: 0, instructions: 0 },

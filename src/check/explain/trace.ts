@@ -87,9 +87,15 @@ function titleOf(model: Model): string {
   if (site === undefined) return '';
   const name = fixture.nameOf(site.at);
   const states = fixture.sequence.map((state) => TARGETS[state]);
-  if (!site.patched) return `${name} calls through a pointer to ${states.join(', then to ')}`;
+  // Without an end the sequence is a walk that makes every possible update.
+  const [any, then, arrow] =
+    fixture.nodes === null ? ['', 'then to', ' →'] : ['any of ', 'to', ','];
+  const each = <T>(list: readonly T[]): readonly T[] =>
+    fixture.nodes === null ? list : [...new Set(list)];
+  if (!site.patched)
+    return `${name} calls through a pointer to ${any}${each(states).join(`, ${then} `)}`;
   const said = site.contents.map((bytes) => `${spell(bytes)} (${meaning(model, site.at, bytes)})`);
-  return `site ${name}: ${said.join(' → ')}`;
+  return `site ${name}: ${any}${each(said).join(`${arrow} `)}`;
 }
 
 function siteBytes(model: Model, { before, after }: Replayed): number[] {

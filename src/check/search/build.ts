@@ -12,7 +12,8 @@ import { parseText } from '../../plan/text.js';
 import { WAY, waysOf } from '../../plan/way.js';
 import { checkSite, type Proposal } from '../../zoo/proposal.js';
 import { placeOf } from '../../zoo/place.js';
-import { BOUNDS, type Configuration, type ContextName } from '../configuration.js';
+import { BOUNDS, targetsOf, type Configuration, type ContextName } from '../configuration.js';
+import { checkEndless } from './endless.js';
 import type { Shape } from './state.js';
 
 /** What is under test: the options that no configuration chooses. */
@@ -45,6 +46,7 @@ export function fixtureOf(configuration: Configuration, under: UnderTest, rules:
     site,
     passes,
     updates,
+    targets: targetsOf(configuration),
     tso,
     shadowStacks: shadowStack,
     events: {
@@ -64,20 +66,22 @@ export function fixtureOf(configuration: Configuration, under: UnderTest, rules:
 export function modelOf(
   fixture: Fixture,
   ops: readonly Op[],
-  { fetch, chunk, patcher }: Configuration,
+  { fetch, chunk, patcher, passes }: Configuration,
   grain: Grain,
   together = false,
 ): Model {
   const { nmi, mc, db } = fixture.events;
+  // Each is masked while its own kind runs, so any number of them comes one after the other.
+  const count = (most: number): number => (passes === 'any' ? Infinity : most);
   return new Model(fixture, ops, {
     fetch,
     chunk,
     grain,
     together,
     hosted: patcher === 'task',
-    nmis: nmi ? BOUNDS.nmis : 0,
-    mcs: mc ? BOUNDS.machineChecks : 0,
-    dbs: db ? BOUNDS.debugExceptions : 0,
+    nmis: nmi ? count(BOUNDS.nmis) : 0,
+    mcs: mc ? count(BOUNDS.machineChecks) : 0,
+    dbs: db ? count(BOUNDS.debugExceptions) : 0,
   });
 }
 
@@ -92,6 +96,7 @@ export function build(
   rules: Rules = RULES,
 ): Model {
   checkSite(proposal, configuration.site);
+  checkEndless(proposal, configuration);
   const { protocol, handler, updaters } = proposal;
   const hosted = configuration.patcher === 'task';
   if (hosted && updaters !== 'one')
@@ -130,7 +135,9 @@ export function build(
     hosted,
     ownSpace: protocol.place?.space === 'own',
   });
-  return modelOf(fixture, ops, configuration, grain, updaters !== 'one');
+  // A lock makes updaters one that makes any sequence of updates.
+  const together = updaters !== 'one' && configuration.updates !== 'any';
+  return modelOf(fixture, ops, configuration, grain, together);
 }
 
 /** As a process does, without `store` where the writer's stores are not whole. */
@@ -146,9 +153,10 @@ export function shapeOf(
   reduce: Configuration['reduce'],
 ): Shape {
   const hosts = patcher === 'task' ? 1 : 0;
+  const several = cpus === 'any' ? 1 + hosts : cpus;
   return {
-    cpus: reduce === 'por' ? Math.min(cpus, 1 + hosts) : cpus,
-    waiting: contexts.includes('preempt') ? Math.max(1, tasks - (cpus - hosts)) : 0,
+    cpus: reduce === 'por' ? Math.min(several, 1 + hosts) : several,
+    waiting: contexts.includes('preempt') ? Math.max(1, tasks - (several - hosts)) : 0,
     sorted: reduce === 'sym' || reduce === 'por',
   };
 }

@@ -60,7 +60,7 @@ export function expand(
   if (partial && host < 0) {
     for (let m = 0; m < patcherMoves.length; m++) {
       const move = patcherMoves[m]!;
-      if (!move.silent) continue;
+      if (!move.alone) continue;
       copy(state, next);
       setPatcher(next, move.patcher);
       moves.patcher(move, m);

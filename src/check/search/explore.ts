@@ -14,7 +14,8 @@ import { BREACHES, damages, type Bad } from '../../machine/sim/promises.js';
 import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
 import type { PropertyName } from '../properties.js';
 import { expand, type Moves } from './expand.js';
-import { earliest, fairCycles, lowest, reaching, standstill, type Graph } from './graph.js';
+import { aimsOf, reachingAim } from './aims.js';
+import { earliest, fairCycles, lowest, standstill, type Graph } from './graph.js';
 import {
   ALL_LANES,
   CpuLanes,
@@ -242,16 +243,30 @@ class Explorer implements Moves {
   // The two properties that only a finished search can decide.
 
   #judge(graph: Graph): void {
-    const reached = reaching(graph, this.#ends);
-    const stuck = standstill(graph, reached);
-    if (stuck !== null) this.#found('deadlock', 'nothing can make progress', stuck);
-    const cycle = earliest(this.#fairCycles(graph, reached));
+    const inside = new Uint8Array(graph.count).fill(1);
+    for (const aim of aimsOf(this.#model, this.#shape)) {
+      const reached = reachingAim(graph, aim, this.#each(), this.#ends);
+      // What a CPU cannot answer by itself may still be left by a move of the patcher.
+      const stuck = aim.name === 'answer' ? unreached(reached) : standstill(graph, reached);
+      if (stuck !== null && !this.#findings.has('deadlock'))
+        this.#found('deadlock', aim.missing, stuck);
+      for (const [state, can] of reached.entries()) if (can === 0) inside[state] = 0;
+    }
+    const cycle = earliest(this.#fairCycles(graph, inside));
     if (cycle !== null)
       this.#found(
         'livelock',
         'forever, without completing a call or an update, although an end stays in reach',
         cycle,
       );
+  }
+
+  *#each(): Iterable<Int32Array> {
+    const state = new Int32Array(this.#next.length);
+    for (let at = 0; at < this.#states.count; at++) {
+      this.#states.read(at, state);
+      yield state;
+    }
   }
 
   /** Under symmetry the cycles of the graph are candidates, walked again with every CPU named. */
@@ -279,6 +294,12 @@ class Explorer implements Moves {
       among: new Set(states),
     });
   }
+}
+
+/** The first state from which something cannot be reached. */
+function unreached(reached: Uint8Array): number[] | null {
+  const first = reached.indexOf(0);
+  return first < 0 ? null : [first];
 }
 
 function isOutOfMemory(error: unknown): boolean {

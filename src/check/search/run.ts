@@ -8,7 +8,8 @@ import type { Proposal } from '../../zoo/index.js';
 import type { Configuration } from '../configuration.js';
 import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../properties.js';
 import { build, shapeOf } from './build.js';
-import { explore, type Limits, type Progress, type Search } from './explore.js';
+import { exploreParts, remaining, sumOf, type Part } from './endless.js';
+import type { Limits, Progress, Search } from './explore.js';
 
 export type VerdictWord = 'holds' | 'fails' | 'not-applicable' | 'unknown';
 
@@ -42,6 +43,17 @@ export interface Run {
   readonly search: Search;
   /** Where the strict promise was judged apart. */
   readonly strict?: Run;
+  /** The search that found each property broken, where several answer together. */
+  readonly found: ReadonlyMap<PropertyName, Part>;
+  readonly claim: Claim;
+}
+
+/** What a run that says `holds` claims. */
+export interface Claim {
+  /** `proved` where nothing was counted, `checked` within what was. */
+  readonly word: 'proved' | 'checked';
+  /** What was counted, of a run without bounds. */
+  readonly within: readonly string[];
 }
 
 /** Contexts that cannot be masked multiply the states most. */
@@ -77,6 +89,10 @@ export function* runInSlices(
     states: whole.states + strict.states,
     transitions: whole.transitions + strict.transitions,
     seconds: whole.seconds + strict.seconds,
+    claim:
+      whole.claim.word === 'proved' && strict.claim.word === 'proved'
+        ? whole.claim
+        : { ...whole.claim, word: 'checked' },
     exhaustive: whole.exhaustive && strict.exhaustive,
     stopped: whole.stopped ?? strict.stopped,
   };
@@ -95,42 +111,94 @@ export function run(
 
 function* runOnce(
   proposal: Proposal,
-  configuration: Configuration,
+  asked: Configuration,
   split: boolean,
   limits: Limits,
   rules: Rules,
 ): Generator<Progress, Run> {
-  const attempt = function* (reduce: Configuration['reduce']) {
-    const model = build(proposal, configuration, { plain: reduce === 'none', split }, rules);
+  const attempt = function* (asked: Configuration, reduce: Configuration['reduce']) {
+    const model = build(proposal, asked, { plain: reduce === 'none', split }, rules);
     // With more tasks than CPUs a task may migrate, and the per-CPU area, or the patcher, then
     // couples CPUs.
     const migrates =
-      configuration.contexts.includes('preempt') &&
-      (model.fixture.stash.size > 0 || configuration.patcher === 'task');
-    const how = reduce === 'por' && migrates && configuration.cpus > 1 ? 'sym' : reduce;
-    const found = yield* explore(model, shapeOf(configuration, how), how === 'por', limits);
-    return { reduce: how, model, search: found };
+      asked.contexts.includes('preempt') &&
+      (model.fixture.stash.size > 0 || asked.patcher === 'task');
+    const how = reduce === 'por' && migrates && asked.cpus !== 1 ? 'sym' : reduce;
+    const configuration = migrates ? withCpus(asked) : asked;
+    const shape = shapeOf(configuration, how);
+    const parts = yield* exploreParts(model, configuration, shape, how === 'por', limits);
+    return { reduce: how, configuration, parts };
   };
-  const first = yield* attempt(configuration.reduce);
-  const coupled = first.reduce === 'por' && first.model.cpusWrite && configuration.cpus > 1;
-  const { reduce, model, search } = coupled ? yield* attempt('sym') : first;
+  const first = yield* attempt(asked, asked.reduce);
+  const stands = first.reduce === 'por' ? first.configuration.cpus !== 1 : asked.cpus === 'any';
+  const coupled = stands && first.parts.some(({ model }) => model.cpusWrite);
+  const fewer = asked.reduce === 'por' ? 'sym' : asked.reduce;
+  const { reduce, configuration, parts } = coupled ? yield* attempt(withCpus(asked), fewer) : first;
+  return together(proposal, configuration, reduce, parts);
+}
+
+/** Where one CPU does not stand for any number of them, so many are searched. */
+const withCpus = (configuration: Configuration): Configuration =>
+  configuration.cpus === 'any' ? { ...configuration, cpus: COUPLED_CPUS } : configuration;
+const COUPLED_CPUS = 2;
+
+/** What the searches of a configuration say together. */
+function together(
+  proposal: Proposal,
+  configuration: Configuration,
+  reduce: Configuration['reduce'],
+  parts: readonly Part[],
+): Run {
+  const judged = parts.map((part) => ({
+    part,
+    properties: judge(part.model, configuration, part.search),
+  }));
+  const properties = new Map<PropertyName, PropertyVerdict>();
+  const found = new Map<PropertyName, Part>();
+  for (const { part, properties: each } of judged)
+    for (const [name, verdict] of each) {
+      const known = properties.get(name);
+      if (known !== undefined && !outweighs(verdict, known)) continue;
+      properties.set(name, verdict);
+      if (verdict.verdict === 'fails') found.set(name, part);
+    }
+  const [first] = parts;
+  invariant(first, 'a configuration takes a search');
+  const stopped = parts.find(({ search }) => search.stopped !== null)?.search.stopped ?? null;
+  const states = sumOf(parts, 'states');
+  const within = remaining(first.model, configuration);
+  const proves = stopped === null && within.length === 0;
   return {
     proposal,
     configuration,
-    properties: judge(model, configuration, search),
+    properties,
+    found,
+    claim: { word: proves ? 'proved' : 'checked', within },
     reduce,
-    model,
-    search,
-    states: search.states,
-    transitions: search.transitions,
-    seconds: search.seconds,
-    exhaustive: search.stopped === null,
-    stopped: search.stopped,
-    bytesPerState: search.bytes / search.states,
-    edgeBytesPerState: search.edgeBytes / search.states,
-    parts: model.parts,
+    model: first.model,
+    search: first.search,
+    states,
+    transitions: sumOf(parts, 'transitions'),
+    seconds: sumOf(parts, 'seconds'),
+    exhaustive: stopped === null,
+    stopped,
+    bytesPerState: sumOf(parts, 'bytes') / states,
+    edgeBytesPerState: sumOf(parts, 'edgeBytes') / states,
+    parts: first.model.parts,
   };
 }
+
+const WEIGHT: Readonly<Record<VerdictWord, number>> = {
+  'not-applicable': 0,
+  holds: 1,
+  unknown: 2,
+  fails: 3,
+};
+/** Of what two searches say of one property: a failure, the nearest, else what is not known. */
+const outweighs = (one: PropertyVerdict, other: PropertyVerdict): boolean =>
+  one.verdict === 'fails' && other.verdict === 'fails'
+    ? (one.steps ?? 0) < (other.steps ?? 0)
+    : WEIGHT[one.verdict] > WEIGHT[other.verdict];
 
 const beyond = (cut: Search['cut']): PropertyVerdict => ({ verdict: 'unknown', beyond: [...cut] });
 

@@ -8,6 +8,8 @@ import { printable } from '../../base/printable.js';
 import {
   BOUNDS,
   CONTEXT_NAMES,
+  isEndless,
+  targetsOf,
   titleOf as nameOf,
   type ContextName,
   type Named,
@@ -46,10 +48,12 @@ export interface Flags {
   readonly chunk?: RunReport['chunk'];
   readonly store?: RunReport['store'];
   readonly context?: string;
-  readonly cpus?: number;
+  readonly cpus?: RunReport['cpus'];
   readonly tasks?: number;
-  readonly passes?: number;
-  readonly updates?: number;
+  readonly passes?: RunReport['passes'];
+  readonly updates?: RunReport['updates'];
+  readonly bounds?: 'any';
+  readonly targets?: string;
   readonly site?: RunReport['site'];
   readonly offset?: number | 'all';
   readonly dropSync?: number;
@@ -231,10 +235,12 @@ function optionsOf(flags: Flags): CheckOptions {
     fetch,
     chunk,
     store,
-    cpus,
+    bounds: all,
+    cpus = all,
     tasks,
-    passes,
-    updates,
+    passes = all,
+    updates = all,
+    targets,
     site,
     entry,
     patcher,
@@ -263,6 +269,8 @@ function optionsOf(flags: Flags): CheckOptions {
     tasks,
     passes,
     updates,
+    // A word that is no target is refused where all settings are.
+    targets: targets?.split(','),
     site,
     entry,
     patcher,
@@ -303,9 +311,10 @@ function settings(run: RunReport): string {
     `stores by ${run.store}`,
     `TSO ${run.tso ? 'on' : 'off'}`,
     `site ${run.site}${placed(run)}`,
-    `${run.cpus} CPUs`,
-    `${run.passes} passes`,
-    `${run.updates} update${run.updates === 1 ? '' : 's'}`,
+    counted(run.cpus, 'CPU', 'CPUs'),
+    counted(run.passes, 'pass', 'passes'),
+    counted(run.updates, 'update', 'updates') +
+      (run.updates === 'any' ? ` among ${targetsOf(run).join(', ')}` : ''),
     ...(run.dropSync === null ? [] : [`without sync ${run.dropSync}`]),
     ...(run.shadowStack ? ['shadow stacks'] : []),
     ...(run.environment === 'kernel' ? [`entry ${run.entry}`] : []),
@@ -314,12 +323,21 @@ function settings(run: RunReport): string {
   return printable(words.join(', '));
 }
 
-function bounds({ contexts, bounds: most }: RunReport): string[] {
+/** As a number in front of its noun; 1 of the default table stands as it always did. */
+const counted = (count: RunReport['cpus'], one: string, more: string): string => {
+  if (count === 'any') return `any number of ${more}`;
+  return `${count} ${count === 1 && one === 'update' ? one : more}`;
+};
+
+function bounds({ contexts, bounds: most, passes, claim }: RunReport): string[] {
   const has = (...names: ContextName[]) => names.some((name) => contexts.includes(name));
+  const events = passes !== 'any';
   const parts = [
-    ...(has('nmi', 'nested-nmi') ? [`${most.nmis} NMIs`] : []),
-    ...(has('mc') ? [`${most.machineChecks} machine check`] : []),
+    ...claim.within,
+    ...(events && has('nmi', 'nested-nmi') ? [`${most.nmis} NMIs`] : []),
+    ...(events && has('mc') ? [`${most.machineChecks} machine check`] : []),
     ...(has('irq') ? ['one interrupt at a time on each CPU'] : []),
+    ...(!events && has('signal') ? ['one signal at a time on each thread'] : []),
   ];
   return parts.length === 0 ? [] : [`bounds: ${parts.join(', ')}`];
 }
@@ -339,13 +357,14 @@ function printRun(
 ): void {
   const { paint } = context;
   context.print(`${paint('bold', titleOf(run))}: ${settings(run)}`);
-  const rows = printed(asked).map(({ name, apart, holds }) => {
+  const rows = printed(asked).map(({ name, apart, holds, endless = holds }) => {
     const { verdict, steps, story, contexts, beyond } = run.properties[name];
+    const promise = isEndless(run) ? endless : holds;
     const where = contexts === undefined ? '' : ` (judged with ${contexts.join(',')})`;
     return [
       `  ${name}${apart && !asked.includes(name) ? ' (apart)' : ''}`,
-      WORDS[verdict],
-      said(verdict === 'fails' ? `${steps} steps: ${story}` : holds, beyond) + where,
+      verdict === 'holds' && run.claim.word === 'proved' ? 'proved' : WORDS[verdict],
+      said(verdict === 'fails' ? `${steps} steps: ${story}` : promise, beyond) + where,
     ];
   });
   context.print(table([{ title: '' }, { title: '' }, { title: '' }], rows));

@@ -14,6 +14,7 @@ export interface Env {
   readonly underway: number;
   /** The updaters' own lock. */
   readonly locked: boolean;
+  /** Infinity where nothing counts them. */
   readonly nmis: number;
   readonly mcs: number;
   readonly dbs: number;
@@ -25,12 +26,19 @@ export type Bounded = 'nmis' | 'mcs' | 'dbs';
 export class Environments {
   readonly #table = new ValueTable<Env>();
   readonly #left = new Map<string, number>();
+  /** The targets of which it is kept whether they are current or replaced. */
+  readonly targets: number;
+
+  constructor(targets: number) {
+    this.targets = targets;
+  }
 
   get count(): number {
     return this.#table.count;
   }
   intern(env: Env): number {
-    return this.#table.intern(env);
+    const [current, replaced] = [env.current & this.targets, env.replaced & this.targets];
+    return this.#table.intern({ ...env, current, replaced });
   }
   get(environment: number): Env {
     return this.#table.get(environment);

@@ -22,6 +22,7 @@ import {
   type Write,
 } from './space.js';
 import { CLAIM, tablesOf, type Tables } from './tables.js';
+import type { Sequence } from './tour.js';
 
 /** Where each piece of code lies, from the start of the text. */
 const TEXT = { program: 0x1000, unclaimed: 0x5000, handler: 0x6000 } as const;
@@ -67,6 +68,8 @@ export class Fixture {
   readonly start: Start;
   /** Numbers (index into TARGETS) of the targets that successive updates set, the initial first. */
   readonly sequence: readonly number[];
+  /** Where updates have no end: the number of each of these states (tour.ts). */
+  readonly nodes: Sequence['nodes'];
   readonly done: Addr;
   /** Where the task that patches stands between its steps, and where its own pass begins. */
   readonly patcher: Addr;
@@ -98,13 +101,14 @@ export class Fixture {
     this.handlersWrite = Object.keys(handler?.words ?? {}).length > 0;
     this.transparent = new Set(options.heads.map(firstOf));
 
-    const { sites, targets, functions, states, retpoline } = placeSites(
+    const { sites, targets, functions, states, nodes, retpoline } = placeSites(
       this.code,
       options,
       this.#space,
     );
     this.sites = sites;
     this.sequence = states.map((name) => TARGETS.indexOf(name));
+    this.nodes = nodes;
     this.#targets = targets;
     this.#retpoline = retpoline;
 
@@ -204,9 +208,9 @@ export class Fixture {
 
   /** Words of the shared data that some step or handler writes. */
   #mutable(): ReadonlySet<number> {
-    const { handler, program, spin, tornDown, updates } = this.options;
+    const { handler, program, spin, tornDown } = this.options;
     const mutable = new Set(Object.values(handler?.words ?? {}).map((offset) => offset / 8));
-    for (let update = 1; update <= updates; update++)
+    for (let update = 1; update < this.sequence.length; update++)
       for (const cycle of this.#tables.published[update]!.keys())
         for (const { word } of this.publish(update, cycle)) mutable.add(word);
     for (const { word } of tornDown ? this.retire() : []) mutable.add(word);
@@ -217,7 +221,9 @@ export class Fixture {
 
   #startOf(rip: Addr): Start {
     const registers = Array.from({ length: 16 }, (_, n) => BigInt(0x1111 * (n + 1)));
-    registers[REG.rbx] = BigInt(this.options.passes);
+    // A task without end has nothing to count.
+    const { passes } = this.options;
+    registers[REG.rbx] = BigInt(passes === 'any' ? 1 : passes);
     // At the call of f the stack is off by eight and inside f it is aligned to 16, as the psABI
     // (3.2.2) wants it at a call.
     const rsp = this.#space.stack + this.#space.stackBytes - 8;

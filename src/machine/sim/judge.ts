@@ -7,6 +7,7 @@ import { UCONTEXT } from '../../base/linux.js';
 import { NO_SITE, Unknown, type Journal } from './context.js';
 import { REG, REG_NAMES, type RegName } from './cpu.js';
 import { WordTable } from './intern.js';
+import type { Bound } from './options.js';
 import { bad, isDamage, type Breach } from './promises.js';
 import { condition } from './semantics.js';
 import type { FixtureSite } from './sites.js';
@@ -72,12 +73,25 @@ export class Judge {
     top.snapshot = this.#snapshot(fixture.sites[site]!);
     top.site = site;
     top.entered = 0;
-    top.passes = (top.passes + 1) & 0xff;
-    // A damaged counter of passes would otherwise let the program run for ever.
-    const { passes, updates } = fixture.options;
-    if (this.#state.is('damaged') && top.passes > Math.max(passes, updates))
-      throw new Unknown('more passes than the program makes');
+    this.#count();
     this.journal.notes.push({ note: 'open', level });
+  }
+
+  /**
+   * A pass has a number only for what was stashed for it, and where a task stays on its CPU the level
+   * of its context says as much: what was stashed for an earlier pass of that level was marked at
+   * the end of that pass (`#forgetStashes`). So a program without end counts no passes, but those of
+   * a damaged CPU, which could otherwise run for ever.
+   */
+  #count(): void {
+    const { top, fixture } = this.#state;
+    const { passes, updates } = fixture.options;
+    const damaged = this.#state.is('damaged');
+    const endless = passes === 'any' && !fixture.events.preempt;
+    if (endless && !damaged) return;
+    top.passes = (top.passes + 1) & 0xff;
+    if (damaged && top.passes > Math.max(mostOf(passes), mostOf(updates)))
+      throw new Unknown('more passes than the program makes');
   }
 
   /** A pass is under way where the program begins another one, or ends. */
@@ -282,6 +296,9 @@ export class Judge {
     }
   }
 }
+
+/** How many passes of a damaged CPU are followed. */
+const mostOf = (bound: Bound): number => (bound === 'any' ? 2 : bound);
 
 /** Two words as an address. */
 const addrOf = (words: Uint32Array, i: number): Addr =>

@@ -24,6 +24,7 @@ import type { Op } from './patcher.js';
 import type { Breach } from './promises.js';
 import { Text, type Chunk, type FetchLevel } from './text.js';
 import { Updaters, type PatcherMove } from './updaters.js';
+import { WATCH_ALL, type Watch } from './window.js';
 
 export { CPU, REQUEST } from './cpus.js';
 export type { Move } from './move-table.js';
@@ -41,9 +42,12 @@ export interface ModelOptions {
    * Otherwise it is beside them.
    */
   readonly hosted?: boolean;
+  /** How many there are of each; Infinity where nothing counts them. */
   readonly nmis: number;
   readonly mcs: number;
   readonly dbs: number;
+  /** What passes may run is watched of these alone. */
+  readonly watch?: Watch;
 }
 
 /** A task and a CPU after the task was switched in. */
@@ -59,20 +63,25 @@ export class Model {
   readonly core: Core;
   readonly text: Text;
   readonly #cpus: Cpus;
-  readonly #environments = new Environments();
+  readonly #environments: Environments;
+  readonly #outcomes: Outcomes;
   readonly #broadcasts: Broadcasts;
   readonly #updaters: Updaters;
   readonly #moves: CpuMoves;
   readonly #swaps = new Map<number, Swapped | null>();
 
-  constructor(fixture: Fixture, ops: readonly Op[], options: ModelOptions) {
+  /** @param like a model of the same program, whose cores are interned in common */
+  constructor(fixture: Fixture, ops: readonly Op[], options: ModelOptions, like?: Model) {
+    const { watch = WATCH_ALL } = options;
     this.fixture = fixture;
     this.ops = ops;
     this.options = options;
-    this.core = new Core(fixture, options.grain);
+    this.core = like?.core ?? new Core(fixture, options.grain);
+    this.#environments = new Environments(watch.targets);
     this.text = new Text(options.fetch, options.chunk, writtenText(fixture, ops), fixture.rules);
     this.#cpus = new Cpus((id) => this.core.node(id));
-    const outcomes = new Outcomes(this.core);
+    const outcomes = like === undefined ? new Outcomes(this.core) : like.#outcomes;
+    this.#outcomes = outcomes;
     this.#broadcasts = new Broadcasts(fixture, this.#cpus, this.text, outcomes);
     this.#updaters = new Updaters(
       fixture,
@@ -88,7 +97,17 @@ export class Model {
       this.#environments,
       this.#broadcasts,
       outcomes,
+      watch,
     );
+  }
+
+  /** The same program and machine, of which less is watched. */
+  watching(watch: Watch): Model {
+    return new Model(this.fixture, this.ops, { ...this.options, watch }, this);
+  }
+  /** Depths of nesting at which some pass begins. */
+  get levels(): ReadonlySet<number> {
+    return this.#moves.levels;
   }
 
   get hosted(): boolean {
@@ -229,6 +248,10 @@ export class Model {
   /** Stores that no other CPU sees yet. */
   patcherBuffers(patcher: number): boolean {
     return this.#updaters.isBuffering(patcher);
+  }
+  /** How many stores the patcher buffers at most, where something has to bound them. */
+  get bufferMax(): number {
+    return this.#updaters.bufferMax;
   }
   patcherDone(patcher: number): boolean {
     return this.#updaters.isDone(patcher);

@@ -14,7 +14,7 @@ import type { Node } from './node.js';
 import type { Action, Outcomes } from './outcomes.js';
 import { bad, type Bad, type Breach } from './promises.js';
 import type { Partial as Fetched, Text } from './text.js';
-import { noted as judged } from './window.js';
+import { noted as judged, type Watch } from './window.js';
 
 /** In place of a CPU where a path ends. */
 const DEAD = -1;
@@ -63,6 +63,9 @@ export class CpuMoves {
   cpusWrite = false;
   /** Every way in which some move breaks a promise. */
   readonly breaches = new Set<Breach>();
+  /** Depths of nesting at which some pass begins. */
+  readonly levels = new Set<number>();
+  readonly #watch: Watch;
   readonly #fetches = new ValueTable<Fetched>();
   readonly table = new MoveTable();
 
@@ -73,7 +76,9 @@ export class CpuMoves {
     environments: Environments,
     broadcasts: Broadcasts,
     outcomes: Outcomes,
+    watch: Watch,
   ) {
+    this.#watch = watch;
     this.#fixture = core.fixture;
     this.#grain = core.grain;
     this.#core = core;
@@ -306,8 +311,13 @@ export class CpuMoves {
     if (strict) broken.push(bad('changed-bytes-executed', CHANGED));
     const noted: Noted = { bad: broken, view, windows: null };
     for (const note of notes) {
-      if (note.note === 'serialise') noted.view = this.#text.serialise(noted.view);
-      else noted.windows = judged(note, noted.windows ?? this.#cpus.windowsOf(cpu), env, broken);
+      if (note.note === 'serialise') {
+        noted.view = this.#text.serialise(noted.view);
+        continue;
+      }
+      if (note.note === 'open') this.levels.add(note.level);
+      const windows = noted.windows ?? this.#cpus.windowsOf(cpu);
+      noted.windows = judged(note, windows, env, this.#watch, broken);
     }
     return noted;
   }

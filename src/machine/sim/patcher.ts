@@ -86,7 +86,7 @@ export interface PatcherOptions {
 export function compile(fixture: Fixture, options: PatcherOptions): Op[] {
   const ops: Op[] = [];
   for (let update = 1; update < fixture.sequence.length; update++)
-    new UpdateCompiler(fixture, options, update, ops).compile();
+    if (!isRepeated(fixture, update)) new UpdateCompiler(fixture, options, update, ops).compile();
   if (fixture.options.spin)
     ops.push({
       step: -1,
@@ -97,6 +97,12 @@ export function compile(fixture: Fixture, options: PatcherOptions): Op[] {
     });
   return ops;
 }
+
+/** Whether an endless patcher has a segment for this update already. */
+const isRepeated = ({ nodes }: Fixture, update: number): boolean =>
+  nodes !== null &&
+  nodes.findIndex((to, i) => i > 0 && to === nodes[update] && nodes[i - 1] === nodes[update - 1]) <
+    update;
 
 /** Takes the steps of one update apart and appends its operations. */
 class UpdateCompiler {

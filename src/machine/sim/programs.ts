@@ -8,7 +8,7 @@ import { FLAG } from '../../asm/flags.js';
 import { INT3 } from '../../asm/table.js';
 import { FRAME, PERCPU, POKE } from '../../trap/kernel.js';
 import { retpoline } from '../../trap/retpoline.js';
-import { SHAPES, type FixtureHandler, type FixtureOptions } from './options.js';
+import { SHAPES, type Bound, type FixtureHandler, type FixtureOptions } from './options.js';
 
 /** In RAX before each call, so that "return 0" can be told from nothing. */
 const SENTINEL = 0x5a5a;
@@ -175,6 +175,15 @@ function kernelNmiLike(
   ];
 }
 
+/** From the end of a pass to the next one; RBX counts those that are left. */
+const again = (passes: Bound, loop: string): Program =>
+  passes === 'any'
+    ? [['jmp', loop]]
+    : [
+        ['dec', 'ebx'],
+        ['jne', loop],
+      ];
+
 /** @param nmiCalls the function that NMIs and their like call */
 export function kernelProgram(
   nmiCalls: string,
@@ -182,8 +191,9 @@ export function kernelProgram(
   {
     spin,
     foreign,
+    passes,
     ...sites
-  }: Pick<FixtureOptions, 'spin' | 'foreign' | 'site' | 'second' | 'text'>,
+  }: Pick<FixtureOptions, 'spin' | 'foreign' | 'passes' | 'site' | 'second' | 'text'>,
 ): Program {
   const pass = passOf(sites);
   const calls = pass(nmiCalls);
@@ -194,8 +204,7 @@ export function kernelProgram(
     ...pass('f'),
     label('probe'),
     ...foreignTrap(foreign),
-    ['dec', 'ebx'],
-    ['jne', 'loop'],
+    ...again(passes, 'loop'),
     label('done'),
     ['ud2'], // never executed: a task that gets here is done
     ...patcherTask(pass),
@@ -216,7 +225,7 @@ export function kernelProgram(
 /** @param signalCalls the function that signal handlers call */
 export function userProgram(
   signalCalls: string,
-  { foreign, ...sites }: Pick<FixtureOptions, 'foreign' | 'site' | 'second' | 'text'>,
+  { foreign, passes, ...sites }: Pick<FixtureOptions, 'foreign' | 'passes' | 'site' | 'second' | 'text'>,
 ): Program {
   const pass = passOf(sites);
   return [
@@ -224,8 +233,7 @@ export function userProgram(
     ...pass('f'),
     label('probe'),
     ...foreignTrap(foreign),
-    ['dec', 'ebx'],
-    ['jne', 'task'],
+    ...again(passes, 'task'),
     label('done'),
     ['ud2'],
     ...patcherTask(pass),

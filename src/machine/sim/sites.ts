@@ -15,6 +15,7 @@ import { emulationWord } from '../../trap/registry.js';
 import { SITE_FORMS, emit } from '../../x86/forms.js';
 import { CALLED, type Code, type Span } from './code.js';
 import { SHAPES, TARGETS, type FixtureOptions, type TargetName } from './options.js';
+import { tour, type Sequence } from './tour.js';
 import { STUBS, pointerCaller, targetCode } from './programs.js';
 import type { Space } from './space.js';
 
@@ -46,6 +47,7 @@ export interface PlacedSites {
   readonly sites: readonly FixtureSite[];
   /** The targets that successive updates set, the initial one first. */
   readonly states: readonly TargetName[];
+  readonly nodes: Sequence['nodes'];
   /** Where each target begins, by its number. */
   readonly targets: ReadonlyMap<Addr, number>;
   /** The functions' names. */
@@ -66,7 +68,11 @@ const DISTANCES = {
   C: 0x090a0b0c,
   return: 0x0d0e0f10,
   return0: 0x11121314,
+  D: 0x15161718,
 } as const;
+
+const FUNCTIONS = ['A', 'B', 'C', 'D'] as const;
+const TRAMPOLINE: SiteForm = { kind: 'jmp', length: 5, condition: 0 };
 
 const RET = 0xc3;
 const NOP = 0x90;
@@ -118,19 +124,23 @@ function contentsOf(
 }
 
 /**
- * The site's bytes in every state. A site that begins as off keeps a displacement that leads to
- * none of the targets, as one does that was off before.
+ * What stands at a site before its first state. A site that begins as off keeps a displacement that
+ * leads to none of the targets, as one does that was off before.
  */
+function unpatched(code: Code, form: SiteForm, at: Addr): readonly number[] {
+  if (isBranch(form.kind)) return jumpTo(at, code.labelled('A'));
+  const elsewhere = { at, target: code.labelled('return'), condition: form.condition };
+  return [...emit(formOf(form.kind, 'function', form.length), elsewhere)];
+}
+
+/** The site's bytes in every state. */
 function statesOf(
   code: Code,
   form: SiteForm,
   at: Addr,
   states: readonly TargetName[],
 ): (readonly number[])[] {
-  const elsewhere = { at, target: code.labelled('return'), condition: form.condition };
-  let over: readonly number[] = isBranch(form.kind)
-    ? jumpTo(at, code.labelled('A'))
-    : [...emit(formOf(form.kind, 'function', form.length), elsewhere)];
+  let over = unpatched(code, form, at);
   return states.map((target) => (over = contentsOf(code, form, at, target, over)));
 }
 
@@ -212,7 +222,7 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
   invariant(f !== undefined, 'there is a function');
   const origin = (via === 'trampoline' ? f.trampoline : f.at) + shape.length;
   const targets = new Map<Addr, number>();
-  for (const name of ['A', 'B', 'C'] as const) {
+  for (const name of FUNCTIONS.filter((each) => each !== 'D' || options.targets.includes(each))) {
     const at = origin + DISTANCES[name];
     code.add(name, at, program?.target(name) ?? targetCode(name));
     targets.set(at, TARGETS.indexOf(name));
@@ -220,7 +230,7 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
   for (const name of ['return', 'return0'] as const)
     code.add(name, origin + DISTANCES[name], STUBS[name]);
 
-  const states = statesIn(options);
+  const { targets: states, nodes } = sequenceOf(code, options, places);
   const heads = options.heads.map(firstOf);
   const site = (at: Addr, form: SiteForm) => {
     const contents = statesOf(code, form, at, states);
@@ -246,7 +256,7 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
       }
       case 'trampoline': {
         // It is aligned to 8, so its jump is always inside one quadword.
-        const placed = site(trampoline, { kind: 'jmp', length: 5, condition: 0 });
+        const placed = site(trampoline, TRAMPOLINE);
         put(code, name, at, [...emit(SITE_FORMS.call, { at, target: trampoline }), RET]);
         put(code, `${name}.trampoline`, trampoline, placed.contents[0] ?? []);
         code.name(`${name}.trampoline`, trampoline);
@@ -265,7 +275,29 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
       }
     }
   });
-  return { sites, states, targets, functions, retpoline };
+  return { sites, states, nodes, targets, functions, retpoline };
+}
+
+/** The states that updates bring all sites to. */
+function sequenceOf(
+  code: Code,
+  { via, site, text, updates, targets }: FixtureOptions,
+  places: readonly { readonly at: Addr; readonly form: SiteForm; readonly trampoline: Addr }[],
+): Sequence {
+  if (updates !== 'any') return { targets: statesIn(site, text, updates), nodes: null };
+  const patched = {
+    site: places,
+    trampoline: places.map(({ trampoline }) => ({ at: trampoline, form: TRAMPOLINE })),
+    pointer: [],
+    retpoline: [],
+  }[via].map(({ at, form }) => ({ at, form, bytes: unpatched(code, form, at) }));
+  return tour(targets, patched, (sites, target) =>
+    sites.map(({ at, form, bytes }) => ({
+      at,
+      form,
+      bytes: contentsOf(code, form, at, target, bytes),
+    })),
+  );
 }
 
 /** What only a text of the protocol's own has. */
@@ -284,7 +316,11 @@ function shapeOf({ site, text }: FixtureOptions): SiteForm {
 }
 
 /** The targets that successive updates set; the states of a text come in turn. */
-function statesIn({ site, text, updates }: FixtureOptions): readonly TargetName[] {
+function statesIn(
+  site: FixtureOptions['site'],
+  text: ParsedText | null,
+  updates: number,
+): readonly TargetName[] {
   if (text === null) return SHAPES[site].sequence.slice(0, updates + 1);
   return Array.from({ length: updates + 1 }, (_, i) => inTurn(text, i).runs);
 }

@@ -16,6 +16,7 @@ import {
 import type { Fixture } from './fixture.js';
 import { WordTable } from './intern.js';
 import type { Op } from './patcher.js';
+import { bufferMax, inAnyOrder, inTurn, type Segments } from './segments.js';
 
 /** A move of the patcher; `broadcast` changes every CPU. */
 export interface PatcherMove {
@@ -27,8 +28,10 @@ export interface PatcherMove {
   readonly op: Op;
   /** A store leaves the buffer. */
   readonly flush: boolean;
-  /** Into the store buffer: no CPU sees it, it takes nothing away and forbids nothing. */
+  /** Into the store buffer: no CPU sees it. */
   readonly silent: boolean;
+  /** Silent, and it takes nothing away and forbids nothing: it may be taken alone. */
+  readonly alone: boolean;
 }
 
 /** One updater: its program counter, what it has retried, and its store buffer. */
@@ -57,8 +60,10 @@ export class Updaters {
   readonly #ops: readonly Op[];
   readonly #environments: Environments;
   readonly #broadcasts: Broadcasts;
-  /** Which operations are whose. */
-  readonly #ranges: readonly { readonly from: number; readonly to: number }[];
+  /** Which operations are whose, and in which order. */
+  readonly #segments: readonly Segments[];
+  /** How many stores are buffered at once; Infinity where the updates themselves see to that. */
+  readonly bufferMax: number;
   /** A patcher is one id for each updater. */
   readonly #patchers = new WordTable();
   readonly #updaters = new WordTable();
@@ -79,16 +84,15 @@ export class Updaters {
     this.#ops = ops;
     this.#environments = environments;
     this.#broadcasts = broadcasts;
-    const second = ops.findIndex(({ update }) => update === 2);
-    const cuts = together && second > 0 ? [0, second, ops.length] : [0, ops.length];
-    this.#ranges = cuts.slice(1).map((to, i) => ({ from: cuts[i]!, to }));
+    this.#segments = segmentsOf(fixture, ops, together);
+    this.bufferMax = fixture.nodes === null || !fixture.tso ? Infinity : bufferMax(ops);
   }
 
   /** All updaters at their first operation. */
   initial(): number {
     return this.#patchers.intern(
-      Uint32Array.from(this.#ranges, ({ from }) =>
-        this.#intern({ pc: from, retries: 0, buffer: [] }),
+      Uint32Array.from(this.#segments, ({ initial }) =>
+        this.#intern({ pc: initial, retries: 0, buffer: [] }),
       ),
     );
   }
@@ -104,7 +108,7 @@ export class Updaters {
     return Array.from(this.#patchers.get(patcher), (id) => this.#updater(id));
   }
   #end(k: number): number {
-    return this.#ranges[k]!.to;
+    return this.#segments[k]!.end;
   }
 
   isDone(patcher: number): boolean {
@@ -129,9 +133,12 @@ export class Updaters {
   /** The moves of the kth updater; the others stay where they are. */
   #movesOf(k: number, patcher: number, environment: number): readonly PatcherMove[] {
     const updater = this.#all(patcher)[k]!;
+    const segments = this.#segments[k]!;
+    const next = segments.from(updater.pc);
     const env = this.#environments.get(environment);
     const move = (op: Op, flush: boolean, effect: Effect): PatcherMove => {
       const { pc = updater.pc, retries = updater.retries, buffer = updater.buffer } = effect;
+      const silent = effect.silent ?? false;
       const id = this.#intern({ pc, retries, buffer });
       return {
         patcher: this.#patchers.intern(this.#patchers.get(patcher).with(k, id)),
@@ -141,10 +148,11 @@ export class Updaters {
         answered: effect.answered ?? false,
         op,
         flush,
-        silent: effect.silent ?? false,
+        silent,
+        alone: silent && next.length === 1,
       };
     };
-    const { buffer, pc } = updater;
+    const { buffer } = updater;
     // TSO: stores reach memory in order, each at any time (SDM volume 3, 9.2.2).
     const ready = this.#fixture.rules.storesInOrder ? buffer.slice(0, 1) : buffer;
     const flushes = ready.map((oldest) => {
@@ -152,10 +160,12 @@ export class Updaters {
       const left = buffer.filter((each) => each !== oldest);
       return move(op, true, { ...commit(op, env), buffer: left });
     });
-    if (pc === this.#end(k)) return flushes;
-    const op = this.#ops[pc]!;
-    const effect = this.#effect(op, updater, env, this.#end(k));
-    return effect === null ? flushes : [...flushes, move(op, false, { pc: pc + 1, ...effect })];
+    const steps = next.flatMap((pc) => {
+      const op = this.#ops[pc]!;
+      const effect = this.#effect(op, { ...updater, pc }, env, segments.end);
+      return effect === null ? [] : [move(op, false, { pc: segments.after(pc), ...effect })];
+    });
+    return [...flushes, ...steps];
   }
 
   /** What an operation does now; null where it has to wait. */
@@ -167,7 +177,7 @@ export class Updaters {
       case 'current':
         return {
           env: published(env, op.target),
-          broadcast: { kind: 'current', mask: 1 << op.target },
+          broadcast: { kind: 'current', mask: (1 << op.target) & this.#environments.targets },
         };
       case 'return':
         return this.#fixture.options.eventually
@@ -204,7 +214,8 @@ export class Updaters {
   /** A LOCKed store waits for the buffer to drain and reaches memory at once. */
   #store(op: StoreOp, { pc, buffer }: Updater, env: Env): Effect | null {
     const buffered = this.#fixture.tso && !(op.op === 'store' && op.locked);
-    if (buffered) return { buffer: [...buffer, pc], silent: true };
+    if (buffered)
+      return buffer.length < this.bufferMax ? { buffer: [...buffer, pc], silent: true } : null;
     return buffer.length > 0 ? null : commit(op, env);
   }
 
@@ -223,6 +234,18 @@ export class Updaters {
     }
     return wordOf(env, word);
   }
+}
+
+function segmentsOf(
+  { nodes }: Fixture,
+  ops: readonly Op[],
+  together: boolean,
+): readonly Segments[] {
+  if (nodes !== null) return [inAnyOrder(ops, nodes)];
+  const second = ops.findIndex(({ update }) => update === 2);
+  return together && second > 0
+    ? [inTurn(0, second), inTurn(second, ops.length)]
+    : [inTurn(0, ops.length)];
 }
 
 /** The store reaches memory. */

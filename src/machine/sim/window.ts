@@ -15,6 +15,20 @@ const MASK = 0xff;
 const BEGUN = 1 << 24;
 const LIVE = 1 << 25;
 
+/**
+ * What is watched: the passes at one depth of nesting and whether they may run one target, or all of
+ * both. Windows only watch: nothing that a CPU or the patcher does depends on them, and each bit of
+ * them depends on itself alone. So searches that watch one bit each judge together as one does that
+ * watches all, and each of them has a fraction of the states (docs/proof.md).
+ */
+export interface Watch {
+  /** Null for all. */
+  readonly level: number | null;
+  /** A set of targets. */
+  readonly targets: number;
+}
+export const WATCH_ALL: Watch = { level: null, targets: MASK };
+
 const opened = (env: Env): number => LIVE | (env.current << SINCE);
 
 /** The call begins: what it may run, and what it may no more, is settled. */
@@ -37,26 +51,29 @@ export function noted(
   note: PassNote,
   windows: readonly number[],
   env: Env,
+  watch: Watch,
   found: Bad[],
 ): readonly number[] {
   const { level } = note;
+  if (note.note === 'trap') {
+    if (env.underway === 0)
+      found.push(
+        bad('trap-fetched-late', 'the trap byte of an update that has returned is fetched'),
+      );
+    return windows;
+  }
+  if (watch.level !== null && watch.level !== level) return windows;
   const window = windows[level] ?? 0;
   switch (note.note) {
     case 'open':
       return replaced(windows, level, opened(env));
-    case 'trap':
-      if (env.underway === 0)
-        found.push(
-          bad('trap-fetched-late', 'the trap byte of an update that has returned is fetched'),
-        );
-      return windows;
     case 'begin':
       return replaced(windows, level, restarted(window, env));
     case 'go-on':
       return replaced(windows, level, wentOn(window, env));
     case 'enter': {
       const now = begun(window, env);
-      judge(note.target, now, found);
+      judge(note.target, now, watch, found);
       if ((env.replaced & (1 << note.target)) !== 0)
         found.push(
           bad(
@@ -68,7 +85,7 @@ export function noted(
     }
     case 'close':
       if (note.ran === 'null' || note.ran === 'ret0')
-        judge(TARGETS.indexOf(note.ran), begun(window, env), found);
+        judge(TARGETS.indexOf(note.ran), begun(window, env), watch, found);
       return replaced(windows, level, 0);
   }
 }
@@ -95,7 +112,8 @@ function nameOf(target: number): string {
   }
 }
 
-function judge(target: number, window: number, found: Bad[]): void {
+function judge(target: number, window: number, watch: Watch, found: Bad[]): void {
+  if ((watch.targets & (1 << target)) === 0) return;
   const name = nameOf(target);
   if (((window >> ALLOWED) & (1 << target)) === 0)
     found.push(

@@ -254,7 +254,7 @@ function Count({
   onChange,
 }: {
   readonly name: string;
-  readonly value: number;
+  readonly value: Configuration['cpus'];
   readonly most: number;
   readonly onChange: (value: number) => void;
 }) {
@@ -268,6 +268,7 @@ function Count({
         {Array.from({ length: most }, (_, i) => (
           <option key={i}>{i + 1}</option>
         ))}
+        {value === 'any' && <option>any</option>}
       </select>
     </label>
   );
