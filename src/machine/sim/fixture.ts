@@ -70,6 +70,7 @@ export class Fixture {
   readonly sequence: readonly number[];
   /** Where updates have no end: the number of each of these states (tour.ts). */
   readonly nodes: Sequence['nodes'];
+  readonly restarts: Sequence['restarts'];
   readonly done: Addr;
   /** Where the task that patches stands between its steps, and where its own pass begins. */
   readonly patcher: Addr;
@@ -101,7 +102,7 @@ export class Fixture {
     this.handlersWrite = Object.keys(handler?.words ?? {}).length > 0;
     this.transparent = new Set(options.heads.map(firstOf));
 
-    const { sites, targets, functions, states, nodes, retpoline } = placeSites(
+    const { sites, targets, functions, states, nodes, restarts, retpoline } = placeSites(
       this.code,
       options,
       this.#space,
@@ -109,6 +110,7 @@ export class Fixture {
     this.sites = sites;
     this.sequence = states.map((name) => TARGETS.indexOf(name));
     this.nodes = nodes;
+    this.restarts = restarts;
     this.#targets = targets;
     this.#retpoline = retpoline;
 

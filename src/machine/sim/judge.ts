@@ -87,7 +87,8 @@ export class Judge {
     const { top, fixture } = this.#state;
     const { passes, updates } = fixture.options;
     const damaged = this.#state.is('damaged');
-    const endless = passes === 'any' && !fixture.events.preempt;
+    const stays = fixture.stash.size === 0 || !fixture.events.preempt;
+    const endless = passes === 'any' && stays;
     if (endless && !damaged) return;
     top.passes = (top.passes + 1) & 0xff;
     if (damaged && top.passes > Math.max(mostOf(passes), mostOf(updates)))

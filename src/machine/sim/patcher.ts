@@ -98,11 +98,14 @@ export function compile(fixture: Fixture, options: PatcherOptions): Op[] {
   return ops;
 }
 
-/** Whether an endless patcher has a segment for this update already. */
-const isRepeated = ({ nodes }: Fixture, update: number): boolean =>
-  nodes !== null &&
-  nodes.findIndex((to, i) => i > 0 && to === nodes[update] && nodes[i - 1] === nodes[update - 1]) <
-    update;
+/** Whether it is no update, or one that an endless patcher has a segment for already. */
+const isRepeated = ({ nodes, restarts }: Fixture, update: number): boolean =>
+  restarts.has(update) ||
+  (nodes !== null &&
+    nodes.findIndex(
+      (to, i) =>
+        i > 0 && !restarts.has(i) && to === nodes[update] && nodes[i - 1] === nodes[update - 1],
+    ) < update);
 
 /** Takes the steps of one update apart and appends its operations. */
 class UpdateCompiler {

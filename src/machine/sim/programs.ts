@@ -225,7 +225,11 @@ export function kernelProgram(
 /** @param signalCalls the function that signal handlers call */
 export function userProgram(
   signalCalls: string,
-  { foreign, passes, ...sites }: Pick<FixtureOptions, 'foreign' | 'passes' | 'site' | 'second' | 'text'>,
+  {
+    foreign,
+    passes,
+    ...sites
+  }: Pick<FixtureOptions, 'foreign' | 'passes' | 'site' | 'second' | 'text'>,
 ): Program {
   const pass = passOf(sites);
   return [

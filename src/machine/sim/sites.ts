@@ -48,6 +48,7 @@ export interface PlacedSites {
   /** The targets that successive updates set, the initial one first. */
   readonly states: readonly TargetName[];
   readonly nodes: Sequence['nodes'];
+  readonly restarts: Sequence['restarts'];
   /** Where each target begins, by its number. */
   readonly targets: ReadonlyMap<Addr, number>;
   /** The functions' names. */
@@ -139,9 +140,13 @@ function statesOf(
   form: SiteForm,
   at: Addr,
   states: readonly TargetName[],
+  restarts: Sequence['restarts'],
 ): (readonly number[])[] {
   let over = unpatched(code, form, at);
-  return states.map((target) => (over = contentsOf(code, form, at, target, over)));
+  return states.map((target, i) => {
+    if (restarts.has(i)) over = unpatched(code, form, at);
+    return (over = contentsOf(code, form, at, target, over));
+  });
 }
 
 /**
@@ -230,10 +235,10 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
   for (const name of ['return', 'return0'] as const)
     code.add(name, origin + DISTANCES[name], STUBS[name]);
 
-  const { targets: states, nodes } = sequenceOf(code, options, places);
+  const { targets: states, nodes, restarts } = sequenceOf(code, options, places);
   const heads = options.heads.map(firstOf);
   const site = (at: Addr, form: SiteForm) => {
-    const contents = statesOf(code, form, at, states);
+    const contents = statesOf(code, form, at, states, restarts);
     const ways = waysOf(at, form.kind, contents, options.ways);
     const meant = new Set([
       ...contents.map(firstOf),
@@ -275,7 +280,7 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
       }
     }
   });
-  return { sites, states, nodes, targets, functions, retpoline };
+  return { sites, states, nodes, restarts, targets, functions, retpoline };
 }
 
 /** The states that updates bring all sites to. */
@@ -284,7 +289,8 @@ function sequenceOf(
   { via, site, text, updates, targets }: FixtureOptions,
   places: readonly { readonly at: Addr; readonly form: SiteForm; readonly trampoline: Addr }[],
 ): Sequence {
-  if (updates !== 'any') return { targets: statesIn(site, text, updates), nodes: null };
+  if (updates !== 'any')
+    return { targets: statesIn(site, text, updates), nodes: null, restarts: new Set() };
   const patched = {
     site: places,
     trampoline: places.map(({ trampoline }) => ({ at: trampoline, form: TRAMPOLINE })),

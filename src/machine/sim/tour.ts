@@ -15,6 +15,11 @@ export interface Sequence {
    * bytes for the same target. Null where the sequence is made once and in this order.
    */
   readonly nodes: readonly number[] | null;
+  /**
+   * Where the walk begins anew, because no update leads back to how the sites were at the start: the
+   * step before such a place is no update.
+   */
+  readonly restarts: ReadonlySet<number>;
 }
 
 interface Node<S> {
@@ -48,22 +53,27 @@ export function tour<S>(
   for (const { target, sites, next } of nodes)
     for (const other of targets)
       if (other !== target) next.set(other, visit(other, after(sites, other)));
-  const walk = walkOver(nodes.map(({ next }) => [...next.values()]));
-  return { targets: walk.flatMap((id) => nodes[id]?.target ?? []), nodes: walk };
+  const { walk, restarts } = walkOver(nodes.map(({ next }) => [...next.values()]));
+  return { targets: walk.flatMap((id) => nodes[id]?.target ?? []), nodes: walk, restarts };
 }
 
-/** A walk from node 0 over every edge that can be reached from there. */
-function walkOver(edges: readonly (readonly number[])[]): readonly number[] {
+/** A walk from node 0 over every edge that can be reached from there, by as many starts as it takes. */
+function walkOver(edges: readonly (readonly number[])[]): {
+  readonly walk: readonly number[];
+  readonly restarts: ReadonlySet<number>;
+} {
   const unused = edges.map((to) => [...to]);
-  const walk: number[] = [];
-  for (let way: readonly number[] | null = [0]; way !== null;) {
-    walk.push(...way);
-    const at: number = walk.at(-1) ?? 0;
+  const isLeft = (node: number): boolean => (unused[node]?.length ?? 0) > 0;
+  const walk = [0];
+  const restarts = new Set<number>();
+  for (;;) {
+    const at = walk.at(-1) ?? 0;
     const next = unused[at]?.shift();
-    way =
-      next === undefined ? nearest(at, edges, (node) => (unused[node]?.length ?? 0) > 0) : [next];
+    const way = next === undefined ? nearest(at, edges, isLeft) : [next];
+    if (way !== null) walk.push(...way);
+    else if (nearest(0, edges, isLeft) === null) return { walk, restarts };
+    else restarts.add(walk.push(0) - 1);
   }
-  return walk;
 }
 
 /** The fewest edges to a node that is looked for, as the nodes on the way; null where none is. */
