@@ -258,8 +258,15 @@ const BANS: readonly Ban[] = [
   },
   {
     what: 'a word for what is only checked',
-    pattern: /\b(prove[nds]?|proves)\b(?! to be told)/i,
+    pattern: /\b(prove[ns]?|proves)\b(?! to be told)/i,
     where: /^(src|docs|include|examples)\/|^[A-Z]+\.md$/,
+  },
+  {
+    what: 'the word of a search without bounds',
+    pattern: /\bproved\b/i,
+    where: /^(src|docs|include|examples)\/|^[A-Z]+\.md$/,
+    except:
+      /^(src\/check\/|src\/cli\/(app|commands\/check)\.ts|docs\/(proof|verdicts|README)\.md|[A-Z]+\.md)/,
   },
 ];
 

@@ -167,13 +167,13 @@ function together(
   const stopped = parts.find(({ search }) => search.stopped !== null)?.search.stopped ?? null;
   const states = sumOf(parts, 'states');
   const within = remaining(first.model, configuration);
-  const proves = stopped === null && within.length === 0;
+  const closed = stopped === null && within.length === 0;
   return {
     proposal,
     configuration,
     properties,
     found,
-    claim: { word: proves ? 'proved' : 'checked', within },
+    claim: { word: closed ? 'proved' : 'checked', within },
     reduce,
     model: first.model,
     search: first.search,
