@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { InvariantError } from '../base/invariant.js';
 import { LANDINGS, ORDERS, type LitmusOutcome, type LitmusProgram } from '../plan/litmus.js';
+import type { ParsedText } from '../plan/text.js';
 import { CALL, little, TEXT, TEXT_SIZE } from './silicon/layout.js';
 import {
   CRASH_BYTES,
@@ -220,9 +221,14 @@ type Counts = SiliconCounts['counts'];
 const isWhole = (program: LitmusProgram, name: string): boolean => {
   if (program.watch === 'data') return name !== 'neither';
   if (program.watch === 'order') return false;
+  if (program.watch === 'landing' && program.text !== undefined)
+    return runsIn(program.text).has(name);
   const off = program.from === 'call' ? '0000' : 'through';
   return name === '1111' || name === off || (name === 'through' && plants(program));
 };
+/** What a pass through some state runs, as it is counted. */
+const runsIn = ({ states }: ParsedText): ReadonlySet<string> =>
+  new Set(states.map(({ runs }) => (runs === 'null' || runs === 'ret0' ? 'through' : runs)));
 /** What a step plants over the beginning may do nothing. */
 const plants = ({ steps }: { readonly steps: readonly { readonly do: string }[] }): boolean =>
   steps.some((step) => step.do === 'store-head');

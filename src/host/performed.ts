@@ -5,13 +5,15 @@
 
 import { performance } from 'node:perf_hooks';
 import { Fault } from '../base/fault.js';
+import { INT3 } from '../asm/table.js';
 import { Batch } from '../plan/batch.js';
 import type { LandingProgram, LitmusOutcome } from '../plan/litmus.js';
 import { LITMUS, STALL } from '../plan/litmus.js';
 import { narrowed, type Protocol, type Step } from '../plan/protocol.js';
+import { parseText, type ParsedText } from '../plan/text.js';
 import { waysOf, wayOf } from '../plan/way.js';
 import { ask, type Crash } from './litmus.js';
-import { formsOf, TEXT } from './silicon/layout.js';
+import { contentsOf, TEXT } from './silicon/layout.js';
 import { whyNotStep } from './silicon/writer.js';
 
 /** What was counted in all slices. */
@@ -46,14 +48,8 @@ export function programOf(
   offset: number,
   dropSync: number | null,
 ): LandingProgram {
-  if (protocol.text?.states !== undefined || protocol.text?.also !== undefined)
-    throw new Fault(
-      'not-supported',
-      `${title} brings text of its own, and here a call is changed`,
-      { at: 'text', hint: CHECKED },
-    );
-  const from = 'call';
-  const { steps } = narrowed(protocol, wayAt(protocol, offset));
+  const text = textOf(title, protocol);
+  const { steps } = narrowed(protocol, text === null ? wayAt(protocol, offset) : 0);
   for (const [i, step] of steps.entries()) {
     const missing = whyNotStep(step);
     if (missing !== null)
@@ -65,16 +61,34 @@ export function programOf(
   return {
     name: title,
     about: protocol.about,
-    from,
+    from: 'call',
     offset,
     steps: steps.filter(kept(dropSync)),
     watch: 'landing',
+    ...(text === null ? {} : { text }),
   };
 }
 
+/** The text that the protocol brings, or null: then a call is changed. */
+function textOf(title: string, { text = {} }: Protocol): ParsedText | null {
+  const refused = (at: string, what: string): Fault =>
+    new Fault('not-supported', `${title} ${what}`, { at, hint: CHECKED });
+  if (text.also !== undefined)
+    throw refused('text.also', 'may execute other instructions, which no landing pad tells apart');
+  const parsed = parseText(text);
+  // The handler tries again until the trap is gone, and counts in registers that must be its own.
+  const resting = parsed?.states.findIndex(({ bytes, trap }) => bytes[0] === INT3 || trap !== null);
+  if (resting !== undefined && resting >= 0)
+    throw refused(`text.states[${resting}]`, 'rests with a trap, which is only taken back here');
+  const taken = parsed?.changes.find((name) => COUNTING.has(name));
+  if (taken !== undefined) throw refused('text.changes', `changes ${taken}, which is counted in`);
+  return parsed;
+}
+const COUNTING = new Set(['rbx', 'r9']);
+
 /** The way that a site goes whose call is changed there. */
 function wayAt({ ways = [] }: Protocol, offset: number): number {
-  const { old, fresh } = formsOf({ from: 'call' });
+  const [old = [], fresh = []] = contentsOf({ from: 'call' });
   const edit = new Batch(1);
   edit.count = 1;
   edit.at[0] = TEXT + offset;

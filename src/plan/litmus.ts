@@ -6,6 +6,7 @@
 import type { Step } from './protocol.js';
 import { int3 } from './protocols/int3.js';
 import { naive } from './protocols/naive.js';
+import type { ParsedText } from './text.js';
 
 interface Named {
   readonly name: string;
@@ -30,9 +31,11 @@ interface Stored extends Named {
   readonly steps: readonly Step[];
 }
 
-/** Is what is executed one of the two instructions, whole? */
+/** Is what is executed one of the instructions that were meant, whole? */
 export interface LandingProgram extends Stored {
   readonly watch: 'landing';
+  /** In place of the call: text of a protocol's own, whose states come in turn. */
+  readonly text?: ParsedText;
 }
 
 /**

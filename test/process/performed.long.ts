@@ -29,6 +29,13 @@ describe.skipIf(whyNot() !== null)('a synchronisation that is left out', () => {
     },
   );
 
+  it('a sled of two instructions: what is seen, the model allows', async () => {
+    const [, run] = await performed(SLICE, 'examples/protocols/sled.mjs', '--offset', '8');
+    expect(run.strictest).toContainEqual({ fetch: 'F3', chunk: 'line', store: 'line' });
+    expect(run.calls).toBeGreaterThan(0);
+    console.log(`sled at 8: ${JSON.stringify(run.seen)} in ${run.updates} updates`);
+  });
+
   it.for([
     ['the same steps with all three', ['examples/protocols/jmp-self.mjs', '--offset', '61']],
     ['int3', ['int3']],

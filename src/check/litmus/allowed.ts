@@ -14,6 +14,7 @@ import type {
   OrderProgram,
 } from '../../plan/litmus.js';
 import type { Step } from '../../plan/protocol.js';
+import type { ParsedState, ParsedText } from '../../plan/text.js';
 import { LITMUS_MACHINE, outcomes, type Litmus, type LitmusMachine } from './outcomes.js';
 
 export type LitmusModel = Pick<LitmusMachine, 'fetch' | 'chunk' | 'store'>;
@@ -48,13 +49,17 @@ const SITES = { call: 'call', nop: 'ret0', off: 'hook' } as const;
 
 const read: Litmus['read'] = ({ cpu }) => `${(cpu.r[9] ?? 0n).toString(16)} ${cpu.r[11]}`;
 
-function landing({ from, offset, steps }: LandingProgram | DataProgram): Litmus {
+function landing(
+  { from, offset, steps }: LandingProgram | DataProgram,
+  text: ParsedText | null,
+): Litmus {
   return {
     environment: 'kernel',
     site: SITES[from],
     offset,
     steps,
     updates: 1,
+    ...(text === null ? {} : { text }),
     program: {
       program: [
         label('task'),
@@ -158,7 +163,8 @@ function order({ writes, reads, offset, own }: OrderProgram): Litmus {
 
 /** What each end of the program is called; a trap is an outcome beside the one that it led to. */
 function named(program: LitmusProgram, end: string): readonly LitmusOutcome[] {
-  if (end.startsWith('torn')) return ['mixed'];
+  // Whatever else a text comes to, it is none of what was meant.
+  if (end.startsWith('torn') || /^[a-z-]+: /.test(end)) return ['mixed'];
   const [landed = '', trapped] = end.split(' ');
   if (program.watch !== 'order') return trapped === '1' ? ['whole', 'trap'] : ['whole'];
   const values = program.reads.filter((look) => ['x', 'y', 'word', 'trap'].includes(look));
@@ -174,9 +180,30 @@ function named(program: LitmusProgram, end: string): readonly LitmusOutcome[] {
 /** What a program may come to. A load reads what the stores leave, whatever the fetcher may. */
 export function allowed(program: LitmusProgram, machine: LitmusModel): ReadonlySet<LitmusOutcome> {
   const fetch = program.watch === 'data' ? 'F0' : machine.fetch;
-  const litmus = program.watch === 'order' ? order(program) : landing(program);
-  const ends = outcomes(litmus, { ...LITMUS_MACHINE, ...machine, fetch });
+  const ends = litmusOf(program).flatMap((litmus) =>
+    outcomes(litmus, { ...LITMUS_MACHINE, ...machine, fetch }),
+  );
   return new Set(ends.flatMap((end) => named(program, end)));
+}
+
+/** One for each update: a call goes there as it comes back, and a text has as many as states. */
+function litmusOf(program: LitmusProgram): readonly Litmus[] {
+  if (program.watch === 'order') return [order(program)];
+  if (program.watch === 'data' || program.text === undefined) return [landing(program, null)];
+  return inPairs(program.text).map((text) => landing(program, text));
+}
+
+/** Each state and the one that comes after it, all bytes known. */
+function inPairs(text: ParsedText): ParsedText[] {
+  const states = text.states.reduce<readonly ParsedState[]>((before, state) => {
+    const last = before.at(-1);
+    const bytes = state.bytes.map((byte, i) => (byte === 'kept' ? (last?.bytes[i] ?? byte) : byte));
+    return [...before, { ...state, bytes }];
+  }, []);
+  return states.map((state, i) => {
+    const next = states[(i + 1) % states.length] ?? state;
+    return { ...text, states: [state, next] };
+  });
 }
 
 /** The one that `check` answers for. Both manuals promise that a quadword is stored whole. */

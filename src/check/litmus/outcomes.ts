@@ -20,6 +20,7 @@ import { RULES, type Rules } from '../../machine/sim/rules.js';
 import type { Write } from '../../machine/sim/space.js';
 import type { Chunk, FetchLevel, StoreWidth } from '../../machine/sim/text.js';
 import type { Step } from '../../plan/protocol.js';
+import type { ParsedText } from '../../plan/text.js';
 import { DEFAULTS, type Configuration } from '../configuration.js';
 import { fixtureOf, modelOf, type UnderTest } from '../search/build.js';
 import { expand, type Moves } from '../search/expand.js';
@@ -29,6 +30,8 @@ import { cpuOf, widthOf } from '../search/state.js';
 export interface Litmus {
   readonly environment: Environment;
   readonly site: SiteShape;
+  /** In place of the site. */
+  readonly text?: ParsedText;
   /** Of the site in its cache line. */
   readonly offset: number;
   readonly steps: readonly Step[];
@@ -98,7 +101,8 @@ export function outcomes(litmus: Litmus, machine: Partial<LitmusMachine> = {}): 
   };
   const sameAddress = litmus.own === 'same-address';
   const heads = litmus.steps.flatMap((step) => (step.do === 'store-head' ? [step.bytes] : []));
-  const under = { ...PLAIN, handler, program, offset, functions, sameAddress, heads };
+  const { text = null } = litmus;
+  const under = { ...PLAIN, handler, program, offset, functions, sameAddress, heads, text };
   const fixture = fixtureOf(configuration, under, rules);
   const { store } = configuration;
   // Without the return of the update: no promise is asked for that a pass could break.
@@ -140,7 +144,6 @@ const PLAIN = {
   spin: false,
   foreign: false,
   also: [],
-  text: null,
   eventually: false,
 } as const satisfies Partial<UnderTest>;
 

@@ -4,6 +4,7 @@
 import { PAGE, type Addr } from '../../base/addr.js';
 import { assemble, type Program } from '../../asm/assembler.js';
 import type { DataProgram, LandingProgram } from '../../plan/litmus.js';
+import { bytesOf, type ParsedText } from '../../plan/text.js';
 import { SITE_FORMS } from '../../x86/forms.js';
 
 /** Far from everything: the address space two gigabytes up and down is empty. */
@@ -39,6 +40,7 @@ export const THROUGH = COUNTS - 1;
 export const NEITHER = 2;
 
 export const CALL = 0xe8;
+const CALL_BYTES = 5;
 const NOP = [0x0f, 0x1f, 0x44, 0x00, 0x00] as const;
 /** They differ in all four bytes. */
 export const OLD = 0x12345678;
@@ -48,20 +50,36 @@ export const little = (value: number): number[] =>
 export const int32 = (bytes: readonly number[]): number =>
   new DataView(Uint8Array.from(bytes).buffer).getInt32(0, true);
 
-/** The instruction before and after an update. */
-export interface Forms {
-  readonly old: readonly number[];
-  readonly fresh: readonly number[];
-}
+/** Where each target lies, from the site on: of a call at the site the distance is OLD or NEW. */
+const TARGETS: Readonly<Record<string, number>> = {
+  A: OLD + CALL_BYTES,
+  B: (NEW | 0) + CALL_BYTES,
+  C: 0x2b6c1d5a,
+  return: 0x3c8e9f21,
+};
+export const targetAt = (from: number): string | undefined =>
+  Object.keys(TARGETS).find((name) => TARGETS[name] === from);
 
-export function formsOf({ from }: Pick<LandingProgram | DataProgram, 'from'>): Forms {
+/** What the site holds in turn: before an update, after it, and so on round. */
+export function contentsOf({ from, text }: Asked): readonly (readonly number[])[] {
+  if (text !== undefined) return statesOf(text);
   const fresh = [CALL, ...little(NEW)];
   const old = {
     call: [CALL, ...little(OLD)],
     nop: [...NOP],
     off: [...SITE_FORMS.test5.bytes.subarray(0, 1), ...little(NEW)],
   }[from];
-  return { old, fresh };
+  return [old, fresh];
+}
+type Asked = Pick<DataProgram, 'from'> & Pick<LandingProgram, 'text'>;
+
+function statesOf({ states }: ParsedText): number[][] {
+  const contents: number[][] = [];
+  for (const state of states) {
+    const before = contents.at(-1) ?? [];
+    contents.push(bytesOf(state, before, (to, end) => (TARGETS[to] ?? 0) - end));
+  }
+  return contents;
 }
 
 export const lengthOf = (program: Program): number => assemble(program).bytes.length;

@@ -4,7 +4,8 @@ import { LINE } from '../../base/addr.js';
 import { SYS } from '../../base/linux.js';
 import { align, bytes, label, mem, mem32, rip32, type Program } from '../../asm/assembler.js';
 import type { DataProgram, LandingProgram, LitmusProgram } from '../../plan/litmus.js';
-import { BLOCK, formsOf, lengthOf, NEITHER, NEW, OLD, THROUGH } from './layout.js';
+import type { ParsedText } from '../../plan/text.js';
+import { BLOCK, contentsOf, lengthOf, NEITHER, NEW, OLD, THROUGH } from './layout.js';
 
 const saved = ['rbx', 'rbp', 'r12', 'r13', 'r14', 'r15'] as const;
 export const save: Program = saved.map((r) => ['push', r] as const);
@@ -33,12 +34,14 @@ export const untilStopped: Program = [
   ...leave,
 ];
 
-const counted: Program = [['inc', mem({ base: 'rbx', index: 'rax', scale: 8 })]];
+/** R9: where the call went. What is executed at the site may change RAX. */
+const counted: Program = [['inc', mem({ base: 'rbx', index: 'r9', scale: 8 })]];
+const before: Program = [['mov', 'r9d', THROUGH]];
 
 /** The site's line begins one line behind an aligned address. */
 export function landingReader(program: LandingProgram): Program {
+  if (program.text !== undefined) return textReader(program, program.text);
   const chain = chainOf(program);
-  const before: Program = [['mov', 'eax', THROUGH]];
   const room = LINE + program.offset - lengthOf([...chain, ...before]);
   // A fetcher is held up by what lies before the site in its line: there the nops are executed.
   const [skipped, passed] = program.stall === undefined ? [room, 0] : [0, room];
@@ -52,11 +55,40 @@ export function landingReader(program: LandingProgram): Program {
     ...nops(passed),
     ...before,
     label('site'),
-    bytes(...formsOf(program).old),
+    bytes(...firstOf(program)),
     ...counted,
     ...untilStopped,
   ];
 }
+
+/** The text is a function, which may end by a return of its own. */
+function textReader(program: LandingProgram, { entry }: ParsedText): Program {
+  const content = firstOf(program);
+  const room = LINE + program.offset;
+  const [skipped, passed] = program.stall === undefined ? [room, 0] : [LINE, program.offset];
+  return [
+    ...pinned,
+    label('loop'),
+    ...chainOf(program),
+    ...before,
+    ['call', 'text'],
+    ...counted,
+    ...untilStopped,
+    align(2 * LINE, 0x90),
+    ...nops(skipped),
+    label('text'),
+    ...nops(passed),
+    ...(entry === 0 ? [] : ([['jmp', 'entry']] as const)),
+    label('site'),
+    bytes(...content.slice(0, entry)),
+    label('entry'),
+    bytes(...content.slice(entry)),
+    ['ret'],
+  ];
+}
+
+const firstOf = (program: LandingProgram | DataProgram): readonly number[] =>
+  contentsOf(program)[0] ?? [];
 
 /** Which of the two displacements a load finds; the instruction itself is never executed. */
 export const dataReader = (program: DataProgram): Program => [
@@ -65,16 +97,16 @@ export const dataReader = (program: DataProgram): Program => [
   align(2 * LINE, 0x90),
   ...nops(LINE + program.offset),
   label('site'),
-  bytes(...formsOf(program).old),
+  bytes(...firstOf(program)),
   label('loop'),
   ['mov', 'ecx', rip32('site', 1)],
-  ['xor', 'eax', 'eax'],
+  ['xor', 'r9d', 'r9d'],
   ['cmp', 'ecx', OLD],
   ['je', 'looked'],
-  ['inc', 'eax'],
+  ['inc', 'r9d'],
   ['cmp', 'ecx', NEW | 0],
   ['je', 'looked'],
-  ['mov', 'eax', NEITHER],
+  ['mov', 'r9d', NEITHER],
   label('looked'),
   ...counted,
   ...untilStopped,

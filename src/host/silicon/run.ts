@@ -24,7 +24,7 @@ import { land, mixturesOf, tooMany } from './landing.js';
 import {
   BLOCK,
   COUNTS,
-  formsOf,
+  contentsOf,
   little,
   PADS,
   PADS_AT,
@@ -41,7 +41,7 @@ import {
   type SiliconCounts,
   type SiliconTask,
 } from './task.js';
-import { effectsOf, performed } from './writer.js';
+import { effectsOf, performed, type Effect } from './writer.js';
 
 type Affinity = (id: number, size: number, cpus: BigUint64Array) => number;
 type CreateThread = (thread: BigUint64Array, how: null, start: Addr, argument: Addr) => number;
@@ -203,23 +203,35 @@ interface Plan {
 function planLanding(
   native: Native,
   program: LandingProgram | DataProgram,
-  { text, site }: Laid,
+  { site, text }: Laid,
+  alias: Addr,
 ): Plan | string {
-  const forms = formsOf(program);
-  const there = effectsOf(program.steps, forms);
-  const back = effectsOf(program.steps, { old: forms.fresh, fresh: forms.old });
-  const behind = [...text.subarray(site + 5, site + 13)];
+  const effects = effectsIn(program);
   const plan = {
-    round: performed([...there, ...back], program.offset, behind),
-    updates: 2,
-    atOnce: there.includes('sync') ? 200 : 20_000,
+    round: performed(effects, program.offset),
+    updates: contentsOf(program).length,
+    atOnce: effects.includes('sync') ? 200 : 20_000,
   };
   if (program.watch === 'data') return { ...plan, names: ['old', 'new', 'neither'] };
-  const mixtures = mixturesOf(forms, [...there, ...back]);
+  const mixtures = mixturesOf(program, effects);
   if (tooMany(mixtures)) return `a torn call has ${mixtures.length} places where it can go`;
-  if (!land(native, TEXT + site + 5, mixtures))
+  const own = new Uint8Array(native.view(alias, text.length));
+  if (!land(native, TEXT + site, mixtures, own))
     return 'an address where a mixture would land is taken';
   return { ...plan, names: mixtures.map(({ name }) => name) };
+}
+
+/** Of all updates, once round. */
+function effectsIn(program: LandingProgram | DataProgram): Effect[] {
+  const contents = contentsOf(program);
+  const states = program.watch === 'landing' ? (program.text?.states ?? []) : [];
+  return contents.flatMap((old, i) => {
+    const next = (i + 1) % contents.length;
+    const fresh = contents[next] ?? [];
+    const name = states[next]?.name ?? '';
+    const steps = program.steps.filter(({ into }) => into === undefined || into.includes(name));
+    return effectsOf(steps, { old, fresh });
+  });
 }
 
 function planOrder(program: OrderProgram): Plan {
@@ -253,7 +265,8 @@ function count(pair: Pair, program: LitmusProgram, milliseconds: number): Silico
   const protection = PROT.read | PROT.exec | (own ? PROT.write : 0);
   const alias = mapTwice(native, laid.text, protection);
   if (alias === null) return 'the address of the program is taken, or may not be mapped so';
-  const plan = program.watch === 'order' ? planOrder(program) : planLanding(native, program, laid);
+  const plan =
+    program.watch === 'order' ? planOrder(program) : planLanding(native, program, laid, alias);
   if (typeof plan === 'string') return plan;
 
   const { site, y } = laid;

@@ -15,7 +15,7 @@ import {
 } from '../../asm/assembler.js';
 import { INT3 } from '../../asm/table.js';
 import type { Step } from '../../plan/protocol.js';
-import type { Forms } from './layout.js';
+import { DISPLACEMENT } from '../../x86/forms.js';
 
 /** One store instruction on the site, or on the aligned eight bytes around what it stores. */
 interface Store {
@@ -43,6 +43,12 @@ export function whyNotStep(step: Step): string | null {
     default:
       return `${step.do} is neither a store to text nor a synchronisation`;
   }
+}
+
+/** The site's bytes before and after an update. */
+export interface Forms {
+  readonly old: readonly number[];
+  readonly fresh: readonly number[];
 }
 
 /** What the steps of an update do to the text, one instruction after the other. */
@@ -94,11 +100,13 @@ function rangeOf(
   const differs = old.flatMap((byte, i) => (byte === fresh[i] ? [] : [i]));
   switch (part) {
     case 'first':
-    case 'opcode':
       return [0, 1];
+    case 'opcode':
+      return [old.length - DISPLACEMENT - 1, old.length - DISPLACEMENT];
     case 'rest':
-    case 'displacement':
       return [1, old.length];
+    case 'displacement':
+      return [old.length - DISPLACEMENT, old.length];
     case 'whole':
       return [0, old.length];
     case 'byte':
@@ -119,60 +127,43 @@ export const synchronise: Program = syscall(SYS.membarrier, MEMBARRIER.syncCore,
 const number64 = (bytes: readonly number[]): bigint =>
   bytes.reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
 
-/**
- * rbx: the site. `behind`: the bytes that follow it, which a store of eight rewrites with what they
- * are.
- */
-export function performed(
-  effects: readonly Effect[],
-  offset: number,
-  behind: readonly number[],
-): Program {
+/** rbx: the site, which lies at that offset of its line. */
+export function performed(effects: readonly Effect[], offset: number): Program {
   return effects.flatMap((effect): Program => {
     if (effect === 'sync') return synchronise;
-    return effect.as === 'merge' ? merged(effect, offset) : stored(effect, behind);
+    return effect.as === 'merge' ? merged(effect, alignedAt(effect, offset)) : stored(effect);
   });
 }
 
-function stored({ at, bytes, as }: Store, behind: readonly number[]): Program {
-  const value = Number(number64(bytes.slice(0, 4)));
+function stored(store: Store): Program {
+  const { at, bytes, as } = store;
   const plain = as === 'plain';
+  const value = Number(number64(bytes.slice(0, 4)));
   switch (bytes.length) {
     case 1:
-      return plain
-        ? [['mov', mem8('rbx', at), value]]
-        : [
-            ['mov', 'eax', value],
-            ['xchg', mem8('rbx', at), 'al'],
-          ];
-    case 2:
-      return [['mov', 'eax', value], plain ? ['mov', mem16('rbx', at), 'ax'] : bytes16(at)];
-    case 4:
-      return plain
-        ? [['mov', mem32('rbx', at), value | 0]]
-        : [
-            ['mov', 'eax', value],
-            ['xchg', mem32('rbx', at), 'eax'],
-          ];
-    default: {
-      const eight = [...bytes, ...behind.slice(at + bytes.length - SITE)].slice(0, 8);
-      invariant(eight.length === 8, 'the bytes behind a site are known');
       return [
-        ['movabs', 'rax', number64(eight)],
-        plain ? ['mov', mem('rbx', at), 'rax'] : ['xchg', mem('rbx', at), 'rax'],
+        ['mov', 'eax', value],
+        plain ? ['mov', mem8('rbx', at), 'al'] : ['xchg', mem8('rbx', at), 'al'],
       ];
-    }
+    case 2:
+      return [['mov', 'eax', value], plain ? ['mov', mem16('rbx', at), 'ax'] : exchange16(at)];
+    case 4:
+      return [
+        ['mov', 'eax', value],
+        plain ? ['mov', mem32('rbx', at), 'eax'] : ['xchg', mem32('rbx', at), 'eax'],
+      ];
+    default:
+      invariant(bytes.length <= 8, 'one store instruction stores at most eight bytes');
+      // There is no such store: one of eight bytes, which leaves the others as they are.
+      return merged(store, at);
   }
 }
 
 /** xchg [rbx + at], ax */
-const bytes16 = (at: number): Item => raw(0x66, 0x87, 0x43, at & 0xff);
+const exchange16 = (at: number): Item => raw(0x66, 0x87, 0x43, at & 0xff);
 
-/** Bytes of a site. */
-const SITE = 5;
-
-/** The aligned eight bytes are loaded, changed and stored. */
-function merged({ at, bytes }: Store, offset: number): Program {
+/** The aligned eight bytes around a store, from the site on. */
+function alignedAt({ at, bytes }: Store, offset: number): number {
   const first = Math.floor((offset + at) / 8) * 8 - offset;
   if (at + bytes.length > first + 8)
     throw new Fault(
@@ -182,6 +173,11 @@ function merged({ at, bytes }: Store, offset: number): Program {
         hint: 'choose another --offset',
       },
     );
+  return first;
+}
+
+/** Eight bytes are loaded, changed and stored. Only this thread stores. */
+function merged({ at, bytes, as }: Store, first: number): Program {
   const shift = BigInt(8 * (at - first));
   const hole = ((1n << BigInt(8 * bytes.length)) - 1n) << shift;
   return [
@@ -190,6 +186,6 @@ function merged({ at, bytes }: Store, offset: number): Program {
     ['and', 'rax', 'rcx'],
     ['movabs', 'rcx', number64(bytes) << shift],
     ['or', 'rax', 'rcx'],
-    ['mov', mem('rbx', first), 'rax'],
+    as === 'locked' ? ['xchg', mem('rbx', first), 'rax'] : ['mov', mem('rbx', first), 'rax'],
   ];
 }
