@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { Held } from '#inspect/live/bytes';
 import { inspectDump } from '#inspect/live/inspect';
 import { buildMemory, coreOffset, elfCore, flattened, kdump } from '../inspect/live/core.mjs';
+import { lzo, snappy } from '../inspect/pages.mjs';
 import { damageRange } from './inspect.mjs';
 
 const PAGE = 4096;
@@ -68,6 +69,8 @@ export const memoryTarget = {
       { bytes: silent, parts: coreParts(memory, silent) },
       { bytes: kdump(memory), parts: headers },
       { bytes: kdump(memory, { flags: 0 }), parts: headers },
+      { bytes: kdump(memory, { flags: 2, pack: lzo }), parts: headers },
+      { bytes: kdump(memory, { flags: 4, pack: snappy }), parts: headers },
       {
         bytes: flat,
         parts: [

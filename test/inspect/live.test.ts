@@ -1,8 +1,13 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Fault } from '#base/fault';
 import { Held } from '#inspect/live/bytes';
 import { inspectDump } from '#inspect/live/inspect';
+import { unpackLzo } from '#inspect/unpack/lzo';
+import { unpackSnappy } from '#inspect/unpack/snappy';
+import { LONG } from '../more.js';
 import { buildMemory, coreOffset, elfCore, flattened, kdump } from './live/core.mjs';
+import { lzo, snappy } from './pages.mjs';
 
 const memory = buildMemory();
 const read = (bytes: Uint8Array) => inspectDump(new Held(bytes), 'dump');
@@ -16,6 +21,8 @@ describe('one kernel in every kind of dump', () => {
       'an ELF core',
     ],
     ['a kdump packed by zlib', kdump(memory), 'a kdump'],
+    ['a kdump packed by lzo', kdump(memory, { flags: 2, pack: lzo }), 'a kdump'],
+    ['a kdump packed by snappy', kdump(memory, { flags: 4, pack: snappy }), 'a kdump'],
     ['a kdump of plain pages', kdump(memory, { flags: 0 }), 'a kdump'],
     [
       'a flattened kdump, of which a block was written twice',
@@ -31,6 +38,40 @@ describe('one kernel in every kind of dump', () => {
   });
   test('page tables of encrypted memory', () => {
     expect(read(elfCore(buildMemory({ encrypted: 2 ** 47 })))).toEqual(whole);
+  });
+});
+
+describe.each([
+  ['lzo', lzo, unpackLzo],
+  ['snappy', snappy, unpackSnappy],
+] as const)('%s', (_, pack, unpack) => {
+  test('gives back what was packed', () => {
+    const bytes = fc.uint8Array({ maxLength: 6000 });
+    // Of few values, and in repetitions: else there are no matches.
+    const alike = fc
+      .array(fc.tuple(fc.integer({ min: 0, max: 2 }), fc.integer({ min: 1, max: 40 })))
+      .map((runs) => runs.flatMap(([value, n]) => Array.from({ length: n }, () => value)));
+    const twice = fc.tuple(bytes, bytes).map(([a, b]) => [...a, ...b, ...a]);
+    fc.assert(
+      fc.property(fc.oneof(bytes, alike, twice), (plain) => {
+        const page = Buffer.from(plain);
+        expect(page.equals(unpack(pack(page), page.length))).toBe(true);
+      }),
+      { numRuns: LONG ? 5000 : 60 },
+    );
+  });
+  test('ends in an answer of at most a page, or in a fault, whatever the bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        try {
+          expect(unpack(bytes, 4096).length).toBeLessThanOrEqual(4096);
+        } catch (error) {
+          if (!(error instanceof Fault)) throw error;
+          expect(error.code).toBe('bad-packing');
+        }
+      }),
+      { numRuns: LONG ? 50_000 : 300 },
+    );
   });
 });
 
@@ -292,8 +333,20 @@ describe('a dump that cannot be read is refused with what to do', () => {
       elfCore({ ...memory, parts: memory.parts.slice(0, 1) }),
       'page-missing',
     ],
-    ['a kdump by snappy', kdump(memory, { flags: 4 }), 'unknown-packing'],
-    ['a kdump by lzo', kdump(memory, { flags: 2 }), 'unknown-packing'],
+    ['a kdump packed in no known way', kdump(memory, { flags: 64 }), 'unknown-packing'],
+    ...(
+      [
+        [2, lzo],
+        [4, snappy],
+      ] as const
+    ).map(
+      ([flags, pack]) =>
+        [
+          `a kdump whose pages are cut, with flags ${flags}`,
+          kdump(memory, { flags, pack: (page: Buffer) => pack(page).subarray(0, -4) }),
+          'bad-core',
+        ] as const,
+    ),
     [
       'a kdump whose pages do not unpack',
       kdump(memory, { flags: 1, pack: (page: Buffer) => page.subarray(0, 100) }),

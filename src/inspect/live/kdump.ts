@@ -6,6 +6,8 @@
 import { inflateSync } from 'node:zlib';
 import { PAGE } from '../../base/addr.js';
 import { Fault, isFault } from '../../base/fault.js';
+import { unpackLzo } from '../unpack/lzo.js';
+import { unpackSnappy } from '../unpack/snappy.js';
 import { unpackZstd } from '../unpack/zstd.js';
 import { said, unsigned64, viewOf, type Bytes } from './bytes.js';
 import { lastStarting } from './elf-core.js';
@@ -34,9 +36,10 @@ const cut = (what: string): Fault =>
 const PACKED: ReadonlyMap<number, (bytes: Uint8Array) => Uint8Array> = new Map([
   [0, (bytes: Uint8Array) => bytes],
   [1, (bytes: Uint8Array) => inflateSync(bytes, { maxOutputLength: PAGE })],
+  [2, (bytes: Uint8Array) => unpackLzo(bytes, PAGE)],
+  [4, (bytes: Uint8Array) => unpackSnappy(bytes, PAGE)],
   [0x20, (bytes: Uint8Array) => unpackZstd(bytes, PAGE, PAGE)],
 ]);
-const UNREAD: Readonly<Record<number, string>> = { 2: 'lzo', 4: 'snappy' };
 
 /** @throws Fault `bad-core`, `unknown-packing`; its pages throw these too. */
 export function readKdump(bytes: Bytes): Physical {
@@ -89,9 +92,13 @@ function pageAt(bytes: Bytes, descriptor: number, at: number): Uint8Array {
   const flags = view.getUint32(12, true);
   const unpack = PACKED.get(flags);
   if (!unpack)
-    throw new Fault('unknown-packing', `its pages are packed with ${UNREAD[flags] ?? flags}`, {
-      hint: 'pack it anew: makedumpfile -c (zlib), or makedumpfile -E for an ELF core',
-    });
+    throw new Fault(
+      'unknown-packing',
+      `its pages are packed in a way that is not known: flags ${flags}`,
+      {
+        hint: 'pack it anew: makedumpfile -c (zlib), or makedumpfile -E for an ELF core',
+      },
+    );
   const packed = size <= 2 * PAGE ? bytes.read(unsigned64(view, 0), size) : null;
   if (packed === null) throw cut(`the page of 0x${at.toString(16)} does`);
   const page = unpacked(unpack, packed, at);
