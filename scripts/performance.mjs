@@ -22,10 +22,14 @@ const XRAY =
 const PAUSE = 'The pause: the longest gap between two passes of the running thread, while';
 const TRAP = 'The trap: a call that meets it is emulated';
 const START = 'Starting';
+const BRANCH = 'A branch: one in a loop';
+const BATCH = 'An update of several keys, no thread running';
 
 /**
  * What was set out to be reached: where it is read, the limit, and why it may not be reached.
- * `least`: not at most but at least.
+ * `least`: not at most but at least. `beyond`: what is left of the median after 1.15 times what the
+ * row is held against. `tail`: the 99th percentile to the median. A run that was made before a goal
+ * was set lacks its row.
  */
 const GOALS = [
   {
@@ -98,6 +102,98 @@ const GOALS = [
     of: 'a site',
     limit: 4,
   },
+  {
+    what: 'a hook off and on, `procmem`, beyond 1.15 bare membarriers',
+    at: [UPDATE.beside, '1/procmem/hook'],
+    of: 'beyond',
+    limit: 4000,
+  },
+  {
+    what: 'the same, over the end of a quadword',
+    at: [UPDATE.beside, '1+5/procmem/hook'],
+    of: 'beyond',
+    limit: 4000,
+  },
+  {
+    what: 'traps while it does, a thread calling through the site',
+    at: [TRAP, '1/procmem/hook/traps'],
+    of: 'count',
+    limit: 0,
+  },
+  {
+    what: 'off to another target, `procmem`, beyond 1.15 times two bare membarriers',
+    at: [UPDATE.beside, '1/procmem/elsewhere'],
+    of: 'beyond',
+    limit: 4000,
+  },
+  {
+    what: 'traps while it does, a thread calling through the site',
+    at: [TRAP, '1/procmem/elsewhere/traps'],
+    of: 'count',
+    limit: 0,
+  },
+  {
+    what: 'a hook of 100,000 sites off and on, `alias`, a thread calling through them',
+    at: [UPDATE.through, '100000/alias/hook'],
+    of: 'median',
+    limit: 0.5e6,
+  },
+  {
+    what: 'one site in a quadword, `auto`, `alias`, to one bare membarrier',
+    at: [UPDATE.beside, '1/alias/auto'],
+    of: 'ratio',
+    limit: 1.2,
+  },
+  {
+    what: 'one site over the end of one, `auto`, `alias`, to three',
+    at: [UPDATE.beside, '1+5/alias/auto'],
+    of: 'ratio',
+    limit: 1.12,
+  },
+  {
+    what: '99th percentile to median: a hook, `procmem`',
+    at: [UPDATE.beside, '1/procmem/hook'],
+    of: 'tail',
+    limit: 2,
+  },
+  {
+    what: 'the same, call to call, `procmem`, which plants traps',
+    at: [UPDATE.beside, '1/procmem/auto'],
+    of: 'tail',
+    limit: 2,
+    why: 'it contains the look at the threads, and of each that ran meanwhile the status is read',
+  },
+  {
+    what: 'the same, call to call, `alias`, in a quadword',
+    at: [UPDATE.beside, '1/alias/auto'],
+    of: 'tail',
+    limit: 2,
+  },
+  {
+    what: '10,000 keys in one update, `alias`',
+    at: [BATCH, 'batch/keys'],
+    of: 'median',
+    limit: 12e6,
+    why: 'what is done for a key is JavaScript; what is done for a site is not',
+  },
+  {
+    what: '10,000 sites of one key and three of another, to the large key alone',
+    at: [BATCH, 'batch/both'],
+    of: 'ratio',
+    limit: 1.2,
+  },
+  {
+    what: 'a branch that is off, to an empty loop, beyond what two copies differ by',
+    at: [BRANCH, 'branch-tight/static/off'],
+    of: 'beyond noise',
+    limit: 1.02,
+  },
+  {
+    what: 'a branch that is on, to a direct jump, the same',
+    at: [BRANCH, 'branch-tight/static/on'],
+    of: 'beyond noise',
+    limit: 1.05,
+  },
   { what: '`--version` to `node -e 0`', at: [START, 'version'], of: 'ratio', limit: 1.3 },
 ];
 
@@ -115,19 +211,43 @@ export function performancePage(result) {
   const ns = (title, id) => row(title, id).median;
   const over = (title, id, floor) => show(Math.max(0, ns(title, id) - ns(title, floor)), 'ns');
   const aSite = (title, id) => row(title, id).more['ns a site beyond the bare ones'];
+  // Runs made before an update had a choice of ways have one row for each writer.
+  const traps = (sites) =>
+    t(TRAP, table(TRAP).rows.find((r) => RegExp(`^${sites}/alias/(int3/)?traps$`).test(r.id))?.id);
   const percent = (part) => `${(100 * part).toFixed(1)} %`;
-  const goal = ({ what, at: [title, id, other], of, limit, least = false, why = '' }) => {
-    const value =
-      of === 'median'
-        ? ns(title, id)
-        : of === 'a site'
-          ? aSite(title, id) / aSite(title, other)
-          : row(title, id).ratio.value - (of === 'beyond noise' ? table(title).noise : 0);
+  const valueOf = ({ at: [title, id, other], of }) => {
+    const { median, p99, ratio } = row(title, id);
+    switch (of) {
+      case 'median':
+      case 'count':
+        return median;
+      case 'a site':
+        return aSite(title, id) / aSite(title, other);
+      case 'beyond':
+        return median * (1 - 1.15 / ratio.value);
+      case 'tail':
+        return p99 / median;
+      case 'beyond noise':
+        return ratio.value - table(title).noise;
+      default:
+        return ratio.value;
+    }
+  };
+  const isMeasured = ({ at: [title, id] }) =>
+    result.tables.find((t) => t.title === title)?.rows.some((r) => r.id === id) ?? false;
+  const goal = (each) => {
+    const { what, of, limit, least = false, why = '' } = each;
+    const isTime = of === 'median' || of === 'beyond';
+    const said = (n) => (isTime ? show(n, 'ns') : n.toFixed(n < 2 ? 3 : 2));
+    const head = `| ${what} | ${least ? 'at least ' : ''}${isTime ? show(limit, 'ns') : limit}`;
+    if (!isMeasured(each))
+      return { measured: false, reached: false, line: `${head} | | not in this run |` };
+    const value = valueOf(each);
     const reached = least ? value >= limit : value <= limit;
-    const said = (n) => (of === 'median' ? show(n, 'ns') : n.toFixed(n < 2 ? 3 : 2));
     return {
+      measured: true,
       reached,
-      line: `| ${what} | ${least ? 'at least ' : ''}${of === 'median' ? show(limit, 'ns') : limit} | ${said(value)} | ${reached ? 'reached' : `not reached${why ? `: ${why}` : ''}`} |`,
+      line: `${head} | ${said(value)} | ${reached ? 'reached' : `not reached${why ? `: ${why}` : ''}`} |`,
     };
   };
   const { machine, seconds } = result;
@@ -212,8 +332,10 @@ that runs the program. One took ${t(UPDATE.beside, 'sync1')} while another CPU r
   that:** its \`procmem\` rows of more than one site joined neighbouring sites into one write, and are far
   too low. It is the default because debuggers and profilers keep working with it; choose \`alias\` for
   programs with many sites that change often.
-- Before it plants traps, \`int3\` looks at the signal mask of every thread, at most ten times a second.
-  The 99th percentile contains that look, and an update that comes alone pays for it.
+- Only an update that plants traps looks at the threads' signal masks, at most ten times a second. Of
+  a thread that has not been on a CPU since the last look it asks no more than the clock of its CPU
+  time; of any other it reads the status. The 99th percentile contains that look, and an update that
+  comes alone pays for it.
 - The very first update of a process took ${t(UPDATE.idle, 'first')}, because the engine had compiled none of it. What is
   done for each site is machine code from the start.
 
@@ -226,12 +348,12 @@ together. No thread waits for another one, and none waits for the update to end.
 ## The trap
 
 The signal handler emulates a call that meets the trap in ${t(TRAP, 'emulated')}, ${x(TRAP, 'emulated', 0)} times an empty system call. A
-thread that does nothing but call met the trap ${t(TRAP, '1/alias/traps')} times during an update of one site, and ${t(TRAP, '10000/alias/traps')} times
+thread that does nothing but call met the trap ${traps(1)} times during an update of one site, and ${traps(10000)} times
 during one of ten thousand sites.
 
 ## Against the goals
 
-${goals.filter((g) => g.reached).length} of ${goals.length} were reached in this run. Two copies of the direct call's loop differed by ${percent(table(CALL).noise)}, two
+${goals.filter((g) => g.reached).length} of ${goals.filter((g) => g.measured).length} were reached in this run. Two copies of the direct call's loop differed by ${percent(table(CALL).noise)}, two
 of the bare synchronisations with a thread running by ${percent(table(UPDATE.beside).noise)}.
 
 | | goal | this run | |

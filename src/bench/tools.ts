@@ -53,8 +53,9 @@ export class Workshop {
   }
 
   /** A shared object. @throws Fault `compile-failed` */
-  shared(name: string, source: string): string {
+  shared(name: string, source: string, ...flags: readonly string[]): string {
     return this.#compile(join(this.folder, `${name}.so`), [
+      ...flags,
       '-fPIC',
       '-shared',
       source,
