@@ -85,7 +85,7 @@ describe('the packed file', () => {
     expect(
       paths.filter(
         (path) =>
-          !/^(bench|dist|docs|examples|include|share)\/|^(bin\/static-call|scripts\/setup\.mjs|package\.json|[A-Z]+(\.md)?)$/.test(
+          !/^(bench|dist|docs|examples|include|schemas|share)\/|^(bin\/static-call|scripts\/setup\.mjs|package\.json|[A-Z]+(\.md)?)$/.test(
             path,
           ),
       ),

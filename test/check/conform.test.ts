@@ -5,6 +5,7 @@ import { readPokeLog } from '#check/poke-log';
 import { findProposal } from '#zoo/index';
 import { Folder } from '../build.js';
 import { line } from '../cli/line.js';
+import { complaints } from '../cli/schema.js';
 
 const counted = findProposal('int3-gap', 'counted', 'kernel').protocol;
 const HEADER = {
@@ -172,6 +173,7 @@ describe('the command', () => {
   });
   test('JSON is one value', async () => {
     const { stdout } = await run(written(batch()), '--json');
+    expect(complaints(JSON.parse(stdout))).toEqual([]);
     expect(JSON.parse(stdout)).toMatchObject({ schema: 'static-call/conform@1', conform: 1 });
   });
   test.each([

@@ -9,6 +9,7 @@ import { Folder } from '../build.js';
 import { buildGzipImage, buildKernel } from '../inspect/kernel-image.mjs';
 import { buildMemory, coreOffset, elfCore, kdump } from '../inspect/live/core.mjs';
 import { line } from './line.js';
+import { complaints } from './schema.js';
 
 const folder = new Folder();
 afterAll(() => folder[Symbol.dispose]());
@@ -84,6 +85,7 @@ event       probe_event  probe_event
     const parsed = async (path: string): Promise<Record<string, object>> =>
       JSON.parse((await run('--json', path)).stdout);
     const value = await parsed(bad);
+    expect(complaints(value)).toEqual([]);
     expect(value).toMatchObject({
       schema: 'static-call/live@1',
       kernel: {

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { whyNot } from '#host/litmus';
 import { line } from '../cli/line.js';
+import { complaints } from '../cli/schema.js';
 
 it.skipIf(whyNot() !== null)(
   'every program on this CPU, one second each: the model forbids nothing that is seen',
@@ -9,6 +10,7 @@ it.skipIf(whyNot() !== null)(
     const { status, stdout } = await line(['check', '--litmus', '--seconds-max', '1', '--json']);
     const seconds = (performance.now() - began) / 1000;
     expect(status).toBe(0);
+    expect(complaints(JSON.parse(stdout))).toEqual([]);
     const { programs, conflicts } = JSON.parse(stdout) as {
       programs: { name: string; seen: Record<string, number>; skipped: string | null }[];
       conflicts: number;

@@ -1,6 +1,7 @@
 // Protocols performed on the CPU at hand, through the command line.
 
 import { line } from '../cli/line.js';
+import { complaints } from '../cli/schema.js';
 
 interface Run {
   readonly name: string;
@@ -20,6 +21,8 @@ export async function performed(seconds: number, ...words: string[]): Promise<[n
   const flags = ['--litmus', '--json', '--seconds-max', String(seconds)];
   const { status, stdout, stderr } = await line(['check', ...words, ...flags]);
   if (stdout === '') throw new Error(stderr);
-  const { runs } = JSON.parse(stdout) as { runs: Run[] };
+  const value = JSON.parse(stdout) as { runs: Run[] };
+  if (complaints(value).length > 0) throw new Error(complaints(value).join('\n'));
+  const { runs } = value;
   return [status, runs[0]!];
 }
