@@ -44,8 +44,9 @@ export async function live(
     context.print(summary(facts, flags.against !== undefined));
     for (const each of listings(facts, by)) context.print(`\n${each}`);
   }
-  if (flags.key !== undefined && facts.keys.length === 0) {
-    const hint = didYouMean(flags.key, new Set(whole.keys.map(({ name }) => name)));
+  if (flags.key !== undefined && facts.keys.length + facts.switches.length === 0) {
+    const names = [...whole.keys, ...whole.switches].map(({ name }) => name);
+    const hint = didYouMean(flags.key, new Set(names));
     context.note(
       printable(`no key is called ${flags.key}${hint === undefined ? '' : ` (${hint})`}`),
     );
@@ -91,7 +92,7 @@ function summary(facts: LiveFacts, against: boolean): string {
       : count(drift.length, 'thing is not as it should be', 'things are not as they should be');
   const on = facts.switches.filter((key) => key.on).length;
   const branches =
-    counts.branches === 0
+    facts.switches.length === 0
       ? []
       : [
           `${count(counts.branches, 'branch', 'branches')} (${grouped(counts.initBranches)} of them ` +

@@ -62,7 +62,8 @@ tp_func_event  -       ?      probe_event      2  probe_event
     });
   });
   it('lists static keys', async () => {
-    const { stdout } = await run('--by', 'branch', '--key', 'switch_on', good);
+    const { stdout, status } = await run('--by', 'branch', '--key', 'switch_on', good);
+    expect(status).toBe(0);
     expect(stdout.slice(stdout.indexOf('\n\n') + 2)).toBe(`\
 static key  module  now  branches
 switch_on   -       on          4
