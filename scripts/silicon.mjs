@@ -107,7 +107,8 @@ It goes to docs/silicon/, and \`node scripts/silicon.mjs\` writes this page.
 ## The programs
 
 "Allowed from" names the strictest models under which the outcome can happen. A CPU that shows it is
-none of the stricter ones.
+none of the stricter ones. \`mp-df-cpuid\`, \`mp-df-iret\`, \`mp-df-serialize\` and \`trap-then-rest\` are
+late under no model; they would be if CPUID, IRET or SERIALIZE did not serialise.
 
 ${questions(model)}
 

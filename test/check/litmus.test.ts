@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { allowed, CLAIMED, Explanations, MODELS, type LitmusModel } from '#check/litmus/allowed';
 import { LITMUS, type LitmusOutcome, type LitmusProgram } from '#plan/litmus';
+import { RULES, type Rules, type Serialising } from '#machine/sim/rules';
 import { LONG } from '../more.js';
 
 const program = (name: string): LitmusProgram => LITMUS.find((each) => each.name === name)!;
@@ -90,6 +91,22 @@ describe('shapes that separate one level from the one below it', () => {
   ])('%s: in order at every level', (name) => {
     for (const outcome of ['late', 'backwards'])
       expect(may(name, 'F3', 'line')).not.toContain(outcome);
+  });
+});
+
+describe('shapes that separate a rule', () => {
+  const without = (...names: Serialising[]): Rules => ({
+    ...RULES,
+    serialising: new Set([...RULES.serialising].filter((name) => !names.includes(name))),
+  });
+  it.for<[string, Serialising]>([
+    ['mp-df-cpuid', 'instruction'],
+    ['mp-df-serialize', 'instruction'],
+    ['mp-df-iret', 'iret'],
+    ['trap-then-rest', 'iret'],
+  ])('%s: late where the %s does not serialise', ([name, rule]) => {
+    const machine = { ...model('F3', 'line'), rules: without(rule) };
+    expect([...allowed(program(name), machine)]).toContain('late');
   });
 });
 

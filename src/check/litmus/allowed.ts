@@ -12,6 +12,7 @@ import type {
   LitmusProgram,
   Looked,
   OrderProgram,
+  Written,
 } from '../../plan/litmus.js';
 import type { Step } from '../../plan/protocol.js';
 import type { ParsedState, ParsedText } from '../../plan/text.js';
@@ -39,8 +40,6 @@ const cleared: Program = [
 ];
 /** A trap is taken back and tried again, as the handler on the real CPU does. */
 const RETRIED: Program = [label('trap'), ['dec', mem('rsp')], ['mov', 'r11d', 1], ['iretq']];
-/** It goes on behind the site. */
-const PASSED: Program = [label('trap'), ['add', mem('rsp'), 4], ['mov', 'r11d', 1], ['iretq']];
 /** It goes on behind the trap byte. */
 const RETURNED: Program = [label('trap'), ['iretq']];
 
@@ -77,7 +76,7 @@ function landing(
   };
 }
 
-const store = (part: 'changed' | 'first', from: 'new' | 'trap'): Step => ({
+const store = (part: 'changed' | 'first', from: 'new' | 'old' | 'trap'): Step => ({
   do: 'store',
   part,
   bytes: from,
@@ -85,13 +84,21 @@ const store = (part: 'changed' | 'first', from: 'new' | 'trap'): Step => ({
   why: 'for the question',
 });
 
-/** What the writer does at which site. */
-const WRITES = {
-  x: [store('changed', 'new'), 0],
-  y: [store('changed', 'new'), 1],
-  trap: [store('first', 'trap'), 0],
-  sync: [{ do: 'sync', why: 'every CPU serialises' }, null],
-} as const;
+interface Part {
+  readonly step: Step;
+  readonly site: number | null;
+}
+
+/** What the writer does at which site. A trap is put there, and taken away again. */
+const WRITES: Readonly<Record<Exclude<Written, 'word'>, readonly Part[]>> = {
+  x: [{ step: store('changed', 'new'), site: 0 }],
+  y: [{ step: store('changed', 'new'), site: 1 }],
+  trap: [
+    { step: store('first', 'trap'), site: 0 },
+    { step: store('first', 'old'), site: 0 },
+  ],
+  sync: [{ step: { do: 'sync', why: 'every CPU serialises' }, site: null }],
+};
 
 function looked(look: Looked, i: number): Program {
   switch (look) {
@@ -120,7 +127,7 @@ function looked(look: Looked, i: number): Program {
 
 function order({ writes, reads, offset, own }: OrderProgram): Litmus {
   const said = [{ word: SAID, value: 1n }];
-  const steps = writes.flatMap((write) => (write === 'word' ? [] : [WRITES[write]]));
+  const steps = writes.flatMap((write) => (write === 'word' ? [] : WRITES[write]));
   const at = writes.indexOf('word');
   invariant(at <= 0 || at === writes.length - 1, 'the word is written first or last');
   const looks = reads.flatMap(looked);
@@ -130,8 +137,8 @@ function order({ writes, reads, offset, own }: OrderProgram): Litmus {
     environment: 'kernel',
     site: 'call',
     offset,
-    steps: steps.map(([step]) => step),
-    writesTo: steps.map(([, site]) => site),
+    steps: steps.map(({ step }) => step),
+    writesTo: steps.map(({ site }) => site),
     updates: 1,
     ...(at === 0 ? { before: said } : {}),
     ...(at > 0 ? { writes: said } : {}),
@@ -152,7 +159,7 @@ function order({ writes, reads, offset, own }: OrderProgram): Litmus {
         ['jmp', 'done'],
         label('leaf'),
         ['ret'],
-        ...(reads.includes('iret') ? RETURNED : PASSED),
+        ...(reads.includes('iret') ? RETURNED : RETRIED),
       ],
       target,
       words: [SAID],
@@ -161,10 +168,17 @@ function order({ writes, reads, offset, own }: OrderProgram): Litmus {
   };
 }
 
+const isText = (program: LitmusProgram): boolean =>
+  program.watch === 'landing' && program.text !== undefined;
+
 /** What each end of the program is called; a trap is an outcome beside the one that it led to. */
 function named(program: LitmusProgram, end: string): readonly LitmusOutcome[] {
-  // Whatever else a text comes to, it is none of what was meant.
-  if (end.startsWith('torn') || /^[a-z-]+: /.test(end)) return ['mixed'];
+  const broken = /^([a-z-]+): /.exec(end)?.[1];
+  if (broken !== undefined) {
+    // Whatever else a text comes to, it is none of what was meant.
+    invariant(broken === 'torn' || isText(program), `${program.name} breaks no promise: ${end}`);
+    return ['mixed'];
+  }
   const [landed = '', trapped] = end.split(' ');
   if (program.watch !== 'order') return trapped === '1' ? ['whole', 'trap'] : ['whole'];
   const values = program.reads.filter((look) => ['x', 'y', 'word', 'trap'].includes(look));
@@ -178,7 +192,10 @@ function named(program: LitmusProgram, end: string): readonly LitmusOutcome[] {
 }
 
 /** What a program may come to. A load reads what the stores leave, whatever the fetcher may. */
-export function allowed(program: LitmusProgram, machine: LitmusModel): ReadonlySet<LitmusOutcome> {
+export function allowed(
+  program: LitmusProgram,
+  machine: LitmusModel & Partial<Pick<LitmusMachine, 'rules'>>,
+): ReadonlySet<LitmusOutcome> {
   const fetch = program.watch === 'data' ? 'F0' : machine.fetch;
   const ends = litmusOf(program).flatMap((litmus) =>
     outcomes(litmus, { ...LITMUS_MACHINE, ...machine, fetch }),
