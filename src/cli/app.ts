@@ -629,44 +629,15 @@ wrong.`,
     },
   }),
   doctor: command(() => import('./commands/doctor.js'), {
-    brief: 'List what this machine can do',
+    brief: 'List what this machine can do, or what an attach to processes would need',
     about: `Tries everything that patching a process needs and says what it found. Put its output into a bug
-report. Status 4 if no process can be patched here.`,
-    examples: [['for a bug report', 'static-call doctor --json']],
-    parameters: { flags: { json } },
-  }),
-  flags: command(() => import('./commands/flags.js'), {
-    brief: 'Print what a build system gives to the compiler',
-    about: `Prints options for a build that does not run static-call cc: --cflags what every file that includes
-static_call.h needs, --align what keeps calls inside cache lines, --libs what the linker needs, which
-is nothing. Without any, all of them. Or the directories where pkg-config and CMake find the same.`,
+report. Status 4 if no process can be patched here. With processes it says what an attach to each would
+need and find, and stops nothing of them. Status 4 if one could not be attached to.`,
     examples: [
-      ['one file', 'gcc -O2 $(static-call flags --cflags --align) -c filters.c'],
-      ['clang has other names', 'clang $(static-call flags --clang) -c filters.c'],
-      [
-        'pkg-config',
-        'PKG_CONFIG_PATH=$(static-call flags --pkg-config) pkg-config --cflags static-call',
-      ],
-      [
-        'find_package(static-call)',
-        'cmake -B build -Dstatic-call_DIR="$(static-call flags --cmake)"',
-      ],
+      ['for a bug report', 'static-call doctor --json'],
+      ['whether a server can be retargeted', 'static-call doctor 4711'],
     ],
-    parameters: {
-      flags: {
-        cflags: { kind: 'boolean', brief: 'Where the header is', default: false },
-        align: { kind: 'boolean', brief: 'Calls stay inside lines of 64 bytes', default: false },
-        libs: { kind: 'boolean', brief: 'Nothing', default: false },
-        clang: { kind: 'boolean', brief: "In the words of clang's assembler", default: false },
-        pkgConfig: {
-          kind: 'boolean',
-          brief: 'The directory for PKG_CONFIG_PATH',
-          default: false,
-        },
-        cmake: { kind: 'boolean', brief: 'The directory for static-call_DIR', default: false },
-        json,
-      },
-    },
+    parameters: { flags: processFlags, positional: processes },
   }),
   include: command(() => import('./commands/include.js'), {
     brief: 'Print the directory of static_call.h',

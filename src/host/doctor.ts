@@ -33,7 +33,7 @@ export interface Finding {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Runs a check; a Fault is its finding, anything else is a bug. */
-function tried(name: string, kind: Finding['kind'], check: () => string): Finding {
+export function tried(name: string, kind: Finding['kind'], check: () => string): Finding {
   try {
     return { name, kind, ok: true, detail: check() };
   } catch (error) {
@@ -42,7 +42,12 @@ function tried(name: string, kind: Finding['kind'], check: () => string): Findin
   }
 }
 
-const fact = (name: string, detail: string): Finding => ({ name, kind: 'fact', ok: true, detail });
+export const fact = (name: string, detail: string): Finding => ({
+  name,
+  kind: 'fact',
+  ok: true,
+  detail,
+});
 
 /** What node itself was linked with: an object must find the same one. */
 function libcOf(): string {

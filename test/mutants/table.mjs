@@ -41,12 +41,6 @@ export const MUTANTS = [
     test: { file: 'test/check/conform.test.ts', name: 'one CPU does not synchronise' },
   },
   {
-    name: 'fetches in order are no model that explains a CPU',
-    file: 'dist/check/litmus/allowed.js',
-    edits: [['Object.keys(ABOVE)', "Object.keys(ABOVE).filter((level) => level !== 'F1')"]],
-    test: { file: 'test/check/litmus.test.ts', name: 'is in-order fetches where' },
-  },
-  {
     name: 'a load sees a store whole, whatever the store is made of',
     file: 'dist/check/litmus/allowed.js',
     edits: [
@@ -56,6 +50,12 @@ export const MUTANTS = [
       ],
     ],
     test: { file: 'test/check/litmus.test.ts', name: 'a load is torn where' },
+  },
+  {
+    name: 'fetches in order are no model that explains a CPU',
+    file: 'dist/check/litmus/allowed.js',
+    edits: [['Object.keys(ABOVE)', "Object.keys(ABOVE).filter((level) => level !== 'F1')"]],
+    test: { file: 'test/check/litmus.test.ts', name: 'is in-order fetches where' },
   },
   {
     name: 'what lies behind the end of a path holds',
@@ -198,10 +198,64 @@ export const MUTANTS = [
     test: { file: 'test/machine/veneers.test.ts', name: 'from both ends' },
   },
   {
+    name: "a borrowed thread's signals are blocked before its registers are exchanged",
+    file: 'dist/machine/remote/borrow.js',
+    edits: [
+      [
+        "this.#door.setRegisters(thread.id, registers);\n            this.#at('run set');\n            this.#door.setMask(thread.id, EVERY_SIGNAL);",
+        "this.#door.setMask(thread.id, EVERY_SIGNAL);\n            this.#at('run set');\n            this.#door.setRegisters(thread.id, registers);",
+      ],
+    ],
+    test: { file: 'test/remote/attach.test.ts', name: 'killed between any two of its steps' },
+    long: true,
+  },
+  {
+    name: "a borrowed thread's signals stay blocked until its registers are back",
+    file: 'dist/machine/remote/borrow.js',
+    edits: [
+      ["this.#door.setMask(thread.id, thread.mask);\n            this.#at('mask back');", ''],
+      [
+        "this.#door.setRegisters(thread.id, registers);\n            this.#at('registers back');",
+        "this.#door.setRegisters(thread.id, registers);\n            this.#at('mask back');\n            this.#door.setMask(thread.id, thread.mask);",
+      ],
+    ],
+    test: { file: 'test/remote/attach.test.ts', name: 'killed between any two of its steps' },
+    long: true,
+  },
+  {
+    name: 'the kernel makes an interrupted call again over what a thread was sent to',
+    file: 'dist/machine/remote/borrow.js',
+    edits: [
+      [
+        "registers[REGISTER.flags] = word(thread, 'flags') & FLAGS;\n        registers[REGISTER.originalRax] = BigInt.asUintN(64, -1n);",
+        "registers[REGISTER.flags] = word(thread, 'flags') & FLAGS;",
+      ],
+    ],
+    test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
+  },
+  {
     name: 'a thread that cannot be stopped is borrowed',
     file: 'dist/machine/remote/choose.js',
     edits: [["if (state === 'R')", "if (state === 'R' || state === 'D')"]],
     test: { file: 'test/remote/choose.test.ts', name: 'is never one that cannot be stopped' },
+  },
+  {
+    name: 'a thread is single-stepped to its system call',
+    file: 'dist/machine/remote/door.js',
+    edits: [['syscall: 24,', 'syscall: 9,']],
+    test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
+  },
+  {
+    name: 'a thread that was killed while it was stopped is not reaped',
+    file: 'dist/machine/remote/door.js',
+    edits: [['if (this.#wait(thread, WAIT.noHang) !== 0)\n                return;', 'return;']],
+    test: { file: 'test/remote/meanwhile.test.ts', name: 'executes another program' },
+  },
+  {
+    name: 'the stops of system calls are not told from signals',
+    file: 'dist/machine/remote/door.js',
+    edits: [['const TRACESYSGOOD = 1;', 'const TRACESYSGOOD = 0;']],
+    test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
   },
   {
     name: "a borrowed thread's frame takes its alternate stack away",
@@ -210,10 +264,48 @@ export const MUTANTS = [
     test: { file: 'test/remote/choose.test.ts', name: 'says nothing of the alternate stack' },
   },
   {
+    name: "a borrowed thread's vector registers are not in its frame",
+    file: 'dist/machine/remote/frame.js',
+    edits: [['view.setBigUint64(context + CONTEXT.extended, BigInt(frame + at), true);', '']],
+    test: { file: 'test/remote/choose.test.ts', name: 'says nothing of the alternate stack' },
+  },
+  {
     name: 'an interrupted call with a duration is made again whole',
     file: 'dist/machine/remote/frame.js',
     edits: [['clean: false };', 'clean: true };']],
     test: { file: 'test/remote/choose.test.ts', name: 'a call with a duration' },
+  },
+  {
+    name: 'the handler of another process has no restorer',
+    file: 'dist/machine/remote/handler.js',
+    edits: [['BigInt(restorer), 0n', '0n, 0n']],
+    test: { file: 'test/remote/attach.long.ts', name: 'linked at a fixed address' },
+    long: true,
+  },
+  {
+    name: 'a descriptor of its memory stays in another process',
+    file: 'dist/machine/remote/run.js',
+    edits: [["script((s) => s.using(this.fileAt, 'close', 0))", 'script(() => {})']],
+    test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
+  },
+  {
+    name: 'a run of another process does not ask whether others came first',
+    file: 'dist/machine/remote/run.js',
+    edits: [["this.begin.expect(runtime.data + DATA.epoch, Number(runtime.word('epoch')));", '']],
+    test: { file: 'test/remote/commands.long.ts', name: 'none is lost or mixed' },
+    long: true,
+  },
+  {
+    name: 'a number that is another file by now is closed',
+    file: 'dist/machine/remote/runtime.js',
+    edits: [['if (ours !== null && inodeOf(path) === ours)', 'if (true)']],
+    test: { file: 'test/remote/meanwhile.test.ts', name: 'closes all of its descriptors' },
+  },
+  {
+    name: 'another program in the same process is taken for this one',
+    file: 'dist/machine/remote/target.js',
+    edits: [['return same && this.#hasMemory();', 'return same;']],
+    test: { file: 'test/remote/meanwhile.test.ts', name: 'executes another program' },
   },
   {
     name: 'a pass that never comes back is not noticed',

@@ -1,12 +1,21 @@
 import { spawn } from 'node:child_process';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Folder, gcc } from '../build.js';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { examineProcess } from '#host/doctor-process';
+import { Target } from '#machine/remote/target';
+import { Folder, gcc, must } from '../build.js';
 import { compileTarget, mayAttach, Running, tool, toolBeside, type Said } from './running.js';
 import { LONG } from '../more.js';
 
 const root = process.getuid?.() === 0;
 const linux = process.platform === 'linux' && process.arch === 'x64';
 const attachable = linux && gcc !== null && mayAttach();
+
+const HOSTILE = fileURLToPath(new URL('./children/hostile.mjs', import.meta.url));
+
+const ended = (pid: number): boolean =>
+  /^State:\s*Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
 
 /** A program in which nothing was disturbed. */
 const WELL = { wrong: 0, disturbed: 0 };
@@ -51,7 +60,7 @@ describe.skipIf(!attachable)('another process that runs', () => {
       const before = running.state();
       const { steps } = tool(running.pid, { do: [['update', { route: 'slow' }]] });
       // Every step in the long run (attach.long.ts).
-      for (const kill of [steps.indexOf('run set')]) {
+      for (const kill of [steps.indexOf('run set'), steps.indexOf('mask back')]) {
         const said = tool(running.pid, { kill, do: [['update', { route: 'other' }]] });
         expect(said.signal, `step ${kill}, ${steps[kill]}`).toBe('SIGKILL');
         expect(await running.report()).toMatchObject(WELL);
@@ -149,8 +158,59 @@ describe.skipIf(!attachable)('another process that runs', () => {
       await own.end();
     });
 
+  if (LONG)
+    it('misleads no tool by a runtime that lies', async () => {
+      const own = await Running.start(program, ['1', 'pause']);
+      const before = { state: own.state(), mappings: -1 };
+      tool(own.pid, { do: [['update', { route: 'fast' }]] });
+      before.mappings = own.mappings;
+      const { first, answers } = JSON.parse(
+        must(process.execPath, [HOSTILE, String(own.pid), JSON.stringify({ slow: true })]),
+      ) as { first: string; answers: Record<string, readonly string[]> };
+      expect(first).toBe('done');
+      expect(Object.keys(answers).length).toBeGreaterThan(15);
+      const taken = ['done', 'other-runtime', 'busy', 'drift'];
+      for (const [lie, [attached, looked, again, ...rest]] of Object.entries(answers)) {
+        expect(taken, lie).toContain(attached);
+        expect(taken, lie).toContain(looked);
+        expect([again, ...rest], lie).toEqual(['done']);
+      }
+      expect(Object.values(answers).filter(([attached]) => attached !== 'done').length).toBe(15);
+      expect(own.mappings).toBe(before.mappings);
+      expect(own.state()).toEqual(before.state);
+      expect(await own.report()).toMatchObject(WELL);
+      await own.end();
+    }, 300_000);
+
+  it('is examined without being stopped', async () => {
+    const found = examineProcess(running.pid);
+    expect(found.findings.filter(({ ok }) => !ok)).toEqual([]);
+    expect(found.canAttach).toBe(true);
+    const blocked = await Running.start(program, ['0'], { STATIC_CALL_NO_ATTACH: '1' });
+    const refused = examineProcess(blocked.pid);
+    expect(refused.canAttach).toBe(false);
+    expect(refused.findings.filter(({ ok }) => !ok).map(({ name }) => name)).toEqual(['wish']);
+    await blocked.end();
+  });
+
+  it('is refused where it has ended and its parent has not asked for it', async () => {
+    // The shell's first child ends, and what the shell becomes does not know of it.
+    const parent = spawn('sh', ['-c', 'true & exec sleep 600'], { stdio: 'ignore' });
+    const kids = `/proc/${parent.pid}/task/${parent.pid}/children`;
+    const zombie = await vi.waitUntil(
+      () =>
+        readFileSync(kids, 'utf8')
+          .split(' ')
+          .map(Number)
+          .find((pid) => pid > 0 && ended(pid)),
+      { timeout: 30_000 },
+    );
+    expect(() => new Target(zombie)).toThrow(expect.objectContaining({ code: 'no-such-process' }));
+    parent.kill();
+  });
+
   it('is refused where it has no static calls', () => {
-    const child = spawn('sleep', ['30'], { stdio: 'ignore' });
+    const child = spawn('sleep', ['600'], { stdio: 'ignore' });
     expect(tool(child.pid!, {}).fault).toBe('no-sites');
     child.kill();
   });

@@ -25,7 +25,7 @@ describe.skipIf(!(linux && gcc !== null && mayAttach()))('while it is changed, a
   afterAll(() => folder[Symbol.dispose]());
 
   it.for([
-    ['executes another program', 'exec', ['run masked'], 1],
+    ['executes another program', 'exec', ['run masked', 'run done'], 1],
     ['closes all of its descriptors', 'close all', ['memfd_create made', 'mmap made'], 1],
     ...more(
       ['ends', 'exit', [], 1],

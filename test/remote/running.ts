@@ -211,7 +211,7 @@ export function toolBeside(pid: number, task: Task): { ended: Promise<Said>; kil
 
 /** Whether one process may look into another here: a container may forbid it. */
 export function mayAttach(): boolean {
-  const child = spawn('sleep', ['30'], { stdio: 'ignore' });
+  const child = spawn('sleep', ['600'], { stdio: 'ignore' });
   try {
     if (child.pid === undefined) return false;
     const said = tool(child.pid, {});

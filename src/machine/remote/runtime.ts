@@ -44,6 +44,9 @@ const NAME = 'static-call';
 /** How long another tool may take to make the runtime, ms. */
 const PATIENCE_MS = 2000;
 
+/** The thread that holds the lock; behind it stands how many wait. */
+const OWNER_MASK = 0xffff_ffffn;
+
 let assembled: ReturnType<typeof image> | null = null;
 /** Assembled once: it takes longer than an update. */
 const pieces = (): ReturnType<typeof image> => (assembled ??= image());
@@ -133,14 +136,17 @@ export class RemoteRuntime {
 
   /** Whether a thread of the target was in an update at the last look. */
   get locked(): boolean {
-    return (this.word('lock') & 0xffff_ffffn) !== 0n;
+    return (this.word('lock') & OWNER_MASK) !== 0n;
   }
 
-  /** Whether anything was changed since the last look, or is being changed. */
+  /**
+   * Whether anything was changed since the last look, or is being changed. The lock is read before the
+   * epoch: an update that holds it no more has made the epoch another.
+   */
   get moved(): boolean {
-    const before = this.word('epoch');
-    this.#words = this.#read();
-    return this.locked || this.word('epoch') !== before;
+    const lock = this.target.word(this.data + DATA.lock) ?? 0n;
+    const epoch = this.target.word(this.data + DATA.epoch);
+    return (lock & OWNER_MASK) !== 0n || epoch !== this.word('epoch');
   }
 
   /** As it was at the last look. */

@@ -13,7 +13,7 @@ const CANNOT = new Set(['EACCES', 'EPERM']);
 const codeOf = (error: unknown): string => String((error as NodeJS.ErrnoException).code ?? error);
 
 /** No list that is read from a target has more entries: it may lie about its lists. */
-export const LONGEST_LIST = 100_000;
+export const LONGEST_LIST = 10_000;
 export const MOST_SITES = 10_000_000;
 /** Nor is more read of it at a time. */
 const MOST_BYTES = 1 << 30;
