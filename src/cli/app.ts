@@ -639,6 +639,39 @@ need and find, and stops nothing of them. Status 4 if one could not be attached 
     ],
     parameters: { flags: processFlags, positional: processes },
   }),
+  flags: command(() => import('./commands/flags.js'), {
+    brief: 'Print what a build system gives to the compiler',
+    about: `Prints options for a build that does not run static-call cc: --cflags what every file that includes
+static_call.h needs, --align what keeps calls inside cache lines, --libs what the linker needs, which
+is nothing. Without any, all of them. Or the directories where pkg-config and CMake find the same.`,
+    examples: [
+      ['one file', 'gcc -O2 $(static-call flags --cflags --align) -c filters.c'],
+      ['clang has other names', 'clang $(static-call flags --clang) -c filters.c'],
+      [
+        'pkg-config',
+        'PKG_CONFIG_PATH=$(static-call flags --pkg-config) pkg-config --cflags static-call',
+      ],
+      [
+        'find_package(static-call)',
+        'cmake -B build -Dstatic-call_DIR="$(static-call flags --cmake)"',
+      ],
+    ],
+    parameters: {
+      flags: {
+        cflags: { kind: 'boolean', brief: 'Where the header is', default: false },
+        align: { kind: 'boolean', brief: 'Calls stay inside lines of 64 bytes', default: false },
+        libs: { kind: 'boolean', brief: 'Nothing', default: false },
+        clang: { kind: 'boolean', brief: "In the words of clang's assembler", default: false },
+        pkgConfig: {
+          kind: 'boolean',
+          brief: 'The directory for PKG_CONFIG_PATH',
+          default: false,
+        },
+        cmake: { kind: 'boolean', brief: 'The directory for static-call_DIR', default: false },
+        json,
+      },
+    },
+  }),
   include: command(() => import('./commands/include.js'), {
     brief: 'Print the directory of static_call.h',
     about: 'Prints the directory of static_call.h, the one header that C and C++ code needs.',
