@@ -71,6 +71,7 @@ describe('the value of --json', () => {
     [['attach', '1073741824']],
     [['set', '1073741824', 'a=b']],
     [['reset', '1073741824']],
+    [['doctor', '1073741824']],
   ])('of %j is what its schema says', async (argv) => {
     expect(complaints(await valueOf(argv))).toEqual([]);
   });
@@ -134,6 +135,7 @@ describe('the value of --json', () => {
           ['attach', pid],
           ['set', pid, 'work=two', 'tell=null'],
           ['sites', pid],
+          ['doctor', pid],
           ['reset', pid],
         ])
           expect(complaints(await valueOf(argv)), argv.join(' ')).toEqual([]);
