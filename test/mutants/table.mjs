@@ -88,10 +88,24 @@ export const MUTANTS = [
     test: { file: 'test/inspect/kernel.test.ts', name: 'a site at the very end' },
   },
   {
+    name: 'a branch that jumps unless its key is on counts as one that jumps if it is',
+    file: 'dist/inspect/live/branches.js',
+    edits: [['key.on !== negated', 'key.on']],
+    test: { file: 'test/inspect/live.test.ts', name: 'a static key: all of its branches' },
+  },
+  {
     name: 'an update is under way though no lock is held',
     file: 'dist/inspect/live/calls.js',
-    edits: [['if (!first || !this.#kernel.locked())', 'if (!first)']],
+    edits: [
+      ["if (!first || !this.#kernel.locked(['text_mutex', 'static_call_mutex']))", 'if (!first)'],
+    ],
     test: { file: 'test/inspect/live.test.ts', name: 'is drift where no lock is held' },
+  },
+  {
+    name: 'a match of three bytes is looked for too near',
+    file: 'dist/inspect/unpack/lzo.js',
+    edits: [['distance + 2048', 'distance']],
+    test: { file: 'test/inspect/live.test.ts', name: 'gives back what was packed' },
   },
   {
     name: 'of two blocks of a flattened dump the earlier counts',
@@ -340,6 +354,12 @@ export const MUTANTS = [
     file: 'dist/machine/sim/moves.js',
     edits: [['cpu: next < 0 ? DEAD', 'cpu: next < 0 || bad.length > 0 ? DEAD']],
     test: { file: 'test/check/alone.test.ts', name: 'ends no path' },
+  },
+  {
+    name: 'writes of CR3 serialise nothing',
+    file: 'dist/machine/sim/patcher.js',
+    edits: [['const self = hosted && ownSpace ?', 'const self = false ?']],
+    test: { file: 'test/check/verdicts.test.ts', name: 'the writes of CR3' },
   },
   {
     name: 'a store makes its target current',
