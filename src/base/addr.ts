@@ -23,6 +23,11 @@ export function addrFromBits(bits: bigint): Addr {
   return Number(BigInt.asIntN(64, bits));
 }
 
+/** The same from two words, the low one first: a bigint for every address took a tenth of a search. */
+export function addrAt(words: Uint32Array, i: number): Addr {
+  return (words[i + 1]! | 0) * 2 ** 32 + words[i]!;
+}
+
 export function bitsFromAddr(address: Addr): bigint {
   return BigInt.asUintN(64, BigInt(address));
 }

@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { Fault } from '../../base/fault.js';
 import { unknownReport, type RunReport } from '../explain/report.js';
+import { grouped, type Numbered } from './alike.js';
 import type { Answer, Hands, Job } from './job.js';
 
 /**
@@ -29,7 +30,8 @@ export async function runAll(
 }
 
 class Pool {
-  readonly #queue: IterableIterator<[number, Job]>;
+  /** Jobs that may be one search, for one thread. */
+  readonly #queue: IterableIterator<readonly Numbered[]>;
   readonly #reports: (RunReport | null)[];
   readonly #signal: AbortSignal | undefined;
   readonly #each: (report: RunReport, index: number) => void;
@@ -44,12 +46,13 @@ class Pool {
     each: (report: RunReport, index: number) => void,
     heapMb: number,
   ) {
-    this.#queue = jobs.entries();
+    const groups = grouped(jobs);
+    this.#queue = groups.values();
     this.#reports = jobs.map(() => null);
     this.#signal = signal;
     this.#each = each;
     this.#resourceLimits = { maxOldGenerationSizeMb: heapMb };
-    this.#size = Math.min(jobs.length, availableParallelism());
+    this.#size = Math.min(groups.length, availableParallelism());
   }
 
   async run(): Promise<(RunReport | null)[]> {
@@ -73,22 +76,25 @@ class Pool {
     for (const worker of this.#workers) void worker.terminate();
   }
 
-  /** One thread, until the queue is empty. */
-  #serve(): Promise<void> {
+  /** One thread, until the queue is empty. `own` are jobs that it has taken already. */
+  #serve(own: readonly Numbered[] = []): Promise<void> {
     const worker = new Worker(new URL('./worker.js', import.meta.url), {
       resourceLimits: this.#resourceLimits,
       workerData: { aborted: this.#aborted } satisfies Hands,
     });
     this.#workers.add(worker);
-    let current: readonly [number, Job] | null = null;
+    let current: Numbered | null = null;
+    let rest = own;
     const give = () => {
-      const next = this.#signal?.aborted === true ? null : this.#queue.next();
-      if (next === null || next.done === true) {
+      if (rest.length === 0) rest = this.#queue.next().value ?? [];
+      const [next, ...later] = this.#signal?.aborted === true ? [] : rest;
+      if (next === undefined) {
         void worker.terminate();
         return;
       }
-      current = next.value;
-      worker.postMessage({ job: current[0], work: current[1] });
+      current = next;
+      rest = later;
+      worker.postMessage({ job: next[0], work: next[1] });
     };
     return new Promise((resolve, reject) => {
       worker.on('message', (answer: Answer) => {
@@ -107,7 +113,7 @@ class Pool {
         // a fresh thread.
         const [index, job] = current;
         this.#keep(unknownReport(job, 'out of memory'), index);
-        resolve(this.#serve());
+        resolve(this.#serve(rest));
       });
       worker.on('exit', () => {
         this.#workers.delete(worker);

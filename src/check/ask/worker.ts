@@ -4,7 +4,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { invariant } from '../../base/invariant.js';
 import { isFault } from '../../base/fault.js';
-import { report } from '../explain/report.js';
+import { report, type RunReport } from '../explain/report.js';
+import { restated, type Judged } from './alike.js';
 import { verdict, type Answer, type Crashed, type Failed, type Hands, type Job } from './job.js';
 
 const port = parentPort;
@@ -16,11 +17,24 @@ const signal = {
 };
 invariant(port, 'this file runs as a worker thread');
 port.on('message', async ({ job, work }: { job: number; work: Job }) => {
-  const answer: Answer = await verdict(work, signal)
-    .then((found) => ({ job, report: report(found, work.explained) }))
+  const answer: Answer = await judge(work)
+    .then((made) => ({ job, report: made }))
     .catch((error: unknown) => ({ job, ...failure(error) }));
   port.postMessage(answer);
 });
+
+/** The last job, as long as the next may be the same search. */
+let last: Judged | null = null;
+
+async function judge(job: Job): Promise<RunReport> {
+  const known = last === null ? null : restated(last, job);
+  if (known !== null) return known;
+  last = null;
+  const found = await verdict(job, signal);
+  const made = report(found, job.explained);
+  if (found.exhaustive) last = { job, text: found.model.text, report: made };
+  return made;
+}
 
 /**
  * A Fault crosses to the other thread as its fields, because structured cloning drops its class.

@@ -25,8 +25,17 @@ export interface Token {
 }
 
 export function encodeToken({ path, ...rest }: Token): string {
-  const json = JSON.stringify({ ...rest, path: path.map(wordOf).join(' ') });
-  return `path${MODEL_VERSION}.${base64Url(new TextEncoder().encode(json))}`;
+  return encoded({ ...rest, path: path.map(wordOf).join(' ') });
+}
+
+const encoded = (token: object): string =>
+  `path${MODEL_VERSION}.${base64Url(new TextEncoder().encode(JSON.stringify(token)))}`;
+
+/** The same path where another unit is fetched whole, which made no difference to the search. */
+export function underChunk(token: string, chunk: Configuration['chunk']): string {
+  const [, body = ''] = token.split('.');
+  const read = JSON.parse(utf8(ofBase64Url(body))) as Pick<Token, 'configuration'>;
+  return encoded({ ...read, configuration: { ...read.configuration, chunk } });
 }
 
 /** Of RFC 4648, section 5, without padding. A page has no Buffer. */

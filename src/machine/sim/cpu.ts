@@ -50,6 +50,8 @@ export type Registers = BigUint64Array & Record<RegNumber, bigint>;
 
 export interface Cpu {
   readonly r: Registers;
+  /** The same as 32-bit halves, the low one first. */
+  readonly halves: Uint32Array;
   rip: Addr;
   flags: number;
   /** Whether the current privilege level is 3. */
@@ -68,8 +70,10 @@ export interface Cpu {
 
 /** Registers zero, flags clear, no shadow stack. */
 export function newCpu(user: boolean): Cpu {
+  const r = new BigUint64Array(16) as Registers;
   return {
-    r: new BigUint64Array(16) as Registers,
+    r,
+    halves: new Uint32Array(r.buffer),
     rip: 0,
     flags: FLAG.one,
     user,

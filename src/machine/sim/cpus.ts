@@ -90,9 +90,8 @@ export class Cpus {
     windows: CpuPart['windows'] | null = null,
   ): number {
     if (windows !== null) return this.#intern(part, this.#place(windows));
-    const words = this.#table.get(cpu);
-    for (let i: number = WORD.windows; i < words.length; i++) this.#words[i] = words[i]!;
-    return this.#intern(part, words.length);
+    this.#table.copy(cpu, WORD.windows, this.#words);
+    return this.#intern(part, this.#table.lengthOf(cpu));
   }
 
   /** How many words there are with these windows. */
@@ -145,9 +144,9 @@ export class Cpus {
     return this.#table.word(cpu, WORD.partial);
   }
   windowsOf(cpu: number): readonly number[] {
-    const words = this.#table.get(cpu);
     const windows: number[] = [];
-    for (let i: number = WORD.windows; i < words.length; i++) windows.push(words[i]!);
+    const length = this.#table.lengthOf(cpu);
+    for (let i: number = WORD.windows; i < length; i++) windows.push(this.#table.word(cpu, i));
     return windows;
   }
 

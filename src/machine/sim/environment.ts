@@ -25,7 +25,8 @@ export type Bounded = 'nmis' | 'mcs' | 'dbs';
 
 export class Environments {
   readonly #table = new ValueTable<Env>();
-  readonly #left = new Map<string, number>();
+  /** By environment, with one event of the kind fewer. */
+  readonly #left: Readonly<Record<Bounded, number[]>> = { nmis: [], mcs: [], dbs: [] };
   /** The targets of which it is kept whether they are current or replaced. */
   readonly targets: number;
 
@@ -46,15 +47,15 @@ export class Environments {
 
   /** The environment with one event of a bounded kind fewer. */
   spent(environment: number, what: Bounded): number {
-    const key = `${environment}${what}`;
-    let id = this.#left.get(key);
-    if (id === undefined) {
-      const env = this.get(environment);
-      this.#left.set(key, (id = this.intern({ ...env, [what]: env[what] - 1 })));
-    }
-    return id;
+    return (this.#left[what][environment] ??= this.#oneFewer(this.get(environment), what));
+  }
+  #oneFewer(env: Env, what: Bounded): number {
+    return this.intern({ ...env, [what]: env[what] - 1 });
   }
 }
+
+/** A word of the shared data as memory holds it, in decimal. */
+export const textOf = (env: Env, word: number): string => env.data[word]!;
 
 /** A word of the shared data as memory holds it. */
 export const wordOf = (env: Env, word: number): bigint => BigInt(env.data[word]!);

@@ -6,6 +6,8 @@
 export class WordTable {
   #words: Uint32Array<ArrayBuffer> = new Uint32Array(1 << 12);
   #start: Uint32Array<ArrayBuffer> = new Uint32Array(1 << 8);
+  /** By id, so that a run is hashed once: most runs are images of a hundred words. */
+  #hashes: Uint32Array<ArrayBuffer> = new Uint32Array(1 << 8);
   #slots: Int32Array<ArrayBuffer> = new Int32Array(1 << 9).fill(-1);
   #count = 0;
 
@@ -15,7 +17,8 @@ export class WordTable {
 
   /** Bytes held, slots included. */
   get bytes(): number {
-    return this.#words.byteLength + this.#start.byteLength + this.#slots.byteLength;
+    const { byteLength } = this.#words;
+    return byteLength + 2 * this.#start.byteLength + this.#slots.byteLength;
   }
 
   intern(run: Uint32Array, length: number = run.length): number {
@@ -24,16 +27,22 @@ export class WordTable {
       hash = Math.imul(hash ^ run[i]!, 0x9e3779b1);
       hash ^= hash >>> 15;
     }
-    let slot = hash & (this.#slots.length - 1);
-    for (; ; slot = (slot + 1) & (this.#slots.length - 1)) {
+    hash >>>= 0;
+    const mask = this.#slots.length - 1;
+    let slot = hash & mask;
+    for (; ; slot = (slot + 1) & mask) {
       const id = this.#slots[slot]!;
       if (id < 0) break;
-      if (this.#equals(id, run, length)) return id;
+      if (this.#hashes[id] === hash && this.#equals(id, run, length)) return id;
     }
     const id = this.#count++;
     const begin = this.#start[id]!;
     if (begin + length > this.#words.length) this.#words = grown(this.#words, begin + length);
-    if (id + 2 > this.#start.length) this.#start = grown(this.#start, id + 2);
+    if (id + 2 > this.#start.length) {
+      this.#start = grown(this.#start, id + 2);
+      this.#hashes = grown(this.#hashes, id + 2);
+    }
+    this.#hashes[id] = hash;
     for (let i = 0; i < length; i++) this.#words[begin + i] = run[i]!;
     this.#start[id + 1] = begin + length;
     this.#slots[slot] = id;
@@ -43,6 +52,17 @@ export class WordTable {
 
   word(id: number, i: number): number {
     return this.#words[this.#start[id]! + i]!;
+  }
+
+  lengthOf(id: number): number {
+    return this.#start[id + 1]! - this.#start[id]!;
+  }
+
+  /** Copies its words from one on to the same places; a view would be an object. */
+  copy(id: number, from: number, into: Uint32Array): void {
+    const begin = this.#start[id]!;
+    const length = this.#start[id + 1]! - begin;
+    for (let i = from; i < length; i++) into[i] = this.#words[begin + i]!;
   }
 
   /** A view, valid until the next `intern`. */
@@ -60,14 +80,7 @@ export class WordTable {
   #rehash(): void {
     const slots = new Int32Array(this.#slots.length * 2).fill(-1);
     for (let id = 0; id < this.#count; id++) {
-      const begin = this.#start[id]!;
-      const end = this.#start[id + 1]!;
-      let hash = end - begin;
-      for (let i = begin; i < end; i++) {
-        hash = Math.imul(hash ^ this.#words[i]!, 0x9e3779b1);
-        hash ^= hash >>> 15;
-      }
-      let slot = hash & (slots.length - 1);
+      let slot = this.#hashes[id]! & (slots.length - 1);
       while (slots[slot]! >= 0) slot = (slot + 1) & (slots.length - 1);
       slots[slot] = id;
     }

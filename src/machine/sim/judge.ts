@@ -2,7 +2,7 @@
 // instruction. What depends on the time, such as which target is current, it only notes for
 // model.ts to judge.
 
-import { addrFromBits, hex, type Addr } from '../../base/addr.js';
+import { addrAt, hex, type Addr } from '../../base/addr.js';
 import { UCONTEXT } from '../../base/linux.js';
 import { NO_SITE, Unknown, type Journal } from './context.js';
 import { REG, REG_NAMES, type RegName } from './cpu.js';
@@ -152,7 +152,7 @@ export class Judge {
   /** The stack on entry to a target, against what a real call leaves. */
   #judgeStack(site: FixtureSite, then: Uint32Array): void {
     const { rsp, memory } = this.#state;
-    const rspThen = addrOf(then, 2 * REG.rsp);
+    const rspThen = addrAt(then, 2 * REG.rsp);
     const calls = site.kind === 'call';
     const expected = calls ? rspThen - 8 : rspThen;
     if (rsp !== expected)
@@ -232,7 +232,7 @@ export class Judge {
         this.fault('chain-without-rule', `no rule finds the caller of ${fixture.nameOf(at)}`);
         return;
       }
-      const frame = (depth === 0 ? addrFromBits(cpu.r[REG[rule.base]]) : sp) + rule.offset;
+      const frame = (depth === 0 ? addrAt(cpu.halves, 2 * REG[rule.base]) : sp) + rule.offset;
       if (rule.kind === 'call') {
         at = memory.peek(frame - 8);
         sp = frame;
@@ -251,11 +251,11 @@ export class Judge {
     const { top, level, fixture, rip, rsp, on, cpu, registers32 } = this.#state;
     if (top.site < 0) return;
     const site = fixture.sites[top.site]!;
-    const then = this.#snapshots.get(top.snapshot);
     const calls = site.kind === 'call';
-    const back = calls ? site.at + site.length : addrOf(then, SNAPSHOT.stack);
-    if (rip !== back) return;
-    const rspThen = addrOf(then, 2 * REG.rsp);
+    if (calls && rip !== site.at + site.length) return;
+    const then = this.#snapshots.get(top.snapshot);
+    if (!calls && rip !== addrAt(then, SNAPSHOT.stack)) return;
+    const rspThen = addrAt(then, 2 * REG.rsp);
     const expected = calls ? rspThen : rspThen + 8;
     if (rsp !== expected)
       this.fault(
@@ -300,10 +300,6 @@ export class Judge {
 
 /** How many passes of a damaged CPU are followed. */
 const mostOf = (bound: Bound): number => (bound === 'any' ? 2 : bound);
-
-/** Two words as an address. */
-const addrOf = (words: Uint32Array, i: number): Addr =>
-  addrFromBits(BigInt(words[i]!) | (BigInt(words[i + 1]!) << 32n));
 
 function isKept(name: RegName, now: Uint32Array, then: Uint32Array): boolean {
   const i = 2 * REG[name];

@@ -5,7 +5,7 @@ import { invariant } from '../../base/invariant.js';
 import { NO_BROADCAST, type Broadcasts } from './broadcast.js';
 import type { Core, Grain } from './core.js';
 import { REQUEST, type Cpus } from './cpus.js';
-import { wordOf, written, type Bounded, type Env, type Environments } from './environment.js';
+import { textOf, written, type Bounded, type Env, type Environments } from './environment.js';
 import type { Event } from './events.js';
 import type { Fixture } from './fixture.js';
 import { ValueTable } from './intern.js';
@@ -135,13 +135,13 @@ export class CpuMoves {
         else this.#fetch(before);
         return;
       case 'load':
-        this.#run(before, this.#outcomes.load(node, wordOf(env, node.at)));
+        this.#run(before, this.#outcomes.load(node, textOf(env, node.at)));
         return;
       case 'text': {
         let value = 0n;
         for (let i = node.length - 1; i >= 0; i--)
           value = (value << 8n) | BigInt(this.memory(view, node.at + i));
-        this.#run(before, this.#outcomes.load(node, value));
+        this.#run(before, this.#outcomes.load(node, String(value)));
         return;
       }
       default:
@@ -284,8 +284,8 @@ export class CpuMoves {
     const { next, stores, writes } = action;
     const { bad, view, windows } = this.#noted(cpu, action, change);
     if (writes.length + stores.length > 0) this.cpusWrite = true;
-    const [store, ...more] = stores;
-    invariant(more.length === 0, 'an instruction stores to text once');
+    invariant(stores.length <= 1, 'an instruction stores to text once');
+    const [store] = stores;
     for (const { breach } of bad) this.breaches.add(breach);
     const { environment, request, partial } = change;
     const after = { node: next, view, request, partial };

@@ -35,7 +35,7 @@ export class Outcomes {
   readonly #core: Core;
   /** By image: without an input, with the word that is loaded, with the bytes that are fetched. */
   readonly #plain: (Action | undefined)[] = [];
-  readonly #loads: (Map<bigint, Action> | undefined)[] = [];
+  readonly #loads: (Map<string, Action> | undefined)[] = [];
   readonly #fetches: (Map<string, Action> | undefined)[] = [];
   readonly #events: (Map<Event, Action | null> | undefined)[] = [];
   readonly #flushes: (Action | undefined)[] = [];
@@ -52,11 +52,11 @@ export class Outcomes {
     return (this.#plain[node.id] ??= this.#step(node, {}));
   }
 
-  /** One macro-step with what memory answers. */
-  load(node: Node, value: bigint): Action {
-    const row = (this.#loads[node.id] ??= new Map<bigint, Action>());
-    let action = row.get(value);
-    if (action === undefined) row.set(value, (action = this.#step(node, { value })));
+  /** One macro-step with what memory answers, in decimal. */
+  load(node: Node, word: string): Action {
+    const row = (this.#loads[node.id] ??= new Map<string, Action>());
+    let action = row.get(word);
+    if (action === undefined) row.set(word, (action = this.#step(node, { value: BigInt(word) })));
     return action;
   }
 

@@ -1,7 +1,7 @@
 // The private memory of one CPU and the task on it: stacks, shadow stacks and the per-CPU area, as
 // one run of words, with a tag for each.
 
-import { addrFromBits, type Addr } from '../../base/addr.js';
+import type { Addr } from '../../base/addr.js';
 import type { Bytes } from './cpu.js';
 import { wordsOf, type Region } from './space.js';
 
@@ -74,6 +74,8 @@ export class PrivateMemory {
   /** The eight bytes at an address as an address, or NaN where no private memory is. */
   peek(at: Addr): Addr {
     const region = this.region(at, 8);
-    return region === null ? NaN : addrFromBits(this.read(region, at, 8));
+    if (region === null) return NaN;
+    const byte = region.first * 8 + (at - region.at);
+    return this.#view.getInt32(byte + 4, true) * 2 ** 32 + this.#view.getUint32(byte, true);
   }
 }

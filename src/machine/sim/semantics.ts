@@ -3,7 +3,7 @@
 // Flags that the manual leaves undefined are cleared or kept, whichever is shorter here, and named
 // beside it, so that a comparison with a real CPU can mask them and a checker could branch on them.
 
-import { addrFromBits, bitsFromAddr, type Addr } from '../../base/addr.js';
+import { addrAt, addrFromBits, bitsFromAddr, type Addr } from '../../base/addr.js';
 import { invariant } from '../../base/invariant.js';
 import type { Insn } from '../../asm/encoding.js';
 import type { Mem, Operand, Reg } from '../../asm/operand.js';
@@ -58,7 +58,7 @@ const EXACT = 2 ** 49;
 /** A base or an index as a number, which may have been rounded. */
 function plain({ cpu, next }: Context, from: Mem['base']): number {
   if (from === null) return 0;
-  return from === 'rip' ? next : Number(BigInt.asIntN(64, cpu.r[from]!));
+  return from === 'rip' ? next : addrAt(cpu.halves, 2 * from);
 }
 
 function segmentBase(cpu: Cpu, segment: Mem['segment']): Addr {

@@ -1,7 +1,7 @@
 // One CPU and the task on it, as it stands between two instructions: registers, private memory,
 // what is nested on it, its store buffer, and what it has fetched and not yet executed.
 
-import { addrFromBits, bitsFromAddr, type Addr } from '../../base/addr.js';
+import { addrAt, bitsFromAddr, type Addr } from '../../base/addr.js';
 import { invariant } from '../../base/invariant.js';
 import { BIT, type Context, type CoreBit } from './context.js';
 import { FLAG, REG, newCpu, type Cpu } from './cpu.js';
@@ -27,7 +27,7 @@ export class State {
     this.cpu = newCpu(fixture.environment === 'user');
     this.cpu.gsBase = fixture.gsBase;
     this.cpu.wrss = fixture.shadowStacks;
-    this.registers32 = new Uint32Array(this.cpu.r.buffer);
+    this.registers32 = this.cpu.halves;
     this.memory = new PrivateMemory(fixture.regions);
   }
 
@@ -38,7 +38,7 @@ export class State {
     this.cpu.rip = at;
   }
   get rsp(): Addr {
-    return addrFromBits(this.cpu.r[REG.rsp]);
+    return addrAt(this.registers32, 2 * REG.rsp);
   }
   set rsp(at: Addr) {
     this.cpu.r[REG.rsp] = bitsFromAddr(at);

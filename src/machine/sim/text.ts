@@ -80,7 +80,7 @@ const newestOf = (versions: readonly Version[]): Version => versions.at(-1)!;
 
 export class Text {
   readonly level: FetchLevel;
-  /** By the address of each byte that some step can write. */
+  /** By the address of each byte that some step can write, in ascending order. */
   readonly #places: ReadonlyMap<Addr, Place>;
   /** The contents of each chunk at the start. */
   readonly #initial: readonly Version[];
@@ -128,6 +128,23 @@ export class Text {
   /** A fetch takes one event for each chunk. */
   get byPieces(): boolean {
     return this.level === 'F1' || this.level === 'F1d' || this.level === 'F1a';
+  }
+
+  /** Whether chunks of that size would divide the bytes that steps write as these do. */
+  isDividedBy(chunk: Chunk): boolean {
+    // An instruction that is fetched at one instant is one piece, whatever the chunks.
+    if (this.level === 'F0') return true;
+    const unit = (at: Addr): number => Math.floor(at / CHUNKS[chunk]);
+    let before: readonly [Addr, Place] | null = null;
+    for (const entry of this.#places) {
+      const [at, place] = entry;
+      if (before !== null) {
+        const together = before[1].chunk === place.chunk;
+        if (together !== (unit(before[0]) === unit(at))) return false;
+      }
+      before = entry;
+    }
+    return true;
   }
 
   isPatchable(at: Addr): boolean {
