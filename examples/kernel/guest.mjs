@@ -212,7 +212,7 @@ export class Guest {
     const ended = new Promise((_, reject) => {
       this.#process.on('error', reject);
       this.#process.on('exit', (status) =>
-        reject(new Error(`QEMU ended with status ${status}: ${complaint.slice(0, 400)}`)),
+        reject(new Error(`QEMU ended with status ${status}: ${complaint.slice(-400)}`)),
       );
     });
     ended.catch(() => {});
