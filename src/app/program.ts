@@ -324,7 +324,10 @@ export class Program<K extends Keys> implements App<K> {
       return applied;
     });
     const ns = Math.round((performance.now() - began) * 1e6);
-    return this.#note(done, ns, 'js', protocol);
+    const update = this.#note(done, ns, 'js', protocol);
+    // Those too that had the function already, under another of its names.
+    for (const { state, choice } of wanted) state.now = choice;
+    return update;
   }
 
   /** Writes an update down, and makes what takes it back. */

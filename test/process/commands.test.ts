@@ -115,13 +115,15 @@ describe('demo', () => {
     });
   });
 
-  it('says that CC names no compiler, and with --json no more than that', () => {
-    expect(spawned(['demo', '--json'], { CC: 'nowhere-cc' })).toEqual({
+  it('says that CC names no compiler, and with --json the same in JSON', () => {
+    const { stdout, ...said } = spawned(['demo', '--json'], { CC: 'nowhere-cc' });
+    const message = 'CC names nowhere-cc, which is not on the path';
+    const hint = 'install gcc or clang, or set CC';
+    expect(said).toEqual({
       status: 4,
-      stdout: '',
-      stderr:
-        'error[no-compiler]: CC names nowhere-cc, which is not on the path\n  hint: install gcc or clang, or set CC\n',
+      stderr: `error[no-compiler]: ${message}\n  hint: ${hint}\n`,
     });
+    expect(JSON.parse(stdout)).toMatchObject({ code: 'no-compiler', message, hint, status: 4 });
   });
 
   if (LONG)

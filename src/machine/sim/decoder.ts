@@ -50,11 +50,11 @@ export class Decoder {
     }
     if (bytes.length === 0)
       throw new Crash('control-to-nowhere', `control goes to ${hex(at)}, where no code lies`);
-    if (this.#fixture.isPatchable(at, 1)) throw new Crash('control-into-site', intoSite(at));
-    const insn = decode(bytes);
+    // Before it is decoded: the bytes of a site need not be an instruction from here.
+    const insn = this.#fixture.isPatchable(at, 1) ? null : decode(bytes);
     if (typeof insn === 'string')
       throw new Unknown(`no row for the instruction at ${hex(at)}: ${spell(bytes)}`);
-    if (this.#fixture.isPatchable(at, insn.length))
+    if (insn === null || this.#fixture.isPatchable(at, insn.length))
       throw new Crash('control-into-site', intoSite(at));
     return decoded(insn);
   }
