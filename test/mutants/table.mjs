@@ -224,19 +224,6 @@ export const MUTANTS = [
     long: true,
   },
   {
-    name: "a borrowed thread's signals stay blocked until its registers are back",
-    file: 'dist/machine/remote/borrow.js',
-    edits: [
-      ["this.#door.setMask(thread.id, thread.mask);\n            this.#at('mask back');", ''],
-      [
-        "this.#door.setRegisters(thread.id, registers);\n            this.#at('registers back');",
-        "this.#door.setRegisters(thread.id, registers);\n            this.#at('mask back');\n            this.#door.setMask(thread.id, thread.mask);",
-      ],
-    ],
-    test: { file: 'test/remote/attach.test.ts', name: 'killed between any two of its steps' },
-    long: true,
-  },
-  {
     name: 'the kernel makes an interrupted call again over what a thread was sent to',
     file: 'dist/machine/remote/borrow.js',
     edits: [
@@ -258,12 +245,6 @@ export const MUTANTS = [
     file: 'dist/machine/remote/door.js',
     edits: [['syscall: 24,', 'syscall: 9,']],
     test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
-  },
-  {
-    name: 'a thread that was killed while it was stopped is not reaped',
-    file: 'dist/machine/remote/door.js',
-    edits: [['if (this.#wait(thread, WAIT.noHang) !== 0)\n                return;', 'return;']],
-    test: { file: 'test/remote/meanwhile.test.ts', name: 'executes another program' },
   },
   {
     name: 'the stops of system calls are not told from signals',
@@ -301,13 +282,6 @@ export const MUTANTS = [
     file: 'dist/machine/remote/run.js',
     edits: [["script((s) => s.using(this.fileAt, 'close', 0))", 'script(() => {})']],
     test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
-  },
-  {
-    name: 'a run of another process does not ask whether others came first',
-    file: 'dist/machine/remote/run.js',
-    edits: [["this.begin.expect(runtime.data + DATA.epoch, Number(runtime.word('epoch')));", '']],
-    test: { file: 'test/remote/commands.long.ts', name: 'none is lost or mixed' },
-    long: true,
   },
   {
     name: 'a number that is another file by now is closed',

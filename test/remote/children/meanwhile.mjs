@@ -29,7 +29,7 @@ const asked = JSON.parse(text);
 const native = openNative();
 const cell = new Int32Array(new SharedArrayBuffer(4));
 const pause = (ms) => Atomics.wait(cell, 0, 0, ms);
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 function until(found, what) {
   for (const end = performance.now() + PATIENCE_MS; performance.now() < end; pause(1)) {
