@@ -102,16 +102,16 @@ export const MUTANTS = [
     test: { file: 'test/inspect/live.test.ts', name: 'is drift where no lock is held' },
   },
   {
-    name: 'a match of three bytes is looked for too near',
-    file: 'dist/inspect/unpack/lzo.js',
-    edits: [['distance + 2048', 'distance']],
-    test: { file: 'test/inspect/live.test.ts', name: 'gives back what was packed' },
-  },
-  {
     name: 'of two blocks of a flattened dump the earlier counts',
     file: 'dist/inspect/live/kdump.js',
     edits: [['next.at > last.at', 'false']],
     test: { file: 'test/inspect/live.test.ts', name: 'of which a block was written twice' },
+  },
+  {
+    name: 'a match of three bytes is looked for too near',
+    file: 'dist/inspect/unpack/lzo.js',
+    edits: [['distance + 2048', 'distance']],
+    test: { file: 'test/inspect/live.test.ts', name: 'gives back what was packed' },
   },
   {
     name: 'a declaration that the type contradicts is believed',
@@ -192,6 +192,12 @@ export const MUTANTS = [
     edits: [['FUTEX.waitPrivate, value, this.#slice', 'FUTEX.waitPrivate, value, 0']],
     test: { file: 'test/process/lives.test.ts', name: 'when a test runner terminates its worker' },
     hang: true,
+  },
+  {
+    name: 'a thread that was looked at is not read again after it ran',
+    file: 'dist/machine/process/threads.js',
+    edits: [['ranNs === 0 || seen.ranNs !== ranNs ||', 'ranNs === 0 ||']],
+    test: { file: 'test/process/hazards.test.ts', name: 'slept through three looks' },
   },
   {
     name: 'a veneer is used without a synchronisation',
@@ -330,12 +336,6 @@ export const MUTANTS = [
     test: { file: 'test/check/alone.test.ts', name: 'ends no path' },
   },
   {
-    name: 'writes of CR3 serialise nothing',
-    file: 'dist/machine/sim/patcher.js',
-    edits: [['const self = hosted && ownSpace ?', 'const self = false ?']],
-    test: { file: 'test/check/verdicts.test.ts', name: 'the writes of CR3' },
-  },
-  {
     name: 'a store makes its target current',
     file: 'dist/machine/sim/patcher.js',
     edits: [
@@ -357,6 +357,12 @@ export const MUTANTS = [
     file: 'dist/machine/sim/patcher.js',
     edits: [['{ at: site.at + opcode, bytes: source', '{ at: site.at + opcode + 1, bytes: source']],
     test: { file: 'test/check/verdicts.test.ts', name: 'a hook at every form' },
+  },
+  {
+    name: 'writes of CR3 serialise nothing',
+    file: 'dist/machine/sim/patcher.js',
+    edits: [['const self = hosted && ownSpace ?', 'const self = false ?']],
+    test: { file: 'test/check/verdicts.test.ts', name: 'the writes of CR3' },
   },
   {
     name: 'a stopped thread goes on in its signal handler',
@@ -547,12 +553,6 @@ export const MUTANTS = [
     file: 'dist/plan/batch.js',
     edits: [['into === null || text !== start', 'into === null']],
     test: { file: 'test/plan/gather.test.ts', name: 'one batch for each text' },
-  },
-  {
-    name: 'a thread that was looked at is not read again after it ran',
-    file: 'dist/machine/process/threads.js',
-    edits: [['ranNs === 0 || seen.ranNs !== ranNs ||', 'ranNs === 0 ||']],
-    test: { file: 'test/process/hazards.test.ts', name: 'slept through three looks' },
   },
   {
     name: 'a step may be tried again from itself',
