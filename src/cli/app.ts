@@ -513,6 +513,13 @@ if every property that was asked for holds or does not apply.`,
           optional: true,
           placeholder: 'file',
         },
+        certificate: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Write what a search without bounds found, for scripts/certify.mjs',
+          optional: true,
+          placeholder: 'file',
+        },
         matrix: {
           kind: 'parsed',
           parse: extent,

@@ -2,15 +2,17 @@
 // runs that the page of verdicts needs.
 
 import { Fault } from '../../base/fault.js';
+import { invariant } from '../../base/invariant.js';
 import { configure, titleOf, type Configuration } from '../configuration.js';
 import { document, documentJobs, type Pages } from './document.js';
 import type { Protocol } from '../../plan/protocol.js';
 import { syncsOf } from '../../plan/protocols/index.js';
 import { INTERRUPTED } from '../search/explore.js';
+import { certificate } from './certificate.js';
 import { loadProtocol, namesFile } from './load.js';
 import { formJobs } from './forms.js';
 import { fullJobs, matrixJobs } from './matrix.js';
-import type { Job } from './job.js';
+import { proposalFor, type Job } from './job.js';
 import { runAll } from './pool.js';
 import type { RunReport } from '../explain/report.js';
 import type { PropertyName } from '../properties.js';
@@ -154,6 +156,18 @@ export function checkDropped(name: string, protocol: Protocol, dropSync: number 
   const syncs = syncsOf(protocol);
   if ((dropSync ?? 0) > syncs)
     throw new Fault('bad-usage', `drop-sync is ${dropSync}; ${name} has ${syncs} synchronisations`);
+}
+
+/**
+ * What a search without bounds found, as the text of a file that `scripts/certify.mjs` verifies.
+ * @throws Fault `bad-usage` where the protocol does not hold for any number of everything
+ */
+export async function certify(name: string, options: CheckOptions): Promise<string> {
+  const [job, ...more] = await jobsOf(name, options);
+  invariant(job !== undefined, 'a name is a job');
+  if (more.length > 0)
+    throw new Fault('bad-usage', 'a certificate is about one offset, and --offset names several');
+  return certificate(await proposalFor(job), job.configuration, job.limits.states);
 }
 
 async function jobsOf(name: string, options: CheckOptions): Promise<readonly Job[]> {

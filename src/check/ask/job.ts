@@ -30,7 +30,13 @@ export async function verdict(job: Job, signal?: Limits['signal']): Promise<Run>
   return run(await proposalFor(job), job.configuration, limits);
 }
 
-async function proposalFor({ file, protocol, variant, configuration }: Job): Promise<Proposal> {
+/** The proposal that a job is about. */
+export async function proposalFor({
+  file,
+  protocol,
+  variant,
+  configuration,
+}: Job): Promise<Proposal> {
   const { environment } = configuration;
   return file === null
     ? findProposal(protocol, variant, environment)

@@ -120,7 +120,7 @@ export function* exploreParts(
   return parts;
 }
 
-const setOf = (target: TargetName): number => 1 << TARGETS.indexOf(target);
+export const setOf = (target: TargetName): number => 1 << TARGETS.indexOf(target);
 
 /**
  * The targets that are watched. No code compares them, so those functions that the sites do not

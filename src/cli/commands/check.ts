@@ -15,6 +15,7 @@ import {
   type Named,
 } from '../../check/configuration.js';
 import {
+  certify,
   check,
   checkMatrix,
   protocols,
@@ -67,6 +68,7 @@ export interface Flags {
   readonly secondsMax?: number;
   readonly path?: string;
   readonly against?: string;
+  readonly certificate?: string;
   readonly svg?: string;
   readonly under?: string;
   readonly matrix?: 'default' | 'full';
@@ -98,6 +100,8 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
       hint: '--list lists them; or ask for --matrix, or --litmus',
     });
   const options = optionsOf(flags);
+  // Before the search, because a protocol without one is refused at once.
+  if (flags.certificate !== undefined) await writeCertificate(all, options, flags.certificate);
   const live = progress(context);
   const onRun: CheckOptions['onRun'] = (last, done, of) =>
     live.show(
@@ -169,6 +173,17 @@ async function onCpu(
     });
   const milliseconds = secondsMax === undefined ? LITMUS_MS : 1000 * secondsMax;
   return (await import('../litmus.js')).litmus(context, { json, milliseconds, wait });
+}
+
+async function writeCertificate(
+  names: readonly string[],
+  options: CheckOptions,
+  file: string,
+): Promise<void> {
+  const [name, ...more] = names;
+  if (name === undefined || more.length > 0)
+    throw new Fault('bad-usage', '--certificate is about one protocol');
+  replaceFile(file, await certify(name, options));
 }
 
 /**
