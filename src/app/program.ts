@@ -153,6 +153,30 @@ class Asked implements Wanted {
   }
 }
 
+/** What was asked for, found once. @throws Fault as Targets.resolve */
+function choose(targets: Targets, state: KeyState, wanted: unknown): Choice {
+  const known = state.choices.get(wanted);
+  if (known) return known;
+  const target = targets.resolve(state.def, wanted);
+  if (typeof wanted !== 'string' && typeof wanted !== 'boolean' && wanted !== null)
+    return choiceOf(targets, state, target);
+  const choice = { target, name: wanted };
+  state.choices.set(wanted, choice);
+  return choice;
+}
+
+const choiceOf = (targets: Targets, state: KeyState, target: Target): Choice => ({
+  target,
+  name: nameOf(targets, state, target),
+});
+
+/**
+ * A linker folds functions with the same code into one, and several names then have its address.
+ * The key is said to have the one that was asked for.
+ */
+const nameOf = (targets: Targets, { def, now }: KeyState, target: Target): Choice['name'] =>
+  now && sameTarget(now.target, target) ? now.name : targets.name(def, target);
+
 export interface Parts {
   readonly runtime: Runtime;
   readonly loaded: Loaded;
@@ -214,7 +238,8 @@ export class Program<K extends Keys> implements App<K> {
 
   #key(state: KeyState): Key<Keys[string]> {
     const { def, record } = state;
-    const name = (): Keys[string] => this.#nameOf(state, targetOf(Number(record.word('call'))));
+    const name = (): Keys[string] =>
+      nameOf(this.#targets, state, targetOf(Number(record.word('call'))));
     return {
       name: def.name,
       get target() {
@@ -281,32 +306,9 @@ export class Program<K extends Keys> implements App<K> {
       });
     const wanted = names.map((name): Asked => {
       const state = this.#state(name);
-      return new Asked(state, this.#choice(state, targets[name as keyof K]));
+      return new Asked(state, choose(this.#targets, state, targets[name as keyof K]));
     });
     return this.#update(wanted, protocol, options.require);
-  }
-
-  #choice(state: KeyState, wanted: unknown): Choice {
-    const known = state.choices.get(wanted);
-    if (known) return known;
-    const target = this.#targets.resolve(state.def, wanted);
-    if (typeof wanted !== 'string' && typeof wanted !== 'boolean' && wanted !== null)
-      return this.#choiceOf(state, target);
-    const choice = { target, name: wanted };
-    state.choices.set(wanted, choice);
-    return choice;
-  }
-
-  #choiceOf(state: KeyState, target: Target): Choice {
-    return { target, name: this.#nameOf(state, target) };
-  }
-
-  /**
-   * A linker folds functions with the same code into one, and several names then have its address.
-   * The key is said to have the one that was asked for.
-   */
-  #nameOf({ def, now }: KeyState, target: Target): Keys[string] {
-    return now && sameTarget(now.target, target) ? now.name : this.#targets.name(def, target);
   }
 
   #state(name: string): KeyState {
@@ -341,7 +343,7 @@ export class Program<K extends Keys> implements App<K> {
   ): Update {
     const changes = done.changes.map(({ wanted: { state, choice }, from }) => ({
       key: state.def.name,
-      from: this.#nameOf(state, from),
+      from: nameOf(this.#targets, state, from),
       to: choice.name,
     }));
     const update = new Done(changes, done, ns, by, (self) => {
@@ -352,7 +354,9 @@ export class Program<K extends Keys> implements App<K> {
       );
       if (back.length > 0 && !this.#closed)
         this.#update(
-          back.map(({ wanted: { state }, from }) => new Asked(state, this.#choiceOf(state, from))),
+          back.map(
+            ({ wanted: { state }, from }) => new Asked(state, choiceOf(this.#targets, state, from)),
+          ),
           protocol,
         );
     });
@@ -375,7 +379,7 @@ export class Program<K extends Keys> implements App<K> {
     for (const { record, from, to, ns, ...done } of this.#fromC.since(this.#taken)) {
       const state = this.#byRecord.get(record);
       if (!state) continue;
-      const choice = this.#choiceOf(state, targetOf(to));
+      const choice = choiceOf(this.#targets, state, targetOf(to));
       const change = { wanted: new Asked(state, choice), from: targetOf(from) };
       this.#note({ ...done, changes: [{ ...change, to: choice.target }] }, ns, 'c', this.#protocol);
     }

@@ -76,6 +76,7 @@ const MACHINES: readonly LitmusModel[] = LEVELS.flatMap((fetch) =>
 );
 
 const count = (n: number): string => n.toLocaleString('en-US');
+const CONTROL = '  control, five stores byte by byte:';
 
 function text({ performed, torn, strictest }: Result): string {
   const { program, seconds, updates, calls, control, skipped, crash } = performed;
@@ -86,8 +87,8 @@ function text({ performed, torn, strictest }: Result): string {
     `  ${count(updates)} updates, ${count(calls)} calls; ${apart(performed)}`,
     ...seen(performed),
     control.torn > 0
-      ? `  control, five stores byte by byte: ${count(control.torn)} of ${count(control.calls)} torn, so the threads met`
-      : '  control, five stores byte by byte: nothing was torn, so the threads did not meet and nothing is said',
+      ? `${CONTROL} ${count(control.torn)} of ${count(control.calls)} torn, so the threads met`
+      : `${CONTROL} nothing was torn, so the threads did not meet and nothing is said`,
     ...(crash === null
       ? []
       : [`  ended by ${crash.signal}; executed ${crash.executed ?? 'at no known place'}`]),

@@ -108,7 +108,8 @@ function runtime(target: Target): string {
 function traps(target: Target): string {
   checkMasks(target, inspectorOf(target));
   const caught = (BigInt(`0x${target.field('SigCgt') || '0'}`) & bit(SIGTRAP)) !== 0n;
-  return `no thread of ${target.threadIds().length} blocks it; ${caught ? 'it has a handler' : 'it has no handler yet'}`;
+  const handler = caught ? 'it has a handler' : 'it has no handler yet';
+  return `no thread of ${target.threadIds().length} blocks it; ${handler}`;
 }
 
 function thread(target: Target): string {

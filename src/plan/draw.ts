@@ -35,6 +35,8 @@ export class SiteColumns {
   readonly original: Uint8Array;
   /** Index of the trampoline, or -1 where it lies in another object. */
   readonly trampoline: number;
+  /** Kept: to find where new columns lie costs more than a small update. */
+  #changed: Batch | null = null;
 
   /** Bytes that the columns of `count` sites need. */
   static size(count: number): number {
@@ -63,6 +65,17 @@ export class SiteColumns {
     this.batch = new Batch(count, { at: addresses, old, new: fresh, length, way: bytes(1) });
     this.batch.count = count;
     this.trampoline = trampoline;
+  }
+
+  /** The edits that change something; the next call writes them over. */
+  changed(unchanged: number): Batch {
+    const { batch } = this;
+    if (unchanged === 0) return batch;
+    const part = (this.#changed ??= new Batch(batch.count));
+    part.count = part.ways = 0;
+    for (let i = 0; i < batch.count; i++)
+      if (!same(batch.old, batch.new, i, batch.lengthAt(i))) part.append(batch, i);
+    return part;
   }
 }
 
@@ -222,16 +235,8 @@ export function draw(
   }
   const sites = batch.count - (columns.trampoline >= 0 ? 1 : 0);
   return {
-    batch: unchanged === 0 ? batch : changedPart(batch, unchanged),
+    batch: columns.changed(unchanged),
     inline: sites - onTrampoline,
     trampoline: onTrampoline,
   };
-}
-
-/** The edits that change something. */
-export function changedPart(batch: Batch, unchanged: number): Batch {
-  const part = new Batch(batch.count - unchanged);
-  for (let i = 0; i < batch.count; i++)
-    if (!same(batch.old, batch.new, i, batch.lengthAt(i))) part.append(batch, i);
-  return part;
 }

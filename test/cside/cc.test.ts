@@ -10,7 +10,7 @@ import { bindKeys } from '#keys/bind';
 import { findSites } from '#sites/find';
 import { SITES_SECTION } from '#sites/section';
 import { line } from '../cli/line.js';
-import { LONG } from '../more.js';
+import { LONG, more } from '../more.js';
 import { has, place } from './compile.js';
 
 const BIN = join(process.cwd(), 'bin', 'static-call');

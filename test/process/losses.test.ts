@@ -34,19 +34,17 @@ const lose = <T>(what: string, options: object = { protocol: 'int3' }): T => {
 };
 /** What pass(1) returns when the key has its first, its second target. */
 const [ONE, TWO] = [12, 13];
+const unread = (errno: string): RegExp =>
+  new RegExp(`^/proc/self/task(/\\d+/status)? cannot be read: ${errno}$`);
 
 describe.skipIf(!gcc)('after open, a process loses what int3 needs to look at:', () => {
   it.for([
-    ['descriptors are used up', /^\/proc\/self\/task cannot be read: EMFILE$/, /ulimit -n/],
+    ['descriptors are used up', unread('EMFILE'), /ulimit -n/],
     ...more(
-      ['another root without /proc', /^\/proc\/self\/task cannot be read: ENOENT$/, /mount \/proc/],
-      ['seccomp refuses openat', /^\/proc\/self\/task cannot be read: EACCES$/, /protocol store/],
-      [
-        'seccomp refuses getdents64',
-        /^\/proc\/self\/task cannot be read: EACCES$/,
-        /protocol store/,
-      ],
-      ['Landlock refuses to read', /^\/proc\/self\/task cannot be read: EACCES$/, /protocol store/],
+      ['another root without /proc', unread('ENOENT'), /mount \/proc/],
+      ['seccomp refuses openat', unread('EACCES'), /protocol store/],
+      ['seccomp refuses getdents64', unread('EACCES'), /protocol store/],
+      ['Landlock refuses to read', unread('EACCES'), /protocol store/],
     ),
   ] as const)(
     '%s: update, undo, unchecked and close are refused by a Fault that names the file and the cure, and change nothing',

@@ -10,14 +10,7 @@ import type { Code } from '../../asm/assembler.js';
 import { OUTER } from '../../native/loop.js';
 import { FORM, LENGTHS, SURVEY } from '../../native/survey.js';
 import type { Batch } from '../../plan/batch.js';
-import {
-  awayOf,
-  KINDS,
-  type Destination,
-  type Drawn,
-  type SiteColumns,
-  changedPart,
-} from '../../plan/draw.js';
+import { awayOf, KINDS, type Destination, type Drawn, type SiteColumns } from '../../plan/draw.js';
 import type { Acceptance } from '../../plan/protocol.js';
 import { formOf, transformOf } from '../../plan/transform.js';
 import { hidingForm } from '../../plan/way.js';
@@ -150,7 +143,7 @@ export class Survey {
     const sites = batch.count - (trampoline >= 0 ? 1 : 0);
     const onTrampoline = block[SURVEY.original / 4]! - back;
     return {
-      batch: unchanged === 0 ? batch : changedPart(batch, unchanged),
+      batch: columns.changed(unchanged),
       inline: sites - onTrampoline,
       trampoline: onTrampoline,
     };
