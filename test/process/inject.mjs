@@ -7,8 +7,17 @@ import { intercepted } from '#machine/linux/native';
 
 /**
  * Asking who one is or what is installed, and giving back what one has, a kernel does not refuse.
+ * Without the clocks and the links of the threads, the status of each is read.
  */
-const NEVER_REFUSED = new Set(['gettid', 'rt_sigaction', 'pread', 'close', 'munmap']);
+const NEVER_REFUSED = new Set([
+  'gettid',
+  'rt_sigaction',
+  'pread',
+  'close',
+  'munmap',
+  'clock_gettime',
+  'newfstatat',
+]);
 
 /**
  * @param decide called before each effect with {n, name, args}; what it returns, unless undefined, becomes the

@@ -84,8 +84,8 @@ describe.skipIf(!gcc)(
             file: 'machine/transact.js',
             edits: [
               [
-                "return ours(others, machine).count === 0 ? end : 'mixed';",
-                "return others.count === 0 ? end : 'mixed';",
+                "return isEmpty(ours(others, machine)) ? end : 'mixed';",
+                "return isEmpty(others) ? end : 'mixed';",
               ],
             ],
           },

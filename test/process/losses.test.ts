@@ -43,7 +43,6 @@ describe.skipIf(!gcc)('after open, a process loses what int3 needs to look at:',
     ...more(
       ['another root without /proc', unread('ENOENT'), /mount \/proc/],
       ['seccomp refuses openat', unread('EACCES'), /protocol store/],
-      ['seccomp refuses getdents64', unread('EACCES'), /protocol store/],
       ['Landlock refuses to read', unread('EACCES'), /protocol store/],
     ),
   ] as const)(
@@ -62,15 +61,15 @@ describe.skipIf(!gcc)('after open, a process loses what int3 needs to look at:',
       expect(got.then ?? TWO).toBe(TWO);
     },
   );
-  it.for(['credentials are given up', ...more('it is not dumpable any more')])(
-    '%s: nothing is refused, for what is needed was opened before',
-    (what, { skip }) => {
-      const got = lose<Lost>(what);
-      if (got.skipped) skip(got.skipped);
-      expect(got).toMatchObject({ update: null, undo: null, unchecked: null, close: null });
-      expect([got.passed, got.last]).toEqual([TWO, ONE]);
-    },
-  );
+  it.for([
+    'credentials are given up',
+    ...more('it is not dumpable any more', 'seccomp refuses getdents64'),
+  ])('%s: nothing is refused, because nothing more is needed', (what, { skip }) => {
+    const got = lose<Lost>(what);
+    if (got.skipped) skip(got.skipped);
+    expect(got).toMatchObject({ update: null, undo: null, unchecked: null, close: null });
+    expect([got.passed, got.last]).toEqual([TWO, ONE]);
+  });
   it('without /proc, protocol store with writer alias updates and closes as before', ({ skip }) => {
     const got = lose<Record<string, unknown>>('without /proc, an update that reads nothing of it');
     if (got['skipped']) skip(String(got['skipped']));
