@@ -195,6 +195,8 @@ export interface SiteText {
   readonly entry?: number;
   /** Registers that its own instructions change. */
   readonly changes?: readonly string[];
+  /** Its function keeps data in the red zone, the 128 bytes below the stack pointer. */
+  readonly leaf?: boolean;
 }
 
 /** A way of writing a batch of sites; docs/protocols.md works an example. */

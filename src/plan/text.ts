@@ -19,6 +19,7 @@ export interface ParsedText {
   readonly entry: number;
   readonly ends: 'behind' | 'return';
   readonly changes: readonly string[];
+  readonly leaf: boolean;
   readonly states: readonly ParsedState[];
 }
 
@@ -60,7 +61,7 @@ function parseState(state: TextState, field: string, first: boolean): ParsedStat
 
 /** @throws Fault `bad-protocol` where a state has another length, or does not decode */
 export function parseText(text: SiteText): ParsedText | null {
-  const { states: given, entry = 0, ends = 'behind', changes = [] } = text;
+  const { states: given, entry = 0, ends = 'behind', changes = [], leaf = false } = text;
   if (given === undefined) return null;
   const states = given.map((state, i) => parseState(state, `text.states[${i}]`, i === 0));
   const length = states[0]!.bytes.length;
@@ -71,7 +72,7 @@ export function parseText(text: SiteText): ParsedText | null {
         `are ${bytes.length}, and the first state has ${length}`,
       );
   if (entry >= length) throw wrong('text.entry', `is ${entry}, outside a text of ${length} bytes`);
-  const parsed = { length, entry, ends, changes, states };
+  const parsed = { length, entry, ends, changes, leaf, states };
   checkDecodes(parsed);
   return parsed;
 }
@@ -120,7 +121,7 @@ interface Walked {
 export function walk(bytes: readonly number[], entry: number, trap: ParsedState['trap']): Walked {
   const starts = new Map<number, readonly number[]>();
   const returns = new Set<number>();
-  const open = [entry];
+  const open = typeof trap === 'number' ? [entry, trap] : [entry];
   for (const at of open) {
     if (at < 0 || at >= bytes.length || starts.has(at)) continue;
     const insn = decode(bytes.slice(at));

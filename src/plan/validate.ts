@@ -86,6 +86,7 @@ const TEXT: Readonly<Record<keyof SiteText, Check>> = {
   ends: oneOf('behind', 'return'),
   entry: offset,
   changes: registers,
+  leaf: flag,
 };
 /** Fields of one state. */
 const STATE = {

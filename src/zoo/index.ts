@@ -30,9 +30,12 @@ import {
 } from './proposal.js';
 import { stopMachine } from './stop-machine.js';
 import { store } from './store.js';
+import { release, stop } from './system.js';
+import { SYSTEMS, type System } from './systems/index.js';
 import { trampoline } from './trampoline.js';
 
 export type { Idea, Proposal } from './proposal.js';
+export { SYSTEMS, type System } from './systems/index.js';
 
 export const IDEAS: readonly Idea[] = [
   pointer,
@@ -56,6 +59,17 @@ export const IDEAS: readonly Idea[] = [
 export const PROPOSALS: readonly Proposal[] = (['kernel', 'user'] as const).flatMap((where) =>
   IDEAS.flatMap(({ rows }) => rows.filter(({ environment }) => environment === where)),
 );
+
+/** What a system's row is called: as it is, with one change, and each with everybody stopped. */
+export const VARIANTS = [
+  '',
+  'mended',
+  'broken',
+  'stopped',
+  'mended-stopped',
+  'broken-stopped',
+] as const;
+export type Variant = (typeof VARIANTS)[number];
 
 interface Known {
   readonly environment: Environment;
@@ -108,18 +122,43 @@ export function proposalOf(protocol: Protocol, environment: Environment = 'user'
   });
 }
 
+/** The same steps while no other thread runs. */
+function stopped(protocol: Protocol): Protocol {
+  if (protocol.steps.some((step) => step.do === 'stop')) return protocol;
+  return { ...protocol, steps: [stop, ...protocol.steps, release()] };
+}
+
+/** The rows that a system of the zoo can be checked by. */
+const rowsOf = ({ name, environment, protocol, mended, broken }: System): readonly Proposal[] => {
+  const changed = [
+    ['', protocol],
+    ['mended', mended?.protocol],
+    ['broken', broken?.protocol],
+  ] as const;
+  return changed.flatMap(([variant, each]) => {
+    if (each === undefined) return [];
+    const named = (suffix: string, as: Protocol): Proposal => ({
+      ...proposalOf({ ...as, name }, environment),
+      variant: [variant, suffix].filter((word) => word !== '').join('-'),
+    });
+    return [named('', each), named('stopped', stopped(each))];
+  });
+};
+
+const NAMED: readonly Proposal[] = [...PROPOSALS, ...SYSTEMS.flatMap(rowsOf)];
+
 /** The proposal of that name, or a refusal that names the nearest. */
 export function findProposal(
   name: string,
   variant: string,
   environment: Environment | undefined,
 ): Proposal {
-  const named = PROPOSALS.filter((each) => each.name === name);
+  const named = NAMED.filter((each) => each.name === name);
   if (named.length === 0)
     throw new Fault(
       'unknown-protocol',
       `there is no protocol ${name}`,
-      hintFor(name, [...new Set(PROPOSALS.map((each) => each.name))]),
+      hintFor(name, [...new Set(NAMED.map((each) => each.name))]),
     );
   const there = named.filter(
     (each) => environment === undefined || each.environment === environment,

@@ -34,7 +34,7 @@ const CONTEXT = {
 /** Of a word of private memory that is not zero. */
 const WORD = { number: { low: 0, bits: 12 }, tag: { low: 12, bits: 20 } } as const;
 /** Bytes that were fetched: four in the first word, three in the second, and how many. */
-const FETCHED = { most: 7, count: { low: 24, bits: 8 } } as const;
+const FETCHED = { most: 7, longest: 15, count: { low: 24, bits: 8 } } as const;
 
 const REGISTER_WORDS = 32;
 
@@ -169,22 +169,36 @@ function unpack(from: Reader, state: State): void {
   }
 }
 
+/** A count and seven bytes in two words; an instruction that is longer takes two more. */
 function packFetched(out: Writer, bytes: readonly number[]): void {
-  invariant(bytes.length <= FETCHED.most, 'a site is no longer than that');
-  let [first, second] = [0, bytes.length << FETCHED.count.low];
+  invariant(bytes.length <= FETCHED.longest, 'no instruction is longer than that');
+  const [first, second] = wordsOf(bytes.slice(0, FETCHED.most));
+  out.word(first);
+  out.word(second | (bytes.length << FETCHED.count.low));
+  if (bytes.length > FETCHED.most)
+    for (const word of wordsOf(bytes.slice(FETCHED.most))) out.word(word);
+}
+
+/** Eight bytes at most, the first one lowest. */
+function wordsOf(bytes: readonly number[]): readonly [number, number] {
+  let [first, second] = [0, 0];
   for (const [i, byte] of bytes.entries()) {
     if (i < 4) first |= byte << (8 * i);
     else second |= byte << (8 * (i - 4));
   }
-  out.word(first);
-  out.word(second);
+  return [first, second];
 }
+const byteOf = (words: readonly number[], i: number): number =>
+  (words[i >> 2]! >>> (8 * (i & 3))) & 0xff;
 
 function unpackFetched(from: Reader): readonly number[] | null {
   const words = [from.word(), from.word()];
   const count = pick(words[1]!, FETCHED.count);
   if (count === 0) return null;
-  return Array.from({ length: count }, (_, i) => (words[i >> 2]! >>> (8 * (i & 3))) & 0xff);
+  const more = count > FETCHED.most ? [from.word(), from.word()] : [];
+  return Array.from({ length: count }, (_, i) =>
+    i < FETCHED.most ? byteOf(words, i) : byteOf(more, i - FETCHED.most),
+  );
 }
 
 function packContext(out: Writer, { kind, site, entered, passes, snapshot, rsp, ssp }: Context) {

@@ -9,6 +9,7 @@ import { REG, REG_NAMES, type RegName } from './cpu.js';
 import { WordTable } from './intern.js';
 import type { Bound } from './options.js';
 import { bad, isDamage, type Breach } from './promises.js';
+import { SENTINEL } from './programs.js';
 import { condition } from './semantics.js';
 import type { FixtureSite } from './sites.js';
 import type { State } from './state.js';
@@ -248,7 +249,7 @@ export class Judge {
 
   /** Whether the instruction after the site is reached in the context that began the pass. */
   close(): void {
-    const { top, level, fixture, rip, rsp, on, cpu, registers32 } = this.#state;
+    const { top, level, fixture, rip, rsp, on, cpu, registers32, memory } = this.#state;
     if (top.site < 0) return;
     const site = fixture.sites[top.site]!;
     const calls = site.kind === 'call';
@@ -262,6 +263,8 @@ export class Judge {
         'rsp-after-return',
         `the stack pointer is ${rsp - expected} bytes off after the return`,
       );
+    if (fixture.options.text?.leaf === true && memory.peek(rspThen - 8) !== SENTINEL)
+      this.fault('red-zone', 'what the function kept below its stack pointer was overwritten');
     for (const name of CALLEE_SAVED)
       if (!isKept(name, registers32, then))
         this.fault('callee-saved', `callee-saved register ${REG[name]} was changed`);

@@ -11,7 +11,7 @@ import { retpoline } from '../../trap/retpoline.js';
 import { SHAPES, type Bound, type FixtureHandler, type FixtureOptions } from './options.js';
 
 /** In RAX before each call, so that "return 0" can be told from nothing. */
-const SENTINEL = 0x5a5a;
+export const SENTINEL = 0x5a5a;
 
 /** The function A, B or C. */
 export const targetCode = (name: string): Program => [
@@ -58,6 +58,8 @@ const passOf =
     ['mov', 'eax', SENTINEL],
     // A conditional jump of such a text finds "below", in every pass.
     ...(text === null ? [] : ([['cmp', 'ebx', 0x7f]] as const)),
+    // Below the return address: what a leaf function keeps there.
+    ...(text?.leaf === true ? ([['mov', mem('rsp', -16), 'rax']] as const) : []),
     ...([site, second?.site ?? site].some((each) => SHAPES[each].kind === 'jcc')
       ? ([['cmp', 'ebx', 2]] as const)
       : []),

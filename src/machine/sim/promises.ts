@@ -50,6 +50,7 @@ export const BREACHES = {
   'return-address': 'stack',
   'stack-above': 'stack',
   'rsp-after-return': 'stack',
+  'red-zone': 'stack',
   'rsp-off-stack': 'stack',
   'load-from-nowhere': 'stack',
   'store-to-nowhere': 'stack',
