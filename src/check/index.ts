@@ -16,6 +16,15 @@ export type { PropertyReport, RunReport } from './explain/report.js';
 export type { Acceptance, Protocol, Step } from '../plan/protocol.js';
 
 export {
+  ladder,
+  RUNGS,
+  type Ladder,
+  type LadderRow,
+  type Rung,
+  type Standing,
+} from './ask/ladder.js';
+export { zooPage } from './ask/zoo-page.js';
+export {
   check,
   checkDocument,
   checkMatrix,

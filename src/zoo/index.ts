@@ -125,7 +125,9 @@ export function proposalOf(protocol: Protocol, environment: Environment = 'user'
 /** The same steps while no other thread runs. */
 function stopped(protocol: Protocol): Protocol {
   if (protocol.steps.some((step) => step.do === 'stop')) return protocol;
-  return { ...protocol, steps: [stop, ...protocol.steps, release()] };
+  // Where all stand, no one could answer; they serialise when they go on.
+  const steps = protocol.steps.filter((step) => step.do !== 'sync' && step.do !== 'grace');
+  return { ...protocol, steps: [stop, ...steps, release()] };
 }
 
 /** The rows that a system of the zoo can be checked by. */

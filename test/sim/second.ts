@@ -82,7 +82,8 @@ function operations(steps: readonly Do[], { updates, offset }: Setting): readonl
   const ops: Op[] = [];
   /** One store, cut where a line ends. */
   const text = (at: number, bytes: readonly number[], locked: boolean): void => {
-    const cut = Math.max(0, LINE - offset - at);
+    // A LOCKed store is one over the end of a line too.
+    const cut = locked ? bytes.length : Math.max(0, LINE - offset - at);
     const [low, high] = [bytes.slice(0, cut), bytes.slice(cut)];
     if (low.length > 0) ops.push({ op: 'text', at, bytes: low, locked });
     if (high.length > 0) ops.push({ op: 'text', at: at + low.length, bytes: high, locked });

@@ -4,7 +4,6 @@
 // synchronisation is a request and a wait.
 
 import { INT3 } from '../../asm/table.js';
-import { LINE } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { didYouMean } from '../../base/nearest.js';
 import { unreachable } from '../../base/invariant.js';
@@ -342,13 +341,13 @@ class UpdateCompiler {
   }
 
   /**
-   * One store, or as many as the width makes of it. A LOCKed one is whole inside a line whatever the
-   * width: no CPU was seen to tear it as data (docs/fetch32.md).
+   * One store, or as many as the width makes of it. A LOCKed one is whole whatever the width, over the
+   * end of a line too (SDM volume 3, 9.1.2.2); no CPU was seen to tear it as data (docs/fetch32.md).
    */
   #text(origin: Origin, at: number, bytes: readonly number[], locked = false): void {
-    const width = locked ? LINE : STORES[this.#options.store];
-    for (const part of split(at, bytes, width))
-      this.#ops.push({ ...origin, op: 'store', ...part, locked });
+    const { store } = this.#options;
+    const parts = locked ? [{ at, bytes }] : split(at, bytes, STORES[store]);
+    for (const part of parts) this.#ops.push({ ...origin, op: 'store', ...part, locked });
     for (const [i, byte] of bytes.entries()) this.#stored.set(at + i, byte);
   }
   /** One store for each byte. */

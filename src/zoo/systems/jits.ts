@@ -163,7 +163,7 @@ export const JITS = [
         repository: 'mono/mono',
         path: 'mono/mini/tramp-x86.c',
         what: 'mono_arch_nullify_class_init_trampoline, after the paper "Practicing JUDO"',
-        commit: 'before 2014',
+        commit: '186c564833d4',
         licence: 'LGPL-2.0 then; MIT now',
       },
     ],
@@ -216,8 +216,16 @@ export const JITS = [
       name: 'hhvm-intercept',
       title: 'HHVM, intercepted functions',
       protocol: intercept,
-      what: 'smashInterceptJcc, X64Assembler::patchInterceptJcc',
-      mended: null,
+      what: 'smashInterceptJcc, smashInterceptJmp, X64Assembler::patchInterceptJcc',
+      mended: {
+        says: 'a prefix that does nothing in place of the nop, so that it is one instruction',
+        protocol: {
+          ...intercept,
+          text: texts([state('jae', 'null', '0f 83 {A}'), state('jmp', 'A', '2e e9 {A}')], {
+            ends: 'return' as const,
+          }),
+        },
+      },
       broken: {
         says: 'the jump may cross the end of a line',
         protocol: { ...intercept, accepts: { bytes: 'whole' as const, within: null } },

@@ -63,16 +63,19 @@ const optimise = poke({
   ),
   steps: [begin, grace, seen, behind, paired, put1, last],
 });
-const unoptimise = poke({
-  name: 'linux-kprobe-unopt',
-  about: 'the jump becomes a trap before its old instructions, and rests there',
-  handler: 'gap',
-  text: texts(
-    [state('jump', 'A', 'e9 {A}'), { ...state('probed', 'null', `cc ${OLD}`), trap: 1 }],
-    { ends: 'return' },
-  ),
-  steps: [first, seen, behind, paired, publish('the probe emulates from here')],
-});
+const unoptimise = {
+  ...poke({
+    name: 'linux-kprobe-unopt',
+    about: 'the jump becomes a trap before its old instructions, and rests there',
+    handler: 'gap',
+    text: texts(
+      [state('jump', 'A', 'e9 {A}'), { ...state('probed', 'null', `cc ${OLD}`), trap: 1 }],
+      { ends: 'return' },
+    ),
+    steps: [first, seen, behind, paired, publish('traps take the detour no more')],
+  }),
+  promise: 'eventually',
+} as const;
 
 const CALL = state('call', 'A', 'e8 {A}');
 const PROBED = { ...state('probed', 'null', 'cc 1f 44 00 00'), trap: 5 } as const;
@@ -117,7 +120,7 @@ export const LINUX = [
     name: 'linux-text-poke',
     title: 'Linux, text_poke_bp: static calls, ftrace, jump labels',
     environment: 'kernel',
-    read: [read('arch/x86/kernel/alternative.c', 'text_poke_bp_batch', 'v6.12')],
+    read: [read('arch/x86/kernel/alternative.c', 'text_poke_bp', 'fd4363fff3d9')],
     protocol: { ...textPoke, name: 'linux-text-poke', steps: textPoke.steps.slice(0, -1) },
     broken: {
       says: 'without the synchronisation behind the trap',
@@ -135,7 +138,7 @@ export const LINUX = [
     status: 'ships',
     environment: 'kernel',
     site: 'jcc',
-    read: [read('arch/x86/kernel/static_call.c', '__static_call_transform', 'v6.12')],
+    read: [read('arch/x86/kernel/static_call.c', '__static_call_transform', '0604aa87b098')],
     protocol: { ...textPoke, name: 'linux-jcc', steps: textPoke.steps.slice(0, -1) },
     broken: {
       says: 'without the synchronisation before the first byte',
@@ -150,7 +153,7 @@ export const LINUX = [
     name: 'linux-jump-label',
     title: 'Linux, jump labels of two bytes',
     environment: 'kernel',
-    read: [read('arch/x86/kernel/jump_label.c', 'arch_jump_label_transform_queue', 'v6.12')],
+    read: [read('arch/x86/kernel/jump_label.c', 'arch_jump_label_transform_queue', '001951bea748')],
     protocol: label,
     broken: {
       says: 'two bytes by one store, wherever they lie',
@@ -162,7 +165,13 @@ export const LINUX = [
     title: 'Linux, optimising a kprobe',
     environment: 'kernel',
     updates: 1,
-    read: [read('arch/x86/kernel/kprobes/opt.c', 'arch_optimize_kprobes', 'v6.12')],
+    read: [
+      read(
+        'arch/x86/kernel/kprobes/opt.c',
+        'arch_optimize_kprobes, setup_detour_execution',
+        '00089c048eb4',
+      ),
+    ],
     protocol: optimise,
     broken: {
       says: 'without the grace period',
@@ -175,7 +184,7 @@ export const LINUX = [
     title: 'Linux, taking an optimised kprobe back',
     environment: 'kernel',
     updates: 1,
-    read: [read('arch/x86/kernel/kprobes/opt.c', 'arch_unoptimize_kprobe', 'v6.12')],
+    read: [read('arch/x86/kernel/kprobes/opt.c', 'arch_unoptimize_kprobe', '00089c048eb4')],
     protocol: unoptimise,
     broken: {
       says: 'a trap is emulated as the old instruction while the jump is still behind it',

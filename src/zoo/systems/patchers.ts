@@ -142,7 +142,7 @@ export const PATCHERS = [
       },
     },
     bugs: ['its own riscv64 half, in the same file, has the three synchronisations'],
-    leaves: 'The crate was not built: its steps were replayed.',
+    leaves: 'The crate itself was not built.',
   }),
   system({
     name: 'static-key-inside',
