@@ -528,6 +528,11 @@ if every property that was asked for holds or does not apply.`,
           optional: true,
           placeholder: 'full',
         },
+        zoo: {
+          kind: 'boolean',
+          brief: 'What each patcher that ships needs of the hardware',
+          default: false,
+        },
         litmus: {
           kind: 'boolean',
           brief: 'Run small programs on this CPU beside the model, or the named protocols',

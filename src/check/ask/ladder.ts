@@ -160,8 +160,8 @@ class Climber {
   }
 
   get standing(): Standing {
-    // Steps that stop everybody hold at any rung because they do.
-    const stands = this.stops && this.rung !== 'nothing';
+    // Steps that stop everybody, and then ask nothing of a CPU, hold because they do.
+    const stands = this.stops && this.rung === 'byte';
     return {
       rung: stands ? 'stopped' : this.rung,
       worst: this.worst,

@@ -89,7 +89,9 @@ const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\
 
 /** What stands on a rung, in words; systems that stop everybody do so by themselves. */
 const standsOn = ({ rung, stops }: Standing): string => {
-  if (rung !== 'stopped') return RUNG_TEXTS[rung].title;
+  const { title } = RUNG_TEXTS[rung];
+  if (stops && rung !== 'stopped' && rung !== 'nothing') return `everybody stopped, and ${title}`;
+  if (rung !== 'stopped') return title;
   return stops ? 'everybody stopped, by itself' : 'everybody stopped, and it stops nobody';
 };
 

@@ -28,7 +28,9 @@ import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../../check/prope
 import { pageAddress } from '../../host/page.js';
 import { findProposal } from '../../zoo/index.js';
 import { ranges } from '../../zoo/place.js';
+import { ladder, type Ladder } from '../../check/ask/ladder.js';
 import { weakestModel } from '../../check/ask/matrix.js';
+import { LADDER_HEAD, ladderRows } from '../../check/ask/zoo-page.js';
 import { holdAgainst } from '../conform.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';
@@ -73,6 +75,7 @@ export interface Flags {
   readonly under?: string;
   readonly matrix?: 'default' | 'full';
   readonly litmus: boolean;
+  readonly zoo: boolean;
   readonly wait?: number;
   readonly list: boolean;
   readonly stats: boolean;
@@ -92,6 +95,7 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
     return holdAgainst(context, all, against, json);
   }
   if (flags.list) return list(context, flags);
+  if (flags.zoo) return showZoo(context, flags.json);
   if (flags.path !== undefined) return showPath(context, flags, flags.path);
   if (flags.litmus) return onCpu(context, flags, all);
   const asked = propertiesOf(flags.property ?? []);
@@ -195,6 +199,7 @@ const MODES = {
   litmus: { takes: ['protocol', 'offset', 'dropSync', 'secondsMax', 'wait', 'json'] },
   list: { takes: ['env', 'json'] },
   matrix: { takes: ['property', 'svg', 'json'] },
+  zoo: { takes: ['json'] },
 } as const satisfies Partial<Record<keyof Flags, { readonly takes: readonly (keyof Flags)[] }>>;
 /** `--seconds-max`, as the user writes it. */
 const kebab = (flag: string): string =>
@@ -517,6 +522,30 @@ const extras = (run: RunReport): string =>
   ]
     .filter((word) => word !== '')
     .join(' ');
+
+/** The ladder of the zoo. It is a survey: to have been made is its success. */
+async function showZoo(context: Context, json: boolean): Promise<number> {
+  const live = progress(context);
+  let found: Ladder;
+  try {
+    found = await ladder({
+      signal: context.signal,
+      onRun: (last, done) => live.show(() => `${done} searches: ${titleOf(last)}`),
+    });
+  } finally {
+    live.end();
+  }
+  if (json) context.json('static-call/check-zoo@1', { ...found });
+  else {
+    const columns = LADDER_HEAD.map((title) => ({ title }));
+    context.print(table(columns, ladderRows(found), (text) => context.paint('bold', text)));
+    const { searches, states } = found;
+    context.print(
+      `\n${count(searches)} searches, ${count(states)} states; docs/zoo.md has the sources`,
+    );
+  }
+  return EXIT.good;
+}
 
 function showPath(context: Context, flags: Flags, token: string): number {
   const path = replayToken(token);

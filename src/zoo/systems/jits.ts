@@ -226,10 +226,7 @@ export const JITS = [
           }),
         },
       },
-      broken: {
-        says: 'the jump may cross the end of a line',
-        protocol: { ...intercept, accepts: { bytes: 'whole' as const, within: null } },
-      },
+      broken: null,
     },
   ].map(({ what, ...rest }) =>
     system({

@@ -1,0 +1,59 @@
+// The zoo: each row says where it was read, the ladder finds where a row stands, and the change that
+// is said to break it does. The short run searches a handful; the long one (zoo.long.ts) all.
+
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ladder, zooPage } from '#check/index';
+import { validateProtocol } from '#plan/validate';
+import { PROPOSALS, SYSTEMS, findProposal } from '#zoo/index';
+
+describe('the rows of the zoo', () => {
+  it('are enough, each named once and no protocol’s name', () => {
+    const names = SYSTEMS.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    expect(names.length).toBeGreaterThanOrEqual(33);
+    for (const { name } of PROPOSALS) expect(names).not.toContain(name);
+  });
+  it('say where they were read, and could be files of a user', () => {
+    for (const { name, read, environment, protocol, mended, broken } of SYSTEMS) {
+      expect(read.length, name).toBeGreaterThan(0);
+      for (const each of read) expect(each.licence, name).not.toBe('');
+      for (const each of [protocol, mended?.protocol, broken?.protocol])
+        if (each !== undefined) expect(validateProtocol(each), name).toBe(each);
+      expect(findProposal(name, '', environment).environment, name).toBe(environment);
+    }
+  });
+  it('have a card each on the page, which names what was read and what was not run', () => {
+    const page = readFileSync('docs/zoo.md', 'utf8');
+    for (const { name, title, read } of SYSTEMS) {
+      expect(page).toContain(`### ${name}\n\n**${title}**`);
+      for (const { commit } of read) expect(page).toContain(commit);
+    }
+    expect(page).toContain('was not run here');
+  });
+});
+
+describe('the ladder', () => {
+  it('finds where a handful stands, and that what breaks or mends them moves them', async () => {
+    const { rows } = await ladder({
+      only: ['v8-cet', 'beam', 'hotspot-replace', 'linux-kprobe-opt', 'xen-livepatch', 'xray'],
+    });
+    const said = rows.map(({ system, standing, mended, broken }) => [
+      system.name,
+      standing.rung,
+      mended?.rung ?? null,
+      broken?.rung ?? null,
+    ]);
+    expect(said).toEqual([
+      ['hotspot-replace', 'qword', null, 'stopped'],
+      ['v8-cet', 'qword', null, null],
+      ['beam', 'byte', null, 'stopped'],
+      ['xray', 'in-order', 'qword', 'stopped'],
+      ['xen-livepatch', 'stopped', null, 'in-order'],
+      ['linux-kprobe-opt', 'byte', null, 'nothing'],
+    ]);
+    expect(rows[0]!.standing).toMatchObject({ places: 8, needed: 8, stops: false });
+    expect(rows[3]!.standing.failure).toMatchObject({ property: 'torn', below: 'line' });
+    expect(zooPage({ rows, searches: 1, states: 1 })).toContain('coherent fetch in order');
+  }, 300_000);
+});
