@@ -260,7 +260,9 @@ export const PATCHERS = [
       says: 'no CPU serialises when they go on (arch_livepatch_post_action taken out)',
       protocol: { ...xen, steps: [...xen.steps.slice(0, -1), release(false)] },
     },
-    bugs: ['"TODO: Handle missing NMI/MCE": both run while the others stand'],
+    bugs: [
+      'its comment says that NMIs and machine checks are still to be handled: both run meanwhile',
+    ],
     leaves: 'NMIs and machine checks, during which Xen masks its own callback.',
   }),
   system({
