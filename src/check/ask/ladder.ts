@@ -192,7 +192,10 @@ export async function ladder({ signal, only, onRun }: LadderOptions = {}): Promi
   ]);
   const totals = { searches: 0, states: 0 };
   const perform = async (jobs: readonly Job[]): Promise<readonly RunReport[]> => {
-    const runs = await runAll(jobs, signal, (run) => onRun?.(run, ++totals.searches));
+    const runs = await runAll(jobs, signal, (run) => {
+      totals.searches++;
+      onRun?.(run, totals.searches);
+    });
     return runs.map((run) => {
       if (run === null || (run.stopped !== null && !fails(run))) throw unfinished(run);
       totals.states += run.states;

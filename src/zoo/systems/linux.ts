@@ -3,7 +3,6 @@
 
 import { textPoke } from '../text-poke.js';
 import {
-  into,
   poke,
   publish,
   put,
@@ -238,13 +237,6 @@ export const LINUX = [
     mended: {
       says: 'the displacement is aligned to four bytes',
       protocol: { ...prefix, place: { offset: { align: 4, at: 2 } } },
-    },
-    broken: {
-      says: 'threads that come by are not trapped while the displacement is written',
-      protocol: {
-        ...prefix,
-        steps: [begin, into(put(2, 4, 'the displacement', 'bytes'), 'A', 'B', 'C'), last],
-      },
     },
   }),
 ];
