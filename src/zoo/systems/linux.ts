@@ -2,17 +2,7 @@
 // than a handler.
 
 import { textPoke } from '../text-poke.js';
-import {
-  poke,
-  publish,
-  put,
-  state,
-  sync,
-  system,
-  texts,
-  trapByte,
-  type Read,
-} from '../system.js';
+import { poke, publish, put, state, sync, system, texts, trapByte, type Read } from '../system.js';
 import type { Step } from '../../plan/protocol.js';
 
 const read = (path: string, what: string, commit: string): Read => ({
