@@ -28,6 +28,12 @@ interface Case {
 
 const of = (name: string, variant = '', environment?: Proposal['environment']): Proposal =>
   findProposal(name, variant, environment);
+/** The same text in a function that calls nothing and keeps data in its red zone. */
+function inLeaf(proposal: Proposal): Proposal {
+  const { text } = proposal.protocol;
+  if (!text) throw new Error(`${proposal.name} has no text of its own`);
+  return { ...proposal, protocol: { ...proposal.protocol, text: { ...text, leaf: true } } };
+}
 const written = (item: Item): string =>
   JSON.stringify(item, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
 const same = (a: Item, b: Item): boolean => written(a) === written(b);
@@ -819,6 +825,12 @@ const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
     'the rule of a trampoline leads back to it',
     { proposal: sent(merged, ownCaller) },
     { proposal: merged },
+  ],
+  [
+    'stack',
+    'a call is put into a function that keeps data below its stack pointer',
+    { proposal: inLeaf(of('linux-uprobe')) },
+    { proposal: of('linux-uprobe') },
   ],
   [
     'unwind',

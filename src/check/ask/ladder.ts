@@ -25,6 +25,7 @@ export const RUNGS = [
   'stopped',
   'nothing',
 ] as const;
+/** A promise of the ladder, by its short name. */
 export type Rung = (typeof RUNGS)[number];
 
 interface Model {
@@ -69,6 +70,7 @@ export interface Standing {
   readonly failure: Failure | null;
 }
 
+/** A system with where it stands, and with its change for better or worse where one is known. */
 export interface LadderRow {
   readonly system: System;
   readonly standing: Standing;
@@ -76,6 +78,7 @@ export interface LadderRow {
   readonly broken: Standing | null;
 }
 
+/** What `ladder` found: every system, and how much was searched for it. */
 export interface Ladder {
   readonly rows: readonly LadderRow[];
   readonly searches: number;
@@ -182,6 +185,9 @@ const joined = (...words: readonly string[]): string =>
 /**
  * Searches the ladder for every system of the zoo, and for each with its change.
  * @throws Fault `bad-usage` where a search did not end: a rung would be a guess
+ * @example
+ * const { rows } = await ladder({ only: ['qemu'] });
+ * if (rows[0]!.standing.rung !== 'qword') throw new Error('its jumps are aligned');
  */
 export async function ladder({ signal, only, onRun }: LadderOptions = {}): Promise<Ladder> {
   const systems = SYSTEMS.filter(({ name }) => only?.includes(name) ?? true);

@@ -122,7 +122,13 @@ const sorted = (rows: readonly LadderRow[]): readonly LadderRow[] => {
   return [...rows].sort((a, b) => order(a) - order(b));
 };
 
-/** The page docs/zoo.md. */
+/**
+ * The page docs/zoo.md.
+ *
+ * @example
+ * const page = zooPage({ rows: [], searches: 0, states: 0 });
+ * if (!page.startsWith('# Who stands on which promise')) throw new Error('a page of what?');
+ */
 export function zooPage(found: Ladder): string {
   const rows = sorted(found.rows);
   const parts = [
@@ -173,7 +179,8 @@ const MISSING = `These could not be said, and are left out:
 
 function bounds({ searches, states }: Ladder): string {
   const { passes, cpus } = LADDER_BOUNDS;
-  return `${searches.toLocaleString('en-US')} searches of ${states.toLocaleString('en-US')} states in all, each to its end or to a failure:
+  const [made, seen] = [searches, states].map((n) => n.toLocaleString('en-US'));
+  return `${made} searches of ${seen} states in all, each to its end or to a failure:
 ${passes} pass of a task on ${cpus} CPUs beside the patcher, up to 2 updates (1 where a system never goes back),
 TSO store buffers. A store is whole inside a line, and two stores over the end of one; a LOCKed store
 is whole there too. Where a system plants traps, maskable interrupts or signals come in between. All

@@ -119,10 +119,9 @@ export class TrapWatch {
       blocked = blocked.flatMap((before) => {
         const now = still.get(before.id);
         if (!now) return [];
-        if (!starved(before, now)) return now;
-        // libc is at work on it, and nothing of the program runs before that is done.
-        if (before.allBlocked && now.allBlocked) return [];
-        waits = true;
+        // Also one whose whole mask is blocked. As a rule libc is at work on it and puts the mask
+        // back, but a raw system call leaves the same mask, and only its next turn tells them apart.
+        if (starved(before, now)) waits = true;
         return now;
       });
       // A thread that waits for a CPU cannot put its mask back: such a look counts for nothing.
