@@ -5,7 +5,7 @@
 // what they do meanwhile must not matter (docs/proof.md).
 
 import { REQUEST, type Model } from '../../machine/sim/model.js';
-import { PROGRESS, LANE, reaching, type Graph } from './graph.js';
+import { BEGINS, LANE, PROGRESS, reaching, type Graph } from './graph.js';
 import { LANES } from './lasso.js';
 import { cpuOf, patcherOf, runnersOf, type Shape } from './state.js';
 
@@ -24,7 +24,8 @@ export interface Aim {
 
 const never = () => false;
 const always = () => true;
-const isPatcher = (kind: number): boolean => (kind & LANE) < LANES.run;
+const begins = (kind: number): boolean => (kind & BEGINS) !== 0;
+const isPatcher = (kind: number): boolean => (kind & LANE) < LANES.run || begins(kind);
 const ends = (kind: number): boolean => (kind & PROGRESS) !== 0;
 
 export function aimsOf(model: Model, { cpus }: Shape): readonly Aim[] {
@@ -57,7 +58,8 @@ export function aimsOf(model: Model, { cpus }: Shape): readonly Aim[] {
           missing: 'no pass can end any more',
           in: never,
           by: (kind) => ends(kind) && !isPatcher(kind),
-          over: always,
+          // There need not be another update that sets a waiting pass free.
+          over: (kind) => !begins(kind),
         }
       : { ...end, name: 'pass', in: passed },
     updates === 'any'

@@ -246,8 +246,8 @@ class Explorer implements Moves {
     const inside = new Uint8Array(graph.count).fill(1);
     for (const aim of aimsOf(this.#model, this.#shape)) {
       const reached = reachingAim(graph, aim, this.#each(), this.#ends);
-      // What a CPU cannot answer by itself may still be left by a move of the patcher.
-      const stuck = aim.name === 'answer' ? unreached(reached) : standstill(graph, reached);
+      // Moves that may not lead to the aim may still lead out of where it is out of reach.
+      const stuck = standstill(graph, reached) ?? unreached(reached);
       if (stuck !== null && !this.#findings.has('deadlock'))
         this.#found('deadlock', aim.missing, stuck);
       for (const [state, can] of reached.entries()) if (can === 0) inside[state] = 0;

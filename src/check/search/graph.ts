@@ -24,6 +24,8 @@
 export const LANE = 0x1f;
 /** In `kind`: a pass or an update ends with this edge. */
 export const PROGRESS = 0x80;
+/** In `kind`: the patcher begins an update that it need not make. */
+export const BEGINS = 0x40;
 /** The lane of a move for which no fairness is assumed. */
 export const NO_LANE = 31;
 

@@ -6,7 +6,16 @@ import { invariant } from '../../base/invariant.js';
 import type { MoveTable } from '../../machine/sim/move-table.js';
 import type { Action, ActionLabel, Model, PatcherMove } from '../../machine/sim/model.js';
 import type { Choice } from './expand.js';
-import { earliest, edgesOf, fairCycles, LANE, NO_LANE, PROGRESS, type Graph } from './graph.js';
+import {
+  BEGINS,
+  earliest,
+  edgesOf,
+  fairCycles,
+  LANE,
+  NO_LANE,
+  PROGRESS,
+  type Graph,
+} from './graph.js';
 import { choices, type Replayed } from './path.js';
 import { unsorted, type Shape } from './state.js';
 
@@ -19,8 +28,9 @@ export const PATCHER_LANES = (1 << LANES.run) - 1;
 export const ALL_LANES = (1 << (LANES.switch + 4)) - 1;
 
 /** The `kind` of an edge that the patcher makes. */
-export const patcherLane = ({ op, flush }: PatcherMove): number =>
-  (2 * ((op.update - 1) & 1) + (flush ? 1 : 0)) | (op.op === 'return' ? PROGRESS : 0);
+export const patcherLane = ({ op, flush, begins }: PatcherMove): number =>
+  (begins ? NO_LANE | BEGINS : 2 * ((op.update - 1) & 1) + (flush ? 1 : 0)) |
+  (op.op === 'return' ? PROGRESS : 0);
 
 /** The `kind` of an edge that a CPU makes; `task` runs on it. */
 export const cpuLane = ({ label, passed }: Action, cpu: number, task = cpu): number =>

@@ -226,7 +226,9 @@ export class Core extends Access {
 
   /** Where the CPU gets no further by itself. */
   #standing(): Stop | null {
-    const { done, patcher } = this.fixture;
+    const { again, done, patcher } = this.fixture;
+    // A task without an end must have come back from its pass where it goes round.
+    if (this.rip === again && this.inTask) this.judge.abandoned();
     if (this.rip === done && !this.is('done')) {
       this.judge.abandoned();
       this.put('done', true);

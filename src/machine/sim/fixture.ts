@@ -72,6 +72,8 @@ export class Fixture {
   readonly nodes: Sequence['nodes'];
   readonly restarts: Sequence['restarts'];
   readonly done: Addr;
+  /** Where a task without an end goes round; NaN for one that ends. */
+  readonly again: Addr;
   /** Where the task that patches stands between its steps, and where its own pass begins. */
   readonly patcher: Addr;
   readonly ownPass: Addr;
@@ -119,6 +121,7 @@ export class Fixture {
     const probes = [program.get('probe'), program.get('irq.probe')];
     this.#probes = new Set([...targets.keys(), ...probes.filter((at) => at !== undefined)]);
     this.done = labelled('done');
+    this.again = labelled('again');
     this.patcher = labelled('patcher');
     this.ownPass = labelled('patcher.pass');
     this.restorer = labelled('restorer');

@@ -180,7 +180,7 @@ function kernelNmiLike(
 /** From the end of a pass to the next one; RBX counts those that are left. */
 const again = (passes: Bound, loop: string): Program =>
   passes === 'any'
-    ? [['jmp', loop]]
+    ? [label('again'), ['jmp', loop]]
     : [
         ['dec', 'ebx'],
         ['jne', loop],

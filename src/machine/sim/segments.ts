@@ -9,6 +9,8 @@ export interface Segments {
   readonly initial: number;
   /** Where an updater stands that makes no more updates. */
   readonly end: number;
+  /** It stands between two updates, and need not begin another one. */
+  isIdle(pc: number): boolean;
   /** Where it stands behind an operation. */
   after(op: number): number;
   /** The operations that it may go on with from a program counter; none at the end. */
@@ -46,6 +48,7 @@ export function inTurn(from: number, to: number): Segments {
   return {
     initial: from,
     end: to,
+    isIdle: () => false,
     after: (op) => op + 1,
     from: (pc) => (pc === to ? [] : [pc]),
   };
@@ -68,6 +71,7 @@ export function inAnyOrder(ops: readonly Op[], nodes: readonly number[]): Segmen
   return {
     initial: idle(nodes[0]),
     end: idle(Math.max(...nodes) + 1),
+    isIdle: (pc) => pc >= ops.length,
     after: (op) => after[op] ?? 0,
     from: (pc) => (pc < ops.length ? [pc] : (begins.get(pc) ?? [])),
   };

@@ -30,6 +30,8 @@ export interface PatcherMove {
   readonly flush: boolean;
   /** Into the store buffer: no CPU sees it. */
   readonly silent: boolean;
+  /** An endless patcher begins another update, which it need not. */
+  readonly begins: boolean;
   /** Silent, and it takes nothing away and forbids nothing: it may be taken alone. */
   readonly alone: boolean;
 }
@@ -149,6 +151,7 @@ export class Updaters {
         op,
         flush,
         silent,
+        begins: !flush && segments.isIdle(updater.pc),
         alone: silent && next.length === 1,
       };
     };
