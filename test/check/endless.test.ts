@@ -44,7 +44,6 @@ describe('without bounds', () => {
       ['auto/in-quadword', { chunk: 'qword' }],
       ['int3-gap', { contexts: ['task', 'irq', 'nmi', 'mc'] }],
       ['int3-gap', { targets: ALL }],
-      ['auto', { targets: ALL }],
       ['store', { ...QWORD, targets: ALL }],
     ),
   ])('%s is proved, with %o', { timeout: 10 * MINUTE }, ([name, given]) => {

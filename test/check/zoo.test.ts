@@ -36,7 +36,7 @@ describe('the rows of the zoo', () => {
 describe('the ladder', () => {
   it('finds where a handful stands, and that what breaks or mends them moves them', async () => {
     const { rows } = await ladder({
-      only: ['v8-cet', 'beam', 'hotspot-replace', 'linux-kprobe-opt', 'xen-livepatch', 'xray'],
+      only: ['beam', 'hotspot-replace', 'xray'],
     });
     const said = rows.map(({ system, standing, mended, broken }) => [
       system.name,
@@ -46,14 +46,11 @@ describe('the ladder', () => {
     ]);
     expect(said).toEqual([
       ['hotspot-replace', 'qword', null, 'stopped'],
-      ['v8-cet', 'qword', null, null],
       ['beam', 'byte', null, 'stopped'],
       ['xray', 'in-order', 'qword', 'stopped'],
-      ['xen-livepatch', 'stopped', null, 'in-order'],
-      ['linux-kprobe-opt', 'byte', null, 'nothing'],
     ]);
     expect(rows[0]!.standing).toMatchObject({ places: 8, needed: 8, stops: false });
-    expect(rows[3]!.standing.failure).toMatchObject({ property: 'torn', below: 'line' });
+    expect(rows[2]!.standing.failure).toMatchObject({ property: 'torn', below: 'line' });
     expect(zooPage({ rows, searches: 1, states: 1 })).toContain('coherent fetch in order');
   }, 300_000);
 });

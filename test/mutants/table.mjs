@@ -154,7 +154,7 @@ export const MUTANTS = [
   {
     name: 'a second mapping that another opening made is not noticed',
     file: 'dist/machine/process/engine.js',
-    edits: [["return regions === this.#runtime.word('regions');", 'return true;']],
+    edits: [["return regions === this.#runtime.held('regions');", 'return true;']],
     test: { file: 'test/process/answers.test.ts', name: 'opens it again with writer alias' },
     long: true,
   },
@@ -604,7 +604,7 @@ export const MUTANTS = [
   {
     name: 'a site lies where its protocol takes none',
     file: 'dist/zoo/place.js',
-    edits: [['OFFSETS.filter((offset) => takes(protocol.accepts, site, offset))', 'OFFSETS']],
+    edits: [['takes(accepts, extent, offset) && isPlaced', 'isPlaced']],
     test: { file: 'test/check/alone.test.ts', name: 'where its accepts says' },
   },
   {
