@@ -893,7 +893,9 @@ describe('a mistake that breaks a property, and the nearest thing that does not'
     },
   );
 
-  const lifted = LONG ? MUTANTS : MUTANTS.filter(([, what]) => IN_SHORT.has(what));
+  // Text of a protocol's own stands in its states in turn, which a bound counts.
+  const free = MUTANTS.filter(([, , { proposal }]) => proposal.protocol.text === undefined);
+  const lifted = LONG ? free : free.filter(([, what]) => IN_SHORT.has(what));
   it.for(lifted)('%s, without bounds: %s', ([property, , mutant]) => {
     expect(verdict(property, withoutBounds(mutant)), 'the mutant').toBe('fails');
   });
