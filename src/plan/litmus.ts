@@ -1,7 +1,7 @@
 // Two-thread programs that are asked of the real CPU and of the model: one thread changes
-// instructions by some steps, over and over, while another executes them. They are not protocols but
-// questions about the machine, one each; what a CPU shows must be among what the model allows, or
-// the model is wrong.
+// instructions by some steps, over and over, while another executes them. They are not protocols
+// but questions about the machine, one each; what a CPU shows must be among what the model allows,
+// or the model is wrong.
 
 import type { Step } from './protocol.js';
 import { int3 } from './protocols/int3.js';
@@ -66,8 +66,8 @@ export interface OrderProgram extends Named {
   readonly writes: readonly Written[];
   readonly reads: readonly Looked[];
   /**
-   * The thread that reads is the one that writes, at the address that it executes or through another
-   * mapping.
+   * The thread that reads is the one that writes, at the address that it executes or through
+   * another mapping.
    */
   readonly own?: 'same-address' | 'alias';
 }

@@ -59,17 +59,17 @@ export type Step = {
   | {
       /**
        * Returns when every CPU that runs the program has executed a serialising instruction since
-       * it began. `how` it reaches them, if not by an IPI in a kernel and by membarrier in a process:
-       * `signal` is one to each thread, whose trap handler holds it back; `progress` waits for each
-       * thread to come to a point outside the text that is patched.
+       * it began. `how` it reaches them, if not by an IPI in a kernel and by membarrier in a
+       * process: `signal` is one to each thread, whose trap handler holds it back; `progress` waits
+       * for each thread to come to a point outside the text that is patched.
        */
       readonly do: 'sync';
       readonly how?: SyncKind;
     }
   | {
       /**
-       * Every thread that was in the text when it began has left it, as after synchronize_rcu_tasks.
-       * It serialises nothing.
+       * Every thread that was in the text when it began has left it, as after
+       * synchronize_rcu_tasks. It serialises nothing.
        */
       readonly do: 'grace';
     }
@@ -189,7 +189,9 @@ export interface SiteText {
    * updates give it in turn. A thread may stand wherever an instruction of some state begins.
    */
   readonly states?: readonly [TextState, TextState, ...TextState[]];
-  /** A pass ends `behind` the text, if left out, or where the text is jumped out of, by a `return`. */
+  /**
+   * A pass ends `behind` the text, if left out, or where the text is jumped out of, by a `return`.
+   */
   readonly ends?: 'behind' | 'return';
   /** Offset at which calls enter. */
   readonly entry?: number;
@@ -208,8 +210,9 @@ export interface Protocol {
   readonly place?: Place;
   readonly text?: SiteText;
   /**
-   * What an update promises when it returns. `returned`, if left out: no call that begins afterwards
-   * runs what was replaced. `eventually`: a call runs some version, whole, for as long as it may be.
+   * What an update promises when it returns. `returned`, if left out: no call that begins
+   * afterwards runs what was replaced. `eventually`: a call runs some version, whole, for as long
+   * as it may be.
    */
   readonly promise?: 'returned' | 'eventually';
   /**

@@ -6,7 +6,9 @@ import { INT3 } from '../asm/table.js';
 import { Fault } from '../base/fault.js';
 import type { SiteText, TextState } from './protocol.js';
 
-/** A byte of a state: itself, the one that was there before, or a part of a distance to a target. */
+/**
+ * A byte of a state: itself, the one that was there before, or a part of a distance to a target.
+ */
 type TextByte = number | 'kept' | { readonly to: string; readonly part: number };
 
 export interface ParsedState extends Pick<TextState, 'name' | 'runs'> {

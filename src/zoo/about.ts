@@ -1,5 +1,5 @@
-// One line for each name that can be checked, where the protocol's own line does not tell it from its
-// fellows: most ideas differ in what the trap handler does, and a variant in one thing.
+// One line for each name that can be checked, where the protocol's own line does not tell it from
+// its fellows: most ideas differ in what the trap handler does, and a variant in one thing.
 
 import type { Proposal } from './proposal.js';
 

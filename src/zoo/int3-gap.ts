@@ -11,8 +11,8 @@
 // to the table of traps while it runs, as the kernel's has since v5.5: the updater drops its own
 // after the last synchronisation, waits until there is none, and only then takes the table down.
 // `own-space` and `each-site` are that as the kernel does it (examples/kernel records it): the text is
-// written through an address space of its own, and a static call is a whole cycle for its trampoline
-// and then one for each site.
+// written through an address space of its own, and a static call is a whole cycle for its
+// trampoline and then one for each site.
 
 import { mem } from '../asm/assembler.js';
 import { breakpoint, pushReturn, resumeAt, type BreakpointHandler } from './breakpoint.js';

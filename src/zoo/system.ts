@@ -1,11 +1,13 @@
-// A patcher that ships, shipped, or was proposed, as a row of the zoo: where its source was read, its
-// steps as a protocol, one change that would mend it and one that breaks it. What it stands on is
-// found by the search (check/ask/ladder.ts) and written nowhere here.
+// A patcher that ships, shipped, or was proposed, as a row of the zoo: where its source was read,
+// its steps as a protocol, one change that would mend it and one that breaks it. What it stands on
+// is found by the search (check/ask/ladder.ts) and written nowhere here.
 
 import type { Acceptance, Place, Protocol, SiteText, Step, TextState } from '../plan/protocol.js';
 import type { Environment, SiteShape } from '../machine/sim/options.js';
 
-/** Where the steps were read. The sources are quoted nowhere: each list of steps is written anew. */
+/**
+ * Where the steps were read. The sources are quoted nowhere: each list of steps is written anew.
+ */
 export interface Read {
   /** `owner/name` on GitHub, or a mail's address. */
   readonly repository: string;

@@ -33,7 +33,10 @@ export const textPokeCounted: Protocol = {
   steps: counting(steps.slice(0, 1), steps.slice(1)),
 };
 
-/** As it has been since v5.2, through a mapping that only the updater's CPU sees, and only meanwhile. */
+/**
+ * As it has been since v5.2, through a mapping that only the updater's CPU sees, and only
+ * meanwhile.
+ */
 export const textPokeOwnSpace: Protocol = {
   ...textPokeCounted,
   about: `${textPokeCounted.about}; stores through an address space of its own`,

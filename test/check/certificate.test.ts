@@ -1,4 +1,5 @@
-// A certificate is verified by a script that knows nothing of this project, and no damage passes it.
+// A certificate is verified by a script that knows nothing of this project, and no damage passes
+// it.
 
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -1,6 +1,6 @@
 // Any number of CPUs, passes, updates and events: what closes is proved, and each of the
 // abstractions that make it close is held against the machine without it. docs/proof.md has the
-// arguments; the mistakes that these tests must notice are rows of test/mutants/table.mjs.
+// arguments.
 
 import { describe, expect, it } from 'vitest';
 import { BOUNDS_ANY, configure, type Configuration } from '#check/configuration';

@@ -1,5 +1,5 @@
-// The search keeps packed states in chunks and sweeps over its edges. Here is one that keeps strings
-// in a Map and objects in arrays: both must find the same states, edges and dead ends.
+// The search keeps packed states in chunks and sweeps over its edges. Here is one that keeps
+// strings in a Map and objects in arrays: both must find the same states, edges and dead ends.
 
 import { describe, expect, it } from 'vitest';
 import { matrixJobs } from '#check/ask/matrix';

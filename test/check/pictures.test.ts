@@ -83,8 +83,8 @@ describe('the second pass', () => {
         expect(end(steps.at(-1)!), title).toBe(true);
         expect(steps.slice(0, -1).some(end), title).toBe(false);
         expect(changes(path), title).toBeLessThanOrEqual(changes(first));
-        // A reduced search may take moves that no path needs, so its first path is no lower bound; it
-        // is an upper one here.
+        // A reduced search may take moves that no path needs, so its first path is no lower bound;
+        // it is an upper one here.
         expect(path.length, title).toBeLessThanOrEqual(first.length);
         expect(slice(of.model, path, end, shape), title).toEqual(path);
       }

@@ -1,5 +1,5 @@
-// The zoo: each row says where it was read, the ladder finds where a row stands, and the change that
-// is said to break it does. The short run searches a handful; the long one (zoo.long.ts) all.
+// The zoo: each row says where it was read, the ladder finds where a row stands, and the change
+// that is said to break it does. The short run searches a handful; the long one (zoo.long.ts) all.
 
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';

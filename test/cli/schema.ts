@@ -1,6 +1,6 @@
 // The schemas that the package ships, held against what the commands print. They let a value have
-// more fields than they know, so that a reader survives the next version; the tests do not: an object
-// whose fields are listed has no others, unless the schema says that it may.
+// more fields than they know, so that a reader survives the next version; the tests do not: an
+// object whose fields are listed has no others, unless the schema says that it may.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

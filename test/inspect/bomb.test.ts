@@ -114,8 +114,8 @@ test('thousands of bzip2 blocks of one byte are refused before any is unpacked',
 
 if (LONG)
   test('a zstd block whose sequences never end is given up', () => {
-    // One compressed block: no literals, 98,303 sequences whose three tables are one symbol each: no
-    // literal, offset code 0 and the longest match, with no bits behind it to read.
+    // One compressed block: no literals, 98,303 sequences whose three tables are one symbol each:
+    // no literal, offset code 0 and the longest match, with no bits behind it to read.
     const block = [0x00, 0xff, 0xff, 0xff, 0x54, 0, 0, 52, 0x01];
     const header = (block.length << 3) | (2 << 1) | 1;
     const frame = Uint8Array.of(

@@ -1,5 +1,5 @@
-// Real kernels in a guest, read through each kind of source, beside a small tool that reads the same
-// inside the guest.
+// Real kernels in a guest, read through each kind of source, beside a small tool that reads the
+// same inside the guest.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Encoders of the two formats of a kdump's pages that no program here writes, after the descriptions
-// of what a decoder takes. Matches are found by the last place of each three bytes.
+// Encoders of the two formats of a kdump's pages that no program here writes, after the
+// descriptions of what a decoder takes. Matches are found by the last place of each three bytes.
 
 /** Literals and a match in turn; `cut` says how much of a match to take, 0 for none. */
 function* sequences(bytes, cut) {

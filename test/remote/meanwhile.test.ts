@@ -36,7 +36,8 @@ describe.skipIf(!(linux && gcc !== null && mayAttach()))('while it is changed, a
       ...(root ? [['drops root', 'drop root', [], 3] as const] : []),
     ),
   ] as const)('%s', { timeout: 900_000 }, ([, action, names, every]) => {
-    // 0: at the named steps alone, in the long run too.
+    // 0: at the named steps alone, in the long run too. Between the tool's last look at a number and
+    // its close() of it, the program may give the number to another file (docs/attach.md).
     const whole = LONG && every > 0;
     const asked = whole ? { action, every } : { action, every: 1, names };
     const { stdout, stderr } = spawnSync(

@@ -1,7 +1,8 @@
 // Rows of the matrix that are one search. What a CPU fetches whole is a unit of some size, and all
 // that a search knows of its size is where it cuts the bytes that some step writes. A call over the
-// end of a cache line is cut there by quadwords, by blocks of 16 and 32 bytes and by lines alike. So
-// of rows that differ in nothing else, one is searched, and the others say the same of their unit.
+// end of a cache line is cut there by quadwords, by blocks of 16 and 32 bytes and by lines alike.
+// So of rows that differ in nothing else, one is searched, and the others say the same of their
+// unit.
 
 import type { Text } from '../../machine/sim/text.js';
 import type { RunReport } from '../explain/report.js';

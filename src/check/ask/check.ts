@@ -150,7 +150,8 @@ export async function proposalNamed(
 }
 
 /**
- * A report that says "without sync 4" of a protocol with three would be a verdict on something else.
+ * A report that says "without sync 4" of a protocol with three would be a verdict on something
+ * else.
  */
 export function checkDropped(name: string, protocol: Protocol, dropSync: number | null): void {
   const syncs = syncsOf(protocol);

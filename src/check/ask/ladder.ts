@@ -1,5 +1,6 @@
-// Who stands on which promise: for each system of the zoo the least that the hardware must promise so
-// that it holds at every place where it puts its text, found by searching from the weakest promise up.
+// Who stands on which promise: for each system of the zoo the least that the hardware must promise
+// so that it holds at every place where it puts its text, found by searching from the weakest
+// promise up.
 
 import { Fault } from '../../base/fault.js';
 import { configure, type Configuration } from '../configuration.js';

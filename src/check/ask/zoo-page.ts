@@ -1,5 +1,6 @@
-// docs/zoo.md and what `check --zoo` prints, out of the ladder that the searches found. The texts here
-// say what a rung is and which manual grants it; no system is named, and no verdict written down.
+// docs/zoo.md and what `check --zoo` prints, out of the ladder that the searches found. The texts
+// here say what a rung is and which manual grants it; no system is named, and no verdict written
+// down.
 
 import { ranges } from '../../zoo/place.js';
 import {
@@ -92,7 +93,7 @@ const standsOn = ({ rung, stops }: Standing): string => {
   const { title } = RUNG_TEXTS[rung];
   if (stops && rung !== 'stopped' && rung !== 'nothing') return `everybody stopped, and ${title}`;
   if (rung !== 'stopped') return title;
-  return stops ? 'everybody stopped, by itself' : 'everybody stopped, and it stops nobody';
+  return stops ? 'everybody stopped, by itself' : 'everybody stopped, and it stops no thread';
 };
 
 /** For the terminal: one row each, from the least that is asked of a CPU. */
@@ -142,24 +143,26 @@ export function zooPage(found: Ladder): string {
   return `${parts.join('\n\n')}\n`;
 }
 
-const INTRODUCTION = `Programs that rewrite instructions while others run them bet on what a CPU fetches. This page lays
-the bets side by side. For each patcher the checker searched for the least that the hardware must
-promise so that no thread ever executes a mixture of two instructions, or goes where it should not.
+const INTRODUCTION = `Programs that rewrite instructions while others run them bet on what a CPU
+fetches. This page lays the bets side by side. For each patcher the checker searched for the least
+that the hardware must promise so that no thread ever executes a mixture of two instructions, or
+goes where it should not.
 
-Written by \`node scripts/zoo.mjs\` from searches made now; a test makes the page again and compares.
-\`static-call check --zoo\` prints the table, and \`static-call check NAME\` searches one row. **Each
-system was modelled from its source at the commit that is named, and was not run here.** A row says
-what the steps need, not that a failure was ever seen.`;
+Written by \`node scripts/zoo.mjs\` from searches made now; a test makes the page again and
+compares. \`static-call check --zoo\` prints the table, and \`static-call check NAME\` searches one
+row. **Each system was modelled from its source at the commit that is named, and was not run here.**
+A row says what the steps need, not that a failure was ever seen.`;
 
-const ABOVE = `Only the aligned quadword is granted by a manual (AMD's). These need more, at the worst place that they
-accept. Systems that stop all other threads themselves are not among them.`;
+const ABOVE = `Only the aligned quadword is granted by a manual (AMD's). These need more, at the
+worst place that they accept. Systems that stop all other threads themselves are not among them.`;
 
-const LADDER = `From the least that a CPU must promise. A system stands on the first rung on which it holds at every
-place that it accepts.`;
+const LADDER = `From the least that a CPU must promise. A system stands on the first rung on which
+it holds at every place that it accepts.`;
 
-const EACH = `The picture is the shortest way to the first failure one rung below, at the worst place. Time runs
-downward, and a star marks a byte that changed. *Mended* and *broken* are searched like the rest:
-one changed line that helps, and the known bug put back or the thing taken away that it stands on.`;
+const EACH = `The picture is the shortest way to the first failure one rung below, at the worst
+place. Time runs downward, and a star marks a byte that changed. *Mended* and *broken* are searched
+like the rest: one changed line that helps, and the known bug put back or the thing taken away that
+it stands on.`;
 
 const MISSING = `These could not be said, and are left out:
 
@@ -181,11 +184,12 @@ function bounds({ searches, states }: Ladder): string {
   const { passes, cpus } = LADDER_BOUNDS;
   const [made, seen] = [searches, states].map((n) => n.toLocaleString('en-US'));
   return `${made} searches of ${seen} states in all, each to its end or to a failure:
-${passes} pass of a task on ${cpus} CPUs beside the patcher, up to 2 updates (1 where a system never goes back),
-TSO store buffers. A store is whole inside a line, and two stores over the end of one; a LOCKed store
-is whole there too. Where a system plants traps, maskable interrupts or signals come in between. All
-offsets in a line that the system accepts were tried, those together between which nothing differs.
-Systems that promise no more than old or new are not judged by which of the two runs.`;
+${passes} pass of a task on ${cpus} CPUs beside the patcher, up to 2 updates (1 where a system never
+goes back), TSO store buffers. A store is whole inside a line, and two stores over the end of one; a
+LOCKed store is whole there too. Where a system plants traps, maskable interrupts or signals come in
+between. All offsets in a line that the system accepts were tried, those together between which
+nothing differs. Systems that promise no more than old or new are not judged by which of the two
+runs.`;
 }
 
 function aboveTable(rows: readonly LadderRow[]): string {
@@ -212,10 +216,10 @@ function ladderTable(rows: readonly LadderRow[]): string {
       const on = rows
         .filter(({ standing }) => standing.rung === rung)
         .map(({ system, standing }) => {
-          const alone = rung === 'stopped' && !standing.stops ? ' (stops nobody)' : '';
+          const alone = rung === 'stopped' && !standing.stops ? ' (stops no thread)' : '';
           return `[${system.name}](#${anchor(system.name)})${alone}`;
         });
-      return [`**${title}**`, promise, manual, on.join(', ') || 'nobody'];
+      return [`**${title}**`, promise, manual, on.join(', ') || 'none'];
     }),
   );
 }

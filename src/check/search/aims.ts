@@ -1,8 +1,8 @@
 // What must stay possible for as long as the machine runs. A program with an end must be able to
 // reach it from every state. One without must be able to get on: from every state a pass can end,
 // and an update can return. Where one CPU stands for any number of them, it must also be able to
-// answer a request by its own moves alone, because with more of them the patcher waits for each, and
-// what they do meanwhile must not matter (docs/proof.md).
+// answer a request by its own moves alone, because with more of them the patcher waits for each,
+// and what they do meanwhile must not matter (docs/proof.md).
 
 import { REQUEST, type Model } from '../../machine/sim/model.js';
 import { BEGINS, LANE, PROGRESS, reaching, type Graph } from './graph.js';

@@ -1,5 +1,6 @@
-// What a shell runs when the user presses Tab. The three scripts do the same: they hand the words up
-// to the cursor to `static-call __complete`, and let the shell complete files where it says nothing.
+// What a shell runs when the user presses Tab. The three scripts do the same: they hand the words
+// up to the cursor to `static-call __complete`, and let the shell complete files where it says
+// nothing.
 
 import { EXIT } from '../../base/fault.js';
 import type { Context } from '../context.js';

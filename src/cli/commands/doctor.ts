@@ -1,5 +1,5 @@
-// Lists what this machine can do, status 4 where no process can be patched on it; or what an attach to
-// processes would need and find, status 4 where one could not be attached to.
+// Lists what this machine can do, status 4 where no process can be patched on it; or what an attach
+// to processes would need and find, status 4 where one could not be attached to.
 
 import { canPatch, examine, type Finding } from '../../host/doctor.js';
 import { examineProcess, type ProcessFindings } from '../../host/doctor-process.js';

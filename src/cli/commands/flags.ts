@@ -1,5 +1,5 @@
-// The words that a build gives to the compiler where `static-call cc` does not run it. share/ has the
-// same for pkg-config and CMake.
+// The words that a build gives to the compiler where `static-call cc` does not run it. share/ has
+// the same for pkg-config and CMake.
 
 import { fileURLToPath } from 'node:url';
 import { EXIT, Fault } from '../../base/fault.js';

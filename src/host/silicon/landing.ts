@@ -1,6 +1,6 @@
 // Code at every place where a torn call or jump can go, so that it is counted and crashes nothing:
-// each byte of a distance may hold what any store leaves there, and every mixture of those has a pad
-// that says which one it is.
+// each byte of a distance may hold what any store leaves there, and every mixture of those has a
+// pad that says which one it is.
 
 import { INT3 } from '../../asm/table.js';
 import { PAGE, type Addr } from '../../base/addr.js';
@@ -78,9 +78,9 @@ const pad = (number: number, { name }: Mixture): readonly number[] =>
 const RET = 0xc3;
 
 /**
- * A pad at each mixture; false where something lies there, or two lie over each other. Some mixtures
- * lead into the program's own pages, `own`: there a pad has room among the trap bytes, and where
- * code lies none is needed to count what that code does.
+ * A pad at each mixture; false where something lies there, or two lie over each other. Some
+ * mixtures lead into the program's own pages, `own`: there a pad has room among the trap bytes, and
+ * where code lies none is needed to count what that code does.
  */
 export function land(
   native: Native,

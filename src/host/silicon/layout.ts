@@ -20,7 +20,9 @@ export const PADS_AT = TEXT_SIZE;
  */
 export const WINDOW = 1024;
 
-/** The page that both threads share, a line for each writer of it. `counts` is a word an outcome. */
+/**
+ * The page that both threads share, a line for each writer of it. `counts` is a word an outcome.
+ */
 export const BLOCK = {
   counts: 0,
   stop: 2048,

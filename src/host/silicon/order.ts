@@ -34,8 +34,8 @@ const LATE = 1;
 const BACKWARDS = 2;
 
 /**
- * r12: how far the writer was at the begin; r14: the number before this one. Of a thread that writes
- * itself r13 is its own number.
+ * r12: how far the writer was at the begin; r14: the number before this one. Of a thread that
+ * writes itself r13 is its own number.
  */
 export function orderReader(program: OrderProgram): Program {
   const { reads, own, offset } = program;

@@ -1,5 +1,5 @@
-// What the formats of the Lempel-Ziv kind do alike: take bytes as they stand, or repeat what came out
-// before.
+// What the formats of the Lempel-Ziv kind do alike: take bytes as they stand, or repeat what came
+// out before.
 
 import { Fault } from '../../base/fault.js';
 

@@ -25,9 +25,9 @@ import {
 export const HANDLER_FLAGS: number = SA.siginfo | SA.onStack | SA.restart | SA.noDefer;
 
 /**
- * Puts our handler in front of the present one; once in a process. A handler that other code installs
- * over ours later is reported and left alone: it may chain to ours, and reinstalling ours would make
- * the two call each other forever.
+ * Puts our handler in front of the present one; once in a process. A handler that other code
+ * installs over ours later is reported and left alone: it may chain to ours, and reinstalling ours
+ * would make the two call each other forever.
  * @throws Fault `handler-replaced`
  */
 function claimTrap(runtime: Runtime, flags: number): void {
@@ -120,7 +120,8 @@ export class TrapWatch {
         const now = still.get(before.id);
         if (!now) return [];
         // Also one whose whole mask is blocked. As a rule libc is at work on it and puts the mask
-        // back, but a raw system call leaves the same mask, and only its next turn tells them apart.
+        // back, but a raw system call leaves the same mask, and only its next turn tells them
+        // apart.
         if (starved(before, now)) waits = true;
         return now;
       });

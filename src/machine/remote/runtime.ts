@@ -1,8 +1,8 @@
 // The runtime of another process: found where that process or an earlier tool made it, or made now
 // through a borrowed thread. It is the same in both cases: one page of code, one of data, a private
-// mapping by the name `static-call`, so that Node and C in the process find it as one of theirs. What
-// only they need (handlers around fork, a pthread key) they add when they come; until then it is not
-// `ready` for them, and complete for us.
+// mapping by the name `static-call`, so that Node and C in the process find it as one of theirs.
+// What only they need (handlers around fork, a pthread key) they add when they come; until then it
+// is not `ready` for them, and complete for us.
 
 import { closeSync, fstatSync, openSync, readlinkSync, statSync, writeSync } from 'node:fs';
 import { INT3 } from '../../asm/table.js';
@@ -85,8 +85,8 @@ export class RemoteRuntime {
   }
 
   /**
-   * Maps what is missing, by one thread that is stopped once. Two tools that come at once choose the
-   * same place, which the kernel gives to one of them; the other finds what that one made.
+   * Maps what is missing, by one thread that is stopped once. Two tools that come at once choose
+   * the same place, which the kernel gives to one of them; the other finds what that one made.
    */
   #enter(): { handler: Addr; scratch: Scratch } {
     const { target, borrower } = this;
@@ -113,9 +113,9 @@ export class RemoteRuntime {
   }
 
   /**
-   * The epoch is read before the lock. An update that is under way holds the lock, and one that came
-   * in between has made the epoch another: what is read after a free lock belongs to that epoch, or
-   * the run that expects it finds out.
+   * The epoch is read before the lock. An update that is under way holds the lock, and one that
+   * came in between has made the epoch another: what is read after a free lock belongs to that
+   * epoch, or the run that expects it finds out.
    */
   #read(): BigUint64Array {
     const epoch = this.target.word(this.data + DATA.epoch);
@@ -140,8 +140,8 @@ export class RemoteRuntime {
   }
 
   /**
-   * Whether anything was changed since the last look, or is being changed. The lock is read before the
-   * epoch: an update that holds it no more has made the epoch another.
+   * Whether anything was changed since the last look, or is being changed. The lock is read before
+   * the epoch: an update that holds it no more has made the epoch another.
    */
   get moved(): boolean {
     const lock = this.target.word(this.data + DATA.lock) ?? 0n;
@@ -302,7 +302,10 @@ const made = (call: Call, result: number): number => {
   throw new Fault('call-refused', `the process may not ${call}: ${errorName(result)}`);
 };
 
-/** Memory without a file: no descriptor is needed, not even for a moment. @throws Fault `call-refused` */
+/**
+ * Memory without a file: no descriptor is needed, not even for a moment.
+ * @throws Fault `call-refused`
+ */
 export function mapAnonymous(inside: Inside, at: Addr, length: number, access: number): Addr {
   const flags = MAP.private | MAP.anonymous | MAP.fixedNoReplace;
   const mapped = made('mmap', inside.call('mmap', at, length, access, flags, -1, 0));
@@ -320,8 +323,9 @@ interface Piece {
 /**
  * A memory file of the target's, filled by the tool through /proc/PID/fd before anything of it is
  * mapped, and closed again. Only the runtime needs one: it is found by the name. Another thread may
- * close every descriptor of the program meanwhile and open a file of its own by the same number: what
- * the number stands for is asked before each use, and it all begins again where that is another file.
+ * close every descriptor of the program meanwhile and open a file of its own by the same number:
+ * what the number stands for is asked before each use, and it all begins again where that is
+ * another file.
  */
 function mapFile(
   target: Target,

@@ -59,8 +59,8 @@ export class Target {
   }
 
   /**
-   * Memory that was given up, by an exec() too, reads as the end of a file at any address. Where it is
-   * not, the first page is not mapped, which is an error.
+   * Memory that was given up, by an exec() too, reads as the end of a file at any address. Where it
+   * is not, the first page is not mapped, which is an error.
    */
   #hasMemory(): boolean {
     try {

@@ -280,7 +280,8 @@ export class Core extends Access {
   }
 
   /**
-   * A pass over the site opens, unless one is under way and this is a later instruction of its text.
+   * A pass over the site opens, unless one is under way and this is a later instruction of its
+   * text.
    * @returns whether it is
    */
   #enter(site: number): boolean {

@@ -64,8 +64,8 @@ export class Judge {
   }
 
   /**
-   * The pass over `site` opens with its first fetch. A later fetch of the same site, before a target
-   * was entered, opens nothing: an event threw the first one away, or the handler retries.
+   * The pass over `site` opens with its first fetch. A later fetch of the same site, before a
+   * target was entered, opens nothing: an event threw the first one away, or the handler retries.
    */
   open(site: number): void {
     const { top, level, fixture } = this.#state;
@@ -79,10 +79,10 @@ export class Judge {
   }
 
   /**
-   * A pass has a number only for what was stashed for it, and where a task stays on its CPU the level
-   * of its context says as much: what was stashed for an earlier pass of that level was marked at
-   * the end of that pass (`#forgetStashes`). So a program without end counts no passes, but those of
-   * a damaged CPU, which could otherwise run for ever.
+   * A pass has a number only for what was stashed for it, and where a task stays on its CPU the
+   * level of its context says as much: what was stashed for an earlier pass of that level was
+   * marked at the end of that pass (`#forgetStashes`). So a program without end counts no passes,
+   * but those of a damaged CPU, which could otherwise run for ever.
    */
   #count(): void {
     const { top, fixture } = this.#state;

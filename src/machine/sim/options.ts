@@ -80,7 +80,9 @@ export const SHAPES = {
 export type SiteShape = keyof typeof SHAPES;
 export const SITE_SHAPES = Object.keys(SHAPES) as readonly SiteShape[];
 
-/** What an endless updater chooses among, where nothing else is asked for; the initial one first. */
+/**
+ * What an endless updater chooses among, where nothing else is asked for; the initial one first.
+ */
 export function choicesOf(site: SiteShape): readonly TargetName[] {
   const { kind, sequence } = SHAPES[site];
   const functions = isBranch(kind) ? [] : ENOUGH;

@@ -341,8 +341,9 @@ class UpdateCompiler {
   }
 
   /**
-   * One store, or as many as the width makes of it. A LOCKed one is whole whatever the width, over the
-   * end of a line too (SDM volume 3, 9.1.2.2); no CPU was seen to tear it as data (docs/fetch32.md).
+   * One store, or as many as the width makes of it. A LOCKed one is whole whatever the width, over
+   * the end of a line too (SDM volume 3, 9.1.2.2); no CPU was seen to tear it as data
+   * (docs/fetch32.md).
    */
   #text(origin: Origin, at: number, bytes: readonly number[], locked = false): void {
     const { store } = this.#options;

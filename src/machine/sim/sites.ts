@@ -334,7 +334,9 @@ function statesIn(
 const inTurn = ({ states }: ParsedText, update: number): ParsedState =>
   states[update % states.length]!;
 
-/** A text that the protocol brings: a thread may stand wherever an instruction of some state begins. */
+/**
+ * A text that the protocol brings: a thread may stand wherever an instruction of some state begins.
+ */
 function textSite(
   code: Code,
   text: ParsedText,

@@ -132,7 +132,9 @@ function pokeCycles(source: Source): Tables {
   return { initial, sink: new Set(), targets, published, claim: 1n };
 }
 
-/** The sites in the order of their cycles: the second stands for the trampoline, which comes first. */
+/**
+ * The sites in the order of their cycles: the second stands for the trampoline, which comes first.
+ */
 export const cyclesOf = (sites: readonly FixtureSite[]): readonly FixtureSite[] =>
   sites.toReversed();
 

@@ -16,8 +16,8 @@ export interface Sequence {
    */
   readonly nodes: readonly number[] | null;
   /**
-   * Where the walk begins anew, because no update leads back to how the sites were at the start: the
-   * step before such a place is no update.
+   * Where the walk begins anew, because no update leads back to how the sites were at the start:
+   * the step before such a place is no update.
    */
   readonly restarts: ReadonlySet<number>;
 }
@@ -57,7 +57,9 @@ export function tour<S>(
   return { targets: walk.flatMap((id) => nodes[id]?.target ?? []), nodes: walk, restarts };
 }
 
-/** A walk from node 0 over every edge that can be reached from there, by as many starts as it takes. */
+/**
+ * A walk from node 0 over every edge that can be reached from there, by as many starts as it takes.
+ */
 function walkOver(edges: readonly (readonly number[])[]): {
   readonly walk: readonly number[];
   readonly restarts: ReadonlySet<number>;

@@ -16,10 +16,10 @@ const BEGUN = 1 << 24;
 const LIVE = 1 << 25;
 
 /**
- * What is watched: the passes at one depth of nesting and whether they may run one target, or all of
- * both. Windows only watch: nothing that a CPU or the patcher does depends on them, and each bit of
- * them depends on itself alone. So searches that watch one bit each judge together as one does that
- * watches all, and each of them has a fraction of the states (docs/proof.md).
+ * What is watched: the passes at one depth of nesting and whether they may run one target, or all
+ * of both. Windows only watch: nothing that a CPU or the patcher does depends on them, and each bit
+ * of them depends on itself alone. So searches that watch one bit each judge together as one does
+ * that watches all, and each of them has a fraction of the states (docs/proof.md).
  */
 export interface Watch {
   /** Null for all. */

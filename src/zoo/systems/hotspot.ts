@@ -1,4 +1,5 @@
-// HotSpot: calls that are retargeted, calls that are replaced, entries of methods that become jumps.
+// HotSpot: calls that are retargeted, calls that are replaced, entries of methods that become
+// jumps.
 
 import { head, jit, publish, put, state, system, texts, type Read } from '../system.js';
 

@@ -1,5 +1,5 @@
-// Linux: what patches its own text today, and proposals of the thread and its descendants that are more
-// than a handler.
+// Linux: what patches its own text today, and proposals of the thread and its descendants that are
+// more than a handler.
 
 import { textPoke } from '../text-poke.js';
 import { poke, publish, put, state, sync, system, texts, trapByte, type Read } from '../system.js';

@@ -171,7 +171,7 @@ export const PATCHERS = [
     ],
     protocol: detours,
     broken: {
-      says: 'threads that nobody named to DetourUpdateThread go on running',
+      says: 'threads that were not named to DetourUpdateThread go on running',
       protocol: hook('detours', 'the opcode, the distance; no thread is suspended'),
     },
     bugs: ['microsoft/Detours#70, #78, #144'],

@@ -1,6 +1,6 @@
-// After an update that ended with a refused synchronisation a CPU may hold bytes of before: the next
-// update synchronises first. argv: JSON {library}. Prints how many synchronisations the same update
-// takes before, right after, and once more.
+// After an update that ended with a refused synchronisation a CPU may hold bytes of before: the
+// next update synchronises first. argv: JSON {library}. Prints how many synchronisations the same
+// update takes before, right after, and once more.
 import { isFault } from '#index';
 import { openWith } from '#app/open';
 import { openNative } from '#machine/linux/native';

@@ -1,6 +1,7 @@
-// A program whose runtime lies: each word that a tool reads from it is given a value that no runtime of
-// ours has, the tool attaches and looks, and the word is put back. argv: pid, JSON {slow}: also what
-// takes the tool its whole patience. Prints one line of JSON: what was answered to each lie.
+// A program whose runtime lies: each word that a tool reads from it is given a value that no
+// runtime of ours has, the tool attaches and looks, and the word is put back. argv: pid, JSON
+// {slow}: also what takes the tool its whole patience. Prints one line of JSON: what was answered
+// to each lie.
 import { attachWith } from '#app/attach';
 import { look } from '#app/look';
 import { PAGE } from '#base/addr';

@@ -1,8 +1,8 @@
-// A program does something of its own at a step of the tool that changes it: it ends, executes, forks,
-// drops root, closes every descriptor, is stopped, installs a handler of SIGTRAP or blocks it. argv:
-// the program, JSON {action, names, every}: names of steps (the first of that name), or every so many
-// of all of them. Prints one line of JSON: for each step what the tool answered, and what was wrong,
-// if anything was.
+// A program does something of its own at a step of the tool that changes it: it ends, executes,
+// forks, drops root, closes every descriptor, is stopped, installs a handler of SIGTRAP or blocks
+// it. argv: the program, JSON {action, names, every}: names of steps (the first of that name), or
+// every so many of all of them. Prints one line of JSON: for each step what the tool answered, and
+// what was wrong, if anything was.
 import { spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
@@ -99,7 +99,10 @@ class Fixture {
       files: readdirSync(`/proc/${this.pid}/fd`).length,
     });
   }
-  /** The answer is waited for only as long as it may come: a thread that is stopped may be in its way. */
+  /**
+   * The answer is waited for only as long as it may come: a thread that is stopped may be in its
+   * way.
+   */
   begin(command) {
     this.say(command);
     const end = performance.now() + 40;
@@ -119,7 +122,9 @@ class Fixture {
   }
 }
 
-/** What the program does, what the tool may answer besides success, and what the program is then. */
+/**
+ * What the program does, what the tool may answer besides success, and what the program is then.
+ */
 const ACTIONS = {
   exit: { command: 'e', faults: ['target-gone', 'no-such-process'], after: 'ended' },
   exec: { command: 'x', faults: ['target-gone'], after: 'new' },
@@ -180,7 +185,8 @@ function checkAlive(fixture, { before, outcome, wrongs }) {
     const same = () => fixture.state() === before;
     if (asked.action !== 'close all') until(same, `${before} instead of ${fixture.state()}`);
   }
-  // The scratch of a tool that could not come back is taken away by a later process, not by this one.
+  // The scratch of a tool that could not come back is taken away by a later process, not by this
+  // one.
   const left = outcome === 'target-stopped' ? 1 : 0;
   check(look(fixture.pid).tools <= left, 'a scratch is left behind');
   check(!existsSync(fixture.own) || statSync(fixture.own).size === 0, 'its own file was written');
