@@ -85,6 +85,12 @@ describe.skipIf(!gcc)('a request from C is answered', () => {
       skip(!got.answers, 'seccomp is refused');
       for (const errno of got.answers ?? []) expect([0, EACCES]).toContain(errno);
     });
+  if (LONG)
+    it('when another request comes between its look at the list and its exchange', () => {
+      expect(
+        told('another request comes between the look at the list and the exchange'),
+      ).toMatchObject({ answers: [0, 0, 0] });
+    });
   it('when many threads ask at once', () => {
     const got = told<{ bad: number[]; drift: number }>('many threads update at once');
     expect(got).toEqual({ bad: got.bad.map(() => 0), drift: 0 });
