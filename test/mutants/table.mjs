@@ -198,6 +198,7 @@ export const MUTANTS = [
     file: 'dist/machine/process/threads.js',
     edits: [['ranNs === 0 || seen.ranNs !== ranNs ||', 'ranNs === 0 ||']],
     test: { file: 'test/process/hazards.test.ts', name: 'slept through three looks' },
+    long: true,
   },
   {
     name: 'a veneer is used without a synchronisation',

@@ -283,7 +283,7 @@ const STORIES = {
   'many threads update at once'() {
     const app = open(library);
     const bad = [];
-    for (let round = 0; round < (long ? 10 : 3); round++) {
+    for (let round = 0; round < (long ? 10 : 1); round++) {
       c.crowd_begin(16, 200, 1);
       bad.push(Number(c.crowd_end(16)));
     }
