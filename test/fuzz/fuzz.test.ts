@@ -20,7 +20,7 @@ describe.each(TARGETS as Target[])('damaged inputs of $name', ({ name, seeds, mu
     const report = await campaign({ target: name, count: LONG ? 1000 : 170 });
     expect(report.findings).toEqual([]);
     // Both ends were reached: damage that is always refused, or never, tests little.
-    expect(report.ok).toBeGreaterThan(20);
+    expect(report.ok).toBeGreaterThan(LONG ? 20 : 10);
     expect(Object.keys(report.refused).length).toBeGreaterThan(2);
   });
 

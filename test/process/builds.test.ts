@@ -119,8 +119,8 @@ describe.skipIf(!gcc || !rustc)('Rust', () => {
   });
 });
 
-describe.skipIf(!gcc)('odd targets and odd places', () => {
-  if (LONG)
+if (LONG)
+  describe.skipIf(!gcc)('odd targets and odd places', () => {
     it('an IFUNC and a function of another object are targets by name', () => {
       expect(languages(compileProgram(folder, 'odd.c'), 'targets')).toEqual({
         before: [6, 5],
@@ -129,7 +129,6 @@ describe.skipIf(!gcc)('odd targets and odd places', () => {
       });
     });
 
-  if (LONG)
     it('an empty site leaves the red zone of its function alone, through the trap as well; a call there would not', () => {
       const got = languages<{
         called: number;
@@ -138,7 +137,7 @@ describe.skipIf(!gcc)('odd targets and odd places', () => {
       }>(compileProgram(folder, 'odd.c'), 'redzone');
       expect(got).toEqual({ called: 7, during: { kept: 8, traps: 1 }, empty: 8 });
     });
-});
+  });
 
 describe.skipIf(!gcc)('symbols that a version script hides, or has twice', () => {
   it.each([['as linked', []], ...more(['stripped', ['-s']] as const)] as const)(
