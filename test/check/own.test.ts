@@ -37,19 +37,20 @@ describe('the worked example of docs/protocols.md', () => {
     const shown = /```js\n([\s\S]*?)```/.exec(readFileSync('docs/protocols.md', 'utf8'))?.[1];
     expect(readFileSync(FILE, 'utf8')).toContain(shown!);
   });
-  it('says what the page says', async () => {
-    expect(await failing({})).toEqual(['torn']);
-    expect(await failing({ chunk: 'qword' })).toEqual([]);
-    for (const dropSync of [2, ...more(1)])
-      expect(await failing({ chunk: 'qword', dropSync })).toContain('torn');
-    expect(await failing({ chunk: 'qword', dropSync: 3 })).toEqual(['livelock']);
-    expect(await failing({ chunk: 'qword', dropSync: 3, fetch: 'F1' })).toEqual([]);
-    if (!LONG) return;
-    expect(await failing({ chunk: 'qword', environment: 'kernel' })).toEqual([
-      'deadlock',
-      'livelock',
-    ]);
-  });
+  if (LONG)
+    it('says what the page says', async () => {
+      expect(await failing({})).toEqual(['torn']);
+      expect(await failing({ chunk: 'qword' })).toEqual([]);
+      for (const dropSync of [2, ...more(1)])
+        expect(await failing({ chunk: 'qword', dropSync })).toContain('torn');
+      expect(await failing({ chunk: 'qword', dropSync: 3 })).toEqual(['livelock']);
+      expect(await failing({ chunk: 'qword', dropSync: 3, fetch: 'F1' })).toEqual([]);
+      if (!LONG) return;
+      expect(await failing({ chunk: 'qword', environment: 'kernel' })).toEqual([
+        'deadlock',
+        'livelock',
+      ]);
+    });
 });
 
 describe("a protocol of one's own", () => {
