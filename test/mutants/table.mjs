@@ -295,6 +295,7 @@ export const MUTANTS = [
     file: 'dist/machine/remote/runtime.js',
     edits: [['if (ours !== null && inodeOf(path) === ours)', 'if (true)']],
     test: { file: 'test/remote/meanwhile.test.ts', name: 'closes all of its descriptors' },
+    long: true,
   },
   {
     name: 'another program in the same process is taken for this one',
