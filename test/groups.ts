@@ -10,7 +10,6 @@ const STILL = [
   'edge',
   'far',
   'handler',
-  'keys',
   'names',
   'rebuilt',
   'own',

@@ -3,7 +3,15 @@
 // disk is made. KVM is not used: the recorder (poke.c) is a plugin of QEMU's translator.
 
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -60,12 +68,13 @@ function archive(files) {
   return Buffer.concat(parts);
 }
 
-function initramfs(modules, files) {
+/** With `init`, another script runs in place of the shell on the serial line. */
+export function initramfs({ modules = [], files = [], init = INIT }) {
   const folder = (name) => ({ name, mode: 0o40755, bytes: '' });
   const busybox = BUSYBOX.find(existsSync);
   return archive([
     ...['bin', 'dev', 'lib', 'proc', 'sys', 'tmp'].map(folder),
-    { name: 'init', mode: 0o100755, bytes: INIT },
+    { name: 'init', mode: 0o100755, bytes: init },
     { name: 'bin/busybox', mode: 0o100755, bytes: readFileSync(busybox) },
     {
       name: 'modules',
@@ -83,54 +92,84 @@ function initramfs(modules, files) {
 
 /**
  * What a stream has said: `until` resolves with the first match of a pattern, and takes it away.
+ * A serial line comes byte by byte, so only the end of the text is searched.
  */
 class Lines {
-  text = '';
-  #ended = false;
+  /** Without its end. */
+  #before = [];
+  #end = '';
+  #closed = false;
   #waiting = null;
 
   constructor(stream) {
     stream.on('data', (piece) => {
-      this.text += piece.toString('latin1');
+      this.#end += piece.toString('latin1');
       this.#look();
     });
     stream.on('close', () => {
-      this.#ended = true;
-      this.#fail('the other end was closed');
+      this.#closed = true;
+      this.fail('the other end was closed');
     });
   }
   /** Everything up to the match, which is taken away with it. */
-  until(pattern, milliseconds) {
+  until(pattern) {
     return new Promise((resolve, reject) => {
-      const late = () => this.#fail(`not within ${milliseconds / 1000} s`);
-      this.#waiting = { pattern, resolve, reject, timer: setTimeout(late, milliseconds) };
+      this.#waiting = { pattern, resolve, reject };
       this.#look();
-      if (this.#ended) this.#fail('the other end was closed');
+      if (this.#closed) this.fail('the other end was closed');
     });
   }
-  #look() {
-    const match = this.#waiting?.pattern.exec(this.text);
-    if (!match) return;
-    const { resolve } = this.#take();
-    const before = this.text.slice(0, match.index);
-    this.text = this.text.slice(match.index + match[0].length);
-    resolve({ before, match });
-  }
-  #fail(why) {
-    if (!this.#waiting) return;
-    const { pattern, reject } = this.#take();
-    const last = this.text.trimEnd().split('\n').slice(-LAST).join('\n');
-    reject(new Error(`no ${pattern}: ${why}. The last lines:\n${last}`));
-  }
-  #take() {
+  /** Ends the wait. */
+  fail(why) {
     const waiting = this.#waiting;
+    if (!waiting) return;
     this.#waiting = null;
-    clearTimeout(waiting.timer);
-    return waiting;
+    const last = this.#taken(this.#end).trimEnd().split('\n').slice(-LAST).join('\n');
+    waiting.reject(new Error(`no ${waiting.pattern}: ${why}. The last lines:\n${last}`));
+  }
+  #look() {
+    const waiting = this.#waiting;
+    const match = waiting?.pattern.exec(this.#end);
+    if (match) {
+      this.#waiting = null;
+      const before = this.#taken(this.#end.slice(0, match.index));
+      this.#end = this.#end.slice(match.index + match[0].length);
+      waiting.resolve({ before, match });
+    } else if (this.#end.length > 2 * LONGEST) {
+      this.#before.push(this.#end.slice(0, -LONGEST));
+      this.#end = this.#end.slice(-LONGEST);
+    }
+  }
+  #taken(end) {
+    const text = [...this.#before, end].join('');
+    this.#before = [];
+    return text;
   }
 }
 /** Lines of the guest that a failure shows. */
 const LAST = 15;
+/** No match of a pattern that is waited for is longer: an answer of gdb's stub has 4 KB. */
+const LONGEST = 8192;
+
+/**
+ * Seconds of CPU time that a process has used (proc(5), `stat`). What is waited for in a guest is
+ * limited by them: on a busy machine a minute of the clock may be a few seconds of the guest.
+ */
+function cpuSeconds(pid) {
+  try {
+    const [, rest] = /\) (.*)/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+    const [user, system] = rest.split(' ').slice(11, 13).map(Number);
+    return (user + system) / TICKS;
+  } catch {
+    // It has ended, and so have its lines.
+    return Number.NaN;
+  }
+}
+/** USER_HZ, the same on every x86-64. */
+const TICKS = 100;
+/** A guest that waits uses no CPU time: then the clock decides. */
+const SLOWEST = 10;
+const WATCH_MS = 500;
 
 /** QEMU ends with the program that started it, however that ends (prctl(2), PR_SET_PDEATHSIG). */
 function start(args) {
@@ -143,9 +182,36 @@ function start(args) {
   return child;
 }
 
+const PATIENCE = 300;
+
+/**
+ * On a busy machine a CPU of the guest may stand still for seconds. That is not worth a message, and
+ * the check of the timer, which panics when its ticks come late (timer_irq_works), is left out.
+ */
+export const LATE = 'no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1';
+
+/**
+ * A folder for files of so many megabytes: in memory where there is room, because a guest whose RAM
+ * is a file on a disk waits for that disk.
+ */
+export function roomy(megabytes) {
+  try {
+    const { bavail, bsize } = statfsSync(SHARED);
+    if (bavail * bsize > ROOM * megabytes * 2 ** 20) return SHARED;
+  } catch {
+    // There is none.
+  }
+  return tmpdir();
+}
+const SHARED = '/dev/shm';
+/** The RAM, and dumps of it. */
+const ROOM = 6;
+
 export class Guest {
-  /** The guest's RAM, 256 MB from physical address 0: written by QEMU while it runs. */
+  /** With a plugin, the file of the guest's RAM, from physical address 0. */
   ram;
+  /** The file behind its disk. */
+  disk;
   qmpSocket;
   gdbSocket;
   #folder;
@@ -162,8 +228,9 @@ export class Guest {
    * stood there before. A guest that meets such a trap byte after the update panics, or traps for
    * ever.
    *
-   * @param {{ kernel: string, modules?: readonly string[], append?: string, plugin?: string, single?: boolean, megabytes?: number, files?: readonly { name: string, mode: number, bytes: Uint8Array | string }[], patience?: number }} options
-   *   `patience`: milliseconds for everything that is waited for
+   * @param {{ kernel: string, modules?: readonly string[], append?: string, plugin?: string, single?: boolean, megabytes?: number, files?: readonly { name: string, mode: number, bytes: Uint8Array | string }[], disk?: boolean, patience?: number }} options
+   *   `disk`: an empty one, /dev/nvme0n1; `patience`: seconds of QEMU's CPU time for everything that
+   *   is waited for, and ten times as many by the clock
    */
   static async boot(options) {
     const guest = new Guest();
@@ -184,22 +251,27 @@ export class Guest {
     single = true,
     megabytes = 256,
     files = [],
-    patience = 300_000,
+    disk = false,
+    patience = PATIENCE,
   }) {
     this.patience = patience;
-    this.#folder = mkdtempSync(join(tmpdir(), 'static-call-guest-'));
-    const at = (name) => join(this.#folder, name);
-    writeFileSync(at('initramfs'), initramfs(modules, files));
+    this.#folder = mkdtempSync(join(roomy(megabytes), 'static-call-guest-'));
+    const at = (name) => this.file(name);
+    writeFileSync(at('initramfs'), initramfs({ modules, files }));
     this.ram = at('ram');
     this.qmpSocket = at('qmp');
     this.gdbSocket = at('gdb');
+    // The recorder reads the guest's RAM; without it, memory that is no file is faster.
+    const memory = plugin
+      ? `-object memory-backend-file,id=m0,size=${megabytes}M,mem-path=${this.ram},share=on
+         -machine pc,memory-backend=m0`
+      : '-machine pc';
     // Two monitors, because one serves one client at a time: ours, and that of the program that
     // reads the guest.
-    const memory = `memory-backend-file,id=m0,size=${megabytes}M,mem-path=${this.ram},share=on`;
     const options = `
       -accel tcg,thread=${single ? 'single' : 'multi'} -cpu EPYC -smp 2 -m ${megabytes}
       -nodefaults -display none -no-reboot -serial stdio
-      -object ${memory} -machine pc,memory-backend=m0 -device vmcoreinfo
+      ${memory} -device vmcoreinfo
       -qmp unix:${at('own')},server=on,wait=off -qmp unix:${this.qmpSocket},server=on,wait=off
       -gdb unix:${this.gdbSocket},server=on,wait=off`;
     const args = [
@@ -209,8 +281,9 @@ export class Guest {
       '-initrd',
       at('initramfs'),
       '-append',
-      `console=ttyS0 quiet panic=-1 ${append}`,
+      `console=ttyS0 quiet panic=-1 ${LATE} ${append}`,
     ];
+    if (disk) args.push(...this.#makeDisk(2 * megabytes));
     if (plugin !== undefined) args.push('-plugin', plugin.replaceAll('RAM', this.ram));
     this.#process = start(args);
     let complaint = '';
@@ -223,13 +296,26 @@ export class Guest {
       );
     });
     ended.catch(() => {});
-    await Promise.race([this.#serial.until(/guest is up/, patience), ended]);
+    await Promise.race([this.#answer(this.#serial, /guest is up/), ended]);
     this.#qmp = connect(at('own'));
     this.#qmp.on('error', () => {});
     this.#qmp.lines = new Lines(this.#qmp);
-    await this.#qmp.lines.until(/"QMP"[^\n]*\n/, patience);
+    await this.#answer(this.#qmp.lines, /"QMP"[^\n]*\n/);
     await this.qmp('qmp_capabilities');
     await this.run('true');
+  }
+
+  #makeDisk(megabytes) {
+    this.disk = this.file('disk');
+    writeFileSync(this.disk, '');
+    truncateSync(this.disk, megabytes * 2 ** 20);
+    const drive = `file=${this.disk},if=none,id=disk,format=raw,cache=unsafe`;
+    return ['-drive', drive, '-device', 'nvme,drive=disk,serial=1'];
+  }
+
+  /** A path for a file that goes with the guest. */
+  file(name) {
+    return join(this.#folder, name);
   }
 
   /** Runs a line of shell in the guest; what it printed. */
@@ -245,6 +331,12 @@ export class Guest {
     return before;
   }
 
+  /** Sends a line that ends the shell, and waits for what is printed then. */
+  async leave(line, pattern) {
+    this.#process.stdin.write(`${line}\n`);
+    return (await this.#answer(this.#serial, pattern)).match;
+  }
+
   /** One command of QEMU's monitor. */
   async qmp(execute, args = {}) {
     this.#qmp.write(`${JSON.stringify({ execute, arguments: args })}\n`);
@@ -256,12 +348,24 @@ export class Guest {
 
   /** A guest that does not answer is ended, so that whatever is asked next fails at once. */
   async #answer(lines, pattern) {
+    const watch = this.#watch(lines);
     try {
-      return await lines.until(pattern, this.patience);
+      return await lines.until(pattern);
     } catch (error) {
       this.#process.kill('SIGKILL');
       throw error;
+    } finally {
+      clearInterval(watch);
     }
+  }
+  #watch(lines) {
+    const used = () => cpuSeconds(this.#process.pid);
+    const [start, began] = [used(), Date.now()];
+    return setInterval(() => {
+      const [cpu, clock] = [used() - start, (Date.now() - began) / 1000];
+      if (cpu > this.patience || clock > SLOWEST * this.patience)
+        lines.fail(`not within ${clock.toFixed()} s, of which QEMU ran ${cpu.toFixed()} s`);
+    }, WATCH_MS);
   }
 
   /**

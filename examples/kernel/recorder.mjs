@@ -3,14 +3,13 @@
 
 import { spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readImage } from '../../dist/inspect/live/image.js';
 import { findKallsyms } from '../../dist/inspect/kallsyms.js';
 import { addressesOf } from '../../dist/inspect/symbols.js';
 import { hex } from '../../dist/base/addr.js';
-import { Guest } from './guest.mjs';
+import { Guest, roomy } from './guest.mjs';
 
 const MEGABYTES = 256;
 const HEADER = 64;
@@ -66,7 +65,7 @@ export class Recorder {
    */
   static async boot({ kernel, modules = [], single, patience }) {
     const recorder = new Recorder();
-    recorder.#folder = mkdtempSync(join(tmpdir(), 'static-call-poke-'));
+    recorder.#folder = mkdtempSync(join(roomy(MEGABYTES), 'static-call-poke-'));
     try {
       const { object } = await readImage(kernel);
       const places = addressesOf(findKallsyms(object), SYMBOLS);

@@ -1,13 +1,17 @@
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterAll, describe, expect, it } from 'vitest';
+import { FileBytes } from '#inspect/live/bytes';
 import { Gdb } from '#inspect/live/gdb';
+import { KCORE, kcoreRefused, levelIn } from '#inspect/live/kcore';
+import { dumpByQmp } from '#inspect/live/qmp';
 import { Folder } from '../build.js';
 import { buildGzipImage, buildKernel } from '../inspect/kernel-image.mjs';
 import { buildMemory, coreOffset, elfCore, kdump } from '../inspect/live/core.mjs';
+import { LONG } from '../more.js';
 import { line } from './line.js';
 import { complaints } from './schema.js';
 
@@ -126,14 +130,39 @@ event       probe_event  probe_event
 });
 
 describe('the kernel that this runs on', () => {
-  it.skipIf(existsSync('/proc/kcore'))(
-    'is refused with the reason where it shows no memory',
-    async () => {
-      const { status, stderr } = await run('--live');
-      expect(status).toBe(4);
-      expect(stderr).toContain('error[no-kcore]: this kernel has no /proc/kcore');
-    },
-  );
+  it.skipIf(existsSync(KCORE))('is refused with the reason where it shows no memory', async () => {
+    const { status, stderr } = await run('--live');
+    expect(status).toBe(4);
+    expect(stderr).toContain('error[no-kcore]: this kernel has no /proc/kcore');
+  });
+  const open = { proc: true, root: true, rawIo: true, lockdown: 'none' };
+  it.each([
+    ['ENOENT', {}, /built without CONFIG_PROC_KCORE$/, /^boot a kernel with CONFIG_PROC_KCORE; or/],
+    ['ENOENT', { proc: false }, /no \/proc is mounted/, /^mount it: /],
+    ['EACCES', { root: false }, /^only root /, /^run it as root; or give a dump: /],
+    ['EACCES', {}, /^root of a container /, /^run it outside of the container; or/],
+    ['EPERM', { lockdown: 'confidentiality' }, /^the kernel is locked down/, /^boot it without /],
+    ['EPERM', { rawIo: false }, /lacks CAP_SYS_RAWIO/, /^run it as root outside of /],
+    ['EPERM', { lockdown: null }, /^the kernel refuses/, /lockdown; or give a dump/],
+    ['EIO', {}, /^it cannot be read: EIO$/, /; or give a dump: a vmcore, or qmp:SOCKET/],
+  ] as const)('refuses it by %s, %j: the reason and what to do', (code, around, message, hint) => {
+    const fault = kcoreRefused(code, undefined, { ...open, ...around });
+    expect(fault).toMatchObject({ code: 'no-kcore', at: KCORE });
+    expect(fault.message).toMatch(message);
+    expect(fault.hint).toMatch(hint);
+  });
+  it('hides it behind another file in a container', () => {
+    expect(() => new FileBytes('/dev/null', true)).toThrow(
+      expect.objectContaining({ code: 'no-kcore', hint: expect.stringMatching(/^run it outside/) }),
+    );
+  });
+  it.each([
+    ['none integrity [confidentiality]\n', 'confidentiality'],
+    ['[none] integrity confidentiality\n', 'none'],
+    ['', null],
+  ])('states its lockdown as %j', (text, level) => {
+    expect(levelIn(text)).toBe(level);
+  });
 });
 
 describe("QEMU's monitor", () => {
@@ -168,19 +197,80 @@ describe("QEMU's monitor", () => {
   });
 });
 
-describe("gdb's protocol", () => {
-  it('reads what is mapped', async () => {
-    const bytes = Uint8Array.from({ length: 4096 }, (_, i) => i % 251);
-    const stub = new Worker(new URL('../inspect/live/stub.mjs', import.meta.url), {
-      workerData: { page: -0x7f00_0000, bytes },
+describe("QEMU's monitor, which takes its time", () => {
+  const PATIENCE = 60;
+  /** `dump` gets the file and is to answer. */
+  async function monitor(
+    name: string,
+    dump: (file: string, answer: () => void) => void,
+  ): Promise<{ path: string } & AsyncDisposable> {
+    const path = join(folder.path, name);
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      const answer = (): unknown => socket.write('{"return": {}}\r\n');
+      socket.on('data', (piece) => {
+        const { execute, arguments: args } = JSON.parse(piece.toString());
+        if (execute === 'dump-guest-memory') dump(args.protocol.slice(5), answer);
+        else answer();
+      });
+    }).listen(path);
+    await once(server, 'listening');
+    return { path, [Symbol.asyncDispose]: async () => void server.close() };
+  }
+  it('is waited for as long as the dump grows', async () => {
+    const began = performance.now();
+    await using server = await monitor('qmp-slow', (file, answer) => {
+      const timer = setInterval(() => {
+        appendFileSync(file, 'more');
+        if (performance.now() - began < 4 * PATIENCE) return;
+        clearInterval(timer);
+        answer();
+      }, PATIENCE / 10);
     });
-    const [port] = await once(stub, 'message');
-    {
-      using gdb = new Gdb(`127.0.0.1:${port}`);
-      expect(Buffer.from(gdb.page(-0x7f00_0000) ?? [])).toEqual(Buffer.from(bytes));
-      expect(gdb.page(-0x7e00_0000)).toBeNull();
-    }
-    await stub.terminate();
+    await using dump = await dumpByQmp(server.path, PATIENCE);
+    expect(existsSync(dump.file)).toBe(true);
+  });
+  it('is a fault where it does nothing', async () => {
+    await using server = await monitor('qmp-silent', () => {});
+    await expect(dumpByQmp(server.path, PATIENCE)).rejects.toMatchObject({
+      code: 'no-qmp',
+      hint: expect.stringContaining('one client at a time'),
+    });
+  });
+});
+
+describe("gdb's protocol", () => {
+  const bytes = Uint8Array.from({ length: 4096 }, (_, i) => i % 251);
+  async function stub(options: object = {}): Promise<{ address: string } & AsyncDisposable> {
+    const worker = new Worker(new URL('../inspect/live/stub.mjs', import.meta.url), {
+      workerData: { page: -0x7f00_0000, bytes, ...options },
+    });
+    const [port] = await once(worker, 'message');
+    return {
+      address: `127.0.0.1:${port}`,
+      [Symbol.asyncDispose]: async () => void (await worker.terminate()),
+    };
+  }
+  it.each([
+    ['which states the size of its packets', { features: 'PacketSize=1000;qXfer:features:read+' }],
+    ['which states nothing', {}],
+  ])('reads what is mapped from a server %s', async (_, options) => {
+    await using server = await stub(options);
+    using gdb = new Gdb(server.address);
+    expect(Buffer.from(gdb.page(-0x7f00_0000) ?? [])).toEqual(Buffer.from(bytes));
+    expect(gdb.page(-0x7e00_0000)).toBeNull();
+  });
+  // The whole answer takes longer than the patience, and each of its bytes a small part of that.
+  it.runIf(LONG)('waits for a slow server as long as it sends anything', async () => {
+    await using server = await stub({ drip: { characters: 20, pause: 12 } });
+    using gdb = new Gdb(server.address, 3000);
+    expect(gdb.page(-0x7f00_0000)).not.toBeNull();
+  });
+  it('that falls silent is a fault', async () => {
+    await using server = await stub({ silent: true });
+    expect(() => new Gdb(server.address, 50)).toThrow(
+      expect.objectContaining({ code: 'no-gdb', message: expect.stringContaining('no byte') }),
+    );
   });
   it('with no server is a fault', () => {
     expect(() => new Gdb(join(folder.path, 'none'))).toThrow(

@@ -30,6 +30,11 @@ describe('one kernel in every kind of dump', () => {
       'a flattened kdump',
     ],
     ['a flattened kdump in odd pieces', flattened(kdump(memory), 777), 'a flattened kdump'],
+    [
+      'a flattened kdump with holes where it has zeros, as makedumpfile writes it',
+      flattened(kdump(memory), 64, true),
+      'a flattened kdump',
+    ],
   ])('%s', (_, bytes, source) => {
     expect(read(bytes)).toEqual({ ...whole, kernel: { ...whole.kernel, source } });
   });

@@ -3,6 +3,7 @@
 
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { Fault } from '../../base/fault.js';
+import { KCORE, kcoreRefused } from './kcore.js';
 
 export interface Bytes {
   readonly size: number;
@@ -47,7 +48,7 @@ export class FileBytes implements Bytes, Disposable {
   readonly #file: number;
   readonly #pieces = new Map<number, Uint8Array>();
 
-  /** @throws Fault `no-such-file`, `unreadable-file`, `no-kcore` */
+  /** `endless`: it is /proc/kcore. @throws Fault `no-such-file`, `unreadable-file`, `no-kcore` */
   constructor(path: string, endless: boolean) {
     this.path = path;
     this.#file = opened(path);
@@ -56,6 +57,7 @@ export class FileBytes implements Bytes, Disposable {
     this.size = endless ? Number.MAX_SAFE_INTEGER : stat.size;
     if (stat.isFile()) return;
     closeSync(this.#file);
+    if (endless) throw kcoreRefused('MASKED');
     throw new Fault('unreadable-file', 'it is no regular file', { at: path });
   }
   [Symbol.dispose](): void {
@@ -91,7 +93,7 @@ export class FileBytes implements Bytes, Disposable {
         got = readSync(this.#file, buffer, length, PIECE - length, at + length);
     } catch (error) {
       // /proc/kcore refuses pages that are not there (EFAULT, EIO), or all of it (EPERM under lockdown).
-      if (codeOf(error) === 'EPERM') throw refused(this.path, error);
+      if (codeOf(error) === 'EPERM') throw kcoreRefused('EPERM', error);
     }
     const piece = buffer.subarray(0, length);
     if (this.#pieces.size >= MOST_PIECES) this.#pieces.clear();
@@ -108,14 +110,12 @@ const codeOf = (error: unknown): string =>
 export const said = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
-export const KCORE = '/proc/kcore';
-
 function opened(path: string): number {
   try {
     // Without waiting: opening a fifo waits for a writer.
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    if (path === KCORE) throw refused(path, error);
+    if (path === KCORE) throw kcoreRefused(codeOf(error), error);
     if (codeOf(error) === 'ENOENT')
       throw new Fault('no-such-file', 'there is no such file or directory', { at: path });
     throw new Fault('unreadable-file', `it cannot be read: ${said(error)}`, {
@@ -123,21 +123,4 @@ function opened(path: string): number {
       cause: error,
     });
   }
-}
-
-const DUMP = 'give a dump: a vmcore, or qmp:SOCKET or gdb:ADDRESS of a virtual machine';
-
-/** Why /proc/kcore is not to be had, by what the kernel answers. */
-const KCORE_REASONS: Readonly<Record<string, readonly [message: string, hint: string]>> = {
-  ENOENT: ['this kernel has no /proc/kcore: it was built without CONFIG_PROC_KCORE', DUMP],
-  EACCES: ['only root may read the memory of the kernel', `run it as root; or ${DUMP}`],
-  EPERM: [
-    'the kernel refuses to show its memory: it needs CAP_SYS_RAWIO and no lockdown',
-    `see /sys/kernel/security/lockdown, and run it outside containers; or ${DUMP}`,
-  ],
-};
-
-function refused(path: string, error: unknown): Fault {
-  const [text, hint] = KCORE_REASONS[codeOf(error)] ?? [said(error), DUMP];
-  return new Fault('no-kcore', text, { at: path, hint, cause: error });
 }

@@ -8,33 +8,40 @@ import {
   Worker,
   type MessagePort,
 } from 'node:worker_threads';
-import { hex, PAGE, type Addr } from '../../base/addr.js';
+import { PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
-import type { GdbAnswer } from './gdb-thread.js';
+import type { GdbAnswer, GdbRequest } from './gdb-thread.js';
 
-const PATIENCE_MS = 20_000;
-/** QEMU answers at most 2,048 bytes, as hexadecimal digits, whatever is asked for. */
-const PIECE = 1024;
+/** Words of what both threads share: whether the answer was posted, and how often one heard. */
+const [ANSWERED, HEARD] = [0, 1];
+
+/** Without a byte from the server. A slow server, or a busy machine, may take as long as it needs. */
+const PATIENCE_MS = 60_000;
 
 export class Gdb implements Disposable {
   readonly #worker: Worker;
   readonly #port: MessagePort;
-  readonly #answered = new Int32Array(new SharedArrayBuffer(4));
+  readonly #state = new Int32Array(new SharedArrayBuffer(8));
   readonly #at: string;
+  readonly #patience: number;
+  #silent = false;
 
-  /** HOST:PORT or the path of a socket. @throws Fault `no-gdb`. */
-  constructor(address: string) {
+  /**
+   * HOST:PORT or the path of a socket. `patience`: milliseconds of silence.
+   * @throws Fault `no-gdb`.
+   */
+  constructor(address: string, patience: number = PATIENCE_MS) {
     const { port1, port2 } = new MessageChannel();
     this.#at = address;
+    this.#patience = patience;
     this.#port = port1;
     this.#worker = new Worker(new URL('./gdb-thread.js', import.meta.url), {
-      workerData: { address, port: port2, answered: this.#answered },
+      workerData: { address, port: port2, state: this.#state },
       transferList: [port2],
     });
     this.#worker.unref();
     try {
-      // A server stops the machine when it is asked why it stopped.
-      this.#ask('?');
+      this.#ask('stop');
     } catch (error) {
       this[Symbol.dispose]();
       throw error;
@@ -43,7 +50,7 @@ export class Gdb implements Disposable {
   /** Lets the machine go on. */
   [Symbol.dispose](): void {
     try {
-      this.#ask('D');
+      if (!this.#silent) this.#ask('go');
     } catch {
       // It is gone, and what was read is read.
     }
@@ -53,24 +60,26 @@ export class Gdb implements Disposable {
 
   /** Null where nothing is mapped. */
   read(at: Addr, length: number): Uint8Array | null {
-    const whole = new Uint8Array(length);
-    for (let done = 0; done < length; done += PIECE) {
-      const size = Math.min(PIECE, length - done);
-      const answer = this.#ask(`m${hex(at + done).slice(2)},${size.toString(16)}`);
-      if (!/^(?:[0-9a-f]{2})+$/.test(answer) || answer.length !== 2 * size) return null;
-      whole.set(Buffer.from(answer, 'hex'), done);
-    }
-    return whole;
+    return this.#ask({ at, length });
   }
   readonly page = (at: Addr): Uint8Array | null => this.read(at, PAGE);
 
-  #ask(packet: string): string {
-    Atomics.store(this.#answered, 0, 0);
-    this.#port.postMessage(packet);
-    Atomics.wait(this.#answered, 0, 0, PATIENCE_MS);
+  #ask(request: GdbRequest): Uint8Array | null {
+    Atomics.store(this.#state, ANSWERED, 0);
+    this.#port.postMessage(request);
+    this.#wait();
     const answer: GdbAnswer | undefined = receiveMessageOnPort(this.#port)?.message;
-    if (answer?.text !== undefined) return answer.text;
-    const said = answer?.error ?? `no answer within ${PATIENCE_MS / 1000} s`;
+    if (answer?.bytes !== undefined) return answer.bytes;
+    this.#silent = answer === undefined;
+    const said = answer?.error ?? `no byte within ${this.#patience / 1000} s`;
     throw new Fault('no-gdb', `the server of gdb's protocol: ${said}`, { at: this.#at });
+  }
+  /** For the answer, as long as the server sends anything. */
+  #wait(): void {
+    for (;;) {
+      const heard = Atomics.load(this.#state, HEARD);
+      const end = Atomics.wait(this.#state, ANSWERED, 0, this.#patience);
+      if (end !== 'timed-out' || Atomics.load(this.#state, HEARD) === heard) return;
+    }
   }
 }

@@ -177,12 +177,17 @@ export function rearranged(bytes: Bytes): Bytes {
     read(offset, length) {
       const whole = part(offset, length);
       if (whole !== null || length > MOST_BITMAP) return whole;
-      // Over a seam between blocks.
+      // Over a seam between blocks, or a hole: makedumpfile does not write the ends of its bitmaps, and
+      // a file that it seeks in has zeros there.
       const joined = new Uint8Array(length);
       for (let done = 0; done < length;) {
-        const block = blocks[lastStarting(blocks, offset + done)];
-        const size = Math.min(length - done, (block?.end ?? 0) - (offset + done));
-        const piece = size > 0 ? part(offset + done, size) : null;
+        const at = offset + done;
+        const index = lastStarting(blocks, at);
+        const end = blocks[index]?.end ?? 0;
+        const next = at < end ? end : blocks[index + 1]?.start;
+        if (next === undefined) return null;
+        const size = Math.min(length - done, next - at);
+        const piece = at < end ? part(at, size) : new Uint8Array(size);
         if (piece === null) return null;
         joined.set(piece, done);
         done += size;

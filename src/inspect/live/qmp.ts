@@ -3,11 +3,13 @@
 
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Fault, isFault } from '../../base/fault.js';
 import { TemporaryFolder } from '../../base/folder.js';
 import { said } from './bytes.js';
 
+/** Without an answer, and without another byte in the file: a dump takes as long as it is large. */
 const PATIENCE_MS = 120_000;
 
 /**
@@ -16,14 +18,16 @@ const PATIENCE_MS = 120_000;
  */
 export async function dumpByQmp(
   path: string,
+  patience: number = PATIENCE_MS,
 ): Promise<{ readonly file: string } & AsyncDisposable> {
   const folder = new TemporaryFolder('static-call-');
   const remove = (): Promise<void> => folder[Symbol.asyncDispose]();
   try {
     const file = join(folder.path, 'memory');
     const socket = connect(path);
+    const watch = watched(socket, file, patience);
     try {
-      await once(socket, 'connect', { signal: AbortSignal.timeout(PATIENCE_MS) });
+      await once(socket, 'connect', { signal: AbortSignal.timeout(patience) });
       const answers = linesOf(socket);
       await command(socket, answers, 'qmp_capabilities', {});
       await command(socket, answers, 'dump-guest-memory', {
@@ -31,6 +35,7 @@ export async function dumpByQmp(
         protocol: `file:${file}`,
       });
     } finally {
+      clearInterval(watch);
       socket.destroy();
     }
     return { file, [Symbol.asyncDispose]: remove };
@@ -43,6 +48,22 @@ export async function dumpByQmp(
     });
   }
 }
+
+/** Ends the talk when a file has not grown for so long. */
+function watched(socket: Socket, file: string, patience: number): NodeJS.Timeout {
+  let size = -1;
+  return setInterval(() => {
+    const now = statSync(file, { throwIfNoEntry: false })?.size ?? -1;
+    if (now === size) socket.destroy(silent(patience));
+    size = now;
+  }, patience);
+}
+
+const ONE_CLIENT = 'the monitor serves one client at a time: give it a socket of its own';
+const silent = (patience: number): Fault =>
+  new Fault('no-qmp', `QEMU's monitor: no answer within ${patience / 1000} s`, {
+    hint: ONE_CLIENT,
+  });
 
 const MOST = 1 << 20;
 
@@ -64,20 +85,15 @@ async function command(
   args: object,
 ): Promise<void> {
   socket.write(`${JSON.stringify({ execute, arguments: args })}\n`);
-  const late = setTimeout(() => socket.destroy(), PATIENCE_MS);
-  try {
-    // Between them there are events.
-    for (let next = await answers.next(); !next.done; next = await answers.next()) {
-      const said = answerOf(next.value);
-      if (said.error !== undefined)
-        throw new Fault('no-qmp', `QEMU refuses ${execute}: ${said.error}`);
-      if (said.done) return;
-    }
-  } finally {
-    clearTimeout(late);
+  // Between them there are events.
+  for (let next = await answers.next(); !next.done; next = await answers.next()) {
+    const said = answerOf(next.value);
+    if (said.error !== undefined)
+      throw new Fault('no-qmp', `QEMU refuses ${execute}: ${said.error}`);
+    if (said.done) return;
   }
   throw new Fault('no-qmp', `QEMU's monitor closed before ${execute} was done`, {
-    hint: 'the monitor serves one client at a time: give it a socket of its own',
+    hint: ONE_CLIENT,
   });
 }
 

@@ -563,7 +563,7 @@ export function kdump(
 }
 
 /** Any file in blocks, as through a pipe; the first block is written twice, wrongly at first. */
-export function flattened(bytes, size = 5000) {
+export function flattened(bytes, size = 5000, holes = false) {
   const header = Buffer.alloc(PAGE);
   header.write('makedumpfile');
   const block = (offset, content) => {
@@ -573,7 +573,9 @@ export function flattened(bytes, size = 5000) {
     return Buffer.concat([head, content]);
   };
   const blocks = [block(0, Buffer.alloc(size, 0xee))];
-  for (let at = 0; at < bytes.length; at += size)
-    blocks.push(block(at, bytes.subarray(at, at + size)));
+  for (let at = 0; at < bytes.length; at += size) {
+    const content = bytes.subarray(at, at + size);
+    if (!holes || content.some((byte) => byte !== 0)) blocks.push(block(at, content));
+  }
   return Buffer.concat([header, ...blocks, Buffer.alloc(16, 0xff)]);
 }
