@@ -48,6 +48,11 @@ export function programOf(
   offset: number,
   dropSync: number | null,
 ): LandingProgram {
+  if (protocol.sites === 2)
+    throw new Fault('not-supported', `${title} has two sites, and one is performed`, {
+      at: 'sites',
+      hint: CHECKED,
+    });
   const text = textOf(title, protocol);
   const { steps } = narrowed(protocol, text === null ? wayAt(protocol, offset) : 0);
   for (const [i, step] of steps.entries()) {

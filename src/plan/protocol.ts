@@ -1,9 +1,11 @@
 // A protocol is data: which sites it accepts, which trap handler must be installed while it runs,
-// and a flat list of steps. Each step is done for the whole batch before the next one begins. It is
-// no code, so it can be printed, compared, stored in a trace, performed on a process and enumerated
-// by the checker without change; a new kind of step is a row here and a case in each machine.
+// and a flat list of steps. Each step is done for the whole batch before the next one begins, unless
+// `order` says otherwise. It is no code, so it can be printed, compared, stored in a trace, performed
+// on a process and enumerated by the checker without change; a new kind of step is a row here and a
+// case in each machine.
 
 import type { Unit } from '../base/addr.js';
+import type { OwnHandler } from './handler.js';
 import { WAY, waysOf, type Way } from './way.js';
 
 /**
@@ -201,6 +203,9 @@ export interface SiteText {
   readonly leaf?: boolean;
 }
 
+export const PROMISES = ['returned', 'stored', 'eventually'] as const;
+export const ORDERS = ['steps', 'each'] as const;
+
 /** A way of writing a batch of sites; docs/protocols.md works an example. */
 export interface Protocol {
   readonly name: string;
@@ -209,21 +214,32 @@ export interface Protocol {
   readonly accepts: Acceptance;
   readonly place?: Place;
   readonly text?: SiteText;
+  /** How many sites there are, 1 if left out. A thread passes the second behind the first. */
+  readonly sites?: 1 | 2;
+  /** With two, each site has a key of its own, and updates change one key after the other. */
+  readonly keys?: 1 | 2;
+  /**
+   * `steps`, if left out: each step is done for all sites of the key before the next one begins.
+   * `each`: all steps for one site, then all of them for the other.
+   */
+  readonly order?: (typeof ORDERS)[number];
   /**
    * What an update promises when it returns. `returned`, if left out: no call that begins
-   * afterwards runs what was replaced. `eventually`: a call runs some version, whole, for as long
+   * afterwards runs what was replaced. `stored`: none does but for bytes that its CPU fetched and
+   * that memory does not hold any more. `eventually`: a call runs some version, whole, for as long
    * as it may be.
    */
-  readonly promise?: 'returned' | 'eventually';
+  readonly promise?: (typeof PROMISES)[number];
   /**
    * Ways that a site may be written by. Each site goes the cheapest that its change and the text's
    * writer allow (way.ts). Absent: every step is for every site.
    */
   readonly ways?: readonly Way[];
   /**
-   * Name of the handler in `trap/` that must be installed while it runs; null if it plants no trap.
+   * Name of the handler that must be installed while it runs, or a kernel's of its own; null if it
+   * plants no trap.
    */
-  readonly handler: string | null;
+  readonly handler: string | OwnHandler | null;
   readonly steps: readonly Step[];
 }
 

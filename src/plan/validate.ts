@@ -8,7 +8,15 @@ import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import { LONGEST_SITE, SHORTEST_SITE } from '../x86/forms.js';
 import { W64 as REGISTERS } from '../asm/operand.js';
-import { SYNC_KINDS, type Protocol, type SiteText, type Step } from './protocol.js';
+import {
+  ORDERS,
+  PROMISES,
+  SYNC_KINDS,
+  type Protocol,
+  type SiteText,
+  type Step,
+} from './protocol.js';
+import { SLOTS, parseHandler } from './handler.js';
 import { LONGEST_TEXT, parseText } from './text.js';
 import { WAYS } from './way.js';
 
@@ -25,6 +33,8 @@ const oneOf = (...words: readonly (string | null)[]): Check => ({
   what: `one of ${words.map(String).join(', ')}`,
   fits: (v) => words.some((word) => word === v),
 });
+
+const oneOrTwo: Check = { what: '1 or 2', fits: (v) => v === 1 || v === 2 };
 
 /** Bytes that begin with an instruction of the simulated CPU, all of it. */
 const isInstruction = (bytes: readonly number[]): boolean => typeof decode(bytes) !== 'string';
@@ -67,6 +77,10 @@ const pattern: Check = {
   fits: (v) => Array.isArray(v) && v.length > 0 && v.every(isPattern),
 };
 
+const slots: Check = {
+  what: `how many words it keeps data in, up to ${SLOTS}`,
+  fits: (v) => isCount(v) && v <= SLOTS,
+};
 const names: Check = {
   what: 'a list of texts',
   fits: (v) => Array.isArray(v) && v.length > 0 && v.every(text.fits),
@@ -210,12 +224,25 @@ export function validateProtocol(value: unknown): Protocol {
       name: text,
       about: text,
       accepts: anything,
-      handler: { what: "a handler's name, or null", fits: (v) => v === null || text.fits(v) },
+      handler: {
+        what: "a handler's name, rows of its own, or null",
+        fits: (v) => v === null || text.fits(v) || isRecord(v),
+      },
       steps: list,
     },
-    { place: anything, ways: wayList, text: anything, promise: oneOf('returned', 'eventually') },
+    {
+      place: anything,
+      ways: wayList,
+      text: anything,
+      promise: oneOf(...PROMISES),
+      sites: oneOrTwo,
+      keys: oneOrTwo,
+      order: oneOf(...ORDERS),
+    },
   );
   const protocol = value as Protocol;
+  checkSeveral(protocol);
+  validateHandler(protocol);
   fields(protocol.accepts, 'accepts', {
     bytes: oneOf('changed', 'whole'),
     within: oneOf(...Object.keys(UNITS), null),
@@ -257,6 +284,30 @@ export function validateProtocol(value: unknown): Protocol {
       });
   });
   return protocol;
+}
+
+/** A handler of its own has its fields, and the assembler knows its rows. */
+function validateHandler({ handler, steps }: Protocol): void {
+  if (handler === null || typeof handler === 'string') return;
+  fields(handler, 'handler', { call: names }, { jump: names, after: names, slots });
+  parseHandler(handler);
+  if (steps.some(({ do: what }) => ['count', 'await', 'exchange', 'retry'].includes(what)))
+    throw new Fault('bad-protocol', 'a handler of its own shares no words with the steps', {
+      at: 'handler',
+    });
+}
+
+/** What is said of several sites and keys fits together. */
+function checkSeveral({ sites = 1, keys = 1, order, ways, text: given }: Protocol): void {
+  const refuse = (field: string, why: string): never => {
+    throw new Fault('bad-protocol', `${field} ${why}`, { at: field });
+  };
+  if (keys === 2 && sites === 1) refuse('keys', 'is 2, and sites is 1: each key has a site');
+  if (order !== undefined && (sites === 1 || keys === 2))
+    refuse('order', 'says nothing where an update changes one site');
+  if (sites === 1) return;
+  if (ways !== undefined) refuse('sites', 'is 2, and each site of a batch goes a way of its own');
+  if (given?.states !== undefined) refuse('sites', 'is 2, and text.states is the text of one');
 }
 
 /** The states of `text`, if the protocol brings its own: each has its fields, and decodes. */

@@ -7,7 +7,9 @@ import type { Environment, FixtureHandler } from '../machine/sim/options.js';
 import { SIGTRAP_PROGRAM } from '../native/sigtrap.js';
 import type { Protocol } from '../plan/protocol.js';
 import type { Entry } from '../trap/kernel.js';
+import { parseHandler, type ParsedHandler } from '../plan/handler.js';
 import { auto } from './auto.js';
+import { breakpoint, type BreakpointHandler } from './breakpoint.js';
 import { aborting, int3Abort } from './int3-abort.js';
 import { counted, int3Gap, merged } from './int3-gap.js';
 import { int3Levels, levels } from './int3-levels.js';
@@ -104,11 +106,30 @@ const HANDLERS: ReadonlyMap<string, Known> = new Map<string, Known>([
   ['retire', { environment: 'user', make: retiring('versioned'), sites: 'five' }],
 ]);
 
+const ownHandler =
+  ({ jump, ...rest }: ParsedHandler) =>
+  (entry: Entry): BreakpointHandler =>
+    breakpoint({ entry, ...rest, ...(jump === null ? {} : { jump }) });
+
 /** A user's own protocol: its handler says where it belongs, or `environment` does. */
 export function proposalOf(protocol: Protocol, environment: Environment = 'user'): Proposal {
-  const { name, handler, steps } = protocol;
+  const { name, handler, steps, sites = 1, keys = 1, order } = protocol;
   const make = { user: inUser, kernel: inKernel };
-  if (handler === null) return make[environment](name, '', protocol);
+  const several = {
+    functions: sites,
+    passesBoth: sites === 2,
+    keys,
+    order: order === 'each' ? 'each' : 'sorted',
+  } as const;
+  if (handler === null) return make[environment](name, '', protocol, several);
+  const tornDown = steps.some((step) => step.do === 'retire');
+  if (typeof handler !== 'string')
+    return inKernel(name, '', protocol, {
+      ...several,
+      handler: kernelHandler(ownHandler(parseHandler(handler))),
+      sites: 'five',
+      tornDown,
+    });
   const known = HANDLERS.get(handler);
   if (known === undefined)
     throw new Fault('bad-protocol', `handler is ${handler}, which is none of ours`, {
@@ -116,9 +137,10 @@ export function proposalOf(protocol: Protocol, environment: Environment = 'user'
       ...hintFor(handler, [...HANDLERS.keys()]),
     });
   return make[known.environment](name, '', protocol, {
+    ...several,
     handler: known.make,
     sites: known.sites,
-    tornDown: steps.some((step) => step.do === 'retire'),
+    tornDown,
   });
 }
 

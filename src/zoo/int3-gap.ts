@@ -20,6 +20,8 @@ import { POKE, type Entry } from '../trap/kernel.js';
 import { SHADOW } from './shadow.js';
 import { textPokeCounted, textPokeOwnSpace, textPokePermanent } from './text-poke.js';
 import {
+  EACH_SITE,
+  TWO_KEYS,
   commit,
   helping,
   inKernel,
@@ -101,6 +103,8 @@ export const int3Gap: Idea = {
       full: true,
     }),
     variant('two-sites', { functions: 2 }),
+    variant('two-keys', TWO_KEYS),
+    variant('one-by-one', EACH_SITE),
     variant('unsorted', { functions: 2, order: 'unsorted' }),
     variant('duplicate', { functions: 2, order: 'duplicate' }),
     variant('two-updaters', { updaters: 'locked' }),

@@ -5,7 +5,7 @@
 import { cfa, label, mem, rip } from '../asm/assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
 import { FRAME, type Entry } from '../trap/kernel.js';
-import { mail, poke, type Idea } from './proposal.js';
+import { EACH_SITE, TWO_KEYS, mail, poke, type Idea } from './proposal.js';
 
 /** The two globals, in the POKE table. */
 export const GLOBALS = { destination: 24, resume: 32 } as const;
@@ -66,5 +66,7 @@ export const int3Stub: Idea = {
   rows: [
     poke('int3-stub', '', (entry) => stub({ entry })),
     poke('int3-stub', 'shadow', (entry) => stub({ entry, shadow: true }), { full: true }),
+    poke('int3-stub', 'two-keys', (entry) => stub({ entry }), TWO_KEYS),
+    poke('int3-stub', 'each-site', (entry) => stub({ entry }), EACH_SITE),
   ],
 };

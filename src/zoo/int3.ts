@@ -8,7 +8,7 @@
 import type { Program } from '../asm/assembler.js';
 import { SIGTRAP_PROGRAM } from '../native/sigtrap.js';
 import { int3 as protocol } from '../plan/protocols/int3.js';
-import { commit, inUser, userHandler, type Idea, type Proposal } from './proposal.js';
+import { TWO_KEYS, commit, inUser, userHandler, type Idea, type Proposal } from './proposal.js';
 import { USER_SHADOW } from './shadow.js';
 
 const SPLICED: Readonly<Record<string, Program>> = {
@@ -43,6 +43,7 @@ export const int3: Idea = {
     variant('two-updaters', { updaters: 'locked' }),
     variant('no-lock', { updaters: 'unlocked' }),
     variant('two-sites', { functions: 2 }),
+    variant('two-keys', TWO_KEYS),
     variant('unsorted', { functions: 2, order: 'unsorted' }),
     inUser('int3', 'two-syncs', { ...protocol, steps: protocol.steps.slice(0, -1) }, { handler }),
     variant('shadow', { handler: userHandler(SIGTRAP_SHADOW, 'registry') }),

@@ -3,6 +3,7 @@
 // changed, mostly the thing that a reviewer asked about. index.ts lists them.
 
 import {
+  FUNCTIONS,
   SHAPES,
   type Environment,
   type FixtureHandler,
@@ -50,6 +51,10 @@ export interface Proposal {
   readonly order: FixtureOptions['order'];
   /** Sites in the batch. */
   readonly functions: 1 | 2;
+  /** A task passes the second site too, behind the first. */
+  readonly passesBoth: boolean;
+  /** With two, each site has a key of its own, and updates change one key after the other. */
+  readonly keys: 1 | 2;
   /** Form and offset of the second site, where they are not the first one's. */
   readonly second: FixtureOptions['second'];
   /** Whether one store of the writer's is one, for a protocol whose sites go several ways. */
@@ -128,6 +133,8 @@ const row = (
   tornDown: false,
   order: 'sorted',
   functions: 1,
+  passesBoth: false,
+  keys: 1,
   second: null,
   wholeStores: true,
   lostTail: false,
@@ -187,6 +194,12 @@ export const emulates = ({ via, sites }: Proposal, site: SiteShape): boolean =>
 
 /** @throws Fault `bad-usage` where sites of that shape are none that the proposal can patch */
 export function checkSite(proposal: Proposal, site: SiteShape): void {
+  if (proposal.keys === 2 && !SHAPES[site].sequence.every((to) => FUNCTIONS.includes(to)))
+    throw new Fault(
+      'bad-usage',
+      `${titled(proposal)} has two keys, each of which goes from one function to another, not --site ${site}`,
+      { hint: 'ask --site call or jmp' },
+    );
   if (emulates(proposal, site)) return;
   const { via } = proposal;
   const title = titled(proposal);
@@ -198,6 +211,11 @@ export function checkSite(proposal: Proposal, site: SiteShape): void {
     { hint: 'ask int3-gap in a kernel, or int3 in a process' },
   );
 }
+
+/** Two keys with a site each, which a task passes one behind the other. */
+export const TWO_KEYS = { functions: 2, passesBoth: true, keys: 2, full: true } as const;
+/** Two sites of one key, which an update changes one after the other. */
+export const EACH_SITE = { functions: 2, passesBoth: true, order: 'each', full: true } as const;
 
 /** Traps are claimed between publish and retire, and the handler writes what other CPUs read. */
 export const helping = (handler: NonNullable<Proposal['handler']>) =>

@@ -66,6 +66,15 @@ describe('the worked examples of docs/protocols.md', () => {
       'after-update',
     );
   });
+  it('a store may stay in its buffer, so that the update returns before it is in memory', async () => {
+    const aligned = { ...(await example('aligned-call.mjs')), promise: 'stored' } as const;
+    const settings = { chunk: 'qword', updates: 2 } as const;
+    expect(failing(aligned, settings)).toEqual(['target', 'after-update']);
+    expect(failing(aligned, { ...settings, tso: false })).toEqual([]);
+    const locked = { ...aligned, steps: [publish, write(1, 4, 'exchange')] };
+    expect(failing(locked, settings)).toEqual([]);
+    expect(failing({ ...locked, promise: 'returned' }, settings)).toContain('after-update');
+  });
   it('an instruction that does nothing, with another last byte, is harmless', async () => {
     const smash = await example('smash.mjs');
     const site = { site: 'null', chunk: 'line', fetch: 'F1' } as const;

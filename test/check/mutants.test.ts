@@ -578,6 +578,18 @@ const MUTANTS: readonly [PropertyName, string, Case, Case][] = [
 
   [
     'slot',
+    'globals belong to the site that was patched last',
+    { proposal: of('int3-stub', 'each-site') },
+    { proposal: of('int3-stub') },
+  ],
+  [
+    'target',
+    'globals belong to the key that was updated last',
+    { proposal: of('int3-stub', 'two-keys'), given: { updates: 2 } },
+    { proposal: of('int3-gap', 'two-keys'), given: { updates: 2 } },
+  ],
+  [
+    'slot',
     'an NMI shares the variables',
     { proposal: of('int3-percpu', 'fixed'), given: { contexts: ['task', 'nmi'] } },
     { proposal: of('int3-percpu', 'fixed'), given: { contexts: ['task', 'irq'] } },
@@ -852,7 +864,8 @@ const IN_SHORT: ReadonlySet<string> = new Set([
 /** Everything uncounted but what the protocol counts itself, or the flags of a conditional jump. */
 function withoutBounds(mutant: Case): Case {
   const { proposal, given = {} } = mutant;
-  const counts = proposal.updaters === 'unlocked' || proposal.name === 'int3-retire';
+  const counts =
+    proposal.updaters === 'unlocked' || proposal.name === 'int3-retire' || proposal.keys === 2;
   const jumps = [given.site, proposal.second?.site].some((site) => site?.startsWith('jcc'));
   const { passes = 1, updates = 1 } = given;
   const kept = { ...(counts ? { updates } : {}), ...(jumps ? { passes } : {}) };

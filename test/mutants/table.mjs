@@ -58,6 +58,12 @@ export const MUTANTS = [
     test: { file: 'test/check/litmus.test.ts', name: 'is in-order fetches where' },
   },
   {
+    name: 'data that no handler keeps is used by no other call, and slot holds',
+    file: 'dist/check/search/run.js',
+    edits: [["name !== 'slot' || fixture.stashes", 'true']],
+    test: { file: 'test/check/several.test.ts', name: 'is judged of globals' },
+  },
+  {
     name: 'what lies behind the end of a path holds',
     file: 'dist/check/search/run.js',
     edits: [['return cut.size === 0 ?', 'return true ?']],
@@ -302,6 +308,13 @@ export const MUTANTS = [
     test: { file: 'test/remote/meanwhile.test.ts', name: 'executes another program' },
   },
   {
+    name: 'an update of one key replaces what the other may call',
+    file: 'dist/machine/sim/environment.js',
+    edits: [['| (env.current & ~own)', '']],
+    test: { file: 'test/check/several.test.ts', name: 'kept apart by a handler' },
+    long: true,
+  },
+  {
     name: 'a pass that never comes back is not noticed',
     file: 'dist/machine/sim/judge.js',
     edits: [
@@ -311,6 +324,18 @@ export const MUTANTS = [
       ],
     ],
     test: { file: 'test/check/mutants.test.ts', name: 'never comes back to its end' },
+  },
+  {
+    name: 'a target of one key is as good as one of the other',
+    file: 'dist/machine/sim/judge.js',
+    edits: [['if ((own & (1 << target)) === 0)', 'if (false)']],
+    test: { file: 'test/check/several.test.ts', name: 'confused by a stub' },
+  },
+  {
+    name: 'globals describe every site',
+    file: 'dist/machine/sim/judge.js',
+    edits: [['!described.has(value)', 'false']],
+    test: { file: 'test/check/several.test.ts', name: 'to the end of the other' },
   },
   {
     name: 'a grace period passes threads that are inside',

@@ -1,6 +1,7 @@
 // Random lists of steps, most of them wrong: the simulator, which runs machine code and searches by
 // reductions, against a second model that does neither (second.ts).
 
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { configure } from '#check/configuration';
@@ -8,8 +9,9 @@ import { run } from '#check/search/run';
 import type { Step } from '#plan/protocol';
 import { proposalOf } from '#zoo/index';
 import { LONG } from '../more.js';
-import { WORDS, verdicts, type Do, type Setting, type Store, type Word } from './second.js';
+import { WORDS, verdicts, type Do, type Setting, type Word } from './second.js';
 
+type Store = Extract<Do, { do: 'write' }>;
 const CHUNKS = { 1: 'byte', 8: 'qword', 64: 'line' } as const;
 
 const store: fc.Arbitrary<Store> = fc
@@ -24,12 +26,14 @@ const trap: Store = { do: 'write', at: 0, bytes: 1, from: 'trap', as: 'one' };
 const first: Store = { do: 'write', at: 0, bytes: 1, from: 'new', as: 'one' };
 const rest: Store = { do: 'write', at: 1, bytes: 4, from: 'new', as: 'one' };
 const sync = { do: 'sync' } as const;
+const grace = { do: 'grace' } as const;
 const publish = { do: 'publish' } as const;
 
 /** Steps of any kind, and whole protocols with some of their steps left out. */
 const any: fc.Arbitrary<Do> = fc.oneof(
   { weight: 4, arbitrary: store },
   { weight: 2, arbitrary: fc.constant(sync) },
+  { weight: 1, arbitrary: fc.constant(grace) },
   { weight: 2, arbitrary: fc.constantFrom<Do>(trap, first, rest) },
   { weight: 1, arbitrary: fc.constantFrom<Do>(publish, { do: 'store-head', bytes: [0xeb, 0xfe] }) },
 );
@@ -52,6 +56,8 @@ const known: readonly (readonly Do[])[] = [
   ],
   [publish, { do: 'stop' }, { ...first, bytes: 5 }, { do: 'release', serialise: false }],
   [publish, rest, sync],
+  [publish, trap, sync, grace, rest, sync, first, sync],
+  [publish, { do: 'store-head', bytes: [0xeb, 0xfe] }, grace, sync, rest, sync, first, sync],
 ];
 const thinned = fc
   .record({ steps: fc.constantFrom(...known), without: fc.nat(9) })
@@ -71,17 +77,23 @@ const places = fc.record({
   chunk: fc.constantFrom(1, 8, 64),
   tso: fc.boolean(),
   offset: fc.constantFrom(8, 4, 61, 62, 63),
+  keys: fc.constantFrom(1 as const, 2 as const),
 });
 const settings: fc.Arbitrary<Setting> = fc
   .tuple(places, sizes)
   .map(([place, size]) => ({ ...place, ...size }));
 
-function simulated(steps: readonly Do[], setting: Setting): Partial<Record<Word, string>> {
+function simulated(
+  steps: readonly Do[],
+  { keys, ...setting }: Setting,
+): Partial<Record<Word, string>> {
   const proposal = proposalOf({
     name: 'random',
     about: 'a list of steps',
     accepts: { bytes: 'whole', within: null },
     handler: 'sigtrap',
+    sites: keys,
+    keys,
     steps: steps.map((step): Step => ({ why: 'chance', ...step })),
   });
   const { properties } = run(
@@ -99,6 +111,11 @@ function simulated(steps: readonly Do[], setting: Setting): Partial<Record<Word,
 }
 
 describe('random protocols', () => {
+  it('are judged by a model of at most 300 lines that imports nothing', () => {
+    const source = readFileSync('test/sim/second.ts', 'utf8');
+    expect(source).not.toMatch(/\bimport\b.*from|\brequire\b/);
+    expect(source.trimEnd().split('\n').length).toBeLessThanOrEqual(300);
+  });
   it('have the verdicts that brute force over the same steps has', () => {
     const seen = new Map<string, number>();
     fc.assert(

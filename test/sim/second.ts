@@ -1,18 +1,18 @@
 // A second model of one thread and one patcher, written from docs/internals/checker.md and the manuals
 // and from nothing else: it imports nothing of the simulator, interprets no machine code and reduces
-// nothing. It is brute force over the same steps. A call of five bytes goes to A, then to B, then to C;
-// a breakpoint's handler reads the table and calls what it names.
+// nothing. It is brute force over the same steps. A call of five bytes goes to A, then B, then C; a
+// breakpoint's handler reads the table and calls what it names. With two keys the thread passes a site
+// of each; the first update changes the first, from A to B, the next the other, from C to D.
 
-export interface Store {
-  readonly do: 'write';
-  readonly at: number;
-  readonly bytes: number;
-  readonly from: 'trap' | 'old' | 'new';
-  readonly as: 'one' | 'exchange' | 'bytes';
-}
 export type Do =
-  | Store
-  | { readonly do: 'publish' | 'sync' | 'stop' }
+  | {
+      readonly do: 'write';
+      readonly at: number;
+      readonly bytes: number;
+      readonly from: 'trap' | 'old' | 'new';
+      readonly as: 'one' | 'exchange' | 'bytes';
+    }
+  | { readonly do: 'publish' | 'sync' | 'grace' | 'stop' }
   | { readonly do: 'release'; readonly serialise: boolean }
   | { readonly do: 'store-head'; readonly bytes: readonly number[] };
 
@@ -27,188 +27,183 @@ export interface Setting {
   readonly updates: number;
   readonly passes: number;
   readonly offset: number;
+  readonly keys: 1 | 2;
 }
 
 export const WORDS = ['torn', 'target', 'after-update', 'deadlock'] as const;
 export type Word = (typeof WORDS)[number];
 export type Verdict = 'holds' | 'fails' | 'unknown';
 
-const CALLS = [0x01020304, 0x05060708, 0x090a0b0c].map((distance) => [
-  0xe8,
-  ...[0, 8, 16, 24].map((shift) => (distance >>> shift) & 0xff),
-]);
-const LINE = 64;
+type Bytes = readonly number[];
+const CALLS: readonly Bytes[] = [1, 5, 9, 13].map((n) => [0xe8, n + 3, n + 2, n + 1, n]);
+const [LINE, CALL] = [64, 5];
+/** By number of keys and key, its target at the start and after each update. */
+const TURNS = { 1: ['ABC'], 2: ['ABB', 'CCD'] } as const;
+const targetsOf = ({ keys, updates }: Setting): readonly Bytes[] =>
+  TURNS[keys].map((all) => Array.from(all.slice(0, updates + 1), (name) => 'ABCD'.indexOf(name)));
 
-interface Piece {
-  readonly at: number;
-  readonly bytes: readonly number[];
-}
-/** What the patcher does at one instant. */
+/** What the patcher does at one instant; bytes of the second site follow those of the first. */
 type Op =
-  | ({ readonly op: 'text'; readonly locked: boolean } & Piece)
-  | { readonly op: 'table' | 'publish' | 'return'; readonly target: number }
-  | { readonly op: 'stopped' }
-  | { readonly op: 'sync' | 'stop' | 'release'; readonly serialise: boolean };
+  | { readonly op: 'text'; readonly at: number; readonly bytes: Bytes; readonly locked: boolean }
+  | { readonly op: 'table' | 'publish' | 'return'; readonly target: number; readonly key: number }
+  | { readonly op: 'sync' | 'grace' | 'stop' | 'stopped' | 'release'; readonly serialise: boolean };
 
 interface State {
   readonly pc: number;
-  readonly buffer: readonly number[];
-  readonly memory: readonly number[];
+  readonly buffer: Bytes;
+  readonly memory: Bytes;
   /** By piece, what its bytes were since the CPU serialised, the newest last. */
-  readonly seen: readonly (readonly (readonly number[])[])[];
-  readonly table: number;
+  readonly seen: readonly (readonly Bytes[])[];
+  /** By key, what it calls; then sets of targets. */
+  readonly table: Bytes;
   readonly current: number;
   readonly replaced: number;
+  /** Calls that the thread has yet to make, the last of them of the last key. */
   readonly left: number;
-  readonly at: 'fetch' | 'fetched' | 'trapped' | 'calls' | 'done' | 'torn';
-  readonly bytes: readonly number[];
+  readonly at: 'fetch' | 'fetched' | 'trapped' | 'calls' | 'torn';
+  readonly bytes: Bytes;
   readonly goes: number;
+  /** What may have been called since the pass began; null where none is under way. */
   readonly since: number | null;
   readonly allowed: number;
   readonly late: number;
   readonly held: 'no' | 'asked' | 'yes';
 }
+const OVER = { since: null, allowed: 0, late: 0, goes: 0 };
 
+const siteOf = (byte: number): number => Math.floor(byte / CALL);
 const bit = (target: number): number => 1 << target;
-
-// prettier-ignore
-const FIRST: State = {
-  pc: 0, buffer: [], memory: CALLS[0]!, seen: [], table: 0, current: bit(0), replaced: 0,
-  left: 0, at: 'fetch', bytes: [], goes: 0, since: null, allowed: 0, late: 0, held: 'no',
-};
+const setOf = (targets: Bytes): number => targets.reduce((set, each) => set | bit(each), 0);
+const callOf = (bytes: Bytes): number => CALLS.findIndex((call) => call.join() === bytes.join());
 
 /** The steps of all updates, taken apart. */
-function operations(steps: readonly Do[], { updates, offset }: Setting): readonly Op[] {
+function operations(steps: readonly Do[], setting: Setting): readonly Op[] {
   const ops: Op[] = [];
-  /** One store, cut where a line ends. */
-  const text = (at: number, bytes: readonly number[], locked: boolean): void => {
-    // A LOCKed store is one over the end of a line too.
-    const cut = locked ? bytes.length : Math.max(0, LINE - offset - at);
-    const [low, high] = [bytes.slice(0, cut), bytes.slice(cut)];
-    if (low.length > 0) ops.push({ op: 'text', at, bytes: low, locked });
-    if (high.length > 0) ops.push({ op: 'text', at: at + low.length, bytes: high, locked });
-  };
-  for (let target = 1; target <= updates; target++) {
-    const old = CALLS[target - 1]!;
+  for (let update = 1; update <= setting.updates; update++) {
+    const key = setting.keys === 2 ? update - 1 : 0;
+    /** One store, cut where a line ends; a LOCKed store is one over the end of a line too. */
+    const text = (from: number, bytes: Bytes, locked = false): void => {
+      const cut = locked ? bytes.length : Math.max(0, LINE - setting.offset - from);
+      const at = CALL * key + from;
+      ops.push({ op: 'text', at, bytes: bytes.slice(0, cut), locked });
+      ops.push({ op: 'text', at: at + cut, bytes: bytes.slice(cut), locked });
+    };
+    const targets = targetsOf(setting)[key]!;
+    const target = targets[update]!;
+    const old = CALLS[targets[update - 1]!]!;
     const sources = { old, new: CALLS[target]!, trap: [0xcc, ...old.slice(1)] };
     for (const step of steps)
       switch (step.do) {
         case 'publish':
-          ops.push({ op: 'publish', target }, { op: 'table', target });
+          ops.push({ op: 'publish', target, key }, { op: 'table', target, key });
           break;
         case 'write': {
           const bytes = sources[step.from].slice(step.at, step.at + step.bytes);
-          if (step.as === 'bytes')
-            for (const [i, byte] of bytes.entries()) text(step.at + i, [byte], false);
-          else text(step.at, bytes, step.as === 'exchange');
+          if (step.as !== 'bytes') text(step.at, bytes, step.as === 'exchange');
+          else for (const [i, byte] of bytes.entries()) text(step.at + i, [byte]);
           break;
         }
         case 'store-head':
-          text(0, step.bytes, false);
-          break;
-        case 'stop':
-          ops.push({ op: 'stop', serialise: false }, { op: 'stopped' });
+          text(0, step.bytes);
           break;
         default:
           ops.push({ op: step.do, serialise: 'serialise' in step && step.serialise });
+          if (step.do === 'stop') ops.push({ op: 'stopped', serialise: false });
       }
-    ops.push({ op: 'return', target });
+    ops.push({ op: 'return', target, key });
   }
-  return ops;
+  return ops.filter((op) => op.op !== 'text' || op.bytes.length > 0);
 }
 
 class Machine {
   readonly #ops: readonly Op[];
   readonly #setting: Setting;
-  /** Which bytes of the call lie in each piece. */
-  readonly #pieces: readonly (readonly number[])[];
-  /** The same of the bytes that some step writes. */
-  readonly #written: readonly (readonly number[])[];
+  /** By key, a set of its targets. */
+  readonly #own: Bytes;
+  /** Which bytes lie in each piece that is fetched whole. */
+  readonly #pieces: readonly Bytes[];
   readonly broken = new Set<Word>();
 
   constructor(steps: readonly Do[], setting: Setting) {
     this.#ops = operations(steps, setting);
     this.#setting = setting;
+    this.#own = targetsOf(setting).map(setOf);
     const pieces = new Map<number, number[]>();
-    for (let i = 0; i < 5; i++) {
-      const unit = Math.floor((setting.offset + i) / setting.chunk);
+    for (let i = 0; i < CALL * setting.keys; i++) {
+      const unit = Math.floor((2 * LINE * siteOf(i) + setting.offset + (i % CALL)) / setting.chunk);
       pieces.set(unit, [...(pieces.get(unit) ?? []), i]);
     }
     this.#pieces = [...pieces.values()];
-    const writes = (i: number): boolean =>
-      this.#ops.some((op) => op.op === 'text' && i >= op.at && i < op.at + op.bytes.length);
-    this.#written = this.#pieces
-      .map((piece) => piece.filter(writes))
-      .filter(({ length }) => length > 0);
   }
 
   first(): State {
-    return this.#serialised({ ...FIRST, left: this.#setting.passes });
+    const { keys, passes } = this.#setting;
+    const table = targetsOf(this.#setting).map(([target]) => target!);
+    const memory = table.flatMap((target) => CALLS[target]!);
+    const sets = { ...OVER, table, current: setOf(table), replaced: 0 };
+    const idle = { pc: 0, buffer: [], bytes: [], at: 'fetch', held: 'no', seen: [] } as const;
+    return this.#serialised({ ...idle, ...sets, memory, left: keys * passes });
   }
-  ended({ pc, buffer, at }: State): boolean {
-    return at === 'torn' || (pc === this.#ops.length && buffer.length === 0 && at === 'done');
+  ended({ pc, buffer, at, left }: State): boolean {
+    return at === 'torn' || (pc === this.#ops.length && buffer.length === 0 && left === 0);
   }
   #serialised(state: State): State {
-    const seen = this.#pieces.map((piece) => [piece.map((i) => state.memory[i]!)]);
-    return { ...state, seen };
+    return { ...state, seen: this.#pieces.map((piece) => [piece.map((i) => state.memory[i]!)]) };
   }
 
   /** Every state that may come next; none where the thread executed a mixture. */
   next(state: State): readonly State[] {
     return state.at === 'torn' ? [] : [...this.#patcher(state), ...this.#thread(state)];
   }
-
   #patcher(state: State): readonly State[] {
     const [oldest, ...buffer] = state.buffer;
     const flushed = oldest === undefined ? [] : [this.#reaches(oldest, { ...state, buffer })];
     const op = this.#ops[state.pc];
     if (op === undefined) return flushed;
     const on = { ...state, pc: state.pc + 1 };
-    const empty = state.buffer.length === 0;
+    /** What waits until the buffer is empty. */
+    const drained = (...after: State[]) => (state.buffer.length > 0 ? flushed : after);
     switch (op.op) {
       case 'text':
       case 'table':
-        if (this.#setting.tso && !(op.op === 'text' && op.locked))
-          return [...flushed, { ...on, buffer: [...state.buffer, state.pc] }];
-        return empty ? [this.#reaches(state.pc, on)] : flushed;
-      case 'publish':
-        return [...flushed, this.#published(on, bit(op.target))];
+        if (!this.#setting.tso || (op.op === 'text' && op.locked))
+          return drained(this.#reaches(state.pc, on));
+        return [...flushed, { ...on, buffer: [...state.buffer, state.pc] }];
+      case 'publish': {
+        // A pass under way may run what is published meanwhile.
+        const now = bit(op.target);
+        const since = on.since === null ? null : on.since | now;
+        const [current, replaced] = [on.current | now, on.replaced & ~now];
+        return [...flushed, { ...on, current, replaced, since }];
+      }
       case 'return': {
-        // What this update published is all that may be called from here.
-        const gone = (state.replaced | state.current) & ~bit(op.target);
-        return [...flushed, { ...on, current: bit(op.target), replaced: gone }];
+        // Of its key, what this update published is all that may be called from here.
+        const now = bit(op.target) | (on.current & ~this.#own[op.key]!);
+        return [...flushed, { ...on, current: now, replaced: (on.replaced | on.current) & ~now }];
       }
       case 'sync':
-        return empty ? [this.#thrown(this.#serialised(on))] : flushed;
+        return drained(thrown(this.#serialised(on)));
+      case 'grace':
+        return drained(...(state.since === null ? [on] : []));
       case 'stop':
-        return empty ? [{ ...on, held: 'asked' }] : flushed;
+        return drained({ ...on, held: 'asked' });
       case 'stopped':
-        return empty && state.held !== 'asked' ? [on] : flushed;
-      case 'release': {
-        const freed = this.#thrown({ ...on, held: 'no' });
-        return empty ? [op.serialise ? this.#serialised(freed) : freed] : flushed;
-      }
+        return drained(...(state.held === 'asked' ? [] : [on]));
+      case 'release':
+        return drained(thrown({ ...(op.serialise ? this.#serialised(on) : on), held: 'no' }));
     }
-  }
-
-  /** A pass under way may run what is published meanwhile. */
-  #published(state: State, target: number): State {
-    const since = state.since === null ? null : state.since | target;
-    const { current, replaced } = state;
-    return { ...state, current: current | target, replaced: replaced & ~target, since };
   }
 
   /** A store of the patcher is in memory. */
   #reaches(number: number, state: State): State {
     const op = this.#ops[number]!;
-    if (op.op === 'table') return { ...state, table: op.target };
+    if (op.op === 'table') return { ...state, table: state.table.with(op.key, op.target) };
     if (op.op !== 'text') throw new Error('only stores are buffered');
     const memory = state.memory.map((byte, i) => op.bytes[i - op.at] ?? byte);
     const seen = state.seen.map((versions, p) => {
       const piece = this.#pieces[p]!;
-      const touched = piece.some((i) => i >= op.at && i < op.at + op.bytes.length);
+      if (!piece.some((i) => i >= op.at && i < op.at + op.bytes.length)) return versions;
       const content = piece.map((i) => memory[i]!);
-      if (!touched) return versions;
       if (this.#setting.fetch !== 'F3') return [content];
       const older = versions.filter((version) => version.join() !== content.join());
       return [...older.sort((a, b) => (a.join() < b.join() ? -1 : 1)), content];
@@ -216,111 +211,89 @@ class Machine {
     return { ...state, memory, seen };
   }
 
-  /** What was fetched and not executed is fetched again. */
-  #thrown(state: State): State {
-    return state.at === 'fetch' || state.at === 'fetched'
-      ? { ...state, at: 'fetch', bytes: [] }
-      : state;
-  }
-
   #thread(state: State): readonly State[] {
     if (state.held === 'yes') return [];
-    const held: readonly State[] =
-      state.held === 'asked' ? [this.#thrown({ ...state, held: 'yes' })] : [];
+    const held = state.held === 'asked' ? [thrown({ ...state, held: 'yes' })] : [];
     switch (state.at) {
       case 'fetch':
-        return [...held, ...this.#fetch(state)];
+        return state.left === 0 ? held : [...held, ...this.#fetch(state)];
       case 'fetched':
-        return [...held, ...this.#execute(state)];
+        return [...held, this.#execute(state)];
       case 'trapped':
-        return [...held, { ...this.#begins(state), at: 'calls', goes: state.table }];
+        return [...held, { ...begun(state), at: 'calls', goes: state.table[this.#key(state)]! }];
       case 'calls':
         return [...held, this.#enters(state)];
-      default:
-        return held;
+      case 'torn':
+        return [];
     }
+  }
+  /** Of the call that comes next. */
+  #key({ left }: State): number {
+    return left % this.#setting.keys;
   }
 
   #fetch(state: State): readonly State[] {
-    const unread = this.#written.find((piece) => state.bytes[piece[0]!] === undefined);
-    if (this.#setting.fetch === 'F1' && unread !== undefined) {
-      // Bytes that no step writes are the same at any instant.
-      const bytes = [...state.bytes];
-      for (const i of unread) bytes[i] = state.memory[i]!;
-      const opened = { ...state, bytes, since: state.since ?? state.current };
-      const all = this.#written.every((piece) => bytes[piece[0]!] !== undefined);
-      return [
-        all
-          ? this.#decoded(
-              opened,
-              state.memory.map((byte, i) => bytes[i] ?? byte),
-            )
-          : opened,
-      ];
+    const key = this.#key(state);
+    const here = [...this.#pieces.keys()].filter((p) => siteOf(this.#pieces[p]![0]!) === key);
+    const opened = { ...state, since: state.since ?? state.current };
+    if (this.#setting.fetch === 'F1') {
+      const p = here.find((each) => this.#pieces[each]![0]! % CALL === state.bytes.length)!;
+      return [decoded(opened, [...state.bytes, ...state.seen[p]!.at(-1)!])];
     }
-    const ways = state.seen.reduce<readonly (readonly (readonly number[])[])[]>(
-      (before, versions) => before.flatMap((way) => versions.map((version) => [...way, version])),
+    const ways = here.reduce<readonly Bytes[]>(
+      (before, p) => before.flatMap((way) => state.seen[p]!.map((version) => [...way, ...version])),
       [[]],
     );
-    return ways.map((way) => this.#decoded(state, way.flat()));
+    return ways.map((way) => decoded(opened, way));
   }
 
-  /** The pass begins with its first fetch; a call that is fetched whole begins too. */
-  #decoded(state: State, bytes: readonly number[]): State {
-    const opened = { ...state, since: state.since ?? state.current, bytes, at: 'fetched' as const };
-    return isCall(bytes) ? this.#begins(opened) : opened;
-  }
-  #begins(state: State): State {
-    return { ...state, allowed: state.since ?? 0, late: state.replaced };
-  }
-  #execute(state: State): readonly State[] {
+  #execute(state: State): State {
     const { bytes } = state;
-    if (bytes[0] === 0xcc) return [{ ...this.#serialised(state), at: 'trapped', bytes: [] }];
-    if (bytes[0] === 0xeb && bytes[1] === 0xfe) return [{ ...state, at: 'fetch', bytes: [] }];
-    if (!isCall(bytes)) {
-      this.broken.add('torn');
-      return [{ ...state, at: 'torn' }];
-    }
-    return [this.#enters({ ...state, goes: callOf(bytes), bytes: [] })];
+    if (bytes[0] === 0xcc) return { ...this.#serialised(state), at: 'trapped', bytes: [] };
+    if (bytes[0] === 0xeb && bytes[1] === 0xfe) return { ...state, at: 'fetch', bytes: [] };
+    if (callOf(bytes) >= 0) return this.#enters({ ...state, goes: callOf(bytes), bytes: [] });
+    this.broken.add('torn');
+    return { ...state, at: 'torn' };
   }
 
   /** The target is entered, and comes back; the next pass follows. */
   #enters(state: State): State {
-    if ((state.allowed & bit(state.goes)) === 0) this.broken.add('target');
-    if ((state.late & bit(state.goes)) !== 0) this.broken.add('after-update');
-    const left = state.left - 1;
-    const cleared = { since: null, allowed: 0, late: 0, goes: 0 };
-    return { ...state, ...cleared, left, at: left === 0 ? 'done' : 'fetch' };
+    const goes = bit(state.goes);
+    if ((state.allowed & this.#own[this.#key(state)]! & goes) === 0) this.broken.add('target');
+    if ((state.late & goes) !== 0) this.broken.add('after-update');
+    return { ...state, ...OVER, left: state.left - 1, at: 'fetch' };
   }
 }
 
-const callOf = (bytes: readonly number[]): number =>
-  CALLS.findIndex((call) => call.join() === bytes.join());
-const isCall = (bytes: readonly number[]): boolean => callOf(bytes) >= 0;
+/** What was fetched and not executed is fetched again. */
+const thrown = (state: State): State =>
+  state.at === 'fetched' || state.at === 'fetch' ? { ...state, at: 'fetch', bytes: [] } : state;
+
+const begun = (pass: State): State => ({ ...pass, allowed: pass.since ?? 0, late: pass.replaced });
+
+/** A call that is fetched whole begins. */
+function decoded(state: State, bytes: Bytes): State {
+  if (bytes.length < CALL) return { ...state, bytes };
+  const whole = { ...state, bytes, at: 'fetched' as const };
+  return callOf(bytes) >= 0 ? begun(whole) : whole;
+}
 
 /** Every state is visited; then those are sought from which no end is left. */
 export function verdicts(steps: readonly Do[], setting: Setting): Record<Word, Verdict> {
   const machine = new Machine(steps, setting);
-  const numbers = new Map<string, number>();
-  const states: State[] = [];
-  const into: number[][] = [];
-  const ends: number[] = [];
-  const visit = (state: State): number => {
+  const known = new Map<string, { readonly state: State; readonly from: string[] }>();
+  const visit = (state: State, ...from: string[]): void => {
     const key = JSON.stringify(state);
-    const known = numbers.get(key);
-    if (known !== undefined) return known;
-    numbers.set(key, states.length);
-    into.push([]);
-    return states.push(state) - 1;
+    const there = known.get(key);
+    if (there === undefined) known.set(key, { state, from });
+    else there.from.push(...from);
   };
   visit(machine.first());
-  for (let i = 0; i < states.length; i++) {
-    if (machine.ended(states[i]!)) ends.push(i);
-    for (const state of machine.next(states[i]!)) into[visit(state)]!.push(i);
-  }
-  const reaching = new Set(ends);
-  for (const end of reaching) for (const from of into[end]!) reaching.add(from);
-  if (reaching.size < states.length) machine.broken.add('deadlock');
+  for (const [key, { state }] of known) for (const next of machine.next(state)) visit(next, key);
+  const reaching = new Set<string>();
+  for (const [key, { state }] of known) if (machine.ended(state)) reaching.add(key);
+  for (const end of reaching) for (const from of known.get(end)!.from) reaching.add(from);
+  if (reaching.size < known.size) machine.broken.add('deadlock');
   const other = machine.broken.has('torn') ? 'unknown' : 'holds';
   const verdict = (word: Word): Verdict => (machine.broken.has(word) ? 'fails' : other);
   return Object.fromEntries(WORDS.map((word) => [word, verdict(word)])) as Record<Word, Verdict>;

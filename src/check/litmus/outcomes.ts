@@ -136,6 +136,8 @@ function isAsked({ writesTo = [] }: Litmus, { sites }: Fixture, op: Op): boolean
 
 const PLAIN = {
   via: 'site',
+  passesBoth: false,
+  keys: 1,
   second: null,
   ways: 0,
   order: 'sorted',
@@ -145,6 +147,7 @@ const PLAIN = {
   foreign: false,
   also: [],
   eventually: false,
+  stored: false,
 } as const satisfies Partial<UnderTest>;
 
 /** Promises that say how a handler should be written, and not what a program does. */

@@ -22,6 +22,8 @@ export type UnderTest = Pick<
   | 'handler'
   | 'via'
   | 'functions'
+  | 'passesBoth'
+  | 'keys'
   | 'second'
   | 'ways'
   | 'order'
@@ -34,6 +36,7 @@ export type UnderTest = Pick<
   | 'also'
   | 'text'
   | 'eventually'
+  | 'stored'
   | 'program'
   | 'heads'
 >;
@@ -105,11 +108,14 @@ export function build(
       `${proposal.name}/${proposal.variant} has two updaters, which run beside the CPUs`,
       { hint: 'leave out --patcher task' },
     );
-  const { via, functions, second, order, tornDown, lostTail, spin, foreign } = proposal;
+  const { via, functions, passesBoth, keys, second } = proposal;
+  const { order, tornDown, lostTail, spin, foreign } = proposal;
   const under: UnderTest = {
     handler: handler?.(configuration.entry) ?? null,
     via,
     functions,
+    passesBoth,
+    keys,
     second,
     ways: waysIn(proposal),
     order,
@@ -120,6 +126,7 @@ export function build(
     text: parseText(protocol.text ?? {}),
     also: (protocol.text?.also ?? []).map(patternOf),
     eventually: protocol.promise === 'eventually',
+    stored: protocol.promise === 'stored',
     sameAddress: protocol.place?.from === 'same-address',
     offset: placeOf(proposal, configuration.site, configuration.offset),
     program: null,

@@ -44,6 +44,8 @@ export function checkEndless(proposal: Proposal, configuration: Configuration): 
       'the text that it brings goes through its states in turn',
       'give --updates a number',
     );
+  if (proposal.keys === 2)
+    refuse('updates', 'its two keys are updated in turn', 'give --updates a number');
   if (proposal.updaters === 'unlocked')
     refuse('updates', 'two updaters make one each, at the same time', 'give --updates a number');
   for (const [word, by] of countedUp(proposal))

@@ -202,7 +202,7 @@ const outweighs = (one: PropertyVerdict, other: PropertyVerdict): boolean =>
 
 const beyond = (cut: Search['cut']): PropertyVerdict => ({ verdict: 'unknown', beyond: [...cut] });
 
-/** What a protocol does not promise is not judged. */
+/** What a protocol does not promise is not judged, nor data that its handler does not keep. */
 const UPDATED: readonly PropertyName[] = ['after-update', 'after-update-strict'];
 
 function judge(
@@ -214,11 +214,16 @@ function judge(
   for (const name of findings.keys())
     invariant(PROPERTY_NAMES.includes(name), `a violation of an unknown property ${name}`);
   const verdictOf = ({ name, applies }: (typeof PROPERTIES)[number]): PropertyVerdict => {
+    const { eventually, stored } = fixture.options;
+    const promised =
+      !(eventually && UPDATED.includes(name)) &&
+      !(stored && name === 'after-update-strict') &&
+      (name !== 'slot' || fixture.stashes);
+    if (!promised) return { verdict: 'not-applicable' };
     const finding = findings.get(name);
     if (finding !== undefined)
       return { verdict: 'fails', steps: finding.depth, story: finding.text };
-    const promised = !(fixture.options.eventually && UPDATED.includes(name));
-    if (!applies(configuration) || !promised) return { verdict: 'not-applicable' };
+    if (!applies(configuration)) return { verdict: 'not-applicable' };
     if (stopped !== null || undecided.has(name)) return { verdict: 'unknown' };
     return cut.size === 0 ? { verdict: 'holds' } : beyond(cut);
   };

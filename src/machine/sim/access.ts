@@ -93,6 +93,7 @@ export class Access extends State implements Port, Interrupted {
     if (own !== undefined) return own.value;
     const value = this.#answer(stopAt('load', word, 8));
     if (shared.targets.has(word)) this.judge.begin();
+    this.judge.checkGlobal(word, value);
     return value;
   }
 

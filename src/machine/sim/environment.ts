@@ -74,9 +74,12 @@ export const published = (env: Env, target: number): Env => ({
   underway: env.underway | (1 << target),
 });
 
-/** The update that published a target returns. What another one has published stays current. */
-export function returned(env: Env, target: number): Env {
+/**
+ * The update that published a target returns. What another one has published stays current, and so
+ * does what is not the key's own.
+ */
+export function returned(env: Env, target: number, own: number): Env {
   const underway = env.underway & ~(1 << target);
-  const current = (1 << target) | underway;
+  const current = (1 << target) | underway | (env.current & ~own);
   return { ...env, current, replaced: (env.replaced | env.current) & ~current, underway };
 }

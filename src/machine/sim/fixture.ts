@@ -59,6 +59,8 @@ export class Fixture {
   readonly gsBase: Addr;
   readonly lockdepWord: number;
   readonly stash: ReadonlySet<number>;
+  /** Its handler keeps data for one emulated call somewhere. */
+  readonly stashes: boolean;
   /** Handlers may write shared data or text: those that share words with the steps. */
   readonly handlersWrite: boolean;
   readonly gates: Gates;
@@ -147,6 +149,7 @@ export class Fixture {
     const inPercpu = (offset: number) => (percpu?.first ?? 0) + offset / 8;
     this.lockdepWord = percpu === undefined ? 0 : inPercpu(PERCPU.lockdep);
     this.stash = new Set(percpu === undefined ? [] : (handler?.stash ?? []).map(inPercpu));
+    this.stashes = this.stash.size + (handler?.globals ?? []).length > 0;
 
     this.#tables = tablesOf({
       options,
@@ -156,8 +159,9 @@ export class Fixture {
       data: this.#space.data,
       unclaimed,
     });
-    const { initial, sink, targets: read } = this.#tables;
-    this.shared = { at: this.#space.data, initial, mutable: this.#mutable(), sink, targets: read };
+    const { initial, sink, targets: read, globals } = this.#tables;
+    const mutable = this.#mutable();
+    this.shared = { at: this.#space.data, initial, mutable, sink, targets: read, globals };
     this.start = this.#startOf(labelled('task'));
   }
 
@@ -193,7 +197,7 @@ export class Fixture {
     const { handler } = this.options;
     if (handler === null) return unclaimed;
     const at = this.#space.text + TEXT.handler;
-    const symbols = { unclaimed, table: this.#space.data };
+    const symbols = { ...this.code.symbols, unclaimed, table: this.#space.data };
     const code = assemble(handler.program, { at, symbols });
     const bytes = place(
       code,
@@ -208,6 +212,7 @@ export class Fixture {
 
   #wordValue(name: string): bigint {
     if (name === 'table' || name === 'data') return bitsFromAddr(this.#space.data);
+    if (name === 'end') return bitsFromAddr(this.sites[0]!.at + this.sites[0]!.length);
     return bitsFromAddr(this.code.labelled(name));
   }
 

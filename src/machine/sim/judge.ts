@@ -7,7 +7,7 @@ import { UCONTEXT } from '../../base/linux.js';
 import { NO_SITE, Unknown, type Journal } from './context.js';
 import { REG, REG_NAMES, type RegName } from './cpu.js';
 import { WordTable } from './intern.js';
-import type { Bound } from './options.js';
+import { TARGETS, type Bound } from './options.js';
 import { bad, isDamage, type Breach } from './promises.js';
 import { SENTINEL } from './programs.js';
 import { condition } from './semantics.js';
@@ -134,6 +134,12 @@ export class Judge {
     }
     top.entered = 1;
     this.journal.notes.push({ note: 'enter', level, target });
+    const { at, own } = fixture.sites[top.site]!;
+    if ((own & (1 << target)) === 0)
+      this.fault(
+        'target-of-another-key',
+        `${fixture.nameOf(at)} runs ${TARGETS[target]}, which is a target of the other key`,
+      );
     const then = this.#snapshots.get(top.snapshot);
     this.#judgeStack(fixture.sites[top.site]!, then);
     const was = (then[SNAPSHOT.facts]! & FACT.on) !== 0;
@@ -200,6 +206,17 @@ export class Judge {
     const tag = memory.tags[word]! >>> 1;
     if (tag !== 0 && tag !== owner)
       this.fault('stash-of-another', 'data stashed for another emulated call is used for this one');
+  }
+
+  /** A word that describes one site at a time is used, where it describes another one. */
+  checkGlobal(word: number, value: bigint): void {
+    const { contexts, emulated, fixture } = this.#state;
+    const described = fixture.shared.globals.get(word)?.[contexts[emulated]?.site ?? NO_SITE];
+    if (described !== undefined && !described.has(value))
+      this.fault(
+        'globals-of-another',
+        'data published for the calls of another site are used for this one',
+      );
   }
 
   /**

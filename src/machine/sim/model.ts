@@ -22,6 +22,7 @@ import type { Node } from './node.js';
 import { Outcomes } from './outcomes.js';
 import type { Op } from './patcher.js';
 import type { Breach } from './promises.js';
+import { setOf } from './sites.js';
 import { Text, type Chunk, type FetchLevel } from './text.js';
 import { Updaters, type PatcherMove } from './updaters.js';
 import { WATCH_ALL, type Watch } from './window.js';
@@ -141,11 +142,9 @@ export class Model {
   /** `waiting` tasks more than CPUs; they come last. */
   initial(cpus: number, waiting: number): Int32Array {
     const { fixture, options } = this;
-    const [first] = fixture.sequence;
-    invariant(first !== undefined, 'a site has a target');
     const environment = this.#environments.intern({
       data: fixture.shared.initial.map(String),
-      current: 1 << first,
+      current: fixture.sites.reduce((set, { targets }) => set | setOf(...targets.slice(0, 1)), 0),
       replaced: 0,
       underway: 0,
       locked: false,

@@ -37,6 +37,8 @@ interface Change {
   readonly environment: number;
   /** It executes bytes that changed since the CPU serialised. */
   readonly strict: boolean;
+  /** It executes bytes that memory does not hold any more, which the protocol does not promise away. */
+  readonly stale: boolean;
 }
 
 /** What the notes of an action leave. */
@@ -150,7 +152,8 @@ export class CpuMoves {
   }
 
   #unchanged({ cpu, view, environment }: Before): Change {
-    return { view, request: this.#cpus.requestOf(cpu), partial: 0, environment, strict: false };
+    const request = this.#cpus.requestOf(cpu);
+    return { view, request, partial: 0, environment, strict: false, stale: false };
   }
 
   #run(before: Before, action: Action): void {
@@ -172,8 +175,13 @@ export class CpuMoves {
     const ways = this.#text.fetch(before.view, node.rip, node.length, this.#fixed, this.#length);
     for (const { bytes, key, view, strict } of ways) {
       const action = this.#outcomes.fetch(node, bytes, key);
-      this.#move(before, action, { ...this.#unchanged(before), view, strict });
+      const stale = this.#isStale(before, bytes);
+      this.#move(before, action, { ...this.#unchanged(before), view, strict, stale });
     }
+  }
+  #isStale({ node, view }: Before, bytes: readonly number[]): boolean {
+    if (!this.#fixture.options.stored) return false;
+    return bytes.some((byte, i) => byte !== this.memory(view, node.rip + i));
   }
   readonly #length = (bytes: readonly number[]): number => this.#core.lengthOf(bytes);
 
@@ -193,7 +201,11 @@ export class CpuMoves {
     const opens = known.length === 0;
     for (const way of ways) {
       if (isWhole(way)) {
-        this.#run(before, this.#outcomes.fetch(node, way, way.join()));
+        const action = this.#outcomes.fetch(node, way, way.join());
+        this.#move(before, action, {
+          ...this.#unchanged(before),
+          stale: this.#isStale(before, way),
+        });
         continue;
       }
       const request = this.#cpus.requestOf(cpu);
@@ -303,10 +315,13 @@ export class CpuMoves {
   }
 
   /** What the notes of an action make of a CPU's view and windows, null where those stay. */
-  #noted(cpu: number, { bad: found, notes }: Action, { view, environment, strict }: Change): Noted {
+  #noted(cpu: number, { bad: found, notes }: Action, change: Change): Noted {
+    const { view, environment, strict, stale } = change;
     // Most actions carry no note: nothing is copied for those.
     if (notes.length === 0 && !strict) return { bad: found, view, windows: null };
-    const env = this.#environments.get(environment);
+    const now = this.#environments.get(environment);
+    // What such a call runs was replaced, and may be run all the same.
+    const env = stale ? { ...now, current: now.current | now.replaced, replaced: 0 } : now;
     const broken = [...found];
     if (strict) broken.push(bad('changed-bytes-executed', CHANGED));
     const noted: Noted = { bad: broken, view, windows: null };

@@ -124,6 +124,10 @@ export interface FixtureOptions {
   readonly via: 'site' | 'trampoline' | 'pointer' | 'retpoline';
   /** How many functions have a site. Interrupts and signals pass the second. */
   readonly functions: 1 | 2;
+  /** A task passes the second site too, behind the first. */
+  readonly passesBoth: boolean;
+  /** With two, each site has a key of its own, and updates change one key after the other. */
+  readonly keys: 1 | 2;
   /** Form and offset of the second site, where they are not the first one's. */
   readonly second: { readonly site: SiteShape; readonly offset: number } | null;
   /** Ways that the protocol has for a site, as bits of WAY (plan/way.ts); 0 where it has one. */
@@ -162,6 +166,8 @@ export interface FixtureOptions {
   readonly also: readonly (readonly (number | null)[])[];
   /** A target that was replaced may run for as long as a CPU fetches it. */
   readonly eventually: boolean;
+  /** It may only where a CPU fetches older bytes than memory holds. */
+  readonly stored: boolean;
   /** Bytes other than old, new and int3 that the protocol stores as an instruction of its own. */
   readonly heads: readonly (readonly number[])[];
 }

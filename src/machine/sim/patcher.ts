@@ -15,7 +15,7 @@ import { STORES, type StoreWidth } from './text.js';
 import type { Write } from './space.js';
 import type { Fixture } from './fixture.js';
 import type { FixtureSite } from './sites.js';
-import { cyclesOf } from './tables.js';
+import { batchesOf } from './tables.js';
 
 interface Origin {
   /** Index of the step in its protocol; -1 for what the update itself does. */
@@ -52,8 +52,10 @@ export type Op = Origin &
       }
     /** The new target may be called from here. */
     | { readonly op: 'current'; readonly target: number }
-    /** The update returns: the old target may not be called any more. */
-    | { readonly op: 'return'; readonly target: number }
+    /**
+     * The update returns: of its key's own targets, a set, no other may be called any more.
+     */
+    | { readonly op: 'return'; readonly target: number; readonly own: number }
     | { readonly op: 'lock' | 'unlock' | 'send' | 'wait' | 'barrier' | 'stop' | 'stopped' }
     /** Every thread is asked for something, which a `wait` behind it waits for. */
     | { readonly op: 'ask'; readonly what: 'signal' | 'progress' | 'grace' }
@@ -141,16 +143,16 @@ class UpdateCompiler {
     if (atOnce)
       this.#ops.push({ ...own('the update begins'), op: 'current', target: this.#target });
     const { sites, options } = this.#fixture;
-    if (options.order !== 'each') this.#steps();
-    else
-      for (const [cycle, site] of cyclesOf(sites).entries()) {
-        this.#sites = [site];
-        this.#cycle = cycle;
-        this.#syncs = 0;
-        this.#steps();
-      }
+    let targets = 0;
+    for (const [cycle, batch] of batchesOf(options, sites, this.#update).entries()) {
+      this.#sites = batch;
+      this.#cycle = cycle;
+      this.#syncs = 0;
+      this.#steps();
+      for (const site of batch) targets |= site.own;
+    }
     const end = own('the update returns');
-    this.#ops.push({ ...end, op: 'return', target: this.#target });
+    this.#ops.push({ ...end, op: 'return', target: this.#target, own: targets });
     if (lock) this.#ops.push({ ...end, op: 'unlock' });
     if (hosted) this.#ops.push({ ...own('who has updated calls too'), op: 'pass' });
   }

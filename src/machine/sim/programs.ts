@@ -70,11 +70,11 @@ const passOf =
  * The task that patches: its steps are taken while it stands at `patcher`. When an update has
  * returned it passes the site itself.
  */
-const patcherTask = (pass: Pass): Program => [
+const patcherTask = (round: Program): Program => [
   label('patcher'),
   ['ud2'],
   label('patcher.pass'),
-  ...pass('f'),
+  ...round,
   ['jmp', 'patcher'],
 ];
 
@@ -186,6 +186,10 @@ const again = (passes: Bound, loop: string): Program =>
         ['jne', loop],
       ];
 
+/** What a task goes through in each of its passes. */
+const roundOf = (pass: Pass, both: boolean): Program =>
+  both ? [...pass('f'), ...pass('g')] : pass('f');
+
 /** @param nmiCalls the function that NMIs and their like call */
 export function kernelProgram(
   nmiCalls: string,
@@ -194,22 +198,27 @@ export function kernelProgram(
     spin,
     foreign,
     passes,
+    passesBoth,
     ...sites
-  }: Pick<FixtureOptions, 'spin' | 'foreign' | 'passes' | 'site' | 'second' | 'text'>,
+  }: Pick<
+    FixtureOptions,
+    'spin' | 'foreign' | 'passes' | 'passesBoth' | 'site' | 'second' | 'text'
+  >,
 ): Program {
   const pass = passOf(sites);
+  const round = roundOf(pass, passesBoth);
   const calls = pass(nmiCalls);
   return [
     label('task'),
     ...(spin ? SPIN : []),
     label('loop'),
-    ...pass('f'),
+    ...round,
     label('probe'),
     ...foreignTrap(foreign),
     ...again(passes, 'loop'),
     label('done'),
     ['ud2'], // never executed: a task that gets here is done
-    ...patcherTask(pass),
+    ...patcherTask(round),
     label('bottom'),
     ...kernelIrq(pass, counts),
     ...kernelNmiLike('nmi', calls, counts, [
@@ -230,19 +239,21 @@ export function userProgram(
   {
     foreign,
     passes,
+    passesBoth,
     ...sites
-  }: Pick<FixtureOptions, 'foreign' | 'passes' | 'site' | 'second' | 'text'>,
+  }: Pick<FixtureOptions, 'foreign' | 'passes' | 'passesBoth' | 'site' | 'second' | 'text'>,
 ): Program {
   const pass = passOf(sites);
+  const round = roundOf(pass, passesBoth);
   return [
     label('task'),
-    ...pass('f'),
+    ...round,
     label('probe'),
     ...foreignTrap(foreign),
     ...again(passes, 'task'),
     label('done'),
     ['ud2'],
-    ...patcherTask(pass),
+    ...patcherTask(round),
     label('bottom'),
     ...(foreign ? ([label('previous'), ['inc', mem('rdx', UCONTEXT.rbp)], ['ret']] as const) : []),
 

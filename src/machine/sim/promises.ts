@@ -32,6 +32,7 @@ export const BREACHES = {
   // where a pass goes
   'target-uncalled': 'target',
   'target-second': 'target',
+  'target-of-another-key': 'target',
   'pass-abandoned': 'target',
   'jump-untaken': 'target',
   'target-not-current': 'target',
@@ -62,6 +63,7 @@ export const BREACHES = {
 
   // what else a handler owes
   'stash-of-another': 'slot',
+  'globals-of-another': 'slot',
   'lockdep-disagrees': 'lockdep',
   'exception-cp': 'shadow-stack',
   'token-missing': 'shadow-stack',

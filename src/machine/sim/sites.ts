@@ -37,6 +37,10 @@ export interface FixtureSite {
   readonly changes: ReadonlySet<string>;
   /** What a handler is told in each state, where the protocol brings the text. */
   readonly emulate: readonly bigint[] | null;
+  /** The targets that it is sent to at the start and by each update. */
+  readonly targets: readonly TargetName[];
+  /** A set of the targets of its key. */
+  readonly own: number;
   /** Full contents of the site before the first update, and after each. */
   readonly contents: readonly (readonly number[])[];
   /** By which way each update changes it, as a bit of WAY; 0 where the protocol has one way. */
@@ -73,6 +77,13 @@ const DISTANCES = {
 } as const;
 
 const FUNCTIONS = ['A', 'B', 'C', 'D'] as const;
+/** Two keys: the first update changes the one, the second the other. */
+const TURNS: readonly (readonly [TargetName, TargetName, TargetName])[] = [
+  ['A', 'B', 'B'],
+  ['C', 'C', 'D'],
+];
+/** What each of these updates sets. */
+const IN_TURNS = ['A', 'B', 'D'] as const;
 const TRAMPOLINE: SiteForm = { kind: 'jmp', length: 5, condition: 0 };
 
 const RET = 0xc3;
@@ -227,7 +238,8 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
   invariant(f !== undefined, 'there is a function');
   const origin = (via === 'trampoline' ? f.trampoline : f.at) + shape.length;
   const targets = new Map<Addr, number>();
-  for (const name of FUNCTIONS.filter((each) => each !== 'D' || options.targets.includes(each))) {
+  const fourth = options.keys === 2 || options.targets.includes('D');
+  for (const name of FUNCTIONS.filter((each) => each !== 'D' || fourth)) {
     const at = origin + DISTANCES[name];
     code.add(name, at, program?.target(name) ?? targetCode(name));
     targets.set(at, TARGETS.indexOf(name));
@@ -237,23 +249,24 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
 
   const { targets: states, nodes, restarts } = sequenceOf(code, options, places);
   const heads = options.heads.map(firstOf);
-  const site = (at: Addr, form: SiteForm) => {
-    const contents = statesOf(code, form, at, states, restarts);
+  const site = (at: Addr, form: SiteForm, key: KeyOfSite) => {
+    const contents = statesOf(code, form, at, key.targets, restarts);
     const ways = waysOf(at, form.kind, contents, options.ways);
     const meant = new Set([
       ...contents.map(firstOf),
-      ...kept(contents, states, form),
+      ...kept(contents, key.targets, form),
       String(INT3),
       ...heads,
     ]);
-    return { at, ...form, ...PLAIN, patched: true, contents, ways, ...single(form.length, meant) };
+    const only = single(form.length, meant);
+    return { at, ...form, ...PLAIN, ...key, patched: true, contents, ways, ...only };
   };
   let retpoline: Span = { from: 0, to: 0 };
-  const sites = places.map(({ name, at, form, trampoline }): FixtureSite => {
+  const sites = places.map(({ name, at, form, trampoline }, i): FixtureSite => {
+    const key = keyOf(options, states, i);
     switch (via) {
       case 'site': {
-        const placed =
-          text === null ? site(at, form) : textSite(code, text, at, states.length, heads);
+        const placed = text === null ? site(at, form, key) : textSite(code, text, at, key, heads);
         const [bytes = []] = placed.contents;
         // A conditional jump that is not taken goes on behind the site.
         put(code, name, at, form.kind === 'jmp' && text === null ? bytes : [...bytes, RET]);
@@ -261,7 +274,7 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
       }
       case 'trampoline': {
         // It is aligned to 8, so its jump is always inside one quadword.
-        const placed = site(trampoline, TRAMPOLINE);
+        const placed = site(trampoline, TRAMPOLINE, key);
         put(code, name, at, [...emit(SITE_FORMS.call, { at, target: trampoline }), RET]);
         put(code, `${name}.trampoline`, trampoline, placed.contents[0] ?? []);
         code.name(`${name}.trampoline`, trampoline);
@@ -276,7 +289,7 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
         const meant = new Set([firstOf([NOP])]);
         const { length } = placed;
         const only = single(length, meant);
-        return { at, ...shape, ...PLAIN, length, patched: false, contents, ways, ...only };
+        return { at, ...shape, ...PLAIN, ...key, length, patched: false, contents, ways, ...only };
       }
     }
   });
@@ -286,11 +299,13 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
 /** The states that updates bring all sites to. */
 function sequenceOf(
   code: Code,
-  { via, site, text, updates, targets }: FixtureOptions,
+  { via, site, text, updates, targets, keys }: FixtureOptions,
   places: readonly { readonly at: Addr; readonly form: SiteForm; readonly trampoline: Addr }[],
 ): Sequence {
-  if (updates !== 'any')
-    return { targets: statesIn(site, text, updates), nodes: null, restarts: new Set() };
+  if (updates !== 'any') {
+    const inOrder = keys === 2 ? IN_TURNS.slice(0, updates + 1) : statesIn(site, text, updates);
+    return { targets: inOrder, nodes: null, restarts: new Set() };
+  }
   const patched = {
     site: places,
     trampoline: places.map(({ trampoline }) => ({ at: trampoline, form: TRAMPOLINE })),
@@ -304,6 +319,20 @@ function sequenceOf(
       bytes: contentsOf(code, form, at, target, bytes),
     })),
   );
+}
+
+/** A set of targets, as a bit for each. */
+export const setOf = (...targets: readonly TargetName[]): number =>
+  targets.reduce((set, target) => set | (1 << TARGETS.indexOf(target)), 0);
+
+type KeyOfSite = Pick<FixtureSite, 'targets' | 'own'>;
+const ALL_TARGETS = setOf(...TARGETS);
+
+/** Where the nth site is sent, by its own key or by the one that it shares. */
+function keyOf({ keys }: FixtureOptions, states: readonly TargetName[], n: number): KeyOfSite {
+  const turns = keys === 2 ? TURNS[n] : undefined;
+  if (turns === undefined) return { targets: states, own: ALL_TARGETS };
+  return { targets: turns.slice(0, states.length), own: setOf(...turns) };
 }
 
 /** What only a text of the protocol's own has. */
@@ -341,7 +370,7 @@ function textSite(
   code: Code,
   text: ParsedText,
   at: Addr,
-  count: number,
+  key: KeyOfSite,
   heads: readonly string[],
 ): FixtureSite {
   const { length, entry, ends, changes } = text;
@@ -349,7 +378,7 @@ function textSite(
   const meant = new Map<number, Set<string>>([[0, new Set([String(INT3), ...heads])]]);
   const returns = new Set<number>();
   const distance = (to: string, end: number): number => code.labelled(to) - (at + end);
-  for (let update = 0; update < count; update++) {
+  for (const update of key.targets.keys()) {
     const state = inTurn(text, update);
     const bytes = bytesOf(state, contents[update - 1] ?? [], distance);
     contents.push(bytes);
@@ -362,7 +391,7 @@ function textSite(
   const emulate = contents.map((_, update) => emulated(code, kind, at, inTurn(text, update)));
   const ways = contents.map(() => 0);
   const form = { kind, length, condition: 0, changes: new Set(changes), entry } as const;
-  return { at, ...form, patched: true, contents, ways, meant, returns, emulate };
+  return { at, ...form, ...key, patched: true, contents, ways, meant, returns, emulate };
 }
 
 /** What a handler is told of a trap in a state. */

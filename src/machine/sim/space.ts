@@ -29,6 +29,8 @@ export interface Shared {
   readonly sink: ReadonlySet<number>;
   /** Words whose reading by a handler is the begin of the emulated call. */
   readonly targets: ReadonlySet<number>;
+  /** By word that describes one site at a time: by site, the values that describe it. */
+  readonly globals: ReadonlyMap<number, readonly ReadonlySet<bigint>[]>;
 }
 
 /**

@@ -15,10 +15,12 @@ export interface Tables {
   readonly sink: ReadonlySet<number>;
   readonly targets: ReadonlySet<number>;
   /**
-   * What `publish` stores for each state of the sequence, in each cycle of its update. Words that
+   * What `publish` stores in each update, by its number, for each of its batches. Words that
    * nothing reads are left out, because no step could tell.
    */
   readonly published: readonly (readonly (readonly Write[])[])[];
+  /** By word that describes one site at a time: by site, the values that describe it. */
+  readonly globals: ReadonlyMap<number, readonly ReadonlySet<bigint>[]>;
   /**
    * What `publish` stores in the word CLAIM, so that traps are claimed: how many entries there are,
    * or where the first table begins.
@@ -69,85 +71,123 @@ const zeros = (bytes: number): bigint[] => Array.from({ length: bytes / 8 }, () 
 /** What the handler is told of a site in each state of the sequence. */
 const emulations = (
   source: Source,
-  site: Pick<FixtureSite, 'kind' | 'emulate'>,
+  site: Pick<FixtureSite, 'kind' | 'emulate' | 'targets'>,
 ): readonly bigint[] => {
   if (site.emulate !== null) return site.emulate;
   const listed = source.options.handler?.tables !== 'registry';
-  return source.states.map((target) =>
+  return site.targets.map((target) =>
     emulationOf(source.code, kindOf(source, site), target, listed),
   );
 };
 
 /** POKE entries, one for each site, in the order of the configuration. */
 function pokeTables(source: Source): Tables {
-  const { tornDown, handler, spin, order } = source.options;
-  if (order === 'each') return pokeCycles(source);
+  const { tornDown, handler, spin, order, keys } = source.options;
+  if (tornDown && (order === 'each' || keys === 2)) return pokeCycles(source);
   const sites = listed(source);
-  const globals = handler?.globals ?? [];
   const initial = zeros(POKE.size);
   const claim = BigInt(sites.length);
   initial[CLAIM] = tornDown ? 0n : claim;
   initial[POKE.lock / 8] = spin ? 1n : 0n;
-  const words = sites.map(({ at, length, condition }, i) => {
+  const entries = sites.map((site, i) => {
+    const { at, length, condition } = site;
     const entry = POKE.entries + i * ENTRY.size;
+    const values = emulations(source, site);
+    const word = (entry + ENTRY.word) / 8;
     initial[(entry + ENTRY.site) / 8] = bitsFromAddr(at);
     initial[(entry + ENTRY.shape) / 8] = BigInt(length | (condition << ENTRY.condition));
-    return (entry + ENTRY.word) / 8;
+    initial[word] = values[0]!;
+    return { site, word, values };
   });
-  const said = sites.map((site) => emulations(source, site));
-  const published = source.states.map((_, update) => [
-    [
-      ...words.map((word, i) => ({ word, value: said[i]![update]! })),
-      ...globals.map(({ offset, holds }) => ({
-        word: offset / 8,
-        value: globalOf(source, holds, update),
-      })),
-    ],
+  for (const { word, value } of globalsOf(source, source.sites, 0)) initial[word] = value;
+  const published = publishedBy(source, (batch, update) => [
+    ...entries
+      .filter(({ site }) => batch.includes(site))
+      .map(({ word, values }) => ({ word, value: values[update]! })),
+    ...globalsOf(source, batch, update),
   ]);
-  for (const { word, value } of published[0]?.[0] ?? []) initial[word] = value;
-  const destinations = globals
-    .filter(({ holds }) => holds === 'target')
-    .map(({ offset }) => offset / 8);
-  return {
-    initial,
-    sink: new Set(),
-    targets: new Set([...words, ...destinations]),
-    published,
-    claim,
-  };
+  const targets = new Set([...entries.map(({ word }) => word), ...destinations(handler)]);
+  return { initial, sink: new Set(), targets, published, claim, globals: describing(source) };
 }
 
 /** One entry, which is that of another site in each cycle. */
 function pokeCycles(source: Source): Tables {
-  const initial = zeros(POKE.size);
   const word = (field: number): number => (POKE.entries + field) / 8;
-  const published = source.states.map((_, update) =>
-    cyclesOf(source.sites).map((site) => [
+  const published = publishedBy(source, (batch, update) => [
+    ...batch.flatMap((site) => [
       { word: word(ENTRY.site), value: bitsFromAddr(site.at) },
       { word: word(ENTRY.shape), value: BigInt(site.length | (site.condition << ENTRY.condition)) },
       { word: word(ENTRY.word), value: emulations(source, site)[update]! },
     ]),
-  );
-  const targets = new Set([word(ENTRY.word)]);
-  return { initial, sink: new Set(), targets, published, claim: 1n };
+    ...globalsOf(source, batch, update),
+  ]);
+  const targets = new Set([word(ENTRY.word), ...destinations(source.options.handler)]);
+  const globals = describing(source);
+  return { initial: zeros(POKE.size), sink: new Set(), targets, published, claim: 1n, globals };
 }
 
-/**
- * The sites in the order of their cycles: the second stands for the trampoline, which comes first.
- */
-export const cyclesOf = (sites: readonly FixtureSite[]): readonly FixtureSite[] =>
-  sites.toReversed();
+/** What `publish` stores in each update, for each of its batches. */
+const publishedBy = (
+  { options, sites, states }: Source,
+  writes: (batch: readonly FixtureSite[], update: number) => readonly Write[],
+): Tables['published'] =>
+  states.map((_, update) =>
+    update === 0 ? [] : batchesOf(options, sites, update).map((batch) => writes(batch, update)),
+  );
 
-/** A word that says something of the first site. */
+/**
+ * The sites that an update changes, in the batches that go through all steps one after the other:
+ * those of its key together, or each by itself. The second site stands for the trampoline of the
+ * first, and comes before it.
+ */
+export function batchesOf(
+  { keys, order }: Pick<FixtureOptions, 'keys' | 'order'>,
+  sites: readonly FixtureSite[],
+  update: number,
+): readonly (readonly FixtureSite[])[] {
+  if (keys === 2) return [sites.slice(update - 1, update)];
+  return order === 'each' ? sites.toReversed().map((site) => [site]) : [sites];
+}
+
+const destinations = (handler: FixtureOptions['handler']): readonly number[] =>
+  (handler?.globals ?? [])
+    .filter(({ holds }) => holds === 'target')
+    .map(({ offset }) => offset / 8);
+
+/** The words that describe one site at a time describe the first of the batch. */
+const globalsOf = (
+  source: Source,
+  [site]: readonly FixtureSite[],
+  update: number,
+): readonly Write[] =>
+  site === undefined
+    ? []
+    : (source.options.handler?.globals ?? []).map(({ offset, holds }) => ({
+        word: offset / 8,
+        value: globalOf(source, site, holds, update),
+      }));
+
+/** Of each of these words, the values that describe each site. */
+const describing = (source: Source): Tables['globals'] =>
+  new Map(
+    (source.options.handler?.globals ?? []).map(({ offset, holds }) => [
+      offset / 8,
+      source.sites.map(
+        (site) => new Set(site.contents.map((_, update) => globalOf(source, site, holds, update))),
+      ),
+    ]),
+  );
+
+/** A word that says something of one site. */
 function globalOf(
-  { sites, states, code }: Source,
+  { code }: Source,
+  { at, length, contents, targets }: FixtureSite,
   holds: FixtureHandler['globals'][number]['holds'],
   update: number,
 ): bigint {
-  const { at, length, contents } = sites[0]!;
   switch (holds) {
     case 'target':
-      return bitsFromAddr(code.label(states[update]!) ?? 0);
+      return bitsFromAddr(code.label(targets[update]!) ?? 0);
     case 'end':
       return bitsFromAddr(at + length);
     case 'bytes':
@@ -165,8 +205,10 @@ function registryTables(source: Source): Tables {
   const table = DATA.size;
   const record =
     Math.ceil((table + TABLE.slots + slots.length * SLOT.size) / RECORD.size) * RECORD.size;
-  const initial = zeros(record + RECORD.size);
-  const wordOf = ({ kind }: Pick<FixtureSite, 'kind'>): number => (record + WORD_OF[kind]) / 8;
+  const initial = zeros(record + options.keys * RECORD.size);
+  const recordOf = (site: FixtureSite): number =>
+    options.keys === 2 ? record + sites.indexOf(site) * RECORD.size : record;
+  const wordOf = (site: FixtureSite): number => (recordOf(site) + WORD_OF[site.kind]) / 8;
   const claim = BigInt(data + table);
   initial[CLAIM] = options.tornDown ? 0n : claim;
   initial[DATA.previous / 8] = bitsFromAddr(code.label('previous') ?? unclaimed);
@@ -174,19 +216,26 @@ function registryTables(source: Source): Tables {
   initial[(table + TABLE.first) / 8] = BigInt(Math.min(...slots.map(({ at }) => at)));
   initial[(table + TABLE.end) / 8] = BigInt(Math.max(...slots.map(({ at }) => at)) + 1);
   initial[(table + TABLE.count) / 8] = BigInt(slots.length);
-  for (const [i, { at, kind, length, condition }] of slots.entries()) {
+  for (const [i, site] of slots.entries()) {
     const slot = table + TABLE.slots + i * SLOT.size;
-    initial[(slot + SLOT.site) / 8] = BigInt(at);
-    initial[(slot + SLOT.word) / 8] = slotWord(data + 8 * wordOf({ kind }), length, condition);
+    initial[(slot + SLOT.site) / 8] = BigInt(site.at);
+    initial[(slot + SLOT.word) / 8] = slotWord(
+      data + 8 * wordOf(site),
+      site.length,
+      site.condition,
+    );
   }
   // A word for each kind of site.
-  const said = new Map(sites.map((site) => [wordOf(site), emulations(source, site)]));
-  const published = source.states.map((_, state) => [
-    [...said].map(([word, values]) => ({ word, value: values[state]! })),
-  ]);
-  for (const { word, value } of published[0]?.[0] ?? []) initial[word] = value;
-  const sink = new Set([DATA.staleTraps / 8, DATA.foreign / 8, (record + RECORD.traps) / 8]);
-  return { initial, sink, targets: new Set(said.keys()), published, claim };
+  const wordsOf = (batch: readonly FixtureSite[]) =>
+    new Map(batch.map((site) => [wordOf(site), emulations(source, site)]));
+  const said = wordsOf(sites);
+  const published = publishedBy(source, (batch, update) =>
+    Array.from(wordsOf(batch), ([word, values]) => ({ word, value: values[update]! })),
+  );
+  for (const [word, [value = 0n]] of said) initial[word] = value;
+  const counters = sites.map((site) => (recordOf(site) + RECORD.traps) / 8);
+  const sink = new Set([DATA.staleTraps / 8, DATA.foreign / 8, ...counters]);
+  return { initial, sink, targets: new Set(said.keys()), published, claim, globals: new Map() };
 }
 
 /** No table, but the pointer that a site calls through. */
@@ -197,5 +246,6 @@ function pointerTables({ states, code }: Source): Tables {
   ]);
   const initial = zeros(POKE.size);
   initial[word] = published[0]![0]![0]!.value;
-  return { initial, sink: new Set(), targets: new Set([word]), published, claim: 0n };
+  const targets = new Set([word]);
+  return { initial, sink: new Set(), targets, published, claim: 0n, globals: new Map() };
 }

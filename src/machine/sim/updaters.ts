@@ -185,7 +185,7 @@ export class Updaters {
       case 'return':
         return this.#fixture.options.eventually
           ? { retries: 0 }
-          : { env: returned(env, op.target), retries: 0 };
+          : { env: returned(env, op.target, op.own), retries: 0 };
       case 'await':
         return this.#word(op.word, env, updater) === BigInt(op.is) ? {} : null;
       case 'retry':
