@@ -289,38 +289,39 @@ describe.each([
     }
   });
 
-  it('run', ({ skip }) => {
-    skip(specifier === 'static-call' && !gcc, 'gcc is not installed');
-    using folder = project();
-    const names = exported();
-    const bodies = names.flatMap(({ name, file }) => example(docstring(file, name)) ?? []);
-    expect(bodies.length).toBeGreaterThan(1);
-    const program = [
-      `import { ${names.map(({ name }) => name).join(', ')} } from '${specifier}';`,
-      `void [${names.map(({ name }) => name).join(', ')}];`,
-    ];
-    // Each in a block of its own; `app` is the open library where an example does not open it
-    // itself.
-    const around = { before: (_body: string): string => '', after: '' };
-    if (specifier === 'static-call') {
-      for (const file of ['filters.c', 'filters.keys.ts'])
-        folder.write(file, readFileSync(`test/types/${file}`));
-      expect(
-        shell(
-          folder,
-          'gcc -O2 -shared -fPIC -I"$(static-call include)" filters.c -o libfilters.so',
-        ),
-      ).toMatchObject({ status: 0, stderr: '' });
-      program.unshift("import type { Filters } from './filters.keys.js';");
-      around.before = (body) =>
-        /\bapp = /.test(body) ? '' : "const app = open<Filters>('./libfilters.so');\n";
-      around.after = 'app.close();\n';
-    }
-    for (const body of bodies)
-      program.push(
-        `{\n${around.before(body)}${body.trim()}\n${around.after}console.log('done');\n}`,
-      );
-    folder.write('examples.ts', program.join('\n'));
-    expect(runTypeScript(folder, 'examples.ts').match(/^done$/gm)).toHaveLength(bodies.length);
-  });
+  if (LONG || specifier === 'static-call')
+    it('run', ({ skip }) => {
+      skip(specifier === 'static-call' && !gcc, 'gcc is not installed');
+      using folder = project();
+      const names = exported();
+      const bodies = names.flatMap(({ name, file }) => example(docstring(file, name)) ?? []);
+      expect(bodies.length).toBeGreaterThan(1);
+      const program = [
+        `import { ${names.map(({ name }) => name).join(', ')} } from '${specifier}';`,
+        `void [${names.map(({ name }) => name).join(', ')}];`,
+      ];
+      // Each in a block of its own; `app` is the open library where an example does not open it
+      // itself.
+      const around = { before: (_body: string): string => '', after: '' };
+      if (specifier === 'static-call') {
+        for (const file of ['filters.c', 'filters.keys.ts'])
+          folder.write(file, readFileSync(`test/types/${file}`));
+        expect(
+          shell(
+            folder,
+            'gcc -O2 -shared -fPIC -I"$(static-call include)" filters.c -o libfilters.so',
+          ),
+        ).toMatchObject({ status: 0, stderr: '' });
+        program.unshift("import type { Filters } from './filters.keys.js';");
+        around.before = (body) =>
+          /\bapp = /.test(body) ? '' : "const app = open<Filters>('./libfilters.so');\n";
+        around.after = 'app.close();\n';
+      }
+      for (const body of bodies)
+        program.push(
+          `{\n${around.before(body)}${body.trim()}\n${around.after}console.log('done');\n}`,
+        );
+      folder.write('examples.ts', program.join('\n'));
+      expect(runTypeScript(folder, 'examples.ts').match(/^done$/gm)).toHaveLength(bodies.length);
+    });
 });

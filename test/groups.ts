@@ -10,6 +10,7 @@ const STILL = [
   'edge',
   'far',
   'handler',
+  'keys',
   'names',
   'rebuilt',
   'own',

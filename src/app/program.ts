@@ -26,8 +26,15 @@ import {
   type ProtocolName,
 } from '../plan/protocols/index.js';
 import { validateProtocol } from '../plan/validate.js';
-import type { Engine, Wanted } from '../machine/process/engine.js';
-import { ORIGINAL, sameTarget, switchedTo, targetOf, type Target } from '../plan/target.js';
+import type { Change, Engine, Wanted } from '../machine/process/engine.js';
+import {
+  callWordOf,
+  ORIGINAL,
+  sameTarget,
+  switchedTo,
+  targetOf,
+  type Target,
+} from '../plan/target.js';
 import { isBranch } from '../sites/site.js';
 import { DISPLACEMENT, recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
 import type { Server } from './serve.js';
@@ -114,10 +121,14 @@ export function checkOption(option: string, value: unknown, words: readonly stri
  * update.
  */
 const JOURNAL = 1000;
+/** The changes that they hold together: an update of ten thousand keys is as much as as many. */
+const JOURNAL_CHANGES = 100_000;
 
 /** What a caller may ask of a key, and what the key is then said to have. */
 interface Choice {
   readonly target: Target;
+  /** The call word of a key that has it. */
+  readonly word: number;
   readonly name: string | null | boolean;
 }
 
@@ -130,10 +141,31 @@ interface KeyState extends EnlistedKey {
   last: Update | null;
 }
 
-interface Change {
-  readonly wanted: Asked;
-  readonly from: Target;
-  readonly to: Target;
+/** One object for each change that the journal keeps: what is told of it, and what undoes it. */
+class Changed {
+  readonly key: string;
+  readonly from: Choice['name'];
+  readonly to: Choice['name'];
+  readonly #state: KeyState;
+  readonly #before: Choice;
+  readonly #after: Choice;
+
+  constructor(state: KeyState, before: Choice, after: Choice) {
+    this.key = state.def.name;
+    this.from = before.name;
+    this.to = after.name;
+    this.#state = state;
+    this.#before = before;
+    this.#after = after;
+  }
+
+  /** What leads back; null where the key was changed again since `update`. */
+  back(update: Update): Asked | null {
+    const { last, record } = this.#state;
+    return last === update && Number(record.word('call')) === this.#after.word
+      ? new Asked(this.#state, this.#before)
+      : null;
+  }
 }
 
 /** A key and where it shall go. */
@@ -160,22 +192,23 @@ function choose(targets: Targets, state: KeyState, wanted: unknown): Choice {
   const target = targets.resolve(state.def, wanted);
   if (typeof wanted !== 'string' && typeof wanted !== 'boolean' && wanted !== null)
     return choiceOf(targets, state, target);
-  const choice = { target, name: wanted };
+  const choice = { target, word: callWordOf(target), name: wanted };
   state.choices.set(wanted, choice);
   return choice;
 }
 
-const choiceOf = (targets: Targets, state: KeyState, target: Target): Choice => ({
-  target,
-  name: nameOf(targets, state, target),
-});
+const choiceOf = (targets: Targets, state: KeyState, target: Target): Choice =>
+  choiceAt(targets, state, callWordOf(target));
 
 /**
- * A linker folds functions with the same code into one, and several names then have its address.
- * The key is said to have the one that was asked for.
+ * What a key has by its call word. A linker folds functions with the same code into one, and
+ * several names then have its address. The key is said to have the one that was asked for.
  */
-const nameOf = (targets: Targets, { def, now }: KeyState, target: Target): Choice['name'] =>
-  now && sameTarget(now.target, target) ? now.name : targets.name(def, target);
+function choiceAt(targets: Targets, { def, now }: KeyState, word: number): Choice {
+  if (now?.word === word) return now;
+  const target = targetOf(word);
+  return { target, word, name: targets.name(def, target) };
+}
 
 export interface Parts {
   readonly runtime: Runtime;
@@ -190,6 +223,8 @@ export class Program<K extends Keys> implements App<K> {
   readonly path: string;
   readonly keys: { readonly [N in keyof K]: Key<K[N]> };
   readonly #journal: Update[] = [];
+  /** How many changes they hold. */
+  #noted = 0;
   readonly #runtime: Runtime;
   readonly #loaded: Loaded;
   readonly #engine: Engine;
@@ -239,7 +274,7 @@ export class Program<K extends Keys> implements App<K> {
   #key(state: KeyState): Key<Keys[string]> {
     const { def, record } = state;
     const name = (): Keys[string] =>
-      nameOf(this.#targets, state, targetOf(Number(record.word('call'))));
+      choiceAt(this.#targets, state, Number(record.word('call'))).name;
     return {
       name: def.name,
       get target() {
@@ -326,47 +361,45 @@ export class Program<K extends Keys> implements App<K> {
       return applied;
     });
     const ns = Math.round((performance.now() - began) * 1e6);
-    const update = this.#note(done, ns, 'js', protocol);
+    const update = this.#note(done, done.changes, ns, 'js', protocol);
     // Those too that had the function already, under another of its names.
-    for (const { state, choice } of wanted) state.now = choice;
+    if (done.changes.length < wanted.length)
+      for (const { state, choice } of wanted) state.now = choice;
     return update;
   }
 
   /** Writes an update down, and makes what takes it back. */
   #note(
-    done: Pick<Update, 'inline' | 'trampoline' | 'traps' | 'ways'> & {
-      readonly changes: readonly Change[];
-    },
+    done: Pick<Update, 'inline' | 'trampoline' | 'traps' | 'ways'>,
+    changes: readonly Change<Asked>[],
     ns: number,
     by: Update['by'],
     protocol: Protocol,
   ): Update {
-    const changes = done.changes.map(({ wanted: { state, choice }, from }) => ({
-      key: state.def.name,
-      from: nameOf(this.#targets, state, from),
-      to: choice.name,
-    }));
-    const update = new Done(changes, done, ns, by, (self) => {
+    const changed: Changed[] = [];
+    const update = new Done(changed, done, ns, by, (self) => {
       this.#takeFromC();
-      const back = done.changes.filter(
-        ({ wanted: { state }, to }) =>
-          state.last === self && sameTarget(targetOf(Number(state.record.word('call'))), to),
-      );
-      if (back.length > 0 && !this.#closed)
-        this.#update(
-          back.map(
-            ({ wanted: { state }, from }) => new Asked(state, choiceOf(this.#targets, state, from)),
-          ),
-          protocol,
-        );
+      const back = changed.flatMap((each) => each.back(self) ?? []);
+      if (back.length > 0 && !this.#closed) this.#update(back, protocol);
     });
-    for (const { wanted } of done.changes) {
-      wanted.state.now = wanted.choice;
-      wanted.state.last = update;
+    for (const { wanted, from } of changes) {
+      const { state, choice } = wanted;
+      changed.push(new Changed(state, choiceAt(this.#targets, state, from), choice));
+      state.now = choice;
+      state.last = update;
     }
-    this.#journal.push(update);
-    if (this.#journal.length > JOURNAL) this.#journal.splice(0, JOURNAL / 2);
+    this.#keep(update);
     return update;
+  }
+
+  #keep(update: Update): void {
+    const journal = this.#journal;
+    journal.push(update);
+    this.#noted += update.changes.length;
+    if (journal.length <= JOURNAL && this.#noted <= JOURNAL_CHANGES) return;
+    // The last one is always kept.
+    for (const { changes } of journal.splice(0, Math.floor(journal.length / 2)))
+      this.#noted -= changes.length;
   }
 
   /**
@@ -379,9 +412,8 @@ export class Program<K extends Keys> implements App<K> {
     for (const { record, from, to, ns, ...done } of this.#fromC.since(this.#taken)) {
       const state = this.#byRecord.get(record);
       if (!state) continue;
-      const choice = choiceOf(this.#targets, state, targetOf(to));
-      const change = { wanted: new Asked(state, choice), from: targetOf(from) };
-      this.#note({ ...done, changes: [{ ...change, to: choice.target }] }, ns, 'c', this.#protocol);
+      const wanted = new Asked(state, choiceAt(this.#targets, state, to));
+      this.#note(done, [{ wanted, from }], ns, 'c', this.#protocol);
     }
     this.#taken = count;
   }

@@ -162,7 +162,10 @@ export interface App<K extends Keys> extends Disposable {
   sites<N extends keyof K>(key?: N, target?: K[N] | Unchecked): readonly SiteReport[];
   /** Every site and trampoline against its key; empty when all agree. Closed or not. */
   verify(): readonly Drift[];
-  /** The last updates, oldest first, those that C code made too; a thousand at most. */
+  /**
+   * The last updates, oldest first, those that C code made too: a thousand at most, which hold a
+   * hundred thousand changes at most unless it is one update.
+   */
   readonly journal: readonly Update[];
   /**
    * Puts everything back as the file has it, unless the object is open a second time. The handler

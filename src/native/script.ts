@@ -6,7 +6,7 @@
 // every system call (page table isolation without PCID) each return to JavaScript is dear besides.
 //
 //   header {next, end, system}: as long as an operation, before the first
-//   operation {routine, nine words for it}: 80 bytes
+//   operation {routine, thirteen words for it}: 112 bytes
 //
 // An operation names its routine by address, so one that is added is a routine here and a method
 // below. A routine finds its words at rdi and returns -1 when it is done.
@@ -16,9 +16,14 @@ import { DATA } from '../trap/registry.js';
 
 /** Offsets in bytes. */
 export const HEADER = { next: 0, end: 8, system: 16 } as const;
-export const OPERATION = { routine: 0, words: 8, size: 80 } as const;
-/** The words of a routine, from OPERATION.words; those of a store are STORE (sweep.ts). */
+export const OPERATION = { routine: 0, words: 8, size: 112 } as const;
+/**
+ * The words of a routine, from OPERATION.words; those of a store are STORE (stores.ts), those of a
+ * survey SURVEY (survey.ts).
+ */
 export const WORD = { at: 0, value: 8 } as const;
+/** How many words are stored, and for each its address and its value. */
+export const WORDS = { count: 0, first: 8, size: 16, most: 6 } as const;
 export const COPY = { from: 0, to: 8, size: 16 } as const;
 export const SYSTEM = { number: 0, arguments: 8, expected: 40, result: 48 } as const;
 
@@ -48,10 +53,15 @@ const program: Program = [
   ['pop', 'rbx'],
   ['ret'],
 
-  label('word'),
-  ['mov', 'rax', mem('rdi', WORD.at)],
-  ['mov', 'rcx', mem('rdi', WORD.value)],
-  ['mov', mem('rax'), 'rcx'],
+  label('words'),
+  ['mov', 'rcx', mem('rdi', WORDS.count)],
+  label('one of them'),
+  ['add', 'rdi', WORDS.size],
+  ['mov', 'rax', mem('rdi', WORDS.first - WORDS.size)],
+  ['mov', 'rdx', mem('rdi', WORDS.first - WORDS.size + 8)],
+  ['mov', mem('rax'), 'rdx'],
+  ['dec', 'rcx'],
+  ['jne', 'one of them'],
   ['mov', 'rax', -1],
   ['ret'],
 
@@ -171,7 +181,7 @@ export function scriptRoutines(): Code {
 
 export const ROUTINES = [
   'perform',
-  'word',
+  'words',
   'expect',
   'copy',
   'system',

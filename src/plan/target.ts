@@ -1,8 +1,8 @@
 // Where calls of a key go, or whether a static key is on, and what a key's word says of it.
 
 import type { Addr } from '../base/addr.js';
-import { readWord } from '../trap/registry.js';
-import type { TargetKind } from './transform.js';
+import { emulationWord, readWord } from '../trap/registry.js';
+import { BRANCHES, TRANSFORM, type TargetKind } from './transform.js';
 
 /**
  * Where calls of a key go, or whether a static key is on. The address of null is 0; that of `ret0`
@@ -32,6 +32,13 @@ export function targetOf(callWord: number): Target {
   if (form === 'taken') return ON;
   if (form === 'passed') return OFF;
   return { kind: 'function', address: target };
+}
+
+/** The call word of a target. Two targets are the same if their words are. */
+export function callWordOf({ kind, address }: Target): number {
+  if (kind === 'on' || kind === 'off') return emulationWord(BRANCHES.if[kind].emulate);
+  const { emulate, to } = TRANSFORM.call[kind];
+  return emulationWord(emulate, to === null ? 0 : address);
 }
 
 export const sameTarget = (a: Target, b: Target): boolean =>

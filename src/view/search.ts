@@ -55,16 +55,22 @@ export async function search(
   question: Question,
   limits: Limits,
   listener: Listener,
+  sliceMs: number = SLICE_MS,
 ): Promise<void> {
   try {
-    await searched(question, limits, listener);
+    await searched(question, limits, listener, sliceMs);
     listener.tell({ news: 'done' });
   } catch (error) {
     listener.tell({ news: 'refused', refusal: refusalOf(error) });
   }
 }
 
-async function searched(question: Question, limits: Limits, listener: Listener): Promise<void> {
+async function searched(
+  question: Question,
+  limits: Limits,
+  listener: Listener,
+  sliceMs: number,
+): Promise<void> {
   const signal = {
     get aborted() {
       return listener.isStopped();
@@ -74,7 +80,7 @@ async function searched(question: Question, limits: Limits, listener: Listener):
   let breath = performance.now();
   let next = slices.next();
   for (; next.done !== true; next = slices.next()) {
-    if (performance.now() - breath < SLICE_MS) continue;
+    if (performance.now() - breath < sliceMs) continue;
     const { states, seconds, findings } = next.value;
     listener.tell({ news: 'progress', states, seconds, failing: [...findings.keys()] });
     await listener.breathe();

@@ -60,15 +60,16 @@ describe('without bounds', () => {
     );
   });
 
-  it('what is counted is said, and nothing is proved then', () => {
-    const fewer = endless(of('int3-gap'), { cpus: 2, passes: 1 });
-    expect(fewer.claim).toEqual({ word: 'checked', within: ['2 CPUs', '1 pass'] });
-    const pointer = endless(of('pointer'), { contexts: ['task'] });
-    expect(pointer.claim.word).toBe('checked');
-    expect(pointer.claim.within.join()).toContain("the patcher's buffer, which nothing drains");
-    const { claim } = endless(of('int3-gap'), { contexts: ['task', 'preempt'], tasks: 2 });
-    expect(claim).toEqual({ word: 'checked', within: ['2 tasks'] });
-  });
+  if (LONG)
+    it('what is counted is said, and nothing is proved then', () => {
+      const fewer = endless(of('int3-gap'), { cpus: 2, passes: 1 });
+      expect(fewer.claim).toEqual({ word: 'checked', within: ['2 CPUs', '1 pass'] });
+      const pointer = endless(of('pointer'), { contexts: ['task'] });
+      expect(pointer.claim.word).toBe('checked');
+      expect(pointer.claim.within.join()).toContain("the patcher's buffer, which nothing drains");
+      const { claim } = endless(of('int3-gap'), { contexts: ['task', 'preempt'], tasks: 2 });
+      expect(claim).toEqual({ word: 'checked', within: ['2 tasks'] });
+    });
 
   it('a search that is cut short proves nothing', () => {
     const proposal = of('int3-gap');

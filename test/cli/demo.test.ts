@@ -3,6 +3,7 @@ import { chmodSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { more } from '../more.js';
 import { Folder, gcc } from '../build.js';
 
 const BIN = join(process.cwd(), 'bin', 'static-call');
@@ -30,7 +31,7 @@ async function ended(
 }
 
 describe.skipIf(!gcc)('the demo (skipped without gcc)', () => {
-  test.concurrent.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+  test.concurrent.each(['SIGINT', ...more('SIGTERM', 'SIGHUP')] as const)(
     'leaves no folder behind where %s ends it while it compiles',
     async (signal) => {
       using folder = new Folder();

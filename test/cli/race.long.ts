@@ -15,3 +15,8 @@ test.skipIf(whyNot() !== null).each(['t', 'n', 'd', 'tn', 'tnd'])(
   },
   120_000,
 );
+
+test.skipIf(whyNot() !== null)('a writer that goes by names loses that race', async () => {
+  const { before, after } = await race('tn', 1, { careful: false });
+  expect(after).not.toEqual(before);
+});

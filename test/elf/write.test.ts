@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { more } from '../more.js';
 import { isFault } from '#base/fault';
 import { readElf } from '#elf/read';
 import { ElfEdit } from '#elf/write';
@@ -165,9 +166,11 @@ describe('writing an object', () => {
 describe('more than 65,279 sections', () => {
   test.each([
     ['just below the limit, which the table crosses', 0xff00 - 11, true],
-    ['above it, with a section symbol for the code', 0xff10, true],
-    ['above it, without one', 0xff10, false],
-  ])('%s', (_, extraSections, sectionSymbols) => {
+    ...more(
+      ['above it, with a section symbol for the code', 0xff10, true],
+      ['above it, without one', 0xff10, false],
+    ),
+  ] as const)('%s', (_, extraSections, sectionSymbols) => {
     const bytes = smallObject({ extraSections, sectionSymbols });
     const object = readElf(annotate(readElf(bytes)).bytes!);
     expect(object.sections.length).toBeGreaterThanOrEqual(0xff00);

@@ -17,10 +17,10 @@ interface Target {
 
 describe.each(TARGETS as Target[])('damaged inputs of $name', ({ name, seeds, mutate }) => {
   test('end in an answer or a fault, in time and in bounds', async () => {
-    const report = await campaign({ target: name, count: LONG ? 1000 : 250 });
+    const report = await campaign({ target: name, count: LONG ? 1000 : 170 });
     expect(report.findings).toEqual([]);
     // Both ends were reached: damage that is always refused, or never, tests little.
-    expect(report.ok).toBeGreaterThan(20);
+    expect(report.ok).toBeGreaterThan(LONG ? 20 : 10);
     expect(Object.keys(report.refused).length).toBeGreaterThan(2);
   });
 

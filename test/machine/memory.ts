@@ -5,7 +5,7 @@ import { EPERM, SYNC_CORE } from '#machine/linux/membarrier';
 import { SYS, type Call, type Native } from '#machine/linux/native';
 import { ProcmemText } from '#machine/process/procmem';
 import { ProcessMachine } from '#machine/process/process';
-import { COPY, HEADER, OPERATION, ROUTINES, SYSTEM, WORD } from '#native/script';
+import { COPY, HEADER, OPERATION, ROUTINES, SYSTEM, WORD, WORDS } from '#native/script';
 import type { Routines } from '#machine/process/script';
 import { STORE, STORE_LOOPS, type StoreLoop } from '#native/stores';
 
@@ -96,13 +96,13 @@ export function memory(start: number, size: number): Memory {
   };
   const operation = (name: (typeof names)[number], words: number): number => {
     const word = (offset: number): number => wordAt(words + offset);
-    if (name === 'word')
-      new DataView(bytesAt(word(WORD.at) & ~63)).setBigInt64(
-        word(WORD.at) & 63,
-        BigInt(word(WORD.value)),
-        true,
-      );
-    else if (name === 'expect') return wordAt(word(WORD.at)) === word(WORD.value) ? -1 : 0;
+    if (name === 'words') {
+      for (let k = 0; k < word(WORDS.count); k++) {
+        const at = word(WORDS.first + WORDS.size * k);
+        const value = BigInt(word(WORDS.first + WORDS.size * k + 8));
+        new DataView(bytesAt(at & ~63)).setBigInt64(at & 63, value, true);
+      }
+    } else if (name === 'expect') return wordAt(word(WORD.at)) === word(WORD.value) ? -1 : 0;
     else if (name === 'copy')
       bytesOf(word(COPY.to), word(COPY.size)).set(
         new Uint8Array(text, word(COPY.from) - start, word(COPY.size)),

@@ -204,6 +204,7 @@ export const MUTANTS = [
     file: 'dist/machine/process/threads.js',
     edits: [['ranNs === 0 || seen.ranNs !== ranNs ||', 'ranNs === 0 ||']],
     test: { file: 'test/process/hazards.test.ts', name: 'slept through three looks' },
+    long: true,
   },
   {
     name: 'a veneer is used without a synchronisation',
@@ -300,6 +301,7 @@ export const MUTANTS = [
     file: 'dist/machine/remote/runtime.js',
     edits: [['if (ours !== null && inodeOf(path) === ours)', 'if (true)']],
     test: { file: 'test/remote/meanwhile.test.ts', name: 'closes all of its descriptors' },
+    long: true,
   },
   {
     name: 'another program in the same process is taken for this one',
@@ -503,9 +505,11 @@ export const MUTANTS = [
         "['lock', 'cmpxchg', mem('r8', DATA.requests), 'rcx'],",
       ],
     ],
-    test: { file: 'test/process/lives.test.ts', name: 'when many threads ask at once' },
+    test: {
+      file: 'test/process/lives.test.ts',
+      name: 'when another request comes between its look at the list',
+    },
     long: true,
-    hang: true,
   },
   {
     name: 'a server that ends keeps the requests that it took',

@@ -128,13 +128,14 @@ describe.skipIf(!gcc)('a tool around the process', () => {
       );
       expect(addons.stdout.trim()).toBe('not-supported start node without --no-addons');
     });
-  it.skipIf(!tool('strace'))('strace is told of by doctor', ({ skip }) => {
-    const done = spawnSync(
-      'strace',
-      ['-f', '-q', '-o', '/dev/null', process.execPath, 'bin/static-call', 'doctor'],
-      { encoding: 'utf8' },
-    );
-    if (/not permitted/i.test(done.stderr)) skip('strace may not trace here');
-    expect(done.stdout).toMatch(/tracer +missing +process \d+ traces this one/);
-  });
+  if (LONG)
+    it.skipIf(!tool('strace'))('strace is told of by doctor', ({ skip }) => {
+      const done = spawnSync(
+        'strace',
+        ['-f', '-q', '-o', '/dev/null', process.execPath, 'bin/static-call', 'doctor'],
+        { encoding: 'utf8' },
+      );
+      if (/not permitted/i.test(done.stderr)) skip('strace may not trace here');
+      expect(done.stdout).toMatch(/tracer +missing +process \d+ traces this one/);
+    });
 });

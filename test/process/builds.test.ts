@@ -119,16 +119,16 @@ describe.skipIf(!gcc || !rustc)('Rust', () => {
   });
 });
 
-describe.skipIf(!gcc)('odd targets and odd places', () => {
-  it('an IFUNC and a function of another object are targets by name', () => {
-    expect(languages(compileProgram(folder, 'odd.c'), 'targets')).toEqual({
-      before: [6, 5],
-      after: [7, 5, 'chosen', 'abs', 0],
-      closed: [6, 5],
+if (LONG)
+  describe.skipIf(!gcc)('odd targets and odd places', () => {
+    it('an IFUNC and a function of another object are targets by name', () => {
+      expect(languages(compileProgram(folder, 'odd.c'), 'targets')).toEqual({
+        before: [6, 5],
+        after: [7, 5, 'chosen', 'abs', 0],
+        closed: [6, 5],
+      });
     });
-  });
 
-  if (LONG)
     it('an empty site leaves the red zone of its function alone, through the trap as well; a call there would not', () => {
       const got = languages<{
         called: number;
@@ -137,7 +137,7 @@ describe.skipIf(!gcc)('odd targets and odd places', () => {
       }>(compileProgram(folder, 'odd.c'), 'redzone');
       expect(got).toEqual({ called: 7, during: { kept: 8, traps: 1 }, empty: 8 });
     });
-});
+  });
 
 describe.skipIf(!gcc)('symbols that a version script hides, or has twice', () => {
   it.each([['as linked', []], ...more(['stripped', ['-s']] as const)] as const)(

@@ -30,7 +30,18 @@ export const BUILDS: readonly Build[] = [
 /** The others, for the long run. */
 export const MORE_BUILDS: readonly Build[] = [
   { name: 'clang -O2', compiler: clang, flags: [] },
+  ...['-O0', '-O1', '-O3'].map((level) => ({
+    name: `clang ${level}`,
+    compiler: clang,
+    flags: [level],
+  })),
   { name: 'gcc -O0', compiler: gcc, flags: ['-O0'], has: { 'call 5': 10 } },
+  { name: 'gcc -O1', compiler: gcc, flags: ['-O1'] },
+  ...['gold', 'lld', 'mold'].map((linker) => ({
+    name: `gcc and ${linker}`,
+    compiler: tool(linker === 'mold' ? linker : `ld.${linker}`) && gcc,
+    flags: [`-fuse-ld=${linker}`],
+  })),
   { name: 'gcc -flto', compiler: gcc, flags: ['-flto'] },
   {
     name: 'gcc, exported keys, bound at once, with landing pads',
@@ -81,6 +92,8 @@ export function expectBuilt(
   expect(got.trampoline).toBe(0);
   expect(got.sites['jcc 6']).toBe(1);
   expect(got.sites).toMatchObject(has);
+  // A branch that jumps while its static key is on, and one that jumps while it is off.
+  for (const branch of ['if 5', 'unless 5']) expect(got.sites[branch], branch).toBeGreaterThan(0);
   // Every call site of the source: it has eleven, some of them inlined twice; and three
   // trampolines.
   expect(Object.values(got.sites).reduce((a, b) => a + b)).toBeGreaterThanOrEqual(11 + 3);

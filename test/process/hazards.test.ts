@@ -35,14 +35,15 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
     expect(got.refused.message).toMatch(/thread \d+/);
   });
 
-  it('a thread that slept through three looks and then blocks SIGTRAP is found by the next one', () => {
-    expect(told('a thread that was looked at blocks SIGTRAP')).toEqual({
-      looked: [TWO, ONE, TWO],
-      code: 'trap-blocked',
-      again: 'trap-blocked',
-      then: ONE,
+  if (LONG)
+    it('a thread that slept through three looks and then blocks SIGTRAP is found by the next one', () => {
+      expect(told('a thread that was looked at blocks SIGTRAP')).toEqual({
+        looked: [TWO, ONE, TWO],
+        code: 'trap-blocked',
+        again: 'trap-blocked',
+        then: ONE,
+      });
     });
-  });
 
   if (LONG)
     it('a thread that is about to unblock SIGTRAP and waits for a CPU is waited for; by the clock alone it would be refused', () => {
@@ -132,14 +133,15 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
     expect(got.passed).toBeGreaterThan(0);
   });
 
-  it("a debugger's breakpoint on a site is refused and left alone; without it the update goes through", () => {
-    expect(told('a breakpoint of somebody else on a site')).toEqual({
-      codes: ['foreign-trap', 'foreign-trap'],
-      stands: true,
-      drifts: ['foreign'],
-      after: TWO,
+  if (LONG)
+    it("a debugger's breakpoint on a site is refused and left alone; without it the update goes through", () => {
+      expect(told('a breakpoint of somebody else on a site')).toEqual({
+        codes: ['foreign-trap', 'foreign-trap'],
+        stands: true,
+        drifts: ['foreign'],
+        after: TWO,
+      });
     });
-  });
 
   if (LONG)
     it('where memory runs out nothing is opened, what is open goes on, and a child of fork keeps the text that it shares', () => {

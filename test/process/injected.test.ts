@@ -31,14 +31,15 @@ describe.skipIf(!gcc)(
       },
     );
 
-    it.each([WAYS[0], ...more(WAYS[2])])(
-      '$protocol, $writer, a registration for membarrier that is gone (a child of fork has none): it is made again',
-      (options) => {
-        const got = inject(gridOf(options), options, 'unregistered');
-        expect(got.problems).toEqual([]);
-        expect([got.ends, got.tried]).toEqual([{}, options.protocol === 'int3' ? 3 : 1]);
-      },
-    );
+    if (LONG)
+      it.each([WAYS[0], ...more(WAYS[2])])(
+        '$protocol, $writer, a registration for membarrier that is gone (a child of fork has none): it is made again',
+        (options) => {
+          const got = inject(gridOf(options), options, 'unregistered');
+          expect(got.problems).toEqual([]);
+          expect([got.ends, got.tried]).toEqual([{}, options.protocol === 'int3' ? 3 : 1]);
+        },
+      );
 
     if (LONG)
       it('a runtime that forgets its parked sites is noticed', () => {

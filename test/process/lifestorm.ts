@@ -12,11 +12,11 @@ export interface Lives {
   left: { mappings: number; files: number };
 }
 
-/** At least so many deaths, and at least so long. */
-export function lifestorm(deaths: number, seconds: number, seed: number): Ended {
+/** At least so many deaths, at least so long, and after each a pause, ms. */
+export function lifestorm(deaths: number, seconds: number, seed: number, pause = 0): Ended {
   using folder = new Folder();
   const library = compileProgram(folder, 'lives.c');
-  return child('lifestorm.mjs', [JSON.stringify({ library, deaths, seconds, seed })], {
+  return child('lifestorm.mjs', [JSON.stringify({ library, deaths, seconds, seed, pause })], {
     timeoutMs: 60_000 + 2000 * seconds + 5000 * deaths,
   });
 }

@@ -1,4 +1,5 @@
-// The runtime by every compiler, linker and libc that is here, and under the sanitizers.
+// The runtime by every compiler, linker and libc that is here, and under the sanitizers: calls
+// (own.c) and static keys (switches.c).
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { clang, Folder, gcc, must, tool } from '../build.js';
@@ -62,10 +63,13 @@ describe.skipIf(!here)('a program with a runtime of its own', () => {
   it.for(Object.entries(ROWS))('by %s', ([name, row], { skip }) => {
     if (row.compiler === null || row.needs === null) return skip('a tool is missing');
     const { compiler, flags = [], link = [] } = row;
-    const output = name.replaceAll(/\W+/g, '-');
-    const path = byHand(folder, { source: program('own.c'), output, compiler, flags, link });
+    const how = { output: name.replaceAll(/\W+/g, '-'), compiler, flags, link };
+    const path = byHand(folder, { ...how, source: program('own.c') });
     for (const life of ['update', 'refused', 'batch', 'forked', 'threads', 'signals'])
       if (life !== row.without) expect([life, ran(path, [life])]).toMatchObject([life, WELL]);
+    const output = `${how.output}-switches`;
+    const switches = byHand(folder, { ...how, output, source: program('switches.c') });
+    expect(ran(switches, [])).toMatchObject(WELL);
   });
 
   it.for([
@@ -79,6 +83,8 @@ describe.skipIf(!here)('a program with a runtime of its own', () => {
     const path = built(folder, output, [...words, program('own.c'), '-pthread'], compiler);
     for (const life of ['update', 'threads'])
       expect([life, ran(path, [life])]).toMatchObject([life, WELL]);
+    const source = [...words, program('switches.c'), '-pthread'];
+    expect(ran(built(folder, `${output}-switches`, source, compiler), [])).toMatchObject(WELL);
   });
 
   it.for([

@@ -24,10 +24,10 @@ const CASES: readonly [name: string, variant: string, size: Partial<Configuratio
     ['int3-stub', '', NMI],
     ['int3-gap', 'no-gap', NMI],
     ['int3-gap', '', { ...TWO, dropSync: 1 }],
+    ['int3-gap', '', TWO],
+    ['int3-gap', '', { ...TWO, dropSync: 3 }],
   ),
   ['store', '', NMI],
-  ['int3-gap', '', TWO],
-  ['int3-gap', '', { ...TWO, dropSync: 3 }],
   // Whether a request comes before the CLI of the spin can be told: once a reduction took the CLI
   // alone.
   ['int3-gap', 'spin', { ...TWO, dropSync: 3 }],

@@ -29,11 +29,13 @@ const after = (session: Session, ...actions: readonly Action[]): Session =>
 async function searched(session: Session, stopAfter = Infinity): Promise<readonly News[]> {
   const news: News[] = [];
   let breaths = 0;
-  await search(session.question, LIMITS, {
-    tell: (each) => void news.push(each),
+  const listener = {
+    tell: (each: News) => void news.push(each),
     breathe: async () => void breaths++,
     isStopped: () => breaths >= stopAfter,
-  });
+  };
+  // A slice ends by its states alone, so that a fast machine is stopped in the middle too.
+  await search(session.question, LIMITS, listener, 0);
   return news;
 }
 

@@ -4,7 +4,7 @@
 // it ends with what it knows; a thread that does not is ended.
 
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { Worker, type ResourceLimits } from 'node:worker_threads';
 import { Fault } from '../../base/fault.js';
 import { unknownReport, type RunReport } from '../explain/report.js';
 import { grouped, type Numbered } from './alike.js';
@@ -17,6 +17,11 @@ import type { Answer, Hands, Job } from './job.js';
 const GRACE_MS = 15_000;
 /** The heap of the main thread is no guide for a thread that interns millions of parts. */
 const HEAP_MB = 3072;
+/**
+ * What a search makes and drops between two collections of young objects. With V8's own 48 MB the
+ * default table took 8 % more CPU time.
+ */
+const YOUNG_MB = 128;
 
 /** Calls `each` as reports come in; what was not begun before an abort is null in the list. */
 export async function runAll(
@@ -35,7 +40,7 @@ class Pool {
   readonly #reports: (RunReport | null)[];
   readonly #signal: AbortSignal | undefined;
   readonly #each: (report: RunReport, index: number) => void;
-  readonly #resourceLimits: { readonly maxOldGenerationSizeMb: number };
+  readonly #resourceLimits: ResourceLimits;
   readonly #aborted = new Int32Array(new SharedArrayBuffer(4));
   readonly #workers = new Set<Worker>();
   readonly #size: number;
@@ -51,7 +56,10 @@ class Pool {
     this.#reports = jobs.map(() => null);
     this.#signal = signal;
     this.#each = each;
-    this.#resourceLimits = { maxOldGenerationSizeMb: heapMb };
+    this.#resourceLimits = {
+      maxOldGenerationSizeMb: heapMb,
+      maxYoungGenerationSizeMb: YOUNG_MB,
+    };
     this.#size = Math.min(groups.length, availableParallelism());
   }
 

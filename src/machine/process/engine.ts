@@ -7,7 +7,9 @@ import type { Addr } from '../../base/addr.js';
 import { Fault, type FaultCode } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { Runtime } from './runtime.js';
+import { Forms, type Survey } from './survey.js';
 import { Veneers } from './veneers.js';
+import type { Memory } from '../linux/native.js';
 import { ProcessMachine } from './process.js';
 import { snapshot, type Group, type KeyRecord } from './records.js';
 import type { TrapWatch } from './signals.js';
@@ -17,10 +19,10 @@ import type { OwnText, WriterName } from './text.js';
 import { checkCodeChanges } from './translated.js';
 import { transact, Unfinished, type End } from '../transact.js';
 import { Gathering, waysIn, type Batch, type Edits, type KeyChange } from '../../plan/batch.js';
-import { switchWords, wordsOf, type Destination, type Drawn } from '../../plan/draw.js';
+import { switchWords, wordsOf, type Destination } from '../../plan/draw.js';
 import { narrowed, type Protocol, type Step } from '../../plan/protocol.js';
 import { WAY, WAYS, waysOf, type Way, type WayCounts } from '../../plan/way.js';
-import { ORIGINAL, sameTarget, targetOf, type Target } from '../../plan/target.js';
+import { callWordOf, ORIGINAL, targetOf, type Target } from '../../plan/target.js';
 
 /** The text that a group lies in, and the code near it. */
 export interface Place {
@@ -41,11 +43,17 @@ export interface Wanted {
 }
 
 export interface Applied<W extends Wanted = Wanted> {
-  readonly changes: readonly { readonly wanted: W; readonly from: Target; readonly to: Target }[];
+  /** What changed its target, and the call word that its key had before. */
+  readonly changes: readonly Change<W>[];
   readonly inline: number;
   readonly trampoline: number;
   readonly traps: number;
   readonly ways: WayCounts;
+}
+
+export interface Change<W extends Wanted = Wanted> {
+  readonly wanted: W;
+  readonly from: number;
 }
 
 const NONE: WayCounts = { byte: 0, store: 0, behind: 0, trap: 0 };
@@ -63,13 +71,15 @@ const REACHES = 1024;
 class Reach implements Destination {
   readonly kind: Target['kind'];
   readonly target: Addr;
+  readonly forms: Forms;
   readonly #veneers: Veneers;
   #way: Addr | null = null;
   #words: KeyChange['words'] | null = null;
-  constructor(to: Target, veneers: Veneers) {
+  constructor(native: Pick<Memory, 'addressOf'>, to: Target, veneers: Veneers) {
     this.kind = to.kind;
     this.target = to.address;
     this.#veneers = veneers;
+    this.forms = new Forms(native, this);
   }
   get way(): Addr {
     return (this.#way ??= this.#veneers.way(this.target));
@@ -166,7 +176,7 @@ export class Engine {
     let reach = reaches.get(what);
     // A program that makes its targets as it runs names ever new addresses.
     if (!reach && reaches.size >= REACHES) reaches.clear();
-    if (!reach) reaches.set(what, (reach = new Reach(to, veneers)));
+    if (!reach) reaches.set(what, (reach = new Reach(this.#runtime.native, to, veneers)));
     return reach;
   }
 
@@ -199,9 +209,12 @@ export class Engine {
     require?: 'inline',
   ): Applied<W> {
     this.#procmem?.ready();
-    const before = trapsOf(wanted);
+    const { survey } = this.#runtime;
+    survey.begin(protocol.accepts);
     const drawing = new Drawing<W>();
-    for (const asked of wanted) this.#draw(drawing, asked, protocol, require);
+    for (const asked of wanted) this.#ask(drawing, asked, protocol, require);
+    survey.perform();
+    drawing.take(survey);
     const { changes, inline, trampoline, batches, texts, keys } = drawing;
     if (batches.length === 0 && keys.length === 0)
       return { changes, inline, trampoline, traps: 0, ways: NONE };
@@ -211,8 +224,8 @@ export class Engine {
     if (needed.handler !== null) this.#watch.check();
     this.#runtime.countChange();
     this.#run(needed, edits, drawing);
-    for (const { columns } of drawing.groups) columns.batch.old.set(columns.batch.new);
-    const traps = (trapsOf(wanted) - before) >>> 0;
+    for (const { group } of drawing.asked) group.columns.settle();
+    const traps = (trapsOf(wanted) - drawing.traps) >>> 0;
     return { changes, inline, trampoline, traps, ways: wayCounts(protocol, edits) };
   }
 
@@ -226,64 +239,54 @@ export class Engine {
     return { ...needed, steps: [OWED, ...needed.steps] };
   }
 
-  /** What one key's update writes, added to what the others write. */
-  #draw<W extends Wanted>(
+  /** What one key's update writes, and the survey that it asks for, added to those of the others. */
+  #ask<W extends Wanted>(
     drawing: Drawing<W>,
     asked: W,
     protocol: Protocol,
     require?: 'inline',
   ): void {
     const { record, to } = asked;
+    const { survey } = this.#runtime;
+    drawing.traps += record.trapsLow;
     const target = to === ORIGINAL ? targetOf(record.held('initial')) : to;
-    const from = targetOf(record.held('call'));
     const switches = target.kind === 'on' || target.kind === 'off';
-    let reach: Reach | null = null;
+    // A branch has no trampoline that it could be left to.
+    const inline = switches || require === 'inline';
+    let first: Reach | null = null;
     for (const group of record.groups()) {
       const place = this.place(group);
       // Before the sites: that the writer cannot store at all is the better answer than that one
       // site is refused.
       if (protocol.handler === null) this.#checkStore(place.text);
-      const destination = this.#reach(place, target);
-      reach ??= destination;
-      const way = to === ORIGINAL ? null : destination;
-      // A branch has no trampoline that it could be left to.
-      const inline = switches ? 'inline' : require;
-      const ways = this.#allowed(protocol, place.text);
-      drawing.add(
-        group,
-        this.#runtime.survey.draw(asked, group.columns, way, protocol.accepts, inline, ways),
-        switches,
-      );
+      const reach = this.#reach(place, target);
+      first ??= reach;
+      const forms = to === ORIGINAL ? null : reach.forms;
+      survey.add(asked, group, forms, inline, this.#allowed(protocol, place.text));
+      drawing.asked.push({ group, switches });
     }
-    if (sameTarget(from, target)) return;
-    const slot = record.held('key') || null;
-    drawing.changes.push({ wanted: asked, from, to: target });
-    drawing.keys.push({
-      record: record.at,
-      words: this.#wordsOf(record, target),
-      slot,
-      func: target.kind === 'ret0' && reach ? reach.return0 : target.address,
-    });
-    drawing.previous.push({
-      record: record.at,
-      words: { call: record.held('call'), tail: record.held('tail'), jcc: record.held('jcc') },
-      slot,
-      func: record.func,
-    });
+    const from = record.held('call');
+    if (from === callWordOf(target)) return;
+    drawing.change(
+      asked,
+      from,
+      first?.words ?? this.#wordsOf(record, target),
+      first && target.kind === 'ret0' ? first.return0 : target.address,
+    );
   }
 
   /** @throws Fault `update-failed`, `update-parked`, `update-mixed` */
   #run(
     protocol: Protocol,
     edits: Edits,
-    { groups, previous }: Pick<Drawing<Wanted>, 'groups' | 'previous'>,
+    { asked, previous }: Pick<Drawing<Wanted>, 'asked' | 'previous'>,
   ): void {
     try {
       transact(protocol, edits, previous, this.#machine);
       if (protocol.steps[0] === OWED) this.#runtime.setWord('unsynced', 0n);
     } catch (error) {
       if (error instanceof Unfinished) this.#runtime.setWord('unsynced', 1n);
-      for (const group of groups)
+      for (const { group } of asked)
         snapshot(group, this.place(group).text.bytes, protocol.handler !== null);
       if (!(error instanceof Unfinished)) throw error;
       const step = protocol.steps[error.step]!;
@@ -349,26 +352,42 @@ const ENDED: Readonly<Record<End, FaultCode>> = {
   mixed: 'update-mixed',
 };
 
-/** What an update writes, gathered key by key. */
+/** What an update asks and writes, gathered key by key. */
 class Drawing<W extends Wanted> {
-  readonly changes: { wanted: W; from: Target; to: Target }[] = [];
+  readonly changes: Change<W>[] = [];
   readonly keys: KeyChange[] = [];
   readonly previous: KeyChange[] = [];
-  readonly groups: Group[] = [];
+  /** Whose sites are surveyed, in this order; and whether these are branches. */
+  readonly asked: { readonly group: Group; readonly switches: boolean }[] = [];
   /** What changes something, and where the text of each begins. */
   readonly batches: Batch[] = [];
   readonly texts: Addr[] = [];
   inline = 0;
   trampoline = 0;
+  /** The low halves of the keys' trap counters before the update, added up. */
+  traps = 0;
 
-  /** @param switches what stands at a branch is its own, also where the file has the same */
-  add(group: Group, drawn: Drawn, switches: boolean): void {
-    this.groups.push(group);
-    this.inline += drawn.inline + (switches ? drawn.trampoline : 0);
-    this.trampoline += switches ? 0 : drawn.trampoline;
-    if (drawn.batch.count === 0) return;
-    this.batches.push(drawn.batch);
-    this.texts.push(group.start);
+  /** @param func what C reads in the key from then on */
+  change(wanted: W, from: number, words: KeyChange['words'], func: Addr): void {
+    const { record } = wanted;
+    const { at, func: before } = record;
+    const slot = record.held('key') || null;
+    this.changes.push({ wanted, from });
+    this.keys.push({ record: at, words, slot, func });
+    const old = { call: from, tail: record.held('tail'), jcc: record.held('jcc') };
+    this.previous.push({ record: at, words: old, slot, func: before });
+  }
+
+  /** What stands at a branch is its own, also where the file has the same. */
+  take(survey: Survey): void {
+    for (const [k, { group, switches }] of this.asked.entries()) {
+      const { batch, inline, trampoline } = survey.drawn(k);
+      this.inline += inline + (switches ? trampoline : 0);
+      this.trampoline += switches ? 0 : trampoline;
+      if (batch.count === 0) continue;
+      this.batches.push(batch);
+      this.texts.push(group.start);
+    }
   }
 }
 

@@ -15,15 +15,31 @@ import {
   type SlotColumns,
 } from '../../trap/registry.js';
 import type { SharedData } from './shared-data.js';
+import { rowsOf, type Surveyed } from './survey.js';
 
 const LOW48 = (1n << 48n) - 1n;
 
-export interface Group {
-  /** Where its columns lie in the process. */
+export interface Group extends Surveyed {
+  /** The text that they lie in. */
+  readonly start: Addr;
+  readonly end: Addr;
+}
+
+class Listed implements Group {
   readonly at: Addr;
   readonly start: Addr;
   readonly end: Addr;
   readonly columns: SiteColumns;
+  #rows: number | null = null;
+  constructor(at: Addr, start: Addr, end: Addr, columns: SiteColumns) {
+    this.at = at;
+    this.start = start;
+    this.end = end;
+    this.columns = columns;
+  }
+  get rows(): number {
+    return (this.#rows ??= rowsOf(this.columns));
+  }
 }
 
 export class KeyRecord {
@@ -82,16 +98,10 @@ export class KeyRecord {
       const words = new BigUint64Array(this.#shared.native.view(at, GROUP.columns));
       const count = Number(words[GROUP.count / 8]);
       const memory = this.#shared.native.view(at + GROUP.columns, SiteColumns.size(count));
-      groups.push({
-        at: at + GROUP.columns,
-        start: Number(words[GROUP.start / 8]),
-        end: Number(words[GROUP.end / 8]),
-        columns: new SiteColumns(
-          count,
-          Number(BigInt.asIntN(64, words[GROUP.trampoline / 8]!)),
-          memory,
-        ),
-      });
+      const trampoline = Number(BigInt.asIntN(64, words[GROUP.trampoline / 8]!));
+      const [start, end] = [Number(words[GROUP.start / 8]), Number(words[GROUP.end / 8])];
+      const columns = new SiteColumns(count, trampoline, memory);
+      groups.push(new Listed(at + GROUP.columns, start, end, columns));
       at = Number(words[GROUP.next / 8]);
     }
     return groups;

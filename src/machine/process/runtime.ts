@@ -67,12 +67,9 @@ export class Runtime {
     this.#slice = native.addressOf(SLICE);
     const at = (name: Piece['name']): Map<string, Addr> =>
       entries(pieceOf(pieces, name), this.handler);
-    this.survey = new Survey(
-      native,
-      this.handler + pieceOf(pieces, 'survey').offset,
-      pieceOf(pieces, 'survey').code,
-    );
     this.routines = pick([...at('stores'), ...at('script')], [...STORE_LOOPS, ...ROUTINES]);
+    const { survey } = pick(at('survey'), ['survey']);
+    this.survey = new Survey(native, this.routines, survey);
     this.requests = pick([...at('request')], REQUEST_ENTRIES);
     // From here on the thread gives back what it holds when it ends.
     native.setThreadValue(Number(this.word('key')) - 1, this.data);

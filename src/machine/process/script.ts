@@ -3,7 +3,7 @@
 
 import type { Addr } from '../../base/addr.js';
 import { invariant } from '../../base/invariant.js';
-import { COPY, HEADER, OPERATION, ROUTINES, SYSTEM, WORD } from '../../native/script.js';
+import { COPY, HEADER, OPERATION, ROUTINES, SYSTEM, WORD, WORDS } from '../../native/script.js';
 import { STORE, type StoreLoop } from '../../native/stores.js';
 import type { Batch } from '../../plan/batch.js';
 import { FUTEX } from '../../base/linux.js';
@@ -46,7 +46,7 @@ export class Script {
   #at!: Addr;
   /** For each operation: whose step it is, and what it does, which also keeps its memory alive. */
   readonly #marks: number[] = [];
-  readonly #whats: (Batch | Call | 'word')[] = [];
+  readonly #whats: (Batch | Call | 'word' | 'words')[] = [];
   readonly #columns = new WeakMap<Batch, Columns>();
   /** The last of them: all stores of a run are mostly of one batch. */
   #last: { readonly batch: Batch; readonly columns: Columns } | null = null;
@@ -66,20 +66,25 @@ export class Script {
     this.#at = this.#native.addressOf(words);
   }
 
-  #put(half: number, value: number): void {
+  /** Writes a word of an operation, by the index of its first half. */
+  put(half: number, value: number): void {
     this.#halves[half] = value;
     this.#halves[half + 1] = Math.floor(value * 2 ** -32);
   }
 
   /** @returns index of its words' first half */
-  #add(routine: Addr, what: Batch | Call | 'word'): number {
+  #add(routine: Addr, what: Batch | Call | 'word' | 'words'): number {
     const k = this.#count++;
     if ((k + 2) * OPERATION.size > this.#words.byteLength) this.#grow(2 * k);
     this.#marks[k] = this.#mark;
     this.#whats[k] = what;
-    const half = (k + 1) * (OPERATION.size / 4);
-    this.#put(half, routine);
-    return half + OPERATION.words / 4;
+    const half = this.wordsOf(k);
+    this.put(half - OPERATION.words / 4, routine);
+    return half;
+  }
+  /** Index of the first half of an operation's words. */
+  wordsOf(k: number): number {
+    return (k + 1) * (OPERATION.size / 4) + OPERATION.words / 4;
   }
 
   get count(): number {
@@ -100,23 +105,51 @@ export class Script {
 
   /** One store of eight bytes. */
   word(at: Addr, value: number): void {
-    this.#addWord(this.#routines.word, at, value);
+    const half = this.#wordsWithRoom();
+    const count = this.#halves[half + WORDS.count / 4]!++;
+    const word = half + (WORDS.first + WORDS.size * count) / 4;
+    this.put(word, at);
+    this.put(word + 2, value);
+  }
+  /** Words that follow each other in one step are one operation. */
+  #wordsWithRoom(): number {
+    const last = this.#count - 1;
+    const half = this.wordsOf(last);
+    if (
+      last >= 0 &&
+      this.#whats[last] === 'words' &&
+      this.#marks[last] === this.#mark &&
+      this.#halves[half + WORDS.count / 4]! < WORDS.most
+    )
+      return half;
+    const added = this.#add(this.#routines.words, 'words');
+    this.put(added + WORDS.count / 4, 0);
+    return added;
   }
   /** Stops where eight bytes hold something else. */
   expect(at: Addr, value: number): void {
-    this.#addWord(this.#routines.expect, at, value);
+    const half = this.#add(this.#routines.expect, 'word');
+    this.put(half + WORD.at / 4, at);
+    this.put(half + WORD.value / 4, value);
   }
-  #addWord(routine: Addr, at: Addr, value: number): void {
-    const half = this.#add(routine, 'word');
-    this.#put(half + WORD.at / 4, at);
-    this.#put(half + WORD.value / 4, value);
+
+  /**
+   * Machine code that reads its words and writes what it found there, about a batch.
+   * @returns index of the first half of its words, for `put` and `half`
+   */
+  block(routine: Addr, of: Batch): number {
+    return this.#add(routine, of);
+  }
+  /** A word of an operation that has no more than 31 bits. */
+  half(half: number): number {
+    return this.#halves[half]!;
   }
 
   copy(from: Addr, to: Addr, size: number): void {
     const half = this.#add(this.#routines.copy, 'word');
-    this.#put(half + COPY.from / 4, from);
-    this.#put(half + COPY.to / 4, to);
-    this.#put(half + COPY.size / 4, size);
+    this.put(half + COPY.from / 4, from);
+    this.put(half + COPY.to / 4, to);
+    this.put(half + COPY.size / 4, size);
   }
 
   /**
@@ -134,17 +167,17 @@ export class Script {
   ): void {
     const columns = this.columns(batch);
     const half = this.#add(this.#routines[how], batch);
-    this.#put(half + STORE.from / 4, from);
-    this.#put(half + STORE.to / 4, to);
-    this.#put(half + STORE.at / 4, columns.at);
-    this.#put(half + STORE.length / 4, columns.length);
-    this.#put(half + STORE.old / 4, columns.old);
-    this.#put(half + STORE.new / 4, columns[source]);
-    this.#put(half + STORE.away / 4, away);
+    this.put(half + STORE.from / 4, from);
+    this.put(half + STORE.to / 4, to);
+    this.put(half + STORE.at / 4, columns.at);
+    this.put(half + STORE.length / 4, columns.length);
+    this.put(half + STORE.old / 4, columns.old);
+    this.put(half + STORE.new / 4, columns[source]);
+    this.put(half + STORE.away / 4, away);
     // Where all edits go one of them, none is asked.
     const asks = ways !== 0 && (batch.ways & ~ways) !== 0;
-    this.#put(half + STORE.way / 4, asks ? columns.way : 0);
-    this.#put(half + STORE.ways / 4, ways);
+    this.put(half + STORE.way / 4, asks ? columns.way : 0);
+    this.put(half + STORE.ways / 4, ways);
   }
 
   /** A system call that must return `expected`. */
@@ -176,12 +209,12 @@ export class Script {
     d: number,
   ): void {
     const half = this.#add(routine, call);
-    this.#put(half + SYSTEM.number / 4, SYS[call]);
-    this.#put(half + SYSTEM.arguments / 4, a);
-    this.#put(half + SYSTEM.arguments / 4 + 2, b);
-    this.#put(half + SYSTEM.arguments / 4 + 4, c);
-    this.#put(half + SYSTEM.arguments / 4 + 6, d);
-    this.#put(half + SYSTEM.expected / 4, expected);
+    this.put(half + SYSTEM.number / 4, SYS[call]);
+    this.put(half + SYSTEM.arguments / 4, a);
+    this.put(half + SYSTEM.arguments / 4 + 2, b);
+    this.put(half + SYSTEM.arguments / 4 + 4, c);
+    this.put(half + SYSTEM.arguments / 4 + 6, d);
+    this.put(half + SYSTEM.expected / 4, expected);
   }
 
   /** Where a batch's columns lie; they never move. */
@@ -212,9 +245,9 @@ export class Script {
   /** Completes the header: from here on machine code may perform it. */
   prepare(from = 0): void {
     const first = this.#at + OPERATION.size;
-    this.#put(HEADER.next / 4, first + from * OPERATION.size);
-    this.#put(HEADER.end / 4, first + this.#count * OPERATION.size);
-    this.#put(HEADER.system / 4, this.#native.system ?? this.#routines.enter);
+    this.put(HEADER.next / 4, first + from * OPERATION.size);
+    this.put(HEADER.end / 4, first + this.#count * OPERATION.size);
+    this.put(HEADER.system / 4, this.#native.system ?? this.#routines.enter);
   }
 
   /** What the routine's result says. */
@@ -231,6 +264,7 @@ export class Script {
     if (typeof what === 'object') return { operation, mark, what: { batch: what, edit: value } };
     const word = (offset: number): bigint =>
       this.#words[((operation + 1) * OPERATION.size + OPERATION.words + offset) / 8]!;
+    invariant(what !== 'words', 'a store of a word does not fail');
     if (what === 'word') return { operation, mark, what: { expected: Number(word(WORD.value)) } };
     const result = Number(BigInt.asIntN(64, word(SYSTEM.result)));
     return { operation, mark, what: { call: what, result } };

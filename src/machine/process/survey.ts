@@ -1,217 +1,249 @@
-// Draws an update over one key's sites in one text, by machine code (native/survey.ts): a hundred
-// thousand sites cost JavaScript twenty milliseconds, the first time a multiple of that.
-// plan/draw.ts says in TypeScript what a survey must answer.
+// The survey of an update: what stands at the sites of each key, and what shall. A key's sites are
+// one operation of a script, so an update of ten thousand keys is one call into machine code, as an
+// update of one key is. plan/draw.ts is the same in TypeScript.
 
 import { INT3 } from '../../asm/table.js';
 import { hex, UNIT_NAMES, UNITS, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
-import type { Code } from '../../asm/assembler.js';
 import { OUTER } from '../../native/loop.js';
 import { FORM, LENGTHS, SURVEY } from '../../native/survey.js';
-import type { Batch } from '../../plan/batch.js';
 import { awayOf, KINDS, type Destination, type Drawn, type SiteColumns } from '../../plan/draw.js';
 import type { Acceptance } from '../../plan/protocol.js';
 import { formOf, transformOf } from '../../plan/transform.js';
 import { hidingForm } from '../../plan/way.js';
-import { DISPLACEMENT, LONGEST_SITE, SHORTEST_SITE, type SiteForm } from '../../x86/forms.js';
-import type { Native } from '../linux/native.js';
+import { DISPLACEMENT, LONGEST_SITE, SHORTEST_SITE } from '../../x86/forms.js';
+import type { Memory, Native } from '../linux/native.js';
+import { Script, type Routines } from './script.js';
 
-/**
- * What a survey needs of one key's sites in one text: found once, because the columns never move.
- */
-interface Prepared {
-  readonly at: Addr;
-  /** Which rows of the forms its sites use. */
-  readonly rows: readonly number[];
-}
-
-/** Rows of the forms: kind by length. */
+/** Rows of the forms: kind by length. Sets of rows are bits. */
 const ROWS = KINDS.flatMap((kind) =>
   Array.from({ length: LENGTHS }, (_, i) => ({ kind, length: SHORTEST_SITE + i })),
 );
 
-export class Survey {
-  readonly #run: (block: number) => number;
-  readonly #native: Native;
-  /**
-   * Blocks that the code reads, as halves of words, because a bigint costs more than most of what
-   * it does.
-   */
-  readonly #block: Int32Array;
-  readonly #blockAt: Addr;
-  readonly #forms: Int32Array;
-  readonly #formBytes: Uint8Array;
-  readonly #formsAt: Addr;
-  /** What the rows were filled for last: mostly only where they lead changes. */
-  readonly #formed: (SiteForm | null)[] = ROWS.map(() => null);
-  readonly #prepared = new WeakMap<SiteColumns, Prepared>();
-
-  /** @param at where the code lies */
-  constructor(native: Native, at: Addr, { labels }: Code) {
-    const offset = labels.get('survey');
-    invariant(offset !== undefined, 'the code of the survey says where it begins');
-    this.#run = native.procedure(at + offset);
-    this.#native = native;
-    const memory = new Uint8Array(128 + ROWS.length * FORM.size);
-    this.#block = new Int32Array(memory.buffer, 0, 32);
-    this.#formBytes = memory.subarray(128);
-    this.#forms = new Int32Array(memory.buffer, 128);
-    this.#blockAt = native.addressOf(memory);
-    this.#formsAt = this.#blockAt + 128;
-    for (const row of ROWS.keys()) this.#off(row);
+/** Which rows of the forms some sites use. */
+export function rowsOf({ batch, kind }: SiteColumns): number {
+  let rows = 0;
+  for (let i = 0; i < batch.count; i++) {
+    const length = batch.lengthAt(i);
+    invariant(
+      length >= SHORTEST_SITE && length <= LONGEST_SITE,
+      'a site is as long as one of the forms',
+    );
+    rows |= 1 << (LENGTHS * kind[i]! + length - SHORTEST_SITE);
   }
+  return rows;
+}
 
-  /** What stands at the sites of a row while they are off. */
-  #off(row: number): void {
-    const { kind, length } = ROWS[row]!;
+/** What is the same for every target: where a site's last four bytes are, and its form while off. */
+const BLANK = blank();
+function blank(): Uint8Array {
+  const bytes = new Uint8Array(ROWS.length * FORM.size);
+  for (const [row, { kind, length }] of ROWS.entries()) {
     const base = row * FORM.size;
-    this.#formBytes[base + FORM.tail] = 8 * (length - 4);
+    bytes[base + FORM.tail] = 8 * (length - 4);
     const off = hidingForm(kind, length);
     if (off === null) {
       // A site is shorter than eight bytes, and the rest of the word is zero.
-      this.#formBytes[base + FORM.off + 7] = this.#formBytes[base + FORM.head + 7] = 0xff;
-      return;
+      bytes[base + FORM.off + 7] = bytes[base + FORM.head + 7] = 0xff;
+      continue;
     }
     const opcode = length - DISPLACEMENT - 1;
-    this.#formBytes.set(off.bytes.subarray(0, opcode + 1), base + FORM.off);
-    this.#formBytes.fill(0xff, base + FORM.head, base + FORM.head + opcode + 1);
-    this.#formBytes.fill(0xff, base + FORM.prefix, base + FORM.prefix + opcode);
+    bytes.set(off.bytes.subarray(0, opcode + 1), base + FORM.off);
+    bytes.fill(0xff, base + FORM.head, base + FORM.head + opcode + 1);
+    bytes.fill(0xff, base + FORM.prefix, base + FORM.prefix + opcode);
+  }
+  return bytes;
+}
+
+/** The instructions of one target as one text reaches it, in the rows that machine code reads. */
+export class Forms {
+  readonly at: Addr;
+  readonly #destination: Destination | null;
+  readonly #bytes: Uint8Array = BLANK.slice();
+  readonly #words: DataView = new DataView(this.#bytes.buffer);
+  #filled = 0;
+  /** Between these a displacement of every filled row reaches. */
+  #lowest = -Infinity;
+  #highest = Infinity;
+
+  /** @param destination null for what the file has, which stands in the columns */
+  constructor(native: Pick<Memory, 'addressOf'>, destination: Destination | null) {
+    this.at = native.addressOf(this.#bytes);
+    this.#destination = destination;
   }
 
-  #set(words: Int32Array, offset: number, value: number): void {
-    words[offset / 4] = value;
-    words[offset / 4 + 1] = Math.floor(value / 2 ** 32);
-  }
-
-  #prepare(columns: SiteColumns): Prepared {
-    let prepared = this.#prepared.get(columns);
-    if (!prepared) {
-      const { batch, kind } = columns;
-      const used = new Set<number>();
-      for (let i = 0; i < batch.count; i++) {
-        const length = batch.length[i]!;
-        invariant(
-          length >= SHORTEST_SITE && length <= LONGEST_SITE,
-          'a site is as long as one of the forms',
-        );
-        used.add(LENGTHS * kind[i]! + length - SHORTEST_SITE);
-      }
-      prepared = { at: this.#native.addressOf(batch.at), rows: [...used] };
-      this.#prepared.set(columns, prepared);
+  /** Before sites that use these rows are surveyed. @throws Fault `out-of-reach` */
+  prepare(rows: number, first: Addr, last: Addr): void {
+    const destination = this.#destination;
+    if (destination === null) return;
+    if ((rows & ~this.#filled) !== 0) {
+      for (const row of ROWS.keys())
+        if ((rows & ~this.#filled & (1 << row)) !== 0) this.#fill(row, destination);
+      this.#filled |= rows;
     }
-    return prepared;
+    // Between the first site and the last a distance only shrinks and grows, so the two ends tell
+    // for all.
+    if (first >= this.#lowest && last <= this.#highest) return;
+    throw new Fault(
+      'out-of-reach',
+      `${hex(destination.way)} is more than a 32-bit displacement away`,
+      { at: hex(first < this.#lowest ? first : last) },
+    );
+  }
+
+  #fill(row: number, d: Destination): void {
+    const { kind, length } = ROWS[row]!;
+    const form = formOf(kind, d.kind, length);
+    const { to } = transformOf(kind, d.kind);
+    const base = row * FORM.size;
+    this.#bytes.set(form.bytes, base + FORM.template);
+    // What keeps its displacement is given none.
+    if (form.keeps || to === 'own') {
+      const end = base + FORM.kept + length;
+      this.#bytes.fill(0xff, end - DISPLACEMENT, end);
+      return;
+    }
+    if (form.displacement < 0) return;
+    const from = awayOf(to, d) - (form.displacement + DISPLACEMENT);
+    this.#bytes.fill(0xff, base + FORM.mask, base + FORM.mask + DISPLACEMENT);
+    this.#words.setBigInt64(base + FORM.from, BigInt(from), true);
+    this.#bytes[base + FORM.shift] = 8 * form.displacement;
+    this.#lowest = Math.max(this.#lowest, from - (2 ** 31 - 1));
+    this.#highest = Math.min(this.#highest, from + 2 ** 31);
+  }
+}
+
+/** The sites of one key in one text. */
+export interface Surveyed {
+  /** Where its columns lie. */
+  readonly at: Addr;
+  readonly columns: SiteColumns;
+  /** Which rows of the forms its sites use. */
+  readonly rows: number;
+}
+
+/** One operation: whose sites it looks at, and what its words point to. */
+interface Asked {
+  readonly of: { readonly name: string };
+  readonly sites: Surveyed;
+  readonly forms: Forms;
+  readonly inline: boolean;
+}
+
+/** Where all bytes count, no change is one of the displacement alone. */
+const OUTSIDE: Readonly<Record<Acceptance['bytes'], number>> = {
+  changed: Number(BigInt.asIntN(64, OUTER)),
+  whole: -1,
+};
+
+export class Survey {
+  readonly #native: Native;
+  readonly #script: Script;
+  readonly #routine: Addr;
+  /** For what the file has. */
+  readonly #blank: Forms;
+  #rule: Acceptance = { bytes: 'whole', within: null };
+  #asked: Asked[] = [];
+
+  /** @param routine where the code of the survey lies */
+  constructor(native: Native, routines: Routines, routine: Addr) {
+    this.#native = native;
+    this.#script = new Script(native, routines);
+    this.#routine = routine;
+    this.#blank = new Forms(native, null);
+  }
+
+  begin(rule: Acceptance): void {
+    this.#script.clear();
+    this.#rule = rule;
+    this.#asked = [];
   }
 
   /**
-   * `draw` of plan/draw.ts, and the text held against the snapshot in the same pass: the same
-   * answer and the same refusals.
+   * One more key's sites in one text.
    * @param of whose sites they are, for a refusal
-   * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`, `out-of-reach`
+   * @param target null for what the file has
+   * @param ways those that a site may be written by, as bits of WAY; 0 where the protocol has one
+   *   way for every site
+   * @throws Fault `out-of-reach`
    */
-  draw(
+  add(
     of: { readonly name: string },
-    columns: SiteColumns,
-    destination: Destination | null,
-    rule: Acceptance,
-    require?: 'inline',
-    ways: number = 0,
-  ): Drawn {
+    sites: Surveyed,
+    target: Forms | null,
+    inline: boolean,
+    ways: number,
+  ): void {
+    const { at, columns, rows } = sites;
+    const { batch, trampoline } = columns;
+    const forms = target ?? this.#blank;
+    forms.prepare(rows, batch.address(0), batch.address(batch.count - 1));
+    const script = this.#script;
+    const { bytes, within } = this.#rule;
+    const half = script.block(this.#routine, batch);
+    script.put(half + SURVEY.at / 4, at);
+    script.put(half + SURVEY.count / 4, batch.count);
+    script.put(half + SURVEY.forms / 4, forms.at);
+    script.put(half + SURVEY.outer / 4, OUTSIDE[bytes]);
+    script.put(half + SURVEY.unit / 4, within === null ? -1 : UNITS[within] - 1);
+    script.put(half + SURVEY.trampoline / 4, trampoline < 0 ? 0 : at + 8 * trampoline);
+    script.put(half + SURVEY.inline / 4, inline ? 1 : 0);
+    script.put(half + SURVEY.refused / 4, 0);
+    script.put(half + SURVEY.allowed / 4, ways);
+    script.put(half + SURVEY.ways / 4, 0);
+    script.put(half + SURVEY.restores / 4, target === null ? 1 : 0);
+    this.#asked.push({ of, sites, forms, inline });
+  }
+
+  /**
+   * `draw` of plan/draw.ts for all that was added, and the text held against the snapshot in the
+   * same pass: the same answers and the same refusals.
+   * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`
+   */
+  perform(): void {
+    const stop = this.#script.perform();
+    if (stop === null) return;
+    invariant('edit' in stop.what, 'a survey stops at a site');
+    throw this.#refusal(stop.operation, stop.what.edit);
+  }
+
+  /** What was drawn for the k-th that was added. */
+  drawn(k: number): Drawn {
+    const { columns } = this.#asked[k]!.sites;
     const { batch, original, trampoline } = columns;
-    const { at, rows } = this.#prepare(columns);
-    const block = this.#block;
-    if (destination) for (const row of rows) this.#form(row, destination, batch);
-    this.#set(block, SURVEY.at, at);
-    this.#set(block, SURVEY.count, batch.count);
-    this.#set(block, SURVEY.forms, this.#formsAt);
-    // Where all bytes count, no change is one of the displacement alone.
-    const outer = rule.bytes === 'changed' ? OUTER : -1n;
-    block[SURVEY.outer / 4] = Number(BigInt.asIntN(32, outer));
-    block[SURVEY.outer / 4 + 1] = Number(outer >> 32n);
-    this.#set(block, SURVEY.unit, rule.within === null ? -1 : UNITS[rule.within] - 1);
-    this.#set(block, SURVEY.trampoline, trampoline < 0 ? 0 : at + 8 * trampoline);
-    this.#set(block, SURVEY.inline, require === 'inline' ? 1 : 0);
-    this.#set(block, SURVEY.refused, 0);
-    this.#set(block, SURVEY.allowed, ways);
-    this.#set(block, SURVEY.ways, 0);
-    this.#set(block, SURVEY.restores, destination ? 0 : 1);
-    const stopped = this.#run(this.#blockAt);
-    if (stopped >= 0) throw this.#refusal(of, columns, stopped, rule, require);
-    batch.ways = block[SURVEY.ways / 4]!;
-    const unchanged = block[SURVEY.unchanged / 4]!;
+    const half = this.#script.wordsOf(k);
+    batch.ways = this.#script.half(half + SURVEY.ways / 4);
     const back = trampoline >= 0 && sameEight(batch.new, original, 8 * trampoline) ? 1 : 0;
     const sites = batch.count - (trampoline >= 0 ? 1 : 0);
-    const onTrampoline = block[SURVEY.original / 4]! - back;
+    const onTrampoline = this.#script.half(half + SURVEY.original / 4) - back;
     return {
-      batch: columns.changed(unchanged),
+      batch: columns.changed(this.#script.half(half + SURVEY.unchanged / 4)),
       inline: sites - onTrampoline,
       trampoline: onTrampoline,
     };
   }
 
-  /** Fills one row of the forms for a target. */
-  #form(row: number, d: Destination, { at, count }: Batch): void {
-    const { kind, length } = ROWS[row]!;
-    const form = formOf(kind, d.kind, length);
-    const { to } = transformOf(kind, d.kind);
-    // What keeps its displacement is given none.
-    const keeps = form.keeps || to === 'own';
-    const displacement = keeps ? -1 : form.displacement;
-    const away = to === 'own' ? 0 : awayOf(to, d);
-    const from = away - (displacement + 4);
-    if (displacement >= 0) {
-      // Between the first site and the last a distance only shrinks and grows, so the two ends tell
-      // for all.
-      const [first, last] = [at[0]!, at[count - 1]!];
-      const near = (at: Addr): boolean => from - at === ((from - at) | 0);
-      if (!near(first) || !near(last))
-        throw new Fault('out-of-reach', `${hex(away)} is more than a 32-bit displacement away`, {
-          at: hex(near(first) ? last : first),
-        });
-    }
-    const base = row * FORM.size;
-    if (this.#formed[row] !== form) {
-      this.#formed[row] = form;
-      this.#formBytes.fill(0, base, base + FORM.off);
-      this.#formBytes.set(form.bytes, base + FORM.template);
-      if (keeps)
-        this.#formBytes.fill(
-          0xff,
-          base + FORM.kept + length - DISPLACEMENT,
-          base + FORM.kept + length,
-        );
-      if (displacement >= 0) {
-        this.#forms[(base + FORM.mask) / 4] = -1;
-        this.#formBytes[base + FORM.shift] = 8 * displacement;
-      }
-      this.#formBytes[base + FORM.tail] = 8 * (length - 4);
-    }
-    if (displacement >= 0) this.#set(this.#forms, base + FORM.from, from);
-  }
-
-  #refusal(
-    { name }: { readonly name: string },
-    { batch, trampoline }: SiteColumns,
-    i: number,
-    rule: Acceptance,
-    require?: 'inline',
-  ): Fault {
-    const at = batch.at[i]!;
+  #refusal(k: number, i: number): Fault {
+    const { of, sites, inline } = this.#asked[k]!;
+    const { batch, trampoline } = sites.columns;
+    const at = batch.address(i);
     const where = { at: hex(at) };
-    if (this.#block[SURVEY.refused / 4] === 0) {
+    if (this.#script.half(this.#script.wordsOf(k) + SURVEY.refused / 4) === 0) {
       const first = new Uint8Array(this.#native.view(at, 1))[0];
       const trapped = first === INT3 && batch.old[8 * i] !== INT3;
       return new Fault(
         trapped ? 'foreign-trap' : 'drift',
-        `${trapped ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${name}`,
+        `${trapped ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${of.name}`,
         where,
       );
     }
-    invariant(rule.within !== null, 'what takes every site refuses none');
-    const unit = UNIT_NAMES[rule.within];
+    const { within } = this.#rule;
+    invariant(within !== null, 'what takes every site refuses none');
+    const unit = UNIT_NAMES[within];
     if (i === trampoline)
       return new Fault('store-refused', `the trampoline itself crosses a ${unit}`, where);
-    if (require === 'inline')
+    if (inline)
       return new Fault('not-inline', `the changed bytes of the site cross a ${unit}`, where);
     return new Fault(
       'store-refused',

@@ -1,7 +1,7 @@
 // Workers open, update, close and serve C, and are terminated at random moments. After each of them
 // the process forks twice, C updates and JavaScript updates, and each of these must be done in time.
-// argv: JSON {library, deaths, seconds, seed}: at least so many, and at least so long. Prints what
-// came of it.
+// argv: JSON {library, deaths, seconds, seed, pause}: at least so many, at least so long, and a pause
+// in milliseconds after each. Prints what came of it.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -55,7 +55,7 @@ function random(seed) {
   };
 }
 
-async function storm({ deaths, seconds, seed }) {
+async function storm({ deaths, seconds, seed, pause }) {
   const next = random(seed);
   const app = open(library);
   const mapped = () => readMaps().filter((m) => m.path.startsWith('/memfd:static-call')).length;
@@ -98,6 +98,7 @@ async function storm({ deaths, seconds, seed }) {
     inTime('drift', () => app.verify().length, 0);
     sums.died++;
     if (sums.died === 2) [settled, opened] = [mapped(), files()];
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
   console.log(
     JSON.stringify({

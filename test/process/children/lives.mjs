@@ -22,6 +22,8 @@ const c = Object.fromEntries(
     'int lives_thread(int)',
     'int lives_result(int)',
     'int lives_end(int)',
+    'int lives_stop(int, int)',
+    'int lives_go_on()',
     'int lives_signal(int, int)',
     'int lives_handled()',
     'int lives_alarm(int)',
@@ -270,10 +272,18 @@ const STORIES = {
     held.release();
     done({ early, answer: await ended(0), call: c.call(1) });
   },
+  async 'another request comes between the look at the list and the exchange'() {
+    open(library);
+    const held = hold(new Runtime(native));
+    await begin(0, 1); // is taken by the server, which waits for the lock
+    const began = [c.stop(1, 1), await begin(2, 1), c.go_on()];
+    held.release();
+    done({ began, answers: [await ended(0), await ended(1), await ended(2)] });
+  },
   'many threads update at once'() {
     const app = open(library);
     const bad = [];
-    for (let round = 0; round < (long ? 10 : 3); round++) {
+    for (let round = 0; round < (long ? 10 : 1); round++) {
       c.crowd_begin(16, 200, 1);
       bad.push(Number(c.crowd_end(16)));
     }

@@ -4,6 +4,7 @@
 import { Runtime } from '#machine/process/runtime';
 import { openNative, PROT, MAP } from '#machine/linux/native';
 import { Script } from '#machine/process/script';
+import { Forms, rowsOf } from '#machine/process/survey';
 import { draw, SiteColumns } from '#plan/draw';
 import { WAY } from '#plan/way';
 
@@ -15,6 +16,15 @@ const random = (below) => {
 };
 const native = openNative();
 const { survey, routines } = new Runtime(native);
+/** A survey of these sites alone, with the interface of `draw`. */
+const surveyed = (columns, destination, rule, require, ways = 0) => {
+  const sites = { at: native.addressOf(columns.batch.at), columns, rows: rowsOf(columns) };
+  const forms = destination && new Forms(native, destination);
+  survey.begin(rule);
+  survey.add({ name: 'key' }, sites, forms, require === 'inline', ways);
+  survey.perform();
+  return survey.drawn(0);
+};
 const script = new Script(native, routines);
 /** The edit at which a store loop stopped, or -1. */
 const store = (how, batch, from, to, away, source = 'new', ways = 0) => {
@@ -124,7 +134,7 @@ for (let n = 0; n < rounds; n++) {
   // Which ways a site may go: none is said, or any set of them.
   const ways = rule.within !== null || random(3) === 0 ? 0 : random(16) | WAY.trap;
   const [machine, plain] = [
-    outcome(() => survey.draw({ name: 'key' }, a, third, rule, require, ways)),
+    outcome(() => surveyed(a, third, rule, require, ways)),
     outcome(() => draw(b, third, rule, require, ways)),
   ];
   if (JSON.stringify(machine) !== JSON.stringify(plain)) differences.push({ n, machine, plain });
@@ -141,11 +151,11 @@ for (let n = 0; n < rounds; n++) {
   const victim = random(count);
   const spot = a.batch.at[victim] - start + random(a.batch.length[victim]);
   text[spot] ^= 0x40;
-  const drift = outcome(() => survey.draw({ name: 'key' }, a, third, rule, require));
+  const drift = outcome(() => surveyed(a, third, rule, require));
   if (!['drift', 'foreign-trap'].includes(drift.code) || Number(drift.at) !== a.batch.at[victim])
     differences.push({ n, drift, victim: a.batch.at[victim] });
   text[spot] ^= 0x40;
-  survey.draw({ name: 'key' }, a, third, rule, require, ways);
+  surveyed(a, third, rule, require, ways);
 
   // Every store loop, on a copy of the text that lies elsewhere, against loops of one line each.
   const how = ['trap', 'first', 'rest', 'whole', 'opcode', 'displacement'][random(6)];

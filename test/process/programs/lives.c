@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "static_call.h"
@@ -52,6 +53,53 @@ int lives_begin(int i, int two)
 int lives_thread(int i) { return jobs[i].id; }
 int lives_result(int i) { return jobs[i].result; }
 int lives_end(int i) { return pthread_join(jobs[i].thread, NULL) ? -1 : jobs[i].result; }
+
+/*
+ * An update that is stopped just before its first exchange of the list's head, which it has read: it
+ * runs one instruction at a time until there. 0 is returned once it has stopped.
+ */
+enum { TRAP_FLAG = 0x100 };
+static atomic_int stopped, on;
+static void step(int signal, siginfo_t *info, void *context)
+{
+	static const unsigned char exchange[] = {0xf0, 0x49, 0x0f, 0xb1}; /* lock cmpxchg [r8+], r64 */
+	greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	(void)signal, (void)info;
+	if (memcmp((void *)registers[REG_RIP], exchange, sizeof exchange))
+		return;
+	registers[REG_EFL] &= ~TRAP_FLAG;
+	for (stopped = 1; !on;)
+		usleep(1000);
+}
+static void *stepped_body(void *data)
+{
+	struct job *job = data;
+
+	__asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\torl %0, (%%rsp)\n\tpopfq\n\t"
+			 "lea 128(%%rsp), %%rsp" ::"i"(TRAP_FLAG) : "memory", "cc");
+	job->result = lives_update(job->two);
+	return NULL;
+}
+static struct sigaction before;
+int lives_stop(int i, int two)
+{
+	struct sigaction action = {.sa_sigaction = step, .sa_flags = SA_SIGINFO};
+
+	jobs[i].two = two;
+	jobs[i].result = RUNNING;
+	if (sigaction(SIGTRAP, &action, &before) ||
+	    pthread_create(&jobs[i].thread, NULL, stepped_body, &jobs[i]))
+		return -1;
+	while (!stopped)
+		usleep(1000);
+	return 0;
+}
+int lives_go_on(void)
+{
+	on = 1;
+	return sigaction(SIGTRAP, &before, NULL);
+}
 
 /* Updates from a signal handler. */
 static atomic_int handled = RUNNING, answers[256];
