@@ -58,25 +58,6 @@ const exported = (values) =>
     .map(([name, value]) => `export const ${name} = ${JSON.stringify(value)};`)
     .join('\n');
 
-/** iced-x86 is made for Node: its last lines load the module from a file. */
-function iced() {
-  const path = createRequire(import.meta.url).resolve('iced-x86');
-  const text = readFileSync(path, 'utf8');
-  const end = text.indexOf("const path = require('path')");
-  const body = text.slice(0, end).replace(/^const \{ TextDecoder.*$/m, '');
-  if (end < 0 || /^const .*require\(/m.test(body)) throw new Error('iced-x86 has changed its form');
-  return {
-    wasm: readFileSync(join(dirname(path), 'iced_x86_bg.wasm')),
-    module: `export function instantiate(bytes) {
-const module = { exports: {} };
-${body}
-wasm = new WebAssembly.Instance(new WebAssembly.Module(bytes), imports).exports;
-module.exports.__wasm = wasm;
-return module.exports;
-}`,
-  };
-}
-
 /** What the first visit shows: a call torn by stores of single bytes, found now. */
 async function example() {
   const { check } = await import('../dist/check/index.js');
@@ -91,17 +72,17 @@ async function example() {
 }
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-const decoder = iced();
+const decoder = readFileSync(createRequire(import.meta.url).resolve('iced-x86/iced_x86_bg.wasm'));
 const [search, files] = await Promise.all([
   bundle('search-worker.ts', {}),
-  bundle('file-worker.ts', { 'virtual:iced': decoder.module }),
+  bundle('file-worker.ts', {}),
 ]);
 const script = await bundle('main.tsx', {
   'virtual:example': exported({ EXAMPLE: await example(), VERSION: version }),
   'virtual:packed': exported({
     SEARCH_WORKER: packed(search),
     FILE_WORKER: packed(files),
-    DECODER: packed(decoder.wasm),
+    DECODER: packed(decoder),
   }),
 });
 const style = readFileSync(join(page, 'style.css'), 'utf8');

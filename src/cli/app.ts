@@ -28,6 +28,7 @@ import {
 } from '@stricli/core';
 import { EXIT } from '../base/fault.js';
 import { contextFor, paintFor, type Context, type Streams } from './context.js';
+import { CC_FLAGS } from './direct.js';
 import { report, usage, type Failure } from './report.js';
 import { SHELLS, type Shell } from './shells.js';
 import { SITE_SHAPES } from '../machine/sim/options.js';
@@ -237,17 +238,17 @@ it.`,
           kind: 'enum',
           values: ['line', 'fetch32', 'fetch16', 'qword', 'no'],
           brief: 'Keep sites inside lines, 32, 16 or (clang) 8 bytes',
-          default: 'line',
+          default: CC_FLAGS.align,
         },
         runtime: {
           kind: 'boolean',
           brief: 'Give the program a runtime of its own: static_call_update() needs no Node',
-          default: false,
+          default: CC_FLAGS.runtime,
         },
         verbose: {
           kind: 'boolean',
           brief: 'Tell the whole command and what was annotated, on stderr',
-          default: false,
+          default: CC_FLAGS.verbose,
         },
         json,
       },

@@ -27,6 +27,10 @@ export async function main(argv: readonly string[], streams: Streams = process):
       process.exit(3);
     });
   }
+  // What a build runs for each of its files; it must not cost the parser either.
+  const [command, escape, ...words] = argv;
+  if (command === 'cc' && escape === '--' && words.length > 0)
+    return (await import('./direct.js')).runDirect(words, streams, version);
   const { complete, runCommandLine } = await import('./app.js');
   if (argv[0] === COMPLETE) return complete(argv.slice(1), streams, version());
   return runCommandLine(argv, streams, version());

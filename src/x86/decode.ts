@@ -1,10 +1,11 @@
-// Bytes to instruction boundaries and branches, by iced-x86. The decoder takes about 40 ms to load,
-// so the first question loads it and never an import. Its objects live outside the garbage
-// collector, so a LinearDecoder is disposed and the one Instruction is reused for the life of the
-// process. What leaves this file are plain records.
+// Bytes to instruction boundaries and branches, by iced-x86. The decoder takes some 20 ms to load, so
+// the first question loads it and never an import. Its objects live outside the garbage collector,
+// so a LinearDecoder is disposed and the one instruction is reused for the life of the process. What
+// leaves this file are plain records.
 
 import { addrFromBits, bitsFromAddr, type Addr } from '../base/addr.js';
-import { requireIced, type Iced } from './iced.js';
+import { requireIced } from './iced.js';
+import { FLOW, type Decoder, type Instruction } from './wasm.js';
 
 /**
  * Where control goes after an instruction. `other`: interrupts, system calls, undefined opcodes by
@@ -23,30 +24,15 @@ export interface Decoded {
   readonly slot: Addr | null;
 }
 
-interface Loaded {
-  readonly iced: Iced;
-  readonly instruction: InstanceType<Iced['Instruction']>;
-  readonly flows: ReadonlyMap<number, Flow>;
-}
-
-let loaded: Loaded | undefined;
-
-function load(): Loaded {
-  if (loaded) return loaded;
-  const iced = requireIced();
-  const f = iced.FlowControl;
-  const flows = new Map<number, Flow>([
-    [f.Next, 'next'],
-    [f.UnconditionalBranch, 'jmp'],
-    [f.IndirectBranch, 'jmp-indirect'],
-    [f.ConditionalBranch, 'jcc'],
-    [f.Return, 'ret'],
-    [f.Call, 'call'],
-    [f.IndirectCall, 'call-indirect'],
-  ]);
-  loaded = { iced, instruction: new iced.Instruction(), flows };
-  return loaded;
-}
+const FLOWS: ReadonlyMap<number, Flow> = new Map<number, Flow>([
+  [FLOW.next, 'next'],
+  [FLOW.jmp, 'jmp'],
+  [FLOW.jmpIndirect, 'jmp-indirect'],
+  [FLOW.jcc, 'jcc'],
+  [FLOW.ret, 'ret'],
+  [FLOW.call, 'call'],
+  [FLOW.callIndirect, 'call-indirect'],
+]);
 
 /**
  * One run of code, copied into the decoder once and decoded from as many places as asked.
@@ -55,15 +41,15 @@ function load(): Loaded {
 export class LinearDecoder implements Disposable {
   readonly length: number;
   readonly #base: Addr;
-  readonly #decoder: InstanceType<Iced['Decoder']>;
+  readonly #decoder: Decoder;
+  readonly #instruction: Instruction;
 
   constructor(bytes: Uint8Array, base: Addr = 0) {
-    const { iced } = load();
+    const { decoder, instruction } = requireIced();
     this.length = bytes.length;
     this.#base = base;
-    // Lengths matter here and not legality: `lock call` faults when it runs, but it is six bytes
-    // long.
-    this.#decoder = new iced.Decoder(64, bytes, iced.DecoderOptions.NoInvalidCheck);
+    this.#decoder = decoder(bytes);
+    this.#instruction = instruction;
   }
 
   [Symbol.dispose](): void {
@@ -77,13 +63,13 @@ export class LinearDecoder implements Disposable {
    */
   covering(from: number, offset: number): number {
     const decoder = this.#decoder;
-    const { instruction } = load();
-    decoder.position = from;
+    const instruction = this.#instruction;
+    decoder.seek(from);
     for (let at = from; ;) {
-      decoder.decodeOut(instruction);
+      decoder.decode();
       let next = at + 1;
-      if (instruction.isInvalid) decoder.position = next;
-      else next = at + instruction.length;
+      if (instruction.isInvalid()) decoder.seek(next);
+      else next = at + instruction.length();
       if (next > offset) return at;
       at = next;
     }
@@ -92,24 +78,24 @@ export class LinearDecoder implements Disposable {
   /** The instruction at an offset; `invalid` with length 1 where there is none. */
   at(offset: number): Decoded {
     const decoder = this.#decoder;
-    const { instruction, flows, iced } = load();
+    const instruction = this.#instruction;
     const at = this.#base + offset;
-    if (offset < 0 || offset >= this.length)
-      return { at, length: 1, flow: 'invalid', target: null, slot: null };
-    decoder.position = offset;
-    decoder.ip = bitsFromAddr(at);
-    decoder.decodeOut(instruction);
-    if (instruction.isInvalid) return { at, length: 1, flow: 'invalid', target: null, slot: null };
-    const flow = flows.get(instruction.flowControl) ?? 'other';
-    const direct =
-      (flow === 'call' || flow === 'jmp' || flow === 'jcc') &&
-      instruction.op0Kind === iced.OpKind.NearBranch64;
+    const nothing: Decoded = { at, length: 1, flow: 'invalid', target: null, slot: null };
+    if (offset < 0 || offset >= this.length) return nothing;
+    decoder.seek(offset);
+    decoder.setAddress(bitsFromAddr(at));
+    decoder.decode();
+    if (instruction.isInvalid()) return nothing;
+    const flow = FLOWS.get(instruction.flow()) ?? 'other';
+    const direct = flow === 'call' || flow === 'jmp' || flow === 'jcc';
+    const target = direct ? instruction.target() : null;
+    const slot = instruction.slot();
     return {
       at,
-      length: instruction.length,
+      length: instruction.length(),
       flow,
-      target: direct ? addrFromBits(instruction.nearBranchTarget) : null,
-      slot: instruction.isIpRelMemoryOperand ? addrFromBits(instruction.ipRelMemoryAddress) : null,
+      target: target === null ? null : addrFromBits(target),
+      slot: slot === null ? null : addrFromBits(slot),
     };
   }
 }

@@ -22,6 +22,7 @@ import {
 import { expandResponses } from '../../host/response.js';
 import type { RuntimeLink } from '../../host/runtime-link.js';
 import type { Tabulated } from '../../host/tabulate.js';
+import { familyOf } from '../../host/toolchain.js';
 import { TRAMPOLINE_PREFIX } from '../../sites/site.js';
 import type { Context } from '../context.js';
 import { includeDir } from './include.js';
@@ -46,7 +47,7 @@ export async function run(context: Context, flags: Flags, ...words: string[]): P
   const expanded = expandResponses(words.slice(compiler.length));
   const made = readCompilation(expanded);
   const links = flags.runtime && made.mode === 'link' && !made.partial && !made.dangling;
-  // Asking a compiler what it is costs a process, so it is asked only where that matters.
+  // What the compiler is may cost a process, so it is asked only where that matters.
   const asked = flags.align !== 'no' || links;
   const { name, clang } = asked ? await assemblerOf(compiler, expanded, context.env) : UNASKED;
   const aligned = flags.align === 'no' ? [] : alignment(name, made, flags.align);
@@ -227,8 +228,13 @@ async function assemblerOf(
   options: readonly string[],
   env: Context['env'],
 ): Promise<Toolchain> {
-  const asked = await start([...compiler, '--version'], env, ['ignore', 'pipe', 'ignore']);
-  const clang = asked.stdout.includes('clang');
+  const family = familyOf(compiler.at(-1) ?? '', env['PATH'] ?? '');
+  const clang = family ? family === 'clang' : await saysClang(compiler, env);
   const external = options.includes('-fno-integrated-as') || options.includes('-no-integrated-as');
   return { name: clang && !external ? 'llvm' : 'gas', clang };
+}
+
+async function saysClang(compiler: readonly string[], env: Context['env']): Promise<boolean> {
+  const { stdout } = await start([...compiler, '--version'], env, ['ignore', 'pipe', 'ignore']);
+  return stdout.includes('clang');
 }

@@ -12,8 +12,3 @@ declare module 'virtual:packed' {
   export const FILE_WORKER: string;
   export const DECODER: string;
 }
-
-/** iced-x86 as a function of its WebAssembly. */
-declare module 'virtual:iced' {
-  export function instantiate(wasm: Uint8Array<ArrayBuffer>): typeof import('iced-x86');
-}

@@ -1,9 +1,8 @@
 // In place of x86/iced.ts, in the page: the decoder is part of the page, and its WebAssembly is
 // handed to it before the first question.
 
-import { instantiate } from 'virtual:iced';
 import { Fault } from '../../../base/fault.js';
-import type { Iced } from '../../../x86/iced.js';
+import { instantiate, type Iced } from '../../../x86/wasm.js';
 
 let iced: Iced | undefined;
 
