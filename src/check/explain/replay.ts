@@ -10,7 +10,8 @@ import type { Choice } from '../search/expand.js';
 import { unsorted, type Shape } from '../search/state.js';
 import { violationOf } from './judge.js';
 import { perform, scheduleOf } from './schedule.js';
-import { draw, drawSvg } from './timeline.js';
+import { drawSvg, type Panel } from './svg.js';
+import { draw } from './timeline.js';
 import { decodeToken, type Token } from './token.js';
 import { trace, type Trace, type TraceStep } from './trace.js';
 
@@ -23,6 +24,7 @@ export interface PathReport {
   readonly property: string;
   readonly steps: readonly TraceStep[];
   readonly picture: string;
+  /** The picture as an image; of `replayUnder`, both schedules side by side. */
   readonly svg: string;
 }
 
@@ -38,7 +40,8 @@ export interface PathReport {
 export function replayToken(text: string): PathReport {
   const { token, proposal, property, drawn } = replayed(text);
   const { name: protocol, variant } = proposal;
-  return { protocol, variant, own: token.own !== null, property, ...pictures(drawn) };
+  const svg = drawSvg(panelOf(proposal, property, drawn));
+  return { protocol, variant, own: token.own !== null, property, ...pictures(drawn), svg };
 }
 
 /**
@@ -51,10 +54,14 @@ export function replayToken(text: string): PathReport {
  * if (property !== 'none') throw new Error('int3 keeps every promise');
  */
 export function replayUnder(text: string, name: string): PathReport {
-  const { token, drawn: from } = replayed(text);
+  const { token, proposal: failed, property: broken, drawn: from } = replayed(text);
   const { proposal, property, drawn } = performUnder(token, from, name);
   const { name: protocol, variant } = proposal;
-  return { protocol, variant, own: false, property, ...pictures(drawn) };
+  const svg = drawSvg(
+    panelOf(failed, broken, from),
+    panelOf(proposal, property, drawn, 'the same schedule under '),
+  );
+  return { protocol, variant, own: false, property, ...pictures(drawn), svg };
 }
 
 /** What `performUnder` found: the machine, the path that it took and what came of it. */
@@ -92,11 +99,20 @@ export function performUnder(token: Token, from: Trace, name: string): Performed
 const decides = (property: PropertyName): boolean =>
   PROPERTIES.some(({ name, apart }) => name === property && !apart);
 
-const pictures = (drawn: Trace): Pick<PathReport, 'steps' | 'picture' | 'svg'> => ({
+const pictures = (drawn: Trace): Pick<PathReport, 'steps' | 'picture'> => ({
   steps: drawn.steps,
   picture: draw(drawn),
-  svg: drawSvg(drawn),
 });
+
+function panelOf(
+  { name, variant }: Checked,
+  property: PropertyName | 'none',
+  trace: Trace,
+  before = '',
+): Panel {
+  const title = `${before}${name}${variant === '' ? '' : `/${variant}`}`;
+  return { heading: `${title}: ${property === 'none' ? 'nothing is broken' : property}`, trace };
+}
 
 type Checked = ReturnType<typeof findProposal>;
 

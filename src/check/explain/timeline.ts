@@ -3,7 +3,7 @@
 // step, why. The two steps that cause the failure are filled and joined. Consecutive steps of the
 // patcher are one row; where there are more rows than room, some are counted and not shown.
 
-import { markup, printable } from '../../base/printable.js';
+import { printable } from '../../base/printable.js';
 import type { Op } from '../../machine/sim/patcher.js';
 import { spell, type Trace, type TraceStep } from './trace.js';
 
@@ -125,7 +125,7 @@ export function rowsOf(trace: Trace): Row[] {
   });
 }
 
-function wrap(text: string, room: number): string[] {
+export function wrap(text: string, room: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(' ')) {
     const last = lines.at(-1);
@@ -160,7 +160,7 @@ function linesOf(rows: readonly Row[], left: ReadonlySet<Row>, room: number): La
   return lines;
 }
 
-interface Laid {
+export interface Laid {
   readonly title: string;
   /** -1 the patcher, then the CPUs that are in the picture. */
   readonly lanes: readonly number[];
@@ -170,22 +170,29 @@ interface Laid {
 }
 
 const LEFT = (bytes: number): number => Math.max(4, 3 * bytes) + 2;
-const NAMES = (lane: number): string => (lane < 0 ? 'patcher' : `CPU ${lane}`);
-const WIDTH = (lane: number): number => NAMES(lane).length + 2;
+export const nameOf = (lane: number): string => (lane < 0 ? 'patcher' : `CPU ${lane}`);
+const WIDTH = (lane: number): number => nameOf(lane).length + 2;
+
+/** Room for a picture, in characters. */
+export interface Room {
+  readonly columns: number;
+  readonly lines: number;
+}
+const ROOM: Room = { columns: COLUMNS_MAX, lines: LINES_MAX };
 
 /** What is drawn, and how its text is broken into lines. */
-function lay(trace: Trace): Laid {
+export function lay(trace: Trace, { columns, lines: most }: Room = ROOM): Laid {
   const rows = rowsOf(trace);
   const cpus = new Set(rows.map(({ who }) => who).filter((who) => who >= 0));
   const lanes = [-1, ...[...cpus].sort((a, b) => a - b)];
   const bytes = Math.max(0, ...rows.map(({ site }) => site.length));
-  const room = COLUMNS_MAX - LEFT(bytes) - lanes.reduce((sum, lane) => sum + WIDTH(lane), 0);
-  const end = trace.end === null ? [] : wrap(printable(`= ${trace.end}`), COLUMNS_MAX);
+  const room = columns - LEFT(bytes) - lanes.reduce((sum, lane) => sum + WIDTH(lane), 0);
+  const end = trace.end === null ? [] : wrap(printable(`= ${trace.end}`), columns);
   const left = new Set<Row>();
   let lines = linesOf(rows, left, room);
   for (const row of spareRows(rows)) {
     const height = lines.reduce((sum, { text }) => sum + text.length, 0);
-    if (2 + end.length + height <= LINES_MAX) break;
+    if (2 + end.length + height <= most) break;
     left.add(row);
     lines = linesOf(rows, left, room);
   }
@@ -223,7 +230,7 @@ function marks({ lanes, lines }: Laid, i: number, first: boolean): string {
     each?.culprit ? [{ at, lane: each.who }] : [],
   );
   const [from, to] = culprits;
-  const middle = (lane: number) => Math.floor(NAMES(lane).length / 2);
+  const middle = (lane: number) => Math.floor(nameOf(lane).length / 2);
   const own = row?.culprit ? '●' : '○';
   const text = lanes
     .map((lane) =>
@@ -253,71 +260,9 @@ export function draw(trace: Trace): string {
       return `${site.padEnd(left)}${marks(laid, i, n === 0)}${part}`.trimEnd();
     }),
   );
-  const names = laid.lanes.map((lane) => NAMES(lane).padEnd(WIDTH(lane)));
+  const names = laid.lanes.map((lane) => nameOf(lane).padEnd(WIDTH(lane)));
   const head = `${' site'.padEnd(left)}${names.join('')}`.trimEnd();
   return [laid.title, head, ...body, ...laid.end].join('\n');
-}
-
-/** The same picture for a page: the same rows, in the same words and lines. */
-export function drawSvg(trace: Trace): string {
-  const laid = lay(trace);
-  const [sign, height, top] = [7.3, 20, 48];
-  const bytes = Math.max(0, ...laid.lines.map(({ row }) => row?.site.length ?? 0));
-  const laneAt = (lane: number): number => 24 + LEFT(bytes) * sign + 76 * laid.lanes.indexOf(lane);
-  const textAt = Math.max(...laid.lanes.map(laneAt)) + 48;
-  const total = laid.lines.reduce((sum, { text }) => sum + text.length, 0);
-  const text = (x: number, y: number, words: string, more = '') =>
-    `<text x="${x.toFixed(0)}" y="${y}" xml:space="preserve"${more}>${markup(words)}</text>`;
-  const out = [text(8, 18, laid.title, ' font-weight="bold"'), text(8, 38, 'site', ' fill="#555"')];
-  for (const lane of laid.lanes) {
-    out.push(text(laneAt(lane) - 24, 38, NAMES(lane), ' font-weight="bold"'));
-    const x = laneAt(lane).toFixed(0);
-    const [from, to] = [top - 4, top + total * height];
-    out.push(`<line x1="${x}" y1="${from}" x2="${x}" y2="${to}" stroke="#bbb"/>`);
-  }
-  const culprits: string[] = [];
-  const over: string[] = [];
-  let y = top + 12;
-  for (const { row, text: parts } of laid.lines) {
-    if (row !== null) {
-      row.site.forEach((byte, i) =>
-        out.push(
-          text(
-            8 + i * 3 * sign,
-            y,
-            byte.toString(16).padStart(2, '0'),
-            row.changed[i] ? ' fill="#c00" font-weight="bold"' : ' fill="#555"',
-          ),
-        ),
-      );
-      const x = laneAt(row.who).toFixed(0);
-      const [stroke, fill] = row.culprit ? ['#c00', '#c00'] : ['#333', '#fff'];
-      over.push(`<circle cx="${x}" cy="${y - 4}" r="5" stroke="${stroke}" fill="${fill}"/>`);
-      if (row.culprit) culprits.push(`${x} ${y - 4}`);
-    }
-    for (const part of parts) {
-      out.push(text(textAt, y, part, row?.culprit ? ' fill="#c00"' : ''));
-      y += height;
-    }
-  }
-  const join =
-    culprits.length === 2
-      ? [`<path d="M${culprits.join(' L')}" stroke="#c00" stroke-width="2" fill="none"/>`]
-      : [];
-  laid.end.forEach((part) => {
-    out.push(text(8, y + 4, part, ' font-weight="bold"'));
-    y += height;
-  });
-  // As wide as its longest line: a fixed width cut what stood beside many lanes.
-  const longest = (lines: readonly string[]) => Math.max(0, ...lines.map(({ length }) => length));
-  const beside = textAt + sign * longest(laid.lines.flatMap(({ text: parts }) => parts));
-  const width = 8 + Math.max(beside, 8 + sign * longest([laid.title, ...laid.end]));
-  const size = `width="${width.toFixed(0)}" height="${y}"`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="monospace" font-size="12">
-<rect width="100%" height="100%" fill="#fff"/>
-${[...out, ...join, ...over].join('\n')}
-</svg>
-`;
 }
 
 /**

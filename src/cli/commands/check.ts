@@ -129,9 +129,10 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
   else if (flags.matrix !== undefined) printMatrix(context, report);
   else for (const each of report.runs) printRun(context, each, asked, flags);
   // Behind the answer, which a file that cannot be written must not take away.
-  if (flags.svg !== undefined && !writePicture(report, asked, flags.svg))
+  const { svg } = flags;
+  if (svg !== undefined && !writePicture(report, asked, { ...flags, svg }))
     context.note(
-      `nothing that was asked for fails, so there is nothing to draw in ${printable(flags.svg)}`,
+      `nothing that was asked for fails, so there is nothing to draw in ${printable(svg)}`,
     );
   if (report.incomplete) context.note('not every run was finished: what is missing is unknown');
   const good =
@@ -565,21 +566,25 @@ function showPath(context: Context, flags: Flags, token: string): number {
       context.print(printable(`${String(i + 1).padStart(3)}  ${actor}  ${what}${reason}`));
     }
   }
-  if (flags.svg !== undefined) replaceFile(flags.svg, path.svg);
+  if (flags.svg !== undefined) replaceFile(flags.svg, svgOf(token, flags.under));
   return EXIT.no;
 }
+
+/** A failure as an image, beside the same schedule under another protocol where one is named. */
+const svgOf = (token: string, under: string | undefined): string =>
+  (under === undefined ? replayToken(token) : replayUnder(token, under)).svg;
 
 /** False where nothing failed. */
 function writePicture(
   { runs }: CheckReport,
   asked: readonly PropertyName[],
-  file: string,
+  { svg, under }: Flags & { readonly svg: string },
 ): boolean {
   for (const run of runs)
     for (const name of asked) {
       const { path } = run.properties[name];
       if (path === undefined) continue;
-      replaceFile(file, replayToken(path).svg);
+      replaceFile(svg, svgOf(path, under));
       return true;
     }
   return false;
