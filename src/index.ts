@@ -3,14 +3,14 @@
 
 export { Fault, isFault, type FaultCode } from './base/fault.js';
 export { counted, type Counted } from './app/counted.js';
-export { attach } from './app/attach.js';
-export { open } from './app/open.js';
-export { unchecked } from './app/target.js';
+export { attach, open } from './app/index.js';
+export { target, unchecked } from './app/wanted.js';
 export type {
   App,
   AttachOptions,
   Attached,
   Drift,
+  FunctionTarget,
   Key,
   Keys,
   OpenOptions,

@@ -7,7 +7,7 @@ import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import { STT_FUNC } from '../elf/names.js';
 import { accepted, RET0, type KeyDef } from '../keys/key.js';
-import { openNative, type Native } from '../machine/linux/native.js';
+import type { Native } from '../machine/linux/native.js';
 import type { EnlistedKey } from '../machine/process/register.js';
 import type { Group } from '../machine/process/records.js';
 import { Borrower, checkStoppable, type AtStep, type Held } from '../machine/remote/borrow.js';
@@ -24,7 +24,8 @@ import { place } from '../asm/assembler.js';
 import { VENEER, VENEER_SIZE } from '../native/veneer.js';
 import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
 import { checkOption, Done, Functions, protocolOf, refusal } from './program.js';
-import { isUnchecked, nullRefused, ret0Refused } from './target.js';
+import { nullRefused, ret0Refused } from './target.js';
+import { isUnchecked } from './wanted.js';
 import type {
   Attached,
   AttachOptions,
@@ -37,30 +38,7 @@ import type {
   UpdateOptions,
 } from './types.js';
 
-/**
- * Takes charge of the static calls of another running program built with `static_call.h`. One thread
- * of it is stopped, for a fraction of a millisecond for an update; no other is. What is changed stays
- * when this process ends, and a later attach finds it.
- *
- * @throws Fault `no-such-process`, `not-yours`, `ptrace-scope`, `no-attach`, `traced`,
- *   `target-stopped`, `target-gone`, `no-thread`, `no-way-in`, `call-refused`, `not-same-file`,
- *   `ambiguous-key`, and what `open` throws of an object
- * @example
- * try {
- *   attach(process.ppid).update({ route: 'route_fast' });
- * } catch (fault) {
- *   if (!isFault(fault)) throw fault;
- *   console.log(fault.code); // no-sites, because node has no static calls
- * }
- */
-export function attach<K extends Keys = Keys>(
-  pid: number,
-  options: AttachOptions = {},
-): Attached<K> {
-  return attachWith<K>(openNative(), pid, options);
-}
-
-/** As `attach`, with effects and steps in the caller's hands: for fault injection. */
+/** `attach` (index.ts), with effects and steps in the caller's hands: for fault injection too. */
 export function attachWith<K extends Keys = Keys>(
   native: Native,
   pid: number,

@@ -8,32 +8,14 @@ import { registerBarrier } from '../machine/linux/membarrier.js';
 import { registerSites } from '../machine/process/register.js';
 import { Runtime } from '../machine/process/runtime.js';
 import { loadObject, readObject } from '../machine/process/loaded.js';
-import { openNative, type Native } from '../machine/linux/native.js';
+import type { Native } from '../machine/linux/native.js';
 import { TrapWatch } from '../machine/process/signals.js';
 import { Engine } from '../machine/process/engine.js';
 import { checkOption, Program, protocolOf } from './program.js';
 import { Server, updatesFromC } from './serve.js';
-import type { App, Keys, OpenOptions } from './types.js';
+import type { Keys, OpenOptions } from './types.js';
 
-/**
- * Opens a shared object built with `static_call.h`, or the program that this process runs: loads it
- * if it is not loaded, and takes charge of its static calls. It stays loaded for the life of the
- * process, opened or closed.
- *
- * @param path of the object, as for dlopen but always a path of a file; another program cannot be
- *   loaded
- * @throws Fault `no-such-file`, `not-elf` and others of the ELF floor, `no-sites`, `no-trampoline`,
- *   `bad-site`,
- *   `foreign-trap`, `no-membarrier`, `no-text-write`, `trap-blocked`, `not-loaded`, `not-supported`
- * @example
- * const app = open<Filters>('./libfilters.so');
- * app.update({ blend: 'blend_avx2', trace: null });
- */
-export function open<K extends Keys = Keys>(path: string, options: OpenOptions = {}): App<K> {
-  return openWith<K>(openNative(), path, options);
-}
-
-/** As `open`, with the effects in the caller's hands: for fault injection. */
+/** `open` (index.ts), with the effects in the caller's hands: for fault injection too. */
 export function openWith<K extends Keys = Keys>(
   native: Native,
   path: string,

@@ -37,11 +37,13 @@ import {
 } from '../plan/target.js';
 import { isBranch } from '../sites/site.js';
 import { DISPLACEMENT, recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
+import { Loans } from './closures.js';
 import type { Server } from './serve.js';
 import { Targets } from './target.js';
 import type {
   App,
   Drift,
+  FunctionTarget,
   Key,
   Keys,
   OpenOptions,
@@ -185,6 +187,20 @@ class Asked implements Wanted {
   }
 }
 
+/** The keys that an update names. @throws Fault `bad-option`, `unknown-key` */
+function namesIn(targets: unknown, known: ReadonlyMap<string, unknown>): readonly string[] {
+  if (typeof targets !== 'object' || targets === null)
+    throw new Fault('bad-option', `${inspect(targets)} is no object of keys and their targets`, {
+      hint: "write update({ key: 'target' })",
+    });
+  const names = Object.keys(targets);
+  if (names.length === 0 && known.has('__proto__'))
+    throw new Fault('unknown-key', 'the update names no key', {
+      hint: "write ['__proto__']: without the brackets it sets the object's prototype",
+    });
+  return names;
+}
+
 /** What was asked for, found once. @throws Fault as Targets.resolve */
 function choose(targets: Targets, state: KeyState, wanted: unknown): Choice {
   const known = state.choices.get(wanted);
@@ -232,6 +248,7 @@ export class Program<K extends Keys> implements App<K> {
   readonly #options: OpenOptions;
   readonly #server: Server | null;
   readonly #targets: Targets;
+  readonly #loans: Loans;
   readonly #states = new Map<string, KeyState>();
   readonly #byRecord = new Map<Addr, KeyState>();
   readonly #fromC: CUpdates;
@@ -257,6 +274,7 @@ export class Program<K extends Keys> implements App<K> {
     this.#server = server;
     this.#protocol = protocolOf(options.protocol ?? DEFAULT_PROTOCOL);
     this.#targets = new Targets(runtime.native, loaded);
+    this.#loans = new Loans(runtime.native);
     this.#fromC = new CUpdates(runtime);
     this.#taken = this.#fromC.count;
     // Without a prototype: a key may be called `constructor`, and `__proto__` is a legal name in C.
@@ -324,26 +342,21 @@ export class Program<K extends Keys> implements App<K> {
   }
 
   update(
-    targets: { readonly [N in keyof K]?: K[N] | Unchecked },
+    targets: { readonly [N in keyof K]?: K[N] | Unchecked | FunctionTarget },
     options: UpdateOptions = {},
   ): Update {
     if (this.#closed) throw new Fault('closed', `${this.path} was closed`);
     checkOption('require', options.require, ['inline']);
     const protocol = options.protocol === undefined ? this.#protocol : protocolOf(options.protocol);
-    if (typeof targets !== 'object' || targets === null)
-      throw new Fault('bad-option', `${inspect(targets)} is no object of keys and their targets`, {
-        hint: "write update({ key: 'target' })",
+    const names = namesIn(targets, this.#states);
+    return this.#loans.during((lend) => {
+      const wanted = names.map((name): Asked => {
+        const state = this.#state(name);
+        const given = lend(name, targets[name as keyof K]);
+        return new Asked(state, choose(this.#targets, state, given));
       });
-    const names = Object.keys(targets);
-    if (names.length === 0 && this.#states.has('__proto__'))
-      throw new Fault('unknown-key', 'the update names no key', {
-        hint: "write ['__proto__']: without the brackets it sets the object's prototype",
-      });
-    const wanted = names.map((name): Asked => {
-      const state = this.#state(name);
-      return new Asked(state, choose(this.#targets, state, targets[name as keyof K]));
+      return this.#update(wanted, protocol, options.require);
     });
-    return this.#update(wanted, protocol, options.require);
   }
 
   #state(name: string): KeyState {
@@ -380,7 +393,9 @@ export class Program<K extends Keys> implements App<K> {
     const update = new Done(changed, done, ns, by, (self) => {
       this.#takeFromC();
       const back = changed.flatMap((each) => each.back(self) ?? []);
-      if (back.length > 0 && !this.#closed) this.#update(back, protocol);
+      if (back.length === 0 || this.#closed) return;
+      this.#update(back, protocol);
+      this.#loans.returned(self, back);
     });
     for (const { wanted, from } of changes) {
       const { state, choice } = wanted;
@@ -545,6 +560,7 @@ export class Program<K extends Keys> implements App<K> {
       this.#closed = true;
       this.#engine.release();
     });
+    this.#loans.returnAll();
     this.#server?.release();
   }
 

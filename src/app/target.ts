@@ -11,23 +11,8 @@ import type { Loaded } from '../machine/process/loaded.js';
 import { readMaps } from '../machine/linux/maps.js';
 import type { Native } from '../machine/linux/native.js';
 import { switchedTo, type Target } from '../plan/target.js';
-import type { Unchecked } from './types.js';
-
-/**
- * A target that the program did not declare, by symbol (in the object, what it depends on, or the
- * main program; `f@V1` is one of several versions) or by address. Its type is on the caller: a
- * wrong one breaks the program as a wrong cast in C does. Whether there is such a function is asked
- * by `update`, which throws Fault `unknown-target` where there is none.
- * @example app.update({ trace: unchecked('my_ring') })
- */
-export function unchecked(symbolOrAddress: string | bigint): Unchecked {
-  return { unchecked: symbolOrAddress };
-}
-
-export function isUnchecked(wanted: unknown): wanted is Unchecked {
-  if (typeof wanted !== 'object' || wanted === null || !('unchecked' in wanted)) return false;
-  return typeof wanted.unchecked === 'string' || typeof wanted.unchecked === 'bigint';
-}
+import { Closures } from './closures.js';
+import { isUnchecked } from './wanted.js';
 
 const RETURNS: Readonly<Record<ReturnClass | 'unknown', string>> = {
   void: 'returns nothing',
@@ -101,10 +86,8 @@ export class Targets {
         `${def.name} was given ${inspect(wanted)}, which is no target`,
         {
           hint:
-            wanted === undefined
-              ? 'leave the key out to leave it as it is; ' +
-                'a target is a declared name, null, or unchecked(...)'
-              : 'a target is a declared name, null, or unchecked(...) of a symbol or an address',
+            (wanted === undefined ? 'leave the key out to leave it as it is; ' : '') +
+            'a target is a declared name, null, unchecked(...) or target(...)',
         },
       );
     const declared = def.targets.find((t) => t.name === wanted);
@@ -232,6 +215,6 @@ export class Targets {
     const declared = def.targets.find((t) => this.#declared(t).address === address);
     if (declared) return declared.name;
     for (const [name, at] of this.#locals()) if (at === address) return name;
-    return hex(address);
+    return Closures.of(this.#native).nameAt(address) ?? hex(address);
   }
 }

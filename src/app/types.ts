@@ -53,6 +53,14 @@ export interface Unchecked {
   readonly unchecked: string | bigint;
 }
 
+/** A JavaScript function and the C type that it is called with. Made by `target`. */
+export interface FunctionTarget<
+  F extends (...args: never[]) => unknown = (...args: never[]) => unknown,
+> {
+  readonly function: F;
+  readonly type: string;
+}
+
 /** A key of an open program. */
 export interface Key<T> {
   readonly name: string;
@@ -152,7 +160,10 @@ export interface App<K extends Keys> extends Disposable {
    *   `not-inline`, `out-of-reach`, `foreign-trap`, `drift`, `handler-replaced`, `trap-blocked`,
    *   `shadow-stack`, `busy`; `update-failed`, `update-mixed` and `update-parked` say how it ended
    */
-  update(targets: { readonly [N in keyof K]?: K[N] | Unchecked }, options?: UpdateOptions): Update;
+  update(
+    targets: { readonly [N in keyof K]?: K[N] | Unchecked | FunctionTarget },
+    options?: UpdateOptions,
+  ): Update;
   /**
    * Of one key, or of all. With a target of the key, `protocols` answers for that one. Closed or
    * not.

@@ -597,6 +597,7 @@ keys as fast as possible, and compares every block's sum with the known one. Sta
 wrong.`,
     examples: [
       ['five seconds, two threads', 'static-call demo'],
+      ['its record as a page', 'static-call demo --html demo.html'],
       [
         'one store for each site instead of traps',
         'static-call demo --protocol store --writer alias',
@@ -636,6 +637,13 @@ wrong.`,
           values: ['procmem', 'alias'],
           brief: 'How text is written (default: procmem; alias for store)',
           optional: true,
+        },
+        html: {
+          kind: 'parsed',
+          parse: String,
+          brief: 'Write the run with its plots as one page',
+          optional: true,
+          placeholder: 'file',
         },
         json,
       },

@@ -51,6 +51,16 @@ export interface DemoResult {
    * One call of an empty block's checksum, nanoseconds, before the sites were patched and after.
    */
   readonly callNs: { readonly before: number; readonly after: number };
+  /** What had been counted every tenth of a second, from the first update on. */
+  readonly timeline: readonly Moment[];
+}
+
+export interface Moment {
+  readonly seconds: number;
+  /** Blocks summed. */
+  readonly calls: number;
+  readonly updates: number;
+  readonly wrong: number;
 }
 
 const INCLUDE = fileURLToPath(new URL('../../include', import.meta.url));
@@ -126,6 +136,7 @@ interface Run {
   readonly inline: number;
   readonly trampoline: number;
   readonly seconds: number;
+  readonly timeline: readonly Moment[];
 }
 
 async function retarget(
@@ -138,6 +149,14 @@ async function retarget(
   const beganMs = performance.now();
   let shownMs = beganMs;
   const leftMs = (): number => seconds * 1000 - (performance.now() - beganMs);
+  const timeline: Moment[] = [];
+  const look = (): Moment => {
+    const [calls, wrong] = [example.count('checksum'), example.count('wrong')];
+    const moment = { seconds: round3((performance.now() - beganMs) / 1000), calls, updates, wrong };
+    timeline.push(moment);
+    return moment;
+  };
+  look();
   while (leftMs() > 0 && !signal.aborted) {
     const round = updates % 3;
     ({ inline, trampoline } = app.update({
@@ -148,12 +167,19 @@ async function retarget(
     updates++;
     if (performance.now() - shownMs > 100) {
       shownMs = performance.now();
-      const [calls, wrong] = [example.count('checksum'), example.count('wrong')];
+      const { calls, wrong } = look();
       onProgress({ updates, calls, wrong, secondsLeft: leftMs() / 1000 });
       await setImmediate();
     }
   }
-  return { updates, inline, trampoline, seconds: (performance.now() - beganMs) / 1000 };
+  look();
+  return {
+    updates,
+    inline,
+    trampoline,
+    seconds: (performance.now() - beganMs) / 1000,
+    timeline,
+  };
 }
 
 const NAMED = [
@@ -169,7 +195,7 @@ const NAMED = [
 function summary(
   { protocol, writer, threads }: DemoOptions,
   example: Example,
-  { updates, inline, trampoline, seconds }: Run,
+  { updates, inline, trampoline, seconds, timeline }: Run,
   traps: number,
   callNs: DemoResult['callNs'],
 ): DemoResult {
@@ -196,6 +222,7 @@ function summary(
       ret0: received('filter') - received('filter_third', 'filter_none'),
     },
     callNs: { before: round3(callNs.before), after: round3(callNs.after) },
+    timeline,
   };
 }
 

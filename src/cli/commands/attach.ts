@@ -1,6 +1,6 @@
 // Takes charge of processes that run, without a change of targets: handler in, every site inlined.
 
-import { attach } from '../../app/attach.js';
+import { attach } from '../../app/index.js';
 import type { Attached, Keys } from '../../app/types.js';
 import type { Context } from '../context.js';
 import { answerEach, counted, processesOf, titleOf, type ProcessFlags } from '../processes.js';

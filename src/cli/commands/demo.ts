@@ -2,6 +2,8 @@
 // of it.
 
 import { runDemo, type DemoResult } from '../../host/demo.js';
+import { page } from '../../host/demo-page.js';
+import { replaceFile } from '../../base/file.js';
 import { EXIT, isFault, type Fault } from '../../base/fault.js';
 import type { ProtocolName } from '../../plan/protocols/index.js';
 import { printable } from '../../base/printable.js';
@@ -15,6 +17,7 @@ export interface Flags {
   readonly file?: string;
   readonly protocol: ProtocolName;
   readonly writer?: 'procmem' | 'alias';
+  readonly html?: string;
   readonly json: boolean;
 }
 
@@ -92,7 +95,7 @@ export async function run(context: Context, flags: Flags): Promise<number> {
 
 async function live(context: Context, flags: Flags): Promise<number> {
   using line = progress(context);
-  const { file, ...rest } = flags;
+  const { file, html, ...rest } = flags;
   const result = await runDemo({
     ...rest,
     // One store cannot be had through /proc/self/mem, so that protocol brings its writer with it.
@@ -110,5 +113,7 @@ async function live(context: Context, flags: Flags): Promise<number> {
   line.end();
   if (flags.json) context.json('static-call/demo@1', result);
   else context.print(text(result, context));
+  // Behind the answer: a page that cannot be written must not cost the run.
+  if (html !== undefined) replaceFile(html, page(result));
   return result.wrong === 0 ? EXIT.good : EXIT.no;
 }

@@ -1,6 +1,6 @@
 // Puts the text of processes back as their files have it.
 
-import { attach } from '../../app/attach.js';
+import { attach } from '../../app/index.js';
 import type { Context } from '../context.js';
 import { answerEach, processesOf, titleOf, type ProcessFlags } from '../processes.js';
 

@@ -1,6 +1,6 @@
 // Retargets keys of processes that run: one batch for each process.
 
-import { attach } from '../../app/attach.js';
+import { attach } from '../../app/index.js';
 import type { Update } from '../../app/types.js';
 import { Fault } from '../../base/fault.js';
 import type { Context } from '../context.js';

@@ -34,6 +34,12 @@ export interface Kernel {
    * this.
    */
   callback(body: (a: number, ...more: number[]) => number): Addr;
+  /**
+   * The same for a function of any C type, `int (int, const char *)`, called from any thread: one
+   * that is not ours waits for our event loop. It is there as long as the environment.
+   * @throws Fault `bad-option` where the type is not understood
+   */
+  closure(type: string, body: (...args: never[]) => unknown): Addr;
 }
 
 export interface Memory {
@@ -308,8 +314,24 @@ function handlers(
   };
 }
 
+/** @throws Fault `bad-option` */
+function pointerTo(koffi: Koffi, type: string): ReturnType<Koffi['pointer']> {
+  try {
+    return koffi.pointer(koffi.proto(type));
+  } catch (cause) {
+    throw new Fault(
+      'bad-option',
+      `${JSON.stringify(type)} is not understood as a function's type`,
+      {
+        cause,
+        hint: "write it as C does, without a name: 'int (int, const char *)'",
+      },
+    );
+  }
+}
+
 /** Machine code that is called from here, and functions of ours that it calls. */
-function code(koffi: Koffi): Pick<Native, 'invoke' | 'procedure' | 'callback'> {
+function code(koffi: Koffi): Pick<Native, 'invoke' | 'procedure' | 'callback' | 'closure'> {
   const three = koffi.proto('int64 (int64, int64, int64)');
   const single = koffi.proto('int64 (int64)');
   const called = koffi.pointer(koffi.proto('int64 (int64, int64, int64, int64, int64)'));
@@ -324,5 +346,9 @@ function code(koffi: Koffi): Pick<Native, 'invoke' | 'procedure' | 'callback'> {
       return made;
     },
     callback: (body) => Number(koffi.address(koffi.register(body, called))),
+    closure(type, body) {
+      const pointer = pointerTo(koffi, type);
+      return Number(koffi.address(koffi.register(body, pointer)));
+    },
   };
 }

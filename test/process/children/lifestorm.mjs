@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { open } from '#app/open';
+import { open } from '#app/index';
 import { readMaps } from '#machine/linux/maps';
 import { koffi } from './soaked.mjs';
 

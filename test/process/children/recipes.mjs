@@ -1,6 +1,6 @@
 // The recipes of docs/adopting.md, performed on programs/recipes.c.
 import koffi from 'koffi';
-import { open, unchecked } from '#index';
+import { open, target } from '#index';
 
 const [, , library] = process.argv;
 const c = koffi.load(library);
@@ -22,14 +22,13 @@ answer.table.push(sum());
   app.update({ sum: 'sum_c' });
   answer.opened.push(sum());
 
-  const type = koffi.proto('int sum_callback(const uint8_t *, int)');
   const calls = [];
-  const spy = koffi.register((_, count) => {
+  const spy = (_, count) => {
     calls.push(count);
     if (calls.length > 1) throw new RangeError('too long');
     return 7 * count;
-  }, koffi.pointer(type));
-  const update = app.update({ sum: unchecked(BigInt(koffi.address(spy))) });
+  };
+  const update = app.update({ sum: target(spy, 'int (const uint8_t *, int)') });
   answer.spied = [sum(), app.verify().length];
   try {
     sum();
@@ -37,7 +36,6 @@ answer.table.push(sum());
     answer.thrown = `${error.name}: ${error.message}`;
   }
   update.undo();
-  koffi.unregister(spy);
   answer.spied.push(sum(), calls);
 
   const switched = () => [step(5), traced()];
