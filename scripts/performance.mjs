@@ -4,6 +4,7 @@
 // run is kept beside the page as docs/performance.json. Every figure of the page is taken from
 // there, so that prose and record are of one run; test/bench/performance.test.ts compares them.
 import { writeFileSync } from 'node:fs';
+import { writePictures } from './pictures.mjs';
 import { runBench, SECONDS } from '../dist/bench/bench.js';
 import { readStored, SCHEMA } from '../dist/bench/gate.js';
 import { GROUPS } from '../dist/bench/result.js';
@@ -273,6 +274,8 @@ is slow for every row. A row about a running thread counts a sample only if the 
 moved just before it. Every table measures one thing twice and prints how far the two are apart:
 read nothing into a smaller difference.
 
+![What a call costs, by the way that it is made.](pictures/bench.svg)
+
 ## When they pay
 
 - **A hook that is off.** An empty static call is a nop: ${x(CALL, 'tight/nop')} of a direct call in a loop of one,
@@ -414,4 +417,5 @@ if (process.argv[1] === new URL(import.meta.url).pathname) {
   const page = performancePage(plain);
   writeFileSync(at('performance.json'), kept(plain));
   writeFileSync(at('performance.md'), page);
+  await writePictures();
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Writes docs/verdicts.md and docs/counterexamples.md from runs made now, which takes two to three
 // minutes on two cores. A long test makes the pages again and compares. The README's pictures are made
-// by readme.mjs.
+// by pictures.mjs.
 import { writeFileSync } from 'node:fs';
 import { checkDocument } from '../dist/check/index.js';
 

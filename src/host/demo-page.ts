@@ -13,6 +13,8 @@ function short(value: number): string {
   return value >= 1e4 ? `${(value / 1e3).toFixed(0)} k` : count(value);
 }
 
+/** Seconds: less than this between two looks says nothing. */
+const SHORT = 0.05;
 /** Rows of the plot over time: more than these are not read. */
 const ROWS_MAX = 20;
 
@@ -27,7 +29,11 @@ export function finding({ calls, updates, wrong, seconds, threads }: DemoResult)
 /** The sums that were made and the batches that went in, a second, over the time of the run. */
 export function timePlots({ timeline }: DemoResult): readonly Plot[] {
   const step = Math.max(1, Math.ceil((timeline.length - 1) / ROWS_MAX));
-  const kept = timeline.filter((_, i) => i % step === 0);
+  // The last look is taken as the run ends, and may follow another at once.
+  const whole = timeline.filter(
+    ({ seconds }, i) => i === 0 || seconds - (timeline[i - 1]?.seconds ?? 0) > SHORT,
+  );
+  const kept = whole.filter((_, i) => i % step === 0);
   const rate = (of: (moment: Moment) => number) =>
     kept.slice(1).map((now, i) => {
       const before = kept[i] ?? now;
@@ -39,8 +45,8 @@ export function timePlots({ timeline }: DemoResult): readonly Plot[] {
       };
     });
   return [
-    { title: 'Blocks summed a second', rows: rate(({ calls }) => calls), show: short },
-    { title: 'Batches a second', rows: rate(({ updates }) => updates), show: short },
+    { title: 'Blocks summed a second', rows: rate(({ calls }) => calls), show: short, bars: true },
+    { title: 'Batches a second', rows: rate(({ updates }) => updates), show: short, bars: true },
   ];
 }
 

@@ -24,6 +24,8 @@ export interface Plot {
   readonly rows: readonly PlotRow[];
   /** Values as people read them. */
   readonly show: (value: number) => string;
+  /** Bars, however far the values lie apart: rows that stand for moments are compared with 0. */
+  readonly bars?: boolean;
   /** What the kinds are, where a row has several marks. */
   readonly legend?: Readonly<Partial<Record<Kind, string>>>;
 }
@@ -32,7 +34,7 @@ export interface Plot {
 const BARS_WITHIN = 40;
 const [LINE, GAP, TOP] = [17, 27, 44];
 /** Of a line of words, in characters: a phone is 360 pixels wide. */
-const WORDS = 44;
+const WORDS = 52;
 
 interface Scale {
   readonly bars: boolean;
@@ -41,12 +43,12 @@ interface Scale {
   readonly ticks: readonly number[];
 }
 
-function scaleOf(rows: readonly PlotRow[]): Scale {
+function scaleOf({ rows, bars = false }: Plot): Scale {
   const values = rows.flatMap(({ marks }) => marks.map(({ value }) => value)).filter((v) => v > 0);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const further = rows.flatMap(({ marks }) => marks.map(({ upTo = 0 }) => upTo));
   if (values.length === 0) return { bars: true, x: () => 0, ticks: [0] };
-  if (high / low > BARS_WITHIN) return decades(low, Math.max(high, ...further));
+  if (!bars && high / low > BARS_WITHIN) return decades(low, Math.max(high, ...further));
   // A far outlier would press every bar against the left edge: its line leaves the picture.
   const most = Math.min(Math.max(high, ...further), 1.5 * high);
   const decade = 10 ** Math.floor(Math.log10(most));
@@ -99,10 +101,15 @@ const DOTS: Readonly<Record<Kind, string>> = {
   third: '<path class="third" d="M-5 4 L0 -5 L5 4 Z"/>',
 };
 const dot = (kind: Kind): string => DOTS[kind];
+/** The same among words. */
+const SIGNS: Readonly<Record<Kind, string>> = { ours: '●', theirs: '○', third: '▲' };
 
 /** A label in as many lines as it needs, the values at the right of the first. */
 function label({ name, marks }: PlotRow, y: number, show: Plot['show']): readonly string[] {
-  const values = marks.map(({ value }) => show(value)).join('  ');
+  const several = marks.length > 1;
+  const values = marks
+    .map(({ kind, value }) => `${several ? `${SIGNS[kind]} ` : ''}${show(value)}`)
+    .join('  ');
   return broken(name, WORDS - values.length).map(
     (line, i) =>
       textAt('0', y + i * LINE, line, 'label') +
@@ -121,21 +128,14 @@ function broken(text: string, room: number): readonly string[] {
   return lines;
 }
 
-/** @param attributes of the svg element: a page gives it a class, a file a width */
-function svg(height: number, title: string, body: string, attributes = ''): string {
-  return (
-    `<svg xmlns="http://www.w3.org/2000/svg" role="img" width="100%" height="${height}"` +
-    `${attributes}><title>${markup(title)}</title>${body}</svg>`
-  );
-}
-
 interface Drawn {
   readonly height: number;
   readonly body: string;
 }
 
-function body({ rows, show, legend = {} }: Plot): Drawn {
-  const scale = scaleOf(rows);
+function body(plot: Plot): Drawn {
+  const { rows, show, legend = {} } = plot;
+  const scale = scaleOf(plot);
   const marks: string[] = [];
   let y = TOP + 12;
   for (const row of rows) {
@@ -162,7 +162,8 @@ function body({ rows, show, legend = {} }: Plot): Drawn {
 /** For a page, which has the style. */
 export function plotSvg(plot: Plot): string {
   const { height, body: marks } = body(plot);
-  return svg(height, plot.title, marks, ' class="plot"');
+  const title = `<title>${markup(plot.title)}</title>`;
+  return `<svg role="img" width="100%" height="${height}" class="plot">${title}${marks}</svg>`;
 }
 
 /** A file of its own: the same with its style, a title and room around it. */
@@ -202,7 +203,7 @@ const DARK = `
 export const PLOT_STYLE = `
 text { font: 13px system-ui, sans-serif; }
 .tick { font-size: 12px; }
-.value { font-weight: 600; }
+.value { font-weight: 600; white-space: pre; }
 .title { font-size: 15px; font-weight: 600; }
 .right { text-anchor: end; }
 .middle { text-anchor: middle; }
@@ -219,7 +220,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 0 auto; p
 h1 { font-size: 1.4rem; margin: 0.5rem 0; }
 h2 { font-size: 1.1rem; margin: 2.5rem 0 0.25rem; }
 .finding { font-size: 1.15rem; }
-.plot { display: block; max-width: 40rem; margin: 0.75rem 0; }
+.plot { display: block; max-width: 40rem; margin: 0.75rem 0; overflow: visible; }
 .figures { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 14px; overflow-wrap: normal; }
 td, th { padding: 3px 12px 3px 0; text-align: left; vertical-align: top; }

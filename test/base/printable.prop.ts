@@ -4,7 +4,8 @@ import { Fault } from '#base/fault';
 import { clipped, columnsOf, markup, printable } from '#base/printable';
 import { page } from '#bench/html';
 import type { BenchResult } from '#bench/result';
-import { draw, drawSvg, story } from '#check/explain/timeline';
+import { drawSvg } from '#check/explain/svg';
+import { draw, story } from '#check/explain/timeline';
 import type { Trace, TraceStep } from '#check/explain/trace';
 import { progress } from '#cli/progress';
 import { report } from '#cli/report';
@@ -135,7 +136,7 @@ describe('text of unknown origin', () => {
           };
         });
         const trace: Trace = { title: title ?? '', steps, end: end ?? null, crux: 1 };
-        expect(malformed(drawSvg(trace))).toBe(null);
+        expect(malformed(drawSvg({ heading: title ?? '', broken: true, trace }))).toBe(null);
         lines(draw(trace));
         expect(lines(story(trace, title ?? '')).length).toBe(1);
       }),

@@ -188,7 +188,7 @@ describe('the page', () => {
     expect(html).toContain('a &lt;b&gt; &amp; &quot;c&quot;');
     expect(html).not.toContain('a <b>');
     expect(html).toContain('SPIN: package spin');
-    expect(html.match(/<svg/g)).toHaveLength(2);
+    expect(html.match(/class="plot"/g)).toHaveLength(2);
     expect(html).not.toMatch(/NaN|Infinity|undefined/);
   });
   it('needs nothing but itself', () => {

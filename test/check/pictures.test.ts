@@ -4,7 +4,8 @@
 import { describe, expect, it } from 'vitest';
 import { LONG } from '../more.js';
 import { replayToken, replayUnder } from '#check/index';
-import { draw, drawSvg, rowsOf, story } from '#check/explain/timeline';
+import { drawSvg } from '#check/explain/svg';
+import { draw, rowsOf, story } from '#check/explain/timeline';
 import { matrixJobs } from '#check/ask/matrix';
 import { changes, endOf, fewestChanges, firstPath, shorten, slice } from '#check/explain/shorten';
 import type { Choice } from '#check/search/expand';
@@ -320,10 +321,10 @@ describe('a picture', () => {
 
   it('is drawn for a page in the same words', () => {
     for (const { title, told } of drawn) {
-      const svg = drawSvg(told);
+      const svg = drawSvg({ heading: title, broken: true, trace: told });
       expect(svg, title).toMatch(/^<svg .*<\/svg>\n$/s);
       expect((svg.match(/<circle/g) ?? []).length, title).toBe(
-        (draw(told).match(/[●○]/g) ?? []).length,
+        (draw(told).match(/[●○]/g) ?? []).length + 2,
       );
       const words = (part: string) =>
         part

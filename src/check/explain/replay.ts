@@ -111,7 +111,8 @@ function panelOf(
   before = '',
 ): Panel {
   const title = `${before}${name}${variant === '' ? '' : `/${variant}`}`;
-  return { heading: `${title}: ${property === 'none' ? 'nothing is broken' : property}`, trace };
+  const broken = property !== 'none';
+  return { heading: `${title}: ${broken ? property : 'nothing is broken'}`, broken, trace };
 }
 
 type Checked = ReturnType<typeof findProposal>;

@@ -10,6 +10,8 @@ import type { Trace } from './trace.js';
 export interface Panel {
   /** The protocol, and what came of it. */
   readonly heading: string;
+  /** The two that decide are drawn as what went wrong. */
+  readonly broken: boolean;
   readonly trace: Trace;
 }
 
@@ -30,10 +32,14 @@ text { font: 13px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; 
 .faint { fill: #59636e; }
 .lane { stroke: #afb8c1; }
 .bad { fill: #c1121f; }
+.good { fill: #0550ae; }
 .changed { fill: #c1121f; font-weight: bold; }
 .step { stroke: #1f2328; fill: #ffffff; }
 .culprit { stroke: #c1121f; fill: #c1121f; }
-.join { stroke: #c1121f; stroke-width: 2; fill: none; }
+.pair { stroke: #0550ae; fill: #0550ae; }
+.join { stroke-width: 2; fill: none; }
+.join.bad { stroke: #c1121f; fill: none; }
+.join.good { stroke: #0550ae; fill: none; }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3; }
   .paper { fill: #0d1117; }
@@ -41,8 +47,11 @@ text { font: 13px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; 
   .lane { stroke: #4b535d; }
   .bad, .changed { fill: #ff8182; }
   .step { stroke: #e6edf3; fill: #0d1117; }
+  .good { fill: #79c0ff; }
   .culprit { stroke: #ff8182; fill: #ff8182; }
-  .join { stroke: #ff8182; }
+  .pair { stroke: #79c0ff; fill: #79c0ff; }
+  .join.bad { stroke: #ff8182; fill: none; }
+  .join.good { stroke: #79c0ff; fill: none; }
 }
 `;
 
@@ -71,13 +80,12 @@ class Sheet {
     this.#reach(x, to);
     this.#marks.push(`<line class="lane" x1="${x}" y1="${from}" x2="${x}" y2="${to}"/>`);
   }
-  dot(x: number, y: number, culprit: boolean): void {
+  dot(x: number, y: number, kind: 'step' | 'culprit' | 'pair'): void {
     this.#reach(x + 6, y + 6);
-    const kind = culprit ? 'culprit' : 'step';
     this.#marks.push(`<circle class="${kind}" cx="${x}" cy="${y}" r="5"/>`);
   }
-  path(d: string): void {
-    this.#marks.push(`<path class="join" d="${d}"/>`);
+  path(d: string, kind: 'bad' | 'good'): void {
+    this.#marks.push(`<path class="join ${kind}" d="${d}"/>`);
   }
   /** Another sheet, moved. */
   put({ marks, width, height }: Drawn, x: number, y: number): void {
@@ -108,7 +116,7 @@ function drawBytes(sheet: Sheet, { site, changed }: Row, y: number): void {
   }
 }
 
-function drawPanel({ heading, trace }: Panel, room: Room): Drawn {
+function drawPanel({ heading, broken, trace }: Panel, room: Room): Drawn {
   const sheet = new Sheet();
   const laid = lay(trace, room);
   let y = LINE;
@@ -119,7 +127,7 @@ function drawPanel({ heading, trace }: Panel, room: Room): Drawn {
   sheet.text(SIGN, y, 'site', 'name');
   for (const [lane, x] of places.lanes)
     sheet.text(x - (nameOf(lane).length * SIGN) / 2, y, nameOf(lane), 'name');
-  y = drawRows(sheet, laid, places, y);
+  y = drawRows(sheet, laid, places, { top: y, broken });
   y += LINE / 2;
   for (const part of laid.end) sheet.text(0, (y += LINE), part, 'end');
   return sheet.done();
@@ -142,7 +150,7 @@ function drawRows(
   sheet: Sheet,
   { lines }: Laid,
   { lanes, text: textAt }: Places,
-  top: number,
+  { top, broken }: { readonly top: number; readonly broken: boolean },
 ): number {
   const total = lines.reduce((sum, { text }) => sum + text.length, 0);
   for (const x of lanes.values()) sheet.line(x, top + 8, top + total * LINE + 8);
@@ -154,20 +162,26 @@ function drawRows(
     if (row !== null) {
       drawBytes(sheet, row, first);
       const place = { x: lanes.get(row.who) ?? 0, y: first - 4 };
-      dots.dot(place.x, place.y, row.culprit);
+      dots.dot(place.x, place.y, dotOf(row, broken));
       if (row.culprit) culprits.push(place);
     }
-    for (const part of text) sheet.text(textAt, (y += LINE), part, kindOf(row));
+    for (const part of text) sheet.text(textAt, (y += LINE), part, kindOf(row, broken));
   }
   const [from, to] = culprits;
-  if (from && to) sheet.path(`M${from.x} ${from.y} H${to.x} V${to.y}`);
+  if (from && to) sheet.path(`M${from.x} ${from.y} H${to.x} V${to.y}`, broken ? 'bad' : 'good');
   sheet.put(dots.done(), 0, 0);
   return y;
 }
 
-function kindOf(row: Row | null): string {
+function kindOf(row: Row | null, broken: boolean): string {
   if (row === null) return 'faint';
-  return row.culprit ? 'bad' : '';
+  if (!row.culprit) return '';
+  return broken ? 'bad' : 'good';
+}
+
+function dotOf({ culprit }: Row, broken: boolean): 'step' | 'culprit' | 'pair' {
+  if (!culprit) return 'step';
+  return broken ? 'culprit' : 'pair';
 }
 
 /** What the signs mean, in one line. */
@@ -178,14 +192,14 @@ function legend(): Drawn {
     sheet.text(x, LINE, text, kind);
     x += columnsOf(text) * SIGN;
   };
-  const dot = (culprit: boolean): void => {
-    sheet.dot(x + 6, LINE - 4, culprit);
+  const dot = (kind: 'step' | 'culprit'): void => {
+    sheet.dot(x + 6, LINE - 4, kind);
     x += 18;
   };
   words('time runs downward    ');
-  dot(false);
+  dot('step');
   words('a step    ');
-  dot(true);
+  dot('culprit');
   words('one of the two that decide    ');
   words('*08', 'changed');
   words(' a byte that changed');
