@@ -104,36 +104,39 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   },
 };
 
-it.for(Object.entries(RECIPES))('docs/adopting.md, %s: builds a library whose hook is retargeted', ([name, recipe], { skip }) => {
-  const { needs, files = {}, made = 'libfilters.so', env = {}, first = '' } = recipe;
-  const missing = needs.filter((each) => tool(each) === null);
-  skip(missing.length > 0, `without ${missing.join(', ')}`);
-  skip(typeof recipe.unless === 'string', recipe.unless ?? '');
-  using folder = new Folder();
-  mkdirSync(folder.file('bin'));
-  symlinkSync(join(process.cwd(), 'bin/static-call'), folder.file('bin/static-call'));
-  chmodSync(
-    folder.write('bin/node-gyp', `#!/bin/sh\nexec '${process.execPath}' '${NODE_GYP}' "$@"\n`),
-    0o755,
-  );
-  folder.write('filters.c', FILTERS);
-  folder.write('main.mjs', main(folder.file(made)));
-  for (const [file, text] of Object.entries(files)) folder.write(file, text);
-  const lines = [first, named(name), recipe.runs ? '' : 'node main.mjs'].join('\n');
-  const done = spawnSync('sh', ['-ec', lines], {
-    cwd: folder.path,
-    encoding: 'utf8',
-    timeout: 240_000,
-    env: {
-      ...process.env,
-      ...env,
-      PATH: `${folder.file('bin')}:${dirname(process.execPath)}:${process.env['PATH']}`,
-    },
-  });
-  expect(done.status, `${done.stdout}\n${done.stderr}`).toBe(0);
-  const [before, after, sites] = JSON.parse(
-    done.stdout.trim().split('\n').at(-1) ?? '',
-  ) as number[];
-  expect([before, after]).toEqual(recipe.seen ?? [BEFORE, AFTER]);
-  expect(sites).toBeGreaterThan(0);
-});
+it.for(Object.entries(RECIPES))(
+  'docs/adopting.md, %s: builds a library whose hook is retargeted',
+  ([name, recipe], { skip }) => {
+    const { needs, files = {}, made = 'libfilters.so', env = {}, first = '' } = recipe;
+    const missing = needs.filter((each) => tool(each) === null);
+    skip(missing.length > 0, `without ${missing.join(', ')}`);
+    skip(typeof recipe.unless === 'string', recipe.unless ?? '');
+    using folder = new Folder();
+    mkdirSync(folder.file('bin'));
+    symlinkSync(join(process.cwd(), 'bin/static-call'), folder.file('bin/static-call'));
+    chmodSync(
+      folder.write('bin/node-gyp', `#!/bin/sh\nexec '${process.execPath}' '${NODE_GYP}' "$@"\n`),
+      0o755,
+    );
+    folder.write('filters.c', FILTERS);
+    folder.write('main.mjs', main(folder.file(made)));
+    for (const [file, text] of Object.entries(files)) folder.write(file, text);
+    const lines = [first, named(name), recipe.runs ? '' : 'node main.mjs'].join('\n');
+    const done = spawnSync('sh', ['-ec', lines], {
+      cwd: folder.path,
+      encoding: 'utf8',
+      timeout: 240_000,
+      env: {
+        ...process.env,
+        ...env,
+        PATH: `${folder.file('bin')}:${dirname(process.execPath)}:${process.env['PATH']}`,
+      },
+    });
+    expect(done.status, `${done.stdout}\n${done.stderr}`).toBe(0);
+    const [before, after, sites] = JSON.parse(
+      done.stdout.trim().split('\n').at(-1) ?? '',
+    ) as number[];
+    expect([before, after]).toEqual(recipe.seen ?? [BEFORE, AFTER]);
+    expect(sites).toBeGreaterThan(0);
+  },
+);
