@@ -25,9 +25,9 @@ export function isUnchecked(wanted: unknown): wanted is Unchecked {
  *
  * What the function throws arrives where JavaScript called into C. A call from another thread waits
  * until the event loop of the main thread comes by, so a thread that JavaScript waits for must not
- * make one; what the function throws then has no caller and is an uncaught exception. Worker
- * threads cannot make such a target, because one that is terminated would leave the calls nothing
- * to run.
+ * make one; what the function throws then has no caller, is an uncaught exception, and leaves C
+ * an undefined result. Worker threads cannot make such a target, because one that is terminated
+ * would leave the calls nothing to run.
  * @param type as C writes a function's type: `int (int, const char *)`
  * @throws Fault from `update`: `bad-option` for a type that is not understood, `not-supported` in a
  *   worker thread, `unknown-target` in another process

@@ -106,8 +106,8 @@ const parts = {
         call.async(a, (error, value) => (error ? reject(error) : resolve(value)));
       });
     const answers = [await asked(5)];
-    const [value, [error]] = await Promise.all([asked(7), caught]);
-    answers.push(value, error.message);
+    const [, [error]] = await Promise.all([asked(7), caught]);
+    answers.push(error.message);
     update.undo();
     answers.push(await asked(5));
     return answers;
@@ -144,7 +144,7 @@ const parts = {
   /** Its address by another door, for the type is on the caller there too. */
   unchecked() {
     const app = open(library);
-    using update = app.update({ hook: target(() => 4, INT) });
+    const update = app.update({ hook: target(() => 4, INT) });
     return [fault(() => app.update({ hook: unchecked('no_such') })), call(0), update.changes[0].to];
   },
 };
