@@ -105,6 +105,9 @@ export function importsOf(text: string): Import[] {
     found.push({ to: match[1]!, typeOnly: false });
   for (const match of source.matchAll(/\bcreateRequire\(import\.meta\.url\)\('([^']+)'\)/g))
     found.push({ to: match[1]!, typeOnly: false });
+  // A file of a package that is no module, as a WebAssembly module is none.
+  for (const match of source.matchAll(/\.resolve\('([^'/.]+)\/[^']+'\)/g))
+    found.push({ to: match[1]!, typeOnly: false });
   for (const match of source.matchAll(/new URL\('(\.[^']+\.js)'/g))
     found.push({ to: match[1]!, typeOnly: false });
   return found;

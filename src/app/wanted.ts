@@ -21,7 +21,7 @@ export function isUnchecked(wanted: unknown): wanted is Unchecked {
 /**
  * A JavaScript function as a target, with the C type of the key: `update` makes machine code of it,
  * which stays until the update is undone or the program closed. The type is on the caller, as with
- * `unchecked`; koffi reads it and converts the arguments (https://koffi.dev/callbacks).
+ * `unchecked`; koffi reads it and converts the arguments (https://github.com/Koromix/koffi).
  *
  * What the function throws arrives where JavaScript called into C. A call from another thread waits
  * until the event loop of the main thread comes by, so a thread that JavaScript waits for must not
