@@ -27,6 +27,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['src/check/search', 'src/inspect/live'],
   ['src/check/explain'],
   ['src/check/ask', 'src/check/litmus'],
+  ['src/check/queue'],
   ['src/view'],
   ['src/view/page'],
   ['src/host/silicon'],
@@ -47,6 +48,7 @@ const CLOSED: readonly (readonly [room: string, to: string])[] = [
     'src/check/explain',
     'src/check/ask',
     'src/check/litmus',
+    'src/check/queue',
   ].flatMap((room) =>
     ['src/machine/process', 'src/machine/linux', 'src/app', 'src/inspect'].map(
       (to) => [room, to] as const,
@@ -73,6 +75,8 @@ const DEPENDENCIES: ReadonlyMap<string, string> = new Map([
   ['lzma-native', 'src/inspect/unpack/lzma.ts'],
   ['fzstd', 'src/inspect/unpack/zstd.ts'],
   ['seek-bzip', 'src/inspect/unpack/bzip2.ts'],
+  ['bullmq', 'src/check/queue/bull.ts'],
+  ['ioredis', 'src/check/queue/bull.ts'],
 ]);
 
 const isSource = (path: string): boolean => /^src\/.*\.tsx?$/.test(path) && !path.endsWith('.d.ts');

@@ -51,10 +51,14 @@ function readTree(): Tree {
 const tree = readTree();
 const sources = [...tree.keys()].filter((path) => path.startsWith('src/'));
 const manifest = JSON.parse(tree.get('package.json')!) as Record<
-  'dependencies' | 'optionalDependencies',
+  'dependencies' | 'optionalDependencies' | 'peerDependencies',
   Record<string, string>
 >;
-const declared = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies });
+const declared = Object.keys({
+  ...manifest.dependencies,
+  ...manifest.optionalDependencies,
+  ...manifest.peerDependencies,
+});
 const none: string[] = [];
 const files = (entries: Record<string, string>): Tree => new Map(Object.entries(entries));
 

@@ -214,6 +214,21 @@ const ROWS = {
     hint: 'start QEMU with -gdb tcp::1234 or -gdb unix:SOCKET,server=on,wait=off',
   },
   'no-kcore': { exit: 4, hint: 'give a dump instead' },
+
+  // searches on several hosts
+  'no-queue-client': { exit: 4, hint: 'npm install bullmq@6 ioredis@6' },
+  'no-queue': {
+    exit: 4,
+    hint: 'start it (apt install redis-server), or give its address and password',
+  },
+  'queue-lost': {
+    exit: 4,
+    hint: 'start it again and repeat the command: what was searched is taken from the queue',
+  },
+  'queue-version': {
+    exit: 3,
+    hint: 'end that run, or give another database of the Redis: redis://HOST:PORT/1',
+  },
 } as const satisfies Record<string, Row>;
 
 /** What was refused; docs/faults.md lists all of them with what to do. */

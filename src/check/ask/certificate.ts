@@ -17,21 +17,15 @@
 
 import { createHash } from 'node:crypto';
 import { Fault } from '../../base/fault.js';
-import { REQUEST, type Model } from '../../machine/sim/model.js';
-import { BREACHES, type PromiseName } from '../../machine/sim/promises.js';
+import { CPU } from '../../machine/sim/model.js';
 import { titled, type Proposal } from '../../zoo/proposal.js';
-import { isEndless, targetsOf, type Configuration } from '../configuration.js';
+import { isEndless, type Configuration } from '../configuration.js';
 import { PROPERTIES } from '../properties.js';
 import { build } from '../search/build.js';
-import { setOf, watched } from '../search/endless.js';
-import { StateTable } from '../search/table.js';
+import { ClosedSet, PROMISES, watchedSets, type WatchedSet } from './closed.js';
 
 /** Another one wherever the lines mean something else. */
 export const CERTIFICATE_VERSION = 1;
-
-const NAMES = [...new Set(Object.values(BREACHES))];
-const bitsOf = (bad: readonly { readonly property: PromiseName }[]): number =>
-  bad.reduce((bits, { property }) => bits | (1 << NAMES.indexOf(property)), 0);
 
 /**
  * The text of a certificate.
@@ -54,30 +48,26 @@ export function certificate(
   const split = !contexts.some((name) => ['nmi', 'nested-nmi', 'mc', 'db'].includes(name));
   const whole = build(proposal, configuration, { plain: false, split });
   const lines: string[] = [];
-  const levels = new Set([0]);
-  const rest = ~targetsOf(configuration).reduce((set, target) => set | setOf(target), 0);
   let found = 0;
-  for (const level of levels)
-    for (const target of watched(configuration)) {
-      const model = whole.watching({ level, targets: setOf(target) | rest });
-      const part = new Part(model, statesMax, refuse);
-      const [first = '', ...tables] = part.lines();
-      lines.push(`part ${level} ${target} ${first}`, ...tables);
-      found |= part.bad;
-      for (const each of model.levels) levels.add(each);
-    }
-  const fails = NAMES.filter((_, i) => (found & (1 << i)) !== 0);
+  const options = { cpus: 1, statesMax, stands: true, refuse };
+  for (const part of watchedSets(whole, configuration, (model) => new ClosedSet(model, options))) {
+    const { model, bad } = part.set;
+    if (model.bufferMax !== Infinity) refuse("nothing drains the patcher's store buffer");
+    for (const line of linesOf(part)) lines.push(line);
+    found |= bad;
+  }
+  const fails = PROMISES.filter((_, i) => (found & (1 << i)) !== 0);
   for (const { name, apart } of PROPERTIES)
     if (!apart && fails.some((each) => each === name)) refuse(`${name} fails`);
   const applies = PROPERTIES.filter((property) => property.applies(configuration)).map(
     ({ name }) => name,
   );
-  const holds = NAMES.filter((name) => !fails.includes(name) && applies.includes(name));
+  const holds = PROMISES.filter((name) => !fails.includes(name) && applies.includes(name));
   const body = `${lines.join('\n')}\n`;
   const header = {
     protocol: title,
     configuration,
-    names: NAMES,
+    names: PROMISES,
     holds,
     fails,
     lines: lines.length,
@@ -88,75 +78,15 @@ export function certificate(
 }
 
 /** The closed set of what one search watches. */
-class Part {
-  readonly #model: Model;
-  readonly #states = new StateTable(3);
-  readonly #tables = new Map<string, string>();
-  readonly #next = new Int32Array(3);
-  /** Promises that some move breaks. */
-  bad = 0;
-
-  constructor(model: Model, statesMax: number, refuse: (why: string) => never) {
-    this.#model = model;
-    this.#next.set(model.initial(1, 0));
-    this.#states.intern(this.#next, -1);
-    for (let at = 0; at < this.#states.count; at++) {
-      if (this.#states.count > statesMax) refuse(`it has more than ${statesMax} states`);
-      const [patcher = 0, environment = 0, cpu = 0] = this.#states.get(at);
-      const unknown = this.#cpu(patcher, environment, cpu);
-      if (unknown !== null) refuse(unknown);
-      this.#patcher(patcher, environment, cpu);
-      if (model.cpusWrite) refuse('its handlers write what other CPUs read, so CPUs are counted');
-    }
-    if (model.bufferMax !== Infinity) refuse("nothing drains the patcher's store buffer");
-  }
-
-  *lines(): Iterable<string> {
-    yield this.#states.get(0).join(' ');
-    for (const [key, row] of this.#tables) yield `${key}${row}`;
-    for (let at = 0; at < this.#states.count; at++) yield `S ${this.#states.get(at).join(' ')}`;
-  }
-
-  #visit(patcher: number, environment: number, cpu: number): void {
-    this.#next.set([patcher, environment, cpu]);
-    this.#states.intern(this.#next, -1);
-  }
-
-  /** @returns what the model does not know, if it came to that */
-  #cpu(patcher: number, environment: number, cpu: number): string | null {
-    const { table } = this.#model;
-    const row = this.#model.moves(cpu, environment);
-    const said: number[] = [];
-    let unknown: string | null = null;
-    for (let move = table.first(row); move < table.end(row); move++) {
-      const { cpu: to, environment: env, broadcast, bad, action } = table.get(move);
-      unknown ??= action.unknown;
-      const bits = bitsOf(bad);
-      this.bad |= bits;
-      said.push(to, env, broadcast, bits);
-      if (to >= 0) this.#visit(patcher, env, this.#broadcast(broadcast, to));
-    }
-    this.#tables.set(`M ${cpu} ${environment}`, said.map((word) => ` ${word}`).join(''));
-    return unknown;
-  }
-
-  #patcher(patcher: number, environment: number, cpu: number): void {
-    const asked = this.#model.requestOf(cpu) !== REQUEST.none;
-    this.#tables.set(`A ${cpu}`, ` ${Number(asked)}`);
-    const moves = this.#model.patcherMoves(patcher, environment);
-    for (const move of moves)
-      if (!move.answered || !asked)
-        this.#visit(move.patcher, move.environment, this.#broadcast(move.broadcast, cpu));
-    const said = moves.map(
-      (move) => ` ${move.patcher} ${move.environment} ${move.broadcast} ${Number(move.answered)}`,
-    );
-    this.#tables.set(`P ${patcher} ${environment}`, said.join(''));
-  }
-
-  #broadcast(what: number, cpu: number): number {
-    if (what < 0) return cpu;
-    const after = this.#model.broadcast(what, cpu);
-    this.#tables.set(`B ${what} ${cpu}`, ` ${after}`);
-    return after;
-  }
+function* linesOf({ level, target, set }: WatchedSet): Generator<string> {
+  const { moves, patching, broadcasts, bits, states } = set;
+  yield `part ${level} ${target} ${states.get(0).join(' ')}`;
+  for (const [cpu, bitsOf] of bits) yield `A ${cpu} ${bitsOf & CPU.asked}`;
+  for (const [letter, rows] of [
+    ['M', moves],
+    ['P', patching],
+    ['B', broadcasts],
+  ] as const)
+    for (const [one, two, row] of rows) yield [letter, one, two, ...row].join(' ');
+  for (let at = 0; at < states.count; at++) yield `S ${states.get(at).join(' ')}`;
 }

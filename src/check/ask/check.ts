@@ -13,7 +13,8 @@ import { loadProtocol, namesFile } from './load.js';
 import { formJobs } from './forms.js';
 import { fullJobs, matrixJobs } from './matrix.js';
 import { proposalFor, type Job } from './job.js';
-import { runAll } from './pool.js';
+import { promela, type PromelaModel } from './promela.js';
+import { runAll, type Runner } from './pool.js';
 import type { RunReport } from '../explain/report.js';
 import type { PropertyName } from '../properties.js';
 import { CHUNKS, STORES } from '../../machine/sim/text.js';
@@ -92,19 +93,24 @@ export async function check(
 
 /**
  * Every protocol against every property; `full` adds every other thing that a verdict may depend
- * on.
+ * on. `runner` makes the searches elsewhere than on this machine.
  * @example
  * const { incomplete } = await checkMatrix('default', { signal: AbortSignal.timeout(1) });
  * if (!incomplete) throw new Error('in a millisecond?');
  */
 export async function checkMatrix(
   which: 'default' | 'full',
-  { explained, ...options }: Pick<CheckOptions, 'signal' | 'onRun' | 'explained'> = {},
+  {
+    explained,
+    runner,
+    ...options
+  }: Pick<CheckOptions, 'signal' | 'onRun' | 'explained'> & { readonly runner?: Runner } = {},
 ): Promise<CheckReport> {
   const jobs = which === 'full' ? fullJobs() : [...matrixJobs(), ...formJobs()];
   return perform(
     explained === undefined ? jobs : jobs.map((each) => ({ ...each, explained })),
     options,
+    runner,
   );
 }
 
@@ -127,9 +133,10 @@ export async function checkDocument(
 async function perform(
   jobs: readonly Job[],
   { signal, onRun }: Pick<CheckOptions, 'signal' | 'onRun'>,
+  runner: Runner = runAll,
 ): Promise<CheckReport> {
   let done = 0;
-  const runs = await runAll(jobs, signal, (run) => onRun?.(run, ++done, jobs.length));
+  const runs = await runner(jobs, signal, (run) => onRun?.(run, ++done, jobs.length));
   return {
     runs: runs.flatMap((run, i) => {
       const { offsets } = jobs[i]!;
@@ -164,11 +171,26 @@ export function checkDropped(name: string, protocol: Protocol, dropSync: number 
  * @throws Fault `bad-usage` where the protocol does not hold for any number of everything
  */
 export async function certify(name: string, options: CheckOptions): Promise<string> {
+  const job = await oneJobOf(name, options, 'a certificate');
+  return certificate(await proposalFor(job), job.configuration, job.limits.states);
+}
+
+/**
+ * A protocol as a model that SPIN searches, and what SPIN must count.
+ * @throws Fault `bad-usage` where what the protocol does is no table
+ */
+export async function promelaOf(name: string, options: CheckOptions): Promise<PromelaModel> {
+  const { reduce = 'macro' } = options;
+  const job = await oneJobOf(name, { ...options, reduce }, 'a model for SPIN');
+  return promela(await proposalFor(job), job.configuration, job.limits.states);
+}
+
+async function oneJobOf(name: string, options: CheckOptions, what: string): Promise<Job> {
   const [job, ...more] = await jobsOf(name, options);
   invariant(job !== undefined, 'a name is a job');
   if (more.length > 0)
-    throw new Fault('bad-usage', 'a certificate is about one offset, and --offset names several');
-  return certificate(await proposalFor(job), job.configuration, job.limits.states);
+    throw new Fault('bad-usage', `${what} is about one offset, and --offset names several`);
+  return job;
 }
 
 async function jobsOf(name: string, options: CheckOptions): Promise<readonly Job[]> {

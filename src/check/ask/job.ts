@@ -1,6 +1,6 @@
-// One configuration to judge, and what the pool and its threads send each other about it.
+// One configuration to judge, and what threads are sent and answer about it.
 
-import type { FaultCode } from '../../base/fault.js';
+import type { Fault, FaultCode } from '../../base/fault.js';
 import { findProposal, proposalOf, type Proposal } from '../../zoo/index.js';
 import type { Configuration } from '../configuration.js';
 import type { RunReport } from '../explain/report.js';
@@ -50,21 +50,26 @@ export interface Hands {
 }
 
 interface Done {
-  readonly job: number;
   readonly report: RunReport;
 }
+/** A Fault as data, because what carries it to another thread or machine drops its class. */
+export interface FaultFields {
+  readonly code: FaultCode;
+  readonly message: string;
+  readonly hint: string;
+  readonly at?: string;
+}
+export const fieldsOf = ({ code, message, hint, at }: Fault): FaultFields => ({
+  code,
+  message,
+  hint,
+  ...(at === undefined ? {} : { at }),
+});
 export interface Failed {
-  readonly job: number;
-  readonly fault: {
-    readonly code: FaultCode;
-    readonly message: string;
-    readonly hint: string;
-    readonly at?: string;
-  };
+  readonly fault: FaultFields;
 }
 /** A bug of ours. */
 export interface Crashed {
-  readonly job: number;
   readonly error: string;
 }
 export type Answer = Done | Failed | Crashed;

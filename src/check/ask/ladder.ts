@@ -12,7 +12,7 @@ import { SYSTEMS, findProposal, type System, type Variant } from '../../zoo/inde
 import { offsetsOf, placesOf } from '../../zoo/place.js';
 import type { Job } from './job.js';
 import { holds } from './matrix.js';
-import { runAll } from './pool.js';
+import { runAll, type Runner } from './pool.js';
 
 /** From the least that a CPU may promise; the last two are no promise of a CPU. */
 export const RUNGS = [
@@ -91,6 +91,8 @@ interface LadderOptions {
   /** Names of systems; all if left out. */
   readonly only?: readonly string[];
   readonly onRun?: (run: RunReport, done: number) => void;
+  /** Makes the searches; on this machine if left out. */
+  readonly runner?: Runner;
 }
 
 type Changed = 'mended' | 'broken' | '';
@@ -190,7 +192,12 @@ const joined = (...words: readonly string[]): string =>
  * const { rows } = await ladder({ only: ['qemu'] });
  * if (rows[0]!.standing.rung !== 'qword') throw new Error('its jumps are aligned');
  */
-export async function ladder({ signal, only, onRun }: LadderOptions = {}): Promise<Ladder> {
+export async function ladder({
+  signal,
+  only,
+  onRun,
+  runner = runAll,
+}: LadderOptions = {}): Promise<Ladder> {
   const systems = SYSTEMS.filter(({ name }) => only?.includes(name) ?? true);
   const climbers = systems.flatMap((system) => [
     new Climber(system, ''),
@@ -199,7 +206,7 @@ export async function ladder({ signal, only, onRun }: LadderOptions = {}): Promi
   ]);
   const totals = { searches: 0, states: 0 };
   const perform = async (jobs: readonly Job[]): Promise<readonly RunReport[]> => {
-    const runs = await runAll(jobs, signal, (run) => {
+    const runs = await runner(jobs, signal, (run) => {
       totals.searches++;
       onRun?.(run, totals.searches);
     });

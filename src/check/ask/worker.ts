@@ -6,7 +6,15 @@ import { invariant } from '../../base/invariant.js';
 import { isFault } from '../../base/fault.js';
 import { report, type RunReport } from '../explain/report.js';
 import { restated, type Judged } from './alike.js';
-import { verdict, type Answer, type Crashed, type Failed, type Hands, type Job } from './job.js';
+import {
+  fieldsOf,
+  verdict,
+  type Answer,
+  type Crashed,
+  type Failed,
+  type Hands,
+  type Job,
+} from './job.js';
 
 const port = parentPort;
 const { aborted } = workerData as Hands;
@@ -16,10 +24,10 @@ const signal = {
   },
 };
 invariant(port, 'this file runs as a worker thread');
-port.on('message', async ({ job, work }: { job: number; work: Job }) => {
-  const answer: Answer = await judge(work)
-    .then((made) => ({ job, report: made }))
-    .catch((error: unknown) => ({ job, ...failure(error) }));
+port.on('message', async (job: Job) => {
+  const answer: Answer = await judge(job)
+    .then((made) => ({ report: made }))
+    .catch(failure);
   port.postMessage(answer);
 });
 
@@ -36,12 +44,8 @@ async function judge(job: Job): Promise<RunReport> {
   return made;
 }
 
-/**
- * A Fault crosses to the other thread as its fields, because structured cloning drops its class.
- */
-function failure(error: unknown): Pick<Failed, 'fault'> | Pick<Crashed, 'error'> {
+function failure(error: unknown): Failed | Crashed {
   if (!isFault(error))
     return { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
-  const { code, message, hint, at } = error;
-  return { fault: { code, message, hint, ...(at === undefined ? {} : { at }) } };
+  return { fault: fieldsOf(error) };
 }

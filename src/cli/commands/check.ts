@@ -18,6 +18,7 @@ import {
   certify,
   check,
   checkMatrix,
+  promelaOf,
   protocols,
   type CheckOptions,
   type CheckReport,
@@ -28,12 +29,13 @@ import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../../check/prope
 import { pageAddress } from '../../host/page.js';
 import { findProposal } from '../../zoo/index.js';
 import { ranges } from '../../zoo/place.js';
-import { ladder, type Ladder } from '../../check/ask/ladder.js';
+import { ladder } from '../../check/ask/ladder.js';
 import { weakestModel } from '../../check/ask/matrix.js';
 import { LADDER_HEAD, ladderRows } from '../../check/ask/zoo-page.js';
 import { holdAgainst } from '../conform.js';
 import type { Context } from '../context.js';
 import { progress } from '../progress.js';
+import { withRunner, type Made } from '../queued.js';
 import { table } from '../table.js';
 
 /**
@@ -71,11 +73,14 @@ export interface Flags {
   readonly path?: string;
   readonly against?: string;
   readonly certificate?: string;
+  readonly export?: 'promela';
+  readonly output?: string;
   readonly svg?: string;
   readonly under?: string;
   readonly matrix?: 'default' | 'full';
   readonly litmus: boolean;
   readonly zoo: boolean;
+  readonly queue?: string;
   readonly wait?: number;
   readonly list: boolean;
   readonly stats: boolean;
@@ -95,9 +100,13 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
     return holdAgainst(context, all, against, json);
   }
   if (flags.list) return list(context, flags);
-  if (flags.zoo) return showZoo(context, flags.json);
+  if (flags.zoo) return showZoo(context, flags);
   if (flags.path !== undefined) return showPath(context, flags, flags.path);
   if (flags.litmus) return onCpu(context, flags, all);
+  if (flags.export !== undefined) return writeModel(context, flags, all);
+  for (const word of ['output', 'queue'] as const)
+    if (flags[word] !== undefined && flags.matrix === undefined)
+      throw new Fault('bad-usage', `--${word} says nothing here`, { hint: ASIDE[word] });
   const asked = propertiesOf(flags.property ?? []);
   if (flags.matrix === undefined && all.length === 0)
     throw new Fault('bad-usage', 'name a protocol', {
@@ -106,20 +115,12 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
   const options = optionsOf(flags);
   // Before the search, because a protocol without one is refused at once.
   if (flags.certificate !== undefined) await writeCertificate(all, options, flags.certificate);
-  const live = progress(context);
-  const onRun: CheckOptions['onRun'] = (last, done, of) =>
-    live.show(
-      () => `${done} of ${of}: ${titleOf(last)}, ${last.states.toLocaleString('en-US')} states`,
-    );
-  let report: CheckReport;
-  try {
-    report =
-      flags.matrix !== undefined
-        ? await checkMatrix(flags.matrix, { signal: context.signal, onRun })
-        : await check(all, { ...options, ...needed(flags, asked), signal: context.signal, onRun });
-  } finally {
-    live.end();
-  }
+  const searches = { ...options, ...needed(flags, asked) };
+  const report = await searched(context, flags, (found) =>
+    flags.matrix !== undefined
+      ? checkMatrix(flags.matrix, found)
+      : check(all, { ...searches, ...found }),
+  );
   if (flags.json)
     context.json('static-call/check@1', {
       bounds: BOUNDS,
@@ -138,6 +139,23 @@ export async function run(context: Context, flags: Flags, ...names: string[]): P
   const good =
     !report.incomplete && report.runs.every((each) => asked.every((name) => isGood(each, name)));
   return good ? EXIT.good : EXIT.no;
+}
+
+/** With a line of progress, and by the workers of a queue where one is given. */
+function searched(
+  context: Context,
+  { queue }: Flags,
+  search: (how: Pick<CheckOptions, 'signal' | 'onRun'> & Made) => Promise<CheckReport>,
+): Promise<CheckReport> {
+  return withRunner(context, queue, async (made) => {
+    using live = progress(context);
+    return await search({
+      ...made,
+      signal: context.signal,
+      onRun: (last, done, of) =>
+        live.show(() => `${done} of ${of}: ${titleOf(last)}, ${count(last.states)} states`),
+    });
+  });
 }
 
 /** Every name with what it does, the kernel's first. */
@@ -191,6 +209,52 @@ async function writeCertificate(
   replaceFile(file, await certify(name, options));
 }
 
+/** `--export promela`: the model, and beside it what SPIN must count. */
+async function writeModel(
+  context: Context,
+  flags: Flags,
+  names: readonly string[],
+): Promise<number> {
+  const [name, ...more] = names;
+  if (name === undefined || more.length > 0)
+    throw new Fault('bad-usage', '--export is about one protocol');
+  const { text, parts } = await promelaOf(name, optionsOf(flags));
+  if (flags.output === undefined) context.print(text);
+  else replaceFile(flags.output, text);
+  for (const [i, { states, transitions }] of parts.entries())
+    context.note(`part ${i}: ${count(states)} states, ${count(transitions)} transitions`);
+  return EXIT.good;
+}
+
+/** Flags that say something beside others alone, and beside which. */
+const ASIDE: Readonly<Record<'output' | 'queue', string>> = {
+  output: 'it is where --export writes',
+  queue: 'it is for --matrix and --zoo',
+};
+
+/** What a machine and its program are made of. */
+const CONFIGURED = [
+  'env',
+  'fetch',
+  'chunk',
+  'store',
+  'context',
+  'cpus',
+  'tasks',
+  'passes',
+  'updates',
+  'bounds',
+  'targets',
+  'site',
+  'offset',
+  'dropSync',
+  'tso',
+  'entry',
+  'patcher',
+  'shadowStack',
+  'reduce',
+] as const satisfies readonly (keyof Flags)[];
+
 /**
  * What is asked for in place of the named protocols, and which other flags it takes: a flag that
  * says nothing must not seem to.
@@ -199,8 +263,9 @@ const MODES = {
   path: { takes: ['under', 'svg', 'json'] },
   litmus: { takes: ['protocol', 'offset', 'dropSync', 'secondsMax', 'wait', 'json'] },
   list: { takes: ['env', 'json'] },
-  matrix: { takes: ['property', 'svg', 'json'] },
-  zoo: { takes: ['json'] },
+  export: { takes: ['protocol', ...CONFIGURED, 'statesMax', 'output'] },
+  matrix: { takes: ['property', 'svg', 'queue', 'json'] },
+  zoo: { takes: ['queue', 'json'] },
 } as const satisfies Partial<Record<keyof Flags, { readonly takes: readonly (keyof Flags)[] }>>;
 /** `--seconds-max`, as the user writes it. */
 const kebab = (flag: string): string =>
@@ -525,17 +590,15 @@ const extras = (run: RunReport): string =>
     .join(' ');
 
 /** The ladder of the zoo. It is a survey: to have been made is its success. */
-async function showZoo(context: Context, json: boolean): Promise<number> {
-  const live = progress(context);
-  let found: Ladder;
-  try {
-    found = await ladder({
+async function showZoo(context: Context, { json, queue }: Flags): Promise<number> {
+  const found = await withRunner(context, queue, async (made) => {
+    using live = progress(context);
+    return await ladder({
+      ...made,
       signal: context.signal,
       onRun: (last, done) => live.show(() => `${done} searches: ${titleOf(last)}`),
     });
-  } finally {
-    live.end();
-  }
+  });
   if (json) context.json('static-call/check-zoo@1', { ...found });
   else {
     const columns = LADDER_HEAD.map((title) => ({ title }));
