@@ -162,15 +162,18 @@ describe.skipIf(!able)('a queue (skipped without redis-server, bullmq or ioredis
       while (workers.length < count) {
         const host = far?.[workers.length];
         const where = host === undefined ? address : `redis://${host.address}:${port}`;
-        workers.push(worker(where, ignore, { inside: host?.inside ?? [] }));
+        await new Promise<void>((resolve) => {
+          const said = (text: string): void => void (text.startsWith('listens') && resolve());
+          workers.push(worker(where, said, { inside: host?.inside ?? [] }));
+        });
       }
       const { reports, figures } = await asked(address, JOBS);
       expect(bytes(reports), `${count} workers`).toBe(await alone());
       expect(figures).toMatchObject({ searches: JOBS.length, givenUp: [], left: 0 });
     }
+    const exits = workers.map((each) => once(each, 'exit'));
     for (const each of workers) each.kill('SIGINT');
-    for (const each of workers) if (each.exitCode === null) await once(each, 'exit');
-    expect(workers.map(({ exitCode }) => exitCode)).toEqual([130, 130, 130, 130]);
+    expect(await Promise.all(exits)).toEqual(workers.map(() => [130, null]));
   });
 
   // A search that takes minutes cannot end before its worker does.

@@ -143,7 +143,7 @@ export class Connection {
     let [away, timer] = [false, undefined as NodeJS.Timeout | undefined];
     this.lost = new Promise((_, reject) => {
       this.#watch.on('close', () => {
-        if (away) return;
+        if (away || this.#closed) return;
         away = true;
         const fault = new Fault(
           'queue-lost',
@@ -163,6 +163,7 @@ export class Connection {
     this.#stop = () => clearTimeout(timer);
   }
   readonly #stop: () => void;
+  #closed = false;
 
   queue(): BullQueue {
     return quiet(new this.bull.Queue(NAME, { connection: this.#options }));
@@ -175,6 +176,7 @@ export class Connection {
   }
 
   close(): void {
+    this.#closed = true;
     this.#watch.disconnect();
     this.#stop();
   }
