@@ -256,7 +256,7 @@ const BANS: readonly Ban[] = [
   {
     what: 'a link to a place that readers cannot know',
     pattern:
-      /\bhttps?:\/\/(?!(?:[\w-]+\.)*(?:kernel\.org|lkml\.iu\.edu|github\.com|w3\.org|intel\.com|amd\.com|nodejs\.org|opensource\.org|debian\.org|json-schema\.org)\b)[\w.-]+/,
+      /\bhttps?:\/\/(?!(?:[\w-]+\.)*(?:kernel\.org|lkml\.iu\.edu|mail-archive\.com|github\.com|w3\.org|intel\.com|amd\.com|nodejs\.org|opensource\.org|debian\.org|json-schema\.org)\b)[\w.-]+/,
   },
   {
     what: 'how the text came about',

@@ -59,6 +59,15 @@ export const system = (given: Given & Partial<System>): System => ({
   ...given,
 });
 
+/** A mail of a mailing list, as what was read. */
+export const said = (repository: string, what: string): Read => ({
+  repository,
+  path: '',
+  what,
+  commit: '',
+  licence: 'a mail',
+});
+
 export const ANYWHERE: Acceptance = { bytes: 'whole', within: null };
 
 interface Steps {
@@ -66,7 +75,7 @@ interface Steps {
   readonly about: string;
   readonly steps: readonly Step[];
   readonly accepts?: Acceptance;
-  readonly handler?: string;
+  readonly handler?: Protocol['handler'];
   readonly text?: SiteText;
 }
 
@@ -79,6 +88,9 @@ export const jit = ({ accepts = ANYWHERE, handler, ...rest }: Steps, offset?: Pl
     promise: 'eventually',
     ...rest,
   }) satisfies Protocol;
+
+/** The same by LOCKed stores, which are in memory when it returns. */
+export const locked = (protocol: Protocol): Protocol => ({ ...protocol, promise: 'stored' });
 
 /** A patcher whose update has taken effect when it returns, through another mapping. */
 export const poke = ({ accepts = ANYWHERE, handler, ...rest }: Steps, offset?: Place['offset']) =>

@@ -1,7 +1,7 @@
 // The zoo: each row says where it was read, the ladder finds where a row stands, and the change
 // that is said to break it does. The short run searches a handful; the long one (zoo.long.ts) all.
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { ladder, zooPage } from '#check/index';
 import { validateProtocol } from '#plan/validate';
@@ -12,13 +12,14 @@ describe('the rows of the zoo', () => {
   it('are enough, each named once and no protocol’s name', () => {
     const names = SYSTEMS.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
-    expect(names.length).toBeGreaterThanOrEqual(33);
+    expect(names.length).toBeGreaterThanOrEqual(42);
     for (const { name } of PROPOSALS) expect(names).not.toContain(name);
   });
   it('say where they were read, and could be files of a user', () => {
     for (const { name, read, environment, protocol, mended, broken } of SYSTEMS) {
       expect(read.length, name).toBeGreaterThan(0);
       for (const each of read) expect(each.licence, name).not.toBe('');
+      expect(mended ?? broken, `${name} has a version that moves it`).not.toBeNull();
       for (const each of [protocol, mended?.protocol, broken?.protocol])
         if (each !== undefined) expect(validateProtocol(each), name).toBe(each);
       expect(findProposal(name, '', environment).environment, name).toBe(environment);
@@ -31,6 +32,23 @@ describe('the rows of the zoo', () => {
       for (const { commit } of read) expect(page).toContain(commit);
     }
     expect(page).toContain('was not run here');
+  });
+});
+
+describe('proposals of the thread', () => {
+  const proposed = SYSTEMS.filter(({ status }) => status === 'proposed');
+  it('are nine, each in a file of its own with a person, a day and a link', () => {
+    expect(proposed.map(({ name }) => `${name}.ts`).sort()).toEqual(
+      readdirSync('src/zoo/thread').filter((file) => !/^(index|trapped)\.ts$/.test(file)),
+    );
+    expect(proposed.length).toBeGreaterThanOrEqual(9);
+    for (const { read } of proposed)
+      for (const { repository, what } of read) {
+        expect(repository).toMatch(
+          /^https:\/\/(lkml\.iu\.edu|lore\.kernel\.org|www\.mail-archive)/,
+        );
+        expect(what).toMatch(/^[A-Z]\w+ [A-Z]\w+, \d+ [A-Z][a-z]+ 20\d\d/);
+      }
   });
 });
 

@@ -71,7 +71,9 @@ export const RUNG_TEXTS: Readonly<Record<Rung, RungText>> = {
   },
   nothing: {
     title: 'nothing suffices',
-    promise: 'it fails even while everybody else stands: a thread may stand where the text changes',
+    promise:
+      'it fails even while everybody else stands: a thread may stand where the text changes, or the ' +
+      'trap handler itself is at fault',
     manual: 'no manual can help',
   },
 };
@@ -173,8 +175,9 @@ const MISSING = `These could not be said, and are left out:
   target that the protocol writes.
 - **nmethod entry barriers** compare a word in one place and change code in another: two places.
 - **ftrace of 2.6.28**, where an NMI first writes the same bytes itself, needs an entry hook that stores
-  to text. **A constant thunk for each rewrite**, **per-CPU trampoline pages** and **RAX as the return
-  address** (the thread of 2018 and 2019) need handlers of their own and a second text.
+  to text. H. Peter Anvin's **mask of CPUs that have yet to acknowledge** (13 January 2019), which a
+  trap handler clears as the IPI's does, needs a word that both clear; his **bounded spin** two days
+  later is \`int3-abort\` with a delay.
 - **Detours, Frida and uftrace over several instructions**: threads that stand between them are moved,
   or not; here the replaced instruction is one.
 - **uftrace** patches before \`main\`, with one thread. LuaJIT, CoreCLR and the PLT change data. Windows'

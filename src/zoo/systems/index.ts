@@ -3,6 +3,7 @@
 import { HOTSPOT } from './hotspot.js';
 import { JITS } from './jits.js';
 import { LINUX } from './linux.js';
+import { THREAD } from '../thread/index.js';
 import { PATCHERS } from './patchers.js';
 import { V8 } from './v8.js';
 import { XRAY } from './xray.js';
@@ -17,4 +18,5 @@ export const SYSTEMS: readonly System[] = [
   ...XRAY,
   ...PATCHERS,
   ...LINUX,
+  ...THREAD,
 ];

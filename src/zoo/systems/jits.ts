@@ -1,6 +1,6 @@
 // Other just-in-time compilers and translators that retarget calls while they run.
 
-import { head, into, jit, publish, put, state, system, texts } from '../system.js';
+import { head, into, jit, locked, publish, put, state, system, texts } from '../system.js';
 
 const begin = publish('the new code is in place');
 const distance = put(1, 4, 'one store of the displacement');
@@ -30,12 +30,15 @@ const jsc = jit(
   },
   ALIGNED,
 );
-const mono = jit({
-  name: 'mono',
-  about: 'one LOCKed exchange of the displacement, wherever it lies',
-  steps: [begin, put(1, 4, 'xchg', 'exchange')],
-});
-const JUDO = texts([state('call', 'A', 'e8 {A}'), state('nops', 'null', '90 90 90 90 90')]);
+const mono = locked(
+  jit({
+    name: 'mono',
+    about: 'one LOCKed exchange of the displacement, wherever it lies',
+    steps: [begin, put(1, 4, 'xchg', 'exchange')],
+  }),
+);
+const FIVE = '90 90 90 90 90';
+const JUDO = texts([state('call', 'A', 'e8 {A}'), state('nops', 'null', FIVE)]);
 const judo = jit({
   name: 'mono-judo',
   about: 'a jump to itself, the other bytes, the first four: a call becomes five nops',
@@ -77,12 +80,14 @@ const intercept = jit({
   }),
   steps: [begin, put(0, 2, 'one store of two bytes')],
 });
-const dynamorio = jit({
-  name: 'dynamorio',
-  about: 'one xchg of a displacement that is padded to lie inside a line',
-  accepts: INSIDE_LINE,
-  steps: [begin, put(1, 4, 'xchg', 'exchange')],
-});
+const dynamorio = locked(
+  jit({
+    name: 'dynamorio',
+    about: 'one xchg of a displacement that is padded to lie inside a line',
+    accepts: INSIDE_LINE,
+    steps: [begin, put(1, 4, 'xchg', 'exchange')],
+  }),
+);
 const BEAM = texts([state('off', 'null', 'eb 06 90 e8 {A}'), state('on', 'A', 'eb 01 90 e8 {A}')]);
 const progress = { do: 'sync', how: 'progress', why: 'thread progress: a code barrier' } as const;
 const beam = jit({
@@ -150,6 +155,10 @@ export const JITS = [
       says: 'the displacement is aligned to four bytes',
       protocol: { ...mono, place: { from: 'same-address', offset: ALIGNED } },
     },
+    broken: {
+      says: 'two stores of two bytes in place of the xchg',
+      protocol: { ...mono, steps: [begin, put(1, 2, 'the low half'), put(3, 2, 'the high half')] },
+    },
     leaves: 'Where its compiler places calls was not read; the function itself demands nothing.',
   }),
   system({
@@ -179,6 +188,13 @@ export const JITS = [
         },
         { align: 8, at: 0 },
       ),
+    },
+    broken: {
+      says: 'five nops become a call by the same steps, and a thread stands between them',
+      protocol: {
+        ...judo,
+        text: texts([state('nops', 'null', FIVE), state('call', 'A', 'e8 {A}')]),
+      },
     },
     bugs: [
       'mono/mini/tramp-amd64.c: "It would be better to replace the call with nops, but that doesn\'t ' +

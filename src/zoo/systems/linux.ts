@@ -1,5 +1,4 @@
-// Linux: what patches its own text today, and proposals of the thread and its descendants that are
-// more than a handler.
+// Linux: what patches its own text today.
 
 import { textPoke } from '../text-poke.js';
 import { poke, publish, put, state, sync, system, texts, trapByte, type Read } from '../system.js';
@@ -11,13 +10,6 @@ const read = (path: string, what: string, commit: string): Read => ({
   what,
   commit,
   licence: 'GPL-2.0-only',
-});
-const mail = (url: string, what: string): Read => ({
-  repository: url,
-  path: '',
-  what,
-  commit: '',
-  licence: 'a mail',
 });
 
 const begin = publish('from here a trap goes where the new text goes');
@@ -83,18 +75,17 @@ const away = poke({
   steps: [begin, first, seen, behind, paired],
 });
 
-const PREFIX = texts([
-  { ...state('A', 'A', '2e e8 {A}'), trap: 1 },
-  { ...state('B', 'B', '2e e8 {B}'), trap: 1 },
-  { ...state('C', 'C', '2e e8 {C}'), trap: 1 },
-]);
-const prefix = poke({
-  name: 'prefix-int3',
-  about: 'a prefix before the call is the trap, whose handler goes on behind it',
-  handler: 'gap',
-  text: PREFIX,
-  steps: [begin, first, seen, put(2, 4, 'the displacement'), paired, put1, last],
-});
+/** The trampoline of a key, and then each of its sites, goes through all steps. */
+const staticCall = {
+  ...poke({
+    name: 'linux-static-call',
+    about: 'the trampoline first, then the site: trap, sync, rest, sync, first byte, sync for each',
+    handler: 'gap',
+    steps: [begin, first, seen, behind, paired, put1, last],
+  }),
+  sites: 2,
+  order: 'each',
+} as const;
 
 const uprobes: Read = {
   repository: 'https://lore.kernel.org/linux-trace-kernel',
@@ -213,20 +204,15 @@ export const LINUX = [
     },
   }),
   system({
-    name: 'prefix-int3',
-    title: 'A trap in place of a prefix (Linus Torvalds)',
-    status: 'proposed',
+    name: 'linux-static-call',
+    title: 'Linux, static calls: the trampoline, then each site',
     environment: 'kernel',
-    read: [
-      mail(
-        'https://lkml.iu.edu/hypermail/linux/kernel/1811.3/05923.html',
-        'Linus Torvalds, 29 November 2018: a prefix before the call, and int3 replaces it alone',
-      ),
-    ],
-    protocol: prefix,
-    mended: {
-      says: 'the displacement is aligned to four bytes',
-      protocol: { ...prefix, place: { offset: { align: 4, at: 2 } } },
+    read: [read('kernel/static_call_inline.c', '__static_call_update', '9183c3f9ed71')],
+    protocol: staticCall,
+    broken: {
+      says: 'without the synchronisation behind the trap',
+      protocol: { ...staticCall, steps: staticCall.steps.filter((step) => step !== seen) },
     },
+    leaves: 'A second call stands for the trampoline, and a thread calls both.',
   }),
 ];

@@ -60,6 +60,7 @@ const held = (name: string, about: string) =>
 const detours = held('detours', 'every thread is suspended, the opcode, the distance');
 const frida = hook('frida', 'the opcode of a jump, then its distance; no thread is stopped');
 
+const NOPS = (count: number): string => Array.from({ length: count }, () => '90').join(' ');
 const MULTIVERSE = texts([state('call', 'A', 'e8 {A}'), state('nop', 'null', '0f 1f 44 00 00')]);
 const multiverse = jit({
   name: 'multiverse',
@@ -73,7 +74,6 @@ const multiverse = jit({
   ],
 });
 
-const NOPS = (count: number): string => Array.from({ length: count }, () => '90').join(' ');
 const PULP = texts(
   [
     state('off', 'null', `${NOPS(14)} 66 90`),
@@ -141,6 +141,10 @@ export const PATCHERS = [
         ],
       },
     },
+    broken: {
+      says: 'without the jump to itself',
+      protocol: { ...crate, steps: [begin, rest, done, end] },
+    },
     bugs: ['its own riscv64 half, in the same file, has the three synchronisations'],
     leaves: 'The crate itself was not built.',
   }),
@@ -198,6 +202,15 @@ export const PATCHERS = [
       says: 'all threads are suspended, as it does where no page may be written and executed',
       protocol: held('frida', 'every thread is suspended, the opcode, the distance'),
     },
+    broken: {
+      says: 'the function begins with two instructions, and a thread stands between them',
+      protocol: {
+        ...frida,
+        text: texts([state('old', 'null', '90 0f 1f 40 00'), state('hooked', 'A', 'e9 {A}')], {
+          ends: 'return',
+        }),
+      },
+    },
     bugs: ['frida/frida-gum#1131, #1024'],
     leaves: 'Where the replaced instructions are several: threads that stand between them.',
   }),
@@ -218,6 +231,13 @@ export const PATCHERS = [
     mended: {
       says: 'all threads are stopped meanwhile',
       protocol: { ...multiverse, steps: [stop, ...multiverse.steps, release()] },
+    },
+    broken: {
+      says: 'five nops in place of one, between which a thread may stand',
+      protocol: {
+        ...multiverse,
+        text: texts([state('call', 'A', 'e8 {A}'), state('nop', 'null', NOPS(5))]),
+      },
     },
     leaves: 'How the memcpy of five bytes is done is the C library’s: four bytes and one, here.',
   }),

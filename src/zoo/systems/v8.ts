@@ -97,6 +97,10 @@ export const V8 = [
     environment: 'user',
     read: read('JumpTableAssembler, slots of 16 bytes', '1158ae719749'),
     protocol: cet,
+    broken: {
+      says: 'slots are aligned to four bytes',
+      protocol: { ...cet, place: { from: 'same-address', offset: { align: 4, at: 0 } } },
+    },
     bugs: [
       'nodejs/node#64424 (v8 1158ae719749): the slot was written before its distance was checked, ' +
         'and the second try wrote into the neighbour. That is a wrong address, which the model has not.',

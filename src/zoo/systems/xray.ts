@@ -104,6 +104,13 @@ export const XRAY = [
         steps: [...exit.steps.slice(0, 4), late, ...exit.steps.slice(4)],
       },
     },
+    broken: {
+      says: 'the return is replaced first',
+      protocol: {
+        ...exit,
+        steps: [begin, ...exit.steps.slice(4), number, call, distance],
+      },
+    },
   }),
   system({
     name: 'xray-event',
