@@ -28,7 +28,7 @@
  *
  * - No thread waits for another but by the lock, and only inside an update or a fork.
  * - Every system call is made here and not by libc: none is a cancellation point, none touches
- *   errno, and a sanitizer sees none of them.
+ *   errno, and a sanitizer sees none of them. The clock is read by libc, without a system call.
  * - Nothing that the trap handler reads is freed, moved or used again.
  */
 
@@ -41,6 +41,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 /* ---- The kernel ------------------------------------------------------------------------------ */
 
@@ -108,9 +109,23 @@ static long sc_map(long near, size_t size, long access, long flags, int file)
 	return sc_system6(SYS_mmap, near, (long)size, access, SC_PRIVATE | flags, file, 0);
 }
 
+/* Zeroed; NULL where it is refused. */
+static void *sc_map_memory(size_t size)
+{
+	long at = sc_map(0, size, SC_READ | SC_WRITE, SC_ANONYMOUS, -1);
+
+	return sc_refused(at) ? NULL : (void *)(uintptr_t)at;
+}
+
 static void sc_unmap(void *at, size_t size)
 {
 	sc_system(SYS_munmap, sc_address(at), (long)size, 0, 0);
+}
+
+/* A page of code, written: from here on it can be run and not be written. */
+static bool sc_seal(void *page)
+{
+	return sc_system(SYS_mprotect, sc_address(page), SC_PAGE, SC_READ | SC_EXEC, 0) == 0;
 }
 
 static int sc_open(const char *path, long flags)
@@ -140,12 +155,13 @@ static size_t sc_read_file(const char *path, char *into, size_t size)
 	return (size_t)length;
 }
 
+/* By libc, which asks no kernel for it: a system call costs as much as a store into text. */
 static uint64_t sc_now_ms(void)
 {
-	int64_t now[2] = {0, 0};
+	struct timespec now;
 
-	sc_system(SYS_clock_gettime, 1, sc_address(now), 0, 0);
-	return (uint64_t)now[0] * 1000 + (uint64_t)now[1] / 1000000;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static void sc_sleep_ms(int64_t ms)
@@ -416,7 +432,7 @@ static int sc_map_runtime(uint64_t *made)
 		memcpy(page + sc_data_words[i], &address, sizeof address);
 	data->magic = SC_MAGIC;
 	data->version = SC_VERSION;
-	if (sc_system(SYS_mprotect, at, SC_PAGE, SC_READ | SC_EXEC, 0) != 0) {
+	if (!sc_seal(page)) {
 		sc_unmap(page, 2 * SC_PAGE);
 		return -ENOMEM;
 	}
@@ -542,20 +558,18 @@ static void *sc_allocate(size_t size, size_t align)
 	struct sc_data *data = sc.data;
 	uint64_t at = (data->free + align - 1) / align * align;
 	size_t length = size > chunk ? (size + SC_PAGE - 1) / SC_PAGE * SC_PAGE : chunk;
-	long fresh;
+	unsigned char *fresh;
 
 	if (at != 0 && at + size <= data->free_end) {
 		data->free = at + size;
 		return sc_at(at);
 	}
-	fresh = sc_map(0, length, SC_READ | SC_WRITE, SC_ANONYMOUS, -1);
-	if (sc_refused(fresh))
-		return NULL;
-	if (length == chunk) {
-		data->free = (uint64_t)fresh + size;
-		data->free_end = (uint64_t)fresh + length;
+	fresh = sc_map_memory(length);
+	if (fresh && length == chunk) {
+		data->free = (uintptr_t)fresh + size;
+		data->free_end = (uintptr_t)fresh + length;
 	}
-	return sc_at((uint64_t)fresh);
+	return fresh;
 }
 
 /* ---- Columns: the sites of one key in one text ----------------------------------------------- */
@@ -824,10 +838,9 @@ static struct sc_row *sc_add_trampolines(struct sc_row *row)
  * object's runtime. */
 static struct sc_row *sc_add_branches(struct sc_row *row)
 {
-	size_t i;
+	const struct static_key_site *site;
 
-	for (i = 0; i < SC_COUNT(static_key_sites); i++) {
-		const struct static_key_site *site = &__start_static_key_sites[i];
+	for (site = __start_static_key_sites; site < __stop_static_key_sites; site++) {
 		const struct sc_key *own = sc_own_key(site->key & ~(uint64_t)1);
 
 		if (!own)
@@ -970,28 +983,25 @@ static bool sc_list_keys(void)
 {
 	static const enum sc_target_kind kinds[] = {SC_TARGET_FUNCTION, SC_TARGET_NULL,
 						    SC_TARGET_RET0};
+	const struct static_call_key_record *told;
+	const struct static_key_record *branch;
 	struct sc_key *key = sc_allocate(sc_own_count() * sizeof *key, 8);
-	size_t i;
 
 	sc.keys = key;
 	if (!key)
 		return false;
-	for (i = 0; i < SC_COUNT(static_call_keys); i++, key++) {
-		const struct static_call_key_record *told = &__start_static_call_keys[i];
-
+	for (told = __start_static_call_keys; told < __stop_static_call_keys; told++, key++) {
 		key->address = (uintptr_t)told->key;
 		key->trampoline = (uintptr_t)told->tramp;
 		key->kind = kinds[told->kind];
 		key->initial = key->kind == SC_TARGET_FUNCTION ? (uintptr_t)told->initial : 0;
 		key->returns = told->returns;
 	}
-	for (i = 0; i < SC_COUNT(static_keys); i++, key++) {
-		const struct static_key_record *told = &__start_static_keys[i];
-
-		key->address = (uintptr_t)told->key;
-		key->kind = told->initial ? SC_TARGET_ON : SC_TARGET_OFF;
+	for (branch = __start_static_keys; branch < __stop_static_keys; branch++, key++) {
+		key->address = (uintptr_t)branch->key;
+		key->kind = branch->initial ? SC_TARGET_ON : SC_TARGET_OFF;
 	}
-	sc.key_count = sc_own_count();
+	sc.key_count = (size_t)(key - sc.keys);
 	qsort(sc.keys, sc.key_count, sizeof *sc.keys, sc_by_key);
 	return true;
 }
@@ -1004,15 +1014,13 @@ static int sc_register(void)
 	size_t most = sites + SC_COUNT(static_call_keys) + SC_COUNT(static_key_sites);
 	size_t count, size = most * sizeof(struct sc_row) + sc_own_count() * sizeof(uint32_t);
 	struct sc_row *rows;
-	long memory;
 	int failed;
 
 	if (!sc_list_keys())
 		return -ENOMEM;
-	memory = sc_map(0, size, SC_READ | SC_WRITE, SC_ANONYMOUS, -1);
-	if (sc_refused(memory))
+	rows = sc_map_memory(size);
+	if (!rows)
 		return -ENOMEM;
-	rows = sc_at((uint64_t)memory);
 	failed = sc_read_sites(rows, sites);
 	if (failed == 0) {
 		count = (size_t)(sc_add_branches(sc_add_trampolines(rows + sites)) - rows);
@@ -1130,22 +1138,20 @@ static uint64_t sc_add_near(struct sc_place *place, const unsigned char code[SC_
 {
 	struct sc_near *near = place->near;
 	unsigned char *next;
-	long fresh;
 
 	if (!near || near->used + SC_VENEER_SIZE > SC_PAGE)
 		near = sc_new_near(place);
 	if (!near)
 		return 0;
-	fresh = sc_map(0, SC_PAGE, SC_READ | SC_WRITE, SC_ANONYMOUS, -1);
-	if (sc_refused(fresh))
+	next = sc_map_memory(SC_PAGE);
+	if (!next)
 		return 0;
-	next = sc_at((uint64_t)fresh);
 	memset(next, SC_INT3, SC_PAGE);
 	if (near->used > 0)
 		memcpy(next, near->page, near->used);
 	memcpy(next + near->used, code, SC_VENEER_SIZE);
-	if (sc_system(SYS_mprotect, fresh, SC_PAGE, SC_READ | SC_EXEC, 0) != 0 ||
-	    sc_refused(sc_system6(SYS_mremap, fresh, SC_PAGE, SC_PAGE, SC_MREMAP_FIXED,
+	if (!sc_seal(next) ||
+	    sc_refused(sc_system6(SYS_mremap, sc_address(next), SC_PAGE, SC_PAGE, SC_MREMAP_FIXED,
 				  sc_address(near->page), 0))) {
 		sc_unmap(next, SC_PAGE);
 		return 0;
@@ -1215,11 +1221,16 @@ static void sc_words_of(const struct sc_destination *destination, struct sc_word
 	words->jcc = branch ? 0 : sc_word(destination, SC_KIND_JCC);
 }
 
-static bool sc_reach(struct sc_place *place, const struct sc_target *target,
+/* How the sites of a group reach a target. Only a static key may have no sites, and it needs no
+ * code near them. */
+static bool sc_reach(const struct sc_group *group, const struct sc_target *target,
 		     struct sc_destination *destination)
 {
+	struct sc_place *place = group ? sc_place_of(group) : NULL;
 	unsigned char veneer[SC_VENEER_SIZE];
 
+	if (group && !place)
+		return false;
 	memset(destination, 0, sizeof *destination);
 	destination->kind = target->kind;
 	switch (target->kind) {
@@ -1253,9 +1264,7 @@ static bool sc_initialise(struct sc_key *key)
 
 	target.kind = key->kind;
 	target.address = key->initial;
-	/* Only a static key may have no sites, and it needs no code near them. */
-	if (!sc_reach(sc_groups(record) ? sc_place_of(sc_groups(record)) : NULL, &target,
-		      &destination))
+	if (!sc_reach(sc_groups(record), &target, &destination))
 		return false;
 	sc_words_of(&destination, &words);
 	record->call = record->initial = words.call;
@@ -1396,7 +1405,6 @@ static int sc_draw(const struct static_call_key *key, uint64_t func, struct sc_c
 	struct sc_destination destination;
 	struct sc_target target;
 	struct sc_group *group;
-	struct sc_words words;
 	int failed;
 
 	if (!record || record->users == 0)
@@ -1406,28 +1414,25 @@ static int sc_draw(const struct static_call_key *key, uint64_t func, struct sc_c
 		return failed;
 	change->record = record;
 	change->ways = 0;
-	if (sc_is_branch(target.kind)) {
-		sc_reach(NULL, &target, &destination);
-		sc_words_of(&destination, &change->after);
-		change->after.func = target.address;
-	}
-	for (group = sc_groups(record); group; group = sc_next(group)) {
-		struct sc_place *place = sc_place_of(group);
-
-		if (!place || !sc_reach(place, &target, &destination))
+	group = sc_groups(record);
+	do {
+		if (!sc_reach(group, &target, &destination))
 			return -ENOMEM;
+		/* A record has one set of words: those by which its first text reaches the target.
+		 */
+		if (group == sc_groups(record)) {
+			sc_words_of(&destination, &change->after);
+			change->after.func = target.kind == SC_TARGET_RET0
+						     ? destination.to[SC_TO_RETURN0]
+						     : target.address;
+		}
+		if (!group)
+			break;
 		failed = sc_draw_group(group, &destination, &change->ways);
 		if (failed != 0)
 			return failed;
-		/* A record has one set of words: those by which its first text reaches the target.
-		 */
-		if (group != sc_groups(record))
-			continue;
-		sc_words_of(&destination, &words);
-		words.func = target.kind == SC_TARGET_RET0 ? destination.to[SC_TO_RETURN0]
-							   : target.address;
-		change->after = words;
-	}
+		group = sc_next(group);
+	} while (group);
 	change->before.func =
 		(uintptr_t)__atomic_load_n(&sc_key_of(record)->func, __ATOMIC_RELAXED);
 	change->before.call = record->call;
@@ -1483,18 +1488,17 @@ static int sc_claim_trap(void)
 extern void napi_create_function(void) __attribute__((weak));
 extern void uv_signal_start(void) __attribute__((weak));
 
-static bool sc_in_object_of(void (*landmark)(void), uint64_t address)
-{
-	struct sc_object object;
-
-	return landmark && sc_object_of((uintptr_t)landmark, &object) && address >= object.low &&
-	       address < object.high;
-}
-
 static bool sc_is_of_node(uint64_t address)
 {
-	return sc_in_object_of(napi_create_function, address) ||
-	       sc_in_object_of(uv_signal_start, address);
+	void (*const landmarks[])(void) = {napi_create_function, uv_signal_start};
+	struct sc_object object;
+	size_t i;
+
+	for (i = 0; i < sizeof landmarks / sizeof *landmarks; i++)
+		if (landmarks[i] && sc_object_of((uintptr_t)landmarks[i], &object) &&
+		    address >= object.low && address < object.high)
+			return true;
+	return false;
 }
 
 /* A thread that would be killed by a trap. */
@@ -1533,25 +1537,25 @@ static uint64_t sc_hex_field(const char *status, const char *name)
 	return sc_hex(&at);
 }
 
-/* "/proc/self/task/ID/NAME" */
-static const char *sc_task_path(char path[64], const char *id, const char *name)
+/* /proc/self/task/ID/NAME, as sc_read_file(). */
+static size_t sc_read_task(const char *id, const char *name, char *into, size_t size)
 {
-	strcpy(path, "/proc/self/task/");
+	char path[64] = "/proc/self/task/";
+
 	strncat(path, id, 12);
-	strcat(path, "/");
 	strcat(path, name);
-	return path;
+	return sc_read_file(path, into, size);
 }
 
 /* The kernel's own threads for io_uring (PF_IO_WORKER) are listed too, and run nothing of the
  * program. */
 static bool sc_is_kernel_worker(const char *id)
 {
-	char path[64], text[512];
+	char text[512];
 	const char *field;
 	int skip;
 
-	sc_read_file(sc_task_path(path, id, "stat"), text, sizeof text);
+	sc_read_task(id, "/stat", text, sizeof text);
 	field = strrchr(text, ')');
 	for (skip = 0; field && skip < 7; skip++)
 		field = strchr(field + 1, ' ');
@@ -1562,12 +1566,12 @@ static bool sc_is_kernel_worker(const char *id)
  * in Node's data that it awaits. */
 static bool sc_is_inspector(const char *id, const char *status)
 {
-	char path[64], text[128];
+	char text[128];
 	const char *word = text + 6;
 
 	if (strncmp(status, "Name:\tSignalInspector", 21) == 0)
 		return true;
-	sc_read_file(sc_task_path(path, id, "syscall"), text, sizeof text);
+	sc_read_task(id, "/syscall", text, sizeof text);
 	return strncmp(text, "202 0x", 6) == 0 && sc_is_of_node(sc_hex(&word));
 }
 
@@ -1593,11 +1597,11 @@ static bool sc_is_of_a_tool(const char *id, const char *status)
 static void sc_look_at(struct sc_look *look, const char *id)
 {
 	const uint64_t libc_only = sc_bit(32) | sc_bit(33);
-	char path[64], status[4096];
+	char status[4096];
 	struct sc_suspect *suspect;
 	uint64_t blocked;
 
-	if (sc_read_file(sc_task_path(path, id, "status"), status, sizeof status) == 0)
+	if (sc_read_task(id, "/status", status, sizeof status) == 0)
 		return; /* it ended meanwhile */
 	if (!look->seen)
 		look->caught = sc_hex_field(status, "\nSigCgt:\t");
@@ -1613,7 +1617,7 @@ static void sc_look_at(struct sc_look *look, const char *id)
 	suspect->asleep = strchr("RD", *sc_field(status, "\nState:\t")) == NULL;
 	if (suspect->all_blocked ? sc_is_kernel_worker(id) : sc_is_of_a_tool(id, status))
 		return;
-	sc_read_file(sc_task_path(path, id, "schedstat"), suspect->ran, sizeof suspect->ran);
+	sc_read_task(id, "/schedstat", suspect->ran, sizeof suspect->ran);
 	suspect->ran[strcspn(suspect->ran, " ")] = 0;
 	look->count++;
 }
@@ -1650,17 +1654,17 @@ static void sc_keep_known(struct sc_look *look, const struct sc_look *before, bo
 	size_t i, j, kept = 0;
 
 	for (i = 0; i < look->count; i++) {
-		const struct sc_suspect now = look->suspects[i];
+		const struct sc_suspect *now = &look->suspects[i];
 
-		for (j = 0; j < before->count && before->suspects[j].id != now.id; j++)
+		for (j = 0; j < before->count && before->suspects[j].id != now->id; j++)
 			;
 		if (j == before->count)
 			continue;
-		if (!now.asleep && strcmp(now.ran, before->suspects[j].ran) == 0)
+		if (!now->asleep && strcmp(now->ran, before->suspects[j].ran) == 0)
 			*waits = true;
-		else if (now.all_blocked && before->suspects[j].all_blocked)
+		else if (now->all_blocked && before->suspects[j].all_blocked)
 			continue;
-		look->suspects[kept++] = now;
+		look->suspects[kept++] = *now;
 	}
 	look->count = kept;
 }
@@ -1751,7 +1755,7 @@ static bool sc_is_own_memory(int file)
 {
 	uint64_t nonce[2], read[1] = {0};
 
-	nonce[0] = (uintptr_t)nonce ^ sc_now_ms() ^ SC_MAGIC;
+	nonce[0] = (uintptr_t)nonce ^ __builtin_ia32_rdtsc() ^ SC_MAGIC;
 	nonce[1] = ~nonce[0];
 	return sc_system(SYS_pread64, file, sc_address(read), 8, sc_address(nonce + 1)) == 8 &&
 	       read[0] == nonce[1];
@@ -1871,22 +1875,27 @@ static int sc_found(const struct sc_columns *columns, size_t i, const struct sc_
 	return 1;
 }
 
-static void sc_publish_words(struct sc_record *record, const struct sc_words *words)
+static void sc_publish_words(const struct sc_batch *batch, bool back)
 {
-	__atomic_store_n(&sc_key_of(record)->func, sc_at(words->func), __ATOMIC_RELEASE);
-	__atomic_store_n(&record->call, words->call, __ATOMIC_RELEASE);
-	__atomic_store_n(&record->tail, words->tail, __ATOMIC_RELEASE);
-	__atomic_store_n(&record->jcc, words->jcc, __ATOMIC_RELEASE);
+	size_t c;
+
+	for (c = 0; c < batch->count; c++) {
+		const struct sc_change *change = &batch->changes[c];
+		const struct sc_words *words = back ? &change->before : &change->after;
+		struct sc_record *record = change->record;
+
+		__atomic_store_n(&sc_key_of(record)->func, sc_at(words->func), __ATOMIC_RELEASE);
+		__atomic_store_n(&record->call, words->call, __ATOMIC_RELEASE);
+		__atomic_store_n(&record->tail, words->tail, __ATOMIC_RELEASE);
+		__atomic_store_n(&record->jcc, words->jcc, __ATOMIC_RELEASE);
+	}
 }
 
 static int sc_perform(const struct sc_batch *batch, const struct sc_step *step, enum sc_which which)
 {
-	size_t c;
-
 	switch (step->do_) {
 	case SC_DO_PUBLISH:
-		for (c = 0; c < batch->count; c++)
-			sc_publish_words(batch->changes[c].record, &batch->changes[c].after);
+		sc_publish_words(batch, false);
 		return 0;
 	case SC_DO_STORE:
 		return sc_each(batch, which, step, sc_store);
@@ -1911,11 +1920,10 @@ static size_t sc_run(const struct sc_batch *batch, size_t from, int *failed)
 /* The old words first, then each site by the way that it came. */
 static void sc_go_back(const struct sc_batch *batch)
 {
-	size_t c, s;
+	size_t s;
 	int failed = 0;
 
-	for (c = 0; c < batch->count; c++)
-		sc_publish_words(batch->changes[c].record, &batch->changes[c].before);
+	sc_publish_words(batch, true);
 	for (s = 0; s < SC_BACK_COUNT && failed == 0; s++)
 		failed = sc_perform(batch, &sc_back[s], SC_NOT_OLD);
 }
@@ -2036,14 +2044,15 @@ static int sc_started(void)
 
 __attribute__((constructor(101))) static void sc_constructor(void)
 {
-	size_t k;
+	const struct static_call_key_record *told;
+	const struct static_key_record *branch;
 
 	if (sc_own_count() == 0)
 		return;
-	for (k = 0; k < SC_COUNT(static_call_keys); k++)
-		__start_static_call_keys[k].key->update = sc_update;
-	for (k = 0; k < SC_COUNT(static_keys); k++)
-		__start_static_keys[k].key->update = sc_update_switch;
+	for (told = __start_static_call_keys; told < __stop_static_call_keys; told++)
+		told->key->update = sc_update;
+	for (branch = __start_static_keys; branch < __stop_static_keys; branch++)
+		branch->key->update = sc_update_switch;
 	if (sc_started() != 0)
 		sc.state = 0;
 }
@@ -2123,27 +2132,32 @@ static int sc_update_with(const struct static_call_change *changes, size_t count
 
 static int sc_update_locked(const struct static_call_change *changes, size_t count)
 {
-	struct sc_change few[8];
+	struct sc_change few[8], *room;
 	size_t size = count * sizeof *few;
-	long memory;
 	int failed;
 
 	if (count <= sizeof few / sizeof *few)
 		return sc_update_with(changes, count, few);
-	memory = sc_map(0, size, SC_READ | SC_WRITE, SC_ANONYMOUS, -1);
-	if (sc_refused(memory))
+	room = sc_map_memory(size);
+	if (!room)
 		return -ENOMEM;
-	failed = sc_update_with(changes, count, sc_at((uint64_t)memory));
-	sc_unmap(sc_at((uint64_t)memory), size);
+	failed = sc_update_with(changes, count, room);
+	sc_unmap(room, size);
 	return failed;
+}
+
+/* The lock of a runtime that has started. */
+static int sc_enter(void)
+{
+	int failed = sc_started();
+
+	return failed != 0 ? failed : sc_lock();
 }
 
 int static_call_update_batch(const struct static_call_change *changes, size_t count)
 {
-	int failed = sc_started();
+	int failed = sc_enter();
 
-	if (failed == 0)
-		failed = sc_lock();
 	if (failed != 0)
 		return failed;
 	failed = sc_update_locked(changes, count);
@@ -2211,10 +2225,8 @@ static int sc_switch_locked(struct static_key *key, uint64_t verb)
 
 static int sc_update_switch(struct static_key *key, void *verb)
 {
-	int failed = sc_started();
+	int failed = sc_enter();
 
-	if (failed == 0)
-		failed = sc_lock();
 	if (failed != 0)
 		return failed;
 	failed = sc_switch_locked(key, (uintptr_t)verb);
@@ -2226,11 +2238,9 @@ int __static_call_state(const struct static_call_key *key)
 {
 	struct sc_change change;
 	struct sc_group *group;
-	int state = sc_started();
+	int state = sc_enter();
 	size_t i;
 
-	if (state == 0)
-		state = sc_lock();
 	if (state != 0)
 		return state;
 	state = sc_draw(key, (uintptr_t)key->func, &change);

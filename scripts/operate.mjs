@@ -132,6 +132,7 @@ async function withoutRuntime() {
     const strace = ['strace', '-f', '-qq', '-e', 'signal=none', '-e', 'trace=ptrace,kill,tgkill'];
     const stops = ({ text }) => !/ptrace\(|kill\(\d/.test(text);
     run([...strace, ...sites], 'nothing is stopped: no ptrace', stops);
+    run([...strace, ...tool('watch', `${pid}`, '--seconds', '1')], 'nor by watch', stops);
   }
   const stop = load(port);
   run(tool('set', `${pid}`, 'route=route_formula'), 'one key, which thread, how long', ({ text }) =>

@@ -4,11 +4,13 @@
 // lost; the 99th percentile of a request stands beside that of a server that is not retargeted.
 // With --seconds N each part takes so long, with --only quiet, admin or operator it is that part;
 // with --storm workers come and go, children are forked and signals arrive meanwhile, and what the
-// server has grown by is told; with --json the rows are printed as JSON.
+// server has grown by is told; with --together the admin's part and the operator's go on at the same
+// time; with --json the rows are printed as JSON. The soak of ten minutes is
+// `--storm --together --seconds 600`.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { get as httpGet, Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,6 +24,7 @@ const { values: flags } = parseArgs({
     seconds: { type: 'string', default: '2' },
     only: { type: 'string' },
     storm: { type: 'boolean', default: false },
+    together: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 });
@@ -80,10 +83,41 @@ async function load(port, place, seconds) {
   return JSON.parse(text);
 }
 
-/** What a server's memory and descriptors amount to, for "no growth". */
+/** What a server has, for "no growth": KB of memory that is used, mappings, descriptors, threads. */
 function sizeOf(pid) {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmSize:\s+(\d+)/.exec(status)[1]);
+  const read = (name) => readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  const status = read('status');
+  return {
+    kb: Number(/VmRSS:\s+(\d+)/.exec(status)[1]),
+    maps: read('maps').split('\n').length - 1,
+    files: readdirSync(`/proc/${pid}/fd`).length,
+    threads: Number(/Threads:\s+(\d+)/.exec(status)[1]),
+  };
+}
+
+/**
+ * The least that a server has, of looks twenty times a second while it is under load. Threads and
+ * connections come and go; what stays is in the least of all looks, and what leaks makes it grow.
+ */
+async function leastSize(pid, seconds) {
+  const least = sizeOf(pid);
+  for (const end = performance.now() + 1000 * seconds; performance.now() < end;) {
+    await after(50);
+    for (const [name, value] of Object.entries(sizeOf(pid)))
+      least[name] = Math.min(least[name], value);
+  }
+  return least;
+}
+
+/** What a server has at the end of some seconds of load, and what of it came meanwhile. */
+async function growth(pid, seconds) {
+  // The second fifth is held against the last: what the first takes is no growth.
+  await after(200 * seconds);
+  const before = await leastSize(pid, seconds / 5);
+  await after(350 * seconds);
+  const size = await leastSize(pid, seconds / 5);
+  const grown = Object.entries(size).map(([name, value]) => [name, value - before[name]]);
+  return { size, grown: Object.fromEntries(grown) };
 }
 
 /** Calls `act` so many times a second until it is told to stop; answers how often it did. */
@@ -111,13 +145,10 @@ async function part(title, name, makeRetarget) {
     work.push(regularly(2, state, () => server.get('/admin/renew')));
     work.push(regularly(50, state, () => process.kill(server.pid, 'SIGUSR1')));
   }
-  // What a first second of it takes is no growth.
-  if (flags.storm) await load(server.port, 'sum', 1);
-  const before = sizeOf(server.pid);
   const loads = [load(server.port, 'sum', seconds)];
   if (flags.storm) loads.push(load(server.port, 'cgi', seconds));
+  const sizes = flags.storm ? await growth(server.pid, seconds) : {};
   const [answers, ...others] = await Promise.all(loads);
-  const grownKb = sizeOf(server.pid) - before;
   state.stop = true;
   const updates = await retargets;
   await Promise.all(work);
@@ -133,7 +164,7 @@ async function part(title, name, makeRetarget) {
     p50: answers.p50,
     p99: answers.p99,
     by: answers.by,
-    grownKb,
+    ...sizes,
   };
 }
 
@@ -155,9 +186,13 @@ function show(rows) {
     dropped: 'dropped',
     'p50 us': 'p50',
     'p99 us': 'p99',
-    ...(flags.storm && { 'grown KB': 'grownKb' }),
+    ...(flags.storm && { 'grown by': 'growth' }),
   };
-  const cells = rows.map((row) => Object.values(columns).map((field) => String(row[field])));
+  const growthOf = ({ kb, maps, files, threads }) =>
+    `${kb} KB, ${maps} mappings, ${files} descriptors, ${threads} threads`;
+  const cells = rows
+    .map((row) => ({ ...row, growth: row.grown && growthOf(row.grown) }))
+    .map((row) => Object.values(columns).map((field) => String(row[field])));
   const head = Object.keys(columns);
   const widths = head.map((_, i) => Math.max(...[head, ...cells].map((row) => row[i].length)));
   for (const row of [head, ...cells])
@@ -176,8 +211,12 @@ try {
     ...('attach' in api && { operator: ['an operator, from outside', 'plain', byOperator] }),
   };
   const rows = [];
-  for (const [name, each] of Object.entries(parts))
-    if (flags.only === undefined || flags.only === name) rows.push(await part(...each));
+  const { quiet, ...retargeted } = parts;
+  if (flags.together)
+    rows.push(...(await Promise.all(Object.values(retargeted).map((each) => part(...each)))));
+  else
+    for (const [name, each] of Object.entries({ quiet, ...retargeted }))
+      if (flags.only === undefined || flags.only === name) rows.push(await part(...each));
   if (flags.json) console.log(JSON.stringify(rows));
   else show(rows);
   const bad = rows.some(({ wrong, dropped, requests }) => wrong + dropped > 0 || requests === 0);

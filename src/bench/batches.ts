@@ -42,12 +42,6 @@ function toggled(app: Program<Keys>, names: readonly string[]): () => void {
 
 const nameOf = ([name]: readonly [string, number]): string => name;
 
-function timed(samples: Samples, id: string, body: () => void): void {
-  const from = performance.now();
-  body();
-  samples.add(id, (performance.now() - from) * 1e6);
-}
-
 export async function measureBatches({
   through,
   workshop,
@@ -81,7 +75,7 @@ export async function measureBatches({
   ];
   // Twice each: there and back, so that every body finds its keys where it left them.
   const round = (into: Samples): void => {
-    for (const [id, body] of bodies) for (let k = 0; k < 2; k++) timed(into, id, body);
+    for (const [id, body] of bodies) for (let k = 0; k < 2; k++) into.time(id, body);
   };
   for (let k = 0, end = performance.now() + budget / 4; k < WARM && performance.now() < end; k++)
     round(new Samples());

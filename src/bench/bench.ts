@@ -12,6 +12,7 @@ import { measureChecking } from './checking.js';
 import { distance } from '../host/litmus.js';
 import { loadDriver, type Driver } from './driver.js';
 import { measureObjects } from './objects.js';
+import { measureOutside } from './outside.js';
 import { GROUPS, type BenchResult, type GroupName, type Machine, type Table } from './result.js';
 import { versionOf, Workshop, type Environment } from './tools.js';
 import { APART, measureUpdates, type UpdateGroup, type UpdatesOptions } from './updates.js';
@@ -42,9 +43,9 @@ const SIZES = { quick: [1, 10, 1000], whole: [1, 10, 1000, XRAY, 100_000, 1_000_
  * Of measuring: with what is built, a run takes less than two minutes on two CPUs that do nothing
  * else.
  */
-export const SECONDS = { quick: 3, whole: 45 } as const;
+export const SECONDS = { quick: 3, whole: 50 } as const;
 /** Shares of the time. */
-const SHARES = { call: 0.2, update: 0.65, objects: 0.05, check: 0.1 } as const;
+const SHARES = { call: 0.18, update: 0.58, outside: 0.1, objects: 0.05, check: 0.09 } as const;
 
 async function describe(workshop: Workshop, env: Environment): Promise<Machine> {
   const read = (path: string): string => {
@@ -152,6 +153,12 @@ async function measureGroups(options: BenchOptions, tools: Tools): Promise<Table
       const several = { ...updates, ...SEVERAL[quick ? 'quick' : 'whole'], apart: APART };
       tables.push(await measureBatches({ ...several, budget: updates.budget / 4 }));
     }
+  }
+  if (only.includes('outside') && !signal.aborted) {
+    onProgress('updates from outside');
+    const { large } = SEVERAL[quick ? 'quick' : 'whole'];
+    const outside = { ...tools, sites: large, cpus: cpus().length, signal };
+    tables.push(await measureOutside({ ...outside, budget: budget('outside') }));
   }
   if (only.includes('objects') && !signal.aborted) {
     onProgress('objects');

@@ -58,13 +58,8 @@ function sample(
   const built = workshop.object('object', workshop.write('object.c', objectSource(FUNCTIONS)));
   const bytes = readWhole(built);
   const samples = new Samples();
-  const timed = (id: string, body: () => void): void => {
-    const from = performance.now();
-    body();
-    samples.add(id, (performance.now() - from) * 1e6);
-  };
   const launch = (id: string, program: string, ...words: readonly string[]): void =>
-    timed(id, () => void spawnSync(program, words, { env, stdio: 'ignore' }));
+    samples.time(id, () => void spawnSync(program, words, { env, stdio: 'ignore' }));
   const copy = (name: string): string => {
     const path = join(workshop.folder, name);
     copyFileSync(built, path);
@@ -73,9 +68,9 @@ function sample(
   const node = process.execPath;
   const end = performance.now() + budget;
   for (let round = 0; round < 3 || (performance.now() < end && !signal.aborted); round++) {
-    timed('find', () => void findSites(readElf(bytes, built)));
-    timed('annotate', () => void annotate(readElf(bytes, built)));
-    timed('inspect', () => void inspectObject(built, readElf(bytes, built)));
+    samples.time('find', () => void findSites(readElf(bytes, built)));
+    samples.time('annotate', () => void annotate(readElf(bytes, built)));
+    samples.time('inspect', () => void inspectObject(built, readElf(bytes, built)));
     const ours = copy('ours.o');
     launch('command', node, CLI, 'annotate', ours);
     launch('look', node, CLI, 'inspect', ours);

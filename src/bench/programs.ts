@@ -240,14 +240,16 @@ many_b:
 `;
 }
 
-const sitesOf = (key: string, count: number, apart: number): string => `
+const tableOf = (key: string): string => `
+	.pushsection .static_call_sites, "aw"
+	.long 9b - ., __SCK__${key} - .
+	.popsection`;
+
+const sitesOf = (key: string, count: number, apart: number, table = tableOf(key)): string => `
 	.rept ${count}
 9:	call __SCT__${key}
 	ret
-	.skip ${apart - 6}, 0xcc
-	.pushsection .static_call_sites, "aw"
-	.long 9b - ., __SCK__${key} - .
-	.popsection
+	.skip ${apart - 6}, 0xcc${table}
 	.endr`;
 
 /** The same of several keys: runs of sites behind each other. A key may have several runs. */
@@ -271,6 +273,37 @@ ${assembler(`
 	.type many_sites, @function
 many_sites:${sites.join('')}
 	.size many_sites, . - many_sites`)}
+`;
+}
+
+/**
+ * A key of one site and a key of many, in a program that bench/outside.c is the rest of. No table
+ * is written with the sites: `cc --runtime` writes one, and a tool finds them by decoding. Every byte
+ * of the two displacements may differ.
+ */
+export function outsideSource(many: number, apart: number): string {
+  const keys = ['one', 'many'].map(
+    (key) => `DEFINE_STATIC_CALL(${key}, many_a);
+STATIC_CALL_TARGET(${key}, many_b);
+STATIC_CALL_TARGET_NULL(${key});`,
+  );
+  return `#include <static_call.h>
+__attribute__((noinline)) void many_a(void) { __asm__ volatile(""); }
+void many_b(void);
+${keys.join('\n')}
+${assembler(`
+	.text
+	.balign 4096
+	.globl many_sites
+	.type many_sites, @function
+many_sites:${sitesOf('one', 1, apart, '')}${sitesOf('many', many, apart, '')}
+	.size many_sites, . - many_sites
+	.skip 4096 + 119, 0xcc
+	.globl many_b
+	.type many_b, @function
+many_b:
+	ret
+	.size many_b, . - many_b`)}
 `;
 }
 

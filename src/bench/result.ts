@@ -50,7 +50,7 @@ export interface Table {
   readonly missing: readonly Missing[];
 }
 
-export const GROUPS = ['call', 'update', 'pause', 'trap', 'objects', 'check'] as const;
+export const GROUPS = ['call', 'update', 'pause', 'trap', 'outside', 'objects', 'check'] as const;
 export type GroupName = (typeof GROUPS)[number];
 
 export interface Machine {
@@ -110,6 +110,12 @@ export class Samples {
   }
   of(name: string): readonly number[] {
     return this.#byName.get(name) ?? [];
+  }
+  /** Nanoseconds that something takes. */
+  time(name: string, body: () => void): void {
+    const from = performance.now();
+    body();
+    this.add(name, (performance.now() - from) * 1e6);
   }
   get names(): readonly string[] {
     return [...this.#byName.keys()];

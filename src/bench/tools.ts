@@ -13,6 +13,7 @@ import type { Native } from '../machine/linux/native.js';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const INCLUDE = fileURLToPath(new URL('../../include', import.meta.url));
+const CLI = fileURLToPath(new URL('../../bin/static-call', import.meta.url));
 /** The native halves, which are compiled when the benchmark runs. */
 export const SOURCES = fileURLToPath(new URL('../../bench', import.meta.url));
 
@@ -67,8 +68,18 @@ export class Workshop {
     return this.#compile(join(this.folder, `${name}.o`), ['-fno-pic', '-c', source]);
   }
 
-  #compile(output: string, what: readonly string[]): string {
+  /**
+   * A program, with a runtime of its own where that is asked for.
+   * @throws Fault `compile-failed`
+   */
+  program(name: string, sources: readonly string[], how: 'plain' | 'runtime'): string {
+    const prefix = how === 'runtime' ? [process.execPath, CLI, 'cc', '--runtime', '--'] : [];
+    return this.#compile(join(this.folder, name), [...sources, '-lpthread'], prefix);
+  }
+
+  #compile(output: string, what: readonly string[], prefix: readonly string[] = []): string {
     const [command, ...words] = [
+      ...prefix,
       ...this.compiler,
       '-O2',
       '-g0',

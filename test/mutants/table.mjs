@@ -237,6 +237,19 @@ export const MUTANTS = [
     long: true,
   },
   {
+    name: "a borrowed thread's state is put back before its signals are let in again",
+    file: 'dist/machine/remote/borrow.js',
+    edits: [
+      ["this.#door.setMask(thread.id, thread.mask);\n            this.#at('mask back');", ''],
+      [
+        "this.#at('registers back');",
+        "this.#at('registers back');\n            this.#door.setMask(thread.id, thread.mask);\n            this.#at('mask back');",
+      ],
+    ],
+    test: { file: 'test/remote/attach.test.ts', name: 'killed between any two of its steps' },
+    long: true,
+  },
+  {
     name: 'the kernel makes an interrupted call again over what a thread was sent to',
     file: 'dist/machine/remote/borrow.js',
     edits: [
@@ -677,5 +690,61 @@ export const MUTANTS = [
     file: 'include/static_call.h',
     edits: [['#pragma GCC system_header\n', '']],
     test: { file: 'test/cside/header.test.ts', name: 'passes its warnings in C: gcc -std=c90' },
+  },
+  {
+    name: 'a descriptor that the program closed is taken for its memory',
+    file: 'include/static_call_runtime.c',
+    edits: [['known >= 0 && sc_is_own_memory(known)', 'known >= 0']],
+    test: { file: 'test/runtime/own.test.ts', name: 'closed: it writes into no file' },
+  },
+  {
+    name: 'a site that one byte switches is trapped',
+    file: 'include/static_call_runtime.c',
+    edits: [
+      [
+        'columns.way = columns.condition + count;',
+        'columns.way = columns.condition + count;\n\tmemset(columns.way, SC_WAY_TRAP, count);',
+      ],
+    ],
+    test: { file: 'test/runtime/own.test.ts', name: 'unhurt: it switches a hook' },
+  },
+  {
+    name: 'a synchronisation is left out where no site goes a way of its own',
+    file: 'include/static_call_runtime.c',
+    edits: [['return step->ways == 0 || (step->ways', 'return (step->ways']],
+    test: { file: 'test/process/shipped.test.ts', name: 'takes the steps that were explored' },
+  },
+  {
+    name: 'a thread that blocks SIGTRAP is no reason to refuse',
+    file: 'include/static_call_runtime.c',
+    edits: [['return look.count > 0 || look.shadow_stack', 'return look.shadow_stack']],
+    test: { file: 'test/runtime/own.test.ts', name: 'blocked: it answers EBUSY' },
+  },
+  {
+    name: 'the old words are published behind the old bytes',
+    file: 'include/static_call_runtime.c',
+    edits: [
+      [
+        '\tsc_publish_words(batch, true);\n\tfor (s = 0; s < SC_BACK_COUNT && failed == 0; s++)\n\t\tfailed = sc_perform(batch, &sc_back[s], SC_NOT_OLD);',
+        '\tfor (s = 0; s < SC_BACK_COUNT && failed == 0; s++)\n\t\tfailed = sc_perform(batch, &sc_back[s], SC_NOT_OLD);\n\tsc_publish_words(batch, true);',
+      ],
+    ],
+    test: { file: 'test/process/shipped.test.ts', name: 'goes back by the old words first' },
+    long: true,
+  },
+  {
+    name: 'the old words stay unpublished on the way back',
+    file: 'include/static_call_runtime.c',
+    edits: [['\tsc_publish_words(batch, true);\n', '']],
+    test: { file: 'test/runtime/own.test.ts', name: 'is all old, all new or parked' },
+    long: true,
+  },
+  {
+    name: 'what an update wrote is not known to the next',
+    file: 'include/static_call_runtime.c',
+    edits: [
+      ['memcpy(columns->old[i], columns->new[i], columns->length[i]);\n\treturn 0;', 'return 0;'],
+    ],
+    test: { file: 'test/runtime/own.test.ts', name: 'update: it retargets' },
   },
 ];

@@ -13,7 +13,7 @@ import { sigtrap } from '#native/sigtrap';
 import { Folder, gcc } from '../build.js';
 import { byHand, emitted, program, ran } from '../runtime/programs.js';
 import { answer, child } from './child.js';
-import { more } from '../more.js';
+import { LONG, more } from '../more.js';
 
 type Effect =
   | { write: string }
@@ -174,7 +174,10 @@ describe.skipIf(!here)('what ships is what was checked', () => {
 });
 
 /** The effects of one update by the C engine at its one call site, as test/runtime tells them. */
-function performedInC(edits: readonly (readonly [string, string])[] = []): {
+function performedInC(
+  edits: readonly (readonly [string, string])[] = [],
+  how: 'order' | 'back' = 'order',
+): {
   readonly effects: string[];
   readonly bytes: readonly number[];
 } {
@@ -185,7 +188,7 @@ function performedInC(edits: readonly (readonly [string, string])[] = []): {
     runtime: emitted(edits),
     runtimeFlags: ['-DSTATIC_CALL_SYSTEM=effect'],
   });
-  const lines = ran(path, ['order']).stdout.trim().split('\n');
+  const lines = ran(path, [how]).stdout.trim().split('\n');
   const bytes = lines.pop()!.split(' ').slice(1).map(Number);
   return { effects: lines, bytes };
 }
@@ -209,6 +212,18 @@ describe.skipIf(!here || gcc === null)("a program's own runtime", () => {
     const { effects, bytes } = performedInC();
     expect(effects).toEqual(exploredInC(bytes));
   });
+
+  if (LONG)
+    it('goes back by the old words first, then by the trap', () => {
+      const { effects, bytes } = performedInC([], 'back');
+      const stores = (offsets: readonly number[]): string[] =>
+        offsets.map((i) => `store ${i} ${bytes[i]}`);
+      // The site that was refused holds its old rest: only its trap is taken away.
+      expect(effects).toEqual([
+        ...['asked', `store 0 ${INT3}`, 'published', 'sync', 'refused'],
+        ...['taken back', `store 0 ${INT3}`, 'sync', 'sync', ...stores([0]), 'sync'],
+      ]);
+    });
 
   it.for(
     more<[string, readonly [string, string]][]>(

@@ -1,5 +1,7 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Folder, gcc, tool as toolOf } from '../build.js';
+import { Folder, gcc, must, tool as toolOf } from '../build.js';
+import { BIN } from '../runtime/programs.js';
 import { compileTarget, mayAttach, Running, tool, toolBeside } from './running.js';
 
 const linux = process.platform === 'linux' && process.arch === 'x64';
@@ -87,6 +89,32 @@ describe.skipIf(!attachable)('a program that tools come and go in', () => {
     },
     60_000,
   );
+
+  it('is looked at by sites, watch and doctor without one of its threads being woken', async () => {
+    const own = await Running.start(program, ['0', 'read', 'epoll', 'pause']);
+    tool(own.pid, { do: [['update', { route: 'fast' }]] });
+    // The time that a thread has run, in nanoseconds, and how often it was given a CPU.
+    const clocks = (): readonly string[] =>
+      readdirSync(`/proc/${own.pid}/task`).map((id) =>
+        readFileSync(`/proc/${own.pid}/task/${id}/schedstat`, 'utf8'),
+      );
+    let before = clocks();
+    const settled = (): boolean => {
+      const last = before;
+      before = clocks();
+      return before.every((clock, i) => clock === last[i]);
+    };
+    await expect.poll(settled, { timeout: 60_000, interval: 200 }).toBe(true);
+    for (const words of [['sites'], ['watch', '--seconds', '1'], ['doctor']]) {
+      const [command = '', ...rest] = words;
+      must(process.execPath, [BIN, command, String(own.pid), ...rest]);
+      expect(clocks(), command).toEqual(before);
+    }
+    // The clocks would tell.
+    tool(own.pid, { do: [['update', { route: 'other' }]] });
+    expect(clocks()).not.toEqual(before);
+    expect(await own.end()).toBe(0);
+  }, 120_000);
 
   it('is told which threads it has where none can be borrowed', async () => {
     const own = await Running.start(compileTarget(folder, 'waits.c'));

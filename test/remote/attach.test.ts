@@ -60,7 +60,8 @@ describe.skipIf(!attachable)('another process that runs', () => {
       const before = running.state();
       const { steps } = tool(running.pid, { do: [['update', { route: 'slow' }]] });
       // Every step in the long run (attach.long.ts).
-      for (const kill of [steps.indexOf('run set'), steps.indexOf('mask back')]) {
+      for (const name of ['run set', 'mask back', 'registers back']) {
+        const kill = steps.indexOf(name);
         const said = tool(running.pid, { kill, do: [['update', { route: 'other' }]] });
         expect(said.signal, `step ${kill}, ${steps[kill]}`).toBe('SIGKILL');
         expect(await running.report()).toMatchObject(WELL);

@@ -1,9 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Folder, gcc, must } from '../build.js';
+import { Folder, gcc, must, tool } from '../build.js';
 import { answer, child } from '../process/child.js';
 import { built, byHand, emitted, INCLUDE, program, ran, WELL } from './programs.js';
-import { LONG } from '../more.js';
+import { LONG, more } from '../more.js';
 
 const here = process.platform === 'linux' && process.arch === 'x64' && gcc !== null;
 
@@ -121,19 +120,22 @@ describe.skipIf(!here)('the emitted file', () => {
     expect(must('readelf', ['-dW', library])).not.toContain('TEXTREL');
   });
 
-  it('has at most 12 KB of code', ({ skip }) => {
-    using folder = new Folder();
-    const source = folder.write('runtime.c', emitted());
-    const object = folder.file('runtime.o');
-    const words = ['-std=c11', `-I${INCLUDE}`, '-fPIC', '-c', source, '-o', object];
-    const done = spawnSync('gcc', ['-Oz', ...words]);
-    skip(done.status !== 0, 'this gcc has no -Oz');
-    const code = must('size', ['-A', object])
-      .split('\n')
-      .filter((line) => line.startsWith('.text'))
-      .map((line) => Number(line.split(/\s+/)[1]));
-    expect(code.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(12 * 1024);
-  });
+  it.for([['gcc'], ...more<[string][]>(['clang'])])(
+    'has at most 12 KB of code by %s',
+    ([compiler], { skip }) => {
+      skip(tool(compiler) === null, `${compiler} is missing`);
+      using folder = new Folder();
+      const source = folder.write('runtime.c', emitted());
+      const object = folder.file('runtime.o');
+      // As `cc --runtime` compiles it.
+      must(compiler, ['-std=c11', '-Os', `-I${INCLUDE}`, '-fPIC', '-c', source, '-o', object]);
+      const code = must('size', ['-A', object])
+        .split('\n')
+        .filter((line) => line.startsWith('.text'))
+        .map((line) => Number(line.split(/\s+/)[1]));
+      expect(code.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(12 * 1024);
+    },
+  );
 
   it('says whose it is and what may be done with it', () => {
     expect(emitted()).toMatch(/^\/\* SPDX-License-Identifier: MIT/);

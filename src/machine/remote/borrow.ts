@@ -80,13 +80,13 @@ const word = (state: ThreadState, name: keyof typeof REGISTER): bigint =>
 const cell = new Int32Array(new SharedArrayBuffer(4));
 export const pause = (ms: number): void => void Atomics.wait(cell, 0, 0, ms);
 
-/** What a test does between two steps, by the step's number; nothing otherwise. */
-export type AtStep = (step: string) => void;
+/** What a test or the benchmark does between two steps; `held`: the thread that was let go last. */
+export type AtStep = (step: string, held: Held | null) => void;
 
 export class Borrower {
   readonly target: Target;
   readonly #door: Door;
-  readonly #at: AtStep;
+  readonly #step: AtStep;
   /** The thread that was sent last, until it was seen outside of what it was sent to. */
   #sent: number | null = null;
   #inScratch: (at: Addr) => boolean = () => false;
@@ -95,7 +95,11 @@ export class Borrower {
   constructor(native: Pick<Native, 'call' | 'addressOf'>, target: Target, at: AtStep = () => {}) {
     this.target = target;
     this.#door = new Door(native);
-    this.#at = at;
+    this.#step = at;
+  }
+
+  #at(step: string): void {
+    this.#step(step, this.held);
   }
 
   /**

@@ -1,5 +1,6 @@
 // Every system call of the runtime goes through here: it is written down, or made to fail.
-// argv[1]: `order` prints the effects of one update; `every` makes each effect fail in turn, once and for ever.
+// argv[1]: `order` prints the effects of one update, `back` of one whose second kind of store is refused once at the
+// call's site; `every` makes each effect fail in turn, once and for ever.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,7 +26,7 @@ STATIC_CALL_TARGET(op, near_add);
 __attribute__((noinline)) int call(int a, int b) { return static_call(op)(a, b) + 1; }
 __attribute__((noinline)) int tail(int a, int b) { return static_call(op)(a, b); }
 
-static int tracing, published;
+static int tracing, published, refusing;
 static long effects, fail_at, fail_from;
 
 static const unsigned char *site(void)
@@ -39,9 +40,9 @@ static const unsigned char *site(void)
 
 static void told(const char *what)
 {
-	if (!published && static_call_query(op) == sub) {
-		published = 1;
-		printf("published\n");
+	if (published != (static_call_query(op) == sub)) {
+		published = !published;
+		printf(published ? "published\n" : "taken back\n");
 	}
 	printf("%s\n", what);
 }
@@ -72,6 +73,11 @@ long effect(long number, long a, long b, long c, long d, long e, long f)
 		     (number == SYS_rt_sigaction && a == 5) || number == SYS_pread64 || number == SYS_mmap;
 	long result;
 
+	if (refusing && number == SYS_pwrite64 && d == (long)site() + 1) {
+		refusing = 0;
+		told("refused");
+		return -ENOMEM;
+	}
 	if (tracing)
 		trace(number, a, b, c, d);
 	if (counts && ++effects && ((fail_at && effects == fail_at) || (fail_from && effects >= fail_from)))
@@ -145,14 +151,15 @@ static int every(int (*to)(int, int), int trapped)
 
 int main(int argc, char **argv)
 {
-	int i;
+	int i, back;
 
 	if (argc > 1 && strcmp(argv[1], "every") == 0)
 		return every(sub, 1);
 	if (argc > 1 && strcmp(argv[1], "near") == 0)
 		return every(near_add, 0);
 	tracing = 1;
-	if (static_call_update(op, sub) != 0)
+	back = refusing = argc > 1 && strcmp(argv[1], "back") == 0;
+	if ((static_call_update(op, sub) != 0) != back)
 		return 1;
 	tracing = 0;
 	printf("bytes");
