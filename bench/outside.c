@@ -84,7 +84,7 @@ static void park(void)
 static void moving(void)
 {
 	uint64_t seen = passes;
-	double end = nanoseconds() + 5e8;
+	double end = nanoseconds() + 2e9;
 	while (passes - seen < 3)
 		if (nanoseconds() > end)
 			exit(2);

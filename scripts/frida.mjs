@@ -2,12 +2,13 @@
 // attach beside Frida, on the same C program in one run: how long it takes to attach, how long a
 // thread that calls all the time stands still meanwhile, what a call through the changed place costs,
 // how long a change takes, what the tool takes of the program's memory, and what of it stays when it
-// is gone. Each figure is the median of some programs that were started anew. Frida's tool is a
-// Python package: `python3 -m venv FOLDER; FOLDER/bin/pip install frida`, then
+// is gone. Each figure is the median of some programs, which the two tools take in turn. Frida's tool
+// is a Python package: `python3 -m venv FOLDER; FOLDER/bin/pip install frida`, then
 //
-//   node scripts/frida.mjs --python FOLDER/bin/python [--rounds N] [-o docs/frida.json]
+//   node scripts/frida.mjs --python FOLDER/bin/python [--rounds N] [--write]
 //
-// Without it the rows of Frida are named as missing.
+// Without it the rows of Frida are named as missing. --write keeps the run as docs/frida.json and
+// makes the table of docs/attach.md from it.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,12 +18,13 @@ import { createInterface } from 'node:readline';
 import { setTimeout as after } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { table, written } from './frida/table.mjs';
 
 const { values: flags } = parseArgs({
   options: {
     python: { type: 'string', default: 'python3' },
     rounds: { type: 'string', default: '5' },
-    output: { type: 'string', short: 'o' },
+    write: { type: 'boolean', default: false },
   },
 });
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -32,12 +34,12 @@ const children = new Set();
 /** How long a tool may take to answer, ms: Frida's, on a loaded machine. */
 const PATIENCE_MS = 120_000;
 const CHANGES = 100;
+/** Calls that are timed, and those that a function in JavaScript sees. */
 const CALLS = { many: 5_000_000, few: 20_000 };
 
 /** A child that answers each line by a line. */
 class Talker {
-  constructor(words) {
-    const [command, ...rest] = words;
+  constructor([command, ...rest]) {
     this.child = spawn(command, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.child.stdin.on('error', () => {});
     children.add(this.child);
@@ -47,7 +49,7 @@ class Talker {
     const late = after(PATIENCE_MS, null, { ref: false });
     const line = await Promise.race([this.lines.next(), late]);
     if (line === null) throw new Error(`no answer in ${PATIENCE_MS} ms`);
-    if (line.done) throw new Error('it has ended');
+    if (line.done) throw new Error(`a child ended: ${this.child.spawnargs.join(' ')}`);
     return line.value;
   }
   async ask(line) {
@@ -91,57 +93,97 @@ function sizeOf(pid) {
 const grown = (before, now) =>
   Object.fromEntries(Object.entries(now).map(([name, value]) => [name, value - before[name]]));
 
+/** A program that runs, and what is asked of it. */
+async function begin() {
+  const talker = new Talker([program]);
+  const functions = (await talker.answer()).split(' ');
+  const { pid } = talker.child;
+  return {
+    pid,
+    functions,
+    longest: async () => Number((await talker.ask('longest')).split(' ')[0]),
+    wrong: async () => Number((await talker.ask('longest')).split(' ')[1]),
+    call: async (n) => Number(await talker.ask(`calls ${n}`)),
+    size: () => sizeOf(pid),
+    end: () => talker.kill(),
+  };
+}
+
 /** One program from its start to its end, with one tool. */
-async function round(name, samples) {
-  const target = new Talker([program]);
-  const functions = (await target.answer()).split(' ');
-  const pid = target.child.pid;
-  const longest = async () => Number((await target.ask('longest')).split(' ')[0]);
-  const call = async (n) => Number(await target.ask(`calls ${n}`));
-  const add = (what, value) => (samples[what] ??= []).push(value);
-  add('call', await call(CALLS.many));
-  const before = sizeOf(pid);
-  const tool = TOOLS[name](pid, functions);
-  samples.version = JSON.parse(await tool.answer()).version;
-  await longest();
+async function whole(name, add) {
+  const target = await begin();
+  add('call', await target.call(CALLS.many));
+  const before = target.size();
+  const tool = TOOLS[name](target.pid, target.functions);
+  const { version } = JSON.parse(await tool.answer());
+  await target.longest();
   await after(200);
-  add('pauseWithout', await longest());
+  add('pauseWithout', await target.longest());
   add('attach', await tool.do('attach'));
-  add('pauseAttach', await longest());
-  add('change', await tool.do('change'));
-  add('pauseChange', await longest());
-  add('callChanged', await call(CALLS.many));
-  add('with', grown(before, sizeOf(pid)));
-  for (let n = 1; n < CHANGES; n++) add('change', await tool.do('change'));
+  add('pauseAttach', await target.longest());
+  const changes = [];
+  for (let n = 1; n < CHANGES; n++) changes.push(await tool.do('change'));
+  add('change', median(changes));
+  add('pauseChange', await target.longest());
+  add('callChanged', await target.call(CALLS.many));
+  add('with', grown(before, target.size()));
+  await tool.do('change');
   if (name === 'frida') {
     await tool.do('listen');
-    add('callSeen', await call(CALLS.few));
+    add('callSeen', await target.call(CALLS.few));
     await tool.do('ignore');
   }
-  await tool.do('change');
   await tool.do('detach');
   await tool.kill();
   await after(500);
-  add('after', grown(before, sizeOf(pid)));
-  const killed = TOOLS[name](pid, functions);
-  await killed.answer();
-  await killed.do('attach');
-  await killed.do('change');
-  await killed.kill();
+  add('after', grown(before, target.size()));
+  add('wrong', await target.wrong());
+  await target.end();
+  return version;
+}
+
+/** One program, whose tool is killed. */
+async function killed(name, add) {
+  const target = await begin();
+  const before = target.size();
+  const tool = TOOLS[name](target.pid, target.functions);
+  await tool.answer();
+  await tool.do('attach');
+  await tool.do('change');
+  await tool.kill();
   await after(1000);
-  add('afterKill', grown(before, sizeOf(pid)));
-  const [, wrong] = (await target.ask('longest')).split(' ');
-  add('wrong', Number(wrong));
-  await target.kill();
+  add('afterKill', grown(before, target.size()));
+  await target.end();
 }
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 function medianOf(values) {
-  if (typeof values === 'string') return values;
   const [first] = values;
   if (typeof first !== 'object') return median(values);
   return Object.fromEntries(
     Object.keys(first).map((name) => [name, median(values.map((value) => value[name]))]),
+  );
+}
+
+async function measure(names) {
+  const samples = Object.fromEntries(names.map((name) => [name, {}]));
+  const versions = {};
+  for (let n = 0; n < Number(flags.rounds); n++)
+    for (const name of names) {
+      const add = (what, value) => void (samples[name][what] ??= []).push(value);
+      versions[name] = await whole(name, add);
+      await killed(name, add);
+    }
+  return Object.fromEntries(
+    names.map((name) => [
+      name,
+      {
+        version: versions[name],
+        ...Object.fromEntries(
+          Object.entries(samples[name]).map(([what, values]) => [what, medianOf(values)]),
+        ),
+      },
+    ]),
   );
 }
 
@@ -150,61 +192,11 @@ function missing() {
   return status === 0 ? null : `${flags.python} has no module frida`;
 }
 
-const us = (ns) =>
-  ns >= 1e5 ? `${(ns / 1e6).toFixed(ns < 1e7 ? 2 : 0)} ms` : `${(ns / 1e3).toFixed(0)} us`;
-const each = (ns) => (ns >= 1e3 ? us(ns) : `${ns.toFixed(1)} ns`);
-const left = ({ kb, mappings, descriptors, threads }) =>
-  `${(kb / 1024).toFixed(1)} MB, ${mappings} mappings, ${descriptors} descriptors, ${threads} threads`;
-const ROWS = [
-  ['time to attach', (r) => us(r.attach)],
-  ['longest pause of a thread that calls all the time, meanwhile', (r) => us(r.pauseAttach)],
-  ['the same while nothing happens', (r) => us(r.pauseWithout)],
-  ['a change, as the tool sees it', (r) => us(r.change)],
-  ['longest pause during the first change', (r) => us(r.pauseChange)],
-  ['a call before', (r) => each(r.call)],
-  ['a call through the changed place', (r) => each(r.callChanged)],
-  [
-    'a call that a function of the tool sees',
-    (r) => (r.callSeen ? each(r.callSeen) : 'it has none'),
-  ],
-  ['in the program while the tool is attached', (r) => left(r.with)],
-  ['what remains when it has detached', (r) => left(r.after)],
-  ['what remains when it was killed', (r) => left(r.afterKill)],
-  ['wrong results', (r) => String(r.wrong)],
-];
-
-function show({ tools, missing: why }) {
-  const names = Object.keys(tools);
-  const title = { attach: '`attach`', frida: `Frida ${tools.frida?.version ?? ''}` };
-  console.log(`| | ${names.map((name) => title[name]).join(' | ')} |`);
-  console.log(`|---|${'---|'.repeat(names.length)}`);
-  for (const [what, cell] of ROWS)
-    console.log(`| ${what} | ${names.map((name) => cell(tools[name])).join(' | ')} |`);
-  if (why !== null) console.log(`\nFrida is missing: ${why}`);
-}
-
-try {
-  const words = [
-    '-O2',
-    '-I',
-    here('../include'),
-    here('frida/program.c'),
-    '-o',
-    program,
-    '-pthread',
-  ];
+async function run() {
+  const [source, include] = [here('frida/program.c'), here('../include')];
+  const words = ['-O2', '-I', include, source, '-o', program, '-pthread'];
   const { status, stderr } = spawnSync('gcc', words, { encoding: 'utf8' });
   if (status !== 0) throw new Error(stderr);
-  const why = missing();
-  const samples = { attach: {}, ...(why === null && { frida: {} }) };
-  for (let n = 0; n < Number(flags.rounds); n++)
-    for (const name of Object.keys(samples)) await round(name, samples[name]);
-  const tools = Object.fromEntries(
-    Object.entries(samples).map(([name, all]) => [
-      name,
-      Object.fromEntries(Object.entries(all).map(([what, values]) => [what, medianOf(values)])),
-    ]),
-  );
   const machine = {
     cpu: cpus()[0]?.model ?? 'unknown',
     cpus: cpus().length,
@@ -212,10 +204,19 @@ try {
     load: loadavg()[0],
     date: new Date().toISOString(),
   };
-  const result = { machine, rounds: Number(flags.rounds), tools, missing: why };
-  show(result);
-  if (flags.output !== undefined)
-    writeFileSync(flags.output, `${JSON.stringify(result, null, 1)}\n`);
+  const why = missing();
+  const tools = await measure(why === null ? ['attach', 'frida'] : ['attach']);
+  return { machine, rounds: Number(flags.rounds), tools, missing: why };
+}
+
+try {
+  const result = await run();
+  console.log(table(result));
+  if (flags.write) {
+    writeFileSync(here('../docs/frida.json'), `${JSON.stringify(result, null, 1)}\n`);
+    const page = here('../docs/attach.md');
+    writeFileSync(page, written(readFileSync(page, 'utf8'), result));
+  }
 } finally {
   for (const child of children) child.kill('SIGKILL');
   rmSync(folder, { recursive: true, force: true });

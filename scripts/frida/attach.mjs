@@ -11,7 +11,9 @@ const DO = {
   detach: () => app.detach(),
 };
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+const { version } = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+);
 console.log(JSON.stringify({ version }));
 for await (const line of createInterface({ input: process.stdin })) {
   const began = performance.now();

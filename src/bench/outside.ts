@@ -36,8 +36,9 @@ const AT_ONCE = 8;
 const WARM = 5;
 /** Programs that are attached to for the first time. */
 const FIRST = 12;
-/** How long a thread that should run may take to show it, ms. */
-const PATIENCE_MS = 500;
+/** A thread that another program keeps from its CPU is waited for: looks of the driver's, ms. */
+const LOOKS = 20;
+const PATIENCE_MS = 2000;
 
 /** A program of bench/outside.c that runs. */
 class Running implements Disposable {
@@ -114,7 +115,8 @@ function rounds({ driver, inside, outside, plain, own }: Subjects) {
   const fromInside = (samples: Samples): void => {
     driver.run(driver.elsewhere(), 1, APART);
     const sample = (id: string, body: () => void): void => {
-      if (!driver.moving()) throw new Fault('not-supported', STALLED);
+      for (let looks = 0; !driver.moving(); looks++)
+        if (looks === LOOKS) throw new Fault('not-supported', STALLED);
       samples.time(id, body);
     };
     for (let k = 0; k < AT_ONCE; k++)

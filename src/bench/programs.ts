@@ -288,11 +288,17 @@ STATIC_CALL_TARGET(${key}, many_b);
 STATIC_CALL_TARGET_NULL(${key});`,
   );
   return `#include <static_call.h>
-__attribute__((noinline)) void many_a(void) { __asm__ volatile(""); }
+void many_a(void);
 void many_b(void);
 ${keys.join('\n')}
 ${assembler(`
 	.text
+	.balign 4096
+	.globl many_a
+	.type many_a, @function
+many_a:
+	ret
+	.size many_a, . - many_a
 	.balign 4096
 	.globl many_sites
 	.type many_sites, @function

@@ -280,7 +280,7 @@ noise of both runs.`,
       flags: {
         only: {
           kind: 'enum',
-          values: ['call', 'update', 'pause', 'trap', 'objects', 'check'],
+          values: ['call', 'update', 'pause', 'trap', 'outside', 'objects', 'check'],
           brief: 'These groups alone',
           variadic: ',',
           optional: true,

@@ -698,14 +698,9 @@ export const MUTANTS = [
     test: { file: 'test/runtime/own.test.ts', name: 'closed: it writes into no file' },
   },
   {
-    name: 'a site that one byte switches is trapped',
+    name: 'a site that one byte switches waits for blocked signals',
     file: 'include/static_call_runtime.c',
-    edits: [
-      [
-        'columns.way = columns.condition + count;',
-        'columns.way = columns.condition + count;\n\tmemset(columns.way, SC_WAY_TRAP, count);',
-      ],
-    ],
+    edits: [['(batch.ways & SC_WAY_TRAP) != 0 ? sc_check_process() : 0', 'sc_check_process()']],
     test: { file: 'test/runtime/own.test.ts', name: 'unhurt: it switches a hook' },
   },
   {

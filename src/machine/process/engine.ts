@@ -11,7 +11,7 @@ import { Forms, type Survey } from './survey.js';
 import { Veneers } from './veneers.js';
 import type { Memory } from '../linux/native.js';
 import { ProcessMachine } from './process.js';
-import { snapshot, type Group, type KeyRecord } from './records.js';
+import { bytesIn, snapshot, type Group, type KeyRecord } from './records.js';
 import type { TrapWatch } from './signals.js';
 import { aliasText, knownAlias } from './alias.js';
 import { checkPrivate, Procmem, ProcmemText } from './procmem.js';
@@ -287,7 +287,11 @@ export class Engine {
     } catch (error) {
       if (error instanceof Unfinished) this.#runtime.setWord('unsynced', 1n);
       for (const { group } of asked)
-        snapshot(group, this.place(group).text.bytes, protocol.handler !== null);
+        snapshot(
+          group.columns,
+          bytesIn(group, this.place(group).text.bytes),
+          protocol.handler !== null,
+        );
       if (!(error instanceof Unfinished)) throw error;
       const step = protocol.steps[error.step]!;
       throw new Fault(ENDED[error.end], `${error.message} (${step.do}: ${step.why})`, {

@@ -206,10 +206,14 @@ export function* allRecords(shared: SharedData): Generator<KeyRecord> {
  * of the new instruction, and, where it plants any, its trap. Other bytes were written by other
  * code and are not taken for ours: `verify()` and the next update name them.
  */
-export function snapshot({ columns, start }: Group, bytes: Uint8Array, traps: boolean): void {
-  const { at, length, old, new: drawn, count } = columns.batch;
+export function snapshot(
+  { batch }: SiteColumns,
+  bytesOf: (site: number) => Uint8Array,
+  traps: boolean,
+): void {
+  const { old, new: drawn, count } = batch;
   for (let i = 0; i < count; i++) {
-    const site = bytes.subarray(at[i]! - start, at[i]! - start + length[i]!);
+    const site = bytesOf(i);
     if (
       site.every(
         (byte, b) =>
@@ -222,18 +226,25 @@ export function snapshot({ columns, start }: Group, bytes: Uint8Array, traps: bo
   }
 }
 
+/** What stands at a site, in the text that its group lies in. */
+export function bytesIn({ columns, start }: Group, text: Uint8Array): (site: number) => Uint8Array {
+  const { batch } = columns;
+  return (i) => {
+    const at = batch.address(i) - start;
+    return text.subarray(at, at + batch.lengthAt(i));
+  };
+}
+
 /**
  * The same for every site of the process: the thread that had the lock has ended. Call it with the
  * lock held.
  */
 export function snapshotTexts(shared: SharedData): void {
   for (const record of allRecords(shared)) {
-    for (const group of record.groups())
-      snapshot(
-        group,
-        new Uint8Array(shared.native.view(group.start, group.end - group.start)),
-        true,
-      );
+    for (const group of record.groups()) {
+      const text = new Uint8Array(shared.native.view(group.start, group.end - group.start));
+      snapshot(group.columns, bytesIn(group, text), true);
+    }
   }
 }
 

@@ -16,7 +16,7 @@ import { MAILBOX } from '../../native/borrow.js';
 import type { Mapping } from '../linux/maps.js';
 import type { Call, Native } from '../linux/native.js';
 import { readProcOrNone } from '../linux/proc.js';
-import { ANY, candidates, CLEAN } from './choose.js';
+import { ANY, BEST, candidates, CLEAN } from './choose.js';
 import { Door, REGISTER } from './door.js';
 import {
   FRAME_ROOM,
@@ -27,7 +27,7 @@ import {
   stackOf,
   type ThreadState,
 } from './frame.js';
-import { targetGone, type Target } from './target.js';
+import { targetGone, type Target, type ThreadLook } from './target.js';
 
 /** Where system calls can be made from, and what brings a thread back behind one. */
 export interface WayIn {
@@ -70,7 +70,14 @@ const STACK_ROOM = 65_536;
  * may have one, ms.
  */
 const PATIENCE_MS = { clean: 100, any: 3000, tracer: 1000 } as const;
-const SPIN_MS = 0.2;
+/**
+ * How long a run is waited for by looking again and again, ms, and then by sleeping, a little longer
+ * each time. The tool gives its CPU away at each look: the thread that is awaited may be queued behind it,
+ * where the scheduler lets it wait for some milliseconds. A thread that is queued behind another one
+ * on another CPU is fetched by the tool's CPU when the tool sleeps.
+ */
+const SPIN_MS = 0.1;
+const SLEEP_MS = { first: 0.05, most: 1 } as const;
 const RESTART_SYSCALL = 219n;
 const RESTART_BLOCK = -516n;
 
@@ -243,13 +250,16 @@ export class Borrower {
    */
   #await(done: Addr): void {
     const began = performance.now();
-    for (;;) {
+    for (let sleep: number = SLEEP_MS.first; ;) {
       const found = this.target.word(done);
       if (found === 1n) return;
       if (found === null) throw targetGone(this.target.pid);
-      if (performance.now() - began < SPIN_MS) continue;
-      pause(1);
-      if (!this.target.alive) throw targetGone(this.target.pid);
+      if (performance.now() - began < SPIN_MS) this.#door.yield();
+      else {
+        pause(sleep);
+        sleep = Math.min(1.5 * sleep, SLEEP_MS.most);
+        if (!this.target.alive) throw targetGone(this.target.pid);
+      }
     }
   }
 
@@ -319,11 +329,10 @@ export class Borrower {
   }
 
   #stop(fits: (state: ThreadState) => boolean): Stopped {
-    checkStoppable(this.target);
     const first = performance.now();
-    for (;;) {
+    for (let pass = 0; ; pass++) {
       const waited = performance.now() - first;
-      const looks = this.target.threadIds().map((id) => this.target.thread(id));
+      const looks = (pass === 0 ? this.#again() : null) ?? this.#looks();
       for (const { id } of candidates(looks, waited < PATIENCE_MS.clean ? CLEAN : ANY)) {
         const began = performance.now();
         const found = this.#door.stop(id);
@@ -344,6 +353,7 @@ export class Borrower {
         this.#release(id, state.registers);
       }
       if (!this.target.alive) throw targetGone(this.target.pid);
+      checkStoppable(this.target);
       if (waited > PATIENCE_MS.any)
         throw noThread(
           this.target,
@@ -351,6 +361,19 @@ export class Borrower {
         );
       pause(1);
     }
+  }
+
+  #looks(): ThreadLook[] {
+    return this.target.threadIds().map((id) => this.target.thread(id));
+  }
+
+  /**
+   * The thread that was borrowed last, if it still sleeps for no fixed time: then no other needs to
+   * be looked at, of which each costs as much as stopping one.
+   */
+  #again(): ThreadLook[] | null {
+    const last = this.held && this.target.thread(this.held.thread);
+    return last && candidates([last], BEST).length > 0 ? [last] : null;
   }
 
   /**

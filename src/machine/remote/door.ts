@@ -115,7 +115,7 @@ export class Door {
         this.#late.add(thread);
         return 'late';
       }
-      this.#native.call('sched_yield');
+      this.yield();
     }
   }
 
@@ -148,7 +148,7 @@ export class Door {
   #reap(thread: number): void {
     for (const began = performance.now(); performance.now() - began < REAP_MS;) {
       if (this.#wait(thread, WAIT.noHang) !== 0) return;
-      this.#native.call('sched_yield');
+      this.yield();
     }
     this.#late.add(thread);
   }
@@ -206,6 +206,11 @@ export class Door {
     this.#rseq[0] = 0n;
     const at = this.#native.addressOf(this.#rseq);
     return this.#ptrace(PTRACE.getRseq, thread, 24, at) < 0 ? 0 : Number(this.#rseq[0]);
+  }
+
+  /** Lets another thread that waits for this CPU have it. */
+  yield(): void {
+    this.#native.call('sched_yield');
   }
 
   /** Lets it run to the next end of a system call or begin of one. @returns whether it lives */

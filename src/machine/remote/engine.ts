@@ -27,7 +27,7 @@ import { NearCode } from './near.js';
 import { symbolIn, type RemoteObject } from './objects.js';
 import { Locked, Moved, Outgrown, Run } from './run.js';
 import type { RemoteRuntime, Room } from './runtime.js';
-import { checkTables, lies, LONGEST_LIST, MOST_SITES } from './target.js';
+import { checkTables, lies, LONGEST_LIST, MOST_SITES, type Target } from './target.js';
 
 export interface Asked {
   readonly name: string;
@@ -329,18 +329,15 @@ export class RemoteEngine {
   }
 
   /** What stands at the sites must be what the columns say. */
-  #checkText(name: string, group: Group, stale: boolean): void {
-    const { batch } = group.columns;
-    const first = batch.address(0);
-    const last = batch.address(batch.count - 1);
-    const bytes = this.#runtime.target.read(first, last + batch.lengthAt(batch.count - 1) - first);
+  #checkText(name: string, { columns }: Group, stale: boolean): void {
+    const { batch } = columns;
+    const bytes = sitesNow(this.#runtime.target, batch);
     // A run that did not come to its end: what it left is read back.
-    if (stale) snapshot({ ...group, start: first }, bytes, true);
+    if (stale) snapshot(columns, (i) => bytes.subarray(8 * i, 8 * i + batch.lengthAt(i)), true);
     for (let i = 0; i < batch.count; i++) {
-      const offset = batch.address(i) - first;
       for (let b = 0; b < batch.lengthAt(i); b++) {
-        if (bytes[offset + b] === batch.old[8 * i + b]) continue;
-        const trap = b === 0 && bytes[offset] === INT3;
+        if (bytes[8 * i + b] === batch.old[8 * i + b]) continue;
+        const trap = b === 0 && bytes[8 * i] === INT3;
         // Another update, which is under way or was while this one looked.
         if (this.#runtime.moved) throw new Moved();
         throw new Fault(
@@ -393,6 +390,31 @@ export class RemoteEngine {
       );
     }
   }
+}
+
+/** Sites that are no further apart are read together. */
+const NEIGHBOURS = 4096;
+
+/**
+ * What stands at the sites, eight bytes for each. The text between the sites and the trampoline,
+ * which lies behind all code of the object, is not read: it may be megabytes.
+ */
+function sitesNow(target: Target, batch: Batch): Uint8Array {
+  const bytes = new Uint8Array(8 * batch.count);
+  const endOf = (i: number): Addr => batch.address(i) + batch.lengthAt(i);
+  for (let from = 0, to = 0; from < batch.count; from = to) {
+    const start = batch.address(from);
+    for (to = from + 1; to < batch.count; to++) {
+      const apart = batch.address(to) - endOf(to - 1);
+      if (apart < 0 || apart > NEIGHBOURS) break;
+    }
+    const run = target.read(start, endOf(to - 1) - start);
+    for (let i = from; i < to; i++) {
+      const at = batch.address(i) - start;
+      bytes.set(run.subarray(at, at + batch.lengthAt(i)), 8 * i);
+    }
+  }
+  return bytes;
 }
 
 /** Draws every site's instruction, whatever a protocol can put there. */

@@ -29,6 +29,8 @@ export class Outgrown extends Error {
   }
 }
 
+/** Buffers begin at multiples of its length. */
+const GAP = new Uint8Array(64);
 const O_RDWR_CLOEXEC = 0o2000002;
 const DONE = -1n;
 const NOT_RUN = -2n;
@@ -72,7 +74,7 @@ export class Run implements Performer, Pick<Native, 'call'> {
   addressOf(buffer: ArrayBufferView): Addr {
     let at = this.#buffers.get(buffer);
     if (at === undefined) {
-      at = Math.ceil(this.#next / 64) * 64;
+      at = Math.ceil(this.#next / GAP.length) * GAP.length;
       this.#next = at + buffer.byteLength;
       this.#buffers.set(buffer, at);
     }
@@ -128,7 +130,7 @@ export class Run implements Performer, Pick<Native, 'call'> {
     const mailbox = mailboxOf(scratch.mailbox, routines.perform, at);
     if (this.#next > scratch.end) throw new Outgrown(this.#next - scratch.start);
     const { target } = this.#runtime;
-    for (const [buffer, where] of this.#buffers) target.write(where, bytesOf(buffer));
+    target.writeAll(scratch.buffers, this.#pieces());
     target.write(scratch.mailbox, new Uint8Array(mailbox.buffer));
     this.#runtime.send();
     const results = this.#results();
@@ -142,6 +144,16 @@ export class Run implements Performer, Pick<Native, 'call'> {
       return Number(BigInt.asIntN(64, results.steps));
     }
     throw refused('closing /proc/self/mem', 'close', Number(results.close));
+  }
+
+  /** The buffers as they lie behind each other, with what is between them. */
+  #pieces(): Uint8Array[] {
+    let end = this.#runtime.scratch.buffers;
+    return [...this.#buffers].flatMap(([buffer, at]) => {
+      const between = GAP.subarray(0, at - end);
+      end = at + buffer.byteLength;
+      return [between, bytesOf(buffer)];
+    });
   }
 
   #results(): Record<RowName, bigint> {

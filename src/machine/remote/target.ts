@@ -2,7 +2,15 @@
 // descriptor of /proc/PID/mem: it belongs to the memory that was opened and not to the number, so a
 // process that executed another program, or one that was given the number again, is never written.
 
-import { closeSync, openSync, readdirSync, readlinkSync, readSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  writeSync,
+  writevSync,
+} from 'node:fs';
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { TABLE } from '../../trap/registry.js';
@@ -112,6 +120,21 @@ export class Target {
       }
       if (some <= 0) throw this.gone(`${hex(at + done)} cannot be written`);
       done += some;
+    }
+  }
+
+  /** Pieces behind each other, by one system call. @throws Fault `target-gone` */
+  writeAll(at: Addr, pieces: readonly Uint8Array[]): void {
+    const size = pieces.reduce((sum, { length }) => sum + length, 0);
+    try {
+      if (writevSync(this.#memory, pieces, at) === size) return;
+    } catch {
+      // The first piece that cannot be written is told below.
+    }
+    let next = at;
+    for (const piece of pieces) {
+      this.write(next, piece);
+      next += piece.length;
     }
   }
 
