@@ -57,9 +57,11 @@ class Talker {
     return this.answer();
   }
   async kill() {
-    const ended = once(this.child, 'exit');
-    this.child.kill('SIGKILL');
-    await ended;
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      const ended = once(this.child, 'exit');
+      this.child.kill('SIGKILL');
+      await ended;
+    }
     children.delete(this.child);
   }
 }
@@ -94,8 +96,8 @@ const grown = (before, now) =>
   Object.fromEntries(Object.entries(now).map(([name, value]) => [name, value - before[name]]));
 
 /** A program that runs, and what is asked of it. */
-async function begin() {
-  const talker = new Talker([program]);
+async function begin(...words) {
+  const talker = new Talker([program, ...words]);
   const functions = (await talker.answer()).split(' ');
   const { pid } = talker.child;
   return {
@@ -105,6 +107,7 @@ async function begin() {
     wrong: async () => Number((await talker.ask('longest')).split(' ')[1]),
     call: async (n) => Number(await talker.ask(`calls ${n}`)),
     size: () => sizeOf(pid),
+    lives: () => talker.child.exitCode === null && talker.child.signalCode === null,
     end: () => talker.kill(),
   };
 }
@@ -129,6 +132,9 @@ async function whole(name, add) {
   add('with', grown(before, target.size()));
   await tool.do('change');
   if (name === 'frida') {
+    await tool.do('quick');
+    add('callQuick', await target.call(CALLS.many));
+    await tool.do('slow');
     await tool.do('listen');
     add('callSeen', await target.call(CALLS.few));
     await tool.do('ignore');
@@ -140,6 +146,28 @@ async function whole(name, add) {
   add('wrong', await target.wrong());
   await target.end();
   return version;
+}
+
+/** One program, with a thread that calls through the place while it is changed. */
+async function through(name, add) {
+  const target = await begin('through');
+  const tool = TOOLS[name](target.pid, target.functions);
+  await tool.answer();
+  await tool.do('attach');
+  let done = 0;
+  try {
+    for (; done < CHANGES; done++) await tool.do('change');
+    await after(100);
+  } catch (error) {
+    // The program may have died of it; anything else is an error of the tool.
+    await after(1000);
+    if (target.lives()) throw error;
+  }
+  add('survived', target.lives() ? 1 : 0);
+  add('survivedChanges', done);
+  if (target.lives()) add('wrongThrough', await target.wrong());
+  await tool.kill();
+  await target.end();
 }
 
 /** One program, whose tool is killed. */
@@ -172,6 +200,7 @@ async function measure(names) {
     for (const name of names) {
       const add = (what, value) => void (samples[name][what] ??= []).push(value);
       versions[name] = await whole(name, add);
+      await through(name, add);
       await killed(name, add);
     }
   return Object.fromEntries(
@@ -182,6 +211,7 @@ async function measure(names) {
         ...Object.fromEntries(
           Object.entries(samples[name]).map(([what, values]) => [what, medianOf(values)]),
         ),
+        survived: samples[name].survived.reduce((sum, one) => sum + one, 0),
       },
     ]),
   );

@@ -202,6 +202,9 @@ async function refused(pid) {
   process.kill(-gdb.pid, 'SIGTERM');
   await once(gdb, 'exit');
   for (let n = 0; n < 600 && tracer(); n++) await after(100);
+  // A debugger that is ended by a signal may leave it stopped.
+  console.log(`$ kill -CONT ${pid}`);
+  process.kill(pid, 'SIGCONT');
 }
 
 /** In other namespaces, with its file deleted. */

@@ -16,18 +16,27 @@ const ROWS = [
   ['longest pause meanwhile', (tool) => time(tool.pauseChange)],
   ['a call before', (tool) => time(tool.call)],
   ['a call through the changed place', (tool) => time(tool.callChanged)],
+  ['the same by `replaceFast`', (tool) => (tool.callQuick ? time(tool.callQuick) : '')],
   ['a call that a function of the tool sees', (t) => (t.callSeen ? time(t.callSeen) : 'none does')],
   ['in the program while the tool is attached', (tool) => amount(tool.with)],
   ['what remains when it has detached', (tool) => amount(tool.after)],
   ['what remains when it was killed', (tool) => amount(tool.afterKill)],
   ['wrong results', (tool) => String(tool.wrong)],
+  [
+    'programs that outlive 100 changes of a place that a thread calls through all the time',
+    (tool, rounds) =>
+      `${tool.survived} of ${rounds}` +
+      (tool.survived === rounds
+        ? ''
+        : `; died after ${tool.survivedChanges} changes at the median`),
+  ],
 ];
 
 export function table({ machine, rounds, tools, missing }) {
   const names = Object.keys(tools);
   const title = { attach: '`attach`', frida: `Frida ${tools.frida?.version}` };
   const rows = ROWS.map(
-    ([what, cell]) => `| ${what} | ${names.map((name) => cell(tools[name])).join(' | ')} |`,
+    ([what, cell]) => `| ${what} | ${names.map((name) => cell(tools[name], rounds)).join(' | ')} |`,
   );
   const { cpu, cpus, kernel, date, load } = machine;
   return `| | ${names.map((name) => title[name]).join(' | ')} |

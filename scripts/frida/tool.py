@@ -17,6 +17,14 @@ rpc.exports = {
     Interceptor.flush();
     replaced = !replaced;
   },
+  quick() {
+    Interceptor.replaceFast(slow, fast);
+    Interceptor.flush();
+  },
+  slow() {
+    Interceptor.revert(slow);
+    Interceptor.flush();
+  },
   listen() {
     listener = Interceptor.attach(slow, { onEnter() { seen++; } });
     Interceptor.flush();
@@ -37,6 +45,12 @@ class Tool:
 
     def change(self):
         self.script.exports_sync.change()
+
+    def quick(self):
+        self.script.exports_sync.quick()
+
+    def slow(self):
+        self.script.exports_sync.slow()
 
     def listen(self):
         self.script.exports_sync.listen()

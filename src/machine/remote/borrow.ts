@@ -209,10 +209,10 @@ export class Borrower {
       readonly frame: Addr;
     },
   ): void {
-    this.settle();
+    const settled = this.settle();
     this.#inScratch = (at) =>
       (at >= code.start && at < code.end) || (at >= scratch.start && at < scratch.end);
-    const thread = this.#stop(() => true);
+    const thread = this.#stop(() => true, settled);
     this.#at('run stopped');
     try {
       this.target.write(scratch.frame, frameOf(thread, scratch.frame, code.restorer));
@@ -266,14 +266,15 @@ export class Borrower {
   /**
    * The thread that was sent last tells that it is done before it has left its frame. Until it was
    * seen elsewhere the frame is not written again, and the scratch not taken away.
+   * @returns the thread, where it sleeps elsewhere now
    */
-  settle(): void {
+  settle(): ThreadLook | null {
     const began = performance.now();
     while (this.#sent !== null) {
-      const { sleepsIn } = this.target.thread(this.#sent);
-      if (sleepsIn && !this.#inScratch(sleepsIn.stack)) {
+      const look = this.target.thread(this.#sent);
+      if (look.sleepsIn && !this.#inScratch(look.sleepsIn.stack)) {
         this.#sent = null;
-        return;
+        return look;
       }
       const found = this.#door.stop(this.#sent);
       if (found === 'gone') this.#sent = null;
@@ -287,6 +288,7 @@ export class Borrower {
       } else this.#refuse(found, performance.now() - began);
       if (this.#sent !== null) pause(0.05);
     }
+    return null;
   }
 
   /**
@@ -328,11 +330,16 @@ export class Borrower {
       );
   }
 
-  #stop(fits: (state: ThreadState) => boolean): Stopped {
+  /**
+   * @param last the thread that was borrowed last: if it still sleeps for no fixed time no other is
+   *   looked at, because each look costs as much as stopping one
+   */
+  #stop(fits: (state: ThreadState) => boolean, last: ThreadLook | null = null): Stopped {
     const first = performance.now();
     for (let pass = 0; ; pass++) {
       const waited = performance.now() - first;
-      const looks = (pass === 0 ? this.#again() : null) ?? this.#looks();
+      const again = pass === 0 && last !== null && candidates([last], BEST).length > 0;
+      const looks = again ? [last] : this.#looks();
       for (const { id } of candidates(looks, waited < PATIENCE_MS.clean ? CLEAN : ANY)) {
         const began = performance.now();
         const found = this.#door.stop(id);
@@ -365,15 +372,6 @@ export class Borrower {
 
   #looks(): ThreadLook[] {
     return this.target.threadIds().map((id) => this.target.thread(id));
-  }
-
-  /**
-   * The thread that was borrowed last, if it still sleeps for no fixed time: then no other needs to
-   * be looked at, of which each costs as much as stopping one.
-   */
-  #again(): ThreadLook[] | null {
-    const last = this.held && this.target.thread(this.held.thread);
-    return last && candidates([last], BEST).length > 0 ? [last] : null;
   }
 
   /**

@@ -75,6 +75,8 @@ class RemoteText extends ProcmemStores {
 export class RemoteEngine {
   readonly #runtime: RemoteRuntime;
   readonly #native: Native;
+  /** What reads records out of the copies. */
+  readonly #copies: Registry;
   readonly #near = new Map<Addr, NearCode>();
   #nearEpoch: bigint = -1n;
 
@@ -82,20 +84,17 @@ export class RemoteEngine {
   constructor(runtime: RemoteRuntime, native: Native) {
     this.#runtime = runtime;
     this.#native = native;
+    const { snapshot: copies, target } = runtime;
+    this.#copies = runtime.registry({
+      ...native,
+      view: (at, length) => copies.view(at, length),
+      read: (at, length) => target.read(at, length),
+    });
   }
 
   /** The record of a key, as it was at the last look. */
   record(at: Addr): KeyRecord {
-    return new KeyRecord(this.#shared(), at);
-  }
-
-  #shared(): ReturnType<RemoteRuntime['registry']> {
-    const { snapshot: copies, target } = this.#runtime;
-    return this.#runtime.registry({
-      ...this.#native,
-      view: (at, length) => copies.view(at, length),
-      read: (at, length) => target.read(at, length),
-    });
+    return new KeyRecord(this.#copies, at);
   }
 
   groups(record: Addr): readonly Group[] {
@@ -192,7 +191,7 @@ export class RemoteEngine {
   #isKnown(object: RemoteObject, { trampoline, sites }: KeyDef): boolean {
     const [first] = sites;
     return [trampoline, first?.at ?? null].every(
-      (at) => at === null || recordAt(this.#shared(), object.bias + at) !== null,
+      (at) => at === null || recordAt(this.#copies, object.bias + at) !== null,
     );
   }
 
@@ -282,8 +281,20 @@ export class RemoteEngine {
       return { changes, inline, trampoline, traps: 0, ways: NONE };
     const before = this.#traps(asked);
     this.#run(protocol, { batches, keys }, previous, groups);
+    this.#keep(keys, groups);
     const ways = { ...NONE, trap: batches.reduce((sum, { count }) => sum + count, 0) };
     return { changes, inline, trampoline, traps: this.#traps(asked) - before, ways };
+  }
+
+  /** An update is done, and nothing else was since the last look: what is known stays known. */
+  #keep(keys: readonly KeyChange[], groups: readonly Group[]): void {
+    for (const { columns } of groups) columns.batch.old.set(columns.batch.new);
+    for (const { record, words } of keys)
+      for (const name of ['call', 'tail', 'jcc'] as const)
+        this.record(record).setWord(name, BigInt(words[name]));
+    for (const near of this.#near.values()) near.written();
+    this.#runtime.advance();
+    this.#nearEpoch = this.#runtime.word('epoch');
   }
 
   /** An update ended early: whatever others have read is no longer so. */

@@ -80,6 +80,11 @@ export class NearCode {
     this.added.length = 0;
   }
 
+  /** A run has written what was added. */
+  written(): void {
+    this.added.length = 0;
+  }
+
   #find(): Addr {
     const { target } = this.#runtime;
     const known = target

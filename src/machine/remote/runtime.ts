@@ -134,6 +134,12 @@ export class RemoteRuntime {
     if (this.word('epoch') !== before) this.snapshot.forget();
   }
 
+  /** A run of ours counted a change, and has found the epoch of the last look before it. */
+  advance(): void {
+    this.#words[DATA.epoch / 8] = this.word('epoch') + 1n;
+    this.snapshot.accept();
+  }
+
   /** Whether a thread of the target was in an update at the last look. */
   get locked(): boolean {
     return (this.word('lock') & OWNER_MASK) !== 0n;

@@ -49,6 +49,11 @@ export class Snapshot {
     return buffer;
   }
 
+  /** What was changed in the copies stands in the target too. */
+  accept(): void {
+    for (const { buffer, was } of this.#copies.values()) was.set(new Uint8Array(buffer));
+  }
+
   forget(): void {
     this.#copies.clear();
     this.#room = { start: 0, next: 0, end: 0 };
