@@ -167,7 +167,8 @@ export interface Said {
 
 export interface Task {
   readonly do?: readonly (readonly [string, unknown?])[];
-  readonly kill?: number;
+  /** A step, by its number or, the first of it, by its name. */
+  readonly kill?: number | string;
   readonly refuse?: number;
   readonly stopAt?: number;
   readonly signal?: string;

@@ -1,6 +1,6 @@
 // Attaches to a process and does what it is told, one word after the other; prints a line of JSON at
 // its end. argv: pid, JSON {do: [...], kill, object, refuse}. `kill` is the step at which this process
-// is killed, by its number, or a time in milliseconds after the first update; `refuse` is the number
+// is killed, by its number or its name; `refuse` is the number
 // of the ptrace or wait4 call that is refused, of those that may be: a thread that is stopped and
 // whose registers were exchanged is put back and let go, or it has ended.
 import { attachWith } from '#app/attach';
@@ -11,7 +11,8 @@ const [, , pid, text] = process.argv;
 const asked = { do: [], ...JSON.parse(text ?? '{}') };
 const steps = [];
 const at = (step) => {
-  if (asked.kill === steps.push(step) - 1) process.kill(process.pid, 'SIGKILL');
+  const number = steps.push(step) - 1;
+  if (asked.kill === number || asked.kill === step) process.kill(process.pid, 'SIGKILL');
   if (asked.stopAt === steps.length - 1) process.kill(Number(pid), asked.signal);
 };
 const real = openNative();
