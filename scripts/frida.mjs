@@ -243,7 +243,7 @@ try {
   const result = await run();
   console.log(table(result));
   if (flags.write) {
-    writeFileSync(here('../docs/frida.json'), `${JSON.stringify(result, null, 1)}\n`);
+    writeFileSync(here('../docs/frida.json'), `${JSON.stringify(result, null, 2)}\n`);
     const page = here('../docs/attach.md');
     writeFileSync(page, written(readFileSync(page, 'utf8'), result));
   }
