@@ -4,10 +4,13 @@ import { createInterface } from 'node:readline';
 import { attach } from '../../dist/index.js';
 
 let app;
-let changed = false;
+let next = 'fast';
 const DO = {
   attach: () => (app = attach(Number(process.argv[2]))),
-  change: () => app.update({ step: (changed = !changed) ? 'fast' : 'slow' }),
+  change: () => {
+    app.update({ step: next });
+    next = next === 'fast' ? 'slow' : 'fast';
+  },
   detach: () => app.detach(),
 };
 

@@ -219,8 +219,15 @@ describe.skipIf(!here || gcc === null)("a program's own runtime", () => {
       const stores = (offsets: readonly number[]): string[] =>
         offsets.map((i) => `store ${i} ${bytes[i]}`);
       expect(effects).toEqual([
-        ...['asked', 'published', `store 0 ${INT3}`, 'sync', 'refused'],
-        ...['taken back', ...stores([1, 2, 3, 4]), 'sync', ...stores([0])],
+        'asked',
+        'published',
+        `store 0 ${INT3}`,
+        'sync',
+        'refused',
+        'taken back',
+        ...stores([1, 2, 3, 4]),
+        'sync',
+        ...stores([0]),
       ]);
     });
 
