@@ -241,8 +241,10 @@ export function performancePage(result) {
     result.tables.find((t) => t.title === title) ?? fail(`the run has no table "${title}"`);
   const row = (title, id) =>
     table(title).rows.find((r) => r.id === id) ?? fail(`the run has no row ${id} in "${title}"`);
+  // What the run said it could not measure is the likely cause.
+  const lacked = result.tables.flatMap(({ missing = [] }) => missing);
   const fail = (message) => {
-    throw new Error(message);
+    throw new Error([message, ...lacked.map(({ what, why }) => `${what}: ${why}`)].join('\n'));
   };
   const t = (title, id) => show(row(title, id).median, row(title, id).unit);
   const x = (title, id, digits = 2) => row(title, id).ratio.value.toFixed(digits);
