@@ -20,9 +20,10 @@ const ROWS_MAX = 20;
 
 export function finding({ calls, updates, wrong, seconds, threads }: DemoResult): string {
   const by = threads === 1 ? 'One thread' : `${threads} threads`;
+  const judged = wrong === 0 ? 'no result was wrong' : `${count(wrong)} results were WRONG`;
   return (
     `${by} made ${count(calls)} calls in ${seconds.toFixed(1)} s, while ${count(updates)} ` +
-    `batches retargeted three hooks each; ${wrong === 0 ? 'no result was wrong' : `${count(wrong)} results were WRONG`}.`
+    `batches retargeted three hooks each; ${judged}.`
   );
 }
 

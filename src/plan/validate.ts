@@ -213,33 +213,30 @@ function fields(
   }
 }
 
+const anything: Check = { what: '', fits: () => true };
+const NEEDED: Readonly<Record<string, Check>> = {
+  name: text,
+  about: text,
+  accepts: anything,
+  handler: {
+    what: "a handler's name, rows of its own, or null",
+    fits: (v) => v === null || text.fits(v) || isRecord(v),
+  },
+  steps: { what: 'a list of steps', fits: (v) => Array.isArray(v) && v.length > 0 },
+};
+const MAY_HAVE: Optional = {
+  place: anything,
+  ways: wayList,
+  text: anything,
+  promise: oneOf(...PROMISES),
+  sites: oneOrTwo,
+  keys: oneOrTwo,
+  order: oneOf(...ORDERS),
+};
+
 /** The value itself, if it is a protocol. @throws Fault `bad-protocol`, naming the field */
 export function validateProtocol(value: unknown): Protocol {
-  const list: Check = { what: 'a list of steps', fits: (v) => Array.isArray(v) && v.length > 0 };
-  const anything: Check = { what: '', fits: () => true };
-  fields(
-    value,
-    '',
-    {
-      name: text,
-      about: text,
-      accepts: anything,
-      handler: {
-        what: "a handler's name, rows of its own, or null",
-        fits: (v) => v === null || text.fits(v) || isRecord(v),
-      },
-      steps: list,
-    },
-    {
-      place: anything,
-      ways: wayList,
-      text: anything,
-      promise: oneOf(...PROMISES),
-      sites: oneOrTwo,
-      keys: oneOrTwo,
-      order: oneOf(...ORDERS),
-    },
-  );
+  fields(value, '', NEEDED, MAY_HAVE);
   const protocol = value as Protocol;
   checkSeveral(protocol);
   validateHandler(protocol);
@@ -259,31 +256,33 @@ export function validateProtocol(value: unknown): Protocol {
       },
     );
   validateText(protocol);
-  protocol.steps.forEach((step, i) => {
-    const where = `steps[${i}]`;
-    const kind: unknown = isRecord(step) ? step.do : undefined;
-    if (!isStepName(kind)) {
-      const hint = typeof kind === 'string' ? stepNamed(kind) : undefined;
-      throw new Fault(
-        'bad-protocol',
-        `${where}.do is ${show(kind)}, not one of ${Object.keys(STEPS).join(', ')}`,
-        { at: `${where}.do`, ...(hint ? { hint } : {}) },
-      );
-    }
-    fields(
-      step,
-      where,
-      { do: text, why: { what: 'a text: every step says why', fits: text.fits }, ...STEPS[kind] },
-      { ways: wayList, into: names, ...OPTIONAL[kind] },
-    );
-    checkNames(protocol, step, where);
-    checkInside(protocol, step, where);
-    if (step.do === 'retry' && step.to >= i)
-      throw new Fault('bad-protocol', `${where}.to is ${step.to}, not an earlier step`, {
-        at: `${where}.to`,
-      });
-  });
+  protocol.steps.forEach((step, i) => validateStep(protocol, step, i));
   return protocol;
+}
+
+function validateStep(protocol: Protocol, step: Step, i: number): void {
+  const where = `steps[${i}]`;
+  const kind: unknown = isRecord(step) ? step.do : undefined;
+  if (!isStepName(kind)) {
+    const hint = typeof kind === 'string' ? stepNamed(kind) : undefined;
+    throw new Fault(
+      'bad-protocol',
+      `${where}.do is ${show(kind)}, not one of ${Object.keys(STEPS).join(', ')}`,
+      { at: `${where}.do`, ...(hint ? { hint } : {}) },
+    );
+  }
+  fields(
+    step,
+    where,
+    { do: text, why: { what: 'a text: every step says why', fits: text.fits }, ...STEPS[kind] },
+    { ways: wayList, into: names, ...OPTIONAL[kind] },
+  );
+  checkNames(protocol, step, where);
+  checkInside(protocol, step, where);
+  if (step.do === 'retry' && step.to >= i)
+    throw new Fault('bad-protocol', `${where}.to is ${step.to}, not an earlier step`, {
+      at: `${where}.to`,
+    });
 }
 
 /** A handler of its own has its fields, and the assembler knows its rows. */

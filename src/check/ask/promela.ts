@@ -224,8 +224,14 @@ static const int *row_of(Table *table, const int *const *pieces, int one, int tw
 
 static Table moves, patching, broadcasts, flags;
 static const int *moves_of(int cpu, int environment) { return row_of(&moves, MOVES, cpu, environment); }
-static const int *patching_of(int patcher, int environment) { return row_of(&patching, PATCHING, patcher, environment); }
-static int after(int broadcast, int cpu) { return broadcast < 0 ? cpu : row_of(&broadcasts, BROADCASTS, broadcast, cpu)[1]; }
+static const int *patching_of(int patcher, int environment)
+{
+  return row_of(&patching, PATCHING, patcher, environment);
+}
+static int after(int broadcast, int cpu)
+{
+  return broadcast < 0 ? cpu : row_of(&broadcasts, BROADCASTS, broadcast, cpu)[1];
+}
 static int cpu_flags(int cpu) { return row_of(&flags, FLAGS, 0, cpu)[1]; }
 static int patcher_flags(int patcher) { return row_of(&flags, FLAGS, 1, patcher)[1]; }
 `;

@@ -43,6 +43,19 @@ interface Start {
   readonly registers: readonly bigint[];
 }
 
+/** Where the program has no entry of its own for a trap, its handler is the entry. */
+function gatesOf(program: ReadonlyMap<string, Addr>, handler: Addr): Gates {
+  const gate = (name: string): Addr => program.get(name) ?? 0;
+  return {
+    trap: gate('trap') || handler,
+    irq: gate('irq'),
+    nmi: gate('nmi'),
+    mc: gate('mc'),
+    db: gate('db'),
+    signal: gate('signal'),
+  };
+}
+
 const within = ({ from, to }: Span, at: Addr): boolean => at >= from && at < to;
 
 export class Fixture {
@@ -134,15 +147,7 @@ export class Fixture {
     const { unclaimed, stray } = this.#placeUnclaimed(program.get('foreign') ?? null);
     this.#stray = stray;
     const handlerAt = this.#placeHandler(unclaimed);
-    const gate = (name: string): Addr => program.get(name) ?? 0;
-    this.gates = {
-      trap: gate('trap') || handlerAt,
-      irq: gate('irq'),
-      nmi: gate('nmi'),
-      mc: gate('mc'),
-      db: gate('db'),
-      signal: gate('signal'),
-    };
+    this.gates = gatesOf(program, handlerAt);
 
     this.regions = regionsOf(options);
     const percpu = this.regions.find(({ kind }) => kind === 'percpu');

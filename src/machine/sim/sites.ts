@@ -224,7 +224,7 @@ export function emulationOf(
  * NMIs and signals call.
  */
 export function placeSites(code: Code, options: FixtureOptions, space: Space): PlacedSites {
-  const { via, program, text } = options;
+  const { via, text } = options;
   const shape = shapeOf(options);
   const second = options.second ?? options;
   const functions: readonly [string, ...string[]] = options.functions === 2 ? ['f', 'g'] : ['f'];
@@ -237,16 +237,7 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
   const [f] = places;
   invariant(f !== undefined, 'there is a function');
   const origin = (via === 'trampoline' ? f.trampoline : f.at) + shape.length;
-  const targets = new Map<Addr, number>();
-  const fourth = options.keys === 2 || options.targets.includes('D');
-  for (const name of FUNCTIONS.filter((each) => each !== 'D' || fourth)) {
-    const at = origin + DISTANCES[name];
-    code.add(name, at, program?.target(name) ?? targetCode(name));
-    targets.set(at, TARGETS.indexOf(name));
-  }
-  for (const name of ['return', 'return0'] as const)
-    code.add(name, origin + DISTANCES[name], STUBS[name]);
-
+  const targets = placeTargets(code, options, origin);
   const { targets: states, nodes, restarts } = sequenceOf(code, options, places);
   const heads = options.heads.map(firstOf);
   const site = (at: Addr, form: SiteForm, key: KeyOfSite) => {
@@ -294,6 +285,24 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
     }
   });
   return { sites, states, nodes, restarts, targets, functions, retpoline };
+}
+
+/** Where each target begins, by its number; and the two stubs. */
+function placeTargets(
+  code: Code,
+  { program, keys, targets: named }: FixtureOptions,
+  origin: Addr,
+): Map<Addr, number> {
+  const fourth = keys === 2 || named.includes('D');
+  const targets = new Map<Addr, number>();
+  for (const name of FUNCTIONS.filter((each) => each !== 'D' || fourth)) {
+    const at = origin + DISTANCES[name];
+    code.add(name, at, program?.target(name) ?? targetCode(name));
+    targets.set(at, TARGETS.indexOf(name));
+  }
+  for (const name of ['return', 'return0'] as const)
+    code.add(name, origin + DISTANCES[name], STUBS[name]);
+  return targets;
 }
 
 /** The states that updates bring all sites to. */

@@ -61,7 +61,8 @@ async function storm({ deaths, seconds, seed, pause }) {
   const mapped = () => readMaps().filter((m) => m.path.startsWith('/memfd:static-call')).length;
   const files = () => readdirSync('/proc/self/fd').length;
   const sums = { died: 0, wrong: [], slowest: 0 };
-  let [settled, opened] = [0, 0];
+  const here = () => ({ mappings: mapped(), files: files() });
+  let [settled, last] = [here(), here()];
   const inTime = (what, body, expected) => {
     const began = performance.now();
     const got = Number(body());
@@ -97,14 +98,16 @@ async function storm({ deaths, seconds, seed, pause }) {
     inTime('call', () => c.call(1), 2);
     inTime('drift', () => app.verify().length, 0);
     sums.died++;
-    if (sums.died === 2) [settled, opened] = [mapped(), files()];
+    // Before the pause, in which the one that comes opens.
+    last = here();
+    if (sums.died === 2) settled = last;
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
   console.log(
     JSON.stringify({
       ...sums,
       wrong: sums.wrong.slice(0, 5),
-      left: { mappings: mapped() - settled, files: files() - opened },
+      left: { mappings: last.mappings - settled.mappings, files: last.files - settled.files },
     }),
   );
   process.exit(0);
