@@ -16,10 +16,7 @@ export type Do =
   | { readonly do: 'release'; readonly serialise: boolean }
   | { readonly do: 'store-head'; readonly bytes: readonly number[] };
 
-/**
- * F0 fetches the newest bytes, F1 too, one chunk at an instant, ascending; F3 any since the CPU
- * serialised, whole by chunks of so many bytes.
- */
+/** F0 fetches all at one instant, F1 by chunks, ascending; F3 chunks as of any time since. */
 export interface Setting {
   readonly fetch: 'F0' | 'F1' | 'F3';
   readonly chunk: number;
@@ -70,11 +67,12 @@ interface State {
   readonly held: 'no' | 'asked' | 'yes';
 }
 const OVER = { since: null, allowed: 0, late: 0, goes: 0 };
-
 const siteOf = (byte: number): number => Math.floor(byte / CALL);
 const bit = (target: number): number => 1 << target;
 const setOf = (targets: Bytes): number => targets.reduce((set, each) => set | bit(each), 0);
 const callOf = (bytes: Bytes): number => CALLS.findIndex((call) => call.join() === bytes.join());
+
+const storedBy = (op: Op): Bytes => ('at' in op ? op.bytes.map((_, i) => op.at + i) : []);
 
 /** The steps of all updates, taken apart. */
 function operations(steps: readonly Do[], setting: Setting): readonly Op[] {
@@ -129,8 +127,12 @@ class Machine {
     this.#setting = setting;
     this.#own = targetsOf(setting).map(setOf);
     const pieces = new Map<number, number[]>();
-    for (let i = 0; i < CALL * setting.keys; i++) {
-      const unit = Math.floor((2 * LINE * siteOf(i) + setting.offset + (i % CALL)) / setting.chunk);
+    const { chunk, offset } = setting;
+    const unitOf = (i: number) => Math.floor((2 * LINE * siteOf(i) + offset + (i % CALL)) / chunk);
+    const written = new Set(this.#ops.flatMap(storedBy).map(unitOf));
+    for (let i = 0, unit = 0; i < CALL * setting.keys; i++) {
+      // What no step writes is the same at any instant.
+      if (i % CALL === 0 || written.has(unitOf(i))) unit = unitOf(i);
       pieces.set(unit, [...(pieces.get(unit) ?? []), i]);
     }
     this.#pieces = [...pieces.values()];
@@ -228,9 +230,7 @@ class Machine {
     }
   }
   /** Of the call that comes next. */
-  #key({ left }: State): number {
-    return left % this.#setting.keys;
-  }
+  readonly #key = ({ left }: State): number => left % this.#setting.keys;
 
   #fetch(state: State): readonly State[] {
     const key = this.#key(state);
