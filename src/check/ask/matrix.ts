@@ -148,6 +148,8 @@ export function fullJobs(): Job[] {
     // The other forms stand in the plain matrix, under every protocol that takes them.
     for (const site of ['call', 'jmp', 'null', 'ret0'] as const) {
       if (proposal.via !== 'site' && site !== 'call') continue;
+      // Each of two keys goes from one function to another.
+      if (proposal.keys === 2 && (site === 'null' || site === 'ret0')) continue;
       for (const fetch of ['F1', 'F3'] as const)
         for (let dropSync = 0; dropSync <= syncs; dropSync++)
           jobs.push(job(proposal, { site, fetch, dropSync: dropSync === 0 ? null : dropSync }));
