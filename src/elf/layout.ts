@@ -71,7 +71,8 @@ export function layOut(
     if (data.length === section.size) inPlace.push([section, data]);
     else moved.push({ index, data, align: section.align });
   }
-  for (const [section] of inPlace) requireOwnPlace(object, section);
+  const shared = inPlace.length > 0 ? sharedPlaces(object.sections) : null;
+  for (const [section] of inPlace) requireOwnPlace(object, section, shared?.get(section));
 
   const start = kept(object, new Set(moved.map(({ index }) => index)));
   let end = start;
@@ -106,11 +107,30 @@ export function layOut(
 }
 
 /**
+ * For each section whose bytes are another's too, one such other. By one pass in the order of the
+ * file: an object may have a hundred thousand sections, of which as many are written.
+ */
+function sharedPlaces(sections: readonly Section[]): ReadonlyMap<Section, Section> {
+  const shared = new Map<Section, Section>();
+  let farthest: Section | undefined;
+  const inOrder = sections.filter((s) => hasBytes(s) && s.size > 0);
+  for (const section of inOrder.sort((a, b) => a.offset - b.offset)) {
+    // Where the one that reaches farthest ends before this one, all that begin before it do.
+    if (farthest !== undefined && overlaps(rangeOf(farthest), rangeOf(section))) {
+      shared.set(section, farthest);
+      if (!shared.has(farthest)) shared.set(farthest, section);
+    }
+    if (farthest === undefined || rangeOf(section).to > rangeOf(farthest).to) farthest = section;
+  }
+  return shared;
+}
+
+/**
  * Refuses a section that is written over where its header puts it on something else. A section that
  * is loaded lies in its segment, at its address, and in no other; one that is not loaded lies in
  * none.
  */
-function requireOwnPlace(object: ElfObject, section: Section): void {
+function requireOwnPlace(object: ElfObject, section: Section, other: Section | undefined): void {
   const own = rangeOf(section);
   const refuse = (what: string): never => {
     throw new Fault('bad-elf', `its bytes at ${hex(own.from)} would be written over ${what}`, {
@@ -122,9 +142,7 @@ function requireOwnPlace(object: ElfObject, section: Section): void {
   if (overlaps(own, { from: 0, to: N.EHDR_SIZE })) refuse('the file header');
   if (overlaps(own, programHeaders)) refuse('the program headers');
   if (overlaps(own, sectionHeaders)) refuse('the section headers');
-  for (const other of object.sections)
-    if (other !== section && hasBytes(other) && overlaps(own, rangeOf(other)))
-      refuse(`section ${other.name === '' ? other.index : other.name}`);
+  if (other !== undefined) refuse(`section ${other.name === '' ? other.index : other.name}`);
   for (const [i, segment] of object.segments.entries())
     if (overlaps(own, inFile(segment)) && !belongs(section, segment))
       refuse(`segment ${i}, which it is no part of`);
