@@ -297,6 +297,12 @@ export const MUTANTS = [
     test: { file: 'test/remote/choose.test.ts', name: 'a call with a duration' },
   },
   {
+    name: 'the handler of another process has no restorer',
+    file: 'dist/machine/remote/handler.js',
+    edits: [['BigInt(restorer), 0n', '0n, 0n']],
+    test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
+  },
+  {
     name: 'a descriptor of its memory stays in another process',
     file: 'dist/machine/remote/run.js',
     edits: [["script((s) => s.using(this.fileAt, 'close', 0))", 'script(() => {})']],
@@ -558,6 +564,12 @@ export const MUTANTS = [
     test: { file: 'test/process/lives.test.ts', name: 'while its server has requests' },
     long: true,
     hang: true,
+  },
+  {
+    name: 'the counter of traps is not locked',
+    file: 'dist/native/sigtrap.js',
+    edits: [["['lock', 'inc', mem('rdi', RECORD.traps)],", "['inc', mem('rdi', RECORD.traps)],"]],
+    test: { file: 'test/process/handler.test.ts', name: 'counts in memory by locked instructions' },
   },
   {
     name: 'the handler takes a condition for one of eight',

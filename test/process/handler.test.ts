@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { SIGTRAP_PROGRAM } from '#native/sigtrap';
 import { answer, child } from './child.js';
 
 interface Site {
@@ -84,6 +85,13 @@ function expected(c: Case): After {
 
 const disagreements = (cases: Case[]): Case[] =>
   cases.filter((c) => JSON.stringify(c.after) !== JSON.stringify(expected(c)));
+
+// Two CPUs seldom count in the same moment, so that a run alone does not tell.
+it('the SIGTRAP handler counts in memory by locked instructions alone', () => {
+  const rows = SIGTRAP_PROGRAM.map((row) => JSON.stringify(row));
+  expect(rows.filter((row) => /^\["lock","inc",\{/.test(row))).toHaveLength(3);
+  expect(rows.filter((row) => /^\["(inc|dec|add|sub|xadd)",\{/.test(row))).toEqual([]);
+});
 
 describe('the SIGTRAP handler, called with made-up contexts', () => {
   it('does for 10,000 random contexts what its description says', () => {

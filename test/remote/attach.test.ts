@@ -42,7 +42,7 @@ describe.skipIf(!attachable)('another process that runs', () => {
     expect(said).toMatchObject({ keys: { route: 'fast', hook: 'count' }, drifts: [], objects: 1 });
     expect(said.fault).toBeUndefined();
     const report = await running.report();
-    expect(report).toMatchObject({ ...WELL, interrupted: 0, route: 5 });
+    expect(report).toMatchObject({ ...WELL, interrupted: 0, route: 5, returns: 1 });
     expect(report.hooked).toBeGreaterThan(0);
     expect(running.state()).toEqual(before);
     expect(running.tools).toBe(0);

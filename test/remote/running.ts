@@ -21,6 +21,8 @@ export interface Report {
   readonly hooked: number;
   /** What `route` makes of 1: 3, 5 or 7 by its target. */
   readonly route: number;
+  /** Whether SIGTRAP has a handler with a way back. */
+  readonly returns: number;
 }
 
 export function compileTarget(
