@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * A C program that is retargeted while it runs: by another process, or by itself where it links a runtime. Its
- * sites are in another file. One thread runs elsewhere in the program, and one sleeps, which a tool borrows. Each
- * line of input asks for something; each has a line of output.
+ * A C program that is retargeted while it runs: by another process, or by itself where it links a
+ * runtime. Its sites are in another file. One thread runs elsewhere in the program, and one sleeps,
+ * which a tool borrows. Each line of input asks for something; each has a line of output.
  *
  *   run, park          the thread runs, or sleeps
  *   three KEY N        N times: nanoseconds of three bare membarriers, of three again, of an update
  *   two KEY N          the same of two, and an update of a key that was empty
  *   plain KEY N        N times: nanoseconds of an update
  *
- * "ready ADDRESS" is the first line: where the thread counts its passes. Nothing that a thread does while it is not
- * on a CPU tells anything, so each sample is taken only if the counter has just moved.
+ * "ready ADDRESS" is the first line: where the thread counts its passes. Nothing that a thread does
+ * while it is not on a CPU tells anything, so each sample is taken only if the counter has just
+ * moved.
  */
 #define _GNU_SOURCE
 #include <pthread.h>

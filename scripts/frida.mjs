@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 // attach beside Frida, on the same C program in one run: how long it takes to attach, how long a
-// thread that calls all the time stands still meanwhile, what a call through the changed place costs,
-// how long a change takes, what the tool takes of the program's memory, and what of it stays when it
-// is gone. Each figure is the median of some programs, which the two tools take in turn. Frida's tool
-// is a Python package: `python3 -m venv FOLDER; FOLDER/bin/pip install frida`, then
+// thread that calls all the time stands still meanwhile, what a call through the changed place
+// costs, how long a change takes, what the tool takes of the program's memory, and what of it stays
+// when it is gone. Each figure is the median of some programs, which the two tools take in turn.
+// Frida's tool is a Python package: `python3 -m venv FOLDER; FOLDER/bin/pip install frida`, then
 //
 //   node scripts/frida.mjs --python FOLDER/bin/python [--rounds N] [--write]
 //

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Writes docs/pictures: a failure and the same schedule under int3, as `check --svg` draws them, and
-// plots of the runs that docs/performance.json and docs/pictures/demo.json hold. A test compares
-// them. `npm start -- --json > docs/pictures/demo.json` records another demo.
+// Writes docs/pictures: a failure and the same schedule under int3, as `check --svg` draws them,
+// and plots of the runs that docs/performance.json and docs/pictures/demo.json hold. A test
+// compares them. `npm start -- --json > docs/pictures/demo.json` records another demo.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { callPlot, loadPlot } from '../dist/bench/html.js';
 import { check, replayUnder } from '../dist/check/index.js';

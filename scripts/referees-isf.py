@@ -1,5 +1,6 @@
-# A symbol file for Volatility 3 out of a dump alone: types by the BTF in the kernel's memory, symbols
-# by its kallsyms, both read by drgn. usage: referees-isf.py DUMP OUT
+# A symbol file for Volatility 3 out of a dump alone: types by the BTF in the kernel's memory,
+# symbols by its kallsyms, both read by drgn.
+# usage: referees-isf.py DUMP OUT
 
 import base64
 import json

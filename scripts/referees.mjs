@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 // What drgn and Volatility 3 answer about a kernel's memory without debug information, and whether
 // drgn reads there what `inspect` reads: each key's address, value and function, and each site's
-// bytes. Volatility is asked twice: as it is, and with a symbol file that referees-isf.py makes of the
-// BTF and the kallsyms in the dump. Both come from PyPI, into an environment that goes afterwards
-// (--python names one that has them). Without a dump, the kernels of scripts/corpus are booted.
-// Exit status: 0 they agree, 1 they do not, 4 something is missing.
+// bytes. Volatility is asked twice: as it is, and with a symbol file that referees-isf.py makes of
+// the BTF and the kallsyms in the dump. Both come from PyPI, into an environment that goes
+// afterwards (--python names one that has them). Without a dump, the kernels of scripts/corpus are
+// booted. Exit status: 0 they agree, 1 they do not, 4 something is missing.
 // usage: node scripts/referees.mjs [--python PYTHON] [DUMP]...
 
 import { spawnSync } from 'node:child_process';

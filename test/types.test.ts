@@ -19,6 +19,19 @@ const checker = readFileSync('test/types/check.ts', 'utf8');
 const promises = readFileSync('test/types/promises.ts', 'utf8');
 const keys = readFileSync('test/types/filters.keys.ts', 'utf8');
 
+/** A project that has the package and the types of Node. */
+function consumer(): Folder {
+  const folder = new Folder();
+  mkdirSync(folder.file('node_modules/@types'), { recursive: true });
+  for (const [from, to] of [
+    ['', 'static-call'],
+    ['/node_modules/@types/node', '@types/node'],
+  ])
+    symlinkSync(`${process.cwd()}${from}`, folder.file(`node_modules/${to}`));
+  folder.write('package.json', '{ "type": "module" }');
+  return folder;
+}
+
 describe('the types of the surface', () => {
   it('accept what is right and refuse what is wrong', () => {
     expect(surface.match(/@ts-expect-error/g)!.length).toBeGreaterThan(15);
@@ -33,14 +46,7 @@ describe('the types of the surface', () => {
   ])(
     'compile by --module %s --moduleResolution %s for who has the types "%s"',
     (module, resolution, types) => {
-      using folder = new Folder();
-      mkdirSync(folder.file('node_modules/@types'), { recursive: true });
-      symlinkSync(process.cwd(), folder.file('node_modules/static-call'));
-      symlinkSync(
-        `${process.cwd()}/node_modules/@types/node`,
-        folder.file('node_modules/@types/node'),
-      );
-      folder.write('package.json', '{ "type": "module" }');
+      using folder = consumer();
       // No library beyond that of the target, and the declarations are looked into.
       folder.write(
         'user.ts',
@@ -87,14 +93,7 @@ describe('the types of the surface', () => {
 
   if (LONG)
     it('would be seen to change', () => {
-      using folder = new Folder();
-      mkdirSync(folder.file('node_modules/@types'), { recursive: true });
-      symlinkSync(process.cwd(), folder.file('node_modules/static-call'));
-      symlinkSync(
-        `${process.cwd()}/node_modules/@types/node`,
-        folder.file('node_modules/@types/node'),
-      );
-      folder.write('package.json', '{ "type": "module" }');
+      using folder = consumer();
       folder.write(
         'tsconfig.json',
         readFileSync('test/types/tsconfig.json', 'utf8')

@@ -185,8 +185,8 @@ function start(args) {
 const PATIENCE = 300;
 
 /**
- * On a busy machine a CPU of the guest may stand still for seconds. That is not worth a message, and
- * the check of the timer, which panics when its ticks come late (timer_irq_works), is left out.
+ * On a busy machine a CPU of the guest may stand still for seconds. That is not worth a message,
+ * and the check of the timer, which panics when its ticks come late (timer_irq_works), is left out.
  */
 export const LATE = 'no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1';
 

@@ -4,9 +4,9 @@
 // lost; the 99th percentile of a request stands beside that of a server that is not retargeted.
 // With --seconds N each part takes so long, with --only quiet, admin or operator it is that part;
 // with --storm workers come and go, children are forked and signals arrive meanwhile, and what the
-// server has grown by is told; with --together the admin's part and the operator's go on at the same
-// time; with --json the rows are printed as JSON. The soak of ten minutes is
-// `--storm --together --seconds 600`.
+// server has grown by is told; with --together the admin's part and the operator's go on at the
+// same time; with --json the rows are printed as JSON. The soak of ten minutes is `--storm
+// --together --seconds 600`.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,6 +1,7 @@
 /* What two tools retarget while it runs: one thread calls all the time and measures the longest time from one call
- * to the next, through the place that is changed ("through") or another one; the first thread waits for lines. "longest" answers that time in nanoseconds and begins anew, "calls N"
- * the nanoseconds of a call, of N. The first line names where the two functions lie. */
+ * to the next, through the place that is changed ("through") or another one; the first thread waits
+ * for lines. "longest" answers that time in nanoseconds and begins anew, "calls N" the nanoseconds
+ * of a call, of N. The first line names where the two functions lie. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <static_call.h>

@@ -1,4 +1,5 @@
-# Frida, told what to do by lines; each is answered by a line of JSON. argv: pid, addresses of two functions.
+# Frida, told what to do by lines; each is answered by a line of JSON. argv: pid, addresses of two
+# functions.
 import json
 import sys
 import time

@@ -25,9 +25,9 @@ export function open<K extends Keys = Keys>(path: string, options: OpenOptions =
 }
 
 /**
- * Takes charge of the static calls of another running program built with `static_call.h`. One thread
- * of it is stopped, for a fraction of a millisecond for an update; no other is. What is changed stays
- * when this process ends, and a later attach finds it.
+ * Takes charge of the static calls of another running program built with `static_call.h`. One
+ * thread of it is stopped, for a fraction of a millisecond for an update; no other is. What is
+ * changed stays when this process ends, and a later attach finds it.
  *
  * @throws Fault `no-such-process`, `not-yours`, `ptrace-scope`, `no-attach`, `traced`,
  *   `target-stopped`, `target-gone`, `no-thread`, `no-way-in`, `call-refused`, `not-same-file`,

@@ -278,8 +278,8 @@ many_sites:${sites.join('')}
 
 /**
  * A key of one site and a key of many, in a program that bench/outside.c is the rest of. No table
- * is written with the sites: `cc --runtime` writes one, and a tool finds them by decoding. Every byte
- * of the two displacements may differ.
+ * is written with the sites: `cc --runtime` writes one, and a tool finds them by decoding. Every
+ * byte of the two displacements may differ.
  */
 export function outsideSource(many: number, apart: number): string {
   const keys = ['one', 'many'].map(

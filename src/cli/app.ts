@@ -85,6 +85,13 @@ function command<
   } as Parameters<typeof buildCommand<FLAGS, ARGS, Local>>[0]);
 }
 
+const html = {
+  kind: 'parsed',
+  parse: String,
+  brief: 'Write the run with its plots as one page',
+  optional: true,
+  placeholder: 'file',
+} as const;
 const json = {
   kind: 'boolean',
   brief: 'Print one JSON value instead of text',
@@ -293,13 +300,7 @@ noise of both runs.`,
           placeholder: 'S',
         },
         quick: { kind: 'boolean', brief: 'At most 1,000 sites, and no XRay', default: false },
-        html: {
-          kind: 'parsed',
-          parse: String,
-          brief: 'Write the run with its plots as one page',
-          optional: true,
-          placeholder: 'file',
-        },
+        html,
         gate: {
           kind: 'parsed',
           parse: String,
@@ -663,13 +664,7 @@ wrong.`,
           brief: 'How text is written (default: procmem; alias for store)',
           optional: true,
         },
-        html: {
-          kind: 'parsed',
-          parse: String,
-          brief: 'Write the run with its plots as one page',
-          optional: true,
-          placeholder: 'file',
-        },
+        html,
         json,
       },
     },

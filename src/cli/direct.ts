@@ -1,6 +1,6 @@
 // `cc -- COMPILER...`, which a build runs for each of its files, without the parser: to load that
-// takes as long as all else that the command does. With flags of its own, `cc` is a command like any
-// other (app.ts).
+// takes as long as all else that the command does. With flags of its own, `cc` is a command like
+// any other (app.ts).
 
 import type { Flags } from './commands/cc.js';
 import { contextFor, paintFor, type Streams } from './context.js';

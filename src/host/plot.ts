@@ -1,6 +1,6 @@
 // Plots of figures as SVG without a script: a line of words for each row, and under it a bar, or
-// dots where the values lie too far apart for bars. Places along the axis are parts of the width, so
-// that the text keeps its size on a phone, and the same picture stands alone as a file.
+// dots where the values lie too far apart for bars. Places along the axis are parts of the width,
+// so that the text keeps its size on a phone, and the same picture stands alone as a file.
 
 import { markup, printable } from '../base/printable.js';
 

@@ -1,6 +1,6 @@
 // A trap handler of a kernel that a protocol brings itself, as text: only what it does for a CALL,
-// and the code that it sends the interrupted context to. Entry, look-up and the way out are the same
-// for every handler (zoo/breakpoint.ts).
+// and the code that it sends the interrupted context to. Entry, look-up and the way out are the
+// same for every handler (zoo/breakpoint.ts).
 //
 //   mov rcx, [saved.flags]     a row of the assembler's table with its operands
 //   lea rcx, [rip.B]           where a label lies

@@ -1,8 +1,8 @@
 // A protocol is data: which sites it accepts, which trap handler must be installed while it runs,
-// and a flat list of steps. Each step is done for the whole batch before the next one begins, unless
-// `order` says otherwise. It is no code, so it can be printed, compared, stored in a trace, performed
-// on a process and enumerated by the checker without change; a new kind of step is a row here and a
-// case in each machine.
+// and a flat list of steps. Each step is done for the whole batch before the next one begins,
+// unless `order` says otherwise. It is no code, so it can be printed, compared, stored in a trace,
+// performed on a process and enumerated by the checker without change; a new kind of step is a row
+// here and a case in each machine.
 
 import type { Unit } from '../base/addr.js';
 import type { OwnHandler } from './handler.js';
@@ -49,8 +49,9 @@ export type Step = {
   | {
       /**
        * Stores `bytes` bytes of the site from offset `at` on. `one`: one store instruction.
-       * `exchange`: one LOCKed instruction. `merge`: the aligned eight bytes around them are loaded,
-       * changed and stored back, neighbours and all. `bytes`: one byte after the other, ascending.
+       * `exchange`: one LOCKed instruction. `merge`: the aligned eight bytes around them are
+       * loaded, changed and stored back, neighbours and all. `bytes`: one byte after the other,
+       * ascending.
        */
       readonly do: 'write';
       readonly at: number;

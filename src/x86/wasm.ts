@@ -1,6 +1,6 @@
-// The decoder in the WebAssembly of iced-x86, called without the package's own JavaScript: 924 KB of
-// classes, of which two were used, and node took as long to parse them as to compile and start the
-// module. The functions are those that wasm-bindgen made for version 1.21.0, which package.json
+// The decoder in the WebAssembly of iced-x86, called without the package's own JavaScript: 924 KB
+// of classes, of which two were used, and node took as long to parse them as to compile and start
+// the module. The functions are those that wasm-bindgen made for version 1.21.0, which package.json
 // names exactly; test/x86/decode.test.ts holds them against the package.
 
 /** A place in the module's memory. */

@@ -1,6 +1,6 @@
 // The recipes of docs/adopting.md for build systems, languages and tools: each as the page has it,
-// in a folder of its own with `filters.c` of the README and `static-call` on the path; then what came
-// of it is retargeted. Where a tool is missing its recipe is skipped.
+// in a folder of its own with `filters.c` of the README and `static-call` on the path; then what
+// came of it is retargeted. Where a tool is missing its recipe is skipped.
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';

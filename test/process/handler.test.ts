@@ -89,7 +89,7 @@ const disagreements = (cases: Case[]): Case[] =>
 // Two CPUs seldom count in the same moment, so that a run alone does not tell.
 it('the SIGTRAP handler counts in memory by locked instructions alone', () => {
   const rows = SIGTRAP_PROGRAM.map((row) => JSON.stringify(row));
-  expect(rows.filter((row) => /^\["lock","inc",\{/.test(row))).toHaveLength(3);
+  expect(rows.filter((row) => row.startsWith('["lock","inc",{'))).toHaveLength(3);
   expect(rows.filter((row) => /^\["(inc|dec|add|sub|xadd)",\{/.test(row))).toEqual([]);
 });
 

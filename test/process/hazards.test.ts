@@ -135,7 +135,7 @@ describe.skipIf(!gcc)('what a process does to itself', () => {
 
   if (LONG)
     it("a debugger's breakpoint on a site is refused and left alone; without it the update goes through", () => {
-      expect(told('a breakpoint of somebody else on a site')).toEqual({
+      expect(told('a breakpoint of a debugger on a site')).toEqual({
         codes: ['foreign-trap', 'foreign-trap'],
         stands: true,
         drifts: ['foreign'],

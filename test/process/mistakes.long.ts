@@ -193,7 +193,7 @@ describe.skipIf(!gcc)('a site', () => {
   it('that somebody put a breakpoint on, written over, is noticed', () => {
     const request = {
       library: compileProgram(folder, 'hazards.c'),
-      what: 'a breakpoint of somebody else on a site',
+      what: 'a breakpoint of a debugger on a site',
     };
     const blind: Mistake = {
       file: 'native/survey.js',

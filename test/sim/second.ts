@@ -1,8 +1,8 @@
-// A second model of one thread and one patcher, written from docs/internals/checker.md and the manuals
-// and from nothing else: it imports nothing of the simulator, interprets no machine code and reduces
-// nothing. It is brute force over the same steps. A call of five bytes goes to A, then B, then C; a
-// breakpoint's handler reads the table and calls what it names. With two keys the thread passes a site
-// of each; the first update changes the first, from A to B, the next the other, from C to D.
+// A second model of one thread and one patcher, written from docs/internals/checker.md and the
+// manuals and from nothing else: it imports nothing of the simulator, interprets no machine code
+// and reduces nothing. A call of five bytes goes to A, then B, then C; a breakpoint's handler reads
+// the table and calls what it names. With two keys the thread passes a site of each; the first
+// update changes the first, from A to B, the next the other, from C to D.
 
 export type Do =
   | {

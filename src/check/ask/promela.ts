@@ -75,9 +75,9 @@ function headOf(title: string, configuration: Configuration, most: number, parts
  *
  *   spin -a -DPART=0 FILE && cc -O2 -w -DSAFETY -DNOREDUCE -o pan pan.c && ./pan -m${most + 1}
  *
- * PART is 0 to ${parts - 1}. "states, stored" and "transitions" are those of our search of the same part.
- * A promise that is judged and broken is an assertion that fails, and so is a state without a move
- * that is no end. Which promises are judged is the sum of these, or what -DJUDGED=SUM says:
+ * PART is 0 to ${parts - 1}. "states, stored" and "transitions" are those of our search of the same
+ * part. A promise that is judged and broken is an assertion that fails, and so is a state without a
+ * move that is no end. Which promises are judged is the sum of these, or what -DJUDGED=SUM says:
 ${bits}
  */
 #ifndef PART

@@ -1,6 +1,6 @@
 // A thread that makes one search after the other, for the searches of this machine (pool.ts) and of
-// a queue alike. A search is one long computation that no event loop could interrupt, so it looks at
-// a word of shared memory now and then.
+// a queue alike. A search is one long computation that no event loop could interrupt, so it looks
+// at a word of shared memory now and then.
 
 import { Worker } from 'node:worker_threads';
 import { Fault } from '../../base/fault.js';

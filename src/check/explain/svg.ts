@@ -1,7 +1,7 @@
 // The picture of timeline.ts for a page or a document: the same rows in the same words, with a
 // heading and a legend; two of them side by side where a schedule is shown under another protocol.
-// No font is known beforehand, so each piece of text says how wide it is (textLength), and the width
-// of the whole follows from that: nothing can be cut off.
+// No font is known beforehand, so each piece of text says how wide it is (textLength), and the
+// width of the whole follows from that: nothing can be cut off.
 
 import { columnsOf, markup, printable } from '../../base/printable.js';
 import { lay, nameOf, wrap, type Laid, type Room, type Row } from './timeline.js';

@@ -187,7 +187,7 @@ class Asking {
     );
   }
 
-  /** A result is taken once, whoever tells of it and how often. */
+  /** A result is taken once, however often events and looks tell of it. */
   #take(job: QueuedJob | undefined): void {
     const asked = job === undefined ? undefined : this.#waited.get(job.id);
     if (job?.finishedOn === undefined || asked === undefined) return;

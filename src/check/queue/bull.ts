@@ -1,8 +1,8 @@
 // BullMQ on Redis, which are optional: this is the one file that knows them, and they are loaded by
 // the first command that is given a queue. Nothing else would have to be installed for searches on
-// one machine. Retries, locks that a killed worker no longer renews, and a result that is taken from
-// the holder of the lock alone are BullMQ's; its types are written down here as far as they are
-// used, so that the package builds without it.
+// one machine. Retries, locks that a killed worker no longer renews, and a result that is taken
+// from the holder of the lock alone are BullMQ's; its types are written down here as far as they
+// are used, so that the package builds without it.
 
 import { createRequire } from 'node:module';
 import { Fault } from '../../base/fault.js';

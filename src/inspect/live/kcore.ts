@@ -1,5 +1,5 @@
-// Why /proc/kcore is not to be had, by the error of the kernel (open_kcore in fs/proc/kcore.c) and by
-// what it says of itself elsewhere. A machine that shows no memory can still be dumped.
+// Why /proc/kcore is not to be had, by the error of the kernel (open_kcore in fs/proc/kcore.c) and
+// by what it says of itself elsewhere. A machine that shows no memory can still be dumped.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { Fault } from '../../base/fault.js';

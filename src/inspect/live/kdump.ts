@@ -177,8 +177,8 @@ export function rearranged(bytes: Bytes): Bytes {
     read(offset, length) {
       const whole = part(offset, length);
       if (whole !== null || length > MOST_BITMAP) return whole;
-      // Over a seam between blocks, or a hole: makedumpfile does not write the ends of its bitmaps, and
-      // a file that it seeks in has zeros there.
+      // Over a seam between blocks, or a hole: makedumpfile does not write the ends of its bitmaps,
+      // and a file that it seeks in has zeros there.
       const joined = new Uint8Array(length);
       for (let done = 0; done < length;) {
         const at = offset + done;

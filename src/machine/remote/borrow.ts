@@ -1,8 +1,8 @@
 // Borrows a thread of another process, in one of two ways.
 //
-// `inside` keeps it stopped and makes system calls with it, one after the other, before there is code
-// of ours in the process. `send` exchanges its registers and lets it go before it runs: it performs
-// what lies in the scratch and leaves by sigreturn (native/borrow.ts).
+// `inside` keeps it stopped and makes system calls with it, one after the other, before there is
+// code of ours in the process. `send` exchanges its registers and lets it go before it runs: it
+// performs what lies in the scratch and leaves by sigreturn (native/borrow.ts).
 //
 // In both a signal frame of the thread's own state is in its memory before its registers change. A
 // tool that is killed at any moment leaves a thread that finds its own way back. For that the order
@@ -71,10 +71,10 @@ const STACK_ROOM = 65_536;
  */
 const PATIENCE_MS = { clean: 100, any: 3000, tracer: 1000 } as const;
 /**
- * How long a run is waited for by looking again and again, ms, and then by sleeping, a little longer
- * each time. The tool gives its CPU away at each look: the thread that is awaited may be queued behind it,
- * where the scheduler lets it wait for some milliseconds. A thread that is queued behind another one
- * on another CPU is fetched by the tool's CPU when the tool sleeps.
+ * How long a run is waited for by looking again and again, ms, and then by sleeping, a little
+ * longer each time. The tool gives its CPU away at each look: the thread that is awaited may be
+ * queued behind it, where the scheduler lets it wait for some milliseconds. A thread that is queued
+ * behind another one on another CPU is fetched by the tool's CPU when the tool sleeps.
  */
 const SPIN_MS = 0.1;
 const SLEEP_MS = { first: 0.05, most: 1 } as const;
@@ -375,8 +375,9 @@ export class Borrower {
   }
 
   /**
-   * A restartable sequence (rseq) is begun again by the kernel where a signal interrupts it; it would
-   * not be where registers are exchanged. It is some ten instructions long: the thread is tried again.
+   * A restartable sequence (rseq) is begun again by the kernel where a signal interrupts it; it
+   * would not be where registers are exchanged. It is some ten instructions long: the thread is
+   * tried again.
    */
   #inSequence(id: number, at: Addr): boolean {
     const area = this.#door.rseq(id);

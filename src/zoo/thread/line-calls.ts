@@ -1,5 +1,5 @@
-// The rule of the third series: a call whose displacement lies inside a cache line is patched by one
-// store, and any other keeps calling its trampoline.
+// The rule of the third series: a call whose displacement lies inside a cache line is patched by
+// one store, and any other keeps calling its trampoline.
 
 import { said, system } from '../system.js';
 import { storeInLine } from '../../plan/protocols/store.js';

@@ -1,5 +1,5 @@
-// The saved registers moved down by one word in C, and their new address handed back to a small tail
-// of assembly, so that no entry code changes. The return address then has room above them.
+// The saved registers moved down by one word in C, and their new address handed back to a small
+// tail of assembly, so that no entry code changes. The return address then has room above them.
 
 import { FRAME } from '../../trap/kernel.js';
 import { said, system } from '../system.js';

@@ -1,6 +1,6 @@
-// Inside the guest, by /proc/kallsyms and /proc/kcore: `referee keys` prints what each static call key
-// holds, `referee headers` the headers and notes of /proc/kcore as hexadecimal digits. Independent of
-// what it is compared with.
+// Inside the guest, by /proc/kallsyms and /proc/kcore: `referee keys` prints what each static call
+// key holds, `referee headers` the headers and notes of /proc/kcore as hexadecimal digits.
+// Independent of what it is compared with.
 
 #include <elf.h>
 #include <fcntl.h>

@@ -168,7 +168,7 @@ const HAZARDS = {
       drift: app.verify().length,
     });
   },
-  'a breakpoint of somebody else on a site'() {
+  'a breakpoint of a debugger on a site'() {
     const app = open(library, TRAPS);
     const site = Number(app.sites('act').find((s) => s.kind !== 'trampoline').address);
     const memory = openSync('/proc/self/mem', 'r+');

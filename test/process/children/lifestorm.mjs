@@ -1,7 +1,7 @@
 // Workers open, update, close and serve C, and are terminated at random moments. After each of them
-// the process forks twice, C updates and JavaScript updates, and each of these must be done in time.
-// argv: JSON {library, deaths, seconds, seed, pause}: at least so many, at least so long, and a pause
-// in milliseconds after each. Prints what came of it.
+// the process forks twice, C updates and JavaScript updates, and each of these must be done in
+// time. argv: JSON {library, deaths, seconds, seed, pause}: at least so many, at least so long, and
+// a pause in milliseconds after each. Prints what came of it.
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';

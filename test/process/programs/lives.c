@@ -55,8 +55,8 @@ int lives_result(int i) { return jobs[i].result; }
 int lives_end(int i) { return pthread_join(jobs[i].thread, NULL) ? -1 : jobs[i].result; }
 
 /*
- * An update that is stopped just before its first exchange of the list's head, which it has read: it
- * runs one instruction at a time until there. 0 is returned once it has stopped.
+ * An update that is stopped just before its first exchange of the list's head, which it has read:
+ * it runs one instruction at a time until there. 0 is returned once it has stopped.
  */
 enum { TRAP_FLAG = 0x100 };
 static atomic_int stopped, on;

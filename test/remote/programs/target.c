@@ -1,7 +1,7 @@
 /* A program that another process takes charge of. `target HOT KIND...`: HOT threads that call, and one
- * thread asleep in each KIND of system call. Commands come by lines on stdin: `report` prints one line
- * of JSON, `quit` ends. Every thread has an alternate stack and a mask of its own, and looks after
- * itself whether they are still what they were. */
+ * thread asleep in each KIND of system call. Commands come by lines on stdin: `report` prints one
+ * line of JSON, `quit` ends. Every thread has an alternate stack and a mask of its own, and looks
+ * after itself whether they are still what they were. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

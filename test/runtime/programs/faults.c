@@ -1,6 +1,6 @@
-// Every system call of the runtime goes through here: it is written down, or made to fail.
-// argv[1]: `order` prints the effects of one update, `back` of one whose second kind of store is refused once at the
-// call's site; `every` makes each effect fail in turn, once and for ever.
+// Every system call of the runtime goes through here: it is written down, or made to fail. argv[1]:
+// `order` prints the effects of one update, `back` of one whose second kind of store is refused
+// once at the call's site; `every` makes each effect fail in turn, once and for ever.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -12,8 +12,8 @@
 
 int add(int a, int b) { return a + b; }
 /*
- * A page away and at an odd address, so that two bytes of a displacement change and sites are trapped: a change of one
- * byte needs no trap.
+ * A page away and at an odd address, so that two bytes of a displacement change and sites are
+ * trapped: a change of one byte needs no trap.
  */
 int sub(int a, int b);
 __asm__(".pushsection .text\n\t.balign 4096\n\t.skip 119\n\t.globl sub\n\t.type sub, @function\nsub:\n\t"
@@ -89,8 +89,8 @@ long effect(long number, long a, long b, long c, long d, long e, long f)
 static int is(int (*func)(int, int)) { return call(7, 3) == func(7, 3) + 1 && tail(7, 3) == func(7, 3); }
 
 /*
- * After an effect that failed: each call does what the old target does, or the new one. All calls do the same where
- * sites are trapped; others may be left some old and some new, each whole.
+ * After an effect that failed: each call does what the old target does, or the new one. All calls
+ * do the same where sites are trapped; others may be left some old and some new, each whole.
  */
 static int whole(int result, int (*from)(int, int), int (*to)(int, int), int trapped)
 {
