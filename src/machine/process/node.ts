@@ -18,6 +18,8 @@ export class Objects {
   readonly #info: BigUint64Array = new BigUint64Array(4);
   readonly #infoAt: Addr;
   #own: ReadonlySet<Addr> | null = null;
+  /** Addresses that were found in Node, which is never unloaded. */
+  readonly #inNode = new Set<Addr>();
 
   constructor(native: Native) {
     this.#native = native;
@@ -37,7 +39,11 @@ export class Objects {
    * of them: its own handlers cannot be told from Node's.
    */
   isOfNode(address: Addr): boolean {
-    return (this.#own ??= this.#ofNode()).has(this.baseOf(address));
+    // dladdr goes through all symbols of the object, which takes half a millisecond in Node's.
+    if (this.#inNode.has(address)) return true;
+    const found = (this.#own ??= this.#ofNode()).has(this.baseOf(address));
+    if (found) this.#inNode.add(address);
+    return found;
   }
 
   #ofNode(): ReadonlySet<Addr> {
