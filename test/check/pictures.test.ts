@@ -39,15 +39,7 @@ function failures(done: Run, title: string): Failure[] {
   });
 }
 /** Protocols that fail in every way that is drawn. */
-const FEW = [
-  'naive',
-  'int3-skip',
-  'int3-stub',
-  'int3-percpu',
-  'int3-retire',
-  'store',
-  'stop-machine',
-];
+const FEW = ['naive', 'int3-skip', 'int3-stub', 'int3-percpu', 'int3-retire'];
 /**
  * Each protocol once in its environment and once with NMIs: all pictures of the page, but for
  * settings that repeat them.
@@ -83,7 +75,7 @@ describe('the second pass', () => {
       ({ of, shape, finding, path }) =>
         changes(path) < changes(firstPath(of.model, of.search, finding, shape)),
     );
-    expect(better.length).toBeGreaterThan(LONG ? 10 : 5);
+    expect(better.length).toBeGreaterThan(LONG ? 10 : 3);
   });
 
   if (LONG)

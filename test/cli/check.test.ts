@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { line } from './line.js';
-import { LONG, more } from '../more.js';
+import { LONG } from '../more.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'check-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -235,18 +235,18 @@ describe('static-call check', () => {
   });
 });
 
-describe('a check that is stopped', () => {
-  const endless = [
-    '--env',
-    'kernel',
-    '--reduce',
-    'none',
-    '--cpus',
-    '3',
-    '--context',
-    'task,irq,nmi',
-  ];
-  if (LONG)
+if (LONG)
+  describe('a check that is stopped', () => {
+    const endless = [
+      '--env',
+      'kernel',
+      '--reduce',
+      'none',
+      '--cpus',
+      '3',
+      '--context',
+      'task,irq,nmi',
+    ];
     it('by its bounds says what it knows, and unknown', async () => {
       const { status, stdout } = await line([
         'check',
@@ -267,50 +267,46 @@ describe('a check that is stopped', () => {
       ).toMatch(/stopped, more than 0.2 s;/);
     });
 
-  /** Runs it until it has used so many seconds of CPU, then sends what Ctrl-C sends. */
-  async function interrupted(
-    words: readonly string[],
-    seconds: number,
-  ): Promise<{ status: number | null; stdout: string; stderr: string }> {
-    const child = spawn(process.execPath, ['bin/static-call', 'check', ...words], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const said = { stdout: '', stderr: '' };
-    child.stdout.on('data', (data: Buffer) => (said.stdout += data.toString()));
-    child.stderr.on('data', (data: Buffer) => (said.stderr += data.toString()));
-    const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
-    // Fields 14 and 15 of proc_pid_stat(5), in hundredths; the name before them holds no blank.
-    const used = () =>
-      readFileSync(`/proc/${child.pid}/stat`, 'utf8')
-        .split(' ')
-        .slice(13, 15)
-        .reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
-    while (child.exitCode === null && used() < seconds)
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    child.kill('SIGINT');
-    return { status: await ended, ...said };
-  }
+    /** Runs it until it has used so many seconds of CPU, then sends what Ctrl-C sends. */
+    async function interrupted(
+      words: readonly string[],
+      seconds: number,
+    ): Promise<{ status: number | null; stdout: string; stderr: string }> {
+      const child = spawn(process.execPath, ['bin/static-call', 'check', ...words], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      const said = { stdout: '', stderr: '' };
+      child.stdout.on('data', (data: Buffer) => (said.stdout += data.toString()));
+      child.stderr.on('data', (data: Buffer) => (said.stderr += data.toString()));
+      const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
+      // Fields 14 and 15 of proc_pid_stat(5), in hundredths; the name before them holds no blank.
+      const used = () =>
+        readFileSync(`/proc/${child.pid}/stat`, 'utf8')
+          .split(' ')
+          .slice(13, 15)
+          .reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
+      while (child.exitCode === null && used() < seconds)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      child.kill('SIGINT');
+      return { status: await ended, ...said };
+    }
 
-  it
-    .skipIf(!existsSync('/proc/self/stat'))
-    .for([
+    it.skipIf(!existsSync('/proc/self/stat')).for([
       ['one', ['naive', ...endless], 2, /torn +FAILS[^]*stack +unknown[^]*stopped, interrupted;/],
-      ...more<[string, readonly string[], number, RegExp][]>(
-        [
-          'several',
-          ['int3-gap', 'naive', ...endless],
-          5,
-          /^int3-gap: [^]*torn +unknown[^]*^naive: [^]*torn +FAILS/m,
-        ],
-        ['the matrix', ['--matrix'], 5, /^protocol +env[^]*^Least that the hardware must promise/m],
-      ),
+      [
+        'several',
+        ['int3-gap', 'naive', ...endless],
+        5,
+        /^int3-gap: [^]*torn +unknown[^]*^naive: [^]*torn +FAILS/m,
+      ],
+      ['the matrix', ['--matrix'], 5, /^protocol +env[^]*^Least that the hardware must promise/m],
     ] as const)(
-    'by Ctrl-C prints what it knows of %s, and exits 130',
-    async ([, words, seconds, expected]) => {
-      const { status, stdout, stderr } = await interrupted(words, seconds);
-      expect(status).toBe(130);
-      expect(stdout).toMatch(expected);
-      expect(stderr).toMatch(/not every run was finished: what is missing is unknown/);
-    },
-  );
-});
+      'by Ctrl-C prints what it knows of %s, and exits 130',
+      async ([, words, seconds, expected]) => {
+        const { status, stdout, stderr } = await interrupted(words, seconds);
+        expect(status).toBe(130);
+        expect(stdout).toMatch(expected);
+        expect(stderr).toMatch(/not every run was finished: what is missing is unknown/);
+      },
+    );
+  });
