@@ -63,6 +63,8 @@ class Talk {
     const [program, ...rest] = words;
     this.child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.pid = this.child.pid;
+    // Listened for from the start: a program that ends while its last line is read ends once.
+    this.exited = once(this.child, 'exit');
     this.lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
   }
   async line() {
@@ -135,7 +137,7 @@ async function part(title, program, args, operators) {
   app.detach();
   own.end();
   const { calls, wrong } = JSON.parse(await own.line());
-  await once(own.child, 'exit');
+  await own.exited;
   const lost = byTools + updates - changed;
   const chain = args.length > 0 || isChain(pairs, first, last);
   const busy = told.reduce((sum, one) => sum + one.busy, 0);

@@ -253,10 +253,11 @@ async function setOnce(program) {
 async function setRust() {
   const { child, pid } = await begin([file('rust')]);
   run(tool('set', `${pid}`, 'step=step_up'), 'it is set', good);
+  const exited = once(child, 'exit');
   child.stdin.end('\n');
   const [line] = await once(child.stdout, 'data');
   judge(String(line).trim() === '7', `the function that Rust calls answers ${String(line).trim()}`);
-  await once(child, 'exit');
+  await exited;
 }
 
 async function withRuntime() {

@@ -12,7 +12,9 @@ it.skipIf(!attachable)(
   () => {
     const words = ['scripts/contend.mjs', '--seconds', '5'];
     const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' });
-    expect(stdout + stderr).toMatch(/lost 0, one chain.*\n.*lost 0, one chain/);
+    expect(`${stdout}${stderr}status ${status}`).toMatch(
+      /lost 0, one chain.*\n.*lost 0, one chain/,
+    );
     expect(status).toBe(0);
   },
   600_000,
@@ -23,7 +25,7 @@ it.skipIf(!attachable)(
   () => {
     const words = ['scripts/operate.mjs', '--kills', '5'];
     const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' });
-    expect(stdout + stderr).toContain('Everything is as it should be.');
+    expect(`${stdout}${stderr}status ${status}`).toContain('Everything is as it should be.');
     expect(status).toBe(0);
   },
   600_000,
