@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { CLAIMED, Explanations } from '../dist/check/litmus/allowed.js';
+import { DEPARTURES, departuresOf } from '../dist/check/litmus/departures.js';
 import { LITMUS } from '../dist/plan/litmus.js';
 
 const FOLDER = new URL('../docs/silicon/', import.meta.url);
@@ -44,10 +45,24 @@ function questions(model) {
   );
 }
 
+const departures = () =>
+  rows(
+    ['CPU', 'programs', 'outcome', 'what was seen', 'what follows'],
+    DEPARTURES.map(({ family, model, programs, outcome, seen, follows }) => [
+      `family ${family}, model ${model}`,
+      programs.map((name) => `\`${name}\``).join(', '),
+      outcome,
+      seen,
+      follows,
+    ]),
+  );
+
 function sightings(record) {
   return record.programs.flatMap(({ name, seen }) => {
     const program = LITMUS.find((each) => each.name === name);
-    return program === undefined ? [] : [{ program, outcomes: Object.keys(seen) }];
+    if (program === undefined) return [];
+    const known = departuresOf(record, name);
+    return [{ program, outcomes: Object.keys(seen).filter((outcome) => !known.has(outcome)) }];
   });
 }
 
@@ -111,6 +126,12 @@ none of the stricter ones. \`mp-df-cpuid\`, \`mp-df-iret\`, \`mp-df-serialize\` 
 late under no model; they would be if CPUID, IRET or SERIALIZE did not serialise.
 
 ${questions(model)}
+
+## What no model allows, and a CPU was seen to do
+
+\`check --litmus\` answers "no" for what no model allows, except for the rows below on their CPU.
+
+${departures()}
 
 ${records()
   .map((record) => recorded(model, record))

@@ -1,5 +1,5 @@
 // `check --litmus`: what this CPU does beside what the model allows. A CPU that shows what the
-// model forbids makes the model wrong, and the answer "no".
+// model forbids makes the model wrong, and the answer "no", unless that is known of this CPU.
 
 import { loadavg, release } from 'node:os';
 import {
@@ -16,6 +16,7 @@ import {
 import { crossesLine, UNIT_NAMES } from '../base/addr.js';
 import { EXIT, Fault } from '../base/fault.js';
 import { CLAIMED, Explanations, type LitmusModel } from '../check/litmus/allowed.js';
+import { departuresOf } from '../check/litmus/departures.js';
 import { version } from '../host/version.js';
 import { LITMUS, type LitmusOutcome } from '../plan/litmus.js';
 import type { Context } from './context.js';
@@ -32,7 +33,10 @@ export interface LitmusFlags {
 
 interface Result {
   readonly seen: Seen;
+  /** Without those that are known of this CPU. */
   readonly outcomes: readonly LitmusOutcome[];
+  /** What no model allows, and this CPU is known to do. */
+  readonly known: readonly LitmusOutcome[];
   readonly may: ReadonlySet<LitmusOutcome>;
   readonly conflict: readonly LitmusOutcome[];
   /** The strictest models that allow what was seen. */
@@ -78,6 +82,7 @@ export async function litmus(
       '',
       verdict,
       ...split(results),
+      ...departed(results),
     ];
     context.print([...lines, 'What was not seen is not thereby impossible.'].join('\n'));
   }
@@ -87,9 +92,12 @@ export async function litmus(
 function resultOf(model: Explanations, seen: Seen): Result {
   const { program } = seen;
   const may = model.allowed(program, CLAIMED);
-  const outcomes = Object.keys(seen.seen) as LitmusOutcome[];
+  const all = Object.keys(seen.seen) as LitmusOutcome[];
+  const departures = departuresOf(cpuOf(), program.name);
+  const known = all.filter((outcome) => !may.has(outcome) && departures.has(outcome));
+  const outcomes = all.filter((outcome) => !known.includes(outcome));
   const conflict = outcomes.filter((outcome) => !may.has(outcome));
-  return { seen, outcomes, may, conflict, least: model.strictest([{ program, outcomes }]) };
+  return { seen, outcomes, known, may, conflict, least: model.strictest([{ program, outcomes }]) };
 }
 
 /** A load that finds half of a store inside a line says that it is not the fetcher that tears. */
@@ -101,6 +109,14 @@ function split(results: readonly Result[]): string[] {
   if (torn.length === 0) return [];
   const names = torn.map(({ seen }) => seen.program.name).join(', ');
   return [`In ${names} a load found half of a store: this CPU stores it in two pieces.`];
+}
+
+function departed(results: readonly Result[]): string[] {
+  const names = results.flatMap(({ seen, known }) =>
+    known.map((outcome) => `${outcome} in ${seen.program.name}`),
+  );
+  if (names.length === 0) return [];
+  return [`No model allows ${names.join(' and ')}. It is known of this CPU: docs/silicon.md.`];
 }
 
 /** How far the CPUs were apart, and what follows for what was not seen. */
@@ -141,7 +157,7 @@ function printJson(
     explains: all[0] ?? null,
     strictest: all,
     conflicts,
-    programs: results.map(({ seen: { program, ...found }, may, conflict, least }) => ({
+    programs: results.map(({ seen: { program, ...found }, may, known, conflict, least }) => ({
       name: program.name,
       about: program.about,
       offset: program.offset,
@@ -150,6 +166,7 @@ function printJson(
       allowed: [...may],
       explains: least[0] ?? null,
       strictest: least,
+      known,
       conflict,
     })),
   });
@@ -193,8 +210,9 @@ function sightings({ seen, crash, skipped }: Seen): string {
   return [...outcomes, ...ended].join(', ') || 'nothing';
 }
 
-function explained({ seen, conflict, least }: Result): string {
+function explained({ seen, known, conflict, least }: Result): string {
   if (conflict.length > 0) return `forbids ${conflict.join(', ')}`;
+  if (known.length > 0) return `known: ${known.join(', ')}`;
   if (seen.skipped !== null) return '';
   return least.map(shortName).join(' or ') || 'none';
 }

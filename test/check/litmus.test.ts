@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { allowed, CLAIMED, Explanations, MODELS, type LitmusModel } from '#check/litmus/allowed';
+import { DEPARTURES, departuresOf } from '#check/litmus/departures';
 import { LITMUS, type LitmusOutcome, type LitmusProgram } from '#plan/litmus';
 import { RULES, type Rules, type Serialising } from '#machine/sim/rules';
 import { LONG } from '../more.js';
@@ -154,6 +155,21 @@ describe('docs/silicon.md', () => {
         siliconPage: () => string;
       };
       expect(readFileSync('docs/silicon.md', 'utf8')).toBe(siliconPage());
+    },
+  );
+});
+
+describe('what a CPU is known to do against every model', () => {
+  it.for(
+    DEPARTURES.flatMap(({ programs, ...more }) => programs.map((name) => ({ name, ...more }))),
+  )(
+    '$outcome in $name: no model allows it, and it is known of this CPU and program alone',
+    ({ name, outcome, family, model: number }) => {
+      expect(explained([name, outcome])).toEqual([]);
+      const cpu = { family, model: number };
+      expect([...departuresOf(cpu, name)]).toEqual([outcome]);
+      expect([...departuresOf({ ...cpu, model: `${number}0` }, name)]).toEqual([]);
+      expect([...departuresOf(cpu, 'int3')]).toEqual([]);
     },
   );
 });

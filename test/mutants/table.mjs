@@ -58,6 +58,12 @@ export const MUTANTS = [
     test: { file: 'test/check/litmus.test.ts', name: 'is in-order fetches where' },
   },
   {
+    name: 'what one CPU does against every model is known of all models of its family',
+    file: 'dist/check/litmus/departures.js',
+    edits: [[' && model === cpu.model', '']],
+    test: { file: 'test/check/litmus.test.ts', name: 'known of this CPU' },
+  },
+  {
     name: 'data that no handler keeps is used by no other call, and slot holds',
     file: 'dist/check/search/run.js',
     edits: [["name !== 'slot' || fixture.stashes", 'true']],
