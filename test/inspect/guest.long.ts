@@ -2,10 +2,20 @@
 // same inside the guest.
 
 import { execFile } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addrFromBits, hex } from '#base/addr';
+import { addrFromBits, hex, PAGE } from '#base/addr';
 import { Held, type Bytes } from '#inspect/live/bytes';
 import type { LiveFacts, UnderWay } from '#inspect/live/facts';
 import { inspectDump } from '#inspect/live/inspect';
@@ -27,10 +37,27 @@ async function inspected(...args: string[]): Promise<object> {
   return same(JSON.parse(stdout));
 }
 
+/** What `inspect` says of a dump, the most memory that it had, in MB, and its CPU time. */
+async function measured(path: string): Promise<{ facts: object; peak: number; seconds: number }> {
+  const ends = `process.on('exit', () => {
+    const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
+    process.stderr.write(JSON.stringify([maxRSS / 1024, (userCPUTime + systemCPUTime) / 1e6]));
+  });`;
+  const line = ['--import', `data:text/javascript,${encodeURIComponent(ends)}`, 'bin/static-call'];
+  const { stdout, stderr } = await promisify(execFile)(
+    process.execPath,
+    [...line, 'inspect', '--json', path],
+    { maxBuffer: 1 << 28 },
+  );
+  const [peak, seconds] = JSON.parse(stderr) as [number, number];
+  return { facts: same(JSON.parse(stdout)), peak, seconds };
+}
+
 describe.skipIf(unbooted !== null).each(KERNELS)(
   `the kernel in corpus/$name${unbooted === null ? '' : ` (skipped: ${unbooted})`}`,
   ({ kernel = '', modules }) => {
     let guest: Guest;
+    let began = 0;
     const inner = unbooted === null ? programOf(folder, 'referee') : null;
     /** What is said of a dump, which is removed. */
     const dumped = async (options = {}): Promise<LiveFacts> => {
@@ -43,6 +70,7 @@ describe.skipIf(unbooted !== null).each(KERNELS)(
     /** A dump as an ELF core without paging, which stays. */
     const elf = (): Promise<string> => (made ??= guest.dump(guest.file('elf')));
     beforeAll(async () => {
+      began = performance.now();
       const files = inner ? [{ name: 'bin/referee', mode: 0o100755, bytes: inner }] : [];
       guest = await Guest.boot({ kernel, modules, files, megabytes: MEGABYTES });
     });
@@ -59,9 +87,9 @@ describe.skipIf(unbooted !== null).each(KERNELS)(
       ],
       ['fully preemptible', 'echo full > /sys/kernel/debug/sched/preempt'],
     ] as const;
-    test.each(states)(
+    test.for(states)(
       '%s: the keys are what the guest says, and nothing drifts',
-      async (_, line) => {
+      async ([state, line]) => {
         await guest.run(line);
         const said = inner ? await guest.run('referee keys') : '';
         const facts = await dumped();
@@ -78,6 +106,8 @@ describe.skipIf(unbooted !== null).each(KERNELS)(
         expect(inside.size).toBeGreaterThan(600);
         expect([...inside].filter(([at, func]) => outside.get(at!) !== func)).toEqual([]);
         expect(probesMissing(facts, await guest.run(ENABLED))).toEqual([]);
+        const seconds = (performance.now() - began) / 1000;
+        console.log(`${state}: held against the guest ${seconds.toFixed(0)} s after its start`);
       },
     );
 
@@ -92,6 +122,21 @@ describe.skipIf(unbooted !== null).each(KERNELS)(
       expect(await inspected(...image, '--live', `qmp:${guest.qmpSocket}`)).toEqual(byFile);
       expect(await inspected(...image, '--live', `gdb:${guest.gdbSocket}`)).toEqual(byFile);
       await guest.qmp('cont');
+    });
+
+    // The rest of the core is a hole, as it is in a dump of a machine that has not used its memory.
+    test.for([
+      [256, 300],
+      [4096, 500],
+    ] as const)('a core of %i MB is read within %i MB, and says the same', async ([size, most]) => {
+      const path = guest.file('sparse');
+      copyFileSync(await elf(), path);
+      widen(path, size * 2 ** 20);
+      const { facts, peak, seconds } = await measured(path);
+      console.log(`${size} MB: read in ${seconds.toFixed(1)} s and ${peak.toFixed(0)} MB`);
+      expect(facts).toEqual(await inspected(await elf()));
+      expect(peak).toBeLessThan(most);
+      rmSync(path);
     });
 
     test('the segments and the note of /proc/kcore lead to the same', async () => {
@@ -210,6 +255,23 @@ function segmentsIn(headers: Buffer, type: number): Segment[] {
       size: Number(headers.readBigUInt64LE(at + 32)),
     }));
 }
+/** The last segment of a core without paging goes on, as a hole, to the end of a larger file. */
+function widen(path: string, size: number): void {
+  const core = openSync(path, 'r+');
+  const headers = Buffer.alloc(PAGE);
+  readSync(core, headers, 0, PAGE, 0);
+  const first = Number(headers.readBigUInt64LE(32));
+  const offset = (at: number): bigint => headers.readBigUInt64LE(at + 8);
+  const loads = Array.from({ length: headers.readUInt16LE(56) }, (_, i) => first + 56 * i).filter(
+    (at) => headers.readUInt32LE(at) === 1,
+  );
+  const last = loads.reduce((a, b) => (offset(b) > offset(a) ? b : a));
+  for (const field of [32, 40]) headers.writeBigUInt64LE(BigInt(size) - offset(last), last + field);
+  writeSync(core, headers, 0, PAGE, 0);
+  ftruncateSync(core, size);
+  closeSync(core);
+}
+
 const offsetIn = (segments: readonly Segment[], physical: number): number | null => {
   const found = segments.find(({ start, size }) => physical >= start && physical < start + size);
   return found ? found.offset + (physical - found.start) : null;
