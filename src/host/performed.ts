@@ -81,6 +81,8 @@ function textOf(title: string, { text = {} }: Protocol): ParsedText | null {
   if (text.also !== undefined)
     throw refused('text.also', 'may execute other instructions, which no landing pad tells apart');
   const parsed = parseText(text);
+  if (parsed !== null && parsed.freshLength > 0)
+    throw refused('text.states[0].fresh', 'stores fresh code, and here only the site is written');
   // The handler tries again until the trap is gone, and counts in registers that must be its own.
   const resting = parsed?.states.findIndex(({ bytes, trap }) => bytes[0] === INT3 || trap !== null);
   if (resting !== undefined && resting >= 0)

@@ -255,6 +255,7 @@ function stepOf(step: Step): string {
     case 'exchange':
     case 'retry':
     case 'grace':
+    case 'emit':
       throw new Error(`a program cannot perform the step ${step.do}`);
     default:
       return unreachable(step);

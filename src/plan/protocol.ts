@@ -77,6 +77,14 @@ export type Step = {
       readonly do: 'grace';
     }
   | {
+      /**
+       * Stores the fresh code of the new state (`TextState.fresh`). `one`: one store. `bytes`: one
+       * byte after the other, ascending.
+       */
+      readonly do: 'emit';
+      readonly as: 'one' | 'bytes';
+    }
+  | {
       /** Takes back what `publish` made known: a trap at the site is no longer claimed. */
       readonly do: 'retire';
     }
@@ -172,10 +180,16 @@ export interface TextState {
   /** What a pass through it runs. */
   readonly runs: 'A' | 'B' | 'C' | 'null' | 'ret0';
   /**
-   * Bytes in hexadecimal, as many in each state. `{A}` is the four-byte distance to a target, and
-   * `..` the byte that was there before.
+   * Bytes in hexadecimal, as many in each state. `{A}` is the four-byte distance to a target,
+   * `{fresh}` to the fresh code, `{end}` to the end of the text, and `..` the byte that was there
+   * before.
    */
   readonly bytes: string;
+  /**
+   * Code at a place of its own, where a thread comes only through the text: what `emit` stores. The
+   * first state says what the place held before; a state that leaves it out keeps what is there.
+   */
+  readonly fresh?: string;
   /** A trap met in this state ends as a `ret`, or goes on at that offset; else it runs `runs`. */
   readonly trap?: 'ret' | number;
 }

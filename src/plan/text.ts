@@ -14,10 +14,14 @@ type TextByte = number | 'kept' | { readonly to: string; readonly part: number }
 export interface ParsedState extends Pick<TextState, 'name' | 'runs'> {
   readonly trap: TextState['trap'] | null;
   readonly bytes: readonly TextByte[];
+  /** Of the fresh code; none where the text has none. */
+  readonly fresh: readonly TextByte[];
 }
 
 export interface ParsedText {
   readonly length: number;
+  /** Of the fresh code; 0 where the text has none. */
+  readonly freshLength: number;
   readonly entry: number;
   readonly ends: 'behind' | 'return';
   readonly changes: readonly string[];
@@ -25,10 +29,10 @@ export interface ParsedText {
   readonly states: readonly ParsedState[];
 }
 
-/** Longest text that is patched. */
+/** Longest text that is patched, and longest fresh code. */
 export const LONGEST_TEXT = 32;
 const DISTANCE = 4;
-const TARGET = /^\{(A|B|C|return)\}$/;
+const TARGET = /^\{(A|B|C|return|fresh|end)\}$/;
 
 function parseByte(word: string): readonly TextByte[] | null {
   const to = TARGET.exec(word)?.[1];
@@ -43,63 +47,97 @@ const wrong = (field: string, found: string, hint?: string): Fault =>
     ...(hint === undefined ? {} : { hint }),
   });
 
-function parseState(state: TextState, field: string, first: boolean): ParsedState {
-  const { name, runs, trap = null } = state;
-  const bytes = state.bytes.split(' ').map(parseByte);
-  const unread = bytes.indexOf(null);
-  if (unread >= 0)
+function parseBytes(text: string, field: string, first: boolean): readonly TextByte[] {
+  const words = text.split(' ');
+  const flat = words.flatMap((word) => {
+    const bytes = parseByte(word);
+    if (bytes !== null) return bytes;
     throw wrong(
-      `${field}.bytes`,
-      `has ${state.bytes.split(' ')[unread]}, which is no byte`,
+      field,
+      `has ${word}, which is no byte`,
       'write bytes in hexadecimal, .. for what was there, {A} for the distance to a target',
     );
-  const flat = bytes.flatMap((each) => each ?? []);
+  });
   if (flat.length > LONGEST_TEXT)
-    throw wrong(`${field}.bytes`, `are ${flat.length}; at most ${LONGEST_TEXT} are patched`);
+    throw wrong(field, `are ${flat.length}; at most ${LONGEST_TEXT} are patched`);
   if (first && flat.includes('kept'))
-    throw wrong(`${field}.bytes`, 'keep what was there before, and nothing was: it is the first');
-  return { name, runs, trap, bytes: flat };
+    throw wrong(field, 'keep what was there before, and nothing was: it is the first');
+  return flat;
+}
+
+const leadsToFresh = (bytes: readonly TextByte[]): boolean =>
+  bytes.some((byte) => typeof byte === 'object' && byte.to === 'fresh');
+
+/** The fresh code of a state, as long as the first one's. */
+function parseFresh(given: readonly TextState[], i: number): readonly TextByte[] {
+  const field = `text.states[${i}].fresh`;
+  const [first, state] = [given[0]?.fresh, given[i]?.fresh];
+  if (first === undefined) {
+    if (state === undefined) return [];
+    throw wrong('text.states[0].fresh', 'is missing: what the place held before it was written');
+  }
+  const length = parseBytes(first, 'text.states[0].fresh', true).length;
+  if (state === undefined) return Array.from({ length }, () => 'kept');
+  const bytes = parseBytes(state, field, i === 0);
+  if (bytes.length !== length)
+    throw wrong(field, `are ${bytes.length} bytes, and the first state has ${length}`);
+  return bytes;
 }
 
 /** @throws Fault `bad-protocol` where a state has another length, or does not decode */
 export function parseText(text: SiteText): ParsedText | null {
   const { states: given, entry = 0, ends = 'behind', changes = [], leaf = false } = text;
   if (given === undefined) return null;
-  const states = given.map((state, i) => parseState(state, `text.states[${i}]`, i === 0));
-  const length = states[0]!.bytes.length;
-  for (const [i, { bytes }] of states.entries())
+  const states = given.map((state, i): ParsedState => {
+    const { name, runs, trap = null } = state;
+    const bytes = parseBytes(state.bytes, `text.states[${i}].bytes`, i === 0);
+    return { name, runs, trap, bytes, fresh: parseFresh(given, i) };
+  });
+  const { length } = states[0]!.bytes;
+  const freshLength = states[0]!.fresh.length;
+  for (const [i, { bytes }] of states.entries()) {
+    const field = `text.states[${i}].bytes`;
     if (bytes.length !== length)
-      throw wrong(
-        `text.states[${i}].bytes`,
-        `are ${bytes.length}, and the first state has ${length}`,
-      );
+      throw wrong(field, `are ${bytes.length}, and the first state has ${length}`);
+    if (freshLength === 0 && leadsToFresh(bytes))
+      throw wrong(field, 'lead to {fresh}, and no state has fresh code');
+  }
   if (entry >= length) throw wrong('text.entry', `is ${entry}, outside a text of ${length} bytes`);
-  const parsed = { length, entry, ends, changes, leaf, states };
+  const parsed = { length, freshLength, entry, ends, changes, leaf, states };
   checkDecodes(parsed);
   return parsed;
 }
 
 /** Every state is walked once, with distances that no part of the text lies at. */
 function checkDecodes(text: ParsedText): void {
-  let before: readonly number[] = [];
+  const freshAt = 2 * LONGEST_TEXT;
+  const places: Readonly<Record<string, number>> = { fresh: freshAt, end: text.length };
+  const elsewhere = 0x01020304;
+  const distance = (to: string, end: number): number => (places[to] ?? elsewhere) - end;
+  const before: { bytes: readonly number[]; fresh: readonly number[] } = { bytes: [], fresh: [] };
   for (const [i, state] of text.states.entries()) {
-    const bytes = bytesOf(state, before, () => 0x01020304);
-    before = bytes;
-    const { undecoded } = walk(bytes, text.entry, state.trap);
-    if (undecoded !== null)
-      throw wrong(
-        `text.states[${i}].bytes`,
-        `hold no known instruction at offset ${undecoded}, where a thread may come`,
-      );
+    before.bytes = bytesOf(state.bytes, before.bytes, distance);
+    before.fresh = bytesOf(state.fresh, before.fresh, (to, end) => distance(to, freshAt + end));
+    const pieces = [
+      { from: 0, bytes: before.bytes },
+      { from: freshAt, bytes: before.fresh },
+    ];
+    const { undecoded } = walk(pieces, text.entry, state.trap);
+    if (undecoded === null) continue;
+    const [field, at] = undecoded < freshAt ? ['bytes', undecoded] : ['fresh', undecoded - freshAt];
+    throw wrong(
+      `text.states[${i}].${field}`,
+      `hold no known instruction at offset ${at}, where a thread may come`,
+    );
   }
 }
 
 /**
- * The bytes of a state.
+ * The bytes of a state, or of its fresh code.
  * @param distance to a target, from the end of the four bytes, which lie at that offset
  */
 export function bytesOf(
-  { bytes }: ParsedState,
+  bytes: readonly TextByte[],
   before: readonly number[],
   distance: (to: string, end: number) => number,
 ): number[] {
@@ -108,6 +146,12 @@ export function bytesOf(
     if (typeof byte === 'number') return byte;
     return (distance(byte.to, i - byte.part + DISTANCE) >> (8 * byte.part)) & 0xff;
   });
+}
+
+/** Bytes that lie together, from an offset on. */
+interface Piece {
+  readonly from: number;
+  readonly bytes: readonly number[];
 }
 
 interface Walked {
@@ -119,19 +163,21 @@ interface Walked {
   readonly undecoded: number | null;
 }
 
-/** Where instructions begin, by following every jump inside the text. */
-export function walk(bytes: readonly number[], entry: number, trap: ParsedState['trap']): Walked {
+/** Where instructions begin, by following every jump and call inside the pieces. */
+export function walk(pieces: readonly Piece[], entry: number, trap: ParsedState['trap']): Walked {
   const starts = new Map<number, readonly number[]>();
   const returns = new Set<number>();
   const open = typeof trap === 'number' ? [entry, trap] : [entry];
   for (const at of open) {
-    if (at < 0 || at >= bytes.length || starts.has(at)) continue;
-    const insn = decode(bytes.slice(at));
+    const piece = pieces.find(({ from, bytes }) => at >= from && at < from + bytes.length);
+    if (piece === undefined || starts.has(at)) continue;
+    const bytes = piece.bytes.slice(at - piece.from);
+    const insn = decode(bytes);
     if (typeof insn === 'string') return { starts, returns, undecoded: at };
     const end = at + insn.length;
-    starts.set(at, bytes.slice(at, end));
+    starts.set(at, bytes.slice(0, insn.length));
     if (insn.form.name === 'call') returns.add(end);
-    open.push(...after(insn, bytes[at] === INT3 ? trap : null, end));
+    open.push(...after(insn, bytes[0] === INT3 ? trap : null, end));
   }
   return { starts, returns, undecoded: null };
 }
@@ -145,7 +191,7 @@ function after(
   const { name } = insn.form;
   if (trap !== null) return typeof trap === 'number' ? [trap] : [];
   const [operand] = insn.operands;
-  const jumped = operand?.kind === 'rel' && name !== 'call' ? [end + operand.distance] : [];
+  const jumped = operand?.kind === 'rel' ? [end + operand.distance] : [];
   return name === 'jmp' || name === 'ret' ? jumped : [end, ...jumped];
 }
 

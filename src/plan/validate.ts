@@ -108,6 +108,10 @@ const STATE = {
   runs: oneOf('A', 'B', 'C', 'null', 'ret0'),
   bytes: text,
 };
+const STATE_MAY_HAVE: Optional = {
+  trap: { what: "'ret' or an offset", fits: (v) => v === 'ret' || offset.fits(v) },
+  fresh: text,
+};
 
 const part = oneOf('first', 'rest', 'whole', 'changed', 'byte', 'opcode', 'displacement');
 const wayList: Check = {
@@ -128,6 +132,7 @@ const STEPS: Readonly<Record<Step['do'], Readonly<Record<string, Check>>>> = {
   },
   sync: {},
   grace: {},
+  emit: { as: oneOf('one', 'bytes') },
   retire: {},
   'store-head': { bytes: byteList },
   'store-tail': {},
@@ -279,6 +284,7 @@ function validateStep(protocol: Protocol, step: Step, i: number): void {
   );
   checkNames(protocol, step, where);
   checkInside(protocol, step, where);
+  checkFresh(protocol, step, where);
   if (step.do === 'retry' && step.to >= i)
     throw new Fault('bad-protocol', `${where}.to is ${step.to}, not an earlier step`, {
       at: `${where}.to`,
@@ -318,9 +324,7 @@ function validateText({ text: given, ways }: Protocol): void {
   if (ways !== undefined)
     throw new Fault('bad-protocol', 'ways says nothing of a text of its own', { at: 'ways' });
   for (const [i, state] of states.entries())
-    fields(state, `text.states[${i}]`, STATE, {
-      trap: { what: "'ret' or an offset", fits: (v) => v === 'ret' || offset.fits(v) },
-    });
+    fields(state, `text.states[${i}]`, STATE, STATE_MAY_HAVE);
   parseText(given);
 }
 
@@ -343,5 +347,15 @@ function checkInside({ text: given }: Protocol, step: Step, where: string): void
     'bad-protocol',
     `${where}.at is ${step.at}, not an offset in a site, 0 to ${LONGEST_SITE - 1}`,
     { at: `${where}.at` },
+  );
+}
+
+/** What `emit` stores is there, and some state leads to it. */
+function checkFresh({ text: given }: Protocol, step: Step, where: string): void {
+  if (step.do !== 'emit' || given?.states?.[0].fresh !== undefined) return;
+  throw new Fault(
+    'bad-protocol',
+    `${where}.do is emit, and text.states[0] has no fresh code, not even what its place held before`,
+    { at: `${where}.do` },
   );
 }

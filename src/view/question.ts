@@ -121,6 +121,8 @@ export function stepText(step: Step): string {
     }
     case 'store-head':
       return `store ${step.bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(' ')} at the beginning`;
+    case 'emit':
+      return `store the fresh code, ${HOW[step.as]}`;
     case 'count':
       return `${step.by > 0 ? 'add 1 to' : 'take 1 from'} ${step.word}`;
     case 'await':

@@ -75,11 +75,12 @@ export function contentsOf({ from, text }: Asked): readonly (readonly number[])[
 }
 type Asked = Pick<DataProgram, 'from'> & Pick<LandingProgram, 'text'>;
 
-function statesOf({ states }: ParsedText): number[][] {
+function statesOf({ states, length }: ParsedText): number[][] {
   const contents: number[][] = [];
-  for (const state of states) {
+  const places: Readonly<Record<string, number>> = { ...TARGETS, end: length };
+  for (const { bytes } of states) {
     const before = contents.at(-1) ?? [];
-    contents.push(bytesOf(state, before, (to, end) => (TARGETS[to] ?? 0) - end));
+    contents.push(bytesOf(bytes, before, (to, end) => (places[to] ?? 0) - end));
   }
   return contents;
 }

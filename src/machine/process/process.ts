@@ -39,6 +39,7 @@ const PERFORMED = {
   exchange: false,
   retry: false,
   grace: false,
+  emit: false,
 } as const satisfies Record<Step['do'], boolean>;
 
 type Performed = {

@@ -260,10 +260,10 @@ export class Core extends Access {
 
   /** The instruction at a site, whose bytes the input brings. */
   #fetch(site: number): Stop | null {
-    const { at: from, length, meant } = this.fixture.sites[site]!;
+    const { at: from, meant } = this.fixture.sites[site]!;
     const at = this.rip;
     const bytes = this.input?.bytes;
-    if (bytes === undefined) return stopAt('fetch', at, from + length - at);
+    if (bytes === undefined) return stopAt('fetch', at, this.fixture.endOf(site, at) - at);
     const inner = this.#enter(site);
     const fetched = this.#decoder.fetched(bytes);
     const own = bytes.slice(0, fetched.insn.length);

@@ -58,6 +58,11 @@ function gatesOf(program: ReadonlyMap<string, Addr>, handler: Addr): Gates {
 
 const within = ({ from, to }: Span, at: Addr): boolean => at >= from && at < to;
 
+/** Whether some of `size` bytes at an address lie in a site, or in the fresh code that it leads to. */
+const isIn = ({ at: from, length, fresh }: FixtureSite, at: Addr, size: number): boolean =>
+  (at < from + length && at + size > from) ||
+  (fresh !== null && at < fresh.at + fresh.length && at + size > fresh.at);
+
 export class Fixture {
   readonly options: FixtureOptions;
   readonly environment: Environment;
@@ -279,14 +284,17 @@ export class Fixture {
   siteAt(at: Addr): number {
     for (let i = 0; i < this.sites.length; i++) {
       const site = this.sites[i]!;
-      if (at >= site.at && at < site.at + site.length && site.meant.has(at - site.at)) return i;
+      if (isIn(site, at, 1) && site.meant.has(at - site.at)) return i;
     }
     return -1;
   }
+  /** Where the bytes of a site end that lie together with an address: its own, or fresh code. */
+  endOf(site: number, at: Addr): Addr {
+    const { at: from, length, fresh } = this.sites[site]!;
+    return fresh !== null && at >= fresh.at ? fresh.at + fresh.length : from + length;
+  }
   isPatchable(at: Addr, size: number): boolean {
-    for (const site of this.sites)
-      if (site.patched && at < site.at + site.length && at + size > site.at) return true;
-    return false;
+    return this.sites.some((site) => site.patched && isIn(site, at, size));
   }
   /** The number of the target that begins there, or -1. */
   target(at: Addr): number {

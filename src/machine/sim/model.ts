@@ -266,7 +266,7 @@ export class Model {
   }
 }
 
-/** The bytes of the sites that some operation writes, as they are at the start. */
+/** The bytes of sites and fresh code that some operation writes, as they are at the start. */
 function writtenText(
   { sites }: Fixture,
   ops: readonly Op[],
@@ -275,6 +275,7 @@ function writtenText(
     ops.flatMap((op) => (op.op === 'store' ? op.bytes.map((_, i) => op.at + i) : [])),
   );
   return sites
+    .flatMap((site) => (site.fresh === null ? [site] : [site, site.fresh]))
     .flatMap(({ at, contents: [bytes = []] }) => bytes.map((value, i) => ({ at: at + i, value })))
     .filter(({ at }) => written.has(at));
 }

@@ -196,6 +196,9 @@ class UpdateCompiler {
       case 'write':
         for (const site of this.#sites) this.#piece(origin, step, site);
         break;
+      case 'emit':
+        for (const { fresh } of this.#sites) if (fresh !== null) this.#emit(origin, step.as, fresh);
+        break;
       case 'sync':
         if (++this.#syncs !== this.#options.dropSync) this.#sync(origin, step.how);
         break;
@@ -320,6 +323,13 @@ class UpdateCompiler {
     else this.#text(origin, site.at + at, source, as === 'exchange');
   }
 
+  /** The new state's code, at a place of its own. */
+  #emit(origin: Origin, as: EmitStep['as'], { at, contents }: Contents): void {
+    const bytes = contents[this.#update]!;
+    if (as === 'bytes') this.#bytes(origin, at, bytes);
+    else this.#text(origin, at, bytes);
+  }
+
   /** One store of the aligned eight bytes as they were when they were loaded, but for these. */
   #merge(origin: Origin, site: FixtureSite, at: number, bytes: readonly number[]): void {
     const first = Math.floor(at / 8) * 8;
@@ -385,6 +395,8 @@ class UpdateCompiler {
 }
 
 type StoreStep = Extract<Step, { do: 'store' }>;
+type EmitStep = Extract<Step, { do: 'emit' }>;
+type Contents = Pick<FixtureSite, 'at' | 'contents'>;
 type WriteStep = Extract<Step, { do: 'write' }>;
 
 interface Piece {

@@ -1,7 +1,7 @@
 // The functions with a site, and the targets: which bytes each site holds before the first update
 // and after every one, by the same table as a process's (plan/transform.ts).
 
-import type { Addr } from '../../base/addr.js';
+import { LINE, type Addr } from '../../base/addr.js';
 import { invariant } from '../../base/invariant.js';
 import { assemble } from '../../asm/assembler.js';
 import { decode } from '../../asm/decode.js';
@@ -43,8 +43,17 @@ export interface FixtureSite {
   readonly own: number;
   /** Full contents of the site before the first update, and after each. */
   readonly contents: readonly (readonly number[])[];
+  /** Code at a place of its own that the site leads to; its instructions are among `meant`. */
+  readonly fresh: FreshCode | null;
   /** By which way each update changes it, as a bit of WAY; 0 where the protocol has one way. */
   readonly ways: readonly number[];
+}
+
+/** Where fresh code lies, and what that place holds before the first update and after each. */
+interface FreshCode {
+  readonly at: Addr;
+  readonly length: number;
+  readonly contents: readonly (readonly number[])[];
 }
 
 export interface PlacedSites {
@@ -74,6 +83,8 @@ const DISTANCES = {
   return: 0x0d0e0f10,
   return0: 0x11121314,
   D: 0x15161718,
+  /** To a line's end near by. */
+  fresh: 0x191a1b80,
 } as const;
 
 const FUNCTIONS = ['A', 'B', 'C', 'D'] as const;
@@ -261,6 +272,10 @@ export function placeSites(code: Code, options: FixtureOptions, space: Space): P
         const [bytes = []] = placed.contents;
         // A conditional jump that is not taken goes on behind the site.
         put(code, name, at, form.kind === 'jmp' && text === null ? bytes : [...bytes, RET]);
+        if (placed.fresh !== null) {
+          const { at: there, contents } = placed.fresh;
+          put(code, `${name}.fresh`, there, contents[0] ?? []);
+        }
         return placed;
       }
       case 'trampoline': {
@@ -345,7 +360,7 @@ function keyOf({ keys }: FixtureOptions, states: readonly TargetName[], n: numbe
 }
 
 /** What only a text of the protocol's own has. */
-const PLAIN = { entry: 0, changes: new Set<string>(), emulate: null } as const;
+const PLAIN = { entry: 0, changes: new Set<string>(), emulate: null, fresh: null } as const;
 
 /** A site of one instruction. */
 const single = (length: number, meant: ReadonlySet<string>) => ({
@@ -384,14 +399,23 @@ function textSite(
 ): FixtureSite {
   const { length, entry, ends, changes } = text;
   const contents: number[][] = [];
+  const fresh = freshAt(code, text, at + length);
   const meant = new Map<number, Set<string>>([[0, new Set([String(INT3), ...heads])]]);
   const returns = new Set<number>();
-  const distance = (to: string, end: number): number => code.labelled(to) - (at + end);
+  const places: Readonly<Record<string, Addr>> = { fresh: fresh.at, end: at + length };
+  const distance = (to: string, end: Addr): number => (places[to] ?? code.labelled(to)) - end;
   for (const update of key.targets.keys()) {
     const state = inTurn(text, update);
-    const bytes = bytesOf(state, contents[update - 1] ?? [], distance);
+    const from = (start: Addr) => (to: string, end: number) => distance(to, start + end);
+    const bytes = bytesOf(state.bytes, contents.at(-1) ?? [], from(at));
+    const there = bytesOf(state.fresh, fresh.contents.at(-1) ?? [], from(fresh.at));
     contents.push(bytes);
-    const walked = walk(bytes, entry, state.trap);
+    fresh.contents.push(there);
+    const pieces = [
+      { from: 0, bytes },
+      { from: fresh.at - at, bytes: there },
+    ];
+    const walked = walk(pieces, entry, state.trap);
     for (const [offset, insn] of walked.starts)
       meant.set(offset, (meant.get(offset) ?? new Set<string>()).add(insn.join()));
     for (const offset of walked.returns) returns.add(offset);
@@ -400,7 +424,17 @@ function textSite(
   const emulate = contents.map((_, update) => emulated(code, kind, at, inTurn(text, update)));
   const ways = contents.map(() => 0);
   const form = { kind, length, condition: 0, changes: new Set(changes), entry } as const;
-  return { at, ...form, ...key, patched: true, contents, ways, meant, returns, emulate };
+  const own = { meant, returns, emulate, fresh: fresh.length === 0 ? null : fresh };
+  return { at, ...form, ...key, patched: true, contents, ways, ...own };
+}
+
+/** Where fresh code lies: over the end of a line, so that it is fetched in two pieces. */
+function freshAt(code: Code, { freshLength: length }: ParsedText, origin: Addr) {
+  const line = Math.ceil((origin + DISTANCES.fresh) / LINE) * LINE;
+  const at = line - (length >> 1);
+  if (length > 0) code.name('fresh', at);
+  const contents: number[][] = [];
+  return { at, length, contents };
 }
 
 /** What a handler is told of a trap in a state. */
