@@ -65,7 +65,8 @@ function parseBytes(text: string, field: string, first: boolean): readonly TextB
   return flat;
 }
 
-const leadsToFresh = (bytes: readonly TextByte[]): boolean =>
+/** Whether a thread comes to fresh code from these bytes. */
+export const leadsToFresh = ({ bytes }: Pick<ParsedState, 'bytes'>): boolean =>
   bytes.some((byte) => typeof byte === 'object' && byte.to === 'fresh');
 
 /** The fresh code of a state, as long as the first one's. */
@@ -99,7 +100,7 @@ export function parseText(text: SiteText): ParsedText | null {
     const field = `text.states[${i}].bytes`;
     if (bytes.length !== length)
       throw wrong(field, `are ${bytes.length}, and the first state has ${length}`);
-    if (freshLength === 0 && leadsToFresh(bytes))
+    if (freshLength === 0 && leadsToFresh({ bytes }))
       throw wrong(field, 'lead to {fresh}, and no state has fresh code');
   }
   if (entry >= length) throw wrong('text.entry', `is ${entry}, outside a text of ${length} bytes`);

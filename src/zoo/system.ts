@@ -113,6 +113,8 @@ export const put = (at: number, bytes: number, why: string, as: As = 'one'): Ste
   as,
   why,
 });
+/** New code at its place, one byte after the other unless said otherwise. */
+export const emit = (why: string, as: 'one' | 'bytes' = 'bytes'): Step => ({ do: 'emit', as, why });
 export const into = (step: Step, ...states: readonly string[]): Step => ({ ...step, into: states });
 export const trapByte = (why: string): Step => ({
   do: 'write',
@@ -139,6 +141,8 @@ export const state = (name: string, runs: TextState['runs'], bytes: string): Tex
   runs,
   bytes,
 });
+/** A state that brings fresh code, or the first one, which says what its place held before. */
+export const fresh = (before: TextState, code: string): TextState => ({ ...before, fresh: code });
 export const texts = (
   states: readonly [TextState, TextState, ...TextState[]],
   rest: Omit<SiteText, 'states'> = {},

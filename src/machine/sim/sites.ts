@@ -10,7 +10,7 @@ import { Batch } from '../../plan/batch.js';
 import { wayOf } from '../../plan/way.js';
 import { formOf, transformOf, type TargetKind, type Transform } from '../../plan/transform.js';
 import { isBranch, type SiteKind } from '../../sites/site.js';
-import { bytesOf, walk, type ParsedState, type ParsedText } from '../../plan/text.js';
+import { bytesOf, leadsToFresh, walk, type ParsedState, type ParsedText } from '../../plan/text.js';
 import { emulationWord } from '../../trap/registry.js';
 import { SITE_FORMS, emit } from '../../x86/forms.js';
 import { CALLED, type Code, type Span } from './code.js';
@@ -438,9 +438,11 @@ function freshAt(code: Code, { freshLength: length }: ParsedText, origin: Addr) 
 }
 
 /** What a handler is told of a trap in a state. */
-function emulated(code: Code, kind: 'call' | 'jmp', at: Addr, { trap, runs }: ParsedState): bigint {
+function emulated(code: Code, kind: 'call' | 'jmp', at: Addr, state: ParsedState): bigint {
+  const { trap, runs } = state;
   if (trap === 'ret') return BigInt(emulationWord('ret'));
   if (typeof trap === 'number') return BigInt(emulationWord('jmp', at + trap));
+  if (leadsToFresh(state)) return BigInt(emulationWord(kind, code.labelled('fresh')));
   if (runs === 'null' || runs === 'ret0') return BigInt(emulationWord('nop'));
   return BigInt(emulationWord(kind, code.labelled(runs)));
 }

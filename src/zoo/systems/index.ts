@@ -1,5 +1,6 @@
 // The zoo: every system and proposal with its steps, in the order in which ties are listed.
 
+import { FRESH } from './fresh.js';
 import { HOTSPOT } from './hotspot.js';
 import { JITS } from './jits.js';
 import { LINUX } from './linux.js';
@@ -15,6 +16,7 @@ export const SYSTEMS: readonly System[] = [
   ...HOTSPOT,
   ...V8,
   ...JITS,
+  ...FRESH,
   ...XRAY,
   ...PATCHERS,
   ...LINUX,

@@ -17,19 +17,6 @@ const qemu = jit(
   },
   ALIGNED,
 );
-const signal = {
-  do: 'sync',
-  how: 'signal',
-  why: 'each thread runs a fence in a signal handler, one after the other',
-} as const;
-const jsc = jit(
-  {
-    name: 'jsc',
-    about: 'a signal to each thread, then one store of a displacement aligned to four bytes',
-    steps: [signal, begin, distance],
-  },
-  ALIGNED,
-);
 const mono = locked(
   jit({
     name: 'mono',
@@ -114,28 +101,6 @@ export const JITS = [
     ],
     protocol: qemu,
     broken: { says: 'no nops before the jump', protocol: { ...qemu, place: anywhere } },
-  }),
-  system({
-    name: 'jsc',
-    title: 'JavaScriptCore, WebAssembly call sites',
-    environment: 'user',
-    read: [
-      {
-        repository: 'WebKit/WebKit',
-        path: 'Source/JavaScriptCore/wasm/WasmCallsiteCollection.cpp',
-        what: 'CallsiteCollection::updateCallsitesToCallUs',
-        commit: '1c19226f030b',
-        licence: 'BSD-2-Clause',
-      },
-    ],
-    protocol: jsc,
-    broken: {
-      says: 'the displacement is not aligned',
-      protocol: { ...jsc, place: anywhere },
-    },
-    leaves:
-      'That a CPU may still have what stood where the new code was compiled to, which the signals ' +
-      'are for: the code of targets does not change in the model.',
   }),
   system({
     name: 'mono',
