@@ -369,6 +369,17 @@ export const MUTANTS = [
     test: { file: 'test/check/own-text.test.ts', name: 'several instructions' },
   },
   {
+    name: 'code is seen by every CPU from when it is emitted',
+    file: 'dist/machine/sim/patcher.js',
+    edits: [
+      [
+        'this.#bytes(origin, fresh.at, bytes);',
+        "this.#bytes(origin, fresh.at, bytes), this.#ops.push({ ...origin, op: 'barrier' });",
+      ],
+    ],
+    test: { file: 'test/check/fresh.test.ts', name: 'before it was written' },
+  },
+  {
     name: 'a pass opens with the last piece of its fetch',
     file: 'dist/machine/sim/moves.js',
     edits: [['if (opens) {', 'if (false) {']],

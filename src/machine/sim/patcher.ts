@@ -197,7 +197,7 @@ class UpdateCompiler {
         for (const site of this.#sites) this.#piece(origin, step, site);
         break;
       case 'emit':
-        for (const { fresh } of this.#sites) if (fresh !== null) this.#emit(origin, step.as, fresh);
+        this.#emit(origin, step.as);
         break;
       case 'sync':
         if (++this.#syncs !== this.#options.dropSync) this.#sync(origin, step.how);
@@ -216,12 +216,7 @@ class UpdateCompiler {
         for (const { at } of this.#sites) this.#text(origin, at, step.bytes);
         break;
       case 'store-tail':
-        for (const site of this.#sites)
-          this.#bytes(
-            origin,
-            site.at + this.#head.length,
-            this.#after(site).slice(this.#head.length),
-          );
+        for (const site of this.#sites) this.#tail(origin, site);
         break;
       case 'restore-head':
         for (const site of this.#sites)
@@ -323,11 +318,20 @@ class UpdateCompiler {
     else this.#text(origin, site.at + at, source, as === 'exchange');
   }
 
+  /** What follows the head in the new bytes. */
+  #tail(origin: Origin, site: FixtureSite): void {
+    const { length } = this.#head;
+    this.#bytes(origin, site.at + length, this.#after(site).slice(length));
+  }
+
   /** The new state's code, at a place of its own. */
-  #emit(origin: Origin, as: EmitStep['as'], { at, contents }: Contents): void {
-    const bytes = contents[this.#update]!;
-    if (as === 'bytes') this.#bytes(origin, at, bytes);
-    else this.#text(origin, at, bytes);
+  #emit(origin: Origin, as: EmitStep['as']): void {
+    for (const { fresh } of this.#sites) {
+      if (fresh === null) continue;
+      const bytes = fresh.contents[this.#update]!;
+      if (as === 'bytes') this.#bytes(origin, fresh.at, bytes);
+      else this.#text(origin, fresh.at, bytes);
+    }
   }
 
   /** One store of the aligned eight bytes as they were when they were loaded, but for these. */
@@ -396,7 +400,6 @@ class UpdateCompiler {
 
 type StoreStep = Extract<Step, { do: 'store' }>;
 type EmitStep = Extract<Step, { do: 'emit' }>;
-type Contents = Pick<FixtureSite, 'at' | 'contents'>;
 type WriteStep = Extract<Step, { do: 'write' }>;
 
 interface Piece {

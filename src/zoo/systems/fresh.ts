@@ -9,6 +9,7 @@ import {
   poke,
   publish,
   put,
+  said,
   state,
   sync,
   system,
@@ -105,7 +106,7 @@ export const FRESH = [
       says: 'no signals: a CPU may have fetched what the place of the new code held before',
       protocol: { ...jsc, steps: jsc.steps.filter((step) => step !== signal) },
     },
-    bugs: ['its own comment gives that as the reason for the signals'],
+    bugs: ['its own comment gives this reason for the signals'],
   }),
   system({
     name: 'qemu-translate',
@@ -146,10 +147,14 @@ export const FRESH = [
       {
         repository: 'torvalds/linux',
         path: 'kernel/bpf/dispatcher.c',
-        what: 'bpf_dispatcher_update, with the synchronize_rcu() of 4121d4481b72',
+        what: 'bpf_dispatcher_update, before its grace period',
         commit: '02620d9e629d',
         licence: 'GPL-2.0-only',
       },
+      said(
+        'https://lore.kernel.org/r/20221214123542.1389719-1-jolsa@kernel.org',
+        'Jiri Olsa, 14 December 2022: the grace period, which is 4121d4481b72',
+      ),
     ],
     protocol: dispatcher,
     broken: {
@@ -157,7 +162,7 @@ export const FRESH = [
       protocol: { ...dispatcher, steps: dispatcher.steps.filter((step) => step !== left) },
     },
     bugs: [
-      'torvalds/linux 4121d4481b72 (2022): a crash in the image of the dispatcher, found by syzbot',
+      'a crash in the image of the dispatcher, reported by Hao Sun and by syzbot (4121d4481b72)',
     ],
     leaves: 'A direct jump stands for the tree of comparisons in each half.',
   }),
