@@ -5,6 +5,7 @@
 //   mov rcx, [saved.flags]     a row of the assembler's table with its operands
 //   lea rcx, [rip.B]           where a label lies
 //   movabs rdx, @B             the same as a number
+//   cmp byte [rdi-5], 204      one byte of memory or code
 //   je go                      a label of these rows, or one of OUTSIDE
 //   go:                        a label
 //   .quad @end                 eight bytes with that number
@@ -17,6 +18,7 @@ import {
   gs,
   label,
   mem,
+  mem8,
   quad,
   rip,
   word,
@@ -128,9 +130,10 @@ function operandOf(operand: string, at: string, text: string, own: ReadonlySet<s
   const to = (name: string): string => (own.has(name) ? OWN + name : name);
   const number = numberOf(operand);
   if (number !== undefined) return number;
-  const inside = /^\[(.+)\]$/.exec(operand)?.[1];
+  const [, byte, inside] = /^(byte )?\[(.+)\]$/.exec(operand) ?? [];
   const isLabel = own.has(operand) || OUTSIDE.includes(operand);
-  const place = inside === undefined ? undefined : memoryOf(inside, to);
+  const of = byte === undefined ? memoryOf : byteOf;
+  const place = inside === undefined ? undefined : of(inside, to);
   const found = isLabel ? to(operand) : place;
   if (found !== undefined) return found;
   throw refused(at, text, `${operand} is no register, number, place or label of it`);
@@ -149,7 +152,14 @@ function memoryOf(inside: string, to: (name: string) => string): unknown {
   if (kind === 'saved' && name !== undefined && isSaved(name)) return mem('rsp', FRAME[name]);
   const slot = /^slot(\d+)$/.exec(inside)?.[1];
   if (slot !== undefined && Number(slot) < SLOTS) return gs(slotAt(Number(slot)));
+  return placeOf(inside, mem);
+}
+/** One byte, of code too. */
+const byteOf = (inside: string): unknown => placeOf(inside, mem8);
+
+/** `rsp+8`. */
+function placeOf(inside: string, of: (base: R64, distance: number) => unknown): unknown {
   const [, by, sign = '+', distance = '0'] = /^(\w+?)(?:([+-])(\d+))?$/.exec(inside) ?? [];
   const base = baseOf(by ?? '');
-  return base === undefined ? undefined : mem(base, Number(`${sign}${distance}`));
+  return base === undefined ? undefined : of(base, Number(`${sign}${distance}`));
 }

@@ -156,8 +156,17 @@ const step: fc.Arbitrary<Random> = fc.oneof(
   fc.constantFrom<Random>({ do: 'sync', why }, { do: 'grace', why }),
 );
 const FIRST: Random = { do: 'publish', why };
+/** The right steps with one of them left out, or any. */
+const RIGHT: readonly Random[] = [
+  { do: 'emit', as: 'bytes', why },
+  { do: 'sync', why },
+  { do: 'write', at: 1, bytes: 4, from: 'new', as: 'one', why },
+  { do: 'sync', why },
+  { do: 'grace', why },
+];
+const thinned = fc.nat(RIGHT.length).map((without) => RIGHT.filter((_, i) => i !== without));
 const lists = fc
-  .array(step, { minLength: 2, maxLength: 6 })
+  .oneof(thinned, fc.array(step, { minLength: 2, maxLength: 6 }))
   .map((steps): readonly Random[] => [FIRST, ...steps]);
 
 /** Where the line ends that the fresh code lies over, so that one text is cut there too. */

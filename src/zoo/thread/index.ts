@@ -1,6 +1,7 @@
 // Proposals of the thread of 2018 and 2019, and of the one about ftrace that followed, a file each.
 
 import { alignedCalls } from './aligned-calls.js';
+import { boundedSpin } from './bounded-spin.js';
 import { constantThunk } from './constant-thunk.js';
 import { lineCalls } from './line-calls.js';
 import { longjmp } from './longjmp.js';
@@ -20,4 +21,5 @@ export const THREAD = [
   raxReturn,
   pendingStack,
   movedRegs,
+  boundedSpin,
 ];

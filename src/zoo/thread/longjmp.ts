@@ -2,38 +2,13 @@
 // over its own frame, and leaves by an IRET frame that it built further down. The normal way out of
 // an exception is never taken.
 
-import { FRAME } from '../../trap/kernel.js';
 import { said, system } from '../system.js';
-import { HASTY, hasty, trapped } from './trapped.js';
-
-/** RIP, CS, RFLAGS, RSP and SS. */
-const FRAME_BYTES = 40;
-const saved = (name: keyof typeof FRAME): string => `[rsp+${FRAME_BYTES + FRAME[name]}]`;
-// prettier-ignore
-const GENERAL = [
-  'r15', 'r14', 'r13', 'r12', 'rbp', 'rbx', 'r11', 'r10', 'r9', 'r8', 'rax', 'rcx', 'rdx', 'rsi', 'rdi',
-] as const;
+import { HASTY, hasty, pushed, trapped } from './trapped.js';
 
 const protocol = trapped(
   'longjmp',
   'the handler pushes onto the interrupted stack and leaves by an IRET frame of its own',
-  {
-    call: [
-      `sub rsp, ${FRAME_BYTES}`,
-      'mov [rsp], rsi',
-      ...(['cs', 'flags', 'rsp', 'ss'] as const).flatMap((name, i) => [
-        `mov rcx, ${saved(name)}`,
-        `mov [rsp+${8 + 8 * i}], rcx`,
-      ]),
-      // Where SS was saved, or the word that aligned the frame.
-      'mov rcx, [rsp+24]',
-      'sub rcx, 8',
-      'mov [rcx], rdi',
-      'mov [rsp+24], rcx',
-      ...GENERAL.map((name) => `mov ${name}, ${saved(name)}`),
-      'iretq',
-    ],
-  },
+  { call: pushed },
 );
 
 export const longjmp = system({

@@ -3,6 +3,7 @@
 
 import { poke, publish, put, sync, trapByte } from '../system.js';
 import { FLAG } from '../../asm/flags.js';
+import { FRAME } from '../../trap/kernel.js';
 import type { OwnHandler } from '../../plan/handler.js';
 import type { Protocol, Step } from '../../plan/protocol.js';
 
@@ -79,3 +80,28 @@ export const UNKNOWN = '.caller none';
 export const LEFT_OUT = '.caller rsp+8';
 export const LEAVES_OUT =
   'the unwind table has a rule for it, by which the function that it was called from is left out';
+
+/** RIP, CS, RFLAGS, RSP and SS. */
+const FRAME_BYTES = 40;
+const saved = (name: keyof typeof FRAME): string => `[rsp+${FRAME_BYTES + FRAME[name]}]`;
+// prettier-ignore
+const GENERAL = [
+  'r15', 'r14', 'r13', 'r12', 'rbp', 'rbx', 'r11', 'r10', 'r9', 'r8', 'rax', 'rcx', 'rdx', 'rsi', 'rdi',
+] as const;
+
+/** Emulates a call by a push over the handler's own frame, and leaves by an IRET frame further down. */
+export const pushed: readonly string[] = [
+  `sub rsp, ${FRAME_BYTES}`,
+  'mov [rsp], rsi',
+  ...(['cs', 'flags', 'rsp', 'ss'] as const).flatMap((name, i) => [
+    `mov rcx, ${saved(name)}`,
+    `mov [rsp+${8 + 8 * i}], rcx`,
+  ]),
+  // Where SS was saved, or the word that aligned the frame.
+  'mov rcx, [rsp+24]',
+  'sub rcx, 8',
+  'mov [rcx], rdi',
+  'mov [rsp+24], rcx',
+  ...GENERAL.map((name) => `mov ${name}, ${saved(name)}`),
+  'iretq',
+];
