@@ -380,6 +380,12 @@ export const MUTANTS = [
     test: { file: 'test/check/fresh.test.ts', name: 'before it was written' },
   },
   {
+    name: 'a handler that acknowledges is not interrupted before it leaves',
+    file: 'dist/machine/sim/fixture.js',
+    edits: [['this.handlersWrite || options.acknowledged', 'this.handlersWrite']],
+    test: { file: 'test/check/waiting.test.ts', name: 'an NMI in a handler' },
+  },
+  {
     name: 'a pass opens with the last piece of its fetch',
     file: 'dist/machine/sim/moves.js',
     edits: [['if (opens) {', 'if (false) {']],

@@ -253,6 +253,7 @@ const ASKED = {
   signal: ' by a signal',
   progress: ' to serialise outside the text',
   grace: ' to leave the text',
+  acknowledge: ' to acknowledge, by an IPI or in the handler of a trap',
 } as const;
 
 export function describe(model: Model, op: Op, silent = false): string {

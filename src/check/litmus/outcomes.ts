@@ -148,6 +148,7 @@ const PLAIN = {
   also: [],
   eventually: false,
   stored: false,
+  acknowledged: false,
 } as const satisfies Partial<UnderTest>;
 
 /** Promises that say how a handler should be written, and not what a program does. */

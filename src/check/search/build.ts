@@ -39,6 +39,7 @@ export type UnderTest = Pick<
   | 'stored'
   | 'program'
   | 'heads'
+  | 'acknowledged'
 >;
 
 export function fixtureOf(configuration: Configuration, under: UnderTest, rules: Rules): Fixture {
@@ -131,6 +132,7 @@ export function build(
     offset: placeOf(proposal, configuration.site, configuration.offset),
     program: null,
     heads: protocol.steps.flatMap((step) => (step.do === 'store-head' ? [step.bytes] : [])),
+    acknowledged: protocol.steps.some((step) => step.do === 'sync' && step.how === 'acknowledge'),
   };
   const fixture = fixtureOf(configuration, under, rules);
   const ops = compile(fixture, {

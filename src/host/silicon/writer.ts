@@ -29,7 +29,7 @@ export type Effect = Store | 'sync';
 export function whyNotStep(step: Step): string | null {
   switch (step.do) {
     case 'sync':
-      return step.how === 'signal' || step.how === 'progress'
+      return step.how === 'signal' || step.how === 'progress' || step.how === 'acknowledge'
         ? `it waits by ${step.how}, and here there is membarrier`
         : null;
     case 'publish':

@@ -325,7 +325,7 @@ export class Core extends Access {
   /** What interrupts or other CPUs may come before, though it touches no shared memory. */
   #mustStop(key: Decoded['key']): boolean {
     // What a handler has written to text may be fetched stale by an NMI until the IRET serialises.
-    if (key === 'iretq') return this.fixture.handlersWrite;
+    if (key === 'iretq') return this.fixture.handlersShow;
     return (key === 'cli' || key === 'popfq') && this.on && this.fixture.environment === 'kernel';
   }
 

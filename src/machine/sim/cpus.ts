@@ -17,6 +17,8 @@ export const REQUEST = {
   progress: 5,
   /** To be outside the text that is patched. */
   grace: 6,
+  /** As by an IPI, or where the CPU is in the handler of a trap, whose IRET serialises. */
+  acknowledge: 7,
 } as const;
 
 export interface CpuPart {
@@ -50,10 +52,11 @@ export const CPU = {
 } as const;
 
 function bitsOf({ done, stop, waiting, interruptible, patching }: Node, request: number): number {
+  const answers = interruptible || request === REQUEST.acknowledge;
   return (
     (request === REQUEST.none ? 0 : CPU.asked) |
     (done || stop === 'patcher' ? CPU.done : 0) |
-    (stop === 'local' && !waiting && !interruptible ? CPU.local : 0) |
+    (stop === 'local' && !waiting && !answers ? CPU.local : 0) |
     (patching ? CPU.patching : 0) |
     (stop === 'patcher' ? CPU.patches : 0)
   );

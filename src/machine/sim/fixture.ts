@@ -81,6 +81,11 @@ export class Fixture {
   readonly stashes: boolean;
   /** Handlers may write shared data or text: those that share words with the steps. */
   readonly handlersWrite: boolean;
+  /**
+   * Other CPUs can tell how far a handler is: it writes, or acknowledges what they wait for. So each
+   * step of it may be interrupted.
+   */
+  readonly handlersShow: boolean;
   readonly gates: Gates;
   readonly restorer: Addr;
   /** Planted instructions, as joined bytes: a call does not begin with one. */
@@ -122,6 +127,7 @@ export class Fixture {
     this.#space = SPACES[environment];
     this.gsBase = this.#space.percpu;
     this.handlersWrite = Object.keys(handler?.words ?? {}).length > 0;
+    this.handlersShow = this.handlersWrite || options.acknowledged;
     this.transparent = new Set(options.heads.map(firstOf));
 
     const { sites, targets, functions, states, nodes, restarts, retpoline } = placeSites(

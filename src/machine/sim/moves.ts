@@ -235,13 +235,14 @@ export class CpuMoves {
   /**
    * Reading the table commutes with a maskable interrupt, so the interrupt is only tried before the
    * last earlier step that does not commute with it. A signal shares the mask, and a handler that
-   * writes may write what the interrupted one is about to read.
+   * writes may write what the interrupted one is about to read, and one that acknowledges lets the
+   * patcher go on meanwhile.
    */
   #isDeaf({ stop }: Node): boolean {
     return (
       !this.#grain.plain &&
       this.#fixture.environment === 'kernel' &&
-      !this.#fixture.handlersWrite &&
+      !this.#fixture.handlersShow &&
       (stop === 'load' || stop === 'text')
     );
   }
@@ -272,12 +273,13 @@ export class CpuMoves {
     const { rules } = this.#fixture;
     const request = this.#cpus.requestOf(cpu);
     const none = REQUEST.none;
-    if (request === REQUEST.ipi && (node.interruptible || !rules.ipiMasked)) {
+    const byIpi = request === REQUEST.ipi || request === REQUEST.acknowledge;
+    if (byIpi && (node.interruptible || !rules.ipiMasked)) {
       const partial = rules.discard ? 0 : this.#cpus.partialOf(cpu);
       this.#event(before, 'ipi', { ...this.#unchanged(before), request: none, partial });
     }
     if (isAnswered(request, node))
-      this.#event(before, request === REQUEST.grace ? 'left' : 'ipi', {
+      this.#event(before, SERIALISING.has(request) ? 'ipi' : 'left', {
         ...this.#unchanged(before),
         request: none,
       });
@@ -338,9 +340,13 @@ export class CpuMoves {
   }
 }
 
+/** Of what `isAnswered` answers, what serialises there and then. */
+const SERIALISING: ReadonlySet<number> = new Set([REQUEST.signal, REQUEST.progress]);
+
 /** Whether a thread that was asked by one of these does what it was asked there. */
-function isAnswered(request: number, { signalled, outside }: Node): boolean {
+function isAnswered(request: number, { signalled, outside, context }: Node): boolean {
   if (request === REQUEST.signal) return signalled;
+  if (request === REQUEST.acknowledge) return context === 'trap';
   return outside && (request === REQUEST.progress || request === REQUEST.grace);
 }
 

@@ -170,6 +170,8 @@ export interface FixtureOptions {
   readonly stored: boolean;
   /** Bytes other than old, new and int3 that the protocol stores as an instruction of its own. */
   readonly heads: readonly (readonly number[])[];
+  /** A CPU acknowledges a request in the handler of a trap, and serialises when it leaves that. */
+  readonly acknowledged: boolean;
 }
 
 export interface FixtureHandler {

@@ -58,7 +58,7 @@ export type Op = Origin &
     | { readonly op: 'return'; readonly target: number; readonly own: number }
     | { readonly op: 'lock' | 'unlock' | 'send' | 'wait' | 'barrier' | 'stop' | 'stopped' }
     /** Every thread is asked for something, which a `wait` behind it waits for. */
-    | { readonly op: 'ask'; readonly what: 'signal' | 'progress' | 'grace' }
+    | { readonly op: 'ask'; readonly what: 'signal' | 'progress' | 'grace' | 'acknowledge' }
     /** Where the patcher is a task: it serialises its own CPU; it passes the site itself. */
     | { readonly op: 'self' | 'pass' }
     | { readonly op: 'release'; readonly serialise: boolean }
@@ -264,6 +264,10 @@ class UpdateCompiler {
       this.#ask(origin, how);
       return;
     }
+    if (how === 'acknowledge' && environment === 'kernel') {
+      this.#asked(origin, how);
+      return;
+    }
     const own = environment === 'kernel' ? 'ipi' : 'membarrier';
     if (how !== undefined && how !== own)
       throw new Fault('bad-protocol', `a ${environment} has no ${how}`.replace('user', 'process'), {
@@ -289,6 +293,10 @@ class UpdateCompiler {
         `steps[${origin.step}] waits for tasks that are on no CPU, which is not modelled`,
         { hint: 'leave preempt out of the contexts' },
       );
+    this.#asked(origin, what);
+  }
+
+  #asked(origin: Origin, what: (Op & { op: 'ask' })['what']): void {
     this.#ops.push({ ...origin, op: 'ask', what });
     if (this.#options.hosted === true && what !== 'grace')
       this.#ops.push({ ...origin, op: 'self' });

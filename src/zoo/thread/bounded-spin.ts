@@ -4,7 +4,7 @@
 
 import { INT3 } from '../../asm/table.js';
 import { said, system } from '../system.js';
-import { pushed, trapped } from './trapped.js';
+import { anew, pushed, trapped } from './trapped.js';
 
 /** As many as tell a bound from none. */
 const ROUNDS = 2;
@@ -18,8 +18,7 @@ const spinning = (about: string, rounds: number | null) =>
       'jne again',
       ...(rounds === null ? ['jmp look'] : ['dec edx', 'jne look', 'jmp gives_up']),
       'again:',
-      'lea rcx, [rdi-5]',
-      'mov [saved.rip], rcx',
+      ...anew,
       'jmp exit',
       ...(rounds === null ? [] : ['gives_up:', ...pushed]),
     ],

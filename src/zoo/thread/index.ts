@@ -1,5 +1,6 @@
 // Proposals of the thread of 2018 and 2019, and of the one about ftrace that followed, a file each.
 
+import { acknowledgeMask } from './acknowledge-mask.js';
 import { alignedCalls } from './aligned-calls.js';
 import { boundedSpin } from './bounded-spin.js';
 import { constantThunk } from './constant-thunk.js';
@@ -22,4 +23,5 @@ export const THREAD = [
   pendingStack,
   movedRegs,
   boundedSpin,
+  acknowledgeMask,
 ];

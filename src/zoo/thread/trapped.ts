@@ -5,7 +5,7 @@ import { poke, publish, put, sync, trapByte } from '../system.js';
 import { FLAG } from '../../asm/flags.js';
 import { FRAME } from '../../trap/kernel.js';
 import type { OwnHandler } from '../../plan/handler.js';
-import type { Protocol, Step } from '../../plan/protocol.js';
+import type { Protocol, Step, SyncKind } from '../../plan/protocol.js';
 
 const seen = sync('every CPU has seen the trap');
 const steps: readonly Step[] = [
@@ -24,6 +24,12 @@ export const trapped = (
   handler: OwnHandler,
   before: readonly Step[] = [],
 ): Protocol => poke({ name, about, handler, steps: [...before, ...steps] });
+
+/** The same with another kind of synchronisation. */
+export const synchronised = (protocol: Protocol, how: SyncKind): Protocol => ({
+  ...protocol,
+  steps: protocol.steps.map((step) => (step.do === 'sync' ? { ...step, how } : step)),
+});
 
 /** The same without the synchronisation behind the trap. */
 export const hasty = (protocol: Protocol): Protocol => ({
@@ -105,3 +111,6 @@ export const pushed: readonly string[] = [
   ...GENERAL.map((name) => `mov ${name}, ${saved(name)}`),
   'iretq',
 ];
+
+/** Runs the instruction of the site again. */
+export const anew: readonly string[] = ['lea rcx, [rdi-5]', 'mov [saved.rip], rcx'];
