@@ -15,6 +15,7 @@ export type {
   Keys,
   OpenOptions,
   SiteReport,
+  Trace,
   Unchecked,
   Update,
   UpdateOptions,

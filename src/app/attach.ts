@@ -22,9 +22,11 @@ import { RUNNABLE, type ProtocolName } from '../plan/protocols/index.js';
 import { ORIGINAL, sameTarget, targetOf, type Target as Goal } from '../plan/target.js';
 import { place } from '../asm/assembler.js';
 import { VENEER, VENEER_SIZE } from '../native/veneer.js';
+import { RECORD } from '../trap/registry.js';
 import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
 import { checkOption, Done, Functions, protocolOf, refusal } from './program.js';
 import { nullRefused, ret0Refused } from './target.js';
+import { checkCalled, checkUntraced, countedAt, Counting } from './trace.js';
 import { isUnchecked } from './wanted.js';
 import type {
   Attached,
@@ -33,6 +35,7 @@ import type {
   Key,
   Keys,
   SiteReport,
+  Trace,
   Unchecked,
   Update,
   UpdateOptions,
@@ -159,7 +162,7 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
         if (known && (known.def.trampoline !== null || def.trampoline === null)) continue;
         const last = this.#states.get(def.name)?.last ?? null;
         states.set(def.name, { name: def.name, record: key.record.at, def, home, last });
-        if (key.fresh) this.#engine.initialise(key.record.at, this.#initial(home, key));
+        if (key.fresh) this.#engine.initialise(key.record.at, initialOf(this.#target, home, key));
       }
     this.#states = states;
     this.#keys = this.#makeKeys();
@@ -196,29 +199,6 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
     return targetOf(Number(this.#engine.record(record).word('call')));
   }
 
-  /** What the trampoline does as linked. */
-  #initial(home: RemoteObject, { def, trampoline }: EnlistedKey): Goal {
-    const kind = def.initial?.kind ?? 'function';
-    if (kind !== 'function') return { kind, address: 0 };
-    const name = def.initial?.kind === 'function' ? def.initial.name : null;
-    if (name !== null && def.targets.some((t) => t.name === name))
-      return this.#declared(home, def, name);
-    const address =
-      trampoline === null
-        ? null
-        : (recogniseTrampoline(this.#target.read(trampoline, TRAMPOLINE_LENGTH), trampoline)
-            ?.target ?? null);
-    return address === null ? { kind: 'null', address: 0 } : { kind: 'function', address };
-  }
-
-  #declared(home: RemoteObject, def: KeyDef, name: string): Goal {
-    const declared = def.targets.find((t) => t.name === name);
-    const address = declared ? Number(this.#target.word(home.bias + declared.slot) ?? 0n) : 0;
-    if (address === 0)
-      throw new Fault('unknown-target', `no loaded object defines ${name}`, { at: home.path });
-    return { kind: 'function', address };
-  }
-
   #resolve({ def, home }: State, wanted: unknown): Goal {
     if (wanted === null) {
       if (!def.mayBeNull) throw nullRefused(def);
@@ -226,7 +206,7 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
     }
     if (isUnchecked(wanted)) return this.#unchecked(wanted.unchecked);
     if (typeof wanted === 'string' && def.targets.some((t) => t.name === wanted))
-      return this.#declared(home, def, wanted);
+      return declaredIn(this.#target, home, def, wanted);
     if (wanted === RET0) {
       if (!def.mayReturn0) throw ret0Refused(def);
       return { kind: 'ret0', address: 0 };
@@ -280,6 +260,39 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
       return { name, record: state.record, to, state };
     });
     return this.#update(wanted, protocol, options.require);
+  }
+
+  trace<N extends keyof K & string>(key: N): Trace {
+    this.#checkOpen();
+    const state = this.#state(key);
+    checkCalled(state.def);
+    this.#engine.refresh();
+    const { record, last } = state;
+    const now = this.#now(state);
+    checkUntraced(key, countedAt(this.#target, now.address));
+    let counter: Goal | null = null;
+    return new Counting({
+      key,
+      target: this.#name(state, now),
+      calls: () => this.#target.word(record + RECORD.calls),
+      begin: () => {
+        const to: Goal = { kind: 'function', address: this.#engine.counter(record, now) };
+        counter = to;
+        const update = this.#update([{ name: key, record, to, state }], this.#protocol);
+        if (update.changes[0]?.from === this.#name(state, now)) return update;
+        update.undo();
+        throw new Fault('busy', `${key} was updated, or is being counted, by another tool`, {
+          hint: 'try again',
+        });
+      },
+      end: (update) => {
+        this.#engine.refresh();
+        const retargeted = counter === null || !sameTarget(this.#now(state), counter);
+        update.undo();
+        if (!retargeted) state.last = last;
+        return retargeted;
+      },
+    });
   }
 
   #checkOpen(): void {
@@ -373,7 +386,7 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
       const now = this.#target.read(at, length);
       const expected = batch.new.subarray(8 * i, 8 * i + length);
       const is = (bytes: Uint8Array): boolean => Buffer.compare(now, bytes) === 0;
-      if (is(expected) || this.#isByVeneer(at, now, expected, target)) continue;
+      if (is(expected) || isByVeneer(this.#target, at, now, expected, target)) continue;
       if (
         is(columns.original.subarray(8 * i, 8 * i + length)) &&
         (i !== columns.trampoline || sameTarget(target, initial))
@@ -388,18 +401,6 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
       });
     }
     return drifts;
-  }
-
-  /** The same instruction to another veneer for the same function: another runtime's. */
-  #isByVeneer(at: Addr, now: Uint8Array, expected: Uint8Array, { kind, address }: Goal): boolean {
-    const head = now.length - 4;
-    if (kind !== 'function') return false;
-    if (Buffer.compare(now.subarray(0, head), expected.subarray(0, head)) !== 0) return false;
-    const to = at + now.length + new DataView(now.buffer, now.byteOffset + head).getInt32(0, true);
-    const maps = this.#target.maps();
-    if (!maps.some((m) => to >= m.start && to + VENEER_SIZE <= m.end)) return false;
-    const veneer = place(VENEER, { target: address });
-    return Buffer.compare(this.#target.read(to, veneer.length), veneer) === 0;
   }
 
   refresh(): void {
@@ -439,6 +440,48 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
   }
 }
 
+/** What the trampoline does as linked. */
+function initialOf(target: Target, home: RemoteObject, { def, trampoline }: EnlistedKey): Goal {
+  const kind = def.initial?.kind ?? 'function';
+  if (kind !== 'function') return { kind, address: 0 };
+  const name = def.initial?.kind === 'function' ? def.initial.name : null;
+  if (name !== null && def.targets.some((t) => t.name === name))
+    return declaredIn(target, home, def, name);
+  const address =
+    trampoline === null
+      ? null
+      : (recogniseTrampoline(target.read(trampoline, TRAMPOLINE_LENGTH), trampoline)?.target ??
+        null);
+  return address === null ? { kind: 'null', address: 0 } : { kind: 'function', address };
+}
+
+/** @throws Fault `unknown-target` */
+function declaredIn(target: Target, home: RemoteObject, def: KeyDef, name: string): Goal {
+  const declared = def.targets.find((t) => t.name === name);
+  const address = declared ? Number(target.word(home.bias + declared.slot) ?? 0n) : 0;
+  if (address === 0)
+    throw new Fault('unknown-target', `no loaded object defines ${name}`, { at: home.path });
+  return { kind: 'function', address };
+}
+
+/** The same instruction to another veneer for the same function: another runtime's. */
+function isByVeneer(
+  target: Target,
+  at: Addr,
+  now: Uint8Array,
+  expected: Uint8Array,
+  { kind, address }: Goal,
+): boolean {
+  const head = now.length - 4;
+  if (kind !== 'function') return false;
+  if (Buffer.compare(now.subarray(0, head), expected.subarray(0, head)) !== 0) return false;
+  const to = at + now.length + new DataView(now.buffer, now.byteOffset + head).getInt32(0, true);
+  const maps = target.maps();
+  if (!maps.some((m) => to >= m.start && to + VENEER_SIZE <= m.end)) return false;
+  const veneer = place(VENEER, { target: address });
+  return Buffer.compare(target.read(to, veneer.length), veneer) === 0;
+}
+
 const JOURNAL = 1000;
 /** How old a look at the threads may be, ms. */
 const LOOK_AGAIN_MS = 100;
@@ -457,6 +500,9 @@ export function nameIn(target: Target, home: RemoteObject, def: KeyDef, to: Goal
   if (to.kind !== 'function') return to.kind === 'null' ? null : RET0;
   for (const { name, slot } of def.targets)
     if (Number(target.word(home.bias + slot) ?? 0n) === to.address) return name;
+  const counted = countedAt(target, to.address);
+  if (counted !== null)
+    return `${nameIn(target, home, def, { kind: 'function', address: counted })} (counted)`;
   const { symbols } = home.object;
   for (let i = 1; symbols && i < symbols.count; i++)
     if (

@@ -11,6 +11,7 @@ import { STT_FUNC } from '../elf/names.js';
 import { accepted } from '../keys/key.js';
 import type { EnlistedKey } from '../machine/process/register.js';
 import { CUpdates } from '../machine/process/c-updates.js';
+import type { Native } from '../machine/linux/native.js';
 import type { Runtime } from '../machine/process/runtime.js';
 import type { Loaded } from '../machine/process/loaded.js';
 import { checkPerformable } from '../machine/process/process.js';
@@ -40,6 +41,7 @@ import { DISPLACEMENT, recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/for
 import { Loans } from './closures.js';
 import type { Server } from './serve.js';
 import { Targets } from './target.js';
+import { checkCalled, checkUntraced, countedAt, Counting } from './trace.js';
 import type {
   App,
   Drift,
@@ -48,6 +50,7 @@ import type {
   Keys,
   OpenOptions,
   SiteReport,
+  Trace,
   Unchecked,
   Update,
   UpdateOptions,
@@ -226,6 +229,23 @@ function choiceAt(targets: Targets, { def, now }: KeyState, word: number): Choic
   return { target, word, name: targets.name(def, target) };
 }
 
+/**
+ * What static_call_update() of the C side calls: the second word of its key. 0 makes it return
+ * -ENOSYS. A program that links a runtime of its own has put that there, and it stays.
+ */
+function exchangeUpdater(native: Native, { key }: EnlistedKey, from: Addr, to: Addr): void {
+  if (key === null) return;
+  const words = new BigUint64Array(native.view(key, 16));
+  Atomics.compareExchange(words, 1, BigInt(from), BigInt(to));
+}
+
+/** A static key of another object, which is not opened. */
+function isOn(native: Native, key: Addr | null): boolean {
+  invariant(key !== null, 'a static key has an address');
+  const [users = 0] = new Int32Array(native.read(key, 8).buffer);
+  return users > 0;
+}
+
 export interface Parts {
   readonly runtime: Runtime;
   readonly loaded: Loaded;
@@ -307,21 +327,11 @@ export class Program<K extends Keys> implements App<K> {
     } as Key<Keys[string]>;
   }
 
-  /**
-   * What static_call_update() of the C side calls: the second word of its key. 0 makes it return
-   * -ENOSYS. A program that links a runtime of its own has put that there, and it stays.
-   */
-  #exchangeUpdater({ key }: EnlistedKey, from: Addr, to: Addr): void {
-    if (key === null) return;
-    const words = new BigUint64Array(this.#runtime.native.view(key, 16));
-    Atomics.compareExchange(words, 1, BigInt(from), BigInt(to));
-  }
-
   /** What the trampoline does as linked, or whether the static key is on. */
   #initial({ def, trampoline, key }: EnlistedKey): Target {
     const kind = def.initial?.kind ?? 'function';
     if (trampoline === null) {
-      const known = kind === 'function' ? this.#isOn(key) : kind === 'on';
+      const known = kind === 'function' ? isOn(this.#runtime.native, key) : kind === 'on';
       return switchedTo(known);
     }
     if (kind !== 'function') return { kind, address: 0 };
@@ -332,13 +342,6 @@ export class Program<K extends Keys> implements App<K> {
     const bytes = new Uint8Array(this.#runtime.native.view(trampoline, TRAMPOLINE_LENGTH));
     const target = recogniseTrampoline(bytes, trampoline)?.target ?? null;
     return target === null ? { kind: 'null', address: 0 } : { kind: 'function', address: target };
-  }
-
-  /** A static key of another object, which is not opened. */
-  #isOn(key: Addr | null): boolean {
-    invariant(key !== null, 'a static key has an address');
-    const [users = 0] = new Int32Array(this.#runtime.native.read(key, 8).buffer);
-    return users > 0;
   }
 
   update(
@@ -355,8 +358,40 @@ export class Program<K extends Keys> implements App<K> {
         const given = lend(name, targets[name as keyof K]);
         return new Asked(state, choose(this.#targets, state, given));
       });
-      return this.#update(wanted, protocol, options.require);
+      return this.#update(() => wanted, protocol, options.require);
     });
+  }
+
+  trace<N extends keyof K & string>(key: N): Trace {
+    if (this.#closed) throw new Fault('closed', `${this.path} was closed`);
+    const state = this.#state(key);
+    checkCalled(state.def);
+    const { record, last } = state;
+    let counter: Choice | null = null;
+    return new Counting({
+      key,
+      target: this.keys[key].target as string | null,
+      calls: () => record.word('calls'),
+      begin: () => {
+        const ask = (): readonly Asked[] => [new Asked(state, (counter = this.#counter(state)))];
+        return this.#update(ask, this.#protocol);
+      },
+      end: (update) => {
+        const retargeted = Number(record.word('call')) !== counter?.word;
+        update.undo();
+        // What was updated before the trace can still be taken back.
+        if (!retargeted) state.last = last;
+        return retargeted;
+      },
+    });
+  }
+
+  #counter(state: KeyState): Choice {
+    const { def, record } = state;
+    const now = targetOf(record.held('call'));
+    checkUntraced(def.name, countedAt(this.#runtime.native, now.address));
+    const address = this.#engine.counter(record, now);
+    return choiceOf(this.#targets, state, { kind: 'function', address });
   }
 
   #state(name: string): KeyState {
@@ -366,12 +401,14 @@ export class Program<K extends Keys> implements App<K> {
     throw new Fault('unknown-key', `${this.path} has no key ${name}`, hint ? { hint } : {});
   }
 
-  #update(wanted: readonly Asked[], protocol: Protocol, require?: 'inline'): Update {
+  /** @param ask what is wanted, with the lock held */
+  #update(ask: () => readonly Asked[], protocol: Protocol, require?: 'inline'): Update {
     const began = performance.now();
-    const done = this.#runtime.locked(() => {
-      const applied = this.#engine.apply(wanted, protocol, require);
+    const { wanted, done } = this.#runtime.locked(() => {
+      const asked = ask();
+      const applied = this.#engine.apply(asked, protocol, require);
       this.#takeFromC();
-      return applied;
+      return { wanted: asked, done: applied };
     });
     const ns = Math.round((performance.now() - began) * 1e6);
     const update = this.#note(done, done.changes, ns, 'js', protocol);
@@ -394,7 +431,7 @@ export class Program<K extends Keys> implements App<K> {
       this.#takeFromC();
       const back = changed.flatMap((each) => each.back(self) ?? []);
       if (back.length === 0 || this.#closed) return;
-      this.#update(back, protocol);
+      this.#update(() => back, protocol);
       this.#loans.returned(self, back);
     });
     for (const { wanted, from } of changes) {
@@ -446,7 +483,7 @@ export class Program<K extends Keys> implements App<K> {
     this.#engine.apply(wanted, this.#protocol);
     for (const state of this.#states.values()) {
       state.record.setWord('users', state.record.word('users') + 1n);
-      this.#exchangeUpdater(state, 0, this.#runtime.updater);
+      exchangeUpdater(this.#runtime.native, state, 0, this.#runtime.updater);
     }
   }
 
@@ -540,9 +577,7 @@ export class Program<K extends Keys> implements App<K> {
 
   /** Counters of the keys' records: calls that the trap handler emulated so far. */
   get traps(): number {
-    let sum = 0;
-    for (const { record } of this.#states.values()) sum += record.traps;
-    return sum;
+    return [...this.#states.values()].reduce((sum, { record }) => sum + record.traps, 0);
   }
 
   close(): void {
@@ -554,7 +589,8 @@ export class Program<K extends Keys> implements App<K> {
         last.map(({ def, record }) => ({ name: def.name, record, to: ORIGINAL })),
         this.#protocol,
       );
-      for (const state of last) this.#exchangeUpdater(state, this.#runtime.updater, 0);
+      for (const state of last)
+        exchangeUpdater(this.#runtime.native, state, this.#runtime.updater, 0);
       // Only now: a program whose closing failed is still open, and can be closed again.
       for (const { record } of states) record.setWord('users', record.word('users') - 1n);
       this.#closed = true;

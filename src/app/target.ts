@@ -12,6 +12,7 @@ import { readMaps } from '../machine/linux/maps.js';
 import type { Native } from '../machine/linux/native.js';
 import { switchedTo, type Target } from '../plan/target.js';
 import { Closures } from './closures.js';
+import { countedAt } from './trace.js';
 import { isUnchecked } from './wanted.js';
 
 const RETURNS: Readonly<Record<ReturnClass | 'unknown', string>> = {
@@ -215,6 +216,8 @@ export class Targets {
     const declared = def.targets.find((t) => this.#declared(t).address === address);
     if (declared) return declared.name;
     for (const [name, at] of this.#locals()) if (at === address) return name;
+    const counted = countedAt(this.#native, address);
+    if (counted !== null) return `${this.#nameOf(def, counted)} (counted)`;
     return Closures.of(this.#native).nameAt(address) ?? hex(address);
   }
 }

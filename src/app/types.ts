@@ -111,6 +111,36 @@ export interface Update extends Disposable {
   undo(): void;
 }
 
+/**
+ * Counts the calls of a key until it is stopped or disposed. What is measured is how many calls
+ * came, and the time in which they came. How long a call took is not measured: that needs code that
+ * sees the call return, which would move the arguments that lie on the stack.
+ */
+export interface Trace extends Disposable {
+  readonly key: string;
+  /** Where the counted calls go on to. */
+  readonly target: string | null;
+  /**
+   * Calls so far. A call that a thread had begun when the trace was stopped may be counted a moment
+   * later: read it again when the threads have come by.
+   */
+  readonly calls: number;
+  /** How long calls were counted, or are being counted, nanoseconds. */
+  readonly ns: number;
+  /** Calls a second, over that time. */
+  readonly perSecond: number;
+  /**
+   * Whether the key was updated while it was traced. Calls were counted until then, and it keeps
+   * its newer target.
+   */
+  readonly retargeted: boolean;
+  /**
+   * Leads the key back to its target. A second time does nothing.
+   * @throws Fault as `App.update` does; the trace then goes on
+   */
+  stop(): void;
+}
+
 /** A call site, a branch on a static key or a trampoline, as it is in this process now. */
 export interface SiteReport {
   readonly key: string;
@@ -171,6 +201,21 @@ export interface App<K extends Keys> extends Disposable {
    * @example app.sites('trace', null).filter((site) => site.protocols.store !== null)
    */
   sites<N extends keyof K>(key?: N, target?: K[N] | Unchecked): readonly SiteReport[];
+  /**
+   * Counts the calls of a key by machine code in front of its target: one locked increment a call.
+   * It is an update there and one back. Meanwhile the key's target is told as
+   * `blend_avx2 (counted)`, and what C reads in the key is the counter's address, which is not NULL
+   * for an empty key either.
+   * @throws Fault `busy` where the key is traced already, `not-supported` of a static key, and what
+   *   `update` throws
+   * @example
+   * const trace = app.trace('blend');
+   * setTimeout(() => {
+   *   trace.stop();
+   *   console.log(trace.calls, trace.perSecond);
+   * }, 1000);
+   */
+  trace<N extends keyof K & string>(key: N): Trace;
   /** Every site and trampoline against its key; empty when all agree. Closed or not. */
   verify(): readonly Drift[];
   /**

@@ -861,6 +861,33 @@ nothing is left in it. For files, see inspect.`,
     examples: [['a process', 'static-call sites 4711']],
     parameters: { flags: processFlags, positional: processes },
   }),
+  trace: command(() => import('./commands/trace.js'), {
+    brief: 'Count the calls of keys of processes that run, for a while',
+    about: `Leads each key to machine code that counts and goes on to its target, waits, and leads it back: also at
+Ctrl-C, SIGTERM and SIGHUP, and where another process fails. A key that was updated meanwhile keeps its
+newer target. What is measured is how many calls came and how often; how long a call took is not.`,
+    examples: [
+      ['one second of a key', 'static-call trace 4711 route --seconds 1'],
+      ['two keys of all servers', 'static-call trace --exe /usr/sbin/server route hook --json'],
+    ],
+    parameters: {
+      flags: {
+        ...processFlags,
+        file: fileFlag,
+        seconds: {
+          kind: 'parsed',
+          parse: positive,
+          brief: 'How long',
+          default: '10',
+          placeholder: 'S',
+        },
+      },
+      positional: {
+        kind: 'array',
+        parameter: { brief: 'Process ids and keys', parse: String, placeholder: 'pid|key' },
+      },
+    },
+  }),
   types: command(() => import('./commands/types.js'), {
     brief: "Write the TypeScript type of a program's keys",
     about: `Writes the type that open<...> takes: each key with the names of its declared targets, with null

@@ -2,6 +2,7 @@
 // protocol may put it there. Everything is computed and checked here, before the first byte is
 // written; nothing is allocated for a site, for there may be a hundred thousand.
 
+import { InvariantError } from '../base/invariant.js';
 import { crosses, hex, UNIT_NAMES, type Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import type { BranchKind, CallKind, SiteKind } from '../sites/site.js';
@@ -102,6 +103,21 @@ export interface Destination {
   /** Code within reach that returns 0, and that just returns. */
   readonly return0: Addr;
   readonly return: Addr;
+}
+
+/** What runs when a key has the target: where it is empty, code that returns. */
+export function codeOf(to: Destination): Addr {
+  switch (to.kind) {
+    case 'function':
+      return to.target;
+    case 'ret0':
+      return to.return0;
+    case 'null':
+      return to.return;
+    case 'on':
+    case 'off':
+      throw new InvariantError('a static key is not called');
+  }
 }
 
 /** Offset of the word in a key's record that describes its sites of a kind. */

@@ -19,10 +19,11 @@ import type { OwnText, WriterName } from './text.js';
 import { checkCodeChanges } from './translated.js';
 import { transact, Unfinished, type End } from '../transact.js';
 import { Gathering, waysIn, type Batch, type Edits, type KeyChange } from '../../plan/batch.js';
-import { switchWords, wordsOf, type Destination } from '../../plan/draw.js';
+import { codeOf, switchWords, wordsOf, type Destination } from '../../plan/draw.js';
 import { narrowed, type Protocol, type Step } from '../../plan/protocol.js';
 import { WAY, WAYS, waysOf, type Way, type WayCounts } from '../../plan/way.js';
 import { callWordOf, ORIGINAL, targetOf, type Target } from '../../plan/target.js';
+import { RECORD } from '../../trap/registry.js';
 
 /** The text that a group lies in, and the code near it. */
 export interface Place {
@@ -178,6 +179,17 @@ export class Engine {
     if (!reach && reaches.size >= REACHES) reaches.clear();
     if (!reach) reaches.set(what, (reach = new Reach(this.#runtime.native, to, veneers)));
     return reach;
+  }
+
+  /**
+   * Code that counts the calls of a key in its record and goes on to a target. Call it with the
+   * lock held.
+   */
+  counter(record: KeyRecord, to: Target): Addr {
+    const [group] = record.groups();
+    invariant(group !== undefined, 'a record of a call has a group for its trampoline');
+    const place = this.place(group);
+    return place.veneers.counter(record.at + RECORD.calls, codeOf(this.#reach(place, to)));
   }
 
   /** The words of a record that is new. Call it with the lock held. */

@@ -1,6 +1,7 @@
 // Code of ours within reach of an object's sites: the function that returns 0, the one that just
 // returns, and a veneer for each target that is further than 2 GiB away. A call to a far target
-// costs the veneer's indirect jump on every call. Nothing here is ever freed.
+// costs the veneer's indirect jump on every call. A counter is a veneer that counts. Nothing here is
+// ever freed.
 //
 // A page of it is private memory that is written before it is executable and never after. One more
 // veneer makes a new page, which holds what the old one held and takes its place in one system
@@ -13,7 +14,7 @@ import { hex, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { ERRNO, MAP, MREMAP, PROT } from '../../base/linux.js';
 import { place } from '../../asm/assembler.js';
-import { RETURN, RETURN0, VENEER, VENEER_SIZE } from '../../native/veneer.js';
+import { counter, RETURN, RETURN0, slotsOf, VENEER } from '../../native/veneer.js';
 import { freePlaceNear, readMaps } from '../linux/maps.js';
 import { syncCores } from '../linux/membarrier.js';
 import { mapAnonymous } from '../linux/memory.js';
@@ -35,6 +36,7 @@ export class Veneers {
   readonly #end: Addr;
   readonly #pages: NearPage[] = [];
   readonly #veneers = new Map<Addr, Addr>();
+  readonly #counters = new Map<string, Addr>();
   #return0: Addr | null = null;
   #return: Addr | null = null;
 
@@ -72,6 +74,15 @@ export class Veneers {
     }
     return veneer;
   }
+  /** Counts in a word, and goes on to the target. */
+  counter(calls: Addr, target: Addr): Addr {
+    const which = `${calls} ${target}`;
+    const known = this.#counters.get(which);
+    if (known !== undefined) return known;
+    const at = this.#add(counter(calls, target));
+    this.#counters.set(which, at);
+    return at;
+  }
   /** The target of a veneer of ours, or the address itself: for reading sites back. */
   through(address: Addr): Addr {
     for (const [target, veneer] of this.#veneers) if (veneer === address) return target;
@@ -80,8 +91,9 @@ export class Veneers {
 
   #add(code: Uint8Array): Addr {
     const native = this.#native;
+    const slots = slotsOf(code);
     let page = this.#pages.at(-1);
-    if (!page || page.used + VENEER_SIZE > PAGE) {
+    if (!page || page.used + slots.length > PAGE) {
       page = { at: this.#reserve(), used: 0 };
       this.#pages.push(page);
     }
@@ -89,7 +101,7 @@ export class Veneers {
     try {
       const bytes = new Uint8Array(native.view(next, PAGE)).fill(INT3);
       bytes.set(new Uint8Array(native.view(page.at, page.used)));
-      bytes.set(code, page.used);
+      bytes.set(slots, page.used);
       const refused =
         native.call('mprotect', next, PAGE, PROT.read | PROT.exec) || this.#replace(page.at, next);
       if (refused < 0)
@@ -99,7 +111,7 @@ export class Veneers {
       throw error;
     }
     const at = page.at + page.used;
-    page.used += VENEER_SIZE;
+    page.used += slots.length;
     // A CPU may have fetched ahead into what was something else a moment ago.
     syncCores(native);
     return at;

@@ -7,7 +7,7 @@ import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { KeyDef } from '../../keys/key.js';
-import { SiteColumns, draw, wordsOf, type Destination } from '../../plan/draw.js';
+import { SiteColumns, codeOf, draw, wordsOf, type Destination } from '../../plan/draw.js';
 import type { Batch, Edits, KeyChange } from '../../plan/batch.js';
 import type { Acceptance, Protocol } from '../../plan/protocol.js';
 import type { WayCounts } from '../../plan/way.js';
@@ -230,6 +230,22 @@ export class RemoteEngine {
       script.word(record + RECORD.call, words.call);
       run.counts();
       script.perform();
+    });
+  }
+
+  /** Code that counts the calls of a key in its record and goes on to a target. */
+  counter(record: Addr, to: Goal): Addr {
+    return this.#trying(() => {
+      const [group] = this.groups(record);
+      invariant(group !== undefined, 'a record of a call has a group for its trampoline');
+      const near = this.near(group);
+      const at = near.counter(record + RECORD.calls, codeOf(this.destination(group, to)));
+      if (near.added.length === 0) return at;
+      const run = new Run(this.#runtime);
+      this.#addNear(run);
+      run.counts();
+      new Script(run, this.#runtime.routines).perform();
+      return at;
     });
   }
 

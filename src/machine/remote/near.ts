@@ -8,7 +8,7 @@ import { place } from '../../asm/assembler.js';
 import { hex, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { PROT } from '../../base/linux.js';
-import { RETURN, RETURN0, VENEER, VENEER_SIZE } from '../../native/veneer.js';
+import { counter, RETURN, RETURN0, slotsOf, VENEER, VENEER_SIZE } from '../../native/veneer.js';
 import { freePlaceNear } from '../linux/maps.js';
 import { REACH } from '../process/veneers.js';
 import type { RemoteRuntime } from './runtime.js';
@@ -20,12 +20,6 @@ interface Added {
   readonly at: Addr;
   readonly bytes: Uint8Array;
 }
-
-const slotOf = (code: Uint8Array): Uint8Array => {
-  const slot = new Uint8Array(VENEER_SIZE).fill(INT3);
-  slot.set(code);
-  return slot;
-};
 
 /** What lies near one text. */
 export class NearCode {
@@ -57,14 +51,19 @@ export class NearCode {
     return this.#reaches(target) ? target : this.#slot(place(VENEER, { target }));
   }
 
+  /** Counts in a word, and goes on to the target. */
+  counter(calls: Addr, target: Addr): Addr {
+    return this.#slot(counter(calls, target));
+  }
+
   #slot(code: Uint8Array): Addr {
-    const slot = slotOf(code);
+    const slot = slotsOf(code);
     const at = (this.#at ??= this.#find());
     const bytes = (this.#bytes ??= this.#runtime.target.read(at, PAGE));
-    for (let offset = 0; offset < PAGE; offset += VENEER_SIZE) {
-      const there = bytes.subarray(offset, offset + VENEER_SIZE);
+    for (let offset = 0; offset + slot.length <= PAGE; offset += VENEER_SIZE) {
+      const there = bytes.subarray(offset, offset + slot.length);
       if (Buffer.compare(there, slot) === 0) return at + offset;
-      if (there[0] !== INT3) continue;
+      if (there.some((byte) => byte !== INT3)) continue;
       there.set(slot);
       this.added.push({ at: at + offset, bytes: slot });
       return at + offset;
