@@ -44,7 +44,8 @@ export async function run(
   const counting = new Map(pids.map((pid) => [pid, begin(pid, keys, flags)]));
   try {
     const begun = [...counting.values()].some(({ app }) => app !== null);
-    if (begun) await setTimeout(flags.seconds * 1000, undefined, { signal }).catch(() => {});
+    const ms = Math.min(flags.seconds * 1000, LONGEST_MS);
+    if (begun) await setTimeout(ms, undefined, { signal }).catch(() => {});
     return answerEach(
       context,
       flags,
@@ -58,6 +59,9 @@ export async function run(
     for (const name of ENDING) process.off(name, end);
   }
 }
+
+/** A timer of more milliseconds ends at once. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 interface Begun {
   readonly app: Attached<Keys> | null;
