@@ -113,7 +113,7 @@ describe('the README', () => {
       ).toMatch(/"blend_min"' is not assignable/);
     });
 
-  it('shows what npm start prints', ({ skip }) => {
+  it.skipIf(!LONG)('shows what npm start prints', ({ skip }) => {
     skip(!gcc, 'gcc is not installed');
     const [demo] = blocks(text).filter(({ name }) => name === 'demo');
     const label = (line: string): string => line.replace(/\s+[\d,.]+$/, '');

@@ -11,7 +11,7 @@ import { dumpByQmp } from '#inspect/live/qmp';
 import { Folder } from '../build.js';
 import { buildGzipImage, buildKernel } from '../inspect/kernel-image.mjs';
 import { buildMemory, coreOffset, elfCore, kdump } from '../inspect/live/core.mjs';
-import { LONG } from '../more.js';
+import { LONG, more } from '../more.js';
 import { line } from './line.js';
 import { complaints } from './schema.js';
 
@@ -253,7 +253,7 @@ describe("gdb's protocol", () => {
   }
   it.each([
     ['which states the size of its packets', { features: 'PacketSize=1000;qXfer:features:read+' }],
-    ['which states nothing', {}],
+    ...more(['which states nothing', {}] as const),
   ])('reads what is mapped from a server %s', async (_, options) => {
     await using server = await stub(options);
     using gdb = new Gdb(server.address);

@@ -77,23 +77,24 @@ interface Cxx {
   sites: number;
 }
 
-describe.skipIf(!gcc)('C++', () => {
-  it.for(['g++', ...more('clang++')])(
-    '%s: inline functions, templates and constructors have sites; exceptions pass them while they are patched',
-    (compiler, { skip }) => {
-      if (!tool(compiler)) skip(`without ${compiler}`);
-      const got = languages<Cxx>(compileProgram(folder, 'cxx.cpp', [], compiler), 'cxx', {
-        protocol: 'int3',
-      });
-      // The constructor ran before anybody opened the object: through the trampoline.
-      expect(got).toMatchObject({ wrong: 0, drift: 0, early: 101 });
-      expect(got.sites).toBeGreaterThanOrEqual(5);
-      expect(got.thrown).toBeGreaterThan(0);
-      expect(got.passes).toBeGreaterThan(0);
-      expect(got.traps).toBeGreaterThan(0);
-    },
-  );
-});
+if (LONG)
+  describe.skipIf(!gcc)('C++', () => {
+    it.for(['g++', 'clang++'])(
+      '%s: inline functions, templates and constructors have sites; exceptions pass them while they are patched',
+      (compiler, { skip }) => {
+        if (!tool(compiler)) skip(`without ${compiler}`);
+        const got = languages<Cxx>(compileProgram(folder, 'cxx.cpp', [], compiler), 'cxx', {
+          protocol: 'int3',
+        });
+        // The constructor ran before anybody opened the object: through the trampoline.
+        expect(got).toMatchObject({ wrong: 0, drift: 0, early: 101 });
+        expect(got.sites).toBeGreaterThanOrEqual(5);
+        expect(got.thrown).toBeGreaterThan(0);
+        expect(got.passes).toBeGreaterThan(0);
+        expect(got.traps).toBeGreaterThan(0);
+      },
+    );
+  });
 
 const rustc = tool('rustc');
 describe.skipIf(!gcc || !rustc)('Rust', () => {
