@@ -335,6 +335,12 @@ export const MUTANTS = [
     long: true,
   },
   {
+    name: 'a handler that acknowledges is not interrupted before it leaves',
+    file: 'dist/machine/sim/fixture.js',
+    edits: [['this.handlersWrite || options.acknowledged', 'this.handlersWrite']],
+    test: { file: 'test/check/waiting.test.ts', name: 'an NMI in a handler' },
+  },
+  {
     name: 'a pass that never comes back is not noticed',
     file: 'dist/machine/sim/judge.js',
     edits: [
@@ -369,23 +375,6 @@ export const MUTANTS = [
     test: { file: 'test/check/own-text.test.ts', name: 'several instructions' },
   },
   {
-    name: 'code is seen by every CPU from when it is emitted',
-    file: 'dist/machine/sim/patcher.js',
-    edits: [
-      [
-        'this.#bytes(origin, fresh.at, bytes);',
-        "this.#bytes(origin, fresh.at, bytes), this.#ops.push({ ...origin, op: 'barrier' });",
-      ],
-    ],
-    test: { file: 'test/check/fresh.test.ts', name: 'before it was written' },
-  },
-  {
-    name: 'a handler that acknowledges is not interrupted before it leaves',
-    file: 'dist/machine/sim/fixture.js',
-    edits: [['this.handlersWrite || options.acknowledged', 'this.handlersWrite']],
-    test: { file: 'test/check/waiting.test.ts', name: 'an NMI in a handler' },
-  },
-  {
     name: 'a pass opens with the last piece of its fetch',
     file: 'dist/machine/sim/moves.js',
     edits: [['if (opens) {', 'if (false) {']],
@@ -413,6 +402,17 @@ export const MUTANTS = [
     file: 'dist/machine/sim/patcher.js',
     edits: [['const atEnd = this.#options.contended !== true;', 'const atEnd = true;']],
     test: { file: 'test/check/alone.test.ts', name: 'a moment of its own' },
+  },
+  {
+    name: 'code is seen by every CPU from when it is emitted',
+    file: 'dist/machine/sim/patcher.js',
+    edits: [
+      [
+        'this.#bytes(origin, fresh.at, bytes);',
+        "this.#bytes(origin, fresh.at, bytes), this.#ops.push({ ...origin, op: 'barrier' });",
+      ],
+    ],
+    test: { file: 'test/check/fresh.test.ts', name: 'before it was written' },
   },
   {
     name: 'the opcode is written at the byte behind it',
