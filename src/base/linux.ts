@@ -118,6 +118,7 @@ export const ERRNO = {
   interrupted: 4,
   io: 5,
   badFile: 9,
+  noChild: 10,
   noMemory: 12,
   access: 13,
   busy: 16,

@@ -279,16 +279,27 @@ export class Borrower {
       const found = this.#door.stop(this.#sent);
       if (found === 'gone') this.#sent = null;
       else if (found === 'stopped') {
-        const registers = this.#door.registers(this.#sent);
+        const sent = this.#sent;
+        const registers = this.#read(sent, (door) => door.registers(sent));
         const there = (['rip', 'rsp'] as const).some((name) =>
           this.#inScratch(Number(registers[REGISTER[name]])),
         );
-        this.#release(this.#sent, registers);
+        this.#release(sent, registers);
         if (!there) this.#sent = null;
       } else this.#refuse(found, performance.now() - began);
       if (this.#sent !== null) pause(0.05);
     }
     return null;
+  }
+
+  /** What is asked of a thread that is stopped; where that is refused, the thread goes on. */
+  #read<T>(id: number, ask: (door: Door) => T): T {
+    try {
+      return ask(this.#door);
+    } catch (error) {
+      this.#door.letGo(id);
+      throw error;
+    }
   }
 
   /**
@@ -306,7 +317,7 @@ export class Borrower {
     return this.target.threadIds().some((id) => {
       const found = this.#door.stop(id);
       if (found !== 'stopped') return found !== 'gone';
-      const registers = this.#door.registers(id);
+      const registers = this.#read(id, (door) => door.registers(id));
       this.#release(id, registers);
       return (['rip', 'rsp'] as const).some((name) => {
         const at = Number(registers[REGISTER[name]]);
@@ -348,11 +359,11 @@ export class Borrower {
           this.#refuse(found, waited);
           continue;
         }
-        const state = {
-          registers: this.#door.registers(id),
-          extended: this.#door.extended(id),
-          mask: this.#door.mask(id),
-        };
+        const state = this.#read(id, (door) => ({
+          registers: door.registers(id),
+          extended: door.extended(id),
+          mask: door.mask(id),
+        }));
         const clean = resumption(state.registers).clean || waited >= PATIENCE_MS.clean;
         const at = Number(word(state, 'rip'));
         if (clean && word(state, 'cs') === LONG_MODE && !this.#inSequence(id, at) && fits(state))

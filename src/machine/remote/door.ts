@@ -122,9 +122,12 @@ export class Door {
   /** One answer of wait4; signals that are on their way to the thread are handed on. */
   #look(thread: number, flags: number): 'stopped' | 'syscall' | 'gone' | 'group' | 'none' {
     const waited = this.#wait(thread, flags);
-    if (waited === 0) return 'none';
+    // Only the kernel's "no such child" says that it is gone: a thread that is taken for gone and is
+    // not stays stopped until this process ends.
+    if (waited === -ERRNO.noChild) return 'gone';
+    if (waited <= 0) return 'none';
     const status = this.#status[0] ?? 0;
-    if (waited < 0 || (status & 0xff) !== 0x7f) return 'gone';
+    if ((status & 0xff) !== 0x7f) return 'gone';
     const signal = (status >> 8) & 0xff;
     if (status >> 16 === EVENT_STOP) return signal === SIGTRAP ? 'stopped' : 'group';
     if (signal === SYSCALL_STOP) return 'syscall';
@@ -161,6 +164,8 @@ export class Door {
   letLateGo(): void {
     for (const thread of this.#late) {
       const found = this.#look(thread, WAIT.noHang);
+      // It may never have been asked: the kernel can have refused that.
+      if (found === 'none') this.#ptrace(PTRACE.interrupt, thread);
       if (found === 'none') continue;
       if (found !== 'gone') this.letGo(thread);
       this.#late.delete(thread);
