@@ -78,11 +78,14 @@ async function storm({ deaths, seconds, seed, pause }) {
       worker.once('message', () => resolve(worker)).once('error', reject),
     );
   };
-  // One that opens while another one dies.
+  // One that opens while another one dies, but where it is counted what is left: a worker that opens
+  // has mappings of its own for a moment.
   let coming = born();
-  while (sums.died < deaths || performance.now() < until) {
+  for (let more = true; more;) {
     const worker = await coming;
-    coming = born();
+    more = sums.died + 1 < deaths || performance.now() < until;
+    const counted = sums.died === 1 || !more;
+    if (!counted) coming = born();
     // Threads of C's ask meanwhile, also the server that is about to die.
     c.crowd_begin(3, 30, 1);
     await new Promise((resolve) => setTimeout(resolve, 4 * next()));
@@ -98,9 +101,9 @@ async function storm({ deaths, seconds, seed, pause }) {
     inTime('call', () => c.call(1), 2);
     inTime('drift', () => app.verify().length, 0);
     sums.died++;
-    // Before the pause, in which the one that comes opens.
-    last = here();
+    if (counted) last = here();
     if (sums.died === 2) settled = last;
+    if (counted && more) coming = born();
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
   console.log(
