@@ -97,3 +97,15 @@ __asm__(".pushsection .static_call.text, \\"ax\\"\\n"
   "__SCT__${name}: jmp.d32 ${target}\\n.byte 0x0f, 0xb9, 0xcc\\n.size __SCT__${name}, 8\\n.popsection");
 `;
 }
+
+/** What npm says of a package that it has packed. */
+export interface Packed {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string; readonly mode: number }[];
+}
+
+/** Packs this package into a folder, as it would be published. */
+export function packInto({ path }: Folder): Packed {
+  const said = must('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', path]);
+  return (JSON.parse(said) as [Packed])[0];
+}

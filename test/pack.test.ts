@@ -4,11 +4,11 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Folder, must } from './build.js';
+import { Folder, must, packInto, type Packed } from './build.js';
 
 const folder = new Folder();
 const installed = folder.file('app/node_modules/static-call');
-let packed: { filename: string; files: readonly { path: string; mode: number }[] };
+let packed: Packed;
 
 /**
  * From npm's cache, which the installation of this checkout has filled; where it was emptied, by
@@ -32,14 +32,7 @@ function install(file: string): void {
 beforeAll(() => {
   mkdirSync(folder.file('app'));
   folder.write('app/package.json', '{ "name": "app", "private": true }');
-  const said = must('npm', [
-    'pack',
-    '--ignore-scripts',
-    '--json',
-    '--pack-destination',
-    folder.path,
-  ]);
-  packed = (JSON.parse(said) as (typeof packed)[])[0]!;
+  packed = packInto(folder);
   install(folder.file(packed.filename));
 });
 afterAll(() => folder[Symbol.dispose]());

@@ -4,7 +4,7 @@
 
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Folder, must } from './build.js';
+import { Folder, packInto } from './build.js';
 
 const TOOLS = ['publint@0.3.25', '@arethetypeswrong/cli@0.18.5', 'typescript@5.4.5'];
 const folder = new Folder();
@@ -23,15 +23,7 @@ let packed = '';
 let missing: string | null = null;
 beforeAll(() => {
   folder.write('package.json', '{ "name": "judge", "private": true, "type": "module" }');
-  const said = must('npm', [
-    'pack',
-    '--ignore-scripts',
-    '--json',
-    '--pack-destination',
-    folder.path,
-  ]);
-  const [{ filename }] = JSON.parse(said) as [{ filename: string }];
-  packed = folder.file(filename);
+  packed = folder.file(packInto(folder).filename);
   const quiet = [
     '--no-audit',
     '--no-fund',

@@ -1,5 +1,5 @@
-// A JIT compiles a function to a place that no thread runs yet, and then sends a call there. What the
-// place held before was other code, which a CPU may have fetched ahead of time.
+// A JIT compiles a function to a place that no thread runs yet, and then sends a call there. What
+// the place held before was other code, which a CPU may have fetched ahead of time.
 export default {
   name: 'compile',
   about: 'new code at a place of its own, a synchronisation, then the call is sent there',

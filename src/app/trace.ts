@@ -1,5 +1,5 @@
-// Counting the calls of a key for a while: its sites are led to machine code that counts and goes on
-// to the target (native/veneer.ts), and back. No JavaScript is on the path of a call.
+// Counting the calls of a key for a while: its sites are led to machine code that counts and goes
+// on to the target (native/veneer.ts), and back. No JavaScript is on the path of a call.
 
 import type { KeyDef } from '../keys/key.js';
 import { countedBy, COUNTER_SIZE, mayCount } from '../native/veneer.js';

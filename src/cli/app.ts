@@ -863,9 +863,9 @@ nothing is left in it. For files, see inspect.`,
   }),
   trace: command(() => import('./commands/trace.js'), {
     brief: 'Count the calls of keys of processes that run, for a while',
-    about: `Leads each key to machine code that counts and goes on to its target, waits, and leads it back: also at
-Ctrl-C, SIGTERM and SIGHUP, and where another process fails. A key that was updated meanwhile keeps its
-newer target. What is measured is how many calls came and how often; how long a call took is not.`,
+    about: `Leads each key to machine code that counts and goes on to its target, waits, and leads it
+back: also at Ctrl-C, SIGTERM and SIGHUP, and where another process fails. A key that was updated
+meanwhile keeps its newer target. What is measured is how many calls came and how often; how long a call took is not.`,
     examples: [
       ['one second of a key', 'static-call trace 4711 route --seconds 1'],
       ['two keys of all servers', 'static-call trace --exe /usr/sbin/server route hook --json'],

@@ -64,8 +64,8 @@ export type Step = {
        * Returns when every CPU that runs the program has executed a serialising instruction since
        * it began. `how` it reaches them, if not by an IPI in a kernel and by membarrier in a
        * process: `signal` is one to each thread, whose trap handler holds it back; `progress` waits
-       * for each thread to come to a point outside the text that is patched. `acknowledge` is an IPI
-       * that a CPU also answers in the handler of a trap: the handler ends in an IRET.
+       * for each thread to come to a point outside the text that is patched. `acknowledge` is an
+       * IPI that a CPU also answers in the handler of a trap: the handler ends in an IRET.
        */
       readonly do: 'sync';
       readonly how?: SyncKind;

@@ -352,7 +352,7 @@ function checkInside({ text: given }: Protocol, step: Step, where: string): void
 
 /** What `emit` stores is there, and some state leads to it. */
 function checkFresh({ text: given }: Protocol, step: Step, where: string): void {
-  if (step.do !== 'emit' || given?.states?.[0].fresh !== undefined) return;
+  if (step.do !== 'emit' || given?.states?.[0]?.fresh !== undefined) return;
   throw new Fault(
     'bad-protocol',
     `${where}.do is emit, and text.states[0] has no fresh code, not even what its place held before`,

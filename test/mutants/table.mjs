@@ -273,10 +273,22 @@ export const MUTANTS = [
     test: { file: 'test/remote/choose.test.ts', name: 'is never one that cannot be stopped' },
   },
   {
+    name: 'a thread is gone where it could not be asked for',
+    file: 'dist/machine/remote/door.js',
+    edits: [['waited === -ERRNO.noChild', 'waited < 0']],
+    test: { file: 'test/remote/door.test.ts', name: 'is not gone where' },
+  },
+  {
     name: 'a thread is single-stepped to its system call',
     file: 'dist/machine/remote/door.js',
     edits: [['syscall: 24,', 'syscall: 9,']],
     test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
+  },
+  {
+    name: 'a thread that was never asked to stop is late for ever',
+    file: 'dist/machine/remote/door.js',
+    edits: [['this.#ptrace(PTRACE.interrupt, thread);\n                continue;', 'continue;']],
+    test: { file: 'test/remote/door.test.ts', name: 'is asked again' },
   },
   {
     name: 'the stops of system calls are not told from signals',

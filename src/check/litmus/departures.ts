@@ -20,12 +20,10 @@ export const DEPARTURES: readonly Departure[] = [
     programs: ['sm', 'sm-jump'],
     outcome: 'late',
     seen:
-      'a call went once more to where its thread had just overwritten that it goes: 45 times in ' +
-      '9.1 thousand million calls, with a jump in between too, on both virtual CPUs of an AMD EPYC ' +
-      '(stepping 1, microcode 0x1000065), in private and in shared memory, with and without a ' +
-      'second thread. Two instructions more in the loop, and it was once in 4.7 thousand million: ' +
-      'that call had the value of the round before, and the call after it the new one. Whether ' +
-      'the host has a part in it is not known',
+      'a call went once more to where its thread had just overwritten that it goes: 22 times in ' +
+      '4.4 thousand million rounds of `static-call check --litmus`, with a jump in between too, ' +
+      'on two virtual CPUs of an AMD EPYC (stepping 1, microcode 0x1000065). Whether the host ' +
+      'has a part in it is not known',
     follows:
       'Intel SDM volume 3, 9.1.3 promises that a store, a jump and the new code are enough. A ' +
       'verdict that rests on `from: "same-address"` with the patcher as the task rests on that ' +

@@ -109,7 +109,8 @@ function answerOf(pid: number, begun: Begun | undefined): Answer {
 function show({ pid, exe, traces }: Answer): string {
   return traces
     .map(({ key, target, calls, ns, perSecond, retargeted }) => {
-      const figures = `${calls} calls in ${(ns / 1e9).toFixed(3)} s, ${Math.round(perSecond)} a second`;
+      const seconds = (ns / 1e9).toFixed(3);
+      const figures = `${calls} calls in ${seconds} s, ${Math.round(perSecond)} a second`;
       const until = retargeted ? '; it was retargeted meanwhile, and counted until then' : '';
       return `${titleOf(pid, exe)}: ${key} -> ${target ?? 'null'}: ${figures}${until}`;
     })

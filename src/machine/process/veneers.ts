@@ -1,7 +1,7 @@
 // Code of ours within reach of an object's sites: the function that returns 0, the one that just
 // returns, and a veneer for each target that is further than 2 GiB away. A call to a far target
-// costs the veneer's indirect jump on every call. A counter is a veneer that counts. Nothing here is
-// ever freed.
+// costs the veneer's indirect jump on every call. A counter is a veneer that counts. Nothing here
+// is ever freed.
 //
 // A page of it is private memory that is written before it is executable and never after. One more
 // veneer makes a new page, which holds what the old one held and takes its place in one system

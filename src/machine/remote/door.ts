@@ -122,8 +122,8 @@ export class Door {
   /** One answer of wait4; signals that are on their way to the thread are handed on. */
   #look(thread: number, flags: number): 'stopped' | 'syscall' | 'gone' | 'group' | 'none' {
     const waited = this.#wait(thread, flags);
-    // Only the kernel's "no such child" says that it is gone: a thread that is taken for gone and is
-    // not stays stopped until this process ends.
+    // Only "no such child" says that it is gone: a thread that is taken for gone and is not stays
+    // stopped until this process ends.
     if (waited === -ERRNO.noChild) return 'gone';
     if (waited <= 0) return 'none';
     const status = this.#status[0] ?? 0;
@@ -165,8 +165,10 @@ export class Door {
     for (const thread of this.#late) {
       const found = this.#look(thread, WAIT.noHang);
       // It may never have been asked: the kernel can have refused that.
-      if (found === 'none') this.#ptrace(PTRACE.interrupt, thread);
-      if (found === 'none') continue;
+      if (found === 'none') {
+        this.#ptrace(PTRACE.interrupt, thread);
+        continue;
+      }
       if (found !== 'gone') this.letGo(thread);
       this.#late.delete(thread);
     }

@@ -58,7 +58,7 @@ function gatesOf(program: ReadonlyMap<string, Addr>, handler: Addr): Gates {
 
 const within = ({ from, to }: Span, at: Addr): boolean => at >= from && at < to;
 
-/** Whether some of `size` bytes at an address lie in a site, or in the fresh code that it leads to. */
+/** Whether some of `size` bytes at an address lie in a site, or in fresh code that it leads to. */
 const isIn = ({ at: from, length, fresh }: FixtureSite, at: Addr, size: number): boolean =>
   (at < from + length && at + size > from) ||
   (fresh !== null && at < fresh.at + fresh.length && at + size > fresh.at);
@@ -82,8 +82,8 @@ export class Fixture {
   /** Handlers may write shared data or text: those that share words with the steps. */
   readonly handlersWrite: boolean;
   /**
-   * Other CPUs can tell how far a handler is: it writes, or acknowledges what they wait for. So each
-   * step of it may be interrupted.
+   * Other CPUs can tell how far a handler is: it writes, or acknowledges what they wait for. So
+   * each step of it may be interrupted.
    */
   readonly handlersShow: boolean;
   readonly gates: Gates;

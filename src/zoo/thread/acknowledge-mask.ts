@@ -1,6 +1,6 @@
-// A mask of the CPUs that have yet to acknowledge. Each clears its own bit, by the IPI or in the handler
-// of the trap, which ends in an IRET and so serialises before the CPU comes to the site again. So
-// the handler may wait with interrupts off until the trap is gone, and emulates nothing.
+// A mask of the CPUs that have yet to acknowledge. Each clears its own bit, by the IPI or in the
+// handler of the trap, which ends in an IRET and so serialises before the CPU comes to the site
+// again. So the handler may wait with interrupts off until the trap is gone, and emulates nothing.
 
 import { INT3 } from '../../asm/table.js';
 import { said, system } from '../system.js';

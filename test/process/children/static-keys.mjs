@@ -1,7 +1,8 @@
 // Static keys: switched by update, from C, across objects. argv: the library, the owner of an
 // exported key, a module that tests it, and the ways of writing.
-import { isFault, open } from '#index';
+import { open } from '#index';
 import { openNative } from '#machine/linux/native';
+import { code } from './code.mjs';
 
 const [library, owner, module, ways] = process.argv.slice(2);
 const native = openNative();
@@ -15,15 +16,6 @@ const [enable, disable, inc, dec, users, flagged] = [
   'users',
   'flagged',
 ].map((name) => c(`int ${name}()`));
-/** Of a fault its code. */
-const code = (ask) => {
-  try {
-    return ask() ?? 'nothing';
-  } catch (error) {
-    if (!isFault(error)) throw error;
-    return error.code;
-  }
-};
 
 const out = { unopened: [seen(), enable(), users()], ways: [] };
 for (const { protocol, writer, assume } of JSON.parse(ways)) {

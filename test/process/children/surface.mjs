@@ -1,19 +1,12 @@
 // What the public surface promises beside the patching itself: names, taking back, the journal, and
 // what is left of a program that was closed. argv: the library of test/types.
-import { isFault, open, unchecked } from '#index';
+import { open, unchecked } from '#index';
 import { openNative } from '#machine/linux/native';
+import { code } from './code.mjs';
 
 const library = process.argv[2];
 const pixel = openNative().library(library)('int pixel(int, int)');
 const out = {};
-const code = (ask) => {
-  try {
-    return ask() ?? 'nothing';
-  } catch (error) {
-    if (!isFault(error)) throw error;
-    return error.code;
-  }
-};
 
 const app = open(library);
 const targets = () => [app.keys.blend.target, app.keys.trace.target, pixel(10, 30)];

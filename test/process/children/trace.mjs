@@ -1,6 +1,7 @@
 // Calls that are counted, beside the program's own count. argv: the library of programs/trace.c.
-import { isFault, open } from '#index';
+import { open } from '#index';
 import { koffi } from './soaked.mjs';
+import { code } from './code.mjs';
 
 const library = process.argv[2];
 const lib = koffi.load(library);
@@ -10,14 +11,6 @@ const [own, wrong] = [fn('long told_so_far()'), fn('long went_wrong()')];
 const [stepOnce, stepAt] = [fn('int step_once(int)'), fn('long step_at()')];
 const isNull = fn('int is_null()');
 const KEYS = ['wide_key', 'vary_key', 'tell', 'step'];
-const code = (ask) => {
-  try {
-    return ask() ?? 'nothing';
-  } catch (error) {
-    if (!isFault(error)) throw error;
-    return error.code;
-  }
-};
 const app = open(library);
 const targets = () => KEYS.map((key) => app.keys[key].target);
 // Not of a key that goes off by one byte: what stands behind that is not told.
