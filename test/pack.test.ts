@@ -62,6 +62,7 @@ describe('the packed file', () => {
     const PAGE = 'dist/view.html';
     for (const path of [
       'bin/static-call',
+      'bin/launch.sh',
       'include/static_call.h',
       'include/static_key.h',
       'dist/index.js',
@@ -78,7 +79,7 @@ describe('the packed file', () => {
     expect(
       paths.filter(
         (path) =>
-          !/^(bench|dist|docs|examples|include|schemas|share)\/|^(bin\/static-call|scripts\/setup\.mjs|package\.json|[A-Z]+(\.md)?)$/.test(
+          !/^(bench|dist|docs|examples|include|schemas|share)\/|^(bin\/(static-call|launch\.sh)|scripts\/setup\.mjs|package\.json|[A-Z]+(\.md)?)$/.test(
             path,
           ),
       ),

@@ -2,8 +2,10 @@
 // takes as long as all else that the command does. With flags of its own, `cc` is a command like
 // any other (app.ts).
 
+import { readFileSync } from 'node:fs';
+import { EXIT } from '../base/fault.js';
 import type { Flags } from './commands/cc.js';
-import { contextFor, paintFor, type Streams } from './context.js';
+import { contextFor, paintFor, type Context, type Streams } from './context.js';
 
 /** What the flags of `cc` are where they are not given. */
 export const CC_FLAGS = { align: 'line', runtime: false, verbose: false, json: false } as const;
@@ -14,11 +16,41 @@ export async function runDirect(
   streams: Streams,
   version: () => string,
 ): Promise<number> {
-  const context = contextFor(streams);
   const flags: Flags = CC_FLAGS;
-  try {
+  return reported(streams, version, async (context) => {
     const { run } = await import('./commands/cc.js');
-    return await run(context, flags, ...words);
+    return run(context, flags, ...words);
+  });
+}
+
+/**
+ * What is left of `cc` for an object while another process compiles it, whose status comes by
+ * standard input: the decoder is loaded in that time. Nothing comes of a compiler that was killed.
+ */
+export async function tabulateDirect(
+  path: string,
+  streams: Streams,
+  version: () => string,
+): Promise<number> {
+  return reported(streams, version, async () => {
+    const { tabulateFile } = await import('./commands/cc.js');
+    // What cannot be loaded now is told of where it is needed.
+    await Promise.allSettled([import('../host/tabulate.js').then(({ prepare }) => prepare())]);
+    const status = Number.parseInt(readFileSync(0, 'utf8'), 10);
+    if (Number.isNaN(status)) return EXIT.bug;
+    if (status === EXIT.good) await tabulateFile(path, true);
+    return status;
+  });
+}
+
+async function reported(
+  streams: Streams,
+  version: () => string,
+  run: (context: Context) => Promise<number>,
+): Promise<number> {
+  const context = contextFor(streams);
+  try {
+    return await run(context);
   } catch (error) {
     const { report } = await import('./report.js');
     const { text, exit } = report(error, version(), paintFor(streams.stderr, streams.env));

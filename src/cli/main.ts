@@ -6,6 +6,8 @@ import type { Streams } from './context.js';
 
 /** Asked by the scripts of `completion`, and no command for a person. */
 const COMPLETE = '__complete';
+/** Asked by bin/launch.sh, where the compiler has run already. */
+const TABULATE = '__tabulate';
 
 /**
  * Runs one command line and says how it ended: 0 good, 1 the answer is "no", 2 usage, 3 input
@@ -31,6 +33,8 @@ export async function main(argv: readonly string[], streams: Streams = process):
   const [command, escape, ...words] = argv;
   if (command === 'cc' && escape === '--' && words.length > 0)
     return (await import('./direct.js')).runDirect(words, streams, version);
+  if (command === TABULATE && escape !== undefined)
+    return (await import('./direct.js')).tabulateDirect(escape, streams, version);
   const { complete, runCommandLine } = await import('./app.js');
   if (argv[0] === COMPLETE) return complete(argv.slice(1), streams, version());
   return runCommandLine(argv, streams, version());

@@ -11,10 +11,13 @@ import { declaredKeys } from '../keys/records.js';
 import { annotate, type Annotated } from '../sites/annotate.js';
 import { decodeSites, listedSites } from '../sites/find.js';
 import { KEY_PREFIX, TRAMPOLINE_PREFIX } from '../sites/site.js';
-import { requireIced } from '../x86/iced.js';
+import { decode } from '../x86/decode.js';
 
-/** Loads the decoder, which takes longer than all else, while there is time: the compiler runs. */
-export const prepare = (): void => void requireIced();
+/**
+ * Loads the decoder, which takes longer than all else, while there is time: the compiler runs. Its
+ * tables are made by the first instruction.
+ */
+export const prepare = (): void => void decode(Uint8Array.of(0xc3));
 
 export interface Tabulated {
   /** `later`: a key may belong to another object, so the linked file gets the table. */

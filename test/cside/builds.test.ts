@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { findSites } from '#sites/find';
 import { readElf } from '#elf/read';
+import { SITES_SECTION } from '#sites/section';
 import { crossesLine } from '#base/addr';
 import { Folder, tool } from '../build.js';
 import { LONG } from '../more.js';
@@ -27,8 +28,10 @@ DEFINE_STATIC_CALL(work, one);
 ${Array.from({ length: 20 }, (_, i) => `int use${i}(int a);\nint use${i}(int a) { return static_call(work)(a) + ${i}; }`).join('\n')}
 `;
 
-/** Runs what stands in a block of the page, and reads what it made. */
-function built(block: string, made: string, files: Readonly<Record<string, string>> = {}): void {
+/**
+ * Runs what stands in a block of the page, and reads what it made. Answers whether that has a table.
+ */
+function built(block: string, made: string, files: Readonly<Record<string, string>> = {}): boolean {
   using folder = new Folder();
   mkdirSync(folder.file('bin'));
   symlinkSync(join(process.cwd(), 'bin/static-call'), folder.file('bin/static-call'));
@@ -46,14 +49,16 @@ function built(block: string, made: string, files: Readonly<Record<string, strin
   });
   expect(done.status, `${done.stdout}\n${done.stderr}`).toBe(0);
   expect(existsSync(folder.file(made)), made).toBe(true);
-  const sites = findSites(readElf(new Uint8Array(folder.read(made)), made));
+  const elf = readElf(new Uint8Array(folder.read(made)), made);
+  const sites = findSites(elf);
   expect(sites).toHaveLength(20);
   expect(sites.filter(({ at, length }) => crossesLine(at, length))).toEqual([]);
+  return elf.section(SITES_SECTION) !== undefined;
 }
 
 const without = (...tools: string[]): string[] =>
-  ['gcc', ...tools].filter((name) => tool(name) === null);
-const recipe = (title: string, needs: readonly string[], run: () => void): void => {
+  [...new Set(['gcc', ...tools])].filter((name) => tool(name) === null);
+const recipe = (title: string, needs: readonly string[], run: () => unknown): void => {
   const missing = without(...needs);
   it.skipIf(missing.length > 0)(`${title} (skipped without ${needs.join(', ')})`, run);
 };
@@ -67,5 +72,6 @@ if (LONG) {
   recipe('Meson', ['meson', 'ninja', 'pkg-config'], () =>
     built('meson', 'build/libfilters.so', { 'meson.build': named('meson.build') }),
   );
+  recipe('the link alone', ['gcc'], () => expect(built('link-only', 'libfilters.so')).toBe(true));
   recipe('ccache', ['ccache'], () => built('ccache', 'libfilters.so'));
 }

@@ -7,6 +7,13 @@
 /** @type {import('./run.mjs').Mutant[]} */
 export const MUTANTS = [
   {
+    name: 'calls through the GOT are aligned as direct ones by the launcher',
+    file: 'bin/launch.sh',
+    edits: [['| -fno-plt |', '|']],
+    test: { file: 'test/cside/launch.long.ts', name: 'leaves to node' },
+    long: true,
+  },
+  {
     name: 'return 0 is taken though it was not declared',
     file: 'dist/app/target.js',
     edits: [['if (!def.mayReturn0)', 'if (false)']],

@@ -147,7 +147,7 @@ async function tabulated(
 }
 
 /** Writes the table, where the file can have one yet. */
-async function tabulateFile(path: string, unlinked: boolean): Promise<Output> {
+export async function tabulateFile(path: string, unlinked: boolean): Promise<Output> {
   // `-o /dev/null` makes nothing.
   if (!statSync(path, { throwIfNoEntry: false })?.isFile())
     return { path, outcome: 'no-code', sites: 0 };
