@@ -4,23 +4,21 @@
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
 import {
-  CHUNKS,
-  FETCH_LEVELS,
-  STORES,
-  type Chunk,
-  type FetchLevel,
-  type StoreWidth,
-} from '../machine/sim/text.js';
-import {
-  SITE_SHAPES,
-  TARGETS,
-  choicesOf,
   type Bound,
+  type Chunk,
+  CHUNKS,
   type Environment,
+  FETCH_LEVELS,
+  type FetchLevel,
+  SITE_SHAPES,
   type SiteShape,
+  STORES,
+  type StoreWidth,
   type TargetName,
-} from '../machine/sim/options.js';
-import type { Entry } from '../trap/kernel.js';
+  TARGETS,
+} from '../machine/sim/settings.js';
+import { choicesOf } from '../machine/sim/options.js';
+import type { Entry } from '../trap/entry.js';
 
 /**
  * Who runs code: the task, and what may interrupt it; each in its environment (`configure` refuses

@@ -11,8 +11,9 @@ export {
   type Reduction,
 } from './configuration.js';
 export { PROPERTIES, PROPERTY_NAMES, type PropertyName } from './properties.js';
-export { replayToken, replayUnder, type PathReport } from './explain/replay.js';
-export type { PropertyReport, RunReport } from './explain/report.js';
+export { replayToken, replayUnder } from './explain/replay.js';
+export type { PathReport } from './result.js';
+export type { PropertyReport, RunReport } from './result.js';
 export type { Acceptance, Protocol, Step } from '../plan/protocol.js';
 
 export {
@@ -24,11 +25,5 @@ export {
   type Standing,
 } from './ask/ladder.js';
 export { zooPage } from './ask/zoo-page.js';
-export {
-  check,
-  checkDocument,
-  checkMatrix,
-  protocols,
-  type CheckOptions,
-  type CheckReport,
-} from './ask/check.js';
+export { check, checkDocument, checkMatrix, protocols, type CheckReport } from './ask/check.js';
+export type { CheckOptions } from './ask/asked.js';

@@ -31,7 +31,7 @@ import { contextFor, paintFor, type Context, type Streams } from './context.js';
 import { CC_FLAGS } from './direct.js';
 import { report, usage, type Failure } from './report.js';
 import { SHELLS, type Shell } from './shells.js';
-import { SITE_SHAPES } from '../machine/sim/options.js';
+import { SITE_SHAPES } from '../machine/sim/settings.js';
 import { PROTOCOL_NAMES } from '../plan/protocols/index.js';
 
 interface Local extends CommandContext {

@@ -3,12 +3,12 @@
 
 import { EXIT, Fault } from '../base/fault.js';
 import { printable } from '../base/printable.js';
-import { checkDropped, proposalNamed } from '../check/ask/check.js';
+import { checkDropped, proposalNamed } from '../check/ask/jobs.js';
 import { CLAIMED, Explanations, LEVELS, type LitmusModel } from '../check/litmus/allowed.js';
 import { cpuName, cpuOf, isFar, NEAR, waitForNear, whyNot } from '../host/litmus.js';
 import { perform, programOf, type Performed } from '../host/performed.js';
 import { version } from '../host/version.js';
-import { CHUNKS, type Chunk } from '../machine/sim/text.js';
+import { CHUNKS, type Chunk } from '../machine/sim/settings.js';
 import { offsetsOf, placeOf } from '../zoo/place.js';
 import { titled } from '../zoo/proposal.js';
 import type { Context } from './context.js';

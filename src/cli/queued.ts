@@ -1,6 +1,6 @@
 // Searches on this machine, or by the workers of a queue, about which a line is said at the end.
 
-import type { Runner } from '../check/ask/pool.js';
+import type { Runner } from '../check/ask/asked.js';
 import type { Figures } from '../check/queue/asker.js';
 import { version } from '../host/version.js';
 import type { Context } from './context.js';

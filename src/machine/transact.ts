@@ -6,7 +6,7 @@
 
 import { Batch, isEmpty, waysIn, type Edits, type KeyChange } from '../plan/batch.js';
 import { isFor as isForSome, type Protocol, type Step } from '../plan/protocol.js';
-import { WAY, type Way } from '../plan/way.js';
+import { WAY, type Way } from '../plan/ways.js';
 import { Stopped, type Machine } from './machine.js';
 
 export type End = 'old' | 'new' | 'parked' | 'mixed';

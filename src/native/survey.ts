@@ -5,7 +5,8 @@
 import { assemble, label, mem, mem32, mem8, type Code, type Program } from '../asm/assembler.js';
 import { invariant } from '../base/invariant.js';
 import { UNITS } from '../base/addr.js';
-import { FIELD, WAY } from '../plan/way.js';
+import { FIELD } from '../plan/way.js';
+import { WAY } from '../plan/ways.js';
 import { DISPLACEMENT, LONGEST_SITE, SHORTEST_SITE } from '../x86/forms.js';
 import { leave, OUTER, save, siteOf } from './loop.js';
 

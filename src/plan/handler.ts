@@ -30,20 +30,7 @@ import {
 import { W64, register } from '../asm/operand.js';
 import { Fault } from '../base/fault.js';
 import { FRAME, PERCPU } from '../trap/kernel.js';
-
-export interface OwnHandler {
-  /**
-   * Emulates a CALL. RDI: the end of the site, RSI: the target, RSP: the saved registers; all
-   * others are free. It goes on into the way out.
-   */
-  readonly call: readonly string[];
-  /** The same of a JMP; if left out, the target becomes the saved RIP. */
-  readonly jump?: readonly string[];
-  /** Code that it sends the interrupted context to, which is no entry code any more. */
-  readonly after?: readonly string[];
-  /** How many of the CPU's own words, from `[slot0]` on, keep data for one emulated call each. */
-  readonly slots?: number;
-}
+import type { OwnHandler } from './protocol.js';
 
 export interface ParsedHandler {
   readonly call: Program;

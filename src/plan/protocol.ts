@@ -5,8 +5,7 @@
 // here and a case in each machine.
 
 import type { Unit } from '../base/addr.js';
-import type { OwnHandler } from './handler.js';
-import { WAY, waysOf, type Way } from './way.js';
+import { WAY, waysOf, type Way } from './ways.js';
 
 /**
  * The site's bytes that a store touches. `changed` is the smallest run that differs between old and
@@ -217,6 +216,21 @@ export interface SiteText {
   readonly changes?: readonly string[];
   /** Its function keeps data in the red zone, the 128 bytes below the stack pointer. */
   readonly leaf?: boolean;
+}
+
+/** A trap handler of a kernel that a protocol brings itself, as rows of text (handler.ts). */
+export interface OwnHandler {
+  /**
+   * Emulates a CALL. RDI: the end of the site, RSI: the target, RSP: the saved registers; all
+   * others are free. It goes on into the way out.
+   */
+  readonly call: readonly string[];
+  /** The same of a JMP; if left out, the target becomes the saved RIP. */
+  readonly jump?: readonly string[];
+  /** Code that it sends the interrupted context to, which is no entry code any more. */
+  readonly after?: readonly string[];
+  /** How many of the CPU's own words, from `[slot0]` on, keep data for one emulated call each. */
+  readonly slots?: number;
 }
 
 export const PROMISES = ['returned', 'stored', 'eventually'] as const;

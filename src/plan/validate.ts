@@ -18,7 +18,7 @@ import {
 } from './protocol.js';
 import { SLOTS, parseHandler } from './handler.js';
 import { LONGEST_TEXT, parseText } from './text.js';
-import { WAYS } from './way.js';
+import { WAYS } from './ways.js';
 
 /** Fields that may be left out. */
 type Optional = Readonly<Record<string, Check>>;

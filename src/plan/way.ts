@@ -15,17 +15,7 @@ import { isBranch, type SiteKind } from '../sites/site.js';
 import { DISPLACEMENT, SITE_FORMS, type SiteForm } from '../x86/forms.js';
 import type { Batch } from './batch.js';
 import { TRANSFORM } from './transform.js';
-
-export const WAYS = ['byte', 'store', 'behind', 'trap'] as const;
-export type Way = (typeof WAYS)[number];
-
-/** How many sites and trampolines an update wrote by each way. */
-export type WayCounts = Readonly<Record<Way, number>>;
-
-/** Sets of ways are bits: there is one in a column for each of a hundred thousand sites. */
-export const WAY: Readonly<Record<Way, number>> = { byte: 1, store: 2, behind: 4, trap: 8 };
-export const waysOf = (ways: readonly Way[]): number =>
-  ways.reduce((bits, way) => bits | WAY[way], 0);
+import { WAY } from './ways.js';
 
 /** The displacement of the five-byte branches, which one store of four bytes replaces. */
 export const FIELD = {

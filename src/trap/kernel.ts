@@ -58,12 +58,6 @@ export const FRAME = {
   ss: 160,
 } as const;
 
-/**
- * Who tells lockdep about a breakpoint: the entry code of 2019, or no code, as the poke handler
- * returns before any tracing.
- */
-export type Entry = '2019' | 'today';
-
 export interface KernelHandler {
   /**
    * Labels: `entry`, the gate of #BP; `leave`, the end of entry and exit code, from which lockdep,

@@ -4,8 +4,9 @@
 import type { Bad } from '../machine/sim/promises.js';
 import { decodeToken, encodeToken, type Token } from '../check/explain/token.js';
 import { violationOf } from '../check/explain/judge.js';
-import { machineOf, performUnder, proposalIn, type Machine } from '../check/explain/replay.js';
-import { stepOf, trace, type Trace, type TraceStep } from '../check/explain/trace.js';
+import { machineOf, performUnder, proposalIn, type Machine } from '../check/explain/followed.js';
+import { stepOf, trace, type Trace } from '../check/explain/trace.js';
+import type { TraceStep } from '../check/result.js';
 import { choices, initial, replay, type Replayed } from '../check/search/path.js';
 import type { Choice } from '../check/search/expand.js';
 import { titleOf } from '../check/configuration.js';

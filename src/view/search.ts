@@ -3,7 +3,8 @@
 
 import { Fault, isFault } from '../base/fault.js';
 import { explain } from '../check/explain/explain.js';
-import { report, type PropertyReport, type RunReport } from '../check/explain/report.js';
+import { report } from '../check/explain/report.js';
+import type { PropertyReport, RunReport } from '../check/result.js';
 import { PROPERTY_NAMES, type PropertyName } from '../check/properties.js';
 import { INTERRUPTED } from '../check/search/explore.js';
 import { runInSlices } from '../check/search/run.js';

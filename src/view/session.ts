@@ -3,7 +3,7 @@
 
 import type { PropertyName } from '../check/properties.js';
 import { PROPERTIES } from '../check/properties.js';
-import type { RunReport } from '../check/explain/report.js';
+import type { RunReport } from '../check/result.js';
 import { decodeToken, encodeToken } from '../check/explain/token.js';
 import type { Configuration } from '../check/configuration.js';
 import type { Choice } from '../check/search/expand.js';

@@ -5,7 +5,7 @@ import { INT3 } from '../asm/table.js';
 import type { Model } from '../machine/sim/model.js';
 import { FLAG, REG } from '../machine/sim/cpu.js';
 import type { Fixture } from '../machine/sim/fixture.js';
-import { TARGETS } from '../machine/sim/options.js';
+import { TARGETS } from '../machine/sim/settings.js';
 import { cpuOf, environmentOf, patcherOf, type Shape } from '../check/search/state.js';
 import { describe } from '../check/explain/trace.js';
 

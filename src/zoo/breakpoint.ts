@@ -6,7 +6,8 @@
 
 import { cfa, gs, label, mem, mem32, word, type Program } from '../asm/assembler.js';
 import { FLAG } from '../asm/flags.js';
-import { ENTRY, FRAME, PERCPU, POKE, type Entry, type KernelHandler } from '../trap/kernel.js';
+import { ENTRY, FRAME, PERCPU, POKE, type KernelHandler } from '../trap/kernel.js';
+import type { Entry } from '../trap/entry.js';
 import { CONDITION, CONDITION_MASKS } from '../trap/condition.js';
 import { EMULATE } from '../trap/registry.js';
 import { SITE_FORMS } from '../x86/forms.js';

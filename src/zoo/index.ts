@@ -3,10 +3,11 @@
 
 import { Fault } from '../base/fault.js';
 import { didYouMean } from '../base/nearest.js';
-import type { Environment, FixtureHandler } from '../machine/sim/options.js';
+import type { FixtureHandler } from '../machine/sim/options.js';
+import type { Environment } from '../machine/sim/settings.js';
 import { SIGTRAP_PROGRAM } from '../native/sigtrap.js';
 import type { Protocol } from '../plan/protocol.js';
-import type { Entry } from '../trap/kernel.js';
+import type { Entry } from '../trap/entry.js';
 import { parseHandler, type ParsedHandler } from '../plan/handler.js';
 import { auto } from './auto.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';

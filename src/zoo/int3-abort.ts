@@ -18,7 +18,8 @@
 import { label, mem, mem8, word, type Program } from '../asm/assembler.js';
 import { INT3 } from '../asm/table.js';
 import type { Protocol, Step } from '../plan/protocol.js';
-import { FRAME, type Entry } from '../trap/kernel.js';
+import { FRAME } from '../trap/kernel.js';
+import type { Entry } from '../trap/entry.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
 import { archived, helping, inKernel, kernelHandler, type Idea } from './proposal.js';
 

@@ -16,7 +16,8 @@
 
 import { mem } from '../asm/assembler.js';
 import { breakpoint, pushReturn, resumeAt, type BreakpointHandler } from './breakpoint.js';
-import { POKE, type Entry } from '../trap/kernel.js';
+import { POKE } from '../trap/kernel.js';
+import type { Entry } from '../trap/entry.js';
 import { SHADOW } from './shadow.js';
 import { textPokeCounted, textPokeOwnSpace, textPokePermanent } from './text-poke.js';
 import {

@@ -8,7 +8,8 @@
 import { align, cfa, gs, label, mem, rip, type Program } from '../asm/assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
 import { FLAG } from '../asm/flags.js';
-import { FRAME, PERCPU, type Entry } from '../trap/kernel.js';
+import { FRAME, PERCPU } from '../trap/kernel.js';
+import type { Entry } from '../trap/entry.js';
 import { mail, poke, type Idea } from './proposal.js';
 
 /** How deep events may nest; a trap on a deeper level is not claimed. */

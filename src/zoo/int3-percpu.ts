@@ -9,7 +9,8 @@
 import { cfa, gs, label, mem, rip, type Program } from '../asm/assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
 import { FLAG } from '../asm/flags.js';
-import { FRAME, PERCPU, type Entry } from '../trap/kernel.js';
+import { FRAME, PERCPU } from '../trap/kernel.js';
+import type { Entry } from '../trap/entry.js';
 import { mail, poke, type Idea } from './proposal.js';
 
 const SLOTS = {

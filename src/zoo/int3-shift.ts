@@ -4,7 +4,7 @@
 
 import { mem, type Program } from '../asm/assembler.js';
 import { breakpoint, pushReturn, resumeAt, type BreakpointHandler } from './breakpoint.js';
-import type { Entry } from '../trap/kernel.js';
+import type { Entry } from '../trap/entry.js';
 import { SHADOW } from './shadow.js';
 import { mail, poke, type Idea } from './proposal.js';
 

@@ -2,7 +2,7 @@
 // as if the call were a nop. Kept as the baseline that the emulations were to replace.
 
 import { breakpoint, resumeAt, type BreakpointHandler } from './breakpoint.js';
-import type { Entry } from '../trap/kernel.js';
+import type { Entry } from '../trap/entry.js';
 import { commit, poke, type Idea } from './proposal.js';
 
 export function skip({ entry }: { readonly entry: Entry }): BreakpointHandler {

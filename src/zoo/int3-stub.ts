@@ -4,7 +4,8 @@
 
 import { cfa, label, mem, rip } from '../asm/assembler.js';
 import { breakpoint, type BreakpointHandler } from './breakpoint.js';
-import { FRAME, type Entry } from '../trap/kernel.js';
+import { FRAME } from '../trap/kernel.js';
+import type { Entry } from '../trap/entry.js';
 import { EACH_SITE, TWO_KEYS, mail, poke, type Idea } from './proposal.js';
 
 /** The two globals, in the POKE table. */

@@ -8,7 +8,7 @@ import { acceptsChange } from '../plan/draw.js';
 import { changedOf, parseText } from '../plan/text.js';
 import { FIELD } from '../plan/way.js';
 import type { Acceptance, Place } from '../plan/protocol.js';
-import { SHAPES, type SiteShape } from '../machine/sim/options.js';
+import { SHAPES, type SiteShape } from '../machine/sim/settings.js';
 import { OVER_LINE, titled, type Proposal } from './proposal.js';
 
 const OFFSETS = Array.from({ length: LINE }, (_, i) => i);

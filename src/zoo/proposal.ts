@@ -2,19 +2,12 @@
 // against it, and the rows that the checker explores. A variant is the same idea with one thing
 // changed, mostly the thing that a reviewer asked about. index.ts lists them.
 
-import {
-  FUNCTIONS,
-  SHAPES,
-  type Environment,
-  type FixtureHandler,
-  type FixtureOptions,
-  type Shape,
-  type SiteShape,
-} from '../machine/sim/options.js';
+import { type FixtureHandler, type FixtureOptions, type Shape } from '../machine/sim/options.js';
+import { FUNCTIONS, SHAPES, type Environment, type SiteShape } from '../machine/sim/settings.js';
 import type { Protocol } from '../plan/protocol.js';
 import { Fault } from '../base/fault.js';
 import { SITE_FORMS } from '../x86/forms.js';
-import type { Entry } from '../trap/kernel.js';
+import type { Entry } from '../trap/entry.js';
 import type { BreakpointHandler } from './breakpoint.js';
 import { textPoke } from './text-poke.js';
 

@@ -3,7 +3,7 @@
 // is found by the search (check/ask/ladder.ts) and written nowhere here.
 
 import type { Acceptance, Place, Protocol, SiteText, Step, TextState } from '../plan/protocol.js';
-import type { Environment, SiteShape } from '../machine/sim/options.js';
+import type { Environment, SiteShape } from '../machine/sim/settings.js';
 
 /**
  * Where the steps were read. The sources are quoted nowhere: each list of steps is written anew.

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { grouped, restated } from '#check/ask/alike';
 import { verdict } from '#check/ask/job';
 import { job } from '#check/ask/matrix';
-import { report, type RunReport } from '#check/explain/report';
+import { report } from '#check/explain/report';
+import type { RunReport } from '#check/result';
 import type { Configuration } from '#check/configuration';
 import { findProposal } from '#zoo/index';
 

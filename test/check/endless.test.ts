@@ -9,7 +9,7 @@ import { build, shapeOf } from '#check/search/build';
 import { watched } from '#check/search/endless';
 import { explore } from '#check/search/explore';
 import { run, type Run } from '#check/search/run';
-import { TARGETS, type TargetName } from '#machine/sim/options';
+import { TARGETS, type TargetName } from '#machine/sim/settings';
 import { inAnyOrder } from '#machine/sim/segments';
 import { tour } from '#machine/sim/tour';
 import { PROPOSALS, findProposal, type Proposal } from '#zoo/index';

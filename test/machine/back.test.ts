@@ -7,7 +7,7 @@ import { narrowed } from '#plan/protocol';
 import { auto } from '#plan/protocols/auto';
 import { int3 } from '#plan/protocols/int3';
 import { store } from '#plan/protocols/store';
-import { WAY, WAYS, waysOf, type Way } from '#plan/way';
+import { WAY, WAYS, waysOf, type Way } from '#plan/ways';
 
 /** The steps of the way back from a step that failed, with one site that is not as it was. */
 function back(protocol: Protocol, failed: number, ways = 0): string[] {

@@ -3,7 +3,7 @@ import { configure } from '#check/configuration';
 import { build } from '#check/search/build';
 import { PROPOSALS } from '#zoo/index';
 import type { Model } from '#machine/sim/model';
-import type { SiteShape } from '#machine/sim/options';
+import type { SiteShape } from '#machine/sim/settings';
 import type { Protocol } from '#plan/protocol';
 import { narrowed } from '#plan/protocol';
 import { auto } from '#plan/protocols/auto';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { WAY } from '#plan/way';
+import { WAY } from '#plan/ways';
 import { answer, child } from './child.js';
 
 interface Answer {

@@ -1,7 +1,8 @@
 // What a process patches is explored: no form of a site is left out of the shapes of the checker.
 import { expect, test } from 'vitest';
 import { BRANCHES, TRANSFORM } from '#plan/transform';
-import { SHAPES, type Shape } from '#machine/sim/options';
+import { type Shape } from '#machine/sim/options';
+import { SHAPES } from '#machine/sim/settings';
 
 test('every length of every kind of site is explored, for functions, nothing and "return 0"', () => {
   const explored = new Set(

@@ -5,10 +5,10 @@
 // unit.
 
 import type { Text } from '../../machine/sim/text.js';
-import type { RunReport } from '../explain/report.js';
+import type { RunReport } from '../result.js';
 import { underChunk } from '../explain/token.js';
 import { PROPERTIES } from '../properties.js';
-import type { Job } from './job.js';
+import type { Job } from './asked.js';
 
 /** The number of a job, and the job. */
 export type Numbered = readonly [number, Job];

@@ -3,7 +3,7 @@
 // story and its assumption are taken from the runs.
 
 import type { ContextName } from '../configuration.js';
-import type { RunReport } from '../explain/report.js';
+import type { RunReport } from '../result.js';
 import { holds, isDefault, weakestModel, type ModelName } from './matrix.js';
 import { failed, job, storyOf, type Page } from './page.js';
 

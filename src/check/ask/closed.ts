@@ -8,7 +8,7 @@ import { BREACHES, type PromiseName } from '../../machine/sim/promises.js';
 import { targetsOf, type Configuration } from '../configuration.js';
 import { setOf, watched } from '../search/endless.js';
 import { StateTable } from '../search/table.js';
-import type { TargetName } from '../../machine/sim/options.js';
+import type { TargetName } from '../../machine/sim/settings.js';
 
 /** Promises that moves break, in the order of their bits. */
 export const PROMISES: readonly PromiseName[] = [...new Set(Object.values(BREACHES))];

@@ -3,21 +3,15 @@
 // fail. No verdict is written here; the text only says what is asked and who asked it.
 
 import { keyOf, titleOf } from '../configuration.js';
-import type { RunReport } from '../explain/report.js';
+import type { Pages, RunReport } from '../result.js';
 import { PROPERTIES } from '../properties.js';
 import { PROPOSALS } from '../../zoo/index.js';
 import { answers } from './answers.js';
 import { FORM_HEAD, formJobs, formRows } from './forms.js';
-import type { Job } from './job.js';
+import type { Job } from './asked.js';
 import { isDefault, matrixJobs, weakestModel } from './matrix.js';
 import { answer, beside, failed, failedApart, grid, Page } from './page.js';
 import { QUESTIONS } from './questions.js';
-
-/** The pages by the names of their files. */
-export interface Pages {
-  readonly 'verdicts.md': string;
-  readonly 'counterexamples.md': string;
-}
 
 export function documentJobs(): Job[] {
   const all = [...matrixJobs(), ...formJobs(), ...QUESTIONS.flatMap(({ jobs }) => jobs())];

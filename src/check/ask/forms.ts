@@ -2,10 +2,10 @@
 // and the runs that fill it. A handler that knows fewer forms than a compiler makes is not judged
 // by the others.
 
-import { SITE_SHAPES, type SiteShape } from '../../machine/sim/options.js';
+import { SITE_SHAPES, type SiteShape } from '../../machine/sim/settings.js';
 import { PROPOSALS } from '../../zoo/index.js';
 import { emulates, type Proposal } from '../../zoo/proposal.js';
-import type { Job } from './job.js';
+import type { Job } from './asked.js';
 import { job } from './matrix.js';
 
 const asProposed = PROPOSALS.filter(({ variant, via }) => variant === '' && via === 'site');

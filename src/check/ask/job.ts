@@ -2,27 +2,11 @@
 
 import type { Fault, FaultCode } from '../../base/fault.js';
 import { findProposal, proposalOf, type Proposal } from '../../zoo/index.js';
-import type { Configuration } from '../configuration.js';
-import type { RunReport } from '../explain/report.js';
-import type { PropertyName } from '../properties.js';
+import type { RunReport } from '../result.js';
 import type { Limits } from '../search/explore.js';
 import { run, type Run } from '../search/run.js';
 import { loadProtocol } from './load.js';
-
-export interface Job {
-  /** A user's protocol, else null. */
-  readonly file: string | null;
-  readonly protocol: string;
-  readonly variant: string;
-  readonly configuration: Configuration;
-  /** Offsets of the site that this one stands for, where all were asked for. */
-  readonly offsets?: readonly number[];
-  readonly limits: { readonly states: number; readonly seconds: number };
-  /**
-   * Which properties are explained where they fail, with a second search for each; all if left out.
-   */
-  readonly explained?: readonly PropertyName[];
-}
+import type { Job } from './asked.js';
 
 /** What the search alone says; report() makes stories and pictures of it. */
 export async function verdict(job: Job, signal?: Limits['signal']): Promise<Run> {

@@ -6,13 +6,14 @@ import { Fault } from '../../base/fault.js';
 import { configure, type Configuration } from '../configuration.js';
 import { INTERRUPTED } from '../search/explore.js';
 import { PROPERTIES, type PropertyName } from '../properties.js';
-import type { RunReport } from '../explain/report.js';
-import { CHUNKS, STORES, type Chunk, type FetchLevel } from '../../machine/sim/text.js';
-import { SYSTEMS, findProposal, type System, type Variant } from '../../zoo/index.js';
+import type { RunReport } from '../result.js';
+import { CHUNKS, STORES, type Chunk, type FetchLevel } from '../../machine/sim/settings.js';
+import { SYSTEMS, findProposal, type Variant } from '../../zoo/index.js';
+import type { System } from '../../zoo/system.js';
 import { offsetsOf, placesOf } from '../../zoo/place.js';
-import type { Job } from './job.js';
+import type { Job, Runner } from './asked.js';
 import { holds } from './matrix.js';
-import { runAll, type Runner } from './pool.js';
+import { runAll } from './pool.js';
 
 /** From the least that a CPU may promise; the last two are no promise of a CPU. */
 export const RUNGS = [

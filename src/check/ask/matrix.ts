@@ -9,12 +9,12 @@ import {
   type Configuration,
   type ContextName,
 } from '../configuration.js';
-import type { Job } from './job.js';
+import type { Job } from './asked.js';
 import { PROPERTIES } from '../properties.js';
-import type { RunReport } from '../explain/report.js';
+import type { RunReport } from '../result.js';
 import { syncsOf } from '../../plan/protocols/index.js';
 import { PROPOSALS, findProposal, type Proposal } from '../../zoo/index.js';
-import { CHUNKS, FETCH_LEVELS, type Chunk } from '../../machine/sim/text.js';
+import { CHUNKS, FETCH_LEVELS, type Chunk } from '../../machine/sim/settings.js';
 
 export const MATRIX_LIMITS = { states: 20_000_000, seconds: 600 } as const;
 

@@ -2,10 +2,10 @@
 // the picture that each cell leads to.
 
 import { keyOf, titleOf, type Configuration } from '../configuration.js';
-import type { RunReport } from '../explain/report.js';
+import type { RunReport } from '../result.js';
 import { PROPERTIES, type PropertyName } from '../properties.js';
 import { findProposal } from '../../zoo/index.js';
-import type { Job } from './job.js';
+import type { Job } from './asked.js';
 import { holds, job as jobOf } from './matrix.js';
 
 /** The job of a protocol by its name, `int3-gap/no-gap`. */

@@ -4,9 +4,9 @@
 // it ends with what it knows; a thread that does not is ended.
 
 import { availableParallelism } from 'node:os';
-import type { RunReport } from '../explain/report.js';
+import type { RunReport } from '../result.js';
 import { grouped } from './alike.js';
-import type { Job } from './job.js';
+import type { Job } from './asked.js';
 import { HEAP_MB, Thread } from './thread.js';
 
 /**
@@ -14,16 +14,6 @@ import { HEAP_MB, Thread } from './thread.js';
  * it takes longer.
  */
 const GRACE_MS = 15_000;
-
-/**
- * Makes the runs of jobs, here or elsewhere. Calls `each` as reports come in; what was not begun
- * before an abort is null in the list.
- */
-export type Runner = (
-  jobs: readonly Job[],
-  signal: AbortSignal | undefined,
-  each: (report: RunReport, index: number) => void,
-) => Promise<(RunReport | null)[]>;
 
 /** On this machine. */
 export async function runAll(

@@ -3,7 +3,7 @@
 
 import type { Configuration, ContextName } from '../configuration.js';
 import { beside, answer, failed, failedApart, job, type Page } from './page.js';
-import type { Job } from './job.js';
+import type { Job } from './asked.js';
 import { hostedConfigurations } from './matrix.js';
 
 export interface Question {

@@ -4,8 +4,10 @@
 
 import { Worker } from 'node:worker_threads';
 import { Fault } from '../../base/fault.js';
-import { unknownReport, type RunReport } from '../explain/report.js';
-import type { Answer, FaultFields, Hands, Job } from './job.js';
+import { unknownReport } from '../explain/report.js';
+import type { RunReport } from '../result.js';
+import type { Answer, FaultFields, Hands } from './job.js';
+import type { Job } from './asked.js';
 
 /** The heap of the main thread is no guide for a thread that interns millions of parts. */
 export const HEAP_MB = 3072;

@@ -4,17 +4,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { invariant } from '../../base/invariant.js';
 import { isFault } from '../../base/fault.js';
-import { report, type RunReport } from '../explain/report.js';
+import { report } from '../explain/report.js';
+import type { RunReport } from '../result.js';
 import { restated, type Judged } from './alike.js';
-import {
-  fieldsOf,
-  verdict,
-  type Answer,
-  type Crashed,
-  type Failed,
-  type Hands,
-  type Job,
-} from './job.js';
+import { fieldsOf, verdict, type Answer, type Crashed, type Failed, type Hands } from './job.js';
+import type { Job } from './asked.js';
 
 const port = parentPort;
 const { aborted } = workerData as Hands;

@@ -2,31 +2,14 @@
 // protocol, the configuration and the choices are used; what they come to is computed here.
 
 import { Fault } from '../../base/fault.js';
-import type { Model } from '../../machine/sim/model.js';
-import { findProposal, proposalOf } from '../../zoo/index.js';
-import { PROPERTIES, type PropertyName } from '../properties.js';
-import { build, shapeOf } from '../search/build.js';
-import type { Choice } from '../search/expand.js';
-import { unsorted, type Shape } from '../search/state.js';
+import { type PropertyName } from '../properties.js';
 import { violationOf } from './judge.js';
-import { perform, scheduleOf } from './schedule.js';
 import { drawSvg, type Panel } from './svg.js';
 import { draw } from './timeline.js';
-import { decodeToken, type Token } from './token.js';
-import { trace, type Trace, type TraceStep } from './trace.js';
-
-/** One way to a violation, step by step and drawn. */
-export interface PathReport {
-  readonly protocol: string;
-  readonly variant: string;
-  /** The protocol came with the token and is none of `protocols()`, whatever its name. */
-  readonly own: boolean;
-  readonly property: string;
-  readonly steps: readonly TraceStep[];
-  readonly picture: string;
-  /** The picture as an image; of `replayUnder`, both schedules side by side. */
-  readonly svg: string;
-}
+import { decodeToken } from './token.js';
+import { trace, type Trace } from './trace.js';
+import { machineOf, performUnder, proposalIn, type Checked } from './followed.js';
+import type { PathReport } from '../result.js';
 
 /**
  * Follows the path in a token, and says which property its end violates.
@@ -64,41 +47,6 @@ export function replayUnder(text: string, name: string): PathReport {
   return { protocol, variant, own: false, property, ...pictures(drawn), svg };
 }
 
-/** What `performUnder` found: the machine, the path that it took and what came of it. */
-export interface Performed extends Machine {
-  readonly proposal: Checked;
-  readonly path: readonly Choice[];
-  /** `none` where nothing is broken. */
-  readonly property: PropertyName | 'none';
-  readonly drawn: Trace;
-}
-
-/** @throws Fault `unknown-protocol`, `bad-usage` for a protocol of the other environment */
-export function performUnder(token: Token, from: Trace, name: string): Performed {
-  const [protocol = name, variant = ''] = name.split('/');
-  const proposal = findProposal(protocol, variant, token.configuration.environment);
-  const { model, shape } = machineOf(token, proposal);
-  const { path, crux, bad } = perform(model, scheduleOf(from), shape, decides);
-  const drawn = trace(model, path, shape, null);
-  const ran = drawn.steps.flatMap(({ who, entered }) =>
-    entered === null ? [] : [`CPU ${who} runs ${entered}`],
-  );
-  const calls = ran.length === 0 ? 'no target runs' : `${ran.join(', ')}, and nothing else`;
-  const end = bad === null ? calls : `${bad.property}: ${bad.text}`;
-  return {
-    proposal,
-    model,
-    shape,
-    path,
-    property: bad?.property ?? 'none',
-    drawn: { ...drawn, end, crux: bad === null ? crux : drawn.crux },
-  };
-}
-
-/** Failing it makes the answer "no". */
-const decides = (property: PropertyName): boolean =>
-  PROPERTIES.some(({ name, apart }) => name === property && !apart);
-
 const pictures = (drawn: Trace): Pick<PathReport, 'steps' | 'picture'> => ({
   steps: drawn.steps,
   picture: draw(drawn),
@@ -114,28 +62,6 @@ function panelOf(
   const broken = property !== 'none';
   return { heading: `${title}: ${broken ? property : 'nothing is broken'}`, broken, trace };
 }
-
-type Checked = ReturnType<typeof findProposal>;
-
-export interface Machine {
-  readonly model: Model;
-  readonly shape: Shape;
-}
-
-/** What a token's path runs on. */
-export function machineOf({ configuration, split }: Token, proposal: Checked): Machine {
-  const { reduce } = configuration;
-  return {
-    model: build(proposal, configuration, { plain: reduce === 'none', split }),
-    shape: unsorted(shapeOf(configuration, reduce)),
-  };
-}
-
-/** One of ours by its name, or the one that came with the token. */
-export const proposalIn = ({ own, protocol, variant, configuration }: Token): Checked =>
-  own === null
-    ? findProposal(protocol, variant, configuration.environment)
-    : proposalOf(own, configuration.environment);
 
 function replayed(text: string) {
   const token = decodeToken(text);

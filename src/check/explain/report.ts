@@ -2,51 +2,9 @@
 
 import { BOUNDS, type Configuration } from '../configuration.js';
 import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../properties.js';
-import type { Claim, PropertyVerdict, Run, VerdictWord } from '../search/run.js';
+import type { PropertyVerdict, Run } from '../search/run.js';
 import { explain } from './explain.js';
-
-/** What was found of one property; all but the verdict only where it fails. */
-export interface PropertyReport {
-  readonly verdict: VerdictWord;
-  /** Moves on the path that is drawn. */
-  readonly steps?: number;
-  readonly story?: string;
-  /** Replays it: `static-call check --path`. */
-  readonly path?: string;
-  /** Drawn as lanes. */
-  readonly picture?: string;
-  /**
-   * Of `unknown`: the search was exhaustive and broke nothing, but these fail so that the machine
-   * cannot go on, and what would have come behind that was not seen.
-   */
-  readonly beyond?: readonly PropertyName[];
-  /** Where it was judged with fewer contexts than the run names: with these. */
-  readonly contexts?: Configuration['contexts'];
-}
-
-/** What was found of one protocol in one configuration, within the bounds that it names. */
-export interface RunReport extends Omit<Configuration, 'reduce' | 'offset'> {
-  readonly protocol: string;
-  readonly variant: string;
-  /** Offset of the site in its cache line. */
-  readonly offset: number | null;
-  /** Where all offsets were asked for: those at which everything is the same. */
-  readonly offsets?: readonly number[];
-  readonly reduce: Configuration['reduce'];
-  readonly properties: Readonly<Record<PropertyName, PropertyReport>>;
-  readonly states: number;
-  readonly transitions: number;
-  readonly seconds: number;
-  readonly exhaustive: boolean;
-  /** Why it is not exhaustive. */
-  readonly stopped: string | null;
-  readonly bounds: typeof BOUNDS;
-  /** What it means where a property holds: for any number, or within what was counted. */
-  readonly claim: Claim;
-  readonly bytesPerState: number;
-  readonly edgeBytesPerState: number;
-  readonly parts: Run['parts'];
-}
+import type { PropertyReport, RunReport } from '../result.js';
 
 /**
  * A verdict as data; the properties of `explained` that fail are explained, the others only judged.

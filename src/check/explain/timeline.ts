@@ -5,7 +5,8 @@
 
 import { printable } from '../../base/printable.js';
 import type { Op } from '../../machine/sim/patcher.js';
-import { spell, type Trace, type TraceStep } from './trace.js';
+import { spell, type Trace } from './trace.js';
+import type { TraceStep } from '../result.js';
 
 export const LINES_MAX = 15;
 export const COLUMNS_MAX = 100;

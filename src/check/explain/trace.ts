@@ -7,45 +7,11 @@ import type { Event } from '../../machine/sim/events.js';
 import type { Op } from '../../machine/sim/patcher.js';
 import { decode } from '../../asm/decode.js';
 import { printInsn } from '../../asm/print.js';
-import { TARGETS } from '../../machine/sim/options.js';
+import { TARGETS } from '../../machine/sim/settings.js';
 import type { Choice } from '../search/expand.js';
 import { cpuOf, type Shape } from '../search/state.js';
 import { replay, type Replayed } from '../search/path.js';
-
-export interface TraceStep {
-  /** -1 the patcher, else the CPU's number. */
-  readonly who: number;
-  readonly what: string;
-  /** The patcher's reason. */
-  readonly why: string | null;
-  /** Of the protocol; -1 for what is no step of it. */
-  readonly step: number;
-  readonly update: number;
-  /** The patcher's operation. */
-  readonly op: Op['op'] | null;
-  /**
-   * Bytes that it stored in a site: where, by address and by name, and how many bytes its step
-   * stores there in all.
-   */
-  readonly stored: {
-    readonly address: number;
-    readonly at: string;
-    readonly bytes: readonly number[];
-    readonly of: number;
-  } | null;
-  /** Bytes of the first site in memory afterwards. */
-  readonly site: readonly number[];
-  /** Bytes that were fetched. */
-  readonly fetched: readonly number[] | null;
-  /** The target whose first instruction was run. */
-  readonly entered: string | null;
-  /** Something came to this CPU from outside. */
-  readonly event: boolean;
-  /** A CPU does what the patcher asked it for. */
-  readonly answer: boolean;
-  /** Of little interest in a picture. */
-  readonly minor: boolean;
-}
+import type { TraceStep } from '../result.js';
 
 export interface Trace {
   /** What the site does, and what the updates make of it. */

@@ -4,7 +4,7 @@
 import { bytes, label, mem, rip, type Program } from '../../asm/assembler.js';
 import { INT3 } from '../../asm/table.js';
 import { invariant, unreachable } from '../../base/invariant.js';
-import { CHUNKS, type Chunk, type FetchLevel } from '../../machine/sim/text.js';
+import { CHUNKS, type Chunk, type FetchLevel } from '../../machine/sim/settings.js';
 import type {
   DataProgram,
   LandingProgram,

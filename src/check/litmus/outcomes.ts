@@ -6,19 +6,19 @@
 import { invariant } from '../../base/invariant.js';
 import type { Core } from '../../machine/sim/core.js';
 import type { Model, Move } from '../../machine/sim/model.js';
+import type { Events, FixtureHandler, FixtureProgram } from '../../machine/sim/options.js';
 import type {
+  Chunk,
   Environment,
-  Events,
-  FixtureHandler,
-  FixtureProgram,
+  FetchLevel,
   SiteShape,
-} from '../../machine/sim/options.js';
+  StoreWidth,
+} from '../../machine/sim/settings.js';
 import type { Fixture } from '../../machine/sim/fixture.js';
 import { compile, type Op } from '../../machine/sim/patcher.js';
 import type { Bad, PromiseName } from '../../machine/sim/promises.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
 import type { Write } from '../../machine/sim/space.js';
-import type { Chunk, FetchLevel, StoreWidth } from '../../machine/sim/text.js';
 import type { Step } from '../../plan/protocol.js';
 import type { ParsedText } from '../../plan/text.js';
 import { DEFAULTS, type Configuration } from '../configuration.js';

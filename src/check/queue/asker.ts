@@ -5,10 +5,10 @@
 
 import { Fault, isFault } from '../../base/fault.js';
 import { grouped, type Numbered } from '../ask/alike.js';
-import type { Job } from '../ask/job.js';
-import type { Runner } from '../ask/pool.js';
+import type { Job, Runner } from '../ask/asked.js';
 import { restored } from '../ask/thread.js';
-import { unknownReport, type RunReport } from '../explain/report.js';
+import { unknownReport } from '../explain/report.js';
+import type { RunReport } from '../result.js';
 import { Connection, type BullQueue, type QueuedJob } from './bull.js';
 import { envelope, idOf, otherVersion, titled, type Envelope } from './envelope.js';
 

@@ -5,8 +5,9 @@
 import { createHash } from 'node:crypto';
 import { Fault } from '../../base/fault.js';
 import { titleOf } from '../configuration.js';
-import type { FaultFields, Job } from '../ask/job.js';
-import type { RunReport } from '../explain/report.js';
+import type { FaultFields } from '../ask/job.js';
+import type { Job } from '../ask/asked.js';
+import type { RunReport } from '../result.js';
 
 /** Another one wherever an envelope or a reply means something else. */
 export const SCHEMA = 1;

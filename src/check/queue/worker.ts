@@ -4,9 +4,10 @@
 
 import { INTERRUPTED } from '../search/explore.js';
 import { isFault, type Fault } from '../../base/fault.js';
-import { fieldsOf, type Job } from '../ask/job.js';
+import { fieldsOf } from '../ask/job.js';
+import type { Job } from '../ask/asked.js';
 import { Thread } from '../ask/thread.js';
-import type { RunReport } from '../explain/report.js';
+import type { RunReport } from '../result.js';
 import { TRIES } from './asker.js';
 import { Connection, type BullQueue, type QueuedJob } from './bull.js';
 import { otherVersion, titled, type Reply } from './envelope.js';

@@ -9,7 +9,7 @@ import type { FixtureOptions } from '../../machine/sim/options.js';
 import { compile, type Op } from '../../machine/sim/patcher.js';
 import { RULES, type Rules } from '../../machine/sim/rules.js';
 import { parseText } from '../../plan/text.js';
-import { WAY, waysOf } from '../../plan/way.js';
+import { WAY, waysOf } from '../../plan/ways.js';
 import { checkSite, type Proposal } from '../../zoo/proposal.js';
 import { placeOf } from '../../zoo/place.js';
 import { BOUNDS, targetsOf, type Configuration, type ContextName } from '../configuration.js';

@@ -11,7 +11,7 @@
 // target (machine/sim/window.ts), which have fewer states together than the one that watches all.
 
 import { Fault } from '../../base/fault.js';
-import { FUNCTIONS, SHAPES, TARGETS, type TargetName } from '../../machine/sim/options.js';
+import { FUNCTIONS, SHAPES, TARGETS, type TargetName } from '../../machine/sim/settings.js';
 import type { Model } from '../../machine/sim/model.js';
 import { titled, type Proposal } from '../../zoo/proposal.js';
 import { isEndless, targetsOf, type Configuration } from '../configuration.js';

@@ -10,8 +10,7 @@ import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../properties.js'
 import { build, shapeOf } from './build.js';
 import { exploreParts, remaining, sumOf, type Part } from './endless.js';
 import type { Limits, Progress, Search } from './explore.js';
-
-export type VerdictWord = 'holds' | 'fails' | 'not-applicable' | 'unknown';
+import type { Claim, VerdictWord } from '../result.js';
 
 export interface PropertyVerdict {
   readonly verdict: VerdictWord;
@@ -46,14 +45,6 @@ export interface Run {
   /** The search that found each property broken, where several answer together. */
   readonly found: ReadonlyMap<PropertyName, Part>;
   readonly claim: Claim;
-}
-
-/** What a run that says `holds` claims. */
-export interface Claim {
-  /** `proved` where nothing was counted, `checked` within what was. */
-  readonly word: 'proved' | 'checked';
-  /** What was counted, of a run without bounds. */
-  readonly within: readonly string[];
 }
 
 /** Contexts that cannot be masked multiply the states most. */

@@ -14,17 +14,11 @@ import {
   type ContextName,
   type Named,
 } from '../../check/configuration.js';
-import {
-  certify,
-  check,
-  checkMatrix,
-  promelaOf,
-  protocols,
-  type CheckOptions,
-  type CheckReport,
-} from '../../check/ask/check.js';
+import { check, checkMatrix, protocols, type CheckReport } from '../../check/ask/check.js';
+import { certify, promelaOf } from '../../check/ask/jobs.js';
+import type { CheckOptions } from '../../check/ask/asked.js';
 import { replayToken, replayUnder } from '../../check/explain/replay.js';
-import type { RunReport } from '../../check/explain/report.js';
+import type { RunReport } from '../../check/result.js';
 import { PROPERTIES, PROPERTY_NAMES, type PropertyName } from '../../check/properties.js';
 import { pageAddress } from '../../host/page.js';
 import { findProposal } from '../../zoo/index.js';

@@ -3,7 +3,7 @@
 // memory: a ring of the last ones, and the number of all so far.
 
 import type { Addr } from '../../base/addr.js';
-import { WAYS, type Way, type WayCounts } from '../../plan/way.js';
+import { WAYS, type Way, type WayCounts } from '../../plan/ways.js';
 import type { SharedData } from './shared-data.js';
 
 /** As many as a journal keeps. */

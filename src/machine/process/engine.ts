@@ -21,7 +21,7 @@ import { transact, Unfinished, type End } from '../transact.js';
 import { Gathering, waysIn, type Batch, type Edits, type KeyChange } from '../../plan/batch.js';
 import { codeOf, switchWords, wordsOf, type Destination } from '../../plan/draw.js';
 import { narrowed, type Protocol, type Step } from '../../plan/protocol.js';
-import { WAY, WAYS, waysOf, type Way, type WayCounts } from '../../plan/way.js';
+import { WAY, WAYS, waysOf, type Way, type WayCounts } from '../../plan/ways.js';
 import { callWordOf, ORIGINAL, targetOf, type Target } from '../../plan/target.js';
 import { RECORD } from '../../trap/registry.js';
 

@@ -9,7 +9,7 @@ import { invariant, unreachable } from '../../base/invariant.js';
 import type { Addr } from '../../base/addr.js';
 import { Batch, type Edits } from '../../plan/batch.js';
 import type { Protocol, Step } from '../../plan/protocol.js';
-import { WAY } from '../../plan/way.js';
+import { WAY } from '../../plan/ways.js';
 import { RECORD } from '../../trap/registry.js';
 import { DISPLACEMENT } from '../../x86/forms.js';
 import { Stopped, type Machine, type Side } from '../machine.js';

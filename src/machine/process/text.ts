@@ -5,7 +5,7 @@ import type { Addr } from '../../base/addr.js';
 import type { StoreLoop } from '../../native/stores.js';
 import type { Batch } from '../../plan/batch.js';
 import type { Step } from '../../plan/protocol.js';
-import { waysOf } from '../../plan/way.js';
+import { waysOf } from '../../plan/ways.js';
 import type { Script } from './script.js';
 
 export type WriterName = 'procmem' | 'alias';

@@ -10,7 +10,7 @@ import type { KeyDef } from '../../keys/key.js';
 import { SiteColumns, codeOf, draw, wordsOf, type Destination } from '../../plan/draw.js';
 import type { Batch, Edits, KeyChange } from '../../plan/batch.js';
 import type { Acceptance, Protocol } from '../../plan/protocol.js';
-import type { WayCounts } from '../../plan/way.js';
+import type { WayCounts } from '../../plan/ways.js';
 import { ORIGINAL, sameTarget, targetOf, type Target as Goal } from '../../plan/target.js';
 import { DATA, GROUP, RECORD, TABLE, SLOT } from '../../trap/registry.js';
 import { SYNC_CORE } from '../linux/membarrier.js';

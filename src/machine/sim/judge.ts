@@ -7,7 +7,7 @@ import { UCONTEXT } from '../../base/linux.js';
 import { NO_SITE, Unknown, type Journal } from './context.js';
 import { REG, REG_NAMES, type RegName } from './cpu.js';
 import { WordTable } from './intern.js';
-import { TARGETS, type Bound } from './options.js';
+import { TARGETS, type Bound } from './settings.js';
 import { bad, isDamage, type Breach } from './promises.js';
 import { SENTINEL } from './programs.js';
 import { condition } from './semantics.js';

@@ -23,7 +23,8 @@ import { Outcomes } from './outcomes.js';
 import type { Op } from './patcher.js';
 import type { Breach } from './promises.js';
 import { setOf } from './sites.js';
-import { Text, type Chunk, type FetchLevel } from './text.js';
+import { Text } from './text.js';
+import type { Chunk, FetchLevel } from './settings.js';
 import { Updaters, type PatcherMove } from './updaters.js';
 import { WATCH_ALL, type Watch } from './window.js';
 

@@ -11,7 +11,7 @@ import { FIELD } from '../../plan/way.js';
 import { DISPLACEMENT } from '../../x86/forms.js';
 import { isFor, type Step, type SyncKind } from '../../plan/protocol.js';
 import { POKE } from '../../trap/kernel.js';
-import { STORES, type StoreWidth } from './text.js';
+import { STORES, type StoreWidth } from './settings.js';
 import type { Write } from './space.js';
 import type { Fixture } from './fixture.js';
 import type { FixtureSite } from './sites.js';

@@ -8,7 +8,8 @@ import { FLAG } from '../../asm/flags.js';
 import { INT3 } from '../../asm/table.js';
 import { FRAME, PERCPU, POKE } from '../../trap/kernel.js';
 import { retpoline } from '../../trap/retpoline.js';
-import { SHAPES, type Bound, type FixtureHandler, type FixtureOptions } from './options.js';
+import { type FixtureHandler, type FixtureOptions } from './options.js';
+import { SHAPES, type Bound } from './settings.js';
 
 /** In RAX before each call, so that "return 0" can be told from nothing. */
 export const SENTINEL = 0x5a5a;

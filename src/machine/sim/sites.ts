@@ -14,7 +14,8 @@ import { bytesOf, leadsToFresh, walk, type ParsedState, type ParsedText } from '
 import { emulationWord } from '../../trap/registry.js';
 import { SITE_FORMS, emit } from '../../x86/forms.js';
 import { CALLED, type Code, type Span } from './code.js';
-import { SHAPES, TARGETS, type FixtureOptions, type TargetName } from './options.js';
+import { type FixtureOptions } from './options.js';
+import { SHAPES, TARGETS, type TargetName } from './settings.js';
 import { tour, type Sequence } from './tour.js';
 import { STUBS, pointerCaller, targetCode } from './programs.js';
 import type { Space } from './space.js';

@@ -13,7 +13,8 @@
 import type { Addr } from '../../base/addr.js';
 import { invariant } from '../../base/invariant.js';
 import { PERCPU } from '../../trap/kernel.js';
-import type { Environment, FixtureOptions } from './options.js';
+import type { FixtureOptions } from './options.js';
+import type { Environment } from './settings.js';
 
 /** A store to a word of the shared data. */
 export interface Write {

@@ -6,7 +6,8 @@ import { DATA, RECORD, SLOT, TABLE, slotWord } from '../../trap/registry.js';
 import { ENTRY, POKE } from '../../trap/kernel.js';
 import { WORD_OF } from '../../plan/draw.js';
 import type { Code } from './code.js';
-import type { FixtureHandler, FixtureOptions, TargetName } from './options.js';
+import type { FixtureHandler, FixtureOptions } from './options.js';
+import type { TargetName } from './settings.js';
 import { POINTER, emulationOf, type FixtureSite } from './sites.js';
 import type { Write } from './space.js';
 

@@ -18,23 +18,9 @@
 
 import { INT3 } from '../../asm/table.js';
 import type { Addr } from '../../base/addr.js';
-import { UNITS } from '../../base/addr.js';
 import { ValueTable } from './intern.js';
 import { RULES, type Rules } from './rules.js';
-
-export const FETCH_LEVELS = ['F0', 'F1', 'F1d', 'F1a', 'F2', 'F3', 'F4'] as const;
-export type FetchLevel = (typeof FETCH_LEVELS)[number];
-
-/** The unit that one access of the fetcher takes whole, in bytes, aligned to itself. */
-export const CHUNKS = { byte: 1, ...UNITS } as const;
-export type Chunk = keyof typeof CHUNKS;
-
-/**
- * The widest store that reaches memory at one instant; a wider one is split at its multiples. By 32
- * bytes AMD CPUs of family 25 do (docs/fetch32.md).
- */
-export const STORES = CHUNKS;
-export type StoreWidth = keyof typeof STORES;
+import { CHUNKS, type Chunk, type FetchLevel } from './settings.js';
 
 /** The values of a chunk's patchable bytes. */
 type Version = readonly number[];

@@ -5,7 +5,7 @@
 // A state of the sites is more than a target: a form that keeps its rest (x86/forms.ts) leaves the
 // displacement of what stood there before.
 
-import { TARGETS, type TargetName } from './options.js';
+import { TARGETS, type TargetName } from './settings.js';
 
 /** The states that successive updates bring the sites to, the initial one first. */
 export interface Sequence {

@@ -4,7 +4,7 @@
 
 import type { PassNote } from './context.js';
 import type { Env } from './environment.js';
-import { TARGETS } from './options.js';
+import { TARGETS } from './settings.js';
 import { bad, type Bad } from './promises.js';
 
 /** Targets current since the first fetch; those allowed; those replaced when the call began. */

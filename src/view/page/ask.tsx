@@ -1,7 +1,7 @@
 // The bar that asks: the protocol, the machine, what may interrupt, and the search.
 
-import { SITE_SHAPES } from '../../machine/sim/options.js';
-import { FETCH_LEVELS } from '../../machine/sim/text.js';
+import { SITE_SHAPES } from '../../machine/sim/settings.js';
+import { FETCH_LEVELS } from '../../machine/sim/settings.js';
 import {
   CONTEXT_NAMES,
   titleOf,

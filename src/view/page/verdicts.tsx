@@ -1,7 +1,7 @@
 // The verdict: one line that says the answer, and a table of every property.
 
 import { PROPERTIES, type PropertyName } from '../../check/properties.js';
-import type { RunReport } from '../../check/explain/report.js';
+import type { RunReport } from '../../check/result.js';
 import type { Session } from '../session.js';
 
 const count = (n: number): string => n.toLocaleString('en-US');

@@ -4,8 +4,7 @@
 import { poke, publish, put, sync, trapByte } from '../system.js';
 import { FLAG } from '../../asm/flags.js';
 import { FRAME } from '../../trap/kernel.js';
-import type { OwnHandler } from '../../plan/handler.js';
-import type { Protocol, Step, SyncKind } from '../../plan/protocol.js';
+import type { OwnHandler, Protocol, Step, SyncKind } from '../../plan/protocol.js';
 
 const seen = sync('every CPU has seen the trap');
 const steps: readonly Step[] = [

@@ -6,7 +6,7 @@ import { openNative, PROT, MAP } from '#machine/linux/native';
 import { Script } from '#machine/process/script';
 import { Forms, rowsOf } from '#machine/process/survey';
 import { draw, SiteColumns } from '#plan/draw';
-import { WAY } from '#plan/way';
+import { WAY } from '#plan/ways';
 
 const [rounds, seed] = [Number(process.argv[2]), Number(process.argv[3])];
 let state = seed >>> 0 || 1;
