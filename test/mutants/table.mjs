@@ -20,6 +20,20 @@ export const MUTANTS = [
     test: { file: 'test/app/target.test.ts', name: 'that the C side did not declare' },
   },
   {
+    name: 'a trace counts what earlier traces of its key have counted',
+    file: 'dist/app/trace.js',
+    edits: [['Number(this.#last - this.#before)', 'Number(this.#last)']],
+    test: { file: 'test/process/trace.long.ts', name: 'are as many as the program itself' },
+    long: true,
+  },
+  {
+    name: 'a trace leaves its key with the counter',
+    file: 'dist/app/trace.js',
+    edits: [['this.#counts.end(this.#update)', 'false']],
+    test: { file: 'test/process/trace.long.ts', name: 'are no more counted afterwards' },
+    long: true,
+  },
+  {
     name: 'an error of the system is thrown on in the server',
     file: 'dist/app/worker.js',
     edits: [['return -errnoOf(error);', 'throw error;']],
