@@ -1,4 +1,4 @@
-// Builds dist/view.html out of src/view: the page, its two workers and the decoder's WebAssembly in
+// Builds dist/view.html out of src/view: the page, its two workers and the WebAssembly of both in
 // one file, which needs no server and asks for nothing. The workers and the WebAssembly are packed
 // (gzip, base64) and unpacked by the page that needs them.
 
@@ -16,6 +16,7 @@ const page = join(root, 'src', 'view', 'page');
 const INSTEAD = new Map([
   [join(root, 'src', 'x86', 'iced.ts'), join(page, 'instead', 'iced.ts')],
   [join(root, 'src', 'inspect', 'unpack.ts'), join(page, 'instead', 'unpack.ts')],
+  [join(root, 'src', 'check', 'search', 'wasm.ts'), join(page, 'instead', 'wasm.ts')],
 ]);
 
 /** @param {Record<string, string>} made modules that exist only here, by name */
@@ -73,8 +74,9 @@ async function example() {
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const decoder = readFileSync(createRequire(import.meta.url).resolve('iced-x86/iced_x86_bg.wasm'));
+const engine = readFileSync(join(root, 'dist', 'check', 'search', 'engine.wasm'));
 const [search, files] = await Promise.all([
-  bundle('search-worker.ts', {}),
+  bundle('search-worker.ts', { 'virtual:engine': exported({ ENGINE: engine.toString('base64') }) }),
   bundle('file-worker.ts', {}),
 ]);
 const script = await bundle('main.tsx', {

@@ -91,7 +91,7 @@ export function reachingAim(
   graph: Graph,
   aim: Aim,
   states: Iterable<Int32Array>,
-  ended: readonly number[],
+  ended: Iterable<number>,
 ): Uint8Array {
   const { first, to, kind } = graph;
   const there = [...ended];

@@ -11,22 +11,14 @@
 //           depend on the others
 
 import { BREACHES, damages, type Bad } from '../../machine/sim/promises.js';
-import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
+import type { Model, Move } from '../../machine/sim/model.js';
 import type { PropertyName } from '../properties.js';
-import { expand, type Moves } from './expand.js';
 import { aimsOf, reachingAim } from './aims.js';
+import { walkOf, type Engine } from './engine.js';
 import { earliest, fairCycles, lowest, standstill, type Graph } from './graph.js';
-import {
-  ALL_LANES,
-  CpuLanes,
-  LANES,
-  PATCHER_LANES,
-  cpuLane,
-  patcherLane,
-  walkCycle,
-} from './lasso.js';
+import { ALL_LANES, PATCHER_LANES, walkCycle } from './lasso.js';
 import { normalise, widthOf, type Shape } from './state.js';
-import { EdgeList, StateTable } from './table.js';
+import type { Edges, Reports, Walk } from './walk.js';
 
 export interface Limits {
   readonly states: number;
@@ -79,53 +71,44 @@ export type Progress = Pick<Search, 'findings' | 'states' | 'transitions' | 'sec
  * A search in slices of some milliseconds, with what it knows after each: a thread that has no
  * shared memory can only be stopped between two of them.
  * @param partial whether a move that nothing else can observe is taken alone
+ * @param engine what visits the states, which changes nothing of the answer
  */
 export function explore(
   model: Model,
   shape: Shape,
   partial: boolean,
   limits: Limits,
+  engine: Engine = 'chosen',
 ): Generator<Progress, Search> {
-  return new Explorer(model, shape, partial, limits).search();
+  return new Explorer(model, shape, partial, limits, engine).search();
 }
 
-class Explorer implements Moves {
+class Explorer implements Reports {
   readonly #model: Model;
   readonly #shape: Shape;
-  readonly #partial: boolean;
   readonly #limits: Limits;
   readonly #begun = performance.now();
-  readonly #states: StateTable;
-  readonly #edges = new EdgeList();
-  readonly #lanes = new CpuLanes();
-  /** States in which the program has ended, and those where a path ends with a violation. */
-  readonly #ends: number[] = [];
+  readonly #walk: Walk;
   readonly #findings = new Map<PropertyName, Finding>();
   readonly #undecided = new Set<PropertyName>();
   readonly #cut = new Set<PropertyName>();
   /** A path ended where the model does not know how a damaged CPU goes on. */
   #lost = false;
-  /** Where `expand` leaves the state that a move leads to. */
-  readonly #next: Int32Array;
-  /** The state that is expanded; -1 before the first. */
-  #at = -1;
-  #transitions = 0;
   #stopped: string | null = null;
 
-  constructor(model: Model, shape: Shape, partial: boolean, limits: Limits) {
+  constructor(model: Model, shape: Shape, partial: boolean, limits: Limits, engine: Engine) {
     this.#model = model;
     this.#shape = shape;
-    this.#partial = partial;
     this.#limits = limits;
-    this.#states = new StateTable(widthOf(shape));
-    this.#next = new Int32Array(widthOf(shape));
+    this.#walk = walkOf(engine, model, shape, partial, this);
   }
 
   *search(): Generator<Progress, Search> {
+    const walk = this.#walk;
     try {
-      this.#begin();
-      for (let at = 0; this.#stopped === null && at < this.#states.count;) {
-        at = this.#visitFrom(at);
+      for (let some = true; some && this.#stopped === null;) {
+        this.#stopped = this.#reasonToStop();
+        if (this.#stopped === null) some = this.#advance();
         yield this.#progress();
       }
     } catch (error) {
@@ -133,8 +116,7 @@ class Explorer implements Moves {
       // What was found before stays found.
       this.#stopped = 'out of memory';
     }
-    if (this.#stopped === null) this.#judge(this.#edges.graph());
-    const states = this.#states;
+    if (this.#stopped === null && !walk.isSettled()) this.#judge(walk.edges());
     return {
       ...this.#progress(),
       stopped: this.#stopped,
@@ -143,43 +125,26 @@ class Explorer implements Moves {
         ...this.#cut,
         ...(this.#lost ? [...this.#findings.keys()].filter(damages) : []),
       ]),
-      bytes: states.bytes,
-      edgeBytes: this.#edges.bytes,
+      bytes: walk.bytes,
+      edgeBytes: walk.edgeBytes,
       find: (state) => this.#find(state),
-      path: (state) => states.path(state).map((id) => states.get(id)),
+      path: (state) => walk.path(state).map((id) => this.#get(id)),
     };
   }
 
-  #begin(): void {
-    const { cpus, waiting } = this.#shape;
-    this.#next.set(this.#model.initial(cpus, waiting));
-    this.#visit();
-  }
-
-  /** Expands the states from one on, at most STATES_PER_LOOK. @returns the first that it left */
-  #visitFrom(from: number): number {
-    this.#stopped = this.#reasonToStop();
-    const [model, shape, states] = [this.#model, this.#shape, this.#states];
-    const state = new Int32Array(this.#next.length);
-    let at = from;
-    for (; at < from + STATES_PER_LOOK && at < states.count && this.#stopped === null; at++) {
-      if (states.count > this.#limits.states) {
-        this.#stopped = `more than ${this.#limits.states} states`;
-        break;
-      }
-      this.#at = at;
-      this.#edges.begin();
-      states.read(at, state);
-      if (expand(model, shape, this.#partial, state, this.#next, this)) this.#ends.push(at);
-    }
-    return at;
+  /** Expands some states. @returns whether others are left */
+  #advance(): boolean {
+    const { states } = this.#limits;
+    const some = this.#walk.advance(STATES_PER_LOOK, states);
+    if (some && this.#walk.count > states) this.#stopped ??= `more than ${states} states`;
+    return some;
   }
 
   #progress(): Progress {
     return {
       findings: this.#findings,
-      states: this.#states.count,
-      transitions: this.#transitions,
+      states: this.#walk.count,
+      transitions: this.#walk.transitions,
       seconds: (performance.now() - this.#begun) / 1000,
     };
   }
@@ -190,62 +155,42 @@ class Explorer implements Moves {
     return signal?.aborted === true ? INTERRUPTED : null;
   }
 
-  // What `expand` reports.
+  // What the walk reports.
 
-  patcher(move: PatcherMove): void {
-    this.#edges.add(this.#visit(), patcherLane(move));
-  }
-  cpu(move: number, _: number, who: number): void {
-    this.#edges.add(this.#visit(), this.#lanes.of(this.#model.table, move, who));
-  }
-  swapped(_: number, task: number): void {
-    this.#edges.add(this.#visit(), LANES.switch + task);
-  }
-  broken(move: Move, _: number, who: number, over: boolean): void {
-    for (const bad of move.bad) this.#report(bad);
-    if (!over) return;
-    const { crash } = move.action;
+  broken(state: number, { bad, cpu, action: { crash } }: Move): void {
+    for (const each of bad) this.#report(each, state);
+    if (cpu >= 0) return;
     if (crash === null) this.#lost = true;
     else this.#cut.add(BREACHES[crash]);
-    // That the machine cannot go on is no deadlock.
-    this.#ends.push(this.#at);
-    this.#edges.add(-1, cpuLane(move.action, who));
   }
   unknown(text: string): void {
     this.#stopped ??= text;
   }
 
-  #visit(): number {
-    this.#transitions++;
-    normalise(this.#next, this.#shape);
-    return this.#states.intern(this.#next, this.#at);
-  }
-
   /** Keeps the first of each property, which is the nearest. */
-  #report({ property, text }: Bad): void {
+  #report({ property, text }: Bad, state: number): void {
     if (this.#findings.has(property)) return;
-    const state = this.#at;
-    this.#findings.set(property, {
-      property,
-      text,
-      state,
-      depth: this.#states.path(state).length,
-      among: null,
-    });
+    const depth = this.#walk.path(state).length;
+    this.#findings.set(property, { property, text, state, depth, among: null });
   }
 
+  #get(id: number): Int32Array {
+    const state = new Int32Array(widthOf(this.#shape));
+    this.#walk.read(id, state);
+    return state;
+  }
   #find(state: Int32Array): number {
     const sorted = state.slice();
     normalise(sorted, this.#shape);
-    return this.#states.find(sorted);
+    return this.#walk.find(sorted);
   }
 
   // The two properties that only a finished search can decide.
 
-  #judge(graph: Graph): void {
+  #judge({ ends, ...graph }: Edges): void {
     const inside = new Uint8Array(graph.count).fill(1);
     for (const aim of aimsOf(this.#model, this.#shape)) {
-      const reached = reachingAim(graph, aim, this.#each(), this.#ends);
+      const reached = reachingAim(graph, aim, this.#each(), ends);
       // Moves that may not lead to the aim may still lead out of where it is out of reach.
       const stuck = standstill(graph, reached) ?? unreached(reached);
       if (stuck !== null && !this.#findings.has('deadlock'))
@@ -262,9 +207,9 @@ class Explorer implements Moves {
   }
 
   *#each(): Iterable<Int32Array> {
-    const state = new Int32Array(this.#next.length);
-    for (let at = 0; at < this.#states.count; at++) {
-      this.#states.read(at, state);
+    const state = new Int32Array(widthOf(this.#shape));
+    for (let at = 0; at < this.#walk.count; at++) {
+      this.#walk.read(at, state);
       yield state;
     }
   }
@@ -275,7 +220,7 @@ class Explorer implements Moves {
     if (cpus === 1 && waiting === 0) return fairCycles(graph, reached, ALL_LANES);
     return fairCycles(graph, reached, PATCHER_LANES).filter((states) => {
       const inside = new Set(states);
-      const first = this.#states.get(lowest(states));
+      const first = this.#get(lowest(states));
       const walked = walkCycle(this.#model, this.#shape, first, (state) =>
         inside.has(this.#find(state)),
       );
@@ -290,7 +235,7 @@ class Explorer implements Moves {
       property,
       text,
       state,
-      depth: this.#states.path(state).length - 1,
+      depth: this.#walk.path(state).length - 1,
       among: new Set(states),
     });
   }

@@ -74,6 +74,14 @@ export class MoveTable {
     this.#rows[this.#rowCount * ROW.words + ROW.first] = this.#moveCount;
   }
 
+  /** Rows are the numbers below this. */
+  get rows(): number {
+    return this.#rowCount;
+  }
+  /** The environment of a row. */
+  at(row: number): number {
+    return this.#rows[row * ROW.words + ROW.environment]!;
+  }
   /** The moves of a row are the numbers from `first` on that are below `end`. */
   first(row: number): number {
     return this.#rows[row * ROW.words + ROW.first]!;

@@ -12,3 +12,8 @@ declare module 'virtual:packed' {
   export const FILE_WORKER: string;
   export const DECODER: string;
 }
+
+/** Base64: the search in WebAssembly. */
+declare module 'virtual:engine' {
+  export const ENGINE: string;
+}

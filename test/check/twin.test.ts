@@ -1,0 +1,82 @@
+// The engine in WebAssembly is held against the walk in TypeScript: not only the counts are the
+// same, but the number of every state, so that paths and edges are.
+
+import { describe, expect, it } from 'vitest';
+import { configure, type Configuration } from '#check/configuration';
+import { matrixJobs } from '#check/ask/matrix';
+import { build, shapeOf } from '#check/search/build';
+import type { Engine } from '#check/search/engine';
+import { explore, type Search } from '#check/search/explore';
+import { findProposal } from '#zoo/index';
+import { more } from '../more.js';
+
+interface Instance {
+  readonly protocol: string;
+  readonly variant: string;
+  readonly configuration: Configuration;
+}
+const LIMITS = { states: 40_000, seconds: 600 };
+
+/** Everything that an answer and its picture are made of. */
+function facts({ protocol, variant, configuration }: Instance, engine: Engine): unknown {
+  const { reduce } = configuration;
+  const proposal = findProposal(protocol, variant, configuration.environment);
+  const model = build(proposal, configuration, { plain: reduce === 'none', split: true });
+  const shape = shapeOf(configuration, reduce);
+  const slices = explore(model, shape, reduce === 'por', LIMITS, engine);
+  let next = slices.next();
+  while (next.done !== true) next = slices.next();
+  const search: Search = next.value;
+  const { states, transitions, findings, stopped, undecided, cut } = search;
+  const paths = [...findings.values()].map(({ state }) => search.path(state).map(String));
+  return { states, transitions, findings, stopped, undecided, cut, paths, parts: model.parts };
+}
+
+const instance = (protocol: string, given: Partial<Configuration>, variant = ''): Instance => ({
+  protocol,
+  variant,
+  configuration: configure(given),
+});
+const USER = { environment: 'user' } as const;
+const ANY = { passes: 'any', updates: 'any' } as const;
+
+const small = matrixJobs().filter(({ configuration: { updates } }) => updates === 1);
+const REDUCTIONS = ['por', 'sym', 'macro', 'none'] as const;
+const spread = small
+  .filter((_, i) => i % Math.ceil(small.length / 40) === 0)
+  .map(({ protocol, variant, configuration }, i) => {
+    const reduce = REDUCTIONS[i % REDUCTIONS.length] ?? 'por';
+    return { protocol, variant, configuration: { ...configuration, reduce } };
+  });
+const chosen: readonly Instance[] = [
+  instance('store', { ...USER, reduce: 'sym', updates: 1 }),
+  instance('naive', { ...USER, updates: 1 }),
+  ...more(
+    ...spread,
+    instance('int3', {
+      ...USER,
+      cpus: 3,
+      contexts: ['task'],
+      passes: 1,
+      updates: 1,
+      reduce: 'sym',
+    }),
+    instance('int3', { ...USER, contexts: ['task'], updates: 1, reduce: 'macro' }),
+    instance('int3', { ...USER, patcher: 'task', updates: 1 }),
+    instance('int3-gap', { patcher: 'task', updates: 1 }),
+    instance('int3-gap', { contexts: ['task', 'irq', 'nmi'] }),
+    instance('int3-gap', { dropSync: 1, reduce: 'macro', passes: 1 }),
+    instance('int3-gap', { passes: 1, updates: 1, contexts: ['task'] }, 'spin'),
+    instance('store', { ...USER, ...ANY, chunk: 'qword' }),
+    instance('int3-gap', ANY),
+  ),
+];
+
+describe('both engines give every state the same number', () => {
+  it.for(chosen.map((each) => [`${each.protocol}/${each.variant}`, each] as const))(
+    '%s',
+    ([, each]) => {
+      expect(facts(each, 'wasm')).toEqual(facts(each, 'reference'));
+    },
+  );
+});
