@@ -75,11 +75,14 @@ async function example() {
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const decoder = readFileSync(createRequire(import.meta.url).resolve('iced-x86/iced_x86_bg.wasm'));
 const engine = readFileSync(join(root, 'dist', 'check', 'search', 'engine.wasm'));
+// Each of the three imports what imports it; where nothing searches, it is left out again.
+const searched = { 'virtual:engine': exported({ ENGINE: engine.toString('base64') }) };
 const [search, files] = await Promise.all([
-  bundle('search-worker.ts', { 'virtual:engine': exported({ ENGINE: engine.toString('base64') }) }),
-  bundle('file-worker.ts', {}),
+  bundle('search-worker.ts', searched),
+  bundle('file-worker.ts', searched),
 ]);
 const script = await bundle('main.tsx', {
+  ...searched,
   'virtual:example': exported({ EXAMPLE: await example(), VERSION: version }),
   'virtual:packed': exported({
     SEARCH_WORKER: packed(search),

@@ -75,6 +75,9 @@ interface WebAssemblyObject {
   ) => { readonly exports: Exports };
 }
 
+/** A string of no type of its own: the page's types know WebAssembly, and not our exports. */
+const WEB_ASSEMBLY: string = 'WebAssembly';
+
 let compiled: { readonly instantiate: Instantiate } | null | undefined;
 
 /** Null where there is no WebAssembly (node --jitless). */
@@ -83,7 +86,7 @@ function instantiator(): Instantiate | null {
   return compiled?.instantiate ?? null;
 }
 function compile(): { readonly instantiate: Instantiate } | null {
-  const found: WebAssemblyObject | undefined = Reflect.get(globalThis, 'WebAssembly');
+  const found: WebAssemblyObject | undefined = Reflect.get(globalThis, WEB_ASSEMBLY);
   if (found === undefined) return null;
   const module = new found.Module(engineBytes());
   return { instantiate: (host) => new found.Instance(module, { host }).exports };
