@@ -161,7 +161,13 @@ describe('sources', () => {
       'nothing imports src/base/b.ts',
       'nothing imports src/base/c.ts',
     ]);
-    const page = ['main.tsx', 'search-worker.ts', 'file-worker.ts', 'instead/unpack.ts'];
+    const page = [
+      'main.tsx',
+      'search-worker.ts',
+      'file-worker.ts',
+      'instead/unpack.ts',
+      'instead/wasm.ts',
+    ];
     const doors = ['src/index.ts', 'src/check/index.ts', 'src/cli/main.ts'];
     expect(dead(tree, [...doors, ...page.map((name) => `src/view/page/${name}`)])).toEqual(none);
   });

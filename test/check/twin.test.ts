@@ -14,25 +14,30 @@ interface Instance {
   readonly protocol: string;
   readonly variant: string;
   readonly configuration: Configuration;
+  readonly states?: number;
 }
-const LIMITS = { states: 40_000, seconds: 600 };
+/** So many in turn show what all would, and a search that ends early is one more case. */
+const STATES = 40_000;
 
 /** Everything that an answer and its picture are made of. */
-function facts({ protocol, variant, configuration }: Instance, engine: Engine): unknown {
+function facts(instance: Instance, engine: Engine): unknown {
+  const { protocol, variant, configuration, states: most = STATES } = instance;
   const { reduce } = configuration;
   const proposal = findProposal(protocol, variant, configuration.environment);
   const model = build(proposal, configuration, { plain: reduce === 'none', split: true });
   const shape = shapeOf(configuration, reduce);
-  const slices = explore(model, shape, reduce === 'por', LIMITS, engine);
+  const limits = { states: most, seconds: 600 };
+  const slices = explore(model, shape, reduce === 'por', limits, engine);
   let next = slices.next();
   while (next.done !== true) next = slices.next();
   const search: Search = next.value;
   const { states, transitions, findings, stopped, undecided, cut } = search;
   const paths = [...findings.values()].map(({ state }) => search.path(state).map(String));
-  return { states, transitions, findings, stopped, undecided, cut, paths, parts: model.parts };
+  const { parts } = model;
+  return { states, transitions, findings, stopped, undecided, cut, paths, parts };
 }
 
-const instance = (protocol: string, given: Partial<Configuration>, variant = ''): Instance => ({
+const of = (protocol: string, given: Partial<Configuration>, variant = ''): Instance => ({
   protocol,
   variant,
   configuration: configure(given),
@@ -49,11 +54,13 @@ const spread = small
     return { protocol, variant, configuration: { ...configuration, reduce } };
   });
 const chosen: readonly Instance[] = [
-  instance('store', { ...USER, reduce: 'sym', updates: 1 }),
-  instance('naive', { ...USER, updates: 1 }),
+  of('store', { ...USER, reduce: 'sym', updates: 1 }),
+  of('naive', { ...USER, updates: 1 }),
+  // A deadlock, which is read off the edges.
+  of('int3-gap', { passes: 1, updates: 1, contexts: ['task'] }, 'spin'),
   ...more(
     ...spread,
-    instance('int3', {
+    of('int3', {
       ...USER,
       cpus: 3,
       contexts: ['task'],
@@ -61,14 +68,15 @@ const chosen: readonly Instance[] = [
       updates: 1,
       reduce: 'sym',
     }),
-    instance('int3', { ...USER, contexts: ['task'], updates: 1, reduce: 'macro' }),
-    instance('int3', { ...USER, patcher: 'task', updates: 1 }),
-    instance('int3-gap', { patcher: 'task', updates: 1 }),
-    instance('int3-gap', { contexts: ['task', 'irq', 'nmi'] }),
-    instance('int3-gap', { dropSync: 1, reduce: 'macro', passes: 1 }),
-    instance('int3-gap', { passes: 1, updates: 1, contexts: ['task'] }, 'spin'),
-    instance('store', { ...USER, ...ANY, chunk: 'qword' }),
-    instance('int3-gap', ANY),
+    of('int3', { ...USER, contexts: ['task'], updates: 1, reduce: 'macro' }),
+    of('int3', { ...USER, patcher: 'task', updates: 1 }),
+    of('int3-gap', { patcher: 'task', updates: 1 }),
+    of('int3-gap', { contexts: ['task', 'irq', 'nmi'] }),
+    of('int3-gap', { dropSync: 1, reduce: 'macro', passes: 1 }),
+    of('store', { ...USER, ...ANY, chunk: 'qword' }),
+    of('int3-gap', ANY),
+    // More CPUs than half a word counts.
+    { ...of('int3', { ...USER, ...ANY }), states: 150_000 },
   ),
 ];
 

@@ -89,6 +89,16 @@ export const MUTANTS = [
     file: 'dist/check/search/run.js',
     edits: [["name !== 'slot' || fixture.stashes", 'true']],
     test: { file: 'test/check/several.test.ts', name: 'is judged of globals' },
+    name: 'the engine lets the patcher go on before CPUs have answered',
+    file: 'dist/check/search/engine.js',
+    edits: [['move.answered ? KIND.answered : 0', 'move.answered ? 0 : 0']],
+    test: { file: 'test/check/twin.test.ts', name: 'int3-gap/spin' },
+  },
+  {
+    name: 'nothing is ever stuck',
+    file: 'dist/check/search/engine.js',
+    edits: [['return neverReturns(', 'return true || neverReturns(']],
+    test: { file: 'test/check/twin.test.ts', name: 'int3-gap/spin' },
   },
   {
     name: 'what lies behind the end of a path holds',

@@ -225,16 +225,15 @@ class EngineWalk implements Walk {
     const moves = this.#model.patcherMoves(patcher, environment);
     this.#patcherRows.push({ patcher, moves });
     const at = this.#row(environment, 0, moves.length);
-    for (const [i, move] of moves.entries())
-      this.#words.set(
-        [
-          move.patcher,
-          move.environment,
-          move.broadcast,
-          patcherLane(move) | (move.answered ? KIND.answered : 0) | (move.alone ? KIND.alone : 0),
-        ],
-        at + ROW.words + i * MOVE.words,
-      );
+    const words = this.#words;
+    for (const [i, move] of moves.entries()) {
+      const to = at + ROW.words + i * MOVE.words;
+      words[to + MOVE.to] = move.patcher;
+      words[to + MOVE.environment] = move.environment;
+      words[to + MOVE.broadcast] = move.broadcast;
+      words[to + MOVE.kind] =
+        patcherLane(move) | (move.answered ? KIND.answered : 0) | (move.alone ? KIND.alone : 0);
+    }
     return at << 2;
   }
 
@@ -248,7 +247,10 @@ class EngineWalk implements Walk {
     }
     const at = this.#free;
     this.#free += size;
-    this.#view().set([environment, 0, first, count], at);
+    const words = this.#view();
+    words[at + ROW.environment] = environment;
+    words[at + ROW.first] = first;
+    words[at + ROW.count] = count;
     return at;
   }
 
