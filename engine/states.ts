@@ -245,13 +245,23 @@ function rehash(length: u32): void {
   const oldBytes = (<usize>mask + 1) << 2;
   mask = length - 1;
   slots = take((<usize>length) << 2);
-  for (let id: u32 = 0; id < count; id++) {
-    const record = recordAt(id);
-    let hash: u32 = 0;
-    for (let i: usize = 0; i < size; i += 4) hash = mixed(hash, load<u32>(record + i));
-    let i = hash & mask;
-    while (load<u32>(slotAt(i)) !== 0) i = (i + 1) & mask;
-    store<u32>(slotAt(i), (hash & ~mask) | (id + 1));
+  for (let from: u32 = 0; from < count; from += MOST) {
+    const end = min(count, from + MOST);
+    let sum: u32 = 0;
+    for (let id = from; id < end; id++) {
+      const record = recordAt(id);
+      let hash: u32 = 0;
+      for (let i: usize = 0; i < size; i += 4) hash = mixed(hash, load<u32>(record + i));
+      store<u32>(hashes + ((<usize>(id - from)) << 2), hash);
+      sum ^= load<u32>(slotAt(hash & mask));
+    }
+    readings = sum;
+    for (let id = from; id < end; id++) {
+      const hash = load<u32>(hashes + ((<usize>(id - from)) << 2));
+      let i = hash & mask;
+      while (load<u32>(slotAt(i)) !== 0) i = (i + 1) & mask;
+      store<u32>(slotAt(i), (hash & ~mask) | (id + 1));
+    }
   }
   outgrown(old, oldBytes);
 }
@@ -278,3 +288,4 @@ function widen(): void {
   rehash(mask + 1);
 }
 const unpacked: usize = memory.data(64);
+const hashes: usize = take((<usize>MOST) << 2);
