@@ -89,6 +89,8 @@ export const MUTANTS = [
     file: 'dist/check/search/run.js',
     edits: [["name !== 'slot' || fixture.stashes", 'true']],
     test: { file: 'test/check/several.test.ts', name: 'is judged of globals' },
+  },
+  {
     name: 'the engine lets the patcher go on before CPUs have answered',
     file: 'dist/check/search/engine.js',
     edits: [['move.answered ? KIND.answered : 0', 'move.answered ? 0 : 0']],
