@@ -22,6 +22,7 @@ import {
   state,
   wait,
   waiting,
+  waitOnce,
 } from './states';
 import {
   afterOf,
@@ -253,8 +254,12 @@ function visit(kind: u32): void {
   if ((kind & LANE) !== NO_LANE) isForced = true;
   sort();
   if (isCrowded()) lookUp();
-  if (!isWriting) transitions++;
-  wait(isWriting ? kind : at);
+  if (isWriting) {
+    wait(kind);
+    return;
+  }
+  transitions++;
+  waitOnce(at);
 }
 function over(kind: u32): void {
   isOver = true;

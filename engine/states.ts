@@ -38,8 +38,8 @@ const chunks: usize = take(CHUNKS << 2);
 
 /**
  * Open addressing, at most three quarters full. A slot holds one more than a state's number, in as
- * many low bits as the table's size needs, and bits of the hash above them, so that hardly any other
- * record is compared.
+ * many low bits as the table's size needs, and bits of the hash above them, so that hardly any
+ * other record is compared.
  */
 let mask: u32 = (1 << 12) - 1;
 let slots: usize = take((<usize>mask + 1) << 2);
@@ -165,11 +165,39 @@ export function wait(beside: u32): void {
   each.beside = beside;
   each.hash = pack(next, wordsOf(each));
 }
+/** Leaves out a state that is known to have waited before, and so has a number or gets one. */
+export function waitOnce(beside: u32): void {
+  wait(beside);
+  if (isRecent(waitingAt(waiting - 1))) waiting--;
+}
 export function besideOf(i: u32): u32 {
   return waitingAt(i).beside;
 }
 export function noneWaits(): void {
   waiting = 0;
+}
+
+// The moves of two CPUs commute, and both orders are close together in the queue: most moves lead
+// to a state that waited shortly before. These few fit in the first cache, and the table in none.
+
+const RECENT: u32 = 1 << 11;
+/** By hash, the last state that waited: under which layout, and its words. */
+const recent: usize = take(<usize>RECENT * 68);
+/** Grows when states are packed anew: no state that was packed before equals one packed since. */
+let layout: u32 = 1;
+
+/** Whether the state is the last one that waited with such a hash. From now on it is. */
+function isRecent(each: Waiting): bool {
+  const words = wordsOf(each);
+  const place = recent + <usize>(each.hash & (RECENT - 1)) * (size + 4);
+  let same = load<u32>(place) === layout;
+  store<u32>(place, layout);
+  for (let i: usize = 0; i < size; i += 4) {
+    const word = load<u32>(words + i);
+    same = same && load<u32>(place + 4 + i) === word;
+    store<u32>(place + 4 + i, word);
+  }
+  return same;
 }
 
 /** Without it a compiler would leave out the reads. */
@@ -178,8 +206,11 @@ export function readAhead(): void {
   let sum: u32 = 0;
   for (let i: u32 = 0; i < waiting; i++) sum ^= load<u32>(slotAt(waitingAt(i).hash & mask));
   for (let i: u32 = 0; i < waiting; i++) {
-    const id = load<u32>(slotAt(waitingAt(i).hash & mask)) & mask;
-    sum ^= load<u32>(recordAt(max(id, 1) - 1));
+    const hash = waitingAt(i).hash;
+    const entry = load<u32>(slotAt(hash & mask));
+    // The record of another state is not compared.
+    if (entry !== 0 && ((entry ^ hash) & ~mask) === 0)
+      sum ^= load<u32>(recordAt((entry & mask) - 1));
   }
   readings = sum;
 }
@@ -271,6 +302,7 @@ function widen(): void {
   const heads = wideHeads;
   const cpus = wideCpus;
   const before = size + 4;
+  layout++;
   wideHeads = heads || (partOf(next, 0) | partOf(next, 1)) >= HALF;
   for (let i = HEADS; i < width; i++) wideCpus = wideCpus || partOf(next, i) >= HALF;
   layOut();
