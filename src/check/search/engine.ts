@@ -26,6 +26,8 @@ export function walkOf(
 /** Tasks that are switched stay with the reference, and so does what has no room in a state. */
 const isKnown = (shape: Shape): boolean => shape.waiting === 0 && widthOf(shape) <= WIDTH_MAX;
 const WIDTH_MAX = 16;
+/** The largest number of 32 bits: Infinity would become 0 there. */
+const UNLIMITED = 0xffff_ffff;
 
 /** What engine/search.ts exports. */
 interface Exports {
@@ -152,7 +154,7 @@ class EngineWalk implements Walk {
   }
 
   advance(most: number, limit: number): boolean {
-    return this.#engine.advance(most, limit) < this.count;
+    return this.#engine.advance(most, Math.min(limit, UNLIMITED)) < this.count;
   }
 
   isSettled(): boolean {
