@@ -1,13 +1,14 @@
 // Group 6: how fast the checker searches, beside SPIN on the same protocol. The two do not search
 // the same thing: SPIN's model is three chunks and no machine code; ours executes the bytes, the
-// handler's too.
+// handler's too. But without reductions their graphs are of one size, four million moves and a bit,
+// so that the CPU time of both says what a move costs.
 
 import { spawnSync } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configure } from '../check/configuration.js';
 import { run } from '../check/search/run.js';
-import { PROPOSALS } from '../zoo/index.js';
+import { PROPOSALS, type Proposal } from '../zoo/index.js';
 import { Fault } from '../base/fault.js';
 import { noiseOf, present, Samples, type Row, type Table } from './result.js';
 import { SOURCES, versionOf, type Environment, type Workshop } from './tools.js';
@@ -36,7 +37,9 @@ export function measureChecking({ workshop, env, budget, signal }: CheckingOptio
   const reduced = configure({ environment: 'user' });
   const spin =
     versionOf('spin', { ...env }) ?? (spawnSync('spin', ['-V'], { env }).error ? null : 'spin');
-  const verifier = spin === null ? null : buildVerifier(workshop, env);
+  const [verifier, everyVerifier] = [[], ['-DNOREDUCE']].map((flags) =>
+    spin === null ? null : buildVerifier(workshop, env, flags),
+  );
   const end = performance.now() + budget;
   for (let round = 0; round < 2 || (performance.now() < end && !signal.aborted); round++) {
     for (const [name, configuration] of Object.entries({ plain, reduced, copy: reduced })) {
@@ -48,10 +51,18 @@ export function measureChecking({ workshop, env, budget, signal }: CheckingOptio
       add(samples, name, { states, transitions, seconds });
       found.set(name, `${states.toLocaleString('en-US')} states${exhaustive ? '' : ', not all'}`);
     }
-    const theirs = verifier === null ? null : runVerifier(verifier, env);
+    const every = everyMove(proposal, signal);
+    add(samples, 'every', every);
+    found.set('every', movesOf(every));
+    const theirs = verifier ? runVerifier(verifier, env) : null;
     if (theirs) {
       add(samples, 'spin', theirs);
       found.set('spin', `${theirs.states.toLocaleString('en-US')} states`);
+    }
+    const theirEvery = everyVerifier ? runVerifier(everyVerifier, env) : null;
+    if (theirEvery) {
+      add(samples, 'spin-every', { ...theirEvery, seconds: theirEvery.cpuSeconds });
+      found.set('spin-every', movesOf(theirEvery));
     }
   }
   return checkingTable(samples, found);
@@ -63,6 +74,22 @@ interface Searched {
   readonly seconds: number;
 }
 
+const movesOf = ({ transitions }: Searched): string =>
+  `${transitions.toLocaleString('en-US')} moves, CPU time`;
+
+/** A search with every move of two CPUs and one update, in CPU time, its tables included. */
+function everyMove(proposal: Proposal, signal: AbortSignal): Searched {
+  const configuration = configure({ environment: 'user', reduce: 'macro', updates: 1 });
+  const before = process.cpuUsage();
+  const { states, transitions } = run(proposal, configuration, {
+    states: Infinity,
+    seconds: 60,
+    signal,
+  });
+  const { user, system } = process.cpuUsage(before);
+  return { states, transitions, seconds: (user + system) / 1e6 };
+}
+
 function add(samples: Samples, name: string, { states, transitions, seconds }: Searched): void {
   samples.add(`${name}/states`, states / seconds);
   samples.add(`${name}/transitions`, transitions / seconds);
@@ -72,29 +99,37 @@ function add(samples: Samples, name: string, { states, transitions, seconds }: S
 /**
  * What SPIN's search prints of itself; null where it found nothing, or in no time that it tells.
  */
-function runVerifier(verifier: string, env: Environment): Searched | null {
-  const { stdout } = spawnSync(verifier, ['-m200000', '-w22'], { encoding: 'utf8', env });
+function runVerifier(
+  verifier: string,
+  env: Environment,
+): (Searched & { readonly cpuSeconds: number }) | null {
+  // `times` prints last what the children took: 0m1.2s 0m0.1s.
+  const timed = ['-c', '"$0" -m200000 -w22; times', verifier];
+  const { stdout } = spawnSync('sh', timed, { encoding: 'utf8', env });
   const said = (pattern: RegExp): number => Number(pattern.exec(stdout)?.[1] ?? 'NaN');
   const searched = {
     states: said(/(\d+) states, stored/),
     transitions: said(/(\d+) transitions/),
     seconds: said(/elapsed time ([\d.]+) seconds/),
+    cpuSeconds:
+      60 * (said(/(\d+)m[\d.]+s \d+m[\d.]+s\s*$/) + said(/(\d+)m[\d.]+s\s*$/)) +
+      said(/m([\d.]+)s \d+m[\d.]+s\s*$/) +
+      said(/m([\d.]+)s\s*$/),
   };
   return searched.states > 0 && searched.seconds > 0 ? searched : null;
 }
 
 function checkingTable(samples: Samples, found: Found): Table {
   const spin = found.has('spin');
-  const rate = (name: string, of: string, words: string, ours: boolean): Row | null =>
-    samples.row(`${name}/${of}`, `${words}: ${of}`, {
-      unit: 'per second',
-      ...(spin ? { to: `spin/${of}` } : {}),
-      ours,
-    });
-  const rows = (name: string, words: string, ours: boolean): (Row | null)[] => [
+  const rows = (name: string, words: string, ours: boolean, to = 'spin'): (Row | null)[] => [
     samples.row(`${name}/time`, `${words}: ${found.get(name)}`),
-    rate(name, 'states', words, ours),
-    rate(name, 'transitions', words, ours),
+    ...['states', 'transitions'].map((of) =>
+      samples.row(`${name}/${of}`, `${words}: ${of}`, {
+        unit: 'per second',
+        ...(found.has(to) ? { to: `${to}/${of}` } : {}),
+        ours,
+      }),
+    ),
   ];
   return {
     group: 'check',
@@ -107,16 +142,23 @@ function checkingTable(samples: Samples, found: Found): Table {
       ...rows('plain', 'without reductions', true),
       ...rows('reduced', 'as check runs it', true),
       ...rows('spin', 'SPIN', false),
+      ...rows('every', 'every move of one update', true, 'spin-every'),
+      ...rows('spin-every', 'SPIN, every move', false, 'spin-every'),
     ]),
     missing: spin ? [] : [{ what: 'SPIN', why: 'Debian package spin, and a C compiler' }],
   };
 }
 
 /** SPIN writes a C program that searches; it is compiled as its manual says. */
-function buildVerifier({ folder, compiler }: Workshop, env: Environment): string | null {
+function buildVerifier(
+  { folder, compiler }: Workshop,
+  env: Environment,
+  flags: readonly string[],
+): string | null {
   copyFileSync(join(SOURCES, 'int3.pml'), join(folder, 'int3.pml'));
   const model = spawnSync('spin', ['-a', 'int3.pml'], { cwd: folder, env });
   if (model.status !== 0) return null;
-  const [command, ...words] = [...compiler, '-O2', '-w', '-DSAFETY', 'pan.c', '-o', 'pan'];
-  return spawnSync(command!, words, { cwd: folder, env }).status === 0 ? join(folder, 'pan') : null;
+  const name = ['pan', ...flags].join('');
+  const [command, ...words] = [...compiler, '-O2', '-w', '-DSAFETY', ...flags, 'pan.c', '-o', name];
+  return spawnSync(command!, words, { cwd: folder, env }).status === 0 ? join(folder, name) : null;
 }
