@@ -14,8 +14,8 @@ export interface Aim {
   readonly name: 'end' | 'pass' | 'update' | 'answer';
   /** What is said where it is not. */
   readonly missing: string;
-  /** It is reached in this state. */
-  readonly in: (state: Int32Array) => boolean;
+  /** It is reached in this state; null where no state shows it. */
+  readonly in: ((state: Int32Array) => boolean) | null;
   /** It is reached by an edge of this kind. */
   readonly by: (kind: number) => boolean;
   /** Whether edges of this kind may lead to it. */
@@ -46,7 +46,7 @@ export function aimsOf(model: Model, { cpus }: Shape): readonly Aim[] {
   const end: Aim = {
     name: 'end',
     missing: 'nothing can make progress',
-    in: never,
+    in: null,
     by: never,
     over: always,
   };
@@ -56,7 +56,7 @@ export function aimsOf(model: Model, { cpus }: Shape): readonly Aim[] {
       ? {
           name: 'pass',
           missing: 'no pass can end any more',
-          in: never,
+          in: null,
           by: (kind) => ends(kind) && !isPatcher(kind),
           // There need not be another update that sets a waiting pass free.
           over: (kind) => !begins(kind),
@@ -93,15 +93,31 @@ export function reachingAim(
   states: Iterable<Int32Array>,
   ended: Iterable<number>,
 ): Uint8Array {
-  const { first, to, kind } = graph;
   const there = [...ended];
   if (aim.name === 'end') return reaching(graph, there);
-  let at = 0;
-  for (const state of states) {
-    const edges = kind.subarray(first[at], first[at + 1]);
-    if (aim.in(state) || edges.some(aim.by)) there.push(at);
-    at++;
+  const { count, first, to, kind } = graph;
+  if (aim.in !== null) {
+    let at = 0;
+    for (const state of states) {
+      if (aim.in(state)) there.push(at);
+      at++;
+    }
   }
-  const kept = to.map((target, edge) => (aim.over(kind[edge] ?? 0) ? target : -1));
+  // A graph has millions of edges and a few kinds of them.
+  const [by, over] = [ofKinds(aim.by), ofKinds(aim.over)];
+  const kept = to.slice();
+  for (let at = 0; at < count; at++) {
+    const end = first[at + 1]!;
+    let reached = false;
+    for (let edge = first[at]!; edge < end; edge++) {
+      if (by[kind[edge]!] === 1) reached = true;
+      if (over[kind[edge]!] === 0) kept[edge] = -1;
+    }
+    if (reached) there.push(at);
+  }
   return reaching({ ...graph, to: kept }, there);
 }
+
+const KINDS = 0x100;
+const ofKinds = (holds: (kind: number) => boolean): Uint8Array =>
+  Uint8Array.from({ length: KINDS }, (_, kind) => Number(holds(kind)));

@@ -109,6 +109,8 @@ class EngineWalk implements Walk {
   readonly #lanes = new CpuLanes();
   readonly #patcherRows: PatcherRow[] = [];
   readonly #isEndless: boolean;
+  /** Where the engine takes and leaves states. */
+  readonly #next: number;
   #words: Int32Array<ArrayBuffer>;
   /** Where the next row goes, and where its slab ends, in words. */
   #free = 0;
@@ -138,6 +140,7 @@ class EngineWalk implements Walk {
       },
     });
     this.#words = new Int32Array(this.#engine.memory.buffer);
+    this.#next = this.#engine.next.value;
     this.#place(model.initial(cpus, shape.waiting));
     const local = partial && !model.fixture.events.preempt;
     this.#engine.start(cpus, sorted, partial, local, model.hosted);
@@ -179,9 +182,9 @@ class EngineWalk implements Walk {
   }
 
   read(id: number, into: Int32Array): void {
-    const { next, read } = this.#engine;
-    read(id, next.value);
-    const [words, from] = [this.#view(), next.value >> 2];
+    this.#engine.read(id, this.#next);
+    const words = this.#view();
+    const from = this.#next >> 2;
     for (let i = 0; i < into.length; i++) into[i] = words[from + i]!;
   }
   find(state: Int32Array): number {
@@ -195,12 +198,11 @@ class EngineWalk implements Walk {
   }
 
   #place(state: Int32Array): void {
-    this.#view().set(state, this.#engine.next.value >> 2);
+    this.#view().set(state, this.#next >> 2);
   }
-  /** The engine's memory, which moves when it grows. */
+  /** The engine's memory. When it grows it moves, and what was seen of it has no length any more. */
   #view(): Int32Array<ArrayBuffer> {
-    const { buffer } = this.#engine.memory;
-    if (this.#words.buffer !== buffer) this.#words = new Int32Array(buffer);
+    if (this.#words.length === 0) this.#words = new Int32Array(this.#engine.memory.buffer);
     return this.#words;
   }
 
