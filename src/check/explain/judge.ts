@@ -80,7 +80,7 @@ function isOutOfReach(model: Model, from: Int32Array, shape: Shape, aim: Aim): b
   // Depth first, which reaches an end soon where there is one.
   const open = [from];
   for (let state = open.pop(); state !== undefined; state = open.pop()) {
-    if (seen.size > STUCK_MAX || aim.in(state)) return false;
+    if (seen.size > STUCK_MAX || aim.in?.(state) === true) return false;
     if (aim.name === 'end' && hasEnded(model, state)) return false;
     for (const made of choices(model, state, shape)) {
       const { after } = made;
