@@ -43,7 +43,8 @@ export function script(text: string, only: (command: string) => boolean): string
   const lines: string[] = [];
   for (const { lang, name, body } of blocks(text)) {
     if (lang === 'sh') lines.push(...body.trimEnd().split('\n').filter(only));
-    if (lang === 'c' || lang === 'ts') lines.push(`cat > ${name} <<'END'\n${body}END`);
+    if (lang !== 'sh' && lang !== 'text' && name !== '')
+      lines.push(`cat > ${name} <<'END'\n${body}END`);
   }
   return lines.join('\n');
 }
