@@ -8,22 +8,26 @@ import { didYouMean } from '../base/nearest.js';
 import { STT_FUNC } from '../elf/names.js';
 import { accepted, RET0, type KeyDef } from '../keys/key.js';
 import type { Native } from '../machine/linux/native.js';
-import type { EnlistedKey } from '../machine/process/register.js';
 import type { Group } from '../machine/process/records.js';
 import { Borrower, checkStoppable, type AtStep, type Held } from '../machine/remote/borrow.js';
-import { ANY_SITE, RemoteEngine, type Asked } from '../machine/remote/engine.js';
+import { ANY_SITE, RemoteEngine } from '../machine/remote/engine.js';
+import { Holder } from '../machine/remote/hold.js';
+import type { Asked, Engine } from '../machine/remote/keeping.js';
 import { checkMasks, inspectorOf } from '../machine/remote/masks.js';
 import { objectsOf, symbolIn, type RemoteObject } from '../machine/remote/objects.js';
 import { RemoteRuntime } from '../machine/remote/runtime.js';
+import { declaredIn } from '../machine/remote/standing.js';
+import { StoppingEngine } from '../machine/remote/stopping.js';
 import { Target } from '../machine/remote/target.js';
 import { draw, KINDS } from '../plan/draw.js';
 import type { Protocol } from '../plan/protocol.js';
 import { RUNNABLE, type ProtocolName } from '../plan/protocols/index.js';
-import { ORIGINAL, sameTarget, targetOf, type Target as Goal } from '../plan/target.js';
+import { int3 } from '../plan/protocols/int3.js';
+import { stop } from '../plan/protocols/stop.js';
+import { ORIGINAL, sameTarget, type Target as Goal } from '../plan/target.js';
 import { place } from '../asm/assembler.js';
 import { VENEER, VENEER_SIZE } from '../native/veneer.js';
 import { RECORD } from '../trap/registry.js';
-import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
 import { checkOption, Done, Functions, protocolOf, refusal } from './program.js';
 import { nullRefused, ret0Refused } from './target.js';
 import { checkCalled, checkUntraced, countedAt, Counting } from './trace.js';
@@ -48,7 +52,7 @@ export function attachWith<K extends Keys = Keys>(
   options: AttachOptions,
   at?: AtStep,
 ): RemoteProgram<K> {
-  checkOption('protocol', options.protocol, ['int3']);
+  checkOption('protocol', options.protocol, ['int3', 'stop']);
   const target = new Target(pid);
   try {
     if (target.environment('STATIC_CALL_NO_ATTACH') === '1')
@@ -56,11 +60,37 @@ export function attachWith<K extends Keys = Keys>(
     checkStoppable(target);
     const objects = objectsOf(target, options);
     checkNames(objects);
+    if (options.protocol === 'stop') {
+      const engine = new StoppingEngine(target, new Holder(native, target, at), native);
+      return new RemoteProgram<K>(target, objects, options, engine, stop);
+    }
     checkMasks(target, inspectorOf(target));
-    return new RemoteProgram<K>(native, target, objects, options, new Borrower(native, target, at));
+    const engine = borrowing(native, target, new Borrower(native, target, at));
+    return new RemoteProgram<K>(target, objects, options, engine, int3);
   } catch (error) {
     target.close();
     throw error;
+  }
+}
+
+/** Makes a target ready for updates by a borrowed thread. */
+function borrowing(native: Native, target: Target, borrower: Borrower): RemoteEngine {
+  const engine = new RemoteEngine(new RemoteRuntime(borrower), native);
+  try {
+    const caught = target.field('SigCgt');
+    engine.prepare(BigInt(`0x${caught === '' ? '0' : caught}`));
+    return engine;
+  } catch (error) {
+    leave(engine);
+    throw error;
+  }
+}
+
+function leave(engine: Engine): void {
+  try {
+    engine.leave();
+  } catch {
+    // It has ended, or cannot be stopped any more: the next tool takes the scratch away.
   }
 }
 
@@ -97,37 +127,32 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
   readonly path: string;
   #keys!: { readonly [N in keyof K]: Key<K[N]> };
   readonly #target: Target;
-  readonly #runtime: RemoteRuntime;
-  readonly #engine: RemoteEngine;
+  readonly #engine: Engine;
   readonly #options: AttachOptions;
   readonly #protocol: Protocol;
   readonly #journal: Update[] = [];
   #objects: readonly RemoteObject[];
   #states: ReadonlyMap<string, State> = new Map();
   #closed = false;
-  #lookedAt: number = -Infinity;
 
   constructor(
-    native: Native,
     target: Target,
     objects: readonly RemoteObject[],
     options: AttachOptions,
-    borrower: Borrower,
+    engine: Engine,
+    protocol: Protocol,
   ) {
     this.pid = target.pid;
     this.path = target.exe;
     this.#target = target;
     this.#options = options;
-    this.#protocol = protocolOf(options.protocol ?? 'int3');
+    this.#protocol = protocol;
     this.#objects = objects;
-    this.#runtime = new RemoteRuntime(borrower);
-    this.#engine = new RemoteEngine(this.#runtime, native);
+    this.#engine = engine;
     try {
-      const caught = target.field('SigCgt');
-      this.#engine.prepare(BigInt(`0x${caught === '' ? '0' : caught}`));
       this.#enlist();
     } catch (error) {
-      this.#leave();
+      leave(engine);
       throw error;
     }
   }
@@ -141,7 +166,7 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
   }
 
   get held(): Held | null {
-    return this.#runtime.borrower.held;
+    return this.#engine.held;
   }
 
   get journal(): readonly Update[] {
@@ -162,11 +187,12 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
         if (known && (known.def.trampoline !== null || def.trampoline === null)) continue;
         const last = this.#states.get(def.name)?.last ?? null;
         states.set(def.name, { name: def.name, record: key.record.at, def, home, last });
-        if (key.fresh) this.#engine.initialise(key.record.at, initialOf(this.#target, home, key));
       }
     this.#states = states;
     this.#keys = this.#makeKeys();
     this.#engine.refresh();
+    // Stopping all threads is left to what asks for a change.
+    if (this.#protocol === stop) return;
     this.#engine.apply(
       [...states.values()].map((state) => ({ ...state, to: this.#now(state) })),
       this.#protocol,
@@ -196,7 +222,7 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
   }
 
   #now({ record }: State): Goal {
-    return targetOf(Number(this.#engine.record(record).word('call')));
+    return this.#engine.now(record);
   }
 
   #resolve({ def, home }: State, wanted: unknown): Goal {
@@ -252,14 +278,23 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
   ): Update {
     this.#checkOpen();
     checkOption('require', options.require, ['inline']);
-    const protocol = options.protocol === undefined ? this.#protocol : protocolOf(options.protocol);
-    checkHandled(protocol);
+    const protocol = this.#protocolFor(options.protocol);
     const wanted = Object.keys(targets).map((name): Wanted => {
       const state = this.#state(name);
       const to = this.#resolve(state, targets[name as keyof K]);
       return { name, record: state.record, to, state };
     });
     return this.#update(wanted, protocol, options.require);
+  }
+
+  /** What stops all threads for one update does so for each. @throws Fault `bad-option` */
+  #protocolFor(wanted: UpdateOptions['protocol']): Protocol {
+    if (wanted === undefined) return this.#protocol;
+    if (this.#protocol === stop)
+      throw new Fault('bad-option', 'protocol stop is chosen where a process is attached to');
+    const protocol = protocolOf(wanted);
+    checkHandled(protocol);
+    return protocol;
   }
 
   trace<N extends keyof K & string>(key: N): Trace {
@@ -299,17 +334,9 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
     if (this.#closed) throw new Fault('closed', `process ${this.pid} was detached from`);
   }
 
-  /** As of a process of one's own: reading /proc costs more than an update. */
-  #look(): void {
-    const now = performance.now();
-    if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
-    checkMasks(this.#target, Number(this.#runtime.word('inspector')));
-    this.#lookedAt = now;
-  }
-
   #update(wanted: readonly Wanted[], protocol: Protocol, require?: 'inline'): Update {
     const began = performance.now();
-    this.#look();
+    this.#engine.look();
     const done = this.#engine.apply(wanted, protocol, require);
     const ns = Math.round((performance.now() - began) * 1e6);
     const changes = done.changes.map(({ asked: { state }, from, to }) => ({
@@ -379,7 +406,7 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
     const { batch } = columns;
     const target = this.#now(state);
     draw(columns, this.#engine.destination(group, target), ANY_SITE);
-    const initial = targetOf(Number(this.#engine.record(state.record).word('initial')));
+    const initial = this.#engine.initial(state.record);
     const drifts: Drift[] = [];
     for (let i = 0; i < batch.count; i++) {
       const [at, length] = [batch.address(i), batch.lengthAt(i)];
@@ -413,17 +440,8 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
   detach(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#leave();
-  }
-
-  #leave(): void {
-    try {
-      this.#runtime.leave();
-    } catch {
-      // It has ended, or cannot be stopped any more: the next tool takes the scratch away.
-    } finally {
-      this.#target.close();
-    }
+    leave(this.#engine);
+    this.#target.close();
   }
 
   close(): void {
@@ -438,30 +456,6 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
   [Symbol.dispose](): void {
     this.detach();
   }
-}
-
-/** What the trampoline does as linked. */
-function initialOf(target: Target, home: RemoteObject, { def, trampoline }: EnlistedKey): Goal {
-  const kind = def.initial?.kind ?? 'function';
-  if (kind !== 'function') return { kind, address: 0 };
-  const name = def.initial?.kind === 'function' ? def.initial.name : null;
-  if (name !== null && def.targets.some((t) => t.name === name))
-    return declaredIn(target, home, def, name);
-  const address =
-    trampoline === null
-      ? null
-      : (recogniseTrampoline(target.read(trampoline, TRAMPOLINE_LENGTH), trampoline)?.target ??
-        null);
-  return address === null ? { kind: 'null', address: 0 } : { kind: 'function', address };
-}
-
-/** @throws Fault `unknown-target` */
-function declaredIn(target: Target, home: RemoteObject, def: KeyDef, name: string): Goal {
-  const declared = def.targets.find((t) => t.name === name);
-  const address = declared ? Number(target.word(home.bias + declared.slot) ?? 0n) : 0;
-  if (address === 0)
-    throw new Fault('unknown-target', `no loaded object defines ${name}`, { at: home.path });
-  return { kind: 'function', address };
 }
 
 /** The same instruction to another veneer for the same function: another runtime's. */
@@ -483,9 +477,6 @@ function isByVeneer(
 }
 
 const JOURNAL = 1000;
-/** How old a look at the threads may be, ms. */
-const LOOK_AGAIN_MS = 100;
-
 /** @throws Fault `store-refused` */
 function checkHandled({ name, handler }: Protocol): void {
   if (handler !== null) return;

@@ -8,6 +8,7 @@ import { openNative } from '../machine/linux/native.js';
 import { recordAt, KeyRecord } from '../machine/process/records.js';
 import { objectsOf, type RemoteObject } from '../machine/remote/objects.js';
 import { findRuntime } from '../machine/remote/runtime.js';
+import { standingAt } from '../machine/remote/standing.js';
 import { scratchesIn } from '../machine/remote/scratch.js';
 import { Snapshot } from '../machine/remote/snapshot.js';
 import { checkTables, Target } from '../machine/remote/target.js';
@@ -112,7 +113,7 @@ function keyLook(
   const known = def.trampoline ?? first?.at ?? null;
   const record = known === null ? null : (records?.(home.bias + known) ?? null);
   const call = Number(record?.word('call') ?? 0n);
-  const goal = call === 0 ? asLinked(target, home, def) : targetOf(call);
+  const goal = call === 0 ? asItStands(target, home, def) : targetOf(call);
   let [inline, parked] = [0, 0];
   for (const { at, length } of def.sites) {
     const offset = home.object.fileOffset(at);
@@ -131,8 +132,9 @@ function keyLook(
   };
 }
 
-/** Where no runtime knows the key: what C asks by static_call_query. */
-function asLinked(target: Target, home: RemoteObject, def: KeyDef): Goal | null {
+/** Where no runtime knows the key: what its trampoline does, or what C asks by static_call_query. */
+function asItStands(target: Target, home: RemoteObject, def: KeyDef): Goal | null {
+  if (def.trampoline !== null) return standingAt(target, home, def, home.bias + def.trampoline);
   if (def.initial !== null && def.initial.kind !== 'function')
     return { kind: def.initial.kind, address: 0 };
   if (def.address === null) return null;

@@ -240,8 +240,13 @@ export interface AttachOptions {
   readonly object?: string;
   /** A file with the same content, where the one that the target runs cannot be read from here. */
   readonly file?: string;
-  /** `store` is refused, because the text of another process has no writable mapping. */
-  readonly protocol?: 'int3';
+  /**
+   * `int3`, if left out: one thread is borrowed, and a trap handler installed. `stop`: every thread is
+   * stopped while the tool writes, and nothing is installed, for a program that has a SIGTRAP handler
+   * of its own or a seccomp filter that refuses what a handler needs. No other is possible, because
+   * the text of another process has no writable mapping.
+   */
+  readonly protocol?: 'int3' | 'stop';
 }
 
 /** Another process whose static calls can be retargeted. */
@@ -253,8 +258,11 @@ export interface Attached<K extends Keys> extends App<K> {
     readonly buildId: string | null;
     readonly keys: number;
   }[];
-  /** Which thread was borrowed last, and for how long, nanoseconds. */
-  readonly held: { readonly thread: number; readonly ns: number } | null;
+  /**
+   * Which thread was borrowed last, and for how long, nanoseconds. Under `stop` it is one of those
+   * that were held, and `threads` is how many they were.
+   */
+  readonly held: { readonly thread: number; readonly threads: number; readonly ns: number } | null;
   /**
    * Looks for objects that were loaded or unloaded since.
    * @throws Fault as `attach` does

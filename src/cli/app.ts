@@ -165,6 +165,12 @@ const fileFlag = {
   optional: true,
   placeholder: 'file',
 } as const;
+const attachFlag = {
+  kind: 'enum',
+  values: ['int3', 'stop'],
+  brief: 'stop: hold every thread and install nothing, where a trap handler cannot be',
+  optional: true,
+} as const;
 const processes = {
   kind: 'array',
   parameter: { brief: 'Process ids', parse: String, placeholder: 'pid' },
@@ -829,20 +835,23 @@ qmp:SOCKET or gdb:ADDRESS of a virtual machine; without one, the kernel that thi
     about: `Sends every key back to what it was linked with, and every site back to its trampoline. The trap
 handler and its data stay, because a thread may be on its way into them.`,
     examples: [['a process', 'static-call reset 4711']],
-    parameters: { flags: processFlags, positional: processes },
+    parameters: { flags: { ...processFlags, protocol: attachFlag }, positional: processes },
   }),
   set: command(() => import('./commands/set.js'), {
     brief: 'Retarget keys of processes that run',
     about: `Attaches to each process as needed and changes the targets of its keys, all of them in one batch. No
 thread stops but the one that is borrowed. What is set stays when the command ends. A key that has
-the target already is left alone: status 0, and the line says unchanged.`,
+the target already is left alone: status 0, and the line says unchanged. --protocol stop holds every
+thread for the update and installs nothing: for a program that has a SIGTRAP handler of its own, or a
+sandbox that refuses what a handler needs.`,
     examples: [
       ['one key', 'static-call set 4711 route=route_fast'],
       ['two keys at once, one of them empty', 'static-call set 4711 route=route_fast trace=null'],
       ['everywhere', 'static-call set --exe /usr/sbin/server route=route_fast'],
+      ['a program that uses SIGTRAP', 'static-call set 4711 route=route_fast --protocol stop'],
     ],
     parameters: {
-      flags: { ...processFlags, file: fileFlag },
+      flags: { ...processFlags, file: fileFlag, protocol: attachFlag },
       positional: {
         kind: 'array',
         parameter: {

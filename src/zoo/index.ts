@@ -32,6 +32,7 @@ import {
   type Proposal,
 } from './proposal.js';
 import { stopMachine } from './stop-machine.js';
+import { stop as stopThreads } from './stop.js';
 import { store } from './store.js';
 import { release, stop } from './system.js';
 import { SYSTEMS, type System } from './systems/index.js';
@@ -57,6 +58,7 @@ export const IDEAS: readonly Idea[] = [
   int3,
   int3Retire,
   auto,
+  stopThreads,
 ];
 
 export const PROPOSALS: readonly Proposal[] = (['kernel', 'user'] as const).flatMap((where) =>

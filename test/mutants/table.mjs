@@ -320,7 +320,12 @@ export const MUTANTS = [
   {
     name: 'a thread that was never asked to stop is late for ever',
     file: 'dist/machine/remote/door.js',
-    edits: [['this.#ptrace(PTRACE.interrupt, thread);\n                continue;', 'continue;']],
+    edits: [
+      [
+        'this.#ptrace(PTRACE.interrupt, thread);\n                this.#late.add(thread);',
+        'this.#late.add(thread);',
+      ],
+    ],
     test: { file: 'test/remote/door.test.ts', name: 'is asked again' },
   },
   {
@@ -352,6 +357,24 @@ export const MUTANTS = [
     file: 'dist/machine/remote/handler.js',
     edits: [['BigInt(restorer), 0n', '0n, 0n']],
     test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
+  },
+  {
+    name: 'a thread that was made while the others were stopped runs on',
+    file: 'dist/machine/remote/hold.js',
+    edits: [['if (asked.length === 0)', 'if (known.size > 0 || asked.length === 0)']],
+    test: { file: 'test/remote/stop.test.ts', name: 'made in between are stopped too' },
+  },
+  {
+    name: 'nobody looks whether a thread stands in the middle of a site',
+    file: 'dist/machine/remote/hold.js',
+    edits: [['if (isInside(at, stretches))', 'if (false)']],
+    test: { file: 'test/remote/stop.test.ts', name: 'none stands in the middle of a site' },
+  },
+  {
+    name: 'a thread that was stopped goes on by SYSRET',
+    file: 'dist/machine/remote/hold.js',
+    edits: [['other[REGISTER.rcx] = 0n;', '']],
+    test: { file: 'test/remote/stop.test.ts', name: 'made to return by IRET' },
   },
   {
     name: 'a descriptor of its memory stays in another process',

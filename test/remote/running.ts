@@ -23,6 +23,8 @@ export interface Report {
   readonly route: number;
   /** Whether SIGTRAP has a handler with a way back. */
   readonly returns: number;
+  /** How often a handler of its own was called for SIGTRAP. */
+  readonly trapped: number;
 }
 
 export function compileTarget(

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { IDEAS, PROPOSALS } from '#zoo/index';
 
 /** Ours or nobody's: the indirect call, the mistake, the kernel's table in a process, and what ships. */
-const UNSIGNED = ['pointer', 'naive', 'int3-retire', 'auto'];
+const UNSIGNED = ['pointer', 'naive', 'int3-retire', 'auto', 'stop'];
 
 test('every idea says who proposed it, when, and where that can be read', () => {
   for (const { proposed, rows } of IDEAS) {

@@ -73,6 +73,13 @@ synchronisation and a table of traps that is never taken down. This is what the 
 \`int3-retire\` takes the table down after the last synchronisation`,
     names: ['int3', 'int3-retire'],
   },
+  {
+    way: `In a process that can have no handler: every thread is stopped by ptrace, the bytes are
+written, and each thread goes on by IRET. This is \`attach\` with protocol \`stop\`; in \`plain\` the
+threads go on by SYSRET, which serialises nothing, and in \`blind\` the text is two instructions and a
+thread may stand between them`,
+    names: ['stop', 'stop/plain', 'stop/blind'],
+  },
 ];
 
 /** What a protocol assumes where this model is the first under which it holds. */

@@ -4,7 +4,9 @@ import { attach } from '../../app/index.js';
 import type { Context } from '../context.js';
 import { answerEach, processesOf, titleOf, type ProcessFlags } from '../processes.js';
 
-export type Flags = ProcessFlags;
+export interface Flags extends ProcessFlags {
+  readonly protocol?: 'int3' | 'stop';
+}
 
 interface Answer {
   readonly pid: number;
@@ -12,8 +14,10 @@ interface Answer {
 }
 
 export function run(context: Context, flags: Flags, ...words: readonly string[]): number {
+  const { object, protocol } = flags;
+  const options = { ...(object && { object }), ...(protocol && { protocol }) };
   const ask = (pid: number): Answer => {
-    const app = attach(pid, flags.object === undefined ? {} : { object: flags.object });
+    const app = attach(pid, options);
     app.close();
     return { pid, exe: app.path };
   };

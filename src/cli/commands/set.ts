@@ -8,6 +8,7 @@ import { answerEach, counted, processesOf, titleOf, type ProcessFlags } from '..
 
 export interface Flags extends ProcessFlags {
   readonly file?: string;
+  readonly protocol?: 'int3' | 'stop';
 }
 
 interface Answer extends Pick<Update, 'changes' | 'inline' | 'trampoline' | 'traps' | 'ns'> {
@@ -15,6 +16,8 @@ interface Answer extends Pick<Update, 'changes' | 'inline' | 'trampoline' | 'tra
   readonly exe: string;
   readonly changed: boolean;
   readonly thread: number | null;
+  /** How many were held: one, or all of them. */
+  readonly threads: number | null;
   readonly heldNs: number | null;
 }
 
@@ -24,8 +27,12 @@ export function run(context: Context, flags: Flags, ...words: readonly string[])
     words.filter((word) => !word.includes('=')),
     flags,
   );
-  const { object, file } = flags;
-  const options = { ...(object && { object }), ...(file && { file }) };
+  const { object, file, protocol } = flags;
+  const options = {
+    ...(object && { object }),
+    ...(file && { file }),
+    ...(protocol && { protocol }),
+  };
   const ask = (pid: number): Answer => {
     using app = attach(pid, options);
     const { changes, inline, trampoline, traps, ns } = app.update(targets);
@@ -40,6 +47,7 @@ export function run(context: Context, flags: Flags, ...words: readonly string[])
       traps,
       ns,
       thread: changed ? (app.held?.thread ?? null) : null,
+      threads: changed ? (app.held?.threads ?? null) : null,
       heldNs: changed ? (app.held?.ns ?? null) : null,
     };
   };
@@ -61,12 +69,14 @@ function targetsOf(words: readonly string[]): Record<string, string | null> {
   return targets;
 }
 
-function show({ pid, exe, changed, changes, inline, trampoline, thread, heldNs }: Answer): string {
+function show(answer: Answer): string {
+  const { pid, exe, changed, changes, inline, trampoline, thread, threads, heldNs } = answer;
   if (!changed) return `${titleOf(pid, exe)}: unchanged`;
   const what = changes.map(({ key, from, to }) => `${key}: ${from ?? 'null'} -> ${to ?? 'null'}`);
   const sites = inline + trampoline;
+  const who = threads === null || threads === 1 ? `thread ${thread}` : `all ${threads} threads`;
   return (
     `${titleOf(pid, exe)}: ${counted(changes.length, 'key')} (${what.join(', ')}), ` +
-    `${counted(sites, 'site')}, thread ${thread} held ${Math.round((heldNs ?? 0) / 1000)} us`
+    `${counted(sites, 'site')}, ${who} held ${Math.round((heldNs ?? 0) / 1000)} us`
   );
 }

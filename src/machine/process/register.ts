@@ -352,7 +352,10 @@ function check(loaded: Loaded, site: Site<SiteKind>, { original }: SiteColumns, 
   const at = { at: hex(loaded.bias + site.at) };
   if (original[8 * i] === INT3)
     throw new Fault('foreign-trap', `a trap that is not ours stands on a site of ${site.key}`, at);
-  throw new Fault('bad-site', `memory and file differ at a site of ${site.key}`, at);
+  throw new Fault('bad-site', `memory and file differ at a site of ${site.key}`, {
+    ...at,
+    hint: 'if a tool changed it by protocol stop: static-call reset PID --protocol stop',
+  });
 }
 
 function fill(columns: SiteColumns, i: number, at: Addr, site: Site<SiteKind>, text: Text): void {

@@ -27,6 +27,7 @@ import {
   stackOf,
   type ThreadState,
 } from './frame.js';
+import { pause } from './pause.js';
 import { targetGone, type Target, type ThreadLook } from './target.js';
 
 /** Where system calls can be made from, and what brings a thread back behind one. */
@@ -39,6 +40,8 @@ export interface WayIn {
 
 export interface Held {
   readonly thread: number;
+  /** How many were held at the same time; `thread` is one of them. */
+  readonly threads: number;
   /** From the request to stop until it went its own way again. */
   readonly ns: number;
 }
@@ -83,9 +86,6 @@ const RESTART_BLOCK = -516n;
 
 const word = (state: ThreadState, name: keyof typeof REGISTER): bigint =>
   state.registers[REGISTER[name]] ?? 0n;
-
-const cell = new Int32Array(new SharedArrayBuffer(4));
-export const pause = (ms: number): void => void Atomics.wait(cell, 0, 0, ms);
 
 /** What a test or the benchmark does between two steps; `held`: the thread that was let go last. */
 export type AtStep = (step: string, held: Held | null) => void;
@@ -187,7 +187,7 @@ export class Borrower {
   }
 
   #hold({ id, began }: Stopped): void {
-    this.held = { thread: id, ns: Math.round((performance.now() - began) * 1e6) };
+    this.held = { thread: id, threads: 1, ns: Math.round((performance.now() - began) * 1e6) };
   }
 
   /**
@@ -401,7 +401,7 @@ export class Borrower {
 }
 
 /** @throws Fault `traced`, `target-stopped`, `target-gone` */
-export function checkStoppable(target: Target): void {
+export function checkStoppable(target: Pick<Target, 'pid' | 'standing'>): void {
   const began = performance.now();
   for (;;) {
     const { state, tracer } = target.standing();

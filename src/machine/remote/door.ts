@@ -1,4 +1,5 @@
-// ptrace, for one thread at a time and never longer than it takes to exchange its registers.
+// ptrace, never longer than it takes to exchange the registers of a thread, or to write what is
+// written while all of them stand.
 //
 // Three mistakes were made and found by running. PTRACE_SINGLESTEP leaves the trap flag set where
 // the tracer dies, and the kernel then kills the thread by SIGTRAP. PTRACE_SYSCALL without
@@ -10,6 +11,7 @@ import { Fault } from '../../base/fault.js';
 import { ERRNO } from '../../base/linux.js';
 import { errorName, type Native } from '../linux/native.js';
 import { readProcOrNone } from '../linux/proc.js';
+import { pause } from './pause.js';
 
 const PTRACE = {
   cont: 7,
@@ -62,8 +64,18 @@ const REGISTERS = 27;
  */
 const STOP_MS = { any: 10_000, asleep: 20 } as const;
 
+/**
+ * How long it is looked at again and again whether it has, ms, before the tool sleeps in between: a
+ * thread that is queued behind the tool on its CPU is not run because the tool yields.
+ */
+const SPIN_MS = 0.1;
+const SLEEP_MS = 0.05;
+
 /** How long a thread that was killed may take to end, ms. */
 const REAP_MS = 1000;
+
+/** How often it is looked at a thread that has not stopped in time, ms. */
+const LATE_MS = 20;
 
 /** What became of a thread that was asked to stop. */
 export type Stop = 'stopped' | 'gone' | 'group' | 'late' | 'refused';
@@ -76,7 +88,8 @@ export class Door {
   readonly #mask = new BigUint64Array(1);
   readonly #rseq = new BigUint64Array(3);
   /** Threads that were asked to stop and have not: they are let go as soon as they do. */
-  readonly #late = new Set<number>();
+  #late = new Set<number>();
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(native: Pick<Native, 'call' | 'addressOf'>) {
     this.#native = native;
@@ -94,13 +107,22 @@ export class Door {
   /** Stops a thread; all other answers leave it running, or going to be let go. */
   stop(thread: number): Stop {
     this.letLateGo();
+    const asked = this.ask(thread);
+    return asked === 'asked' ? this.answer(thread) : asked;
+  }
+
+  /** Asks a thread to stop, and does not wait: several stop at the same time. `answer` follows. */
+  ask(thread: number): 'asked' | Exclude<Stop, 'stopped' | 'group'> {
     if (this.#late.has(thread)) return 'late';
     const seized = this.#ptrace(PTRACE.seize, thread, 0, TRACESYSGOOD);
     if (seized < 0) return seized === -ERRNO.noProcess ? 'gone' : 'refused';
-    if (this.#ptrace(PTRACE.interrupt, thread) < 0) {
-      this.#late.add(thread);
-      return 'refused';
-    }
+    if (this.#ptrace(PTRACE.interrupt, thread) >= 0) return 'asked';
+    this.letGoLater(thread);
+    return 'refused';
+  }
+
+  /** Waits for a thread that was asked. */
+  answer(thread: number): Exclude<Stop, 'refused'> {
     const began = performance.now();
     for (;;) {
       const found = this.#look(thread, WAIT.noHang);
@@ -112,10 +134,11 @@ export class Door {
       const waited = performance.now() - began;
       const limit = waited > STOP_MS.asleep && this.#isStuck(thread) ? 0 : STOP_MS.any;
       if (waited > limit) {
-        this.#late.add(thread);
+        this.letGoLater(thread);
         return 'late';
       }
-      this.yield();
+      if (waited < SPIN_MS) this.yield();
+      else pause(SLEEP_MS);
     }
   }
 
@@ -153,7 +176,7 @@ export class Door {
       if (this.#wait(thread, WAIT.noHang) !== 0) return;
       this.yield();
     }
-    this.#late.add(thread);
+    this.letGoLater(thread);
   }
 
   #refused(thread: number, what: string, result: number): Fault {
@@ -161,17 +184,29 @@ export class Door {
     return refused(what, result);
   }
 
+  /**
+   * Lets a thread go that was asked to stop and has not: as soon as it does. That may be while the
+   * tool does something else, or nothing.
+   */
+  letGoLater(thread: number): void {
+    this.#late.add(thread);
+    this.#timer ??= setInterval(() => this.letLateGo(), LATE_MS).unref();
+  }
+
   letLateGo(): void {
-    for (const thread of this.#late) {
+    const late = this.#late;
+    this.#late = new Set();
+    for (const thread of late) {
       const found = this.#look(thread, WAIT.noHang);
       // It may never have been asked: the kernel can have refused that.
       if (found === 'none') {
         this.#ptrace(PTRACE.interrupt, thread);
-        continue;
-      }
-      if (found !== 'gone') this.letGo(thread);
-      this.#late.delete(thread);
+        this.#late.add(thread);
+      } else if (found !== 'gone') this.letGo(thread);
     }
+    if (this.#late.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   registers(thread: number): BigUint64Array {

@@ -13,6 +13,7 @@ import type { Acceptance, Protocol } from '../../plan/protocol.js';
 import type { WayCounts } from '../../plan/ways.js';
 import { ORIGINAL, sameTarget, targetOf, type Target as Goal } from '../../plan/target.js';
 import { DATA, GROUP, RECORD, TABLE, SLOT } from '../../trap/registry.js';
+import { TRAMPOLINE_LENGTH } from '../../x86/forms.js';
 import { SYNC_CORE } from '../linux/membarrier.js';
 import type { Native } from '../linux/native.js';
 import { ProcessMachine } from '../process/process.js';
@@ -21,33 +22,17 @@ import { KeyRecord, recordAt, snapshot, type Group } from '../process/records.js
 import { registerSites, type EnlistedKey, type Registry } from '../process/register.js';
 import { Script } from '../process/script.js';
 import { transact, Unfinished } from '../transact.js';
-import { pause } from './borrow.js';
+import type { Held } from './borrow.js';
 import { prepareHandler } from './handler.js';
+import type { Applied, Asked, Change, Engine } from './keeping.js';
+import { checkMasks } from './masks.js';
 import { NearCode } from './near.js';
 import { symbolIn, type RemoteObject } from './objects.js';
+import { pause } from './pause.js';
 import { Locked, Moved, Outgrown, Run } from './run.js';
 import type { RemoteRuntime, Room } from './runtime.js';
+import { initialOf } from './standing.js';
 import { checkTables, lies, LONGEST_LIST, MOST_SITES, type Target } from './target.js';
-
-export interface Asked {
-  readonly name: string;
-  readonly record: Addr;
-  readonly to: Goal | typeof ORIGINAL;
-}
-
-export interface Change<A extends Asked = Asked> {
-  readonly asked: A;
-  readonly from: Goal;
-  readonly to: Goal;
-}
-
-export interface Applied<A extends Asked = Asked> {
-  readonly changes: readonly Change<A>[];
-  readonly inline: number;
-  readonly trampoline: number;
-  readonly traps: number;
-  readonly ways: WayCounts;
-}
 
 const NONE: WayCounts = { byte: 0, store: 0, behind: 0, trap: 0 };
 
@@ -72,13 +57,17 @@ class RemoteText extends ProcmemStores {
   }
 }
 
-export class RemoteEngine {
+/** How old a look at the threads may be, ms. */
+const LOOK_AGAIN_MS = 100;
+
+export class RemoteEngine implements Engine {
   readonly #runtime: RemoteRuntime;
   readonly #native: Native;
   /** What reads records out of the copies. */
   readonly #copies: Registry;
   readonly #near = new Map<Addr, NearCode>();
   #nearEpoch: bigint = -1n;
+  #lookedAt: number = -Infinity;
 
   /** @param native of this process: what is not of the target's memory is its */
   constructor(runtime: RemoteRuntime, native: Native) {
@@ -97,9 +86,31 @@ export class RemoteEngine {
     return new KeyRecord(this.#copies, at);
   }
 
+  now(record: Addr): Goal {
+    return targetOf(Number(this.record(record).word('call')));
+  }
+  initial(record: Addr): Goal {
+    return targetOf(Number(this.record(record).word('initial')));
+  }
+
   groups(record: Addr): readonly Group[] {
-    checkGroups(this.#runtime, record);
+    checkGroups(this.#runtime.target, record);
     return this.record(record).groups();
+  }
+
+  get held(): Held | null {
+    return this.#runtime.borrower.held;
+  }
+  leave(): void {
+    this.#runtime.leave();
+  }
+
+  /** As of a process of one's own: reading /proc costs more than an update. */
+  look(): void {
+    const now = performance.now();
+    if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
+    checkMasks(this.#runtime.target, Number(this.#runtime.word('inspector')));
+    this.#lookedAt = now;
   }
 
   /** Looks again. */
@@ -171,20 +182,38 @@ export class RemoteEngine {
    * @throws Fault as `registerSites` does
    */
   register(objects: readonly RemoteObject[]): EnlistedKey[] {
-    return objects.flatMap((object) => {
-      let room: Room | null = null;
-      return this.#trying(() => {
-        const { target, snapshot: copies } = this.#runtime;
-        checkTables(target, Number(this.#runtime.word('tables')));
-        const fresh = object.keys.some((key) => !this.#isKnown(object, key));
-        if (fresh) {
-          room ??= this.#runtime.makeRoom(needed(object));
-          // An attempt that came to nothing may have written there.
-          target.write(room.at, new Uint8Array(room.size));
-          copies.giveOut(room.at, room.size);
-        }
-        return registerSites(this.#registry(objects, fresh), object, object.keys);
-      });
+    const registered = objects.map((object) => this.#register(objects, object));
+    const fresh = new Map<Addr, { readonly home: RemoteObject; readonly key: EnlistedKey }>();
+    for (const [i, home] of objects.entries())
+      for (const key of registered[i] ?? []) {
+        const { at } = key.record;
+        const known = fresh.get(at);
+        // The object that defines a key knows more of it than one that calls it.
+        if (key.fresh && (!known || known.key.def.trampoline === null))
+          fresh.set(at, { home, key });
+      }
+    const { target } = this.#runtime;
+    for (const [record, { home, key }] of fresh) {
+      const at = key.trampoline;
+      const linked = at === null ? null : { at, bytes: target.read(at, TRAMPOLINE_LENGTH) };
+      this.#initialise(record, initialOf(target, home, key.def, linked));
+    }
+    return registered.flat();
+  }
+
+  #register(objects: readonly RemoteObject[], object: RemoteObject): EnlistedKey[] {
+    let room: Room | null = null;
+    return this.#trying(() => {
+      const { target, snapshot: copies } = this.#runtime;
+      checkTables(target, Number(this.#runtime.word('tables')));
+      const fresh = object.keys.some((key) => !this.#isKnown(object, key));
+      if (fresh) {
+        room ??= this.#runtime.makeRoom(needed(object));
+        // An attempt that came to nothing may have written there.
+        target.write(room.at, new Uint8Array(room.size));
+        copies.giveOut(room.at, room.size);
+      }
+      return registerSites(this.#registry(objects, fresh), object, object.keys);
     });
   }
 
@@ -215,7 +244,7 @@ export class RemoteEngine {
   }
 
   /** The words of a record that is new. */
-  initialise(record: Addr, to: Goal): void {
+  #initialise(record: Addr, to: Goal): void {
     this.#trying(() => {
       if (this.record(record).word('call') !== 0n) return;
       const [group] = this.groups(record);
@@ -426,7 +455,7 @@ const NEIGHBOURS = 4096;
  * What stands at the sites, eight bytes for each. The text between the sites and the trampoline,
  * which lies behind all code of the object, is not read: it may be megabytes.
  */
-function sitesNow(target: Target, batch: Batch): Uint8Array {
+export function sitesNow(target: Target, batch: Batch): Uint8Array {
   const bytes = new Uint8Array(8 * batch.count);
   const endOf = (i: number): Addr => batch.address(i) + batch.lengthAt(i);
   for (let from = 0, to = 0; from < batch.count; from = to) {
@@ -461,7 +490,7 @@ function needed({ keys }: RemoteObject): number {
 }
 
 /** A list of groups that the target may have made up. @throws Fault `other-runtime` */
-function checkGroups({ target }: RemoteRuntime, record: Addr): void {
+export function checkGroups(target: Target, record: Addr): void {
   let groups = 0;
   for (let at = Number(target.word(record + RECORD.groups) ?? 0n); at !== 0; groups++) {
     const count = Number(target.word(at + GROUP.count) ?? 0n);

@@ -6,7 +6,7 @@ import { Fault } from '../../base/fault.js';
 import { SIGTRAP } from '../../base/linux.js';
 import { DATA } from '../../trap/registry.js';
 import { bit } from '../process/threads.js';
-import { pause } from './borrow.js';
+import { pause } from './pause.js';
 import { findRuntime } from './runtime.js';
 import type { Target } from './target.js';
 

@@ -9,12 +9,17 @@ import { hex, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { PROT } from '../../base/linux.js';
 import { counter, RETURN, RETURN0, slotsOf, VENEER, VENEER_SIZE } from '../../native/veneer.js';
-import { freePlaceNear } from '../linux/maps.js';
+import { freePlaceNear, type Mapping } from '../linux/maps.js';
 import { REACH } from '../process/veneers.js';
 import type { RemoteRuntime } from './runtime.js';
+import type { Target } from './target.js';
 
 /** The first slot of a page, which nothing calls: it tells that the page is one. */
 const MARK = new TextEncoder().encode('static-call-near');
+
+/** Whether a mapping is a page of code of ours near a text. */
+export const isNear = (target: Target, { start, access, path }: Mapping): boolean =>
+  access === 'r-xp' && path === '' && Buffer.compare(target.read(start, MARK.length), MARK) === 0;
 
 interface Added {
   readonly at: Addr;
@@ -86,15 +91,7 @@ export class NearCode {
 
   #find(): Addr {
     const { target } = this.#runtime;
-    const known = target
-      .maps()
-      .find(
-        ({ start, access, path }) =>
-          access === 'r-xp' &&
-          path === '' &&
-          this.#reaches(start) &&
-          Buffer.compare(target.read(start, MARK.length), MARK) === 0,
-      );
+    const known = target.maps().find((map) => this.#reaches(map.start) && isNear(target, map));
     return known?.start ?? this.#make();
   }
 

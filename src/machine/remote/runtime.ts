@@ -21,7 +21,8 @@ import { errorName, type Call, type Native } from '../linux/native.js';
 import { entries, pick, pieceOf } from '../process/runtime.js';
 import type { Registry } from '../process/register.js';
 import type { Routines } from '../process/script.js';
-import { findWayIn, pause, type Borrower, type Inside } from './borrow.js';
+import { findWayIn, type Borrower, type Inside } from './borrow.js';
+import { pause } from './pause.js';
 import {
   isAbandoned,
   LOWEST_PLACE,
@@ -40,12 +41,12 @@ export interface Room {
   readonly size: number;
 }
 
-const NAME = 'static-call';
+export const NAME = 'static-call';
 /** How long another tool may take to make the runtime, ms. */
 const PATIENCE_MS = 2000;
 
 /** The thread that holds the lock; behind it stands how many wait. */
-const OWNER_MASK = 0xffff_ffffn;
+export const OWNER_MASK = 0xffff_ffffn;
 
 let assembled: ReturnType<typeof image> | null = null;
 /** Assembled once: it takes longer than an update. */

@@ -98,6 +98,12 @@ export class Target {
     }
   }
 
+  /** Nothing where it cannot be read. */
+  readOrNone(at: Addr, length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    return this.#read(bytes, 0, at) === length ? bytes : new Uint8Array(0);
+  }
+
   /** One word, for what is asked again and again; null where it cannot be read. */
   word(at: Addr): bigint | null {
     try {

@@ -40,7 +40,7 @@ DEFINE_STATIC_CALL_NULL(hook, count);
 STATIC_CALL_TARGET(hook, count);
 STATIC_CALL_TARGET_NULL(hook);
 
-static _Atomic long calls, wrong, interrupted, disturbed;
+static _Atomic long calls, wrong, interrupted, disturbed, trapped;
 static _Atomic int stopping, ready;
 
 struct self { stack_t stack; sigset_t mask; };
@@ -93,6 +93,27 @@ static void *hot(void *unused)
 	return unused;
 }
 
+/* One of many threads that come and go. */
+static void *brief(void *unused)
+{
+	for (int i = 1; i < 200; i++) {
+		int result;
+		beside(i, i, &result);
+		if (result != 3 * i && result != 5 * i && result != 7 * i)
+			wrong++;
+	}
+	return unused;
+}
+static long storm(void)
+{
+	pthread_t threads[4];
+	for (int i = 0; i < 4; i++)
+		if (pthread_create(&threads[i], NULL, brief, NULL)) abort();
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	return 0;
+}
+
 static long asleep_in(const char *kind, int fds[2], int epoll)
 {
 	char byte;
@@ -104,6 +125,7 @@ static long asleep_in(const char *kind, int fds[2], int epoll)
 	if (!strcmp(kind, "ppoll")) return ppoll(&one, 1, NULL, NULL);
 	if (!strcmp(kind, "epoll")) return epoll_wait(epoll, &event, 1, -1);
 	if (!strcmp(kind, "pause")) return pause();
+	if (!strcmp(kind, "storm")) return storm();
 	if (!strcmp(kind, "nanosleep")) return nanosleep(&moment, NULL);
 	if (!strcmp(kind, "epoll-timed")) return epoll_wait(epoll, &event, 1, 20);
 	return -1;
@@ -146,8 +168,8 @@ static void report(void)
 	for (int i = 0; i < 2000 && calls == before && wrong == 0; i++)
 		usleep(1000);
 	printf("{\"calls\":%ld,\"wrong\":%ld,\"interrupted\":%ld,\"disturbed\":%ld,\"hooked\":%ld,"
-	       "\"route\":%d,\"returns\":%d}\n",
-	       calls, wrong, interrupted, disturbed, hooked, static_call(route)(1), returns());
+	       "\"route\":%d,\"returns\":%d,\"trapped\":%ld}\n",
+	       calls, wrong, interrupted, disturbed, hooked, static_call(route)(1), returns(), trapped);
 	fflush(stdout);
 }
 
@@ -164,6 +186,13 @@ static int command(char *line)
 		if (status != 0) wrong++;
 	}
 	return 1;
+}
+
+/* SIGTRAP is the program's own. */
+static void on_trap(int signal)
+{
+	(void)signal;
+	trapped++;
 }
 
 /* A sandbox in which memfd_create is refused. */
@@ -186,6 +215,8 @@ int main(int argc, char **argv)
 {
 	if (getenv("SANDBOX"))
 		refuse_memory_files();
+	if (getenv("TRAPS"))
+		signal(SIGTRAP, on_trap);
 	struct self self;
 	char line[256];
 	int threads = argc > 1 ? atoi(argv[1]) : 1;

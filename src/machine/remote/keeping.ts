@@ -1,0 +1,58 @@
+// What an attached program asks of what changes its keys: a borrowed thread (engine.ts), or the tool
+// itself while all threads stand (stopping.ts).
+
+import type { Addr } from '../../base/addr.js';
+import type { KeyDef } from '../../keys/key.js';
+import type { Destination } from '../../plan/draw.js';
+import type { Protocol } from '../../plan/protocol.js';
+import { ORIGINAL, type Target as Goal } from '../../plan/target.js';
+import type { WayCounts } from '../../plan/way.js';
+import type { Group } from '../process/records.js';
+import type { Held } from './borrow.js';
+import type { RemoteObject } from './objects.js';
+
+export interface Asked {
+  readonly name: string;
+  readonly record: Addr;
+  readonly to: Goal | typeof ORIGINAL;
+}
+
+export interface Change<A extends Asked = Asked> {
+  readonly asked: A;
+  readonly from: Goal;
+  readonly to: Goal;
+}
+
+export interface Applied<A extends Asked = Asked> {
+  readonly changes: readonly Change<A>[];
+  readonly inline: number;
+  readonly trampoline: number;
+  readonly traps: number;
+  readonly ways: WayCounts;
+}
+
+/** A key of an object that is known to an engine. */
+export interface Kept {
+  readonly def: KeyDef;
+  readonly record: { readonly at: Addr };
+}
+
+export interface Engine {
+  readonly held: Held | null;
+  /** Makes keys known; one for each key of each object, in their order. @throws Fault */
+  register(objects: readonly RemoteObject[]): readonly Kept[];
+  /** What a process must be for an update, looked at anew. @throws Fault */
+  look(): void;
+  /** Forgets what others may have changed. */
+  refresh(): void;
+  now(record: Addr): Goal;
+  initial(record: Addr): Goal;
+  groups(record: Addr): readonly Group[];
+  destination(group: Group, to: Goal): Destination;
+  /** Code that counts the calls of a key in its record and goes on to a target. @throws Fault */
+  counter(record: Addr, to: Goal): Addr;
+  /** @throws Fault, with nothing changed; `update-failed`, `update-parked`, `update-mixed` */
+  apply<A extends Asked>(asked: readonly A[], protocol: Protocol, require?: 'inline'): Applied<A>;
+  /** Leaves everything as it is; nothing of the tool's stays. */
+  leave(): void;
+}
