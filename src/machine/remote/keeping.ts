@@ -6,7 +6,7 @@ import type { KeyDef } from '../../keys/key.js';
 import type { Destination } from '../../plan/draw.js';
 import type { Protocol } from '../../plan/protocol.js';
 import { ORIGINAL, type Target as Goal } from '../../plan/target.js';
-import type { WayCounts } from '../../plan/way.js';
+import type { WayCounts } from '../../plan/ways.js';
 import type { Group } from '../process/records.js';
 import type { Held } from './borrow.js';
 import type { RemoteObject } from './objects.js';
