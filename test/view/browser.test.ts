@@ -165,14 +165,16 @@ describe.skipIf(noChromium).each(LOOKS)('the page on a %s, %s', (size, colorSche
         { name: 'filters.o', mimeType: 'application/octet-stream', buffer: object() },
         { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('nothing') },
         { name: 'cut.o', mimeType: '', buffer: object().subarray(0, 90) },
+        { name: 'far.o', mimeType: '', buffer: hostile() },
       ];
       await page.locator('input[type=file]').setInputFiles(files);
-      const [good, bad, cut] = files.map(({ name }) => page.getByRole('article', { name }));
+      const [good, bad, cut, far] = files.map(({ name }) => page.getByRole('article', { name }));
       await good?.getByText('Sites by key').waitFor();
       expect(await good?.locator('.cells rect').count()).toBeGreaterThan(1);
       expect(await good?.locator('.byname').first().innerText()).toContain('blend');
       await bad?.getByText('not-elf').waitFor();
       await cut?.getByRole('alert').waitFor();
+      await far?.getByRole('alert').waitFor();
       expect(await serious(page)).toEqual([]);
       expect(wrong).toEqual([]);
       await page.context().close();
@@ -187,6 +189,13 @@ STATIC_CALL_TARGET(blend, two);
 int f(int a) { return static_call(blend)(a) + 1; }
 int g(int a) { return static_call(blend)(a) + static_call(blend)(a + 1); }
 `;
+/** Its section headers lie beyond every file, and there are as many as can be said. */
+function hostile(): Buffer {
+  const bytes = object();
+  bytes.writeBigUInt64LE(2n ** 60n, 0x28);
+  bytes.writeUInt16LE(0xffff, 0x3c);
+  return bytes;
+}
 const object = (): Buffer => build('gcc', '.c', SOURCE, ['-O2', '-fPIC', '-Iinclude', '-c']);
 
 describe.skipIf(noChromium)('the page', () => {
@@ -223,6 +232,23 @@ describe.skipIf(noChromium)('the page', () => {
       await page.getByRole('button', { name: 'Search' }).click();
       await page.getByText('gives the page no worker thread').waitFor();
       await page.context().close();
+    });
+
+  if (LONG)
+    it('searches without WebAssembly, and says that it can read no file', async () => {
+      const bare = await launch('--js-flags=--jitless');
+      const { page, wrong } = await visit(bare);
+      expect(await page.evaluate(() => 'WebAssembly' in globalThis)).toBe(false);
+      await chooseSmall(page, 'naive');
+      await page.getByRole('button', { name: 'Search' }).click();
+      await page.getByRole('status').getByText('Fails').waitFor();
+      await page.getByRole('button', { name: 'Files' }).click();
+      const file = { name: 'filters.o', mimeType: '', buffer: object() };
+      await page.locator('input[type=file]').setInputFiles(file);
+      const article = page.getByRole('article', { name: file.name });
+      await article.getByText('which this browser has not').waitFor();
+      expect(wrong).toEqual([]);
+      await bare.close();
     });
 
   if (LONG)

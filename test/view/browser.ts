@@ -13,11 +13,11 @@ const FOUND = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/googl
 export const noChromium: boolean = FOUND === undefined && !tool('chromium');
 export const PAGE = pathToFileURL(resolve('dist/view.html')).href;
 
-export const launch = (): Promise<Browser> =>
+export const launch = (...more: string[]): Promise<Browser> =>
   chromium.launch({
     executablePath: FOUND ?? 'chromium',
     // A container without user namespaces and with a small /dev/shm.
-    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'],
+    args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', ...more],
   });
 
 export interface Visit {
