@@ -1,86 +1,14 @@
-// Every command and snippet of the README and of docs/ runs in some test. Which one is data here,
-// and a block that no test runs is refused. What belongs to no other test is run by this one: the
-// commands of pages about the checker, in the order of their page, from an empty folder, by a user
-// who owns nothing.
+// The commands and snippets of docs/ that no other test runs (pages.ts has the list): in the order of
+// their page, from an empty folder, by a user who owns nothing.
 
 import { spawnSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { chownSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Folder, gcc } from './build.js';
 import { blocks, type Block } from './readme.js';
 
-/** By page; a page of several tests tells by the names of its blocks. */
-const RUN_BY: Readonly<Record<string, string | Readonly<Record<string, string>>>> = {
-  'README.md': 'test/docs.test.ts',
-  'docs/adopting.md': {
-    'pointers.c': 'test/pages.long.ts',
-    'recipes.c': 'test/process/recipes.test.ts',
-    'recipes.mjs': 'test/process/recipes.test.ts',
-    'spies.ts': 'test/process/spies.long.ts',
-    ...Object.fromEntries(
-      ['link-only', 'pkg-config', 'CMakeLists.txt', 'cmake', 'meson.build', 'meson', 'ccache'].map(
-        (name) => [name, 'test/cside/builds.test.ts'],
-      ),
-    ),
-    ...Object.fromEntries(
-      (
-        'lto configure.ac Makefile.am autotools binding.gyp node-gyp filters.cppm modules ' +
-        'filters.rs rust sanitizers valgrind preload'
-      )
-        .split(' ')
-        .map((name) => [name, 'test/cside/recipes.long.ts']),
-    ),
-  },
-  'docs/api.md': 'test/api.long.ts',
-  'docs/argument.md': 'test/check/argument.test.ts',
-  'docs/attach.md': { 'attach.ts': 'test/pages.long.ts', trace: 'test/remote/trace.long.ts' },
-  'docs/cmake.md': 'test/package.long.ts',
-  'docs/counterexamples.md': 'test/check/verdicts.long.ts',
-  'docs/fetch32.md': 'test/process/litmus.long.ts',
-  'docs/performance.md': 'test/bench/performance.test.ts',
-  'docs/proof.md': {
-    any: 'test/pages.long.ts',
-    certificate: 'test/pages.long.ts',
-    promela: 'test/pages.long.ts',
-    hosts: 'test/cli/queue.long.ts',
-  },
-  'docs/protocols.md': 'test/pages.long.ts',
-  'docs/runtime.md': 'test/runtime/docs.test.ts',
-  'docs/silicon.md': 'test/process/litmus.long.ts',
-  'docs/zoo.md': 'test/check/zoo.long.ts',
-};
-
-const PAGES = ['README.md', ...readdirSync('docs').map((name) => `docs/${name}`)].filter((path) =>
-  path.endsWith('.md'),
-);
 const blocksOf = (path: string): Block[] => blocks(readFileSync(path, 'utf8'));
-
-/** The test that runs a block, if one does. */
-function runnerOf(page: string, { name }: Pick<Block, 'name'>): string | undefined {
-  const by = RUN_BY[page];
-  return typeof by === 'string' ? by : by?.[name];
-}
-
-describe('each block', () => {
-  it('of each page is run by a test that is there', () => {
-    const without = PAGES.flatMap((page) =>
-      blocksOf(page)
-        .filter((block) => !existsSync(runnerOf(page, block) ?? ''))
-        .map(({ lang, name, body }) => `${page}: ${lang} ${name} ${body.split('\n', 1)[0]}`),
-    );
-    expect(without).toEqual([]);
-    expect(runnerOf('docs/adopting.md', { name: 'no such block' })).toBeUndefined();
-  });
-  it('that has a test has a place in a page', () => {
-    for (const [page, by] of Object.entries(RUN_BY)) {
-      const names = new Set(blocksOf(page).map(({ name }) => name));
-      expect(names.size, page).toBeGreaterThan(0);
-      if (typeof by !== 'string')
-        expect(Object.keys(by).filter((name) => !names.has(name))).toEqual([]);
-    }
-  });
-});
 
 /** A user who owns nothing, where this one is root and that one may read the checkout. */
 const NOBODY = 65_534;

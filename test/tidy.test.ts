@@ -1,13 +1,15 @@
 // The house keeps its order. Each rule is a function (rules.ts) that is first shown a tree which
 // breaks it.
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { faultsPage } from '../scripts/faults.mjs';
 import long from '../vitest.long.config.js';
 import short from '../vitest.config.js';
 import { FAULTS } from '#base/fault';
 import { line } from './cli/line.js';
+import { read, READ } from './declarations.js';
+import { RUN_BY, unrun } from './pages.js';
 import {
   commands,
   cycles,
@@ -242,7 +244,38 @@ describe('every file', () => {
   });
 });
 
+describe('the declarations', () => {
+  it.each(Object.entries(READ))('of %s lead to no file inside (declarations.ts)', (door, files) => {
+    const built = (file: string): string => readFileSync(`dist/${file}.d.ts`, 'utf8');
+    expect(read(door, built)).toEqual(files.toSorted());
+  });
+  it('would be seen to lead there', () => {
+    const tree: Readonly<Record<string, string>> = {
+      'a/index': "export type { A } from './a.js';\n",
+      'a/a': "import { type B } from '../b/b.js';\nexport type A = import('./c.js').C<B>;\n",
+      'a/c': '',
+      'b/b': "import type { A } from '../a/a.js';\n",
+    };
+    expect(read('a/index', (file) => tree[file] ?? '')).toEqual(['a/a', 'a/c', 'b/b']);
+  });
+});
+
 describe('what is told', () => {
+  it('every block of a page is run by a test (pages.ts)', () => {
+    const bad = new Map([['docs/a.md', '```sh one\nfirst\n```\n```c\nint second;\n```\n']]);
+    const by = { 'docs/a.md': { one: 'test/gone.ts', two: 'test/tidy.test.ts' } };
+    expect(unrun(bad, by, existsSync)).toEqual([
+      'docs/a.md: no test runs one (first)',
+      'docs/a.md: no test runs  (int second;)',
+      'docs/a.md: there is no block two',
+    ]);
+    const pages = ['README.md', ...readdirSync('docs').map((name) => `docs/${name}`)]
+      .filter((path) => path.endsWith('.md'))
+      .map((path) => [path, readFileSync(path, 'utf8')] as const);
+    expect(pages.length).toBeGreaterThan(20);
+    expect(unrun(new Map(pages), RUN_BY, existsSync)).toEqual([]);
+  });
+
   it('docs/faults.md is what scripts/faults.mjs writes', () => {
     expect(tree.get('docs/faults.md'), 'run node scripts/faults.mjs').toBe(faultsPage());
   });

@@ -1,6 +1,6 @@
 // What the checker answers, as plain data: what `--json` prints, what a worker sends, what the library
 // returns. The declarations of the library reach this file and none of the search behind it
-// (test/declarations.test.ts).
+// (test/declarations.ts).
 
 import type { BOUNDS, Configuration } from './configuration.js';
 import type { PropertyName } from './properties.js';
