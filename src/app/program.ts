@@ -15,7 +15,7 @@ import type { Native } from '../machine/linux/native.js';
 import type { Runtime } from '../machine/process/runtime.js';
 import type { Loaded } from '../machine/process/loaded.js';
 import { checkPerformable } from '../machine/process/process.js';
-import type { Group, KeyRecord } from '../machine/process/records.js';
+import type { Group } from '../machine/process/records.js';
 import { accepts, acceptsChange, draw, KINDS } from '../plan/draw.js';
 import type { Batch } from '../plan/batch.js';
 import type { Acceptance, Protocol } from '../plan/protocol.js';
@@ -27,18 +27,14 @@ import {
   type ProtocolName,
 } from '../plan/protocols/index.js';
 import { validateProtocol } from '../plan/validate.js';
-import type { Change, Engine, Wanted } from '../machine/process/engine.js';
-import {
-  callWordOf,
-  ORIGINAL,
-  sameTarget,
-  switchedTo,
-  targetOf,
-  type Target,
-} from '../plan/target.js';
+import type { Changes, Engine, Wanted } from '../machine/process/engine.js';
+import { ORIGINAL, sameTarget, switchedTo, targetOf, type Target } from '../plan/target.js';
 import { isBranch } from '../sites/site.js';
+import { RECORD } from '../trap/registry.js';
 import { DISPLACEMENT, recogniseTrampoline, TRAMPOLINE_LENGTH } from '../x86/forms.js';
 import { Loans } from './closures.js';
+import { Changed, Done, Journal } from './journal.js';
+import { Choices, ProgramKey, type Choice } from './program-key.js';
 import type { Server } from './serve.js';
 import { Targets } from './target.js';
 import { checkCalled, checkUntraced, countedAt, Counting } from './trace.js';
@@ -120,74 +116,10 @@ export function checkOption(option: string, value: unknown, words: readonly stri
   });
 }
 
-/**
- * Updates that the journal keeps: a program that retargets a thousand times a second would not end
- * otherwise. Half of them go at once, for taking one from the front of an array costs a fifth of an
- * update.
- */
-const JOURNAL = 1000;
-/** The changes that they hold together: an update of ten thousand keys is as much as as many. */
-const JOURNAL_CHANGES = 100_000;
-
-/** What a caller may ask of a key, and what the key is then said to have. */
-interface Choice {
-  readonly target: Target;
-  /** The call word of a key that has it. */
-  readonly word: number;
-  readonly name: string | null | boolean;
-}
-
-interface KeyState extends EnlistedKey {
-  /** What was asked before: to find a target costs more than the rest of a small update. */
-  readonly choices: Map<unknown, Choice>;
-  /** The last one that went through; other code may have changed the key since. */
-  now: Choice | null;
-  /** The last update of ours that changed this key. */
-  last: Update | null;
-}
-
-/** One object for each change that the journal keeps: what is told of it, and what undoes it. */
-class Changed {
-  readonly key: string;
-  readonly from: Choice['name'];
-  readonly to: Choice['name'];
-  readonly #state: KeyState;
-  readonly #before: Choice;
-  readonly #after: Choice;
-
-  constructor(state: KeyState, before: Choice, after: Choice) {
-    this.key = state.def.name;
-    this.from = before.name;
-    this.to = after.name;
-    this.#state = state;
-    this.#before = before;
-    this.#after = after;
-  }
-
-  /** What leads back; null where the key was changed again since `update`. */
-  back(update: Update): Asked | null {
-    const { last, record } = this.#state;
-    return last === update && Number(record.word('call')) === this.#after.word
-      ? new Asked(this.#state, this.#before)
-      : null;
-  }
-}
-
-/** A key and where it shall go. */
-class Asked implements Wanted {
-  readonly state: KeyState;
-  readonly record: KeyRecord;
-  readonly choice: Choice;
-  readonly to: Target;
-  constructor(state: KeyState, choice: Choice) {
-    this.state = state;
-    this.record = state.record;
-    this.choice = choice;
-    this.to = choice.target;
-  }
-  get name(): string {
-    return this.state.def.name;
-  }
+/** Keys, and where each shall go. */
+interface Asked extends Wanted {
+  readonly keys: readonly ProgramKey[];
+  readonly targets: readonly Choice[];
 }
 
 /** The keys that an update names. @throws Fault `bad-option`, `unknown-key` */
@@ -204,36 +136,11 @@ function namesIn(targets: unknown, known: ReadonlyMap<string, unknown>): readonl
   return names;
 }
 
-/** What was asked for, found once. @throws Fault as Targets.resolve */
-function choose(targets: Targets, state: KeyState, wanted: unknown): Choice {
-  const known = state.choices.get(wanted);
-  if (known) return known;
-  const target = targets.resolve(state.def, wanted);
-  if (typeof wanted !== 'string' && typeof wanted !== 'boolean' && wanted !== null)
-    return choiceOf(targets, state, target);
-  const choice = { target, word: callWordOf(target), name: wanted };
-  state.choices.set(wanted, choice);
-  return choice;
-}
-
-const choiceOf = (targets: Targets, state: KeyState, target: Target): Choice =>
-  choiceAt(targets, state, callWordOf(target));
-
-/**
- * What a key has by its call word. A linker folds functions with the same code into one, and
- * several names then have its address. The key is said to have the one that was asked for.
- */
-function choiceAt(targets: Targets, { def, now }: KeyState, word: number): Choice {
-  if (now?.word === word) return now;
-  const target = targetOf(word);
-  return { target, word, name: targets.name(def, target) };
-}
-
 /**
  * What static_call_update() of the C side calls: the second word of its key. 0 makes it return
  * -ENOSYS. A program that links a runtime of its own has put that there, and it stays.
  */
-function exchangeUpdater(native: Native, { key }: EnlistedKey, from: Addr, to: Addr): void {
+function exchangeUpdater(native: Native, { key }: ProgramKey, from: Addr, to: Addr): void {
   if (key === null) return;
   const words = new BigUint64Array(native.view(key, 16));
   Atomics.compareExchange(words, 1, BigInt(from), BigInt(to));
@@ -244,6 +151,42 @@ function isOn(native: Native, key: Addr | null): boolean {
   invariant(key !== null, 'a static key has an address');
   const [users = 0] = new Int32Array(native.read(key, 8).buffer);
   return users > 0;
+}
+
+/** Sites of a key that do not hold what its target says. */
+function driftsOf(engine: Engine, state: ProgramKey, group: Group, target: Target): Drift[] {
+  const { columns } = group;
+  const { batch } = columns;
+  const { bytes } = engine.place(group).text;
+  // With nothing refused every site's instruction is drawn; one that stands on its trampoline
+  // agrees as well.
+  draw(columns, engine.destination(group, target), ANY_SITE);
+  const drifts: Drift[] = [];
+  for (let i = 0; i < batch.count; i++) {
+    const [at, length] = [batch.at[i]!, batch.length[i]!];
+    const now = bytes.subarray(at - group.start, at - group.start + length);
+    const expected = batch.new.subarray(8 * i, 8 * i + length);
+    if (Buffer.compare(now, expected) === 0) continue;
+    // On its way through the trampoline, or the trampoline itself as the file has it, which may
+    // spell a return otherwise.
+    const asLinked =
+      state.def.kind === 'call' &&
+      Buffer.compare(now, columns.original.subarray(8 * i, 8 * i + length)) === 0;
+    if (
+      asLinked &&
+      (i !== columns.trampoline || sameTarget(target, targetOf(state.record.held('initial'))))
+    )
+      continue;
+    const ours = Buffer.compare(now, batch.old.subarray(8 * i, 8 * i + length)) === 0;
+    drifts.push({
+      key: state.def.name,
+      address: BigInt(at),
+      expected: Buffer.from(expected).toString('hex'),
+      found: Buffer.from(now).toString('hex'),
+      kind: ours ? 'parked' : 'foreign',
+    });
+  }
+  return drifts;
 }
 
 export interface Parts {
@@ -258,9 +201,7 @@ export interface Parts {
 export class Program<K extends Keys> implements App<K> {
   readonly path: string;
   readonly keys: { readonly [N in keyof K]: Key<K[N]> };
-  readonly #journal: Update[] = [];
-  /** How many changes they hold. */
-  #noted = 0;
+  readonly #journal = new Journal();
   readonly #runtime: Runtime;
   readonly #loaded: Loaded;
   readonly #engine: Engine;
@@ -269,8 +210,10 @@ export class Program<K extends Keys> implements App<K> {
   readonly #server: Server | null;
   readonly #targets: Targets;
   readonly #loans: Loans;
-  readonly #states = new Map<string, KeyState>();
-  readonly #byRecord = new Map<Addr, KeyState>();
+  readonly #choices: Choices;
+  readonly #states = new Map<string, ProgramKey>();
+  readonly #byRecord = new Map<Addr, ProgramKey>();
+  #serial = 0;
   readonly #fromC: CUpdates;
   /** How many of C's updates the journal has taken in, or passed over as other programs'. */
   #taken: number;
@@ -278,7 +221,7 @@ export class Program<K extends Keys> implements App<K> {
 
   get journal(): readonly Update[] {
     this.#takeFromC();
-    return [...this.#journal];
+    return this.#journal.updates;
   }
 
   /** Call it with the lock held. */
@@ -294,25 +237,28 @@ export class Program<K extends Keys> implements App<K> {
     this.#server = server;
     this.#protocol = protocolOf(options.protocol ?? DEFAULT_PROTOCOL);
     this.#targets = new Targets(runtime.native, loaded);
+    this.#choices = new Choices(this.#targets);
     this.#loans = new Loans(runtime.native);
     this.#fromC = new CUpdates(runtime);
     this.#taken = this.#fromC.count;
     // Without a prototype: a key may be called `constructor`, and `__proto__` is a legal name in C.
     const keys: Record<string, Key<Keys[string]>> = Object.create(null);
+    let before: ProgramKey | null = null;
     for (const key of registered) {
-      const state: KeyState = { ...key, choices: new Map(), now: null, last: null };
-      this.#states.set(key.def.name, state);
+      const state = new ProgramKey(engine.keys, key);
+      if (before) before.next = state;
+      before = state;
+      this.#states.set(state.name, state);
       this.#byRecord.set(key.record.at, state);
-      keys[key.def.name] = this.#key(state);
+      keys[state.name] = this.#key(state);
       if (key.fresh) engine.initialise(key.record, this.#initial(key));
     }
     this.keys = Object.freeze(keys) as { readonly [N in keyof K]: Key<K[N]> };
   }
 
-  #key(state: KeyState): Key<Keys[string]> {
+  #key(state: ProgramKey): Key<Keys[string]> {
     const { def, record } = state;
-    const name = (): Keys[string] =>
-      choiceAt(this.#targets, state, Number(record.word('call'))).name;
+    const name = (): Keys[string] => this.#choices.at(state, Number(record.word('call'))).name;
     return {
       name: def.name,
       get target() {
@@ -353,12 +299,16 @@ export class Program<K extends Keys> implements App<K> {
     const protocol = options.protocol === undefined ? this.#protocol : protocolOf(options.protocol);
     const names = namesIn(targets, this.#states);
     return this.#loans.during((lend) => {
-      const wanted = names.map((name): Asked => {
-        const state = this.#state(name);
-        const given = lend(name, targets[name as keyof K]);
-        return new Asked(state, choose(this.#targets, state, given));
-      });
-      return this.#update(() => wanted, protocol, options.require);
+      const keys = new Array<ProgramKey>(names.length);
+      const chosen = new Array<Choice>(names.length);
+      let before: ProgramKey | null = null;
+      for (let k = 0; k < names.length; k++) {
+        const name = names[k]!;
+        const state = this.#state(name, before?.next);
+        keys[k] = before = state;
+        chosen[k] = this.#choices.choose(state, lend(name, targets[name as keyof K]));
+      }
+      return this.#update(() => ({ keys, targets: chosen }), protocol, options.require);
     });
   }
 
@@ -373,7 +323,10 @@ export class Program<K extends Keys> implements App<K> {
       target: this.keys[key].target as string | null,
       calls: () => record.word('calls'),
       begin: () => {
-        const ask = (): readonly Asked[] => [new Asked(state, (counter = this.#counter(state)))];
+        const ask = (): Asked => ({
+          keys: [state],
+          targets: [(counter = this.#counter(state))],
+        });
         return this.#update(ask, this.#protocol);
       },
       end: (update) => {
@@ -386,15 +339,17 @@ export class Program<K extends Keys> implements App<K> {
     });
   }
 
-  #counter(state: KeyState): Choice {
+  #counter(state: ProgramKey): Choice {
     const { def, record } = state;
     const now = targetOf(record.held('call'));
     checkUntraced(def.name, countedAt(this.#runtime.native, now.address));
     const address = this.#engine.counter(record, now);
-    return choiceOf(this.#targets, state, { kind: 'function', address });
+    return this.#choices.of(state, { kind: 'function', address });
   }
 
-  #state(name: string): KeyState {
+  /** @param guess the one that it probably is */
+  #state(name: string, guess: ProgramKey | null = null): ProgramKey {
+    if (guess?.name === name) return guess;
     const state = this.#states.get(name);
     if (state) return state;
     const hint = didYouMean(name, this.#states.keys());
@@ -402,56 +357,62 @@ export class Program<K extends Keys> implements App<K> {
   }
 
   /** @param ask what is wanted, with the lock held */
-  #update(ask: () => readonly Asked[], protocol: Protocol, require?: 'inline'): Update {
+  #update(ask: () => Asked, protocol: Protocol, require?: 'inline'): Update {
     const began = performance.now();
-    const { wanted, done } = this.#runtime.locked(() => {
-      const asked = ask();
-      const applied = this.#engine.apply(asked, protocol, require);
+    const { asked, done } = this.#runtime.locked(() => {
+      const wanted = ask();
+      const applied = this.#engine.apply(wanted, protocol, require);
       this.#takeFromC();
-      return { wanted: asked, done: applied };
+      return { asked: wanted, done: applied };
     });
     const ns = Math.round((performance.now() - began) * 1e6);
-    const update = this.#note(done, done.changes, ns, 'js', protocol);
+    const update = this.#note(done, asked, done.changes, ns, 'js', protocol);
     // Those too that had the function already, under another of its names.
-    if (done.changes.length < wanted.length)
-      for (const { state, choice } of wanted) state.now = choice;
+    if (done.changes.count < asked.keys.length)
+      for (const [k, key] of asked.keys.entries()) key.now = asked.targets[k]!;
     return update;
   }
 
   /** Writes an update down, and makes what takes it back. */
   #note(
     done: Pick<Update, 'inline' | 'trampoline' | 'traps' | 'ways'>,
-    changes: readonly Change<Asked>[],
+    asked: Asked,
+    { count, which, from }: Changes,
     ns: number,
     by: Update['by'],
     protocol: Protocol,
   ): Update {
-    const changed: Changed[] = [];
-    const update = new Done(changed, done, ns, by, (self) => {
-      this.#takeFromC();
-      const back = changed.flatMap((each) => each.back(self) ?? []);
-      if (back.length === 0 || this.#closed) return;
-      this.#update(() => back, protocol);
-      this.#loans.returned(self, back);
-    });
-    for (const { wanted, from } of changes) {
-      const { state, choice } = wanted;
-      changed.push(new Changed(state, choiceAt(this.#targets, state, from), choice));
-      state.now = choice;
-      state.last = update;
+    const serial = ++this.#serial;
+    const changed = new Changed(count);
+    for (let c = 0; c < count; c++) {
+      const k = which[c]!;
+      const key = asked.keys[k]!;
+      changed.keys[c] = key;
+      changed.before[c] = this.#choices.at(key, from[c]!);
+      changed.after[c] = key.now = asked.targets[k]!;
+      key.last = serial;
     }
-    this.#keep(update);
+    const update = new Done(changed, done, ns, by, (self) =>
+      this.#undo(self, serial, changed, protocol),
+    );
+    this.#journal.keep(update);
     return update;
   }
 
-  #keep(update: Update): void {
-    const journal = this.#journal;
-    journal.push(update);
-    this.#noted += update.changes.length;
-    if (journal.length <= JOURNAL && this.#noted <= JOURNAL_CHANGES) return;
-    // The last one is always kept.
-    for (const { changes } of journal.splice(0, Math.floor(journal.length / 2)))
-      this.#noted -= changes.length;
+  /** Leads those keys back that were not changed again since. */
+  #undo(update: Update, serial: number, changed: Changed, protocol: Protocol): void {
+    this.#takeFromC();
+    const keys: ProgramKey[] = [];
+    const targets: Choice[] = [];
+    for (const [c, key] of changed.keys.entries()) {
+      if (key.last !== serial || Number(key.record.word('call')) !== changed.after[c]!.word)
+        continue;
+      keys.push(key);
+      targets.push(changed.before[c]!);
+    }
+    if (keys.length === 0 || this.#closed) return;
+    this.#update(() => ({ keys, targets }), protocol);
+    this.#loans.returned(update, keys);
   }
 
   /**
@@ -462,10 +423,10 @@ export class Program<K extends Keys> implements App<K> {
     const count = this.#fromC.count;
     if (count === this.#taken) return;
     for (const { record, from, to, ns, ...done } of this.#fromC.since(this.#taken)) {
-      const state = this.#byRecord.get(record);
-      if (!state) continue;
-      const wanted = new Asked(state, choiceAt(this.#targets, state, to));
-      this.#note(done, [{ wanted, from }], ns, 'c', this.#protocol);
+      const key = this.#byRecord.get(record);
+      if (!key) continue;
+      const asked = { keys: [key], targets: [this.#choices.at(key, to)] };
+      this.#note(done, asked, { count: 1, which: [0], from: [from] }, ns, 'c', this.#protocol);
     }
     this.#taken = count;
   }
@@ -475,13 +436,10 @@ export class Program<K extends Keys> implements App<K> {
    * held.
    */
   inline(): void {
-    const wanted = [...this.#states.values()].map(({ def, record }) => ({
-      name: def.name,
-      record,
-      to: targetOf(record.held('call')),
-    }));
-    this.#engine.apply(wanted, this.#protocol);
-    for (const state of this.#states.values()) {
+    const keys = [...this.#states.values()];
+    const targets = keys.map((key) => targetOf(key.held(RECORD.call)));
+    this.#engine.apply({ keys, targets }, this.#protocol);
+    for (const state of keys) {
       state.record.setWord('users', state.record.word('users') + 1n);
       exchangeUpdater(this.#runtime.native, state, 0, this.#runtime.updater);
     }
@@ -499,7 +457,7 @@ export class Program<K extends Keys> implements App<K> {
     return target === undefined ? reports() : this.#runtime.locked(reports);
   }
 
-  #reports(state: KeyState, group: Group, to: Target | null, names: Functions): SiteReport[] {
+  #reports(state: ProgramKey, group: Group, to: Target | null, names: Functions): SiteReport[] {
     const { text } = this.#engine.place(group);
     const { columns } = group;
     const { batch } = columns;
@@ -535,44 +493,11 @@ export class Program<K extends Keys> implements App<K> {
     return this.#runtime.locked(() =>
       [...this.#states.values()].flatMap((state) => {
         const target = targetOf(state.record.held('call'));
-        return state.record.groups().flatMap((group) => this.#drifts(state, group, target));
+        return state.record
+          .groups()
+          .flatMap((group) => driftsOf(this.#engine, state, group, target));
       }),
     );
-  }
-
-  #drifts(state: KeyState, group: Group, target: Target): Drift[] {
-    const { columns } = group;
-    const { batch } = columns;
-    const { bytes } = this.#engine.place(group).text;
-    // With nothing refused every site's instruction is drawn; one that stands on its trampoline
-    // agrees as well.
-    draw(columns, this.#engine.destination(group, target), ANY_SITE);
-    const drifts: Drift[] = [];
-    for (let i = 0; i < batch.count; i++) {
-      const [at, length] = [batch.at[i]!, batch.length[i]!];
-      const now = bytes.subarray(at - group.start, at - group.start + length);
-      const expected = batch.new.subarray(8 * i, 8 * i + length);
-      if (Buffer.compare(now, expected) === 0) continue;
-      // On its way through the trampoline, or the trampoline itself as the file has it, which may
-      // spell a return otherwise.
-      const asLinked =
-        state.def.kind === 'call' &&
-        Buffer.compare(now, columns.original.subarray(8 * i, 8 * i + length)) === 0;
-      if (
-        asLinked &&
-        (i !== columns.trampoline || sameTarget(target, targetOf(state.record.held('initial'))))
-      )
-        continue;
-      const ours = Buffer.compare(now, batch.old.subarray(8 * i, 8 * i + length)) === 0;
-      drifts.push({
-        key: state.def.name,
-        address: BigInt(at),
-        expected: Buffer.from(expected).toString('hex'),
-        found: Buffer.from(now).toString('hex'),
-        kind: ours ? 'parked' : 'foreign',
-      });
-    }
-    return drifts;
   }
 
   /** Counters of the keys' records: calls that the trap handler emulated so far. */
@@ -585,10 +510,7 @@ export class Program<K extends Keys> implements App<K> {
     this.#runtime.locked(() => {
       const states = [...this.#states.values()];
       const last = states.filter(({ record }) => record.word('users') === 1n);
-      this.#engine.apply(
-        last.map(({ def, record }) => ({ name: def.name, record, to: ORIGINAL })),
-        this.#protocol,
-      );
+      this.#engine.apply({ keys: last, targets: last.map(() => ORIGINAL) }, this.#protocol);
       for (const state of last)
         exchangeUpdater(this.#runtime.native, state, this.#runtime.updater, 0);
       // Only now: a program whose closing failed is still open, and can be closed again.
@@ -602,41 +524,6 @@ export class Program<K extends Keys> implements App<K> {
 
   [Symbol.dispose](): void {
     this.close();
-  }
-}
-
-/** An update that went through. */
-export class Done implements Update {
-  readonly by: Update['by'];
-  readonly changes: Update['changes'];
-  readonly inline: number;
-  readonly trampoline: number;
-  readonly traps: number;
-  readonly ways: Update['ways'];
-  readonly ns: number;
-  readonly #back: (self: Update) => void;
-
-  constructor(
-    changes: Update['changes'],
-    { inline, trampoline, traps, ways }: Pick<Update, 'inline' | 'trampoline' | 'traps' | 'ways'>,
-    ns: number,
-    by: Update['by'],
-    back: (self: Update) => void,
-  ) {
-    this.by = by;
-    this.changes = changes;
-    this.inline = inline;
-    this.trampoline = trampoline;
-    this.traps = traps;
-    this.ways = ways;
-    this.ns = ns;
-    this.#back = back;
-  }
-  undo(): void {
-    this.#back(this);
-  }
-  [Symbol.dispose](): void {
-    this.undo();
   }
 }
 

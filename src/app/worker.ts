@@ -13,6 +13,7 @@ import { CUpdates } from '../machine/process/c-updates.js';
 import { Runtime } from '../machine/process/runtime.js';
 import { openNative, type Native } from '../machine/linux/native.js';
 import { allRecords, type KeyRecord } from '../machine/process/records.js';
+import { KnownKey } from '../machine/process/known-key.js';
 import { READY, ServerSlot } from '../machine/process/servers.js';
 import { TrapWatch } from '../machine/process/signals.js';
 import { RETURNS } from '../trap/registry.js';
@@ -82,6 +83,7 @@ class Serving {
   /** Told in the journals of the programs. */
   readonly #made: CUpdates;
   readonly #byKey = new Map<Addr, KeyRecord>();
+  readonly #keys = new Map<KeyRecord, KnownKey>();
 
   constructor(native: Native, slot: ServerSlot, data: ServerData) {
     this.#native = native;
@@ -131,15 +133,24 @@ class Serving {
     }
   }
 
+  #known(record: KeyRecord, name: string): KnownKey {
+    let known = this.#keys.get(record);
+    if (!known) this.#keys.set(record, (known = new KnownKey(this.#engine.keys, name, record)));
+    return known;
+  }
+
   /** Call it with the lock held. */
   #apply(record: KeyRecord, key: Addr, to: Target): void {
     const name = `the key at 0x${key.toString(16)}`;
     const from = record.held('call');
     const began = performance.now();
-    const done = this.#engine.apply([{ name, record, to }], this.#data.protocol);
+    const done = this.#engine.apply(
+      { keys: [this.#known(record, name)], targets: [to] },
+      this.#data.protocol,
+    );
     const ns = Math.round((performance.now() - began) * 1e6);
     const { inline, trampoline, traps, ways } = done;
-    if (done.changes.length === 0) return;
+    if (done.changes.count === 0) return;
     const update = { record: record.at, from, to: record.held('call') };
     this.#made.append({ ...update, inline, trampoline, traps, ways, ns });
   }

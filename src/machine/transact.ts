@@ -4,7 +4,7 @@
 // let a site run the new instruction, and forward from then on. A protocol without traps has nothing
 // to park on: there a second failure leaves some sites old and some new, each of them whole.
 
-import { Batch, isEmpty, waysIn, type Edits, type KeyChange } from '../plan/batch.js';
+import { Batch, isEmpty, waysIn, type Edits, type KeyChanges } from '../plan/batch.js';
 import { isFor as isForSome, type Protocol, type Step } from '../plan/protocol.js';
 import { WAY, type Way } from '../plan/ways.js';
 import { Stopped, type Machine } from './machine.js';
@@ -56,7 +56,7 @@ function pointOfNoReturn({ handler, steps }: Protocol): number {
 export function transact(
   protocol: Protocol,
   edits: Edits,
-  previous: readonly KeyChange[],
+  previous: KeyChanges,
   machine: Machine,
 ): void {
   const { steps } = protocol;
@@ -123,7 +123,7 @@ function goBack(
   protocol: Protocol,
   failed: number,
   edits: Edits,
-  previous: readonly KeyChange[],
+  previous: KeyChanges,
   machine: Machine,
 ): void {
   const { steps } = protocol;

@@ -19,6 +19,36 @@ export interface KeyChange {
   readonly func: Addr;
 }
 
+/** The changes of several keys as columns: an object for each of ten thousand is garbage. */
+export class KeyChanges {
+  /** In use; the columns may be longer. */
+  count: number = 0;
+  readonly record: Addr[] = [];
+  readonly call: number[] = [];
+  readonly tail: number[] = [];
+  readonly jcc: number[] = [];
+  /** 0 where the C side's key is not visible. */
+  readonly slot: Addr[] = [];
+  readonly func: Addr[] = [];
+
+  static of(changes: readonly KeyChange[]): KeyChanges {
+    const columns = new KeyChanges();
+    for (const { record, words, slot, func } of changes)
+      columns.add(record, words.call, words.tail, words.jcc, slot ?? 0, func);
+    return columns;
+  }
+
+  add(record: Addr, call: number, tail: number, jcc: number, slot: Addr, func: Addr): void {
+    const k = this.count++;
+    this.record[k] = record;
+    this.call[k] = call;
+    this.tail[k] = tail;
+    this.jcc[k] = jcc;
+    this.slot[k] = slot;
+    this.func[k] = func;
+  }
+}
+
 export class Batch {
   /**
    * Edits in use; the columns may be longer. No address twice, and ascending where they lie in
@@ -76,7 +106,7 @@ export class Batch {
 /** Everything that one update writes. */
 export interface Edits {
   readonly batches: readonly Batch[];
-  readonly keys: readonly KeyChange[];
+  readonly keys: KeyChanges;
 }
 
 export const isEmpty = ({ batches }: Edits): boolean => batches.every(({ count }) => count === 0);
@@ -84,50 +114,3 @@ export const isEmpty = ({ batches }: Edits): boolean => batches.every(({ count }
 /** The ways that the sites go, as bits of WAY. */
 export const waysIn = ({ batches }: Edits): number =>
   batches.reduce((ways, batch) => ways | batch.ways, 0);
-
-/** A batch of this many edits is no longer copied. */
-const LARGE = 32;
-/** As many batches are written one after the other. */
-const FEW = 8;
-
-/**
- * Copies small batches together, one for each text: a step is an operation for every batch, which
- * for a single site costs more than the copy. Large ones stay as they are, so that three sites
- * beside a key of ten thousand cost no copy of those.
- */
-export class Gathering {
-  /** By the beginning of the text; kept, because updates of the same keys come again. */
-  readonly #rooms = new Map<Addr, Batch>();
-
-  /** @param texts where the text of each batch begins */
-  gather(batches: readonly Batch[], texts: readonly Addr[]): readonly Batch[] {
-    if (batches.length <= FEW) return batches;
-    const edits = batches.reduce((sum, { count }) => sum + (count < LARGE ? count : 0), 0);
-    const gathered: Batch[] = [];
-    const small = new Map<Addr, Batch>();
-    let start: Addr | null = null;
-    let into: Batch | null = null;
-    for (const [k, batch] of batches.entries()) {
-      if (batch.count >= LARGE) {
-        gathered.push(batch);
-        continue;
-      }
-      const text = texts[k]!;
-      if (into === null || text !== start) {
-        start = text;
-        into = small.get(text) ?? this.#room(text, edits);
-        if (!small.has(text)) gathered.push(into);
-        small.set(text, into);
-      }
-      for (let i = 0; i < batch.count; i++) into.append(batch, i);
-    }
-    return gathered;
-  }
-
-  #room(text: Addr, edits: number): Batch {
-    let room = this.#rooms.get(text);
-    if (!room || room.at.length < edits) this.#rooms.set(text, (room = new Batch(2 * edits)));
-    room.count = room.ways = 0;
-    return room;
-  }
-}

@@ -27,6 +27,22 @@ export const KINDS: readonly SiteKind[] = ['call', 'jmp', 'jcc', 'if', 'unless']
 const SMALL = 8;
 
 /**
+ * Where the columns of a group begin in its memory, times the number of its sites. A site has eight
+ * bytes in each of the first four.
+ */
+export const COLUMNS = {
+  at: 0,
+  original: 8,
+  old: 16,
+  new: 24,
+  length: 32,
+  kind: 33,
+  condition: 34,
+  way: 35,
+  size: 36,
+} as const;
+
+/**
  * The sites of one key in one object, by address, its trampoline among them. `batch.old` mirrors
  * what stands in the text; `batch.new` is what the update at hand wants there.
  */
@@ -44,7 +60,7 @@ export class SiteColumns {
 
   /** Bytes that the columns of `count` sites need. */
   static size(count: number): number {
-    return count * (4 * 8 + 4);
+    return count * COLUMNS.size;
   }
 
   /**
@@ -57,16 +73,18 @@ export class SiteColumns {
     memory: ArrayBuffer = new ArrayBuffer(SiteColumns.size(count)),
     offset = 0,
   ) {
-    let at = offset;
-    const bytes = (each: number): Uint8Array =>
-      new Uint8Array(memory, (at += each * count) - each * count, each * count);
-    const addresses = new Float64Array(memory, at, count);
-    at += 8 * count;
-    this.original = bytes(8);
-    const [old, fresh, length] = [bytes(8), bytes(8), bytes(1)];
-    this.kind = bytes(1);
-    this.condition = bytes(1);
-    this.batch = new Batch(count, { at: addresses, old, new: fresh, length, way: bytes(1) });
+    const bytes = (column: keyof typeof COLUMNS, each: number): Uint8Array =>
+      new Uint8Array(memory, offset + COLUMNS[column] * count, each * count);
+    this.original = bytes('original', 8);
+    this.kind = bytes('kind', 1);
+    this.condition = bytes('condition', 1);
+    this.batch = new Batch(count, {
+      at: new Float64Array(memory, offset + COLUMNS.at * count, count),
+      old: bytes('old', 8),
+      new: bytes('new', 8),
+      length: bytes('length', 1),
+      way: bytes('way', 1),
+    });
     this.batch.count = count;
     this.trampoline = trampoline;
   }

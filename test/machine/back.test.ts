@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { Stopped, type Machine } from '#machine/machine';
 import { transact, Unfinished } from '#machine/transact';
-import { Batch } from '#plan/batch';
+import { Batch, KeyChanges } from '#plan/batch';
 import type { Protocol, Step } from '#plan/protocol';
 import { narrowed } from '#plan/protocol';
 import { auto } from '#plan/protocols/auto';
@@ -12,6 +12,7 @@ import { WAY, WAYS, waysOf, type Way } from '#plan/ways';
 /** The steps of the way back from a step that failed, with one site that is not as it was. */
 function back(protocol: Protocol, failed: number, ways = 0): string[] {
   const batch = new Batch(1);
+  const keys = new KeyChanges();
   batch.way[0] = batch.ways = ways;
   batch.count = 1;
   batch.at[0] = 0x1000;
@@ -22,9 +23,9 @@ function back(protocol: Protocol, failed: number, ways = 0): string[] {
       throw new Stopped(failed, new Error('refused'));
     },
     run: (steps) => void ran.push(...steps),
-    unlike: (_, side) => ({ batches: side === 'ours' ? [] : [batch], keys: [] }),
+    unlike: (_, side) => ({ batches: side === 'ours' ? [] : [batch], keys }),
   };
-  expect(() => transact(protocol, { batches: [batch], keys: [] }, [], machine)).toThrow(Unfinished);
+  expect(() => transact(protocol, { batches: [batch], keys }, keys, machine)).toThrow(Unfinished);
   return ran.map((step) => (step.do === 'store' ? `${step.part} ${step.bytes}` : step.do));
 }
 

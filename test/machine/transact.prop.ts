@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Machine } from '#machine/machine';
 import { transact, Unfinished, type End } from '#machine/transact';
-import { Batch, type Edits, type KeyChange } from '#plan/batch';
+import { Batch, KeyChanges, type Edits } from '#plan/batch';
 import type { Protocol } from '#plan/protocol';
 import { int3 } from '#plan/protocols/int3';
 import { store } from '#plan/protocols/store';
@@ -10,18 +10,12 @@ import { memory, type Memory } from './memory.js';
 
 const TEXT = 0x10_0000;
 const [RECORD, KEY] = [0x5000, 0x6000];
-const OLD: KeyChange = {
-  record: RECORD,
-  words: { call: 1, tail: 2, jcc: 3 },
-  slot: KEY,
-  func: 0x111,
-};
-const NEW: KeyChange = {
-  record: RECORD,
-  words: { call: 4, tail: 5, jcc: 6 },
-  slot: KEY,
-  func: 0x222,
-};
+const OLD = KeyChanges.of([
+  { record: RECORD, words: { call: 1, tail: 2, jcc: 3 }, slot: KEY, func: 0x111 },
+]);
+const NEW = KeyChanges.of([
+  { record: RECORD, words: { call: 4, tail: 5, jcc: 6 }, slot: KEY, func: 0x222 },
+]);
 
 interface Begun {
   readonly box: Memory;
@@ -51,8 +45,8 @@ function begin(gaps: readonly number[], protocol: Protocol): Begun {
     batch.new.set([0x0f, i + 1, 7, 8, 9], 8 * i);
     box.text.set(batch.old.subarray(8 * i, 8 * i + 5), at - TEXT);
   });
-  box.machine.run([{ do: 'publish', why: '' }], { batches: [], keys: [OLD] });
-  return { box, batch, edits: { batches: [batch], keys: [NEW] } };
+  box.machine.run([{ do: 'publish', why: '' }], { batches: [], keys: OLD });
+  return { box, batch, edits: { batches: [batch], keys: NEW } };
 }
 
 function attempt(
@@ -61,7 +55,7 @@ function attempt(
   machine: Machine = box.machine,
 ): { end: End | 'done'; step: number } {
   try {
-    transact(protocol, edits, [OLD], machine);
+    transact(protocol, edits, OLD, machine);
     return { end: 'done', step: protocol.steps.length };
   } catch (error) {
     if (!(error instanceof Unfinished)) throw error;
@@ -176,7 +170,7 @@ it('a way back that trusts itself instead of the text is seen to be wrong', () =
   const { end } = attempt(begun, int3, {
     begin: (protocol, edits) => machine.begin(protocol, edits),
     run: (steps, edits) => machine.run(steps, edits),
-    unlike: () => ({ batches: [], keys: [] }),
+    unlike: () => ({ batches: [], keys: new KeyChanges() }),
   });
   expect(() => agree(begun, int3, end)).toThrow();
 });

@@ -204,6 +204,12 @@ export const MUTANTS = [
     long: true,
   },
   {
+    name: 'small keys of two texts are gathered into one batch',
+    file: 'dist/machine/process/gathering.js',
+    edits: [['this.#room(row.text, edits)', 'this.#room(0, edits)']],
+    test: { file: 'test/machine/gather.test.ts', name: 'one batch for each text' },
+  },
+  {
     name: 'a rebuilt file is accepted',
     file: 'dist/machine/process/loaded.js',
     edits: [['if (difference !== null)', 'if (false)']],
@@ -678,12 +684,6 @@ export const MUTANTS = [
       ],
     ],
     test: { file: 'test/process/shipped.test.ts', name: 'int3 at a site jcc' },
-  },
-  {
-    name: 'small keys of two texts are gathered into one batch',
-    file: 'dist/plan/batch.js',
-    edits: [['into === null || text !== start', 'into === null']],
-    test: { file: 'test/plan/gather.test.ts', name: 'one batch for each text' },
   },
   {
     name: 'a step may be tried again from itself',

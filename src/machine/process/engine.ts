@@ -7,6 +7,9 @@ import type { Addr } from '../../base/addr.js';
 import { Fault, type FaultCode } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { Runtime } from './runtime.js';
+import { Gathering } from './gathering.js';
+import { KnownKey, KnownKeys, type KeyRow } from './known-key.js';
+import type { SiteRow } from './site-row.js';
 import { Forms, type Survey } from './survey.js';
 import { Veneers } from './veneers.js';
 import type { Memory } from '../linux/native.js';
@@ -18,7 +21,7 @@ import { checkPrivate, Procmem, ProcmemText } from './procmem.js';
 import type { OwnText, WriterName } from './text.js';
 import { checkCodeChanges } from './translated.js';
 import { transact, Unfinished, type End } from '../transact.js';
-import { Gathering, waysIn, type Batch, type Edits, type KeyChange } from '../../plan/batch.js';
+import { KeyChanges, waysIn, type Batch, type Edits, type KeyChange } from '../../plan/batch.js';
 import { codeOf, switchWords, wordsOf, type Destination } from '../../plan/draw.js';
 import { narrowed, type Protocol, type Step } from '../../plan/protocol.js';
 import { WAY, WAYS, waysOf, type Way, type WayCounts } from '../../plan/ways.js';
@@ -35,26 +38,27 @@ export interface Place {
   readonly regions: number;
 }
 
+/** Keys, and where each shall go. */
 export interface Wanted {
-  /** For messages. */
-  readonly name: string;
-  readonly record: KeyRecord;
+  readonly keys: ArrayLike<KnownKey>;
   /** ORIGINAL: what the file has, its instructions too. */
-  readonly to: Target | typeof ORIGINAL;
+  readonly targets: ArrayLike<Target | typeof ORIGINAL>;
 }
 
-export interface Applied<W extends Wanted = Wanted> {
-  /** What changed its target, and the call word that its key had before. */
-  readonly changes: readonly Change<W>[];
+/** It is the engine's, and holds until the next update. */
+export interface Applied {
+  readonly changes: Changes;
   readonly inline: number;
   readonly trampoline: number;
   readonly traps: number;
   readonly ways: WayCounts;
 }
 
-export interface Change<W extends Wanted = Wanted> {
-  readonly wanted: W;
-  readonly from: number;
+/** What changed its target: its places in what was wanted, and the call words of before. */
+export interface Changes {
+  readonly count: number;
+  readonly which: readonly number[];
+  readonly from: readonly number[];
 }
 
 const NONE: WayCounts = { byte: 0, store: 0, behind: 0, trap: 0 };
@@ -73,6 +77,8 @@ class Reach implements Destination {
   readonly kind: Target['kind'];
   readonly target: Addr;
   readonly forms: Forms;
+  /** The call word of a key that has this target. */
+  readonly call: number;
   readonly #veneers: Veneers;
   #way: Addr | null = null;
   #words: KeyChange['words'] | null = null;
@@ -80,6 +86,7 @@ class Reach implements Destination {
     this.kind = to.kind;
     this.target = to.address;
     this.#veneers = veneers;
+    this.call = callWordOf(to);
     this.forms = new Forms(native, this);
   }
   get way(): Addr {
@@ -90,6 +97,10 @@ class Reach implements Destination {
   }
   get return(): Addr {
     return this.#veneers.return;
+  }
+  /** What C reads in a key that has it. */
+  get func(): Addr {
+    return this.kind === 'ret0' ? this.return0 : this.target;
   }
   get words(): KeyChange['words'] {
     return (this.#words ??= wordsOf(this));
@@ -104,9 +115,11 @@ export class Engine {
   readonly #procmem: Procmem | null;
   readonly #machine: ProcessMachine;
   readonly #places = new Map<Addr, Place>();
-  /** The last one that was asked for: sites mostly lie in one text. */
-  #last: { readonly start: Addr; readonly place: Place } | null = null;
-  readonly #gathering = new Gathering();
+  /** What keys are made known by. */
+  readonly keys: KnownKeys;
+  /** The places by the numbers that their texts have there. */
+  readonly #byText: Place[] = [];
+  readonly #drawing = new Drawing();
 
   constructor(runtime: Runtime, watch: TrapWatch, options: EngineOptions) {
     this.#runtime = runtime;
@@ -114,6 +127,7 @@ export class Engine {
     this.#options = options;
     this.#procmem = options.writer === 'procmem' ? new Procmem(runtime) : null;
     this.#machine = new ProcessMachine(runtime);
+    this.keys = new KnownKeys(runtime.native);
   }
 
   /**
@@ -136,14 +150,6 @@ export class Engine {
    * is empty: its text is private again, and the parent's writable mapping is not there.
    */
   place(group: Group): Place {
-    const { start } = group;
-    if (this.#last?.start === start && this.#isCurrent(this.#last.place)) return this.#last.place;
-    const place = this.#placeAt(group);
-    this.#last = { start, place };
-    return place;
-  }
-
-  #placeAt(group: Group): Place {
     const known = this.#places.get(group.start);
     if (known && this.#isCurrent(known)) return known;
     const { native } = this.#runtime;
@@ -162,6 +168,12 @@ export class Engine {
     this.#places.set(group.start, place);
     this.#machine.addText(text);
     return place;
+  }
+
+  #placeOf({ text, group }: KeyRow): Place {
+    const known = this.#byText[text];
+    if (known && this.#isCurrent(known)) return known;
+    return (this.#byText[text] = this.place(group));
   }
 
   #isCurrent({ regions }: Place): boolean {
@@ -215,29 +227,27 @@ export class Engine {
    *   `out-of-reach`, `handler-replaced`, `trap-blocked`, `shadow-stack`, with nothing changed;
    *   `update-failed`, `update-parked`, `update-mixed`, which say how it ended
    */
-  apply<W extends Wanted>(
-    wanted: readonly W[],
-    protocol: Protocol,
-    require?: 'inline',
-  ): Applied<W> {
+  apply(wanted: Wanted, protocol: Protocol, require?: 'inline'): Applied {
     this.#procmem?.ready();
     const { survey } = this.#runtime;
+    const drawing = this.#drawing;
+    drawing.begin();
     survey.begin(protocol.accepts);
-    const drawing = new Drawing<W>();
-    for (const asked of wanted) this.#ask(drawing, asked, protocol, require);
-    survey.perform();
-    drawing.take(survey);
-    const { changes, inline, trampoline, batches, texts, keys } = drawing;
-    if (batches.length === 0 && keys.length === 0)
+    for (let k = 0; k < wanted.keys.length; k++) this.#ask(wanted, k, protocol, require);
+    survey.perform((k) => nameOf(survey.row(k), wanted));
+    const batches = drawing.take(survey);
+    const { changes, keys, inline, trampoline } = drawing;
+    if (batches.length === 0 && keys.count === 0)
       return { changes, inline, trampoline, traps: 0, ways: NONE };
-    const edits: Edits = { batches: this.#gathering.gather(batches, texts), keys };
+    const edits: Edits = { batches, keys };
     const needed = this.#needed(protocol, edits);
     // Last of what is asked: right before the first trap.
     if (needed.handler !== null) this.#watch.check();
     this.#runtime.countChange();
-    this.#run(needed, edits, drawing);
-    for (const { group } of drawing.asked) group.columns.settle();
-    const traps = (trapsOf(wanted) - drawing.traps) >>> 0;
+    const before = trapsOf(wanted);
+    this.#run(needed, edits, wanted);
+    for (let k = 0; k < survey.count; k++) survey.row(k).settle();
+    const traps = (trapsOf(wanted) - before) >>> 0;
     return { changes, inline, trampoline, traps, ways: wayCounts(protocol, edits) };
   }
 
@@ -252,58 +262,38 @@ export class Engine {
   }
 
   /** What one key's update writes, and the survey that it asks for, added to those of the others. */
-  #ask<W extends Wanted>(
-    drawing: Drawing<W>,
-    asked: W,
-    protocol: Protocol,
-    require?: 'inline',
-  ): void {
-    const { record, to } = asked;
+  #ask({ keys, targets }: Wanted, k: number, protocol: Protocol, require?: 'inline'): void {
     const { survey } = this.#runtime;
-    drawing.traps += record.trapsLow;
-    const target = to === ORIGINAL ? targetOf(record.held('initial')) : to;
-    const switches = target.kind === 'on' || target.kind === 'off';
-    // A branch has no trampoline that it could be left to.
-    const inline = switches || require === 'inline';
+    const key = keys[k]!;
+    const to = targets[k]!;
+    const target = to === ORIGINAL ? targetOf(key.held(RECORD.initial)) : to;
+    key.refresh();
     let first: Reach | null = null;
-    for (const group of record.groups()) {
-      const place = this.place(group);
+    for (let row = key.first; row !== null; row = row.next) {
+      const place = this.#placeOf(row);
       // Before the sites: that the writer cannot store at all is the better answer than that one
       // site is refused.
       if (protocol.handler === null) this.#checkStore(place.text);
       const reach = this.#reach(place, target);
       first ??= reach;
+      // A branch has no trampoline that it could be left to.
+      const inline = row.branches || require === 'inline';
       const forms = to === ORIGINAL ? null : reach.forms;
-      survey.add(asked, group, forms, inline, this.#allowed(protocol, place.text));
-      drawing.asked.push({ group, switches });
+      survey.add(row, forms, inline, this.#allowed(protocol, place.text));
     }
-    const from = record.held('call');
-    if (from === callWordOf(target)) return;
-    drawing.change(
-      asked,
-      from,
-      first?.words ?? this.#wordsOf(record, target),
-      first && target.kind === 'ret0' ? first.return0 : target.address,
-    );
+    if (key.held(RECORD.call) === (first?.call ?? callWordOf(target))) return;
+    const words = first?.words ?? this.#wordsOf(key.record, target);
+    this.#drawing.change(k, key, words, first ?? { func: target.address });
   }
 
   /** @throws Fault `update-failed`, `update-parked`, `update-mixed` */
-  #run(
-    protocol: Protocol,
-    edits: Edits,
-    { asked, previous }: Pick<Drawing<Wanted>, 'asked' | 'previous'>,
-  ): void {
+  #run(protocol: Protocol, edits: Edits, wanted: Wanted): void {
     try {
-      transact(protocol, edits, previous, this.#machine);
+      transact(protocol, edits, this.#drawing.previous, this.#machine);
       if (protocol.steps[0] === OWED) this.#runtime.setWord('unsynced', 0n);
     } catch (error) {
       if (error instanceof Unfinished) this.#runtime.setWord('unsynced', 1n);
-      for (const { group } of asked)
-        snapshot(
-          group.columns,
-          bytesIn(group, this.place(group).text.bytes),
-          protocol.handler !== null,
-        );
+      this.#readBack(wanted, protocol.handler !== null);
       if (!(error instanceof Unfinished)) throw error;
       const step = protocol.steps[error.step]!;
       throw new Fault(ENDED[error.end], `${error.message} (${step.do}: ${step.why})`, {
@@ -313,6 +303,15 @@ export class Engine {
           : {}),
       });
     }
+  }
+
+  /** What stands at the sites after an update that did not come to its end. */
+  #readBack({ keys }: Wanted, traps: boolean): void {
+    for (const key of Array.from(keys))
+      for (let row = key.first; row !== null; row = row.next) {
+        const { group } = row;
+        snapshot(group.columns, bytesIn(group, this.place(group).text.bytes), traps);
+      }
   }
 
   /** Whether a store of several bytes into the text is one. */
@@ -368,48 +367,69 @@ const ENDED: Readonly<Record<End, FaultCode>> = {
   mixed: 'update-mixed',
 };
 
-/** What an update asks and writes, gathered key by key. */
-class Drawing<W extends Wanted> {
-  readonly changes: Change<W>[] = [];
-  readonly keys: KeyChange[] = [];
-  readonly previous: KeyChange[] = [];
-  /** Whose sites are surveyed, in this order; and whether these are branches. */
-  readonly asked: { readonly group: Group; readonly switches: boolean }[] = [];
-  /** What changes something, and where the text of each begins. */
-  readonly batches: Batch[] = [];
-  readonly texts: Addr[] = [];
+/** What an update writes, gathered key by key; kept, because its columns are large. */
+class Drawing {
+  readonly changes: { count: number; readonly which: number[]; readonly from: number[] } = {
+    count: 0,
+    which: [],
+    from: [],
+  };
+  readonly keys: KeyChanges = new KeyChanges();
+  readonly previous: KeyChanges = new KeyChanges();
+  readonly #gathering = new Gathering();
   inline = 0;
   trampoline = 0;
-  /** The low halves of the keys' trap counters before the update, added up. */
-  traps = 0;
 
-  /** @param func what C reads in the key from then on */
-  change(wanted: W, from: number, words: KeyChange['words'], func: Addr): void {
-    const { record } = wanted;
-    const { at, func: before } = record;
-    const slot = record.held('key') || null;
-    this.changes.push({ wanted, from });
-    this.keys.push({ record: at, words, slot, func });
-    const old = { call: from, tail: record.held('tail'), jcc: record.held('jcc') };
-    this.previous.push({ record: at, words: old, slot, func: before });
+  begin(): void {
+    this.changes.count = this.keys.count = this.previous.count = 0;
+    this.inline = this.trampoline = 0;
   }
 
-  /** What stands at a branch is its own, also where the file has the same. */
-  take(survey: Survey): void {
-    for (const [k, { group, switches }] of this.asked.entries()) {
-      const { batch, inline, trampoline } = survey.drawn(k);
-      this.inline += inline + (switches ? trampoline : 0);
-      this.trampoline += switches ? 0 : trampoline;
-      if (batch.count === 0) continue;
-      this.batches.push(batch);
-      this.texts.push(group.start);
+  /** Numbers go from column to column: one that is handed over costs an allocation. */
+  change(k: number, key: KnownKey, words: KeyChange['words'], to: { readonly func: Addr }): void {
+    const { changes, keys, previous } = this;
+    const n = keys.count++;
+    changes.count = previous.count = n + 1;
+    changes.which[n] = k;
+    keys.record[n] = previous.record[n] = key.at;
+    keys.slot[n] = previous.slot[n] = key.held(RECORD.key);
+    keys.call[n] = words.call;
+    keys.tail[n] = words.tail;
+    keys.jcc[n] = words.jcc;
+    keys.func[n] = to.func;
+    changes.from[n] = previous.call[n] = key.held(RECORD.call);
+    previous.tail[n] = key.held(RECORD.tail);
+    previous.jcc[n] = key.held(RECORD.jcc);
+    previous.func[n] = key.func;
+  }
+
+  /** What changes something. */
+  take(survey: Survey): Batch[] {
+    for (let k = 0; k < survey.count; k++) {
+      const row = survey.row(k);
+      // What stands at a branch is its own, also where the file has the same.
+      const left = row.branches ? 0 : survey.onTrampoline(k);
+      this.inline += row.sites - left;
+      this.trampoline += left;
     }
+    return this.#gathering.gather(survey);
   }
 }
 
 /** The low halves of the trap counters, for a difference. */
-function trapsOf(wanted: readonly Wanted[]): number {
+function trapsOf({ keys }: Wanted): number {
   let traps = 0;
-  for (const { record } of wanted) traps += record.trapsLow;
+  for (let k = 0; k < keys.length; k++) traps += keys[k]!.trapsLow;
   return traps;
+}
+
+/** Whose sites a row has. */
+function nameOf(wanted: SiteRow, { keys }: Wanted): string {
+  const owner = Array.from(keys).find((key) => {
+    let row = key.first;
+    while (row !== null && row !== wanted) row = row.next;
+    return row !== null;
+  });
+  invariant(owner, 'an update surveys rows of its own keys');
+  return owner.name;
 }

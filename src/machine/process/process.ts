@@ -7,7 +7,7 @@ import { Fault } from '../../base/fault.js';
 import { SIGTRAP } from '../../base/linux.js';
 import { invariant, unreachable } from '../../base/invariant.js';
 import type { Addr } from '../../base/addr.js';
-import { Batch, type Edits } from '../../plan/batch.js';
+import { Batch, type Edits, type KeyChanges } from '../../plan/batch.js';
 import type { Protocol, Step } from '../../plan/protocol.js';
 import { WAY } from '../../plan/ways.js';
 import { RECORD } from '../../trap/registry.js';
@@ -199,12 +199,7 @@ export class ProcessMachine implements Machine {
     invariant(isPerformed(step), `the step ${step.do} was let through`);
     switch (step.do) {
       case 'publish':
-        for (const { slot, func, record, words } of edits.keys) {
-          if (slot !== null) script.word(slot, func);
-          script.word(record + RECORD.call, words.call);
-          script.word(record + RECORD.tail, words.tail);
-          script.word(record + RECORD.jcc, words.jcc);
-        }
+        this.#publish(edits.keys);
         return;
       case 'store':
         for (const batch of edits.batches) this.#store(step, batch);
@@ -214,6 +209,16 @@ export class ProcessMachine implements Machine {
         return;
       default:
         unreachable(step);
+    }
+  }
+
+  #publish({ count, record, call, tail, jcc, slot, func }: KeyChanges): void {
+    const script = this.#script;
+    for (let k = 0; k < count; k++) {
+      if (slot[k]! !== 0) script.wordOf(slot, 0, func, k);
+      script.wordOf(record, RECORD.call, call, k);
+      script.wordOf(record, RECORD.tail, tail, k);
+      script.wordOf(record, RECORD.jcc, jcc, k);
     }
   }
 
@@ -271,7 +276,7 @@ function registerAgain(native: Performing['native'], step: number): void {
 
 /** What failed, for people. A seccomp filter may be installed at any time, so any call may. */
 function faultOf({ what }: Stop): Fault {
-  invariant(!('expected' in what), 'no step expects a word');
+  invariant(!('expected' in what || 'block' in what), 'no step expects a word or has a block');
   if ('batch' in what)
     return new Fault('drift', 'bytes on the site changed while it was being written', {
       at: hex(what.batch.at[what.edit]!),

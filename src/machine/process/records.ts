@@ -15,7 +15,8 @@ import {
   type SlotColumns,
 } from '../../trap/registry.js';
 import type { SharedData } from './shared-data.js';
-import { rowsOf, type Surveyed } from './survey.js';
+import type { Surveyed } from './site-row.js';
+import { rowsOf } from './survey.js';
 
 const LOW48 = (1n << 48n) - 1n;
 

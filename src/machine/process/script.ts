@@ -24,9 +24,13 @@ export interface Stop {
   readonly mark: number;
   readonly what:
     | { readonly batch: Batch; readonly edit: number }
+    | { readonly block: number }
     | { readonly call: Call; readonly result: number }
     | { readonly expected: number };
 }
+
+/** What an operation does. */
+type What = Batch | Call | 'word' | 'words' | 'block';
 
 /** What a script needs of the process that performs it. */
 export type Performer = Pick<Native, 'addressOf' | 'procedure' | 'system'>;
@@ -46,7 +50,7 @@ export class Script {
   #at!: Addr;
   /** For each operation: whose step it is, and what it does, which also keeps its memory alive. */
   readonly #marks: number[] = [];
-  readonly #whats: (Batch | Call | 'word' | 'words')[] = [];
+  readonly #whats: What[] = [];
   readonly #columns = new WeakMap<Batch, Columns>();
   /** The last of them: all stores of a run are mostly of one batch. */
   #last: { readonly batch: Batch; readonly columns: Columns } | null = null;
@@ -72,8 +76,14 @@ export class Script {
     this.#halves[half + 1] = Math.floor(value * 2 ** -32);
   }
 
+  /** The same for an integer of 32 bits, which needs no arithmetic. */
+  small(half: number, value: number): void {
+    this.#halves[half] = value;
+    this.#halves[half + 1] = value >> 31;
+  }
+
   /** @returns index of its words' first half */
-  #add(routine: Addr, what: Batch | Call | 'word' | 'words'): number {
+  #add(routine: Addr, what: What): number {
     const k = this.#count++;
     if ((k + 2) * OPERATION.size > this.#words.byteLength) this.#grow(2 * k);
     this.#marks[k] = this.#mark;
@@ -111,6 +121,14 @@ export class Script {
     this.put(word, at);
     this.put(word + 2, value);
   }
+  /** The same for the k-th of two columns: a number that is handed over costs an allocation. */
+  wordOf(at: readonly Addr[], offset: number, values: readonly number[], k: number): void {
+    const half = this.#wordsWithRoom();
+    const count = this.#halves[half + WORDS.count / 4]!++;
+    const word = half + (WORDS.first + WORDS.size * count) / 4;
+    this.put(word, at[k]! + offset);
+    this.put(word + 2, values[k]!);
+  }
   /** Words that follow each other in one step are one operation. */
   #wordsWithRoom(): number {
     const last = this.#count - 1;
@@ -134,11 +152,11 @@ export class Script {
   }
 
   /**
-   * Machine code that reads its words and writes what it found there, about a batch.
-   * @returns index of the first half of its words, for `put` and `half`
+   * Machine code that reads its words and writes what it found there.
+   * @returns index of the first half of its words, for `put`, `small` and `half`
    */
-  block(routine: Addr, of: Batch): number {
-    return this.#add(routine, of);
+  block(routine: Addr): number {
+    return this.#add(routine, 'block');
   }
   /** A word of an operation that has no more than 31 bits. */
   half(half: number): number {
@@ -265,6 +283,7 @@ export class Script {
     const word = (offset: number): bigint =>
       this.#words[((operation + 1) * OPERATION.size + OPERATION.words + offset) / 8]!;
     invariant(what !== 'words', 'a store of a word does not fail');
+    if (what === 'block') return { operation, mark, what: { block: value } };
     if (what === 'word') return { operation, mark, what: { expected: Number(word(WORD.value)) } };
     const result = Number(BigInt.asIntN(64, word(SYSTEM.result)));
     return { operation, mark, what: { call: what, result } };

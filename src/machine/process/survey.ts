@@ -8,13 +8,15 @@ import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import { OUTER } from '../../native/loop.js';
 import { FORM, LENGTHS, SURVEY } from '../../native/survey.js';
-import { awayOf, KINDS, type Destination, type Drawn, type SiteColumns } from '../../plan/draw.js';
+import type { Batch } from '../../plan/batch.js';
+import { awayOf, KINDS, type Destination, type SiteColumns } from '../../plan/draw.js';
 import type { Acceptance } from '../../plan/protocol.js';
 import { formOf, transformOf } from '../../plan/transform.js';
 import { hidingForm } from '../../plan/way.js';
 import { DISPLACEMENT, LONGEST_SITE, SHORTEST_SITE } from '../../x86/forms.js';
 import type { Memory, Native } from '../linux/native.js';
 import { Script, type Routines } from './script.js';
+import type { SiteRow } from './site-row.js';
 
 /** Rows of the forms: kind by length. Sets of rows are bits. */
 const ROWS = KINDS.flatMap((kind) =>
@@ -114,23 +116,6 @@ export class Forms {
   }
 }
 
-/** The sites of one key in one text. */
-export interface Surveyed {
-  /** Where its columns lie. */
-  readonly at: Addr;
-  readonly columns: SiteColumns;
-  /** Which rows of the forms its sites use. */
-  readonly rows: number;
-}
-
-/** One operation: whose sites it looks at, and what its words point to. */
-interface Asked {
-  readonly of: { readonly name: string };
-  readonly sites: Surveyed;
-  readonly forms: Forms;
-  readonly inline: boolean;
-}
-
 /** Where all bytes count, no change is one of the displacement alone. */
 const OUTSIDE: Readonly<Record<Acceptance['bytes'], number>> = {
   changed: Number(BigInt.asIntN(64, OUTER)),
@@ -144,7 +129,12 @@ export class Survey {
   /** For what the file has. */
   readonly #blank: Forms;
   #rule: Acceptance = { bytes: 'whole', within: null };
-  #asked: Asked[] = [];
+  #outer = 0;
+  #unit = 0;
+  /** For each operation the row whose sites it looks at; kept, because updates come again. */
+  readonly #rows: SiteRow[] = [];
+  /** Operations name these by address alone. */
+  #forms: Forms[] = [];
 
   /** @param routine where the code of the survey lies */
   constructor(native: Native, routines: Routines, routine: Addr) {
@@ -155,86 +145,88 @@ export class Survey {
   }
 
   begin(rule: Acceptance): void {
+    const { bytes, within } = rule;
     this.#script.clear();
     this.#rule = rule;
-    this.#asked = [];
+    this.#outer = OUTSIDE[bytes];
+    this.#unit = within === null ? -1 : UNITS[within] - 1;
+    this.#forms = [];
   }
 
   /**
-   * One more key's sites in one text.
-   * @param of whose sites they are, for a refusal
+   * One more row of sites.
    * @param target null for what the file has
    * @param ways those that a site may be written by, as bits of WAY; 0 where the protocol has one
    *   way for every site
    * @throws Fault `out-of-reach`
    */
-  add(
-    of: { readonly name: string },
-    sites: Surveyed,
-    target: Forms | null,
-    inline: boolean,
-    ways: number,
-  ): void {
-    const { at, columns, rows } = sites;
-    const { batch, trampoline } = columns;
+  add(row: SiteRow, target: Forms | null, inline: boolean, ways: number): void {
+    const { at, count, trampoline } = row;
     const forms = target ?? this.#blank;
-    forms.prepare(rows, batch.address(0), batch.address(batch.count - 1));
+    forms.prepare(row.forms, row.first, row.last);
+    if (this.#forms.at(-1) !== forms) this.#forms.push(forms);
     const script = this.#script;
-    const { bytes, within } = this.#rule;
-    const half = script.block(this.#routine, batch);
+    this.#rows[script.count] = row;
+    const half = script.block(this.#routine);
     script.put(half + SURVEY.at / 4, at);
-    script.put(half + SURVEY.count / 4, batch.count);
+    script.small(half + SURVEY.count / 4, count);
     script.put(half + SURVEY.forms / 4, forms.at);
-    script.put(half + SURVEY.outer / 4, OUTSIDE[bytes]);
-    script.put(half + SURVEY.unit / 4, within === null ? -1 : UNITS[within] - 1);
+    script.put(half + SURVEY.outer / 4, this.#outer);
+    script.small(half + SURVEY.unit / 4, this.#unit);
     script.put(half + SURVEY.trampoline / 4, trampoline < 0 ? 0 : at + 8 * trampoline);
-    script.put(half + SURVEY.inline / 4, inline ? 1 : 0);
-    script.put(half + SURVEY.refused / 4, 0);
-    script.put(half + SURVEY.allowed / 4, ways);
-    script.put(half + SURVEY.ways / 4, 0);
-    script.put(half + SURVEY.restores / 4, target === null ? 1 : 0);
-    this.#asked.push({ of, sites, forms, inline });
+    script.small(half + SURVEY.inline / 4, inline ? 1 : 0);
+    script.small(half + SURVEY.refused / 4, 0);
+    script.small(half + SURVEY.allowed / 4, ways);
+    script.small(half + SURVEY.ways / 4, 0);
+    script.small(half + SURVEY.restores / 4, target === null ? 1 : 0);
   }
 
   /**
    * `draw` of plan/draw.ts for all that was added, and the text held against the snapshot in the
    * same pass: the same answers and the same refusals.
+   * @param nameOf whose sites the k-th row has, for a refusal
    * @throws Fault `foreign-trap`, `drift`, `store-refused`, `not-inline`
    */
-  perform(): void {
+  perform(nameOf: (k: number) => string): void {
     const stop = this.#script.perform();
     if (stop === null) return;
-    invariant('edit' in stop.what, 'a survey stops at a site');
-    throw this.#refusal(stop.operation, stop.what.edit);
+    invariant('block' in stop.what, 'a survey stops at a site');
+    throw this.#refusal(stop.operation, stop.what.block, nameOf(stop.operation));
   }
 
-  /** What was drawn for the k-th that was added. */
-  drawn(k: number): Drawn {
-    const { columns } = this.#asked[k]!.sites;
-    const { batch, original, trampoline } = columns;
+  /** How many rows were added, and which the k-th is. */
+  get count(): number {
+    return this.#script.count;
+  }
+  row(k: number): SiteRow {
+    return this.#rows[k]!;
+  }
+
+  /** How many sites of the k-th row call the trampoline. */
+  onTrampoline(k: number): number {
+    const original = this.#script.half(this.#script.wordsOf(k) + SURVEY.original / 4);
+    return original - (this.row(k).isTrampolineBack ? 1 : 0);
+  }
+
+  /** The edits of the k-th row. */
+  batch(k: number): Batch {
+    const { columns } = this.row(k).group;
     const half = this.#script.wordsOf(k);
-    batch.ways = this.#script.half(half + SURVEY.ways / 4);
-    const back = trampoline >= 0 && sameEight(batch.new, original, 8 * trampoline) ? 1 : 0;
-    const sites = batch.count - (trampoline >= 0 ? 1 : 0);
-    const onTrampoline = this.#script.half(half + SURVEY.original / 4) - back;
-    return {
-      batch: columns.changed(this.#script.half(half + SURVEY.unchanged / 4)),
-      inline: sites - onTrampoline,
-      trampoline: onTrampoline,
-    };
+    columns.batch.ways = this.#script.half(half + SURVEY.ways / 4);
+    return columns.changed(this.#script.half(half + SURVEY.unchanged / 4));
   }
 
-  #refusal(k: number, i: number): Fault {
-    const { of, sites, inline } = this.#asked[k]!;
-    const { batch, trampoline } = sites.columns;
+  #refusal(k: number, i: number, name: string): Fault {
+    const { batch, trampoline } = this.row(k).group.columns;
+    const words = this.#script.wordsOf(k);
     const at = batch.address(i);
     const where = { at: hex(at) };
-    if (this.#script.half(this.#script.wordsOf(k) + SURVEY.refused / 4) === 0) {
+    if (this.#script.half(words + SURVEY.refused / 4) === 0) {
       const first = new Uint8Array(this.#native.view(at, 1))[0];
       const trapped = first === INT3 && batch.old[8 * i] !== INT3;
       return new Fault(
         trapped ? 'foreign-trap' : 'drift',
-        `${trapped ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${of.name}`,
+        `${trapped ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${name}`,
         where,
       );
     }
@@ -243,7 +235,7 @@ export class Survey {
     const unit = UNIT_NAMES[within];
     if (i === trampoline)
       return new Fault('store-refused', `the trampoline itself crosses a ${unit}`, where);
-    if (inline)
+    if (this.#script.half(words + SURVEY.inline / 4) !== 0)
       return new Fault('not-inline', `the changed bytes of the site cross a ${unit}`, where);
     return new Fault(
       'store-refused',
@@ -251,9 +243,4 @@ export class Survey {
       where,
     );
   }
-}
-
-function sameEight(a: Uint8Array, b: Uint8Array, offset: number): boolean {
-  for (let k = offset; k < offset + 8; k++) if (a[k] !== b[k]) return false;
-  return true;
 }

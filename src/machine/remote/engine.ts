@@ -8,7 +8,7 @@ import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { KeyDef } from '../../keys/key.js';
 import { SiteColumns, codeOf, draw, wordsOf, type Destination } from '../../plan/draw.js';
-import type { Batch, Edits, KeyChange } from '../../plan/batch.js';
+import { KeyChanges, type Batch, type Edits, type KeyChange } from '../../plan/batch.js';
 import type { Acceptance, Protocol } from '../../plan/protocol.js';
 import type { WayCounts } from '../../plan/ways.js';
 import { ORIGINAL, sameTarget, targetOf, type Target as Goal } from '../../plan/target.js';
@@ -325,7 +325,8 @@ export class RemoteEngine implements Engine {
     if (batches.length === 0 && keys.length === 0)
       return { changes, inline, trampoline, traps: 0, ways: NONE };
     const before = this.#traps(asked);
-    this.#run(protocol, { batches, keys }, previous, groups);
+    const edits = { batches, keys: KeyChanges.of(keys) };
+    this.#run(protocol, edits, KeyChanges.of(previous), groups);
     this.#keep(keys, groups);
     const ways = { ...NONE, trap: batches.reduce((sum, { count }) => sum + count, 0) };
     return { changes, inline, trampoline, traps: this.#traps(asked) - before, ways };
@@ -405,12 +406,7 @@ export class RemoteEngine implements Engine {
     }
   }
 
-  #run(
-    protocol: Protocol,
-    edits: Edits,
-    previous: readonly KeyChange[],
-    groups: readonly Group[],
-  ): void {
+  #run(protocol: Protocol, edits: Edits, previous: KeyChanges, groups: readonly Group[]): void {
     const { data } = this.#runtime;
     const run = new Run(this.#runtime);
     const machine = new ProcessMachine(

@@ -14,7 +14,7 @@ import { registerBarrier } from '#machine/linux/membarrier';
 import { newCpu } from '#machine/sim/cpu';
 import { execute } from '#machine/sim/execute';
 import { transact } from '#machine/transact';
-import { Batch } from '#plan/batch';
+import { Batch, KeyChanges } from '#plan/batch';
 import { narrowed } from '#plan/protocol';
 import { isLocked } from '#asm/encoding';
 import { decode } from '#asm/decode';
@@ -172,11 +172,16 @@ batch.at[0] = site;
 batch.length[0] = length;
 batch.old.set(asked.old);
 batch.new.set(asked.new);
-const keys = [
+const keys = KeyChanges.of([
   { record, words: { call: Number(asked.word), tail: 0, jcc: 0 }, slot: null, func: 0 },
-];
+]);
 batch.way[0] = batch.ways = asked.way;
-transact(narrowed(asked.protocol, asked.way), { batches: [batch], keys }, [], machine);
+transact(
+  narrowed(asked.protocol, asked.way),
+  { batches: [batch], keys },
+  new KeyChanges(),
+  machine,
+);
 
 const { bytes } = sigtrap();
 console.log(

@@ -8,7 +8,7 @@ import { Runtime } from '#machine/process/runtime';
 import { readMaps } from '#machine/linux/maps';
 import { ProcessMachine } from '#machine/process/process';
 import { aliasText } from '#machine/process/alias';
-import { Batch } from '#plan/batch';
+import { Batch, KeyChanges } from '#plan/batch';
 import { int3 } from '#plan/protocols/int3';
 import { naive } from '#plan/protocols/naive';
 import { store } from '#plan/protocols/store';
@@ -59,7 +59,7 @@ const edit = (old, wanted) => {
   batch.length[0] = 5;
   batch.old.set(old);
   batch.new.set(wanted);
-  return { batches: [batch], keys: [] };
+  return { batches: [batch], keys: new KeyChanges() };
 };
 const [there, back] = [edit(a, b), edit(b, a)];
 
