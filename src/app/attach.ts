@@ -28,7 +28,7 @@ import { ORIGINAL, sameTarget, type Target as Goal } from '../plan/target.js';
 import { place } from '../asm/assembler.js';
 import { VENEER, VENEER_SIZE } from '../native/veneer.js';
 import { RECORD } from '../trap/registry.js';
-import { Done } from './journal.js';
+import { Done, listed } from './journal.js';
 import { checkOption, Functions, protocolOf, refusal } from './program.js';
 import { nullRefused, ret0Refused } from './target.js';
 import { checkCalled, checkUntraced, countedAt, Counting } from './trace.js';
@@ -345,8 +345,7 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
       from: this.#name(state, from),
       to: this.#name(state, to),
     }));
-    const told = { count: changes.length, told: () => changes };
-    const update = new Done(told, done, ns, 'js', (self) => {
+    const update = new Done(listed(changes), done, ns, 'js', (self) => {
       this.#engine.refresh();
       const back = done.changes.filter(
         ({ asked: { state }, to }) => state.last === self && sameTarget(this.#now(state), to),

@@ -20,6 +20,12 @@ interface Told {
   told(): Update['changes'];
 }
 
+/** A list that is there already. */
+export const listed = (changes: Update['changes']): Told => ({
+  count: changes.length,
+  told: () => changes,
+});
+
 /** The keys that an update changed, and from what to what. */
 export class Changed implements Told {
   readonly keys: ProgramKey[];

@@ -12,6 +12,7 @@ interface Answer {
   targets: string[];
   inline: number;
   drift: number;
+  kept: number;
   journal: { updates: number; changes: number; last: number };
 }
 
@@ -37,6 +38,11 @@ describe.skipIf(!gcc).each(['alias', 'procmem'])('many keys in one update, %s', 
   it('all go where they are sent', () => {
     const { targets, inline, drift } = got;
     expect({ targets, inline, drift }).toEqual({ targets: ['many_b'], inline: KEYS, drift: 0 });
+  });
+
+  it('leave three pointers for each, and no object', () => {
+    // An object of three fields would be 48 bytes beside the pointer to it.
+    expect(got.kept).toBeLessThan(40);
   });
 
   it('fill the journal by their number, and the last update is always in it', () => {
