@@ -98,6 +98,18 @@ __asm__(".pushsection .static_call.text, \\"ax\\"\\n"
 `;
 }
 
+/**
+ * A user who owns nothing, for `spawn`, where this one is root and that one may run this node and
+ * read these files; else null, and what is run is run by this user.
+ */
+export function nobody(...files: readonly string[]): { uid: number; gid: number } | null {
+  const other = { uid: 65_534, gid: 65_534 };
+  if (process.getuid?.() !== 0) return null;
+  const may = (how: string, path: string): boolean =>
+    spawnSync('test', [how, path], other).status === 0;
+  return may('-x', process.execPath) && files.every((path) => may('-r', path)) ? other : null;
+}
+
 /** What npm says of a package that it has packed. */
 export interface Packed {
   readonly filename: string;

@@ -5,22 +5,18 @@ import { spawnSync } from 'node:child_process';
 import { chownSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Folder, gcc } from './build.js';
+import { Folder, gcc, nobody } from './build.js';
 import { blocks, type Block } from './readme.js';
 
 const blocksOf = (path: string): Block[] => blocks(readFileSync(path, 'utf8'));
 
-/** A user who owns nothing, where this one is root and that one may read the checkout. */
-const NOBODY = 65_534;
-const alone = { uid: NOBODY, gid: NOBODY };
-const isOther =
-  process.getuid?.() === 0 && spawnSync('test', ['-r', 'bin/launch.sh'], alone).status === 0;
+const other = nobody(join(process.cwd(), 'bin/launch.sh'));
 
 function emptyFolder(): Folder {
   const folder = new Folder();
   for (const name of ['examples', 'scripts'])
     symlinkSync(join(process.cwd(), name), folder.file(name));
-  if (isOther) chownSync(folder.path, NOBODY, NOBODY);
+  if (other) chownSync(folder.path, other.uid, other.gid);
   return folder;
 }
 
@@ -36,7 +32,7 @@ function answer(folder: Folder, command: string, answers: readonly number[]): vo
         delimiter,
       ),
     },
-    ...(isOther ? alone : {}),
+    ...other,
   });
   expect(answers, `${command}: ${done.stderr}`).toContain(done.status);
   expect(done.stderr).not.toMatch(/error\[/);
