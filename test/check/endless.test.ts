@@ -16,7 +16,7 @@ import { PROPOSALS, findProposal, type Proposal } from '#zoo/index';
 import { titled } from '#zoo/proposal';
 import { LONG, more } from '../more.js';
 
-const LIMITS = { states: 4_000_000, seconds: 300 };
+const LIMITS = { states: 5_000_000, seconds: 300 };
 const MINUTE = 60_000;
 
 const of = (name: string): Proposal => {
@@ -44,6 +44,7 @@ describe('without bounds', () => {
       ['auto/in-quadword', { chunk: 'qword' }],
       ['int3-gap', { contexts: ['task', 'irq', 'nmi', 'mc'] }],
       ['int3-gap', { targets: ALL }],
+      ['int3', { targets: ALL }],
       ['store', { ...QWORD, targets: ALL }],
     ),
   ])('%s is proved, with %o', { timeout: 10 * MINUTE }, ([name, given]) => {

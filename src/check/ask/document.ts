@@ -5,17 +5,40 @@
 import { keyOf, titleOf } from '../configuration.js';
 import type { Pages, RunReport } from '../result.js';
 import { PROPERTIES } from '../properties.js';
-import { PROPOSALS } from '../../zoo/index.js';
+import { findProposal, PROPOSALS } from '../../zoo/index.js';
 import { answers } from './answers.js';
 import { FORM_HEAD, formJobs, formRows } from './forms.js';
 import type { Job } from './asked.js';
-import { isDefault, matrixJobs, weakestModel } from './matrix.js';
+import {
+  ENDLESS_STATES,
+  endlessJob,
+  holds,
+  isDefault,
+  matrixJobs,
+  weakestModel,
+} from './matrix.js';
 import { answer, beside, failed, failedApart, grid, Page } from './page.js';
 import { QUESTIONS } from './questions.js';
 
 export function documentJobs(): Job[] {
-  const all = [...matrixJobs(), ...formJobs(), ...QUESTIONS.flatMap(({ jobs }) => jobs())];
+  const counted = [...matrixJobs(), ...formJobs(), ...QUESTIONS.flatMap(({ jobs }) => jobs())];
+  const rows = counted.map((each) => ({ ...each, ...each.configuration })).filter(isRow);
+  const all = [...counted, ...rows.flatMap((row) => endlessOf(row) ?? [])];
   return [...new Map(all.map((each) => [keyOf(each, each.configuration), each])).values()];
+}
+
+/** Whether it is in the table of every protocol. */
+const isRow = (run: Parameters<typeof isDefault>[0] & Parameters<typeof titleOf>[0]): boolean =>
+  isDefault(run) && !FULL.has(titleOf(run));
+
+/** A row of the table without bounds. */
+function endlessOf({
+  protocol,
+  variant,
+  environment,
+  contexts,
+}: Pick<RunReport, 'protocol' | 'variant' | 'environment' | 'contexts'>): Job | null {
+  return endlessJob(findProposal(protocol, variant, environment), contexts);
 }
 
 /** Reported in a section of their own. */
@@ -28,15 +51,13 @@ const FULL: ReadonlySet<string> = new Set(
 /** @throws when a run that a page needs is missing: it is never filled with a guess. */
 export function document(runs: readonly RunReport[]): Pages {
   const page = new Page(runs);
-  const main = runs
-    .filter((run) => isDefault(run) && !FULL.has(titleOf(run)))
-    .sort((a, b) => order(a).localeCompare(order(b)));
+  const main = runs.filter(isRow).sort((a, b) => order(a).localeCompare(order(b)));
   for (const run of main) for (const name of failed(run)) page.picture(run, name, '');
   const verdicts = [
     `# Verdicts\n\n${GENERATED}`,
     `## The answers\n\n${answers(page)}`,
     `## Bounds\n\n${bounds()}`,
-    `## Every protocol\n\n${everyProtocol(main)}`,
+    `## Every protocol\n\n${everyProtocol(main, page)}`,
     `## The least that the hardware must promise\n\n${LEAST}\n\n${leastTable(main, runs)}`,
     `## Every form of site\n\n${FORMS}\n\n${grid(
       FORM_HEAD,
@@ -83,13 +104,27 @@ last serialised), single bytes, stores atomic within a line, TSO store buffers, 
 verdict names the properties that fail; ${names} are
 reported apart, in the last column.
 
+*Any number* is what the search says with any number of CPUs, passes, updates and events
+([proof.md](proof.md)): *proved*, or the properties that fail, or *holds* within what was counted all
+the same. *Open* is a search that met more than ${count(ENDLESS_STATES)} states; what it had found by
+then is named. *Counts up* is a protocol of which something does, so that no search would close.
+
 No protocol but \`stop-machine\` promises that all CPUs switch at one instant, and none is judged
 by it.`;
 }
 
-function everyProtocol(main: readonly RunReport[]): string {
+function everyProtocol(main: readonly RunReport[], page: Page): string {
   return grid(
-    ['protocol', 'in', 'beside the task', 'passes, updates', 'verdict', 'apart', 'states'],
+    [
+      'protocol',
+      'in',
+      'beside the task',
+      'passes, updates',
+      'verdict',
+      'apart',
+      'states',
+      'any number',
+    ],
     main.map((run) => [
       titleOf(run),
       run.environment,
@@ -97,10 +132,26 @@ function everyProtocol(main: readonly RunReport[]): string {
       `${run.passes}, ${run.updates}${run.cpus === 2 ? '' : ', 1 CPU'}`,
       answer(run),
       failedApart(run),
-      run.states.toLocaleString('en-US'),
+      count(run.states),
+      anyNumber(run, page),
     ]),
   );
 }
+
+/** What the search without bounds says of a row. */
+function anyNumber(row: RunReport, page: Page): string {
+  const job = endlessOf(row);
+  if (job === null) return 'counts up';
+  const run = page.of(job);
+  const { claim, exhaustive, states } = run;
+  const found = failed(run).join(', ');
+  if (!exhaustive) return found === '' ? 'open' : `${found}; open`;
+  if (found !== '') return found;
+  if (!holds(run)) return 'unknown';
+  const word = claim.word === 'proved' ? 'proved' : `holds, ${claim.within.join(', ')}`;
+  return `${word}, ${count(states)} states`;
+}
+const count = (states: number): string => states.toLocaleString('en-US');
 
 function leastTable(main: readonly RunReport[], runs: readonly RunReport[]): string {
   const each = new Map(main.map((run) => [`${titleOf(run)} ${run.environment}`, run]));

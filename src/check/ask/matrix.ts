@@ -2,6 +2,7 @@
 // off it.
 
 import {
+  BOUNDS_ANY,
   DEFAULTS,
   configure,
   isEndless,
@@ -12,6 +13,7 @@ import {
 import type { Job } from './asked.js';
 import { PROPERTIES } from '../properties.js';
 import type { RunReport } from '../result.js';
+import { obstacleOf } from '../search/endless.js';
 import { syncsOf } from '../../plan/protocols/index.js';
 import { PROPOSALS, findProposal, type Proposal } from '../../zoo/index.js';
 import { CHUNKS, FETCH_LEVELS, type Chunk } from '../../machine/sim/settings.js';
@@ -69,6 +71,32 @@ export function job(proposal: Proposal, given: Partial<Configuration>): Job {
       ...(proposal.coupled ? coupled : {}),
     }),
     limits: MATRIX_LIMITS,
+  };
+}
+
+/**
+ * More than any row needs that closes and does not fail. Only the count ends a search of the pages:
+ * a clock would end it elsewhere on every machine.
+ */
+export const ENDLESS_STATES = 250_000;
+
+/**
+ * The row of a protocol without bounds, of which only the verdict is asked; null where something of
+ * the protocol counts up.
+ */
+export function endlessJob(proposal: Proposal, contexts: readonly ContextName[]): Job | null {
+  const { environment } = proposal;
+  // Where CPUs are coupled, one does not stand for any number of them.
+  const cpus = proposal.coupled ? 2 : 'any';
+  const configuration = configure({ ...BOUNDS_ANY, cpus, environment, contexts });
+  if (obstacleOf(proposal, configuration) !== null) return null;
+  return {
+    file: null,
+    protocol: proposal.name,
+    variant: proposal.variant,
+    configuration,
+    limits: { ...MATRIX_LIMITS, states: ENDLESS_STATES },
+    explained: [],
   };
 }
 
@@ -178,7 +206,7 @@ export function fullJobs(): Job[] {
 /**
  * A run of the default table: every setting that the page's tables do not name is the usual one.
  */
-export const isDefault = (run: RunReport): boolean =>
+export const isDefault = (run: Omit<Configuration, 'reduce' | 'offset'>): boolean =>
   !isEndless(run) &&
   run.fetch === DEFAULTS.fetch &&
   run.chunk === DEFAULTS.chunk &&

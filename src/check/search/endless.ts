@@ -18,42 +18,50 @@ import { isEndless, targetsOf, type Configuration } from '../configuration.js';
 import { explore, type Limits, type Progress, type Search } from './explore.js';
 import type { Shape } from './state.js';
 
+/** What of a protocol or of its sites counts up, so that no search of any number would close. */
+export interface Obstacle {
+  readonly what: 'passes' | 'updates';
+  readonly why: string;
+  readonly hint: string;
+}
+
 /** @throws Fault `bad-usage` where something of the protocol or of its sites counts up */
 export function checkEndless(proposal: Proposal, configuration: Configuration): void {
-  const { passes, updates, site } = configuration;
-  const refuse = (what: 'passes' | 'updates', why: string, hint: string): never => {
-    throw new Fault(
-      'bad-usage',
-      `${titled(proposal)}: any number of ${what} cannot be searched, because ${why}`,
-      {
-        hint,
-      },
-    );
-  };
+  const obstacle = obstacleOf(proposal, configuration);
+  if (obstacle === null) return;
+  const { what, why, hint } = obstacle;
+  throw new Fault(
+    'bad-usage',
+    `${titled(proposal)}: any number of ${what} cannot be searched, because ${why}`,
+    { hint },
+  );
+}
+
+/** Null where nothing stands in the way of a search without bounds. */
+export function obstacleOf(
+  proposal: Proposal,
+  { passes, updates, site }: Configuration,
+): Obstacle | null {
   const shapes = [site, proposal.second?.site ?? site];
   if (passes === 'any' && shapes.some((each) => SHAPES[each].kind === 'jcc'))
-    refuse(
-      'passes',
-      'RBX counts them, and a conditional jump is taken by that count',
-      'give --passes a number, or choose another --site',
-    );
-  if (updates !== 'any') return;
+    return {
+      what: 'passes',
+      why: 'RBX counts them, and a conditional jump is taken by that count',
+      hint: 'give --passes a number, or choose another --site',
+    };
+  const why = updates === 'any' ? countedUpdates(proposal) : null;
+  return why === null ? null : { what: 'updates', why, hint: 'give --updates a number' };
+}
+
+function countedUpdates(proposal: Proposal): string | null {
   if (proposal.protocol.text?.states !== undefined)
-    refuse(
-      'updates',
-      'the text that it brings goes through its states in turn',
-      'give --updates a number',
-    );
-  if (proposal.keys === 2)
-    refuse('updates', 'its two keys are updated in turn', 'give --updates a number');
-  if (proposal.updaters === 'unlocked')
-    refuse('updates', 'two updaters make one each, at the same time', 'give --updates a number');
-  for (const [word, by] of countedUp(proposal))
-    refuse(
-      'updates',
-      `each of them counts the word ${word} up by ${by}`,
-      'give --updates a number',
-    );
+    return 'the text that it brings goes through its states in turn';
+  if (proposal.keys === 2) return 'its two keys are updated in turn';
+  if (proposal.updaters === 'unlocked') return 'two updaters make one each, at the same time';
+  const [counted] = countedUp(proposal);
+  return counted === undefined
+    ? null
+    : `each of them counts the word ${counted[0]} up by ${counted[1]}`;
 }
 
 /** Words that an update leaves at another value than it found. */
