@@ -343,7 +343,7 @@ const OWED: Step = { do: 'sync', why: 'the update before this one ended with a f
 function wayCounts({ ways, handler }: Protocol, { batches }: Edits): WayCounts {
   const counts = { ...NONE };
   for (const batch of batches) {
-    const single = ways === undefined ? onlyWay(handler) : WAYS.find((w) => batch.ways === WAY[w]);
+    const single = ways === undefined ? onlyWay(handler) : BY_BIT[batch.ways];
     if (single) counts[single] += batch.count;
     else addWays(batch, counts);
   }
@@ -353,8 +353,12 @@ function wayCounts({ ways, handler }: Protocol, { batches }: Edits): WayCounts {
 /** A protocol without ways traps every site, or stores at every site. */
 const onlyWay = (handler: Protocol['handler']): Way => (handler === null ? 'store' : 'trap');
 
+/** The way that a set has alone. */
+const BY_BIT: (Way | undefined)[] = [];
+for (const way of WAYS) BY_BIT[WAY[way]] = way;
+
 function addWays({ count, way }: Batch, counts: Record<Way, number>): void {
-  const bits = new Uint32Array(WAY.trap + 1);
+  const bits = new Array<number>(WAY.trap + 1).fill(0);
   for (let i = 0; i < count; i++) bits[way[i]!]!++;
   for (const each of WAYS) counts[each] += bits[WAY[each]]!;
 }
