@@ -14,6 +14,13 @@ export const MUTANTS = [
     long: true,
   },
   {
+    name: 'an update of many keys makes an object for each',
+    file: 'dist/app/journal.js',
+    edits: [['const TOLD_AT_ONCE = 16;', 'const TOLD_AT_ONCE = Infinity;']],
+    test: { file: 'test/process/keys.long.ts', name: 'make the list of their changes' },
+    long: true,
+  },
+  {
     name: 'return 0 is taken though it was not declared',
     file: 'dist/app/target.js',
     edits: [['if (!def.mayReturn0)', 'if (false)']],
