@@ -116,6 +116,16 @@ describe.skipIf(!attachable)('a program that tools come and go in', () => {
     expect(await own.end()).toBe(0);
   }, 120_000);
 
+  it('is left by its tool while the thread that was borrowed waits for a child of vfork', async () => {
+    const own = await Running.start(program, ['0']);
+    const status = (): string => readFileSync(`/proc/${own.pid}/status`, 'utf8');
+    const said = tool(own.pid, { do: [['update', { route: 'fast' }], ['block']] });
+    expect(said.fault).toBeUndefined();
+    expect(status()).toMatch(/^State:\tD/m);
+    own.signal('SIGKILL');
+    await own.end();
+  }, 120_000);
+
   it('is told which threads it has where none can be borrowed', async () => {
     const own = await Running.start(compileTarget(folder, 'waits.c'));
     expect(tool(own.pid, {}).fault).toBe('no-thread');

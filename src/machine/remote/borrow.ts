@@ -16,7 +16,7 @@ import { MAILBOX } from '../../native/borrow.js';
 import type { Mapping } from '../linux/maps.js';
 import type { Call, Native } from '../linux/native.js';
 import { readProcOrNone } from '../linux/proc.js';
-import { ANY, BEST, candidates, CLEAN } from './choose.js';
+import { ANY, BEST, candidates, CLEAN, rankOf } from './choose.js';
 import { Door, REGISTER } from './door.js';
 import {
   FRAME_ROOM,
@@ -66,6 +66,8 @@ const FLAGS = ~0x500n;
 const LONG_MODE = 0x33n;
 const RED_ZONE = 128;
 const TEXT_ROOM = 256;
+/** How old a look at all threads may be, ms. */
+const LOOK_AGAIN_MS = 100;
 /** What must be free below the stack pointer; coroutines have small stacks. */
 const STACK_ROOM = 65_536;
 /**
@@ -96,6 +98,8 @@ export class Borrower {
   readonly #step: AtStep;
   /** The thread that was sent last, until it was seen outside of what it was sent to. */
   #sent: number | null = null;
+  /** Which thread was found best when all were last looked at. */
+  #chosen = { id: 0, rank: 0, looked: -Infinity };
   #inScratch: (at: Addr) => boolean = () => false;
   held: Held | null = null;
 
@@ -209,10 +213,10 @@ export class Borrower {
       readonly frame: Addr;
     },
   ): void {
-    const settled = this.settle();
+    const inFrame = this.#inScratch;
     this.#inScratch = (at) =>
       (at >= code.start && at < code.end) || (at >= scratch.start && at < scratch.end);
-    const thread = this.#stop(() => true, settled);
+    const thread = this.#again(inFrame) ?? this.#stop(() => true, this.settle());
     this.#at('run stopped');
     try {
       this.target.write(scratch.frame, frameOf(thread, scratch.frame, code.restorer));
@@ -292,6 +296,41 @@ export class Borrower {
     return null;
   }
 
+  /**
+   * The thread that was sent last, if it may be borrowed again and all were looked at a moment ago.
+   * That it has left its frame is seen where it is stopped, and it is stopped once: to stop it for
+   * that, let it go and stop it again was half of an update.
+   * @param inFrame whether an address is where it was sent to
+   */
+  #again(inFrame: (at: Addr) => boolean): Stopped | null {
+    const { id, rank, looked } = this.#chosen;
+    if (id !== this.#sent || performance.now() - looked > LOOK_AGAIN_MS) return null;
+    if ((rankOf(this.target.thread(id)) ?? Infinity) > rank) return null;
+    const began = performance.now();
+    if (this.#door.stop(id) !== 'stopped') return null;
+    const state = this.#state(id);
+    const there = (['rip', 'rsp'] as const).some((name) => inFrame(Number(word(state, name))));
+    if (!there && resumption(state.registers).clean && this.#fits(id, state)) {
+      this.#sent = null;
+      return { ...state, id, began };
+    }
+    this.#release(id, state.registers);
+    return null;
+  }
+
+  #state(id: number): ThreadState {
+    return this.#read(id, (door) => ({
+      registers: door.registers(id),
+      extended: door.extended(id),
+      mask: door.mask(id),
+    }));
+  }
+
+  /** Whether its registers may be exchanged where it stands. */
+  #fits(id: number, state: ThreadState): boolean {
+    return word(state, 'cs') === LONG_MODE && !this.#inSequence(id, Number(word(state, 'rip')));
+  }
+
   /** What is asked of a thread that is stopped; where that is refused, the thread goes on. */
   #read<T>(id: number, ask: (door: Door) => T): T {
     try {
@@ -359,15 +398,13 @@ export class Borrower {
           this.#refuse(found, waited);
           continue;
         }
-        const state = this.#read(id, (door) => ({
-          registers: door.registers(id),
-          extended: door.extended(id),
-          mask: door.mask(id),
-        }));
+        const state = this.#state(id);
         const clean = resumption(state.registers).clean || waited >= PATIENCE_MS.clean;
-        const at = Number(word(state, 'rip'));
-        if (clean && word(state, 'cs') === LONG_MODE && !this.#inSequence(id, at) && fits(state))
+        if (clean && this.#fits(id, state) && fits(state)) {
+          const look = looks.find((each) => each.id === id);
+          if (!again && look) this.#chosen = { id, rank: rankOf(look) ?? 0, looked: began };
           return { ...state, id, began };
+        }
         this.#release(id, state.registers);
       }
       if (!this.target.alive) throw targetGone(this.target.pid);

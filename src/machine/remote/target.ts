@@ -30,7 +30,7 @@ export interface ThreadLook {
   readonly id: number;
   /** `R` runs, `S` sleeps, `D` cannot be stopped, `T` and `t` are stopped, `Z` has ended. */
   readonly state: string;
-  /** The system call that it sleeps in; null where the kernel does not say. */
+  /** The system call that it sleeps in, in state D too; null where the kernel does not say. */
   readonly sleepsIn: {
     readonly call: number;
     readonly args: readonly bigint[];
@@ -178,7 +178,7 @@ export class Target {
     return {
       id,
       state,
-      sleepsIn: state === 'S' ? callOf(readProcOrNone(`${task}/syscall`)) : null,
+      sleepsIn: 'SD'.includes(state) ? callOf(readProcOrNone(`${task}/syscall`)) : null,
     };
   }
 

@@ -5,6 +5,8 @@
 // whose registers were exchanged is put back and let go, or it has ended.
 import { attachWith } from '#app/attach';
 import { isFault } from '#base/fault';
+import { Target } from '#machine/remote/target';
+import { pause } from '#machine/remote/pause';
 import { openNative } from '#machine/linux/native';
 
 const [, , pid, text] = process.argv;
@@ -54,6 +56,11 @@ const actions = {
   verify: (app) => void (said.drifts = app.verify().map(({ kind, key }) => `${key} ${kind}`)),
   keys: (app) => {
     said.keys = Object.fromEntries(Object.values(app.keys).map((key) => [key.name, key.target]));
+  },
+  // A signal by which the target's first thread comes to wait where nothing can stop it.
+  block: () => {
+    process.kill(Number(pid), 'SIGUSR1');
+    while (new Target(Number(pid)).standing().state !== 'D') pause(5);
   },
   trace: (app, key) => void app.trace(key),
   close: (app) => app.close(),

@@ -195,6 +195,18 @@ static void on_trap(int signal)
 	trapped++;
 }
 
+/* Waits for a child that shares its memory, where nothing can stop it. */
+static void wait_for_child(int signal)
+{
+	(void)signal;
+	if (vfork() == 0) {
+		for (int fd = 0; fd < 3; fd++)
+			close(fd);
+		sleep(30);
+		_exit(0);
+	}
+}
+
 /* A sandbox in which memfd_create is refused. */
 static void refuse_memory_files(void)
 {
@@ -217,6 +229,7 @@ int main(int argc, char **argv)
 		refuse_memory_files();
 	if (getenv("TRAPS"))
 		signal(SIGTRAP, on_trap);
+	signal(SIGUSR1, wait_for_child);
 	struct self self;
 	char line[256];
 	int threads = argc > 1 ? atoi(argv[1]) : 1;
