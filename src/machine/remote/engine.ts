@@ -307,7 +307,7 @@ export class RemoteEngine implements Engine {
       const to = each.to === ORIGINAL ? targetOf(record.held('initial')) : each.to;
       const own = this.groups(each.record);
       for (const group of own) {
-        this.#checkText(each.name, group, stale);
+        checkText(this.#runtime, each.name, group, stale);
         const way = each.to === ORIGINAL ? null : this.destination(group, to);
         const drawn = draw(group.columns, way, protocol.accepts, require);
         inline += drawn.inline;
@@ -319,17 +319,24 @@ export class RemoteEngine implements Engine {
       if (!first || sameTarget(from, to)) continue;
       const destination = this.destination(first, to);
       changes.push({ asked: each, from, to });
-      keys.push(this.#keyChange(record, wordsOf(destination), to, destination));
+      keys.push(keyChange(record, wordsOf(destination), to, destination));
       previous.push(this.#before(record));
     }
     if (batches.length === 0 && keys.length === 0)
       return { changes, inline, trampoline, traps: 0, ways: NONE };
-    const before = this.#traps(asked);
+    const { target } = this.#runtime;
+    const before = emulated(target, asked);
     const edits = { batches, keys: KeyChanges.of(keys) };
     this.#run(protocol, edits, KeyChanges.of(previous), groups);
     this.#keep(keys, groups);
     const ways = { ...NONE, trap: batches.reduce((sum, { count }) => sum + count, 0) };
-    return { changes, inline, trampoline, traps: this.#traps(asked) - before, ways };
+    return {
+      changes,
+      inline,
+      trampoline,
+      traps: emulated(target, asked) - before,
+      ways,
+    };
   }
 
   /** An update is done, and nothing else was since the last look: what is known stays known. */
@@ -347,26 +354,11 @@ export class RemoteEngine implements Engine {
   #outdate(): void {
     try {
       const run = new Run(this.#runtime);
-      const script = new Script(run, this.#runtime.routines);
       run.counts();
-      script.perform();
+      new Script(run, this.#runtime.routines).perform();
     } catch {
       // Another came first, and has seen what stands there; or the target is gone.
     }
-  }
-
-  #keyChange(
-    record: KeyRecord,
-    words: KeyChange['words'],
-    to: Goal,
-    destination: Destination,
-  ): KeyChange {
-    return {
-      record: record.at,
-      words,
-      slot: record.held('key') || null,
-      func: to.kind === 'ret0' ? destination.return0 : to.address,
-    };
   }
 
   #before(record: KeyRecord): KeyChange {
@@ -377,33 +369,6 @@ export class RemoteEngine implements Engine {
       slot,
       func: slot === null ? 0 : Number(this.#runtime.target.word(slot) ?? 0n),
     };
-  }
-
-  /** Calls that were emulated, now. */
-  #traps(asked: readonly Asked[]): number {
-    const { target } = this.#runtime;
-    return asked.reduce((sum, { record }) => sum + Number(target.word(record + RECORD.traps)), 0);
-  }
-
-  /** What stands at the sites must be what the columns say. */
-  #checkText(name: string, { columns }: Group, stale: boolean): void {
-    const { batch } = columns;
-    const bytes = sitesNow(this.#runtime.target, batch);
-    // A run that did not come to its end: what it left is read back.
-    if (stale) snapshot(columns, (i) => bytes.subarray(8 * i, 8 * i + batch.lengthAt(i)), true);
-    for (let i = 0; i < batch.count; i++) {
-      for (let b = 0; b < batch.lengthAt(i); b++) {
-        if (bytes[8 * i + b] === batch.old[8 * i + b]) continue;
-        const trap = b === 0 && bytes[8 * i] === INT3;
-        // Another update, which is under way or was while this one looked.
-        if (this.#runtime.moved) throw new Moved();
-        throw new Fault(
-          trap ? 'foreign-trap' : 'drift',
-          `${trap ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${name}`,
-          { at: hex(batch.address(i)) },
-        );
-      }
-    }
   }
 
   #run(protocol: Protocol, edits: Edits, previous: KeyChanges, groups: readonly Group[]): void {
@@ -443,6 +408,45 @@ export class RemoteEngine implements Engine {
     }
   }
 }
+
+/** What stands at the sites must be what the columns say. */
+function checkText(runtime: RemoteRuntime, name: string, { columns }: Group, stale: boolean): void {
+  const { batch } = columns;
+  const bytes = sitesNow(runtime.target, batch);
+  // A run that did not come to its end: what it left is read back.
+  if (stale) snapshot(columns, (i) => bytes.subarray(8 * i, 8 * i + batch.lengthAt(i)), true);
+  for (let i = 0; i < batch.count; i++) {
+    for (let b = 0; b < batch.lengthAt(i); b++) {
+      if (bytes[8 * i + b] === batch.old[8 * i + b]) continue;
+      const trap = b === 0 && bytes[8 * i] === INT3;
+      // Another update, which is under way or was while this one looked.
+      if (runtime.moved) throw new Moved();
+      throw new Fault(
+        trap ? 'foreign-trap' : 'drift',
+        `${trap ? 'a trap that is not ours' : 'other bytes than ours'} on a site of ${name}`,
+        { at: hex(batch.address(i)) },
+      );
+    }
+  }
+}
+
+function keyChange(
+  record: KeyRecord,
+  words: KeyChange['words'],
+  to: Goal,
+  destination: Destination,
+): KeyChange {
+  return {
+    record: record.at,
+    words,
+    slot: record.held('key') || null,
+    func: to.kind === 'ret0' ? destination.return0 : to.address,
+  };
+}
+
+/** Calls that were emulated, now. */
+const emulated = (target: Target, asked: readonly Asked[]): number =>
+  asked.reduce((sum, { record }) => sum + Number(target.word(record + RECORD.traps)), 0);
 
 /** Sites that are no further apart are read together. */
 const NEIGHBOURS = 4096;
