@@ -92,10 +92,10 @@ export const MUTANTS = [
     test: { file: 'test/check/litmus.test.ts', name: 'known of this CPU' },
   },
   {
-    name: 'data that no handler keeps is used by no other call, and slot holds',
-    file: 'dist/check/search/run.js',
-    edits: [["name !== 'slot' || fixture.stashes", 'true']],
-    test: { file: 'test/check/several.test.ts', name: 'is judged of globals' },
+    name: 'nothing is ever stuck',
+    file: 'dist/check/search/engine.js',
+    edits: [['return neverReturns(', 'return true || neverReturns(']],
+    test: { file: 'test/check/twin.test.ts', name: 'int3-gap/spin' },
   },
   {
     name: 'the engine lets the patcher go on before CPUs have answered',
@@ -104,10 +104,10 @@ export const MUTANTS = [
     test: { file: 'test/check/twin.test.ts', name: 'int3-gap/spin' },
   },
   {
-    name: 'nothing is ever stuck',
-    file: 'dist/check/search/engine.js',
-    edits: [['return neverReturns(', 'return true || neverReturns(']],
-    test: { file: 'test/check/twin.test.ts', name: 'int3-gap/spin' },
+    name: 'data that no handler keeps is used by no other call, and slot holds',
+    file: 'dist/check/search/run.js',
+    edits: [["name !== 'slot' || fixture.stashes", 'true']],
+    test: { file: 'test/check/several.test.ts', name: 'is judged of globals' },
   },
   {
     name: 'what lies behind the end of a path holds',
@@ -378,16 +378,16 @@ export const MUTANTS = [
     test: { file: 'test/remote/stop.test.ts', name: 'made in between are stopped too' },
   },
   {
-    name: 'nobody looks whether a thread stands in the middle of a site',
-    file: 'dist/machine/remote/hold.js',
-    edits: [['if (isInside(at, stretches))', 'if (false)']],
-    test: { file: 'test/remote/stop.test.ts', name: 'none stands in the middle of a site' },
-  },
-  {
     name: 'a thread that was stopped goes on by SYSRET',
     file: 'dist/machine/remote/hold.js',
     edits: [['other[REGISTER.rcx] = 0n;', '']],
     test: { file: 'test/remote/stop.test.ts', name: 'made to return by IRET' },
+  },
+  {
+    name: 'nobody looks whether a thread stands in the middle of a site',
+    file: 'dist/machine/remote/hold.js',
+    edits: [['if (isInside(at, stretches))', 'if (false)']],
+    test: { file: 'test/remote/stop.test.ts', name: 'none stands in the middle of a site' },
   },
   {
     name: 'a descriptor of its memory stays in another process',
