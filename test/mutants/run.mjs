@@ -47,6 +47,12 @@ const COPIED = [
 /** @typedef {{copied?: readonly string[], jobs?: number, timeoutMs?: number}} Options */
 
 /**
+ * Where a test that does not end is no sign of the mistake, it is given so many times as long: beside
+ * a run that takes both CPUs for itself, tests of nine seconds were not done after 180.
+ */
+const PATIENCE = 4;
+
+/**
  * @param {string} root the checkout, built
  * @param {readonly Mutant[]} table
  * @param {(outcome: Outcome) => void} [told] called as each is judged
@@ -65,7 +71,7 @@ export async function judge(root, table, told = () => {}, options = {}) {
     const sound = new Map();
     const fits = (tree, { test, long }) => {
       const id = JSON.stringify([test, long]);
-      if (!sound.has(id)) sound.set(id, run(tree, test, long, timeoutMs));
+      if (!sound.has(id)) sound.set(id, run(tree, test, long, PATIENCE * timeoutMs));
       return sound.get(id);
     };
     const outcomes = [];
@@ -109,7 +115,8 @@ async function judgeOne(tree, mutant, fits, timeoutMs) {
       const parsed = await spawned(process.execPath, ['--check', path], tree, timeoutMs);
       if (parsed.status !== 0) return { verdict: 'impossible', why: parsed.said };
     }
-    const { ended, said } = await run(tree, mutant.test, mutant.long, timeoutMs);
+    const limitMs = mutant.hang ? timeoutMs : PATIENCE * timeoutMs;
+    const { ended, said } = await run(tree, mutant.test, mutant.long, limitMs);
     switch (ended) {
       case 'passed':
         return { verdict: 'survived', why: `${mutant.test.file} passes` };
@@ -118,7 +125,7 @@ async function judgeOne(tree, mutant, fits, timeoutMs) {
       case 'empty':
         return { verdict: 'unfit', why: said };
       default:
-        return { verdict: mutant.hang ? 'noticed' : 'hung', why: `no end in ${timeoutMs} ms` };
+        return { verdict: mutant.hang ? 'noticed' : 'hung', why: `no end in ${limitMs} ms` };
     }
   } finally {
     writeFileSync(path, before);
