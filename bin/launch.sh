@@ -1,8 +1,9 @@
 # Read by the shell that runs `static-call`, with its words as "$@" and the path of the program in
 # $self. To start node takes longer than to compile a small file, and most files of a build have no
 # static calls. So the compiler is run from here, with the words that `cc` adds
-# (src/host/compilation.ts), and node is started only for an object that names a trampoline. A command
-# that is not plainly understood here goes to node at once: test/cside/launch.long.ts compares them.
+# (src/host/compilation.ts), and node is started only for an object that names a trampoline. A
+# command that is not plainly understood here goes to node at once: test/cside/launch.long.ts
+# compares them.
 
 # Sets $assembler. A name tells what a compiler is only where a program of the machine lies behind
 # it: a script may run anything, and so may the link of a compiler cache.

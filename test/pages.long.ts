@@ -1,5 +1,5 @@
-// The commands and snippets of docs/ that no other test runs (pages.ts has the list): in the order of
-// their page, from an empty folder, by a user who owns nothing.
+// The commands and snippets of docs/ that no other test runs (pages.ts has the list): in the order
+// of their page, from an empty folder, by a user who owns nothing.
 
 import { spawnSync } from 'node:child_process';
 import { chownSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// What can be seen of another process's static calls without stopping anything of it: its files, its
-// records where a runtime is in it, and the bytes at its sites.
+// What can be seen of another process's static calls without stopping anything of it: its files,
+// its records where a runtime is in it, and the bytes at its sites.
 
 import { INT3 } from '../asm/table.js';
 import type { Addr } from '../base/addr.js';

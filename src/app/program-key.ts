@@ -1,5 +1,5 @@
-// A key of an open program: what callers ask of it, and what it then has. One object for all that an
-// update needs of a key, and choices that keys share, because an update of ten thousand keys
+// A key of an open program: what callers ask of it, and what it then has. One object for all that
+// an update needs of a key, and choices that keys share, because an update of ten thousand keys
 // otherwise spends its time on cache misses.
 
 import type { Addr } from '../base/addr.js';
@@ -17,8 +17,8 @@ export interface Choice extends Target {
 }
 
 /**
- * The string that the JavaScript engine has for a name as a property. The names in an update are the
- * same strings, and are then compared by their addresses.
+ * The string that the JavaScript engine has for a name as a property. The names in an update are
+ * the same strings, and are then compared by their addresses.
  */
 const asProperty = (name: string): string => Object.keys({ [name]: null })[0] ?? name;
 

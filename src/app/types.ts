@@ -95,8 +95,8 @@ export interface Update extends Disposable {
   /**
    * How many sites and trampolines were written by each way: `byte` where one byte changed, `store`
    * where one store inside an aligned quadword did it, `behind` where the site was off and its rest
-   * was written first, `trap` where a trap hid it meanwhile. Under `int3` all are trapped for, under
-   * `store` all are stored.
+   * was written first, `trap` where a trap hid it meanwhile. Under `int3` all are trapped for,
+   * under `store` all are stored.
    */
   readonly ways: Readonly<Record<'byte' | 'store' | 'behind' | 'trap', number>>;
   /** `c`: static_call_update(), static_key_enable() and the like of the C side made it. */
@@ -241,10 +241,10 @@ export interface AttachOptions {
   /** A file with the same content, where the one that the target runs cannot be read from here. */
   readonly file?: string;
   /**
-   * `int3`, if left out: one thread is borrowed, and a trap handler installed. `stop`: every thread is
-   * stopped while the tool writes, and nothing is installed, for a program that has a SIGTRAP handler
-   * of its own or a seccomp filter that refuses what a handler needs. No other is possible, because
-   * the text of another process has no writable mapping.
+   * `int3`, if left out: one thread is borrowed, and a trap handler installed. `stop`: every thread
+   * is stopped while the tool writes, and nothing is installed, for a program that has a SIGTRAP
+   * handler of its own or a seccomp filter that refuses what a handler needs. No other is possible,
+   * because the text of another process has no writable mapping.
    */
   readonly protocol?: 'int3' | 'stop';
 }

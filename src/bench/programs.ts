@@ -182,9 +182,8 @@ export const BRANCH_WAYS = {
  * One branch, and more than a predictor keeps apart.
  *
  * `many` is the dearest case of a branch that is off. That is `test eax, imm32`, which needs one of
- * the four integer ALUs of Zen 3, and six nops are dispatched in the same cycle: out of its op cache
- * a run of nothing else takes 1.50 of a run of nops. With one other instruction between two of them
- * it takes 1.000, and where the code no longer fits the cache 1.01.
+ * the four integer ALUs of Zen 3, and six nops are dispatched in the same cycle. One other
+ * instruction between two of them hides the difference.
  */
 export const BRANCH_SHAPES = {
   tight: { name: 'one in a loop', branches: 1, empty: 'an empty loop', filler: '' },

@@ -46,8 +46,8 @@ export function startXray(
   );
   if (done.status !== 0) return null;
   const child = spawn(program, [String(cpu)], { stdio: ['pipe', 'pipe', 'ignore'], env });
-  // It ends where its thread cannot be seen running, as on a machine that others load. What is asked
-  // after that has no answer, and is no error of ours.
+  // It ends where its thread cannot be seen running, as on a machine that others load. What is
+  // asked after that has no answer, and is no error of ours.
   child.stdin.on('error', () => {});
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const ask = async (line: string): Promise<number[]> => {

@@ -1,5 +1,5 @@
-// What the checker answers, as plain data: what `--json` prints, what a worker sends, what the library
-// returns. The declarations of the library reach this file and none of the search behind it
+// What the checker answers, as plain data: what `--json` prints, what a worker sends, what the
+// library returns. The declarations of the library reach this file and none of the search behind it
 // (test/declarations.ts).
 
 import type { BOUNDS, Configuration } from './configuration.js';

@@ -1,8 +1,9 @@
 // Runs a protocol so that its failure has a defined end: the text and the keys' words come out all
-// old or all new. Where neither can be written any more, the sites stay parked on their trap and are
-// emulated to what the words say. Which way is open follows from the steps: back until a store has
-// let a site run the new instruction, and forward from then on. A protocol without traps has nothing
-// to park on: there a second failure leaves some sites old and some new, each of them whole.
+// old or all new. Where neither can be written any more, the sites stay parked on their trap and
+// are emulated to what the words say. Which way is open follows from the steps: back until a store
+// has let a site run the new instruction, and forward from then on. A protocol without traps has
+// nothing to park on: there a second failure leaves some sites old and some new, each of them
+// whole.
 
 import { Batch, isEmpty, waysIn, type Edits, type KeyChanges } from '../plan/batch.js';
 import { isFor as isForSome, type Protocol, type Step } from '../plan/protocol.js';
@@ -80,8 +81,8 @@ export function transact(
 }
 
 /**
- * What stands in the text decides. A site that is off, and whose rest was written already, does what
- * it did before.
+ * What stands in the text decides. A site that is off, and whose rest was written already, does
+ * what it did before.
  */
 function settled(protocol: Protocol, edits: Edits, end: 'old' | 'new', machine: Machine): End {
   const others = machine.unlike(edits, end === 'old' ? 'off' : end);

@@ -10,8 +10,8 @@
 // frame lies just as much in the way: see shadow.ts. With `counted` the handler holds a reference
 // to the table of traps while it runs, as the kernel's has since v5.5: the updater drops its own
 // after the last synchronisation, waits until there is none, and only then takes the table down.
-// `own-space` and `each-site` are that as the kernel does it (examples/kernel records it): the text is
-// written through an address space of its own, and a static call is a whole cycle for its
+// `own-space` and `each-site` are that as the kernel does it (examples/kernel records it): the text
+// is written through an address space of its own, and a static call is a whole cycle for its
 // trampoline and then one for each site.
 
 import { mem } from '../asm/assembler.js';

@@ -1,6 +1,6 @@
-// What `attach` does to a process that cannot have a trap handler (plan/protocols/stop.ts), and what
-// it would be with one thing wrong: `plain`, where threads go on by SYSRET, which serialises
-// nothing; `blind`, where the text is two instructions and nobody looks whether a thread stands
+// What `attach` does to a process that cannot have a trap handler (plan/protocols/stop.ts), and
+// what it would be with one thing wrong: `plain`, where threads go on by SYSRET, which serialises
+// nothing; `blind`, where the text is two instructions and no look is taken whether a thread stands
 // between them.
 
 import { stop as protocol } from '../plan/protocols/stop.js';

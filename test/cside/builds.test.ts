@@ -29,7 +29,8 @@ ${Array.from({ length: 20 }, (_, i) => `int use${i}(int a);\nint use${i}(int a) 
 `;
 
 /**
- * Runs what stands in a block of the page, and reads what it made. Answers whether that has a table.
+ * Runs what stands in a block of the page, and reads what it made. Answers whether that has a
+ * table.
  */
 function built(block: string, made: string, files: Readonly<Record<string, string>> = {}): boolean {
   using folder = new Folder();

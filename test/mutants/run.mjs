@@ -1,6 +1,6 @@
 // Judges the tests by mistakes: each row of a table puts one mistake into a private copy of what
-// ships, and the test that the row names must fail there. A row whose test passes is a survivor: the
-// test does not notice what it was written for.
+// ships, and the test that the row names must fail there. A row whose test passes is a survivor:
+// the test does not notice what it was written for.
 
 import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -47,8 +47,8 @@ const COPIED = [
 /** @typedef {{copied?: readonly string[], jobs?: number, timeoutMs?: number}} Options */
 
 /**
- * Where a test that does not end is no sign of the mistake, it is given so many times as long: beside
- * a run that takes both CPUs for itself, tests of nine seconds were not done after 180.
+ * Where a test that does not end is no sign of the mistake, it is given so many times as long:
+ * beside a run that takes both CPUs for itself, tests of nine seconds were not done after 180.
  */
 const PATIENCE = 4;
 

@@ -372,6 +372,12 @@ export const MUTANTS = [
     test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
   },
   {
+    name: 'a thread may stand in the middle of a site',
+    file: 'dist/machine/remote/hold.js',
+    edits: [['if (isInside(at, stretches))', 'if (false)']],
+    test: { file: 'test/remote/stop.test.ts', name: 'none stands in the middle of a site' },
+  },
+  {
     name: 'a thread that was made while the others were stopped runs on',
     file: 'dist/machine/remote/hold.js',
     edits: [['if (asked.length === 0)', 'if (known.size > 0 || asked.length === 0)']],
@@ -382,12 +388,6 @@ export const MUTANTS = [
     file: 'dist/machine/remote/hold.js',
     edits: [['other[REGISTER.rcx] = 0n;', '']],
     test: { file: 'test/remote/stop.test.ts', name: 'made to return by IRET' },
-  },
-  {
-    name: 'nobody looks whether a thread stands in the middle of a site',
-    file: 'dist/machine/remote/hold.js',
-    edits: [['if (isInside(at, stretches))', 'if (false)']],
-    test: { file: 'test/remote/stop.test.ts', name: 'none stands in the middle of a site' },
   },
   {
     name: 'a descriptor of its memory stays in another process',

@@ -82,7 +82,7 @@ describe('while all threads are stopped', () => {
   it('those run that were made in between are stopped too', () => {
     const threads = new Map([[7, { registers: at(0x2000) }]]);
     const { target, native, held, whenListed } = processOf(threads);
-    // The first list is of what sleeps for good, the second of what is asked.
+    // The first list is of threads that no signal wakes, the second of what is asked.
     whenListed((n) => void (n === 2 && threads.set(8, { registers: at(0x2000) })));
     const holder = new Holder(native, target);
     expect(holder.while([SITE], () => [...held])).toEqual([7, 8]);

@@ -1,4 +1,5 @@
-// What is asked of the checker: the options of a check, the jobs that come of them, and who runs those.
+// What is asked of the checker: the options of a check, the jobs that come of them, and who runs
+// those.
 
 import type { Configuration } from '../configuration.js';
 import type { PropertyName } from '../properties.js';

@@ -1,4 +1,5 @@
-// The machine that a token's path runs on, and the same schedule on the machine of another protocol.
+// The machine that a token's path runs on, and the same schedule on the machine of another
+// protocol.
 
 import type { Model } from '../../machine/sim/model.js';
 import { findProposal, proposalOf } from '../../zoo/index.js';

@@ -1,6 +1,6 @@
 // The walk in WebAssembly (engine/search.ts): the same states in the same order as the reference
-// (walk.ts), without an object for any of them. The moves of a part of the machine are computed here
-// when the engine meets them for the first time, and written into its memory as a row.
+// (walk.ts), without an object for any of them. The moves of a part of the machine are computed
+// here when the engine meets them for the first time, and written into its memory as a row.
 
 import type { Model } from '../../machine/sim/model.js';
 import { CpuLanes, patcherLane } from './lasso.js';

@@ -8,14 +8,14 @@
 //   no CPU comes back by its moves in one environment, none of them moves,
 //
 // there is no cycle. The last one supposes that no move of a CPU that keeps its environment stores
-// to text, which would move the others. Reductions only leave moves out, and a cycle of sorted states
-// is one of states with every CPU under its own number, a few times around.
+// to text, which would move the others. Reductions only leave moves out, and a cycle of sorted
+// states is one of states with every CPU under its own number, a few times around.
 //
 // This is looked at twice. Without the moves that end a pass or an update: then nothing goes on
-// forever without one, and there is no livelock. Without the moves that nothing forces (interrupts):
-// then whoever follows the others comes to a state that has none, and where each such state is an
-// end there is no deadlock. Where the tables do have a cycle, as those of a handler that waits, it
-// may be one of parts that never meet, and the edges decide.
+// forever without one, and there is no livelock. Without the moves that nothing forces
+// (interrupts): then a run by the other moves comes to a state that has none, and where each such
+// state is an end there is no deadlock. Where the tables do have a cycle, as those of a handler
+// that waits, it may be one of parts that never meet, and the edges decide.
 
 import type { MoveTable } from '../../machine/sim/move-table.js';
 import type { PatcherMove } from '../../machine/sim/model.js';
@@ -37,7 +37,7 @@ const isForced = (kind: number): boolean => (kind & LANE) !== NO_LANE;
 const isNoProgress = (kind: number): boolean => (kind & PROGRESS) === 0;
 
 /**
- * Neither by moves that somebody is bound to make nor by moves that end nothing does the machine
+ * Neither by moves that are bound to be made nor by moves that end nothing does the machine
  * ever come back to a state.
  */
 export const neverReturns = (rows: Rows): boolean =>

@@ -1,5 +1,6 @@
-// A key as an engine knows it: its record, read through a window that it shares with its neighbours,
-// and its groups of sites. Like those (site-row.ts), keys lie in memory as they were made.
+// A key as an engine knows it: its record, read through a window that it shares with its
+// neighbours, and its groups of sites. Like those (site-row.ts), keys lie in memory as they were
+// made.
 
 import type { Addr } from '../../base/addr.js';
 import { RECORD } from '../../trap/registry.js';

@@ -1,7 +1,7 @@
-// A group of sites as an update of many keys sees it: small integers and a window that it shares with
-// its neighbours. The columns of a group as views of their own are a dozen objects and as many cache
-// misses, which were most of what an update of ten thousand keys took. Rows are made one after the
-// other, and lie so in memory.
+// A group of sites as an update of many keys sees it: small integers and a window that it shares
+// with its neighbours. The columns of a group as views of their own are a dozen objects and as many
+// cache misses, which were most of what an update of ten thousand keys took. Rows are made one
+// after the other, and lie so in memory.
 
 import type { Addr } from '../../base/addr.js';
 import { Batch } from '../../plan/batch.js';

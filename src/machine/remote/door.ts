@@ -3,8 +3,9 @@
 //
 // Three mistakes were made and found by running. PTRACE_SINGLESTEP leaves the trap flag set where
 // the tracer dies, and the kernel then kills the thread by SIGTRAP. PTRACE_SYSCALL without
-// TRACESYSGOOD has the same end, because a stop that finds no tracer becomes the signal that it would
-// have been told as. And a thread in state D does not stop, and cannot be let go before it does.
+// TRACESYSGOOD has the same end, because a stop that finds no tracer becomes the signal that it
+// would have been told as. And a thread in state D does not stop, and cannot be let go before it
+// does.
 
 import type { Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
@@ -59,8 +60,8 @@ export const REGISTER = {
 const REGISTERS = 27;
 
 /**
- * How long a thread may take to stop, ms: one that can be stopped, and may wait for a CPU; and one in
- * state D, which a parent of vfork can be in for any time.
+ * How long a thread may take to stop, ms: one that can be stopped, and may wait for a CPU; and one
+ * in state D, which a parent of vfork can be in for any time.
  */
 const STOP_MS = { any: 10_000, asleep: 20 } as const;
 

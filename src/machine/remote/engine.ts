@@ -1,13 +1,13 @@
-// Takes charge of a target's keys and changes where they go. An update reads what stands there, draws
-// it as any update is drawn (plan/draw.ts), and hands protocol, transaction and stores of this process
-// to a thread of that one: only what performs a script is another.
+// Takes charge of a target's keys and changes where they go. An update reads what stands there,
+// draws it as any update is drawn (plan/draw.ts), and hands protocol, transaction and stores of
+// this process to a thread of that one: only what performs a script is another.
 
 import { INT3 } from '../../asm/table.js';
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { KeyDef } from '../../keys/key.js';
-import { SiteColumns, codeOf, draw, wordsOf, type Destination } from '../../plan/draw.js';
+import { SiteColumns, codeOf, wordsOf, type Destination } from '../../plan/draw.js';
 import { KeyChanges, type Batch, type Edits, type KeyChange } from '../../plan/batch.js';
 import type { Acceptance, Protocol } from '../../plan/protocol.js';
 import type { WayCounts } from '../../plan/ways.js';
@@ -24,7 +24,7 @@ import { Script } from '../process/script.js';
 import { transact, Unfinished } from '../transact.js';
 import type { Held } from './borrow.js';
 import { prepareHandler } from './handler.js';
-import type { Applied, Asked, Change, Engine } from './keeping.js';
+import { Drawing, type Applied, type Asked, type Change, type Engine } from './keeping.js';
 import { checkMasks } from './masks.js';
 import { NearCode } from './near.js';
 import { symbolIn, type RemoteObject } from './objects.js';
@@ -287,7 +287,8 @@ export class RemoteEngine implements Engine {
   }
 
   /**
-   * @throws Fault `foreign-trap`, `drift`, `not-inline`, `out-of-reach`, `busy`, with nothing changed;
+   * @throws Fault `foreign-trap`, `drift`, `not-inline`, `out-of-reach`, `busy`, with nothing
+   *   changed;
    *   `update-failed`, `update-parked`
    */
   apply<A extends Asked>(asked: readonly A[], protocol: Protocol, require?: 'inline'): Applied<A> {
@@ -298,9 +299,7 @@ export class RemoteEngine implements Engine {
     const stale = this.#runtime.word('stale') !== 0n;
     const changes: Change<A>[] = [];
     const [keys, previous]: [KeyChange[], KeyChange[]] = [[], []];
-    const batches: Batch[] = [];
-    const groups: Group[] = [];
-    let [inline, trampoline] = [0, 0];
+    const drawing = new Drawing();
     for (const each of asked) {
       const record = this.record(each.record);
       const from = targetOf(record.held('call'));
@@ -309,11 +308,7 @@ export class RemoteEngine implements Engine {
       for (const group of own) {
         checkText(this.#runtime, each.name, group, stale);
         const way = each.to === ORIGINAL ? null : this.destination(group, to);
-        const drawn = draw(group.columns, way, protocol.accepts, require);
-        inline += drawn.inline;
-        trampoline += drawn.trampoline;
-        groups.push(group);
-        if (drawn.batch.count > 0) batches.push(drawn.batch);
+        drawing.add(group, way, protocol, require);
       }
       const [first] = own;
       if (!first || sameTarget(from, to)) continue;
@@ -322,6 +317,7 @@ export class RemoteEngine implements Engine {
       keys.push(keyChange(record, wordsOf(destination), to, destination));
       previous.push(this.#before(record));
     }
+    const { batches, groups, inline, trampoline } = drawing;
     if (batches.length === 0 && keys.length === 0)
       return { changes, inline, trampoline, traps: 0, ways: NONE };
     const { target } = this.#runtime;

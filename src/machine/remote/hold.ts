@@ -1,12 +1,12 @@
-// Stops every thread of another process, and lets all of them go on, for a process that cannot have a
-// trap handler. Nothing of it is changed but a register that its thread has lost already.
+// Stops every thread of another process, and lets all of them go on, for a process that cannot have
+// a trap handler. Nothing of it is changed but a register that its thread has lost already.
 //
 // A thread is made by another thread of its process. So where each of those that are listed stands,
 // and a second list names no other, there is none that runs.
 //
-// They go on by IRET, which serialises their CPU. SYSRET would not, and takes RIP from RCX: a thread
-// in which the two differ cannot go on by it, whatever the kernel prefers. A thread in which they
-// are equal is behind the instruction `syscall`, which has left RIP in RCX: nothing was in it.
+// They go on by IRET, which serialises their CPU. SYSRET would not, and takes RIP from RCX: a
+// thread in which the two differ cannot go on by it, whatever the kernel prefers. A thread in which
+// they are equal is behind the instruction `syscall`, which has left RIP in RCX: nothing was in it.
 
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
@@ -106,8 +106,9 @@ export class Holder {
   }
 
   /**
-   * Whatever is done while threads stand was done before, with a thread that there is not: the first
-   * call of a function takes longer than a hundred later ones. Held 24 ms without, and 8 with.
+   * Whatever is done while threads stand was done before, with a thread that there is not: the
+   * first call of a function takes longer than a hundred later ones. Held 24 ms without, and 8
+   * with.
    */
   #rehearse(): void {
     if (this.#rehearsed) return;

@@ -1,9 +1,10 @@
-// What an attached program asks of what changes its keys: a borrowed thread (engine.ts), or the tool
-// itself while all threads stand (stopping.ts).
+// What an attached program asks of what changes its keys: a borrowed thread (engine.ts), or the
+// tool itself while all threads stand (stopping.ts).
 
 import type { Addr } from '../../base/addr.js';
 import type { KeyDef } from '../../keys/key.js';
-import type { Destination } from '../../plan/draw.js';
+import type { Batch } from '../../plan/batch.js';
+import { draw, type Destination } from '../../plan/draw.js';
 import type { Protocol } from '../../plan/protocol.js';
 import { ORIGINAL, type Target as Goal } from '../../plan/target.js';
 import type { WayCounts } from '../../plan/ways.js';
@@ -29,6 +30,28 @@ export interface Applied<A extends Asked = Asked> {
   readonly trampoline: number;
   readonly traps: number;
   readonly ways: WayCounts;
+}
+
+/** What the sites of the keys of an update become, gathered group by group. */
+export class Drawing {
+  readonly batches: Batch[] = [];
+  readonly groups: Group[] = [];
+  inline = 0;
+  trampoline = 0;
+
+  /** @param to null for what the file has */
+  add(
+    group: Group,
+    to: Destination | null,
+    { accepts }: Pick<Protocol, 'accepts'>,
+    require?: 'inline',
+  ): void {
+    const { batch, inline, trampoline } = draw(group.columns, to, accepts, require);
+    this.inline += inline;
+    this.trampoline += trampoline;
+    this.groups.push(group);
+    if (batch.count > 0) this.batches.push(batch);
+  }
 }
 
 /** A key of an object that is known to an engine. */

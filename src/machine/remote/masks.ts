@@ -1,5 +1,5 @@
-// Whether a thread of a target would be killed by a trap: the same questions as of the threads of this
-// process (machine/process/signals.ts), asked from outside.
+// Whether a thread of a target would be killed by a trap: the same questions as of the threads of
+// this process (machine/process/signals.ts), asked from outside.
 
 import { PAGE } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';

@@ -1,7 +1,7 @@
 // Code of ours within reach of a target's texts: what returns 0, what just returns, and veneers for
-// functions that are further than 2 GiB away. A page of it is found again by its first bytes, so that
-// a later tool uses what an earlier one wrote. What is added is written by the run that uses it, under
-// the lock, because two tools may want the same free place.
+// functions that are further than 2 GiB away. A page of it is found again by its first bytes, so
+// that a later tool uses what an earlier one wrote. What is added is written by the run that uses
+// it, under the lock, because two tools may want the same free place.
 
 import { INT3 } from '../../asm/table.js';
 import { place } from '../../asm/assembler.js';

@@ -1,5 +1,5 @@
-// Where a key of another process goes, by its text: as its file has it, and as it stands. What a tool
-// did by protocol `stop` is recorded nowhere else.
+// Where a key of another process goes, by its text: as its file has it, and as it stands. What a
+// tool did by protocol `stop` is recorded nowhere else.
 
 import { place } from '../../asm/assembler.js';
 import { hex, type Addr } from '../../base/addr.js';

@@ -1,9 +1,9 @@
-// Changes where keys of a target go while all of its threads stand (hold.ts), for a process that can
-// have no trap handler. No thread is borrowed, no system call is made in it, and nothing is mapped:
-// bytes at its sites and the words of its keys are written through /proc/PID/mem.
+// Changes where keys of a target go while all of its threads stand (hold.ts), for a process that
+// can have no trap handler. No thread is borrowed, no system call is made in it, and nothing is
+// mapped: bytes at its sites and the words of its keys are written through /proc/PID/mem.
 //
-// What stands at the sites is all there is to know of a process that has no runtime. Where one is in
-// it, its records are written too, so that Node, C and other tools find what they must.
+// What stands at the sites is all there is to know of a process that has no runtime. Where one is
+// in it, its records are written too, so that Node, C and other tools find what they must.
 
 import { hex, PAGE, type Addr } from '../../base/addr.js';
 import { INT3 } from '../../asm/table.js';
@@ -11,7 +11,7 @@ import { Fault } from '../../base/fault.js';
 import { invariant, unreachable } from '../../base/invariant.js';
 import type { KeyDef } from '../../keys/key.js';
 import type { Batch, KeyChange } from '../../plan/batch.js';
-import { draw, KINDS, SiteColumns, wordsOf, type Destination } from '../../plan/draw.js';
+import { KINDS, SiteColumns, wordsOf, type Destination } from '../../plan/draw.js';
 import type { Protocol, Step } from '../../plan/protocol.js';
 import { ORIGINAL, sameTarget, targetOf, type Target as Goal } from '../../plan/target.js';
 import { rowsOf as formsOf } from '../../plan/transform.js';
@@ -26,7 +26,14 @@ import type { Held } from './borrow.js';
 import { checkGroups, sitesNow } from './engine.js';
 import { FoundCode } from './found.js';
 import { overlaps, type Holder, type Stretch } from './hold.js';
-import type { Applied, Asked, Change, Engine, Kept } from './keeping.js';
+import {
+  Drawing,
+  type Applied,
+  type Asked,
+  type Change,
+  type Engine,
+  type Kept,
+} from './keeping.js';
 import { symbolIn, type RemoteObject } from './objects.js';
 import { pause } from './pause.js';
 import { Moved } from './run.js';
@@ -268,9 +275,7 @@ export class StoppingEngine implements Engine {
   #apply<A extends Asked>(asked: readonly A[], protocol: Protocol, require?: 'inline'): Applied<A> {
     const changes: Change<A>[] = [];
     const keys: KeyChange[] = [];
-    const batches: Batch[] = [];
-    const groups: Group[] = [];
-    let [inline, trampoline] = [0, 0];
+    const drawing = new Drawing();
     for (const each of asked) {
       const [from, initial] = [this.now(each.record), this.initial(each.record)];
       const to = each.to === ORIGINAL ? initial : each.to;
@@ -278,11 +283,7 @@ export class StoppingEngine implements Engine {
       for (const group of own) {
         if (this.#record(each.record) !== null) this.#checkMirror(each.name, group);
         const way = each.to === ORIGINAL ? null : this.destination(group, to);
-        const drawn = draw(group.columns, way, protocol.accepts, require);
-        inline += drawn.inline;
-        trampoline += drawn.trampoline;
-        groups.push(group);
-        if (drawn.batch.count > 0) batches.push(drawn.batch);
+        drawing.add(group, way, protocol, require);
       }
       const [first] = own;
       if (!first) continue;
@@ -290,6 +291,7 @@ export class StoppingEngine implements Engine {
       const change = this.#keyChange(each.record, to, this.destination(first, to));
       if (change !== null) keys.push(change);
     }
+    const { batches, groups, inline, trampoline } = drawing;
     if (batches.length > 0 || keys.length > 0) this.#perform(protocol, { batches, keys, groups });
     return { changes, inline, trampoline, traps: 0, ways: NONE };
   }
@@ -445,8 +447,8 @@ class Writes {
   }
 
   /**
-   * Sites of a page by one write. The kernel copies page by page, and a tool that is killed writes no
-   * further page: a site is written half only where it lies on two.
+   * Sites of a page by one write. The kernel copies page by page, and a tool that is killed writes
+   * no further page: a site is written half only where it lies on two.
    */
   batch(batch: Batch): void {
     const page = (at: Addr): number => Math.floor(at / PAGE);

@@ -1,5 +1,5 @@
-// The moves of CPUs, as flat arrays: a long search keeps a million of them, and as objects they were
-// half of what the garbage collector went through.
+// The moves of CPUs, as flat arrays: a long search keeps a million of them, and as objects they
+// were half of what the garbage collector went through.
 
 import { invariant } from '../../base/invariant.js';
 import type { Action } from './outcomes.js';

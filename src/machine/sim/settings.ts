@@ -1,5 +1,5 @@
-// What a configuration chooses from, by name: targets, shapes of sites, levels of fetch. The types of
-// the checker as a library reach this file and none of the machine behind it
+// What a configuration chooses from, by name: targets, shapes of sites, levels of fetch. The types
+// of the checker as a library reach this file and none of the machine behind it
 // (test/declarations.ts).
 
 import { FAMILIES } from '../../asm/table.js';

@@ -162,8 +162,8 @@ export class Text {
   }
 
   /**
-   * The same for the CPU that stores, where it executes the text at the address that it stores to: it
-   * never fetches what it has overwritten (SDM volume 3, 9.1.3: a jump is enough there; through
+   * The same for the CPU that stores, where it executes the text at the address that it stores to:
+   * it never fetches what it has overwritten (SDM volume 3, 9.1.3: a jump is enough there; through
    * another linear address a serialising instruction is needed).
    */
   commitOwn(view: number, key: number, bytes: readonly Byte[]): number {

@@ -1,8 +1,9 @@
-// For a process that cannot have a trap handler: its SIGTRAP is taken, or a seccomp filter refuses a
-// call that an update makes. Another process stops every thread by ptrace, writes, and lets them go.
+// For a process that cannot have a trap handler: its SIGTRAP is taken, or a seccomp filter refuses
+// a call that an update makes. Another process stops every thread by ptrace, writes, and lets them
+// go.
 //
-// A site is one instruction before and after, so no thread is inside of one when it stops. Each goes
-// on by IRET, which serialises: bytes that its CPU fetched before the stop are gone.
+// A site is one instruction before and after, so no thread is inside of one when it stops. Each
+// goes on by IRET, which serialises: bytes that its CPU fetched before the stop are gone.
 
 import type { Protocol } from '../protocol.js';
 
