@@ -13,6 +13,8 @@ export interface Claim {
   readonly word: 'proved' | 'checked';
   /** What was counted, of a run without bounds. */
   readonly within: readonly string[];
+  /** Of a run within bounds, where a proof was tried first: why it is none. */
+  readonly because?: string;
 }
 
 /** What was found of one property; all but the verdict only where it fails. */
@@ -32,6 +34,11 @@ export interface PropertyReport {
   readonly beyond?: readonly PropertyName[];
   /** Where it was judged with fewer contexts than the run names: with these. */
   readonly contexts?: Configuration['contexts'];
+  /**
+   * Of `fails` in a run within bounds: it was found without them, by a search that did not decide
+   * everything.
+   */
+  readonly bounds?: 'any';
 }
 
 /** What was found of one protocol in one configuration, within the bounds that it names. */

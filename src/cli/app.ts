@@ -320,10 +320,11 @@ noise of both runs.`,
   }),
   check: command(() => import('./commands/check.js'), {
     brief: 'Explore everything that a way of patching can do, on a simulated machine',
-    about: `Explores every interleaving of a protocol's steps with the CPUs of a simulated x86-64 machine,
-within the bounds that it prints. Says for each property whether it holds, and draws the shortest way
-to each failure. PROTOCOL is a name, a name/variant, or an .mjs file, whose code is run. Status 0 only
-if every property that was asked for holds or does not apply.`,
+    about: `Explores every interleaving of a protocol's steps with the CPUs of a simulated x86-64 machine.
+Says for each property whether it is proved for any number of CPUs, passes and updates, or holds
+within the bounds that are printed, and draws the shortest way to each failure. PROTOCOL is a name,
+a name/variant, or an .mjs file, whose code is run. Status 0 only if every property that was asked
+for is proved, holds or does not apply.`,
     examples: [
       ['what was merged into Linux, and what a process runs', 'static-call check int3-gap int3'],
       ['without its last synchronisation', 'static-call check int3-gap --drop-sync 3'],
@@ -332,7 +333,10 @@ if every property that was asked for holds or does not apply.`,
         'static-call check int3-percpu/fixed --context task,irq,nmi --svg nmi.svg',
       ],
       ['what can be named', 'static-call check --list'],
-      ['for any number of threads, calls and updates', 'static-call check int3 --bounds any'],
+      [
+        'within bounds: two threads, two calls each, two updates',
+        'static-call check int3 --bounds 2',
+      ],
       [
         'the same again by another checker (docs/proof.md)',
         'static-call check int3-gap --export promela -o gap.pml',
@@ -392,15 +396,16 @@ if every property that was asked for holds or does not apply.`,
         cpus: {
           kind: 'parsed',
           parse: bound,
-          brief: 'CPUs (default: 2)',
+          brief: 'CPUs (default: 2 beside a number of passes or updates)',
           optional: true,
           placeholder: 'N|any',
         },
         bounds: {
-          kind: 'enum',
-          values: ['any'],
-          brief: 'Any number of CPUs, passes, updates and events: what holds then is proved',
+          kind: 'parsed',
+          parse: bound,
+          brief: 'CPUs, passes and updates (default: any, or 2 where that does not close)',
           optional: true,
+          placeholder: 'N|any',
         },
         targets: {
           kind: 'parsed',
@@ -419,14 +424,14 @@ if every property that was asked for holds or does not apply.`,
         passes: {
           kind: 'parsed',
           parse: bound,
-          brief: 'Passes of each task over its site (default: 2)',
+          brief: 'Passes of each task over its site (default: likewise)',
           optional: true,
           placeholder: 'N|any',
         },
         updates: {
           kind: 'parsed',
           parse: bound,
-          brief: 'Updates (default: 2)',
+          brief: 'Updates (default: likewise)',
           optional: true,
           placeholder: 'N|any',
         },

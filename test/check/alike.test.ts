@@ -2,9 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { grouped, restated } from '#check/ask/alike';
-import { verdict } from '#check/ask/job';
 import { job } from '#check/ask/matrix';
-import { report } from '#check/explain/report';
+import { answer } from '#check/ask/proof';
 import type { RunReport } from '#check/result';
 import type { Configuration } from '#check/configuration';
 import { findProposal } from '#zoo/index';
@@ -13,8 +12,8 @@ const naive = findProposal('naive', '', 'user');
 const asked = (given: Partial<Configuration>) =>
   job(naive, { contexts: ['task'], passes: 1, updates: 1, ...given });
 const made = async (given: Partial<Configuration>) => {
-  const run = await verdict(asked(given));
-  return { job: asked(given), text: run.model.text, report: report(run) };
+  const { found, report } = await answer(asked(given));
+  return { job: asked(given), text: found.model.text, report };
 };
 /** Bytes are of the table that was searched, and seconds of its search. */
 const told = ({ seconds: _, ...rest }: RunReport): string => JSON.stringify(rest);

@@ -44,6 +44,19 @@ describe('static-call check', () => {
     );
   });
 
+  it('proves what it can, and says beside the rest why it is none', async () => {
+    const proved = await line(['check', 'int3-gap']);
+    expect([proved.status, proved.stderr]).toEqual([0, '']);
+    expect(proved.stdout).toMatch(/any number of CPUs.*torn +proved/s);
+    expect(proved.stdout).not.toMatch(/within bounds only/);
+    const counted = await line(['check', 'int3-retire/versioned']);
+    expect([counted.status, /torn +holds/.test(counted.stdout)]).toEqual([0, true]);
+    expect(counted.stdout).toMatch(/^ {2}within bounds only: .* counts the word version up by 1$/m);
+    const asked = await line(['check', 'int3-gap', '--bounds', '2']);
+    expect(asked.stdout).toMatch(/2 CPUs, 2 passes, 2 updates[^]*torn +holds/);
+    expect(asked.stdout).not.toMatch(/within bounds only/);
+  });
+
   it('judges only what it is asked for', async () => {
     const asked = ['check', 'int3-stub', '--context', 'task', '--passes', '1', '--updates', '1'];
     expect((await line([...asked, '--property', 'flags'])).status).toBe(0);

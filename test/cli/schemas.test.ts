@@ -64,6 +64,7 @@ describe('the value of --json', () => {
     [['doctor']],
     [['check', '--list']],
     [['check', 'naive', ...QUICK]],
+    [['check', 'int3-gap', 'int3-retire/versioned']],
     [['check', 'store', '--offset', 'all', ...QUICK]],
     [['types', 'gone.so']],
     [['inspect', 'gone.so']],

@@ -63,6 +63,42 @@ export const MUTANTS = [
     test: { file: 'test/cli/hostile.test.ts', name: 'reaches no terminal in inspect --by site' },
   },
   {
+    name: 'a failure that hides more without bounds hides it in the answer',
+    file: 'dist/check/ask/proof.js',
+    edits: [['unknown(bounded.found) >= unknown(first)', 'true']],
+    test: { file: 'test/check/proof.test.ts', name: 'is judged within bounds where' },
+  },
+  {
+    name: 'a failure that only the search without bounds met is dropped',
+    file: 'dist/check/ask/proof.js',
+    edits: [["if (properties[name].verdict !== 'fails')", 'if (false)']],
+    test: { file: 'test/check/proof.test.ts', name: 'keeps a failure that only' },
+  },
+  {
+    name: 'a search of which something counts up has no reason',
+    file: 'dist/check/ask/proof.js',
+    edits: [['{ ...bounded.claim, because }', 'bounded.claim']],
+    test: { file: 'test/check/proof.test.ts', name: 'says what counts up' },
+  },
+  {
+    name: 'a search without bounds that did not close is the answer',
+    file: 'dist/check/ask/proof.js',
+    edits: [['first.exhaustive && unknown(', 'unknown(']],
+    test: { file: 'test/check/proof.test.ts', name: 'does not close by the limit' },
+  },
+  {
+    name: 'an interrupted proof is followed by another search',
+    file: 'dist/check/ask/proof.js',
+    edits: [['first.stopped === INTERRUPTED', 'false']],
+    test: { file: 'test/check/proof.test.ts', name: 'where a user interrupted' },
+  },
+  {
+    name: 'what counts up is searched without bounds',
+    file: 'dist/check/ask/proof.js',
+    edits: [['if (obstacle !== null)', 'if (false)']],
+    test: { file: 'test/check/proof.test.ts', name: 'says what counts up' },
+  },
+  {
     name: 'one CPU of a log synchronises for all',
     file: 'dist/check/conform.js',
     edits: [['this.#log.cpus.every(', 'this.#log.cpus.some(']],
@@ -102,6 +138,18 @@ export const MUTANTS = [
     file: 'dist/check/search/engine.js',
     edits: [['move.answered ? KIND.answered : 0', 'move.answered ? 0 : 0']],
     test: { file: 'test/check/twin.test.ts', name: 'int3-gap/spin' },
+  },
+  {
+    name: 'a search that was cut short is proved',
+    file: 'dist/check/search/run.js',
+    edits: [['stopped === null && within.length === 0', 'within.length === 0']],
+    test: { file: 'test/check/endless.test.ts', name: 'is cut short proves nothing' },
+  },
+  {
+    name: 'a search within bounds is proved',
+    file: 'dist/check/search/run.js',
+    edits: [['stopped === null && within.length === 0', 'stopped === null']],
+    test: { file: 'test/check/proof.test.ts', name: 'says what counts up' },
   },
   {
     name: 'data that no handler keeps is used by no other call, and slot holds',

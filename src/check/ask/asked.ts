@@ -5,7 +5,11 @@ import type { Configuration } from '../configuration.js';
 import type { PropertyName } from '../properties.js';
 import type { RunReport } from '../result.js';
 
-/** What to check; everything that is left out has the default that the report names. */
+/**
+ * What to check; everything that is left out has the default that the report names. Where `cpus`,
+ * `passes` and `updates` are all left out, any number of each is searched first, and 2 of each
+ * where that search does not decide everything.
+ */
 export interface CheckOptions extends Omit<Partial<Configuration>, 'offset'> {
   /**
    * Offset of the site in its cache line, `all` that the protocol takes, or null for the worst of
@@ -14,7 +18,8 @@ export interface CheckOptions extends Omit<Partial<Configuration>, 'offset'> {
   readonly offset?: Configuration['offset'] | 'all';
   /**
    * Bounds of each search; one that exceeds them ends as `unknown`. The number of states is
-   * compared after each state is expanded, so a few more may have been found.
+   * compared after each state is expanded, so a few more may have been found. Left out, they are
+   * 20 million states and ten minutes, and 250,000 states of a search that tries for a proof first.
    */
   readonly statesMax?: number;
   readonly secondsMax?: number;
@@ -42,6 +47,11 @@ export interface Job {
   /** Offsets of the site that this one stands for, where all were asked for. */
   readonly offsets?: readonly number[];
   readonly limits: { readonly states: number; readonly seconds: number };
+  /**
+   * Any number of CPUs, passes and updates is searched first, within these limits: where that
+   * decides everything, it is the answer, and `configuration` where it does not (proof.ts).
+   */
+  readonly proof?: Job['limits'];
   /**
    * Which properties are explained where they fail, with a second search for each; all if left out.
    */

@@ -3,16 +3,8 @@
 import type { Fault, FaultCode } from '../../base/fault.js';
 import { findProposal, proposalOf, type Proposal } from '../../zoo/index.js';
 import type { RunReport } from '../result.js';
-import type { Limits } from '../search/explore.js';
-import { run, type Run } from '../search/run.js';
 import { loadProtocol } from './load.js';
 import type { Job } from './asked.js';
-
-/** What the search alone says; report() makes stories and pictures of it. */
-export async function verdict(job: Job, signal?: Limits['signal']): Promise<Run> {
-  const limits = { ...job.limits, ...(signal === undefined ? {} : { signal }) };
-  return run(await proposalFor(job), job.configuration, limits);
-}
 
 /** The proposal that a job is about. */
 export async function proposalFor({

@@ -9,11 +9,12 @@ import { syncsOf } from '../../plan/protocols/index.js';
 import { findProposal, proposalOf } from '../../zoo/index.js';
 import { placeOf, placesOf } from '../../zoo/place.js';
 import type { Proposal } from '../../zoo/proposal.js';
-import { configure, type Configuration } from '../configuration.js';
+import { BOUNDS_ANY, configure, type Configuration } from '../configuration.js';
 import type { CheckOptions, Job } from './asked.js';
 import { certificate } from './certificate.js';
 import { proposalFor } from './job.js';
 import { loadProtocol, namesFile } from './load.js';
+import { ENDLESS_STATES, MATRIX_LIMITS } from './matrix.js';
 import { promela, type PromelaModel } from './promela.js';
 
 /** @throws Fault `unknown-protocol`, `bad-protocol`, `no-such-file` */
@@ -41,12 +42,14 @@ export function checkDropped(name: string, protocol: Protocol, dropSync: number 
  * @throws Fault `bad-usage` where the protocol does not hold for any number of everything
  */
 export async function certify(name: string, options: CheckOptions): Promise<string> {
-  const job = await oneJobOf(name, options, 'a certificate');
+  const endless = countsNothing(options) ? { ...options, ...BOUNDS_ANY } : options;
+  const job = await oneJobOf(name, endless, 'a certificate');
   return certificate(await proposalFor(job), job.configuration, job.limits.states);
 }
 
 /**
- * A protocol as a model that SPIN searches, and what SPIN must count.
+ * A protocol as a model that SPIN searches, and what SPIN must count; within bounds where none are
+ * named.
  * @throws Fault `bad-usage` where what the protocol does is no table
  */
 export async function promelaOf(name: string, options: CheckOptions): Promise<PromelaModel> {
@@ -63,17 +66,24 @@ async function oneJobOf(name: string, options: CheckOptions, what: string): Prom
   return job;
 }
 
+/** Whether no number is named of what `--bounds` counts. */
+const countsNothing = ({ cpus, passes, updates }: CheckOptions): boolean =>
+  cpus === undefined && passes === undefined && updates === undefined;
+
 /** The jobs that a name and options come to: one for each set of offsets that is asked for. */
 export async function jobsOf(name: string, options: CheckOptions): Promise<readonly Job[]> {
-  const { statesMax = 20_000_000, secondsMax = 600, explained, ...rest } = options;
+  const { statesMax, secondsMax = MATRIX_LIMITS.seconds, explained, ...rest } = options;
   const { signal: _, onRun: __, offset = null, ...given } = rest;
   const isFile = namesFile(name);
   const proposal = await proposalNamed(name, given.environment);
   if (given.environment !== undefined && given.environment !== proposal.environment)
     throw new Fault('bad-usage', `${name} is for --env ${proposal.environment}`);
   checkDropped(name, proposal.protocol, given.dropSync ?? null);
+  // Only any number of updates chooses among targets.
+  const endless = countsNothing(given) && given.targets !== undefined;
   const configuration = configure({
     ...given,
+    ...(endless ? BOUNDS_ANY : {}),
     environment: proposal.environment,
     offset: offset === 'all' ? null : offset,
   });
@@ -83,7 +93,10 @@ export async function jobsOf(name: string, options: CheckOptions): Promise<reado
     protocol: proposal.name,
     variant: proposal.variant,
     configuration,
-    limits: { states: statesMax, seconds: secondsMax },
+    limits: { states: statesMax ?? MATRIX_LIMITS.states, seconds: secondsMax },
+    ...(countsNothing(given) && !endless
+      ? { proof: { states: statesMax ?? ENDLESS_STATES, seconds: secondsMax } }
+      : {}),
     ...(explained === undefined ? {} : { explained }),
   };
   // Refused here, because a worker would refuse it after the others have run.

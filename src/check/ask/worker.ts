@@ -4,11 +4,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { invariant } from '../../base/invariant.js';
 import { isFault } from '../../base/fault.js';
-import { report } from '../explain/report.js';
 import type { RunReport } from '../result.js';
 import { restated, type Judged } from './alike.js';
-import { fieldsOf, verdict, type Answer, type Crashed, type Failed, type Hands } from './job.js';
+import { fieldsOf, type Answer, type Crashed, type Failed, type Hands } from './job.js';
 import type { Job } from './asked.js';
+import { answer } from './proof.js';
 
 const port = parentPort;
 const { aborted } = workerData as Hands;
@@ -19,10 +19,10 @@ const signal = {
 };
 invariant(port, 'this file runs as a worker thread');
 port.on('message', async (job: Job) => {
-  const answer: Answer = await judge(job)
+  const said: Answer = await judge(job)
     .then((made) => ({ report: made }))
     .catch(failure);
-  port.postMessage(answer);
+  port.postMessage(said);
 });
 
 /** The last job, as long as the next may be the same search. */
@@ -32,8 +32,7 @@ async function judge(job: Job): Promise<RunReport> {
   const known = last === null ? null : restated(last, job);
   if (known !== null) return known;
   last = null;
-  const found = await verdict(job, signal);
-  const made = report(found, job.explained);
+  const { found, report: made } = await answer(job, signal);
   if (found.exhaustive) last = { job, text: found.model.text, report: made };
   return made;
 }

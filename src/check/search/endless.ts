@@ -29,13 +29,14 @@ export interface Obstacle {
 export function checkEndless(proposal: Proposal, configuration: Configuration): void {
   const obstacle = obstacleOf(proposal, configuration);
   if (obstacle === null) return;
-  const { what, why, hint } = obstacle;
-  throw new Fault(
-    'bad-usage',
-    `${titled(proposal)}: any number of ${what} cannot be searched, because ${why}`,
-    { hint },
-  );
+  throw new Fault('bad-usage', `${titled(proposal)}: ${obstructed(obstacle)}`, {
+    hint: obstacle.hint,
+  });
 }
+
+/** An obstacle as a sentence. */
+export const obstructed = ({ what, why }: Obstacle): string =>
+  `any number of ${what} cannot be searched, because ${why}`;
 
 /** Null where nothing stands in the way of a search without bounds. */
 export function obstacleOf(

@@ -8,6 +8,7 @@ import { printable } from '../../base/printable.js';
 import {
   BOUNDS,
   CONTEXT_NAMES,
+  DEFAULTS,
   isEndless,
   targetsOf,
   titleOf as nameOf,
@@ -51,7 +52,7 @@ export interface Flags {
   readonly tasks?: number;
   readonly passes?: RunReport['passes'];
   readonly updates?: RunReport['updates'];
-  readonly bounds?: 'any';
+  readonly bounds?: RunReport['passes'];
   readonly targets?: string;
   readonly site?: RunReport['site'];
   readonly offset?: number | 'all';
@@ -315,7 +316,8 @@ function optionsOf(flags: Flags): CheckOptions {
     fetch,
     chunk,
     store,
-    bounds: all,
+    // Another protocol may count what this one does not, and has to be drawn within the same bounds.
+    bounds: all = flags.under === undefined ? undefined : DEFAULTS.passes,
     cpus = all,
     tasks,
     passes = all,
@@ -438,9 +440,11 @@ function printRun(
   const { paint } = context;
   context.print(`${paint('bold', titleOf(run))}: ${settings(run)}`);
   const rows = printed(asked).map(({ name, apart, holds, endless = holds }) => {
-    const { verdict, steps, story, contexts, beyond } = run.properties[name];
+    const { verdict, steps, story, contexts, beyond, bounds } = run.properties[name];
     const promise = isEndless(run) ? endless : holds;
-    const where = contexts === undefined ? '' : ` (judged with ${contexts.join(',')})`;
+    const where =
+      (contexts === undefined ? '' : ` (judged with ${contexts.join(',')})`) +
+      (bounds === undefined ? '' : ' (found without bounds)');
     return [
       `  ${name}${apart && !asked.includes(name) ? ' (apart)' : ''}`,
       verdict === 'holds' && run.claim.word === 'proved' ? 'proved' : WORDS[verdict],
@@ -449,6 +453,8 @@ function printRun(
   });
   context.print(table([{ title: '' }, { title: '' }, { title: '' }], rows));
   context.print(`  ${[effort(run), ...bounds(run)].join('; ')}`);
+  if (run.claim.because !== undefined)
+    context.print(`  within bounds only: ${printable(run.claim.because)}`);
   if (stats) context.print(`  ${statistics(run)}`);
   const [first] = asked
     .filter((name) => run.properties[name].verdict === 'fails')
