@@ -42,12 +42,12 @@ describe('a protocol of which no bounds are named', () => {
     ...more<[string, CheckOptions][]>(
       ['auto/procmem', {}],
       ['auto/in-quadword', { chunk: 'qword' }],
-      ['auto/store-and-trap', {}],
+      ['auto/store-and-trap', { chunk: 'qword' }],
       ['stop', {}],
       ['int3-shift', {}],
       ['stop-machine', {}],
     ),
-  ])('%s is proved: %o', { timeout: MINUTE }, async ([name, options]) => {
+  ])('%s is proved: %o', { timeout: 10 * MINUTE }, async ([name, options]) => {
     const run = await told(name, options);
     expect(boundsOf(run)).toEqual(BOUNDS_ANY);
     expect(run.claim).toEqual({ word: 'proved', within: [] });
@@ -145,14 +145,14 @@ if (LONG)
         open: named(/More than 250,000 states have (.*?)\. /),
       }).toEqual(found);
     },
-    MINUTE * 5,
+    10 * MINUTE,
   );
 
 describe('a search that closes without bounds', () => {
   const rows = PROPOSALS.filter(({ name }) => LONG || name === 'pointer');
   it.for(rows.map((proposal) => [titled(proposal), proposal] as const))(
     'of %s draws nothing longer than within bounds',
-    { timeout: 5 * MINUTE },
+    { timeout: 10 * MINUTE },
     async ([, proposal]) => {
       const { name: protocol, variant, environment } = proposal;
       const configuration: Configuration = configure({ environment });
