@@ -33,6 +33,18 @@ describe('two keys, updated one after the other', () => {
     expect(properties.get('slot')!.story).toMatch(/published for the calls of another site/);
     expect(model.breaches).toContain('target-of-another-key');
   });
+  it('are confused on one CPU too, where the patcher runs while a task is preempted in the stub', () => {
+    // Without preemption such a patcher is alone until it has returned.
+    const asked = (contexts: Configuration['contexts']) =>
+      ({ contexts, patcher: 'task', tasks: 1 }) as const;
+    const [alone, preempted] = [asked(['task']), asked(['task', 'preempt'])];
+    const stub = named('int3-stub', 'two-keys');
+    expect(failing(stub, alone)).toEqual([]);
+    const lost = ['target', 'stack', 'slot', 'indirect-branch', 'unwind'];
+    expect(failing(stub, preempted)).toEqual(expect.arrayContaining(lost));
+    // A scheduler that switches for ever is a livelock, which is reported apart.
+    expect(failing(named('int3-gap', 'two-keys'), preempted)).toEqual(['livelock']);
+  });
   if (!LONG) return;
   it('are kept apart by a handler that pushes, in a kernel and in a process', () => {
     expect(failing(named('int3-gap', 'two-keys'))).toEqual([]);

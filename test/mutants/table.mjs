@@ -457,6 +457,12 @@ export const MUTANTS = [
     test: { file: 'test/remote/meanwhile.test.ts', name: 'executes another program' },
   },
   {
+    name: 'no task is preempted while it passes a site',
+    file: 'dist/machine/sim/core.js',
+    edits: [['|| !this.inTask)', '|| !this.inTask || this.top.site >= 0)']],
+    test: { file: 'test/check/several.test.ts', name: 'preempted in the stub' },
+  },
+  {
     name: 'an update of one key replaces what the other may call',
     file: 'dist/machine/sim/environment.js',
     edits: [['| (env.current & ~own)', '']],
