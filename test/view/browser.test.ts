@@ -3,7 +3,7 @@
 
 import { readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { check } from '#check/ask/check';
 import { replayToken } from '#check/explain/replay';
@@ -86,6 +86,39 @@ describe.skipIf(noChromium).each(LOOKS)('the page on a %s, %s', (size, colorSche
     expect(wrong).toEqual([]);
     await page.context().close();
   });
+
+  if (LONG)
+    it('tells someone new why two stores tear, and lets them tear a call by three clicks', async () => {
+      const { page, wrong } = await open();
+      await here(page).waitFor();
+      // Without a click or a scroll: what happens, in words, and which two steps decide it.
+      const intro = page.locator('.intro');
+      const { y, height } = (await intro.boundingBox())!;
+      expect(y + height).toBeLessThan(SIZES[size].height);
+      const told = await intro.innerText();
+      expect(told).toMatch(/a CPU fetches between two of the stores and runs a ✕ mixture/);
+      expect(told).toMatch(/A red line joins the two steps that decide, the crux/);
+      const rows = await page.locator('.time').first().locator('li').allInnerTexts();
+      const mixed = rows.findIndex((row) => /✕ a mixture/.test(row));
+      expect(rows[mixed - 1]).toMatch(/stores 08 at f\+1/);
+      expect(rows.join(' ')).toContain('a CPU may fetch between two of these stores');
+      // From here each click is what the page says.
+      let clicks = 0;
+      const click = async (locator: Locator): Promise<void> => {
+        await locator.click();
+        clicks++;
+      };
+      const [, named] = /To choose the steps yourself, (.*)\./.exec(told) ?? [];
+      await click(page.getByRole('button', { name: named!, exact: true }));
+      const scheduler = page.getByRole('region', { name: 'Be the scheduler' });
+      await click(scheduler.getByRole('button', { name: 'take back' }));
+      await click(scheduler.getByRole('button', { name: /breaks torn: a mixture/ }).first());
+      await scheduler.locator('.broken').getByText('a mixture is executed').first().waitFor();
+      console.log(`${size}: the reason without a click, a torn call of one's own by ${clicks}`);
+      expect(clicks).toBeLessThanOrEqual(5);
+      expect(wrong).toEqual([]);
+      await page.context().close();
+    });
 
   if (LONG)
     it('searches, says the verdict, and steps through the failure by keys', async () => {

@@ -210,10 +210,11 @@ function Intro() {
     <p class="intro">
       A <b>static call</b> is a call instruction of five bytes that is rewritten while other CPUs
       run it. In the first picture the bytes are written one after the other: a CPU fetches between
-      two of the stores and runs a <b class="tag mix">✕ mixture</b> that leads nowhere. In the
-      second, the same moments under <i>int3</i>: the first byte becomes a one-byte{' '}
-      <b class="tag trap">T trap</b> before the others change, so a CPU runs the old call, the trap,
-      or the new call, and never a mixture.
+      two of the stores and runs a <b class="tag mix">✕ mixture</b> that leads nowhere. A red line
+      joins the two steps that decide, the crux. In the second, the same moments under <i>int3</i>:
+      the first byte becomes a one-byte <b class="tag trap">T trap</b> before the others change, so
+      a CPU runs the old call, the trap, or the new call, and never a mixture. To choose the steps
+      yourself, <i>be the scheduler</i>.
     </p>
   );
 }
