@@ -113,7 +113,7 @@ the CPUs of a virtual machine every few seconds.
 
 To send the record of another CPU:
 
-\`\`\`
+\`\`\`sh
 static-call check --litmus --json --wait 60 > family-model.json
 \`\`\`
 

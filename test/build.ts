@@ -110,6 +110,13 @@ export function nobody(...files: readonly string[]): { uid: number; gid: number 
   return may('-x', process.execPath) && files.every((path) => may('-r', path)) ? other : null;
 }
 
+/** The same user, to whom a folder is given with all that is in it. */
+export function owner({ path }: Folder, ...files: readonly string[]): ReturnType<typeof nobody> {
+  const other = nobody(...files);
+  if (other) must('chown', ['-hR', `${other.uid}:${other.gid}`, path]);
+  return other;
+}
+
 /** What npm says of a package that it has packed. */
 export interface Packed {
   readonly filename: string;

@@ -2,10 +2,10 @@
 // broken first runs elsewhere.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Folder, gcc, must, tool } from './build.js';
-import { blocks, promised, readme, script } from './readme.js';
+import { Folder, gcc, must, owner, tool } from './build.js';
+import { promised, readme, script } from './readme.js';
 
 const git = tool('git') !== null && existsSync('.git');
 const missing = !git ? 'this is no git checkout' : !gcc ? 'gcc is not installed' : '';
@@ -70,19 +70,30 @@ describe.each([
   }
 });
 
-describe('the README, followed from a fresh checkout', () => {
-  it('leads to a retargeted program of the reader: every command, in its order', ({ skip }) => {
+describe('the README and docs/cmake.md, followed from a fresh checkout without root', () => {
+  it('lead to retargeted programs of the reader: every command, in its order', ({ skip }) => {
     skip(missing !== '', missing);
+    skip(tool('cmake') === null, 'cmake is not installed');
     using folder = new Folder();
     must('git', ['clone', '--quiet', process.cwd(), folder.file('static-call')]);
-    const followed = spawnSync('sh', ['-ec', script(readme(), () => true)], {
-      cwd: folder.file('static-call'),
-      encoding: 'utf8',
-      env: clean,
-    });
+    const user = owner(folder);
+    const pages = [readme(), readFileSync('docs/cmake.md', 'utf8')];
+    const followed = spawnSync(
+      'sh',
+      ['-ec', pages.map((page) => script(page, () => true)).join('\n')],
+      {
+        cwd: folder.file('static-call'),
+        encoding: 'utf8',
+        env: { ...clean, HOME: folder.path },
+        ...user,
+      },
+    );
     expect(followed.status, followed.stderr).toBe(0);
-    const [program] = blocks(readme()).filter(({ lang }) => lang === 'ts');
-    expect(followed.stdout.trimEnd().split('\n').slice(-2)).toEqual(promised(program!.body));
+    const printed = followed.stdout.trimEnd().split('\n');
+    const wanted = pages.map((page) => promised(page));
+    expect(printed.slice(-2)).toEqual(wanted[1]);
+    expect(printed.filter((line) => wanted[0]!.includes(line))).toEqual(wanted[0]);
     expect(followed.stdout).toMatch(/wrong results +0\n/);
+    if (user) expect(statSync(folder.file('tone/main.js')).uid).toBe(user.uid);
   });
 });

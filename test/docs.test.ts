@@ -1,34 +1,29 @@
-// What the documentation shows is run: the README's program as it stands, and the examples of what
-// the package exports.
+// What the documentation shows is run, without root: the README's program as it stands, and the
+// examples of what the package exports.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { pictures } from '../scripts/pictures.mjs';
-import { Folder, gcc, must } from './build.js';
+import { Folder, gcc, owner } from './build.js';
 import { line } from './cli/line.js';
 import { LONG } from './more.js';
-import { blocks, promised, readme, rowsUnder, script } from './readme.js';
+import { Reader } from './reader.js';
+import { blocks, promised, readme, rowsUnder } from './readme.js';
 
 /**
  * A folder in which `static-call` and what it needs are installed, and can be typed on a command
  * line.
  */
-function project(name = '.'): Folder {
+function project(): Folder {
   const folder = new Folder();
-  const modules = join(name, 'node_modules');
-  mkdirSync(folder.file(join(modules, '@types')), { recursive: true });
-  mkdirSync(folder.file(join(modules, '.bin')));
-  symlinkSync(process.cwd(), folder.file(join(modules, 'static-call')));
+  const modules = join(process.cwd(), 'node_modules');
+  mkdirSync(folder.file('node_modules/@types'), { recursive: true });
+  symlinkSync(process.cwd(), folder.file('node_modules/static-call'));
   for (const installed of ['koffi', '@types/node', 'typescript'])
-    symlinkSync(
-      join(process.cwd(), 'node_modules', installed),
-      folder.file(join(modules, installed)),
-    );
-  symlinkSync('../typescript/bin/tsc', folder.file(join(modules, '.bin/tsc')));
-  symlinkSync('../static-call/bin/static-call', folder.file(join(modules, '.bin/static-call')));
-  folder.write(join(name, 'package.json'), '{ "type": "module" }');
+    symlinkSync(join(modules, installed), folder.file(join('node_modules', installed)));
+  folder.write('package.json', '{ "type": "module" }');
   return folder;
 }
 const shell = (
@@ -38,7 +33,12 @@ const shell = (
   spawnSync('sh', ['-ec', command], {
     cwd: folder.path,
     encoding: 'utf8',
-    env: { ...process.env, PATH: `${process.cwd()}/bin${delimiter}${process.env['PATH']}` },
+    env: {
+      ...process.env,
+      HOME: folder.path,
+      PATH: `${process.cwd()}/bin${delimiter}${process.env['PATH']}`,
+    },
+    ...owner(folder, join(process.cwd(), 'bin/launch.sh')),
   });
 
 /** Strictly compiled, then run by this Node; what it prints. */
@@ -62,7 +62,9 @@ function runTypeScript(folder: Folder, name: string): string {
     { cwd: folder.path, encoding: 'utf8' },
   );
   if (compiled.status !== 0) throw new Error(compiled.stdout);
-  return must(process.execPath, [name.replace(/\.ts$/, '.js')], folder.path);
+  const ran = shell(folder, `'${process.execPath}' ${name.replace(/\.ts$/, '.js')}`);
+  expect(ran).toMatchObject({ status: 0 });
+  return ran.stdout;
 }
 
 describe('the README', () => {
@@ -91,27 +93,27 @@ describe('the README', () => {
     ]);
   });
 
-  if (LONG)
-    it('leads from an empty folder to a retargeted program, command by command', ({ skip }) => {
-      skip(!gcc, 'gcc is not installed');
-      using folder = project('filters');
-      symlinkSync(process.cwd(), folder.file('static-call'));
-      // What npm would fetch is there already; clone.long.ts fetches it.
-      const commands = script(text, (command) => !/^npm |^mkdir /.test(command));
-      const followed = shell(folder, `cd filters\n${commands}`);
-      expect(followed).toMatchObject({ status: 0, stderr: '' });
-      const lines = promised(ts![0]!.body);
-      expect(new Set(lines).size).toBeGreaterThan(1);
-      expect(followed.stdout).toBe(`${lines.join('\n')}\n`);
-      expect(folder.read('filters/filters.keys.ts').toString()).toContain(
-        "readonly blend: 'blend_max' | 'blend_mean';",
-      );
-      // A target that the program does not declare neither compiles nor runs.
-      folder.write('filters/wrong.ts', ts![0]!.body.replace('blend_max', 'blend_min'));
-      expect(
-        shell(folder, 'cd filters\nnpx tsc wrong.ts --noEmit --module nodenext').stdout,
-      ).toMatch(/"blend_min"' is not assignable/);
+  it('leads from an empty folder to a retargeted program, command by command', ({ skip }) => {
+    skip(!gcc, 'gcc is not installed');
+    using reader = new Reader();
+    // What npm would fetch is there already; clone.long.ts fetches it.
+    reader.modules('koffi', 'typescript');
+    reader.write('package.json', '{ "type": "module" }');
+    const told = reader.follow(text, {
+      leave: (_, command) => (/^npm |^mkdir /.test(command) ? 'clone.long.ts' : null),
     });
+    const lines = promised(ts![0]!.body);
+    expect(new Set(lines).size).toBeGreaterThan(1);
+    expect(told.at(-1)!.stdout).toBe(`${lines.join('\n')}\n`);
+    expect(readFileSync(reader.file('filters.keys.ts'), 'utf8')).toContain(
+      "readonly blend: 'blend_max' | 'blend_mean';",
+    );
+    // A target that the program does not declare neither compiles nor runs.
+    reader.write('wrong.ts', ts![0]!.body.replace('blend_max', 'blend_min'));
+    expect(reader.run('npx tsc wrong.ts --noEmit --module nodenext').stdout).toMatch(
+      /"blend_min"' is not assignable/,
+    );
+  });
 
   it.skipIf(!LONG)('shows what npm start prints', ({ skip }) => {
     skip(!gcc, 'gcc is not installed');

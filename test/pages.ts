@@ -2,51 +2,68 @@
 // that has none.
 
 import { blocks } from './readme.js';
+import { commandsOf } from './reader.js';
 
-/** By page; a page of several tests tells by the names of its blocks. */
+/** By page; a page of several tests tells by the names of its blocks, `*` for the others. */
 export const RUN_BY: Readonly<Record<string, string | Readonly<Record<string, string>>>> = {
   'README.md': 'test/docs.test.ts',
   'docs/adopting.md': {
-    'pointers.c': 'test/pages.long.ts',
     'recipes.c': 'test/process/recipes.test.ts',
     'recipes.mjs': 'test/process/recipes.test.ts',
     'spies.ts': 'test/process/spies.long.ts',
-    ...Object.fromEntries(
-      ['link-only', 'pkg-config', 'CMakeLists.txt', 'cmake', 'meson.build', 'meson', 'ccache'].map(
-        (name) => [name, 'test/cside/builds.test.ts'],
-      ),
-    ),
-    ...Object.fromEntries(
-      (
-        'lto configure.ac Makefile.am autotools binding.gyp node-gyp filters.cppm modules ' +
-        'filters.rs rust sanitizers valgrind preload'
-      )
-        .split(' ')
-        .map((name) => [name, 'test/cside/recipes.long.ts']),
-    ),
+    '*': 'test/pages.long.ts',
   },
-  'docs/api.md': 'test/api.long.ts',
-  'docs/argument.md': 'test/check/argument.test.ts',
-  'docs/attach.md': {
-    'attach.ts': 'test/pages.long.ts',
-    trace: 'test/remote/trace.long.ts',
-    stop: 'test/remote/stop.long.ts',
-  },
+  'docs/api.md': 'test/docs.test.ts',
+  'docs/argument.md': 'test/pages.long.ts',
+  'docs/attach.md': 'test/pages.long.ts',
   'docs/cmake.md': 'test/package.long.ts',
   'docs/counterexamples.md': 'test/check/verdicts.long.ts',
-  'docs/fetch32.md': 'test/process/litmus.long.ts',
+  'docs/fetch32.md': 'test/pages.long.ts',
   'docs/performance.md': 'test/bench/performance.test.ts',
-  'docs/proof.md': {
-    any: 'test/pages.long.ts',
-    certificate: 'test/pages.long.ts',
-    promela: 'test/pages.long.ts',
-    hosts: 'test/cli/queue.long.ts',
-  },
+  'docs/proof.md': { hosts: 'test/cli/queue.long.ts', '*': 'test/pages.long.ts' },
   'docs/protocols.md': 'test/pages.long.ts',
-  'docs/runtime.md': 'test/runtime/docs.test.ts',
-  'docs/silicon.md': 'test/process/litmus.long.ts',
+  'docs/runtime.md': 'test/pages.long.ts',
+  'docs/silicon.md': 'test/pages.long.ts',
   'docs/zoo.md': 'test/check/zoo.long.ts',
 };
+
+interface Need {
+  readonly command: RegExp;
+  /** What a user without root may lack. */
+  readonly what: string;
+  /** How the block, or the paragraph before it, says so. */
+  readonly said: RegExp;
+}
+
+/**
+ * Commands that a user with a compiler and this package may be unable to run: the only ones that
+ * `pages.long.ts` leaves out.
+ */
+export const NEEDS: readonly Need[] = [
+  // With a registry: test/clone.long.ts and test/package.long.ts.
+  { command: /^npm (install|start)/, what: 'the registry of npm', said: /npm (install|start)/ },
+  { command: /^apt /, what: 'root, to install a program', said: /as root/ },
+  // With a Redis of the test's: test/cli/queue.long.ts.
+  { command: /--queue redis:/, what: 'the Redis of a host', said: /on one host/ },
+];
+
+export const needs = (command: string): string | null =>
+  NEEDS.find((need) => need.command.test(command))?.what ?? null;
+
+/** Commands that need what their page does not name beside them. */
+export function unnamed(pages: ReadonlyMap<string, string>): string[] {
+  return [...pages].flatMap(([page, text]) =>
+    blocks(text).flatMap((block) => {
+      const around = text.slice(0, text.indexOf(block.body)).slice(-400) + block.body;
+      return commandsOf(block).flatMap(({ command }) => {
+        const need = NEEDS.find((each) => each.command.test(command));
+        return need === undefined || need.said.test(around)
+          ? []
+          : [`${page}: ${command} needs ${need.what}, and the page does not say so`];
+      });
+    }),
+  );
+}
 
 /**
  * Blocks of pages that no test runs, tests that are not there, and names that no block has.
@@ -64,12 +81,15 @@ export function unrun(
     const by = runBy[page] ?? {};
     const shown = blocks(text);
     for (const { name, body } of shown) {
-      const test = typeof by === 'string' ? by : by[name];
+      const test = typeof by === 'string' ? by : (by[name] ?? by['*']);
       if (test === undefined || !isThere(test))
         complaints.push(`${page}: no test runs ${name} (${body.split('\n', 1)[0]})`);
     }
     const names = new Set(shown.map(({ name }) => name));
-    const gone = typeof by === 'string' ? [] : Object.keys(by).filter((name) => !names.has(name));
+    const gone =
+      typeof by === 'string'
+        ? []
+        : Object.keys(by).filter((name) => name !== '*' && !names.has(name));
     complaints.push(...gone.map((name) => `${page}: there is no block ${name}`));
   }
   return complaints;

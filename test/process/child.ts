@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { nobody } from '../build.js';
 import { making, type Mistake } from '../mistake/mistake.js';
 
 export interface Ended {
@@ -16,6 +17,8 @@ export interface ChildOptions {
   readonly mistake?: Mistake;
   /** What runs it, in place of this node. */
   readonly program?: string;
+  /** Who runs it, if not the user of the tests. */
+  readonly user?: ReturnType<typeof nobody>;
 }
 
 /** Runs `children/NAME` in a process of its own: what it does may kill it, and that is a result. */
@@ -30,6 +33,7 @@ export function child(
     timeout: options.timeoutMs ?? 60_000,
     env: { ...process.env, ...options.env, ...(options.mistake && making(options.mistake)) },
     maxBuffer: 1 << 26,
+    ...options.user,
   });
   if (options.mistake && /places that read: /.test(done.stderr)) throw new Error(done.stderr);
   return { status: done.status, signal: done.signal, stdout: done.stdout, stderr: done.stderr };

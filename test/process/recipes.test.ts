@@ -1,8 +1,9 @@
-// The page for adopting static calls: its C is compiled and its recipes are performed.
+// The page for adopting static calls: its C is compiled and its recipes are performed,
+// without root.
 
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, it } from 'vitest';
-import { Folder, gcc } from '../build.js';
+import { Folder, gcc, owner } from '../build.js';
 import { blocks } from '../readme.js';
 import { answer, child } from './child.js';
 import { compileProgram } from './programs.js';
@@ -26,7 +27,9 @@ describe('docs/adopting.md', () => {
 
   it.skipIf(!gcc)('has recipes that work: a table, a JavaScript function, a switch', () => {
     const library = compileProgram(folder, 'recipes.c');
-    expect(answer(child('recipes.mjs', [library]))).toEqual({
+    const user = owner(folder, library);
+    const env = { HOME: folder.path };
+    expect(answer(child('recipes.mjs', [library], { user, env }))).toEqual({
       // Without a runtime the table decides, and after it again.
       table: [6, 1006, 1006],
       opened: ['sum_table', ['sum_c', 'sum_table', 'sum_wide'], 6],

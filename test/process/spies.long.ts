@@ -1,10 +1,10 @@
-// The spies of docs/adopting.md, in a vitest of their own as a user has it.
+// The spies of docs/adopting.md, in a vitest of their own as a user without root has it.
 
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { Folder, gcc } from '../build.js';
+import { Folder, gcc, owner } from '../build.js';
 import { blocks } from '../readme.js';
 import { compileProgram } from './programs.js';
 
@@ -52,7 +52,8 @@ ${body}
       const options = {
         encoding: 'utf8',
         timeout: 120_000,
-        env: { ...process.env, VITEST: '' },
+        env: { ...process.env, VITEST: '', HOME: folder.path },
+        ...owner(folder, library),
       } as const;
       const { status, stdout, stderr } = spawnSync(process.execPath, words, options);
       return { status, said: stdout + stderr };
