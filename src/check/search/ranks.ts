@@ -33,8 +33,11 @@ export interface PatcherRow {
   readonly moves: readonly PatcherMove[];
 }
 
-const isForced = (kind: number): boolean => (kind & LANE) !== NO_LANE;
-const isNoProgress = (kind: number): boolean => (kind & PROGRESS) === 0;
+/** Whether moves of a kind are looked at. */
+type Counts = (kind: number) => boolean;
+
+const isForced: Counts = (kind) => (kind & LANE) !== NO_LANE;
+const isNoProgress: Counts = (kind) => (kind & PROGRESS) === 0;
 
 /**
  * Neither by moves that are bound to be made nor by moves that end nothing does the machine
@@ -45,18 +48,27 @@ export const neverReturns = (rows: Rows): boolean =>
     (counts) => patchersAdvance(rows, counts) && cpusAdvance(rows, counts),
   );
 
-function patchersAdvance({ patchers }: Rows, counts: (kind: number) => boolean): boolean {
+function patchersAdvance({ patchers }: Rows, counts: Counts): boolean {
   const graph = new Digraph();
   for (const { patcher, moves } of patchers)
     for (const move of moves) if (counts(patcherLane(move))) graph.add(patcher, move.patcher);
   return graph.isAcyclic();
 }
 
-function cpusAdvance({ table, lanes }: Rows, counts: (kind: number) => boolean): boolean {
-  const environments = new Digraph();
-  const rows = new Digraph();
+/**
+ * A row is an image of a core, a stance and an environment, and there are far fewer of each than
+ * there are rows: where no image comes back, and no stance while an image stays, no row does. Only
+ * where one of them does are the rows themselves looked at.
+ */
+function cpusAdvance(rows: Rows, counts: Counts): boolean {
+  const { table, lanes } = rows;
+  const { cpus } = table;
+  const [environments, images, stances] = [new Digraph(), new Digraph(), new Digraph()];
+  /** By action, the image whose edge it was last. */
+  const taken: number[] = [];
   for (let row = 0; row < table.rows; row++) {
     const environment = table.at(row);
+    const [image, stance] = [cpus.imageOf(table.of(row)), cpus.stanceOf(table.of(row))];
     for (let move = table.first(row); move < table.end(row); move++) {
       const cpu = table.cpu(move);
       if (cpu < 0 || !counts(lanes.of(table, move, 0))) continue;
@@ -66,11 +78,33 @@ function cpusAdvance({ table, lanes }: Rows, counts: (kind: number) => boolean):
         continue;
       }
       if (table.broadcast(move) >= 0) return false;
-      const next = table.find(cpu, environment);
+      const action = table.actionId(move);
+      if (taken[action] === image) continue;
+      const next = cpus.imageOf(cpu);
+      if (next === image) stances.add(stance, cpus.stanceOf(cpu));
+      else {
+        images.add(image, next);
+        taken[action] = image;
+      }
+    }
+  }
+  if (!environments.isAcyclic()) return false;
+  return (images.isAcyclic() && stances.isAcyclic()) || rowsAdvance(rows, counts);
+}
+
+/** Whether no CPU comes back by moves that keep their environment. */
+function rowsAdvance({ table, lanes }: Rows, counts: Counts): boolean {
+  const rows = new Digraph();
+  for (let row = 0; row < table.rows; row++) {
+    const environment = table.at(row);
+    for (let move = table.first(row); move < table.end(row); move++) {
+      const cpu = table.cpu(move);
+      if (cpu < 0 || !counts(lanes.of(table, move, 0))) continue;
+      const next = table.environment(move) === environment ? table.find(cpu, environment) : NONE;
       if (next >= 0) rows.add(row, next);
     }
   }
-  return environments.isAcyclic() && rows.isAcyclic();
+  return rows.isAcyclic();
 }
 
 /** Nodes are small numbers. */
@@ -84,6 +118,8 @@ class Digraph {
 
   add(from: number, to: number): void {
     this.#know(Math.max(from, to));
+    // The same edge comes many times in a row.
+    if (this.#to[this.#last[from]!] === to) return;
     this.#earlier.push(this.#last[from]!);
     this.#last[from] = this.#to.push(to) - 1;
     this.#into[to]!++;

@@ -65,6 +65,8 @@ export interface Journal {
   readonly stores: TextStore[];
   readonly bad: Bad[];
 }
+/** A journal in which nothing is written any more. */
+export type Written = { readonly [Name in keyof Journal]: Readonly<Journal[Name]> };
 export const newJournal = (): Journal => ({ notes: [], writes: [], stores: [], bad: [] });
 
 /** The program went where no program may go: ends the path as a violation, not the run. */

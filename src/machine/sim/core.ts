@@ -7,7 +7,7 @@
 import { hex } from '../../base/addr.js';
 import { Access, Visible, type Input } from './access.js';
 import { act } from './act.js';
-import { Crash, Unknown, newContext, newJournal, type Journal } from './context.js';
+import { Crash, Unknown, newContext, newJournal, type Journal, type Written } from './context.js';
 import type { Cpu, Outcome as Executed } from './cpu.js';
 import { Decoder, spell, type Decoded } from './decoder.js';
 import { deliver, deliverTrap, systemCall, type Event } from './events.js';
@@ -17,7 +17,7 @@ import { Images } from './image.js';
 import { stopAt, type Node, type Stop } from './node.js';
 import type { Breach } from './promises.js';
 
-export interface Outcome extends Readonly<Journal> {
+export interface Outcome extends Written {
   /** The image afterwards; -1 where the path ends. */
   readonly next: number;
   /** The breach after which the machine cannot go on. */

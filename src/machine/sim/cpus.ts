@@ -1,8 +1,10 @@
-// The part of a state that one CPU has: its core's image, its view of the text, what it has been
-// asked for, what of an instruction it has fetched, and the windows of its passes.
+// The part of a state that one CPU has: the image of its core, and its stance towards the rest of
+// the machine. Most of what a CPU does depends on one of the two alone. There are a few hundred
+// stances, so what becomes of one is looked up, while CPUs are met by the million.
 
-import { WordTable } from './intern.js';
+import { PairTable } from './intern.js';
 import type { Node } from './node.js';
+import { Stances, type Stance } from './stances.js';
 
 /** What a CPU has been asked for and has not answered. */
 export const REQUEST = {
@@ -20,19 +22,6 @@ export const REQUEST = {
   /** As by an IPI, or where the CPU is in the handler of a trap, whose IRET serialises. */
   acknowledge: 7,
 } as const;
-
-export interface CpuPart {
-  /** Image of its core. */
-  readonly node: number;
-  /** Of the text (text.ts). */
-  readonly view: number;
-  /** One of REQUEST. */
-  readonly request: number;
-  /** Bytes fetched so far by a fetch that takes several events; 0 for none. */
-  readonly partial: number;
-  /** By level of nesting, what the pass there may run (window.ts). */
-  readonly windows: readonly number[];
-}
 
 /** What the search asks of every CPU in every state, as bits of one number. */
 export const CPU = {
@@ -62,15 +51,11 @@ function bitsOf({ done, stop, waiting, interruptible, patching }: Node, request:
   );
 }
 
-/** Words of an interned part; the windows follow. */
-const WORD = { node: 0, view: 1, request: 2, partial: 3, windows: 4 } as const;
-
+/** A CPU is an image of its core and a stance. */
 export class Cpus {
-  readonly #table = new WordTable();
-  readonly #words = new Uint32Array(32);
+  readonly stances = new Stances();
+  readonly #table = new PairTable();
   readonly #node: (id: number) => Node;
-  /** By CPU. */
-  readonly #nodeOf: Node[] = [];
   #bits = new Uint8Array(1 << 8);
 
   /** @param node describes the image of a core */
@@ -82,82 +67,34 @@ export class Cpus {
     return this.#table.count;
   }
 
-  intern(part: CpuPart): number {
-    return this.#intern(part, this.#place(part.windows));
-  }
-
-  /** Another moment of a CPU; its windows stay where null is given. */
-  moved(
-    cpu: number,
-    part: Omit<CpuPart, 'windows'>,
-    windows: CpuPart['windows'] | null = null,
-  ): number {
-    if (windows !== null) return this.#intern(part, this.#place(windows));
-    this.#table.copy(cpu, WORD.windows, this.#words);
-    return this.#intern(part, this.#table.lengthOf(cpu));
-  }
-
-  /** How many words there are with these windows. */
-  #place(windows: readonly number[]): number {
-    // Windows of passes that are over are 0, and at the end they are left out.
-    let length: number = WORD.windows;
-    for (const [level, window] of windows.entries()) {
-      this.#words[WORD.windows + level] = window;
-      if (window !== 0) length = WORD.windows + level + 1;
-    }
-    return length;
-  }
-
-  /** @param length of the words, of which the windows are in place */
-  #intern({ node, view, request, partial }: Omit<CpuPart, 'windows'>, length: number): number {
-    const words = this.#words;
-    words[WORD.node] = node;
-    words[WORD.view] = view;
-    words[WORD.request] = request;
-    words[WORD.partial] = partial;
-    const id = this.#table.intern(words, length);
-    if (id === this.#nodeOf.length) this.#describe(this.#node(node), request);
+  intern(image: number, stance: number): number {
+    const before = this.#table.count;
+    const id = this.#table.intern(image, stance);
+    if (id === before) this.#describe(id, image, stance);
     return id;
   }
 
-  /** The next CPU has this node and request. */
-  #describe(node: Node, request: number): void {
-    const id = this.#nodeOf.push(node) - 1;
+  #describe(id: number, image: number, stance: number): void {
     if (id >= this.#bits.length) {
       const larger = new Uint8Array(2 * id);
       larger.set(this.#bits);
       this.#bits = larger;
     }
-    this.#bits[id] = bitsOf(node, request);
+    this.#bits[id] = bitsOf(this.#node(image), this.stances.get(stance).request);
   }
 
-  part(cpu: number): CpuPart {
-    return {
-      node: this.#table.word(cpu, WORD.node),
-      view: this.viewOf(cpu),
-      request: this.requestOf(cpu),
-      partial: this.partialOf(cpu),
-      windows: this.windowsOf(cpu),
-    };
+  imageOf(cpu: number): number {
+    return this.#table.first(cpu);
   }
-  viewOf(cpu: number): number {
-    return this.#table.word(cpu, WORD.view);
-  }
-  partialOf(cpu: number): number {
-    return this.#table.word(cpu, WORD.partial);
-  }
-  windowsOf(cpu: number): readonly number[] {
-    const windows: number[] = [];
-    const length = this.#table.lengthOf(cpu);
-    for (let i: number = WORD.windows; i < length; i++) windows.push(this.#table.word(cpu, i));
-    return windows;
-  }
-
   nodeOf(cpu: number): Node {
-    return this.#nodeOf[cpu]!;
+    return this.#node(this.imageOf(cpu));
   }
-  requestOf(cpu: number): number {
-    return this.#table.word(cpu, WORD.request);
+  stanceOf(cpu: number): number {
+    return this.#table.second(cpu);
+  }
+  /** What its stance says. */
+  seenBy(cpu: number): Stance {
+    return this.stances.get(this.stanceOf(cpu));
   }
   /** Bits of `CPU`. */
   bitsOf(cpu: number): number {

@@ -50,21 +50,6 @@ export class WordTable {
     return id;
   }
 
-  word(id: number, i: number): number {
-    return this.#words[this.#start[id]! + i]!;
-  }
-
-  lengthOf(id: number): number {
-    return this.#start[id + 1]! - this.#start[id]!;
-  }
-
-  /** Copies its words from one on to the same places; a view would be an object. */
-  copy(id: number, from: number, into: Uint32Array): void {
-    const begin = this.#start[id]!;
-    const length = this.#start[id + 1]! - begin;
-    for (let i = from; i < length; i++) into[i] = this.#words[begin + i]!;
-  }
-
   /** A view, valid until the next `intern`. */
   get(id: number): Uint32Array {
     return this.#words.subarray(this.#start[id]!, this.#start[id + 1]!);
@@ -92,6 +77,57 @@ function grown(words: Uint32Array, needed: number): Uint32Array<ArrayBuffer> {
   const larger = new Uint32Array(Math.max(needed, words.length * 2));
   larger.set(words);
   return larger;
+}
+
+/** Pairs of ids: as `WordTable`, for the pairs that a long search interns by the million. */
+export class PairTable {
+  #pairs: Uint32Array<ArrayBuffer> = new Uint32Array(1 << 9);
+  #slots: Int32Array<ArrayBuffer> = new Int32Array(1 << 9).fill(-1);
+  #count = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  intern(first: number, second: number): number {
+    const mask = this.#slots.length - 1;
+    let slot = hashOf(first, second) & mask;
+    for (; ; slot = (slot + 1) & mask) {
+      const id = this.#slots[slot]!;
+      if (id < 0) break;
+      if (this.#pairs[2 * id] === first && this.#pairs[2 * id + 1] === second) return id;
+    }
+    const id = this.#count++;
+    if (2 * this.#count > this.#pairs.length) this.#pairs = grown(this.#pairs, 2 * this.#count);
+    this.#pairs[2 * id] = first;
+    this.#pairs[2 * id + 1] = second;
+    this.#slots[slot] = id;
+    if (this.#count * 2 > this.#slots.length) this.#rehash();
+    return id;
+  }
+
+  first(id: number): number {
+    return this.#pairs[2 * id]!;
+  }
+  second(id: number): number {
+    return this.#pairs[2 * id + 1]!;
+  }
+
+  #rehash(): void {
+    const slots = new Int32Array(this.#slots.length * 2).fill(-1);
+    const mask = slots.length - 1;
+    for (let id = 0; id < this.#count; id++) {
+      let slot = hashOf(this.first(id), this.second(id)) & mask;
+      while (slots[slot]! >= 0) slot = (slot + 1) & mask;
+      slots[slot] = id;
+    }
+    this.#slots = slots;
+  }
+}
+
+function hashOf(first: number, second: number): number {
+  const hash = Math.imul(Math.imul(first, 0x9e3779b1) ^ second, 0x85ebca6b);
+  return hash ^ (hash >>> 15);
 }
 
 /** Small values that are cheap to spell: named by their JSON text. */

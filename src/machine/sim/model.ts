@@ -123,7 +123,7 @@ export class Model {
    * Every way in which some move breaks a promise, also those that a search reports under another.
    */
   get breaches(): ReadonlySet<Breach> {
-    return this.#moves.breaches;
+    return this.#moves.table.breaches;
   }
 
   get parts(): {
@@ -154,14 +154,16 @@ export class Model {
       dbs: options.dbs,
     });
     const node = this.core.start('task');
-    const idle = { request: REQUEST.none, partial: 0, windows: [] };
-    const view = this.text.initial();
-    const running = new Array<number>(cpus).fill(this.#cpus.intern({ ...idle, node, view }));
+    const { stances } = this.#cpus;
+    const idle = { view: this.text.initial(), request: REQUEST.none, partial: 0, windows: [] };
+    const stance = stances.intern(idle);
+    const running = new Array<number>(cpus).fill(this.#cpus.intern(node, stance));
     if (this.hosted) {
       invariant(!Number.isNaN(fixture.patcher), 'the program has a task that patches');
-      running[0] = this.#cpus.intern({ ...idle, node: this.core.start('patcher'), view });
+      running[0] = this.#cpus.intern(this.core.start('patcher'), stance);
     }
-    const task = this.#cpus.intern({ ...idle, node, view: 0, request: REQUEST.off });
+    const off = stances.intern({ ...idle, view: 0, request: REQUEST.off });
+    const task = this.#cpus.intern(node, off);
     const tasks = new Array<number>(waiting).fill(task);
     return Int32Array.from([this.#updaters.initial(), environment, ...running, ...tasks]);
   }
@@ -170,15 +172,15 @@ export class Model {
     return this.#cpus.nodeOf(cpu);
   }
   requestOf(cpu: number): number {
-    return this.#cpus.requestOf(cpu);
+    return this.#cpus.seenBy(cpu).request;
   }
   /** The view of the text that a CPU has. */
   viewOf(cpu: number): number {
-    return this.#cpus.viewOf(cpu);
+    return this.#cpus.seenBy(cpu).view;
   }
   /** The values that a byte of code may still be fetched with by a CPU, the newest last. */
   versions(cpu: number, at: number): readonly number[] {
-    const { view } = this.#cpus.part(cpu);
+    const view = this.viewOf(cpu);
     return this.text.isPatchable(at) ? this.text.versions(view, at) : [this.memory(view, at)];
   }
   /** What the CPUs and the patcher share. */
@@ -219,26 +221,21 @@ export class Model {
   }
 
   #swap(cpu: number, task: number): Swapped | null {
-    const leaves = this.#cpus.part(cpu);
-    const comes = this.#cpus.part(task);
-    const nodes = this.core.swap(leaves.node, comes.node);
+    const nodes = this.core.swap(this.#cpus.imageOf(cpu), this.#cpus.imageOf(task));
     if (nodes === null) return null;
+    const { stances } = this.#cpus;
+    const [leaves, comes] = [this.#cpus.seenBy(cpu), this.#cpus.seenBy(task)];
     const serialises = this.fixture.rules.serialising.has('switch');
+    const on = {
+      view: serialises ? this.text.serialise(leaves.view) : leaves.view,
+      request: leaves.request,
+      partial: 0,
+      windows: comes.windows,
+    };
+    const off = { view: 0, request: REQUEST.off, partial: 0, windows: leaves.windows };
     return {
-      cpu: this.#cpus.intern({
-        node: nodes.on,
-        view: serialises ? this.text.serialise(leaves.view) : leaves.view,
-        request: leaves.request,
-        partial: 0,
-        windows: comes.windows,
-      }),
-      task: this.#cpus.intern({
-        node: nodes.off,
-        view: 0,
-        request: REQUEST.off,
-        partial: 0,
-        windows: leaves.windows,
-      }),
+      cpu: this.#cpus.intern(nodes.on, stances.intern(on)),
+      task: this.#cpus.intern(nodes.off, stances.intern(off)),
     };
   }
 

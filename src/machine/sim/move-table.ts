@@ -2,8 +2,9 @@
 // were half of what the garbage collector went through.
 
 import { invariant } from '../../base/invariant.js';
+import type { Cpus } from './cpus.js';
 import type { Action } from './outcomes.js';
-import type { Bad } from './promises.js';
+import type { Bad, Breach } from './promises.js';
 
 /** A move of one CPU. `cpu` is -1 where the machine cannot go on, or the model does not know how. */
 export interface Move {
@@ -18,7 +19,7 @@ export interface Move {
 /** Words of a move; `bad` is the number of a list. */
 const MOVE = { cpu: 0, environment: 1, broadcast: 2, bad: 3, action: 4, words: 5 } as const;
 /** Words of a row: its moves come behind each other; the row of the same CPU that was there before. */
-const ROW = { environment: 0, first: 1, earlier: 2, words: 3 } as const;
+const ROW = { cpu: 0, environment: 1, first: 2, earlier: 3, words: 4 } as const;
 const NO_ROW = -1;
 
 const NO_BAD: readonly Bad[] = [];
@@ -32,6 +33,14 @@ export class MoveTable {
   #rowCount = 0;
   readonly #actions: Action[] = [];
   readonly #bad: (readonly Bad[])[] = [NO_BAD];
+  /** Numbers of these lists, of which actions bring the same ones again and again. */
+  readonly #numbers = new Map<readonly Bad[], number>();
+  /** What the numbers of CPUs stand for. */
+  readonly cpus: Cpus;
+
+  constructor(cpus: Cpus) {
+    this.cpus = cpus;
+  }
 
   /** The row of a CPU in an environment; -1 where it has none yet. */
   find(cpu: number, environment: number): number {
@@ -49,6 +58,7 @@ export class MoveTable {
     this.#rows = roomy(this.#rows, (row + 2) * ROW.words, 0);
     this.#latest = roomy(this.#latest, cpu + 1, NO_ROW);
     const at = row * ROW.words;
+    this.#rows[at + ROW.cpu] = cpu;
     this.#rows[at + ROW.environment] = environment;
     this.#rows[at + ROW.first] = this.#moveCount;
     this.#rows[at + ROW.earlier] = this.#latest[cpu]!;
@@ -63,10 +73,20 @@ export class MoveTable {
     this.#moves[at + MOVE.cpu] = cpu;
     this.#moves[at + MOVE.environment] = environment;
     this.#moves[at + MOVE.broadcast] = broadcast;
-    this.#moves[at + MOVE.bad] = bad.length === 0 ? 0 : this.#bad.push(bad) - 1;
+    this.#moves[at + MOVE.bad] = bad.length === 0 ? 0 : this.#numberOf(bad);
     this.#moves[at + MOVE.action] = action.id;
     this.#actions[action.id] = action;
     this.#end();
+  }
+
+  #numberOf(bad: readonly Bad[]): number {
+    let number = this.#numbers.get(bad);
+    if (number === undefined) this.#numbers.set(bad, (number = this.#bad.push(bad) - 1));
+    return number;
+  }
+  /** Every way in which some move breaks a promise. */
+  get breaches(): ReadonlySet<Breach> {
+    return new Set(this.#bad.flatMap((list) => list.map(({ breach }) => breach)));
   }
 
   /** The row under way ends behind the last move. */
@@ -77,6 +97,10 @@ export class MoveTable {
   /** Rows are the numbers below this. */
   get rows(): number {
     return this.#rowCount;
+  }
+  /** The CPU of a row. */
+  of(row: number): number {
+    return this.#rows[row * ROW.words + ROW.cpu]!;
   }
   /** The environment of a row. */
   at(row: number): number {

@@ -3,6 +3,7 @@
 
 import { invariant } from '../../base/invariant.js';
 import { NO_BROADCAST, type Broadcasts } from './broadcast.js';
+import type { Note } from './context.js';
 import type { Core, Grain } from './core.js';
 import { REQUEST, type Cpus } from './cpus.js';
 import { textOf, written, type Bounded, type Env, type Environments } from './environment.js';
@@ -12,7 +13,8 @@ import { ValueTable } from './intern.js';
 import { MoveTable } from './move-table.js';
 import type { Node } from './node.js';
 import type { Action, Outcomes } from './outcomes.js';
-import { bad, type Bad, type Breach } from './promises.js';
+import { bad, type Bad } from './promises.js';
+import type { Stance } from './stances.js';
 import type { Partial as Fetched, Text } from './text.js';
 import { noted as judged, type Watch } from './window.js';
 
@@ -21,32 +23,28 @@ const DEAD = -1;
 
 /** A CPU before its move. */
 interface Before {
-  readonly cpu: number;
   /** Where it stands, which is not where its image stands if it is about to ask (`#asking`). */
   readonly node: Node;
-  readonly view: number;
+  readonly stance: number;
+  readonly seen: Stance;
   readonly env: Env;
   readonly environment: number;
 }
 
-/** What a move changes beside what its action says. */
-interface Change {
-  readonly view: number;
-  readonly request: number;
-  readonly partial: number;
-  readonly environment: number;
-  /** It executes bytes that changed since the CPU serialised. */
-  readonly strict: boolean;
-  /** It executes bytes that memory does not hold any more, which the protocol does not promise away. */
-  readonly stale: boolean;
-}
+/** How the bytes that a move executes were fetched, as bits. */
+const FETCHED = {
+  /** They changed since the CPU serialised. */
+  changed: 1,
+  /** Memory does not hold them any more, which the protocol does not promise away. */
+  stale: 2,
+  /** Numbers below this are sets of the others. */
+  all: 4,
+} as const;
 
-/** What the notes of an action leave. */
-interface Noted {
+/** What the notes of an action make of a stance. */
+interface Judged {
+  readonly stance: number;
   readonly bad: readonly Bad[];
-  view: number;
-  /** Null where they are as before. */
-  windows: readonly number[] | null;
 }
 
 const CHANGED = 'bytes that changed since this CPU serialised are executed';
@@ -63,13 +61,13 @@ export class CpuMoves {
   readonly #outcomes: Outcomes;
   /** Some CPU wrote shared data or text: CPUs are then not independent of each other. */
   cpusWrite = false;
-  /** Every way in which some move breaks a promise. */
-  readonly breaches = new Set<Breach>();
   /** Depths of nesting at which some pass begins. */
   readonly levels = new Set<number>();
   readonly #watch: Watch;
   readonly #fetches = new ValueTable<Fetched>();
-  readonly table = new MoveTable();
+  /** By notes and how bytes were fetched, by environment, by stance. */
+  readonly #judged: Judged[][][] = [];
+  readonly table: MoveTable;
 
   constructor(
     core: Core,
@@ -90,6 +88,7 @@ export class CpuMoves {
     this.#broadcasts = broadcasts;
     this.#outcomes = outcomes;
     this.#fetches.intern([]);
+    this.table = new MoveTable(cpus);
   }
 
   /** The row of the table that has the moves of a CPU in an environment. */
@@ -101,13 +100,13 @@ export class CpuMoves {
   #compute(cpu: number, environment: number): number {
     const row = this.table.begin(cpu, environment);
     const node = this.#asking(this.#cpus.nodeOf(cpu));
-    const view = this.#cpus.viewOf(cpu);
-    const before = { cpu, node, view, env: this.#environments.get(environment), environment };
+    const stance = this.#cpus.stanceOf(cpu);
+    const seen = this.#cpus.stances.get(stance);
+    const before = { node, stance, seen, env: this.#environments.get(environment), environment };
     this.#runs(before);
     this.#events(before);
     this.#answers(before);
-    if (node.buffered > 0)
-      this.#move(before, this.#outcomes.flush(node.id), this.#unchanged(before));
+    if (node.buffered > 0) this.#run(before, this.#outcomes.flush(node.id));
     return row;
   }
 
@@ -127,7 +126,7 @@ export class CpuMoves {
 
   /** What the CPU does by itself: one macro-step, for every answer that memory may give. */
   #runs(before: Before): void {
-    const { node, env, view } = before;
+    const { node, env, seen } = before;
     if (node.done || node.waiting) return;
     switch (node.stop) {
       case 'patcher':
@@ -142,7 +141,7 @@ export class CpuMoves {
       case 'text': {
         let value = 0n;
         for (let i = node.length - 1; i >= 0; i--)
-          value = (value << 8n) | BigInt(this.memory(view, node.at + i));
+          value = (value << 8n) | BigInt(this.memory(seen.view, node.at + i));
         this.#run(before, this.#outcomes.load(node, String(value)));
         return;
       }
@@ -151,13 +150,12 @@ export class CpuMoves {
     }
   }
 
-  #unchanged({ cpu, view, environment }: Before): Change {
-    const request = this.#cpus.requestOf(cpu);
-    return { view, request, partial: 0, environment, strict: false, stale: false };
-  }
-
   #run(before: Before, action: Action): void {
-    this.#move(before, action, this.#unchanged(before));
+    this.#move(action, this.#retired(before), before.environment);
+  }
+  /** The stance of a CPU that has no fetch under way any more. */
+  #retired({ stance, seen: { view, request } }: Before): number {
+    return this.#cpus.stances.moved(stance, view, request, 0);
   }
 
   /** A byte of code as memory holds it. */
@@ -171,25 +169,28 @@ export class CpuMoves {
   };
 
   #fetch(before: Before): void {
-    const { node } = before;
-    const ways = this.#text.fetch(before.view, node.rip, node.length, this.#fixed, this.#length);
+    const { node, stance, seen, environment } = before;
+    const ways = this.#text.fetch(seen.view, node.rip, node.length, this.#fixed, this.#length);
     for (const { bytes, key, view, strict } of ways) {
       const action = this.#outcomes.fetch(node, bytes, key);
-      const stale = this.#isStale(before, bytes);
-      this.#move(before, action, { ...this.#unchanged(before), view, strict, stale });
+      const after = this.#cpus.stances.moved(stance, view, seen.request, 0);
+      const how = (strict ? FETCHED.changed : 0) | this.#staleness(before, bytes);
+      this.#move(action, after, environment, how);
     }
   }
-  #isStale({ node, view }: Before, bytes: readonly number[]): boolean {
-    if (!this.#fixture.options.stored) return false;
-    return bytes.some((byte, i) => byte !== this.memory(view, node.rip + i));
+  #staleness({ node, seen }: Before, bytes: readonly number[]): number {
+    if (!this.#fixture.options.stored) return 0;
+    const isStale = bytes.some((byte, i) => byte !== this.memory(seen.view, node.rip + i));
+    return isStale ? FETCHED.stale : 0;
   }
   readonly #length = (bytes: readonly number[]): number => this.#core.lengthOf(bytes);
 
   /** One event a chunk; the last of them executes what was fetched. */
   #fetchPiece(before: Before): void {
-    const { cpu, node, view, environment } = before;
+    const { node, stance, environment } = before;
+    const { view, request, partial: fetched } = before.seen;
     const at = node.rip;
-    const known = this.#fetches.get(this.#cpus.partialOf(cpu));
+    const known = this.#fetches.get(fetched);
     const got: Fetched =
       known.length > 0
         ? known
@@ -202,20 +203,16 @@ export class CpuMoves {
     for (const way of ways) {
       if (isWhole(way)) {
         const action = this.#outcomes.fetch(node, way, way.join());
-        this.#move(before, action, {
-          ...this.#unchanged(before),
-          stale: this.#isStale(before, way),
-        });
+        this.#move(action, this.#retired(before), environment, this.#staleness(before, way));
         continue;
       }
-      const request = this.#cpus.requestOf(cpu);
-      const partial = this.#fetches.intern(way);
+      const after = this.#cpus.stances.moved(stance, view, request, this.#fetches.intern(way));
       if (opens) {
-        this.#move(before, this.#outcomes.opens(node), { ...this.#unchanged(before), partial });
+        this.#move(this.#outcomes.opens(node), after, environment);
         continue;
       }
       this.table.add({
-        cpu: this.#cpus.moved(cpu, { node: node.id, view, request, partial }),
+        cpu: this.#cpus.intern(node.id, after),
         environment,
         broadcast: NO_BROADCAST,
         bad: NO_BAD,
@@ -252,59 +249,70 @@ export class CpuMoves {
     const { node } = before;
     if (node.done || this.#isBetween(node) || this.#isDeaf(node)) return;
     const { events } = this.#fixture;
-    if (events.irq && node.interruptible && !node.inside.has('irq'))
-      this.#event(before, 'irq', this.#unchanged(before));
+    if (events.irq && node.interruptible && !node.inside.has('irq')) this.#event(before, 'irq');
     if (events.nmi && !node.nmiBlocked) this.#bounded(before, 'nmi', 'nmis');
     if (events.mc) this.#bounded(before, 'mc', 'mcs');
     if (events.db) this.#bounded(before, 'db', 'dbs');
-    if (events.signal) this.#event(before, 'signal', this.#unchanged(before));
+    if (events.signal) this.#event(before, 'signal');
   }
 
   #bounded(before: Before, event: Event, what: Bounded): void {
     if (before.env[what] === 0) return;
     const environment = this.#environments.spent(before.environment, what);
-    this.#event(before, event, { ...this.#unchanged(before), environment });
+    this.#event(before, event, this.#retired(before), environment);
   }
 
   /** What the CPU does because it was asked for it. */
   #answers(before: Before): void {
-    const { cpu, node } = before;
+    const { node, stance } = before;
+    const { view, request, partial } = before.seen;
+    if (request === REQUEST.none && !node.unserialised) return;
     if (this.#isBetween(node)) return;
     const { rules } = this.#fixture;
-    const request = this.#cpus.requestOf(cpu);
-    const none = REQUEST.none;
+    const { stances } = this.#cpus;
+    const answered = stances.moved(stance, view, REQUEST.none, 0);
     const byIpi = request === REQUEST.ipi || request === REQUEST.acknowledge;
     if (byIpi && (node.interruptible || !rules.ipiMasked)) {
-      const partial = rules.discard ? 0 : this.#cpus.partialOf(cpu);
-      this.#event(before, 'ipi', { ...this.#unchanged(before), request: none, partial });
+      const kept = rules.discard ? 0 : partial;
+      this.#event(before, 'ipi', stances.moved(stance, view, REQUEST.none, kept));
     }
     if (isAnswered(request, node))
-      this.#event(before, SERIALISING.has(request) ? 'ipi' : 'left', {
-        ...this.#unchanged(before),
-        request: none,
-      });
-    if (node.unserialised) this.#event(before, 'serialise', this.#unchanged(before));
-    if (request === REQUEST.stop && node.interruptible)
-      this.#event(before, 'stop', { ...this.#unchanged(before), request: none });
+      this.#event(before, SERIALISING.has(request) ? 'ipi' : 'left', answered);
+    if (node.unserialised) this.#event(before, 'serialise');
+    if (request === REQUEST.stop && node.interruptible) this.#event(before, 'stop', answered);
   }
 
-  #event(before: Before, event: Event, change: Change): void {
+  /** @param stance of the CPU afterwards */
+  #event(
+    before: Before,
+    event: Event,
+    stance = this.#retired(before),
+    environment = before.environment,
+  ): void {
     const action = this.#outcomes.event(before.node.id, event);
-    if (action !== null) this.#move(before, action, change);
+    if (action !== null) this.#move(action, stance, environment);
   }
 
-  /** An action of the core, put into time: windows, view, shared data. */
-  #move({ cpu }: Before, action: Action, change: Change): void {
+  /**
+   * An action of the core, put into time: windows, view, shared data.
+   * @param stance of the CPU afterwards, but for what the action notes
+   * @param fetched a set of FETCHED
+   */
+  #move(action: Action, stance: number, environment: number, fetched = 0): void {
     const { next, stores, writes } = action;
-    const { bad, view, windows } = this.#noted(cpu, action, change);
+    let after = stance;
+    let { bad } = action;
+    // Most actions note nothing.
+    if (action.noted !== 0 || fetched !== 0) {
+      const judged = this.#judge(action, stance, environment, fetched);
+      after = judged.stance;
+      if (judged.bad.length > 0) bad = bad.length === 0 ? judged.bad : [...bad, ...judged.bad];
+    }
     if (writes.length + stores.length > 0) this.cpusWrite = true;
     invariant(stores.length <= 1, 'an instruction stores to text once');
     const [store] = stores;
-    for (const { breach } of bad) this.breaches.add(breach);
-    const { environment, request, partial } = change;
-    const after = { node: next, view, request, partial };
     this.table.add({
-      cpu: next < 0 ? DEAD : this.#cpus.moved(cpu, after, windows),
+      cpu: next < 0 ? DEAD : this.#cpus.intern(next, after),
       environment:
         writes.length === 0
           ? environment
@@ -316,27 +324,32 @@ export class CpuMoves {
     });
   }
 
-  /** What the notes of an action make of a CPU's view and windows, null where those stay. */
-  #noted(cpu: number, { bad: found, notes }: Action, change: Change): Noted {
-    const { view, environment, strict, stale } = change;
-    // Most actions carry no note: nothing is copied for those.
-    if (notes.length === 0 && !strict) return { bad: found, view, windows: null };
-    const now = this.#environments.get(environment);
+  /** What the notes of an action make of a stance, which is the same for all with these notes. */
+  #judge({ noted, notes }: Action, stance: number, environment: number, fetched: number): Judged {
+    const rows = (this.#judged[noted * FETCHED.all + fetched] ??= []);
+    const row = (rows[environment] ??= []);
+    return (row[stance] ??= this.#judgeAnew(notes, stance, environment, fetched));
+  }
+  #judgeAnew(notes: readonly Note[], stance: number, environment: number, fetched: number): Judged {
+    const env = this.#environments.get(environment);
     // What such a call runs was replaced, and may be run all the same.
-    const env = stale ? { ...now, current: now.current | now.replaced, replaced: 0 } : now;
-    const broken = [...found];
-    if (strict) broken.push(bad('changed-bytes-executed', CHANGED));
-    const noted: Noted = { bad: broken, view, windows: null };
+    const now =
+      (fetched & FETCHED.stale) === 0
+        ? env
+        : { ...env, current: env.current | env.replaced, replaced: 0 };
+    const broken: Bad[] = [];
+    if ((fetched & FETCHED.changed) !== 0) broken.push(bad('changed-bytes-executed', CHANGED));
+    const { request, partial, ...seen } = this.#cpus.stances.get(stance);
+    let { view, windows } = seen;
     for (const note of notes) {
       if (note.note === 'serialise') {
-        noted.view = this.#text.serialise(noted.view);
+        view = this.#text.serialise(view);
         continue;
       }
       if (note.note === 'open') this.levels.add(note.level);
-      const windows = noted.windows ?? this.#cpus.windowsOf(cpu);
-      noted.windows = judged(note, windows, env, this.#watch, broken);
+      windows = judged(note, windows, now, this.#watch, broken);
     }
-    return noted;
+    return { stance: this.#cpus.stances.intern({ view, request, partial, windows }), bad: broken };
   }
 }
 

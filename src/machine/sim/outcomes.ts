@@ -3,15 +3,18 @@
 // search asks of an outcome for each of the states that it leads to is worked out here, once.
 
 import type { Input } from './access.js';
-import { newJournal } from './context.js';
+import { newJournal, type Note } from './context.js';
 import type { Core, Outcome } from './core.js';
 import type { Event } from './events.js';
+import { ValueTable } from './intern.js';
 import type { Node, StopKind } from './node.js';
 
 /** An outcome as a search sees it, whatever the rest of the machine is like. */
 export interface Action extends Outcome {
   readonly id: number;
   readonly label: ActionLabel;
+  /** Names its notes; 0 for none. */
+  readonly noted: number;
   /** A pass over a site ends with it. */
   readonly passed: boolean;
   /** The target whose first instruction it runs; -1 for none. */
@@ -29,6 +32,10 @@ export type ActionLabel =
   | { readonly kind: 'event'; readonly event: Event }
   | { readonly kind: 'flush' };
 
+/** Most outcomes note, write and break nothing, and a search keeps hundreds of thousands. */
+const NONE: readonly never[] = [];
+const shared = <T>(list: readonly T[]): readonly T[] => (list.length === 0 ? NONE : list);
+
 const FLUSH = { kind: 'flush' } as const;
 
 export class Outcomes {
@@ -41,10 +48,12 @@ export class Outcomes {
   readonly #flushes: (Action | undefined)[] = [];
   readonly #pieces: (Action | undefined)[] = [];
   readonly #opens: (Action | undefined)[] = [];
+  readonly #notes = new ValueTable<readonly Note[]>();
   #count = 0;
 
   constructor(core: Core) {
     this.#core = core;
+    this.#notes.intern(NONE);
   }
 
   /** One macro-step that needs nothing from outside. */
@@ -121,8 +130,11 @@ export class Outcomes {
       if (note.note === 'close') passed = true;
       if (note.note === 'enter') entered = note.target;
     }
-    const { notes, writes, stores, bad, next, crash, unknown } = outcome;
+    const { next, crash, unknown } = outcome;
+    const [notes, writes] = [shared(outcome.notes), shared(outcome.writes)];
+    const [stores, bad] = [shared(outcome.stores), shared(outcome.bad)];
+    const noted = notes.length === 0 ? 0 : this.#notes.intern(notes);
     const id = this.#count++;
-    return { notes, writes, stores, bad, next, crash, unknown, id, label, passed, entered };
+    return { notes, writes, stores, bad, next, crash, unknown, id, label, noted, passed, entered };
   }
 }
