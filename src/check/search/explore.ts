@@ -90,6 +90,7 @@ class Explorer implements Reports {
   readonly #begun = performance.now();
   readonly #walk: Walk;
   readonly #findings = new Map<PropertyName, Finding>();
+  readonly #reported = new Set<readonly Bad[]>();
   readonly #undecided = new Set<PropertyName>();
   readonly #cut = new Set<PropertyName>();
   /** A path ended where the model does not know how a damaged CPU goes on. */
@@ -158,7 +159,9 @@ class Explorer implements Reports {
   // What the walk reports.
 
   broken(state: number, { bad, cpu, action: { crash } }: Move): void {
-    for (const each of bad) this.#report(each, state);
+    // Moves share these lists, of which hardly any says something new.
+    if (!this.#reported.has(bad)) for (const each of bad) this.#report(each, state);
+    this.#reported.add(bad);
     if (cpu >= 0) return;
     if (crash === null) this.#lost = true;
     else this.#cut.add(BREACHES[crash]);

@@ -27,6 +27,7 @@ export class Code {
   readonly #labels = new Map<string, Addr>();
   readonly #bytes = new Map<Addr, number | undefined>();
   readonly #rules = new Map<Addr, CfaRule | 'exempt' | null>();
+  readonly #names = new Map<Addr, string>();
 
   put(blob: Blob): void {
     this.#blobs.push(blob);
@@ -102,6 +103,11 @@ export class Code {
 
   /** For people: a label and an offset. */
   nameOf(at: Addr): string {
+    let name = this.#names.get(at);
+    if (name === undefined) this.#names.set(at, (name = this.#nameOf(at)));
+    return name;
+  }
+  #nameOf(at: Addr): string {
     const blob = this.#at(at);
     if (blob === undefined) return `0x${bitsFromAddr(at).toString(16)}`;
     let best: [string, Addr] | null = null;

@@ -69,16 +69,25 @@ export interface Journal {
 export type Written = { readonly [Name in keyof Journal]: Readonly<Journal[Name]> };
 export const newJournal = (): Journal => ({ notes: [], writes: [], stores: [], bad: [] });
 
-/** The program went where no program may go: ends the path as a violation, not the run. */
-export class Crash extends Error {
+/**
+ * The program went where no program may go: ends the path as a violation, not the run. Neither this
+ * nor the next one is an Error, because to capture a stack trace takes longer than the step.
+ */
+export class Crash {
   readonly breach: Breach;
+  readonly message: string;
   constructor(breach: Breach, text: string) {
-    super(text);
     this.breach = breach;
+    this.message = text;
   }
 }
 /** The simulator does not know what a real CPU would do: ends the run. */
-export class Unknown extends Error {}
+export class Unknown {
+  readonly message: string;
+  constructor(text: string) {
+    this.message = text;
+  }
+}
 
 export const BIT = {
   nmiBlocked: 1,

@@ -38,8 +38,11 @@ const FETCHED = { most: 7, longest: 15, count: { low: 24, bits: 8 } } as const;
 
 const REGISTER_WORDS = 32;
 
+/** Words of the longest image. */
+const LONGEST = 8192;
+
 class Writer {
-  readonly words: Uint32Array<ArrayBuffer> = new Uint32Array(8192);
+  readonly words: Uint32Array<ArrayBuffer> = new Uint32Array(LONGEST);
   at = 0;
 
   word(value: number): void {
@@ -53,14 +56,12 @@ class Writer {
 }
 
 class Reader {
-  readonly words: Uint32Array;
+  readonly words: Uint32Array<ArrayBuffer> = new Uint32Array(LONGEST);
   at = 0;
+  end = 0;
 
-  constructor(words: Uint32Array) {
-    this.words = words;
-  }
   get more(): boolean {
-    return this.at < this.words.length;
+    return this.at < this.end;
   }
   word(): number {
     return this.words[this.at++]!;
@@ -75,6 +76,7 @@ export class Images {
   readonly #table = new WordTable();
   readonly #nodes: Node[] = [];
   readonly #writer = new Writer();
+  readonly #reader = new Reader();
 
   get count(): number {
     return this.#table.count;
@@ -92,7 +94,8 @@ export class Images {
   }
 
   load(id: number, state: State): void {
-    unpack(new Reader(this.#table.get(id)), state);
+    this.#reader.end = this.#table.copy(id, this.#reader.words);
+    unpack(this.#reader, state);
   }
 }
 
@@ -136,7 +139,7 @@ function pack(out: Writer, state: State, { kind, at, length }: Stop): Writer {
 
 function unpack(from: Reader, state: State): void {
   const { cpu, memory } = state;
-  state.registers32.set(from.words.subarray(0, REGISTER_WORDS));
+  for (let i = 0; i < REGISTER_WORDS; i++) state.registers32[i] = from.words[i]!;
   from.at = REGISTER_WORDS;
   cpu.rip = from.addr();
   const flags = from.word();

@@ -50,6 +50,14 @@ export class WordTable {
     return id;
   }
 
+  /** Copies a run; a view would be an object. @returns its length */
+  copy(id: number, into: Uint32Array): number {
+    const begin = this.#start[id]!;
+    const length = this.#start[id + 1]! - begin;
+    for (let i = 0; i < length; i++) into[i] = this.#words[begin + i]!;
+    return length;
+  }
+
   /** A view, valid until the next `intern`. */
   get(id: number): Uint32Array {
     return this.#words.subarray(this.#start[id]!, this.#start[id + 1]!);
@@ -125,9 +133,11 @@ export class PairTable {
   }
 }
 
+/** Its low bits choose the slot, so they are mixed last. */
 function hashOf(first: number, second: number): number {
-  const hash = Math.imul(Math.imul(first, 0x9e3779b1) ^ second, 0x85ebca6b);
-  return hash ^ (hash >>> 15);
+  const one = Math.imul(first, 0x9e3779b1);
+  const both = Math.imul(one ^ (one >>> 15) ^ second, 0x85ebca6b);
+  return both ^ (both >>> 15);
 }
 
 /** Small values that are cheap to spell: named by their JSON text. */

@@ -75,7 +75,7 @@ export class MoveTable {
     this.#moves[at + MOVE.broadcast] = broadcast;
     this.#moves[at + MOVE.bad] = bad.length === 0 ? 0 : this.#numberOf(bad);
     this.#moves[at + MOVE.action] = action.id;
-    this.#actions[action.id] = action;
+    this.#actions[action.id] ??= action;
     this.#end();
   }
 

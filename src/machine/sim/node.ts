@@ -2,7 +2,7 @@
 // happen to it there.
 
 import type { Addr } from '../../base/addr.js';
-import type { ContextKind } from './context.js';
+import { CONTEXTS, type ContextKind } from './context.js';
 import type { State } from './state.js';
 
 /** Why a macro-step ended where it did, that is, what the next one must do first. */
@@ -74,6 +74,13 @@ function isInterruptible(state: State): boolean {
 const isHandling = (state: State): boolean =>
   state.is('trapped') || state.contexts.some(({ kind }) => kind === 'trap');
 
+const bitOf = (kind: ContextKind): number => 1 << CONTEXTS.indexOf(kind);
+/** Every set of kinds, by its bits: a set for each node would take more than all else of a node. */
+const INSIDE: readonly ReadonlySet<ContextKind>[] = Array.from(
+  { length: 1 << CONTEXTS.length },
+  (_, bits) => new Set(CONTEXTS.filter((kind) => (bits & bitOf(kind)) !== 0)),
+);
+
 export const nodeOf = (id: number, state: State, { kind, at, length }: Stop): Node => ({
   id,
   stop: kind,
@@ -86,7 +93,7 @@ export const nodeOf = (id: number, state: State, { kind, at, length }: Stop): No
   patching: state.is('patching'),
   waiting: state.stands,
   done: state.is('done'),
-  inside: new Set(state.contexts.map(({ kind: inner }) => inner)),
+  inside: INSIDE[state.contexts.reduce((set, { kind: inner }) => set | bitOf(inner), 0)]!,
   nmiBlocked: state.is('nmiBlocked'),
   nmiLevel: state.nmiLevel,
   buffered: state.buffer.length,

@@ -6,7 +6,7 @@ import type { Input } from './access.js';
 import { newJournal, type Note } from './context.js';
 import type { Core, Outcome } from './core.js';
 import type { Event } from './events.js';
-import { ValueTable } from './intern.js';
+import { PairTable, ValueTable } from './intern.js';
 import type { Node, StopKind } from './node.js';
 
 /** An outcome as a search sees it, whatever the rest of the machine is like. */
@@ -37,17 +37,24 @@ const NONE: readonly never[] = [];
 const shared = <T>(list: readonly T[]): readonly T[] => (list.length === 0 ? NONE : list);
 
 const FLUSH = { kind: 'flush' } as const;
+const pieceAt = (at: number): ActionLabel => ({
+  kind: 'run',
+  stop: 'piece',
+  at,
+  bytes: null,
+  value: null,
+});
 
 export class Outcomes {
   readonly #core: Core;
-  /** By image: without an input, with the word that is loaded, with the bytes that are fetched. */
-  readonly #plain: (Action | undefined)[] = [];
-  readonly #loads: (Map<string, Action> | undefined)[] = [];
-  readonly #fetches: (Map<string, Action> | undefined)[] = [];
-  readonly #events: (Map<Event, Action | null> | undefined)[] = [];
-  readonly #flushes: (Action | undefined)[] = [];
-  readonly #pieces: (Action | undefined)[] = [];
-  readonly #opens: (Action | undefined)[] = [];
+  /**
+   * Images, each with the number of an input. One table: with a map for each image, these maps were
+   * most of what a long search kept.
+   */
+  readonly #known = new PairTable();
+  /** By their numbers; null of an event that the core cannot take. */
+  readonly #actions: (Action | null)[] = [];
+  readonly #inputs = new Map<string, number>();
   readonly #notes = new ValueTable<readonly Note[]>();
   #count = 0;
 
@@ -56,25 +63,27 @@ export class Outcomes {
     this.#notes.intern(NONE);
   }
 
+  /** The place in `#actions` of what an image does with an input, by which it is told from others. */
+  #place(image: number, input: string): number {
+    let number = this.#inputs.get(input);
+    if (number === undefined) this.#inputs.set(input, (number = this.#inputs.size));
+    return this.#known.intern(image, number);
+  }
+
   /** One macro-step that needs nothing from outside. */
   plain(node: Node): Action {
-    return (this.#plain[node.id] ??= this.#step(node, {}));
+    return (this.#actions[this.#place(node.id, 'plain')] ??= this.#step(node, {}));
   }
 
   /** One macro-step with what memory answers, in decimal. */
   load(node: Node, word: string): Action {
-    const row = (this.#loads[node.id] ??= new Map<string, Action>());
-    let action = row.get(word);
-    if (action === undefined) row.set(word, (action = this.#step(node, { value: BigInt(word) })));
-    return action;
+    const at = this.#place(node.id, word);
+    return (this.#actions[at] ??= this.#step(node, { value: BigInt(word) }));
   }
 
   /** One macro-step with what the fetcher answers. `key` names the bytes. */
   fetch(node: Node, bytes: readonly number[], key: string): Action {
-    const row = (this.#fetches[node.id] ??= new Map<string, Action>());
-    let action = row.get(key);
-    if (action === undefined) row.set(key, (action = this.#step(node, { bytes })));
-    return action;
+    return (this.#actions[this.#place(node.id, key)] ??= this.#step(node, { bytes }));
   }
 
   #step(node: Node, input: Input): Action {
@@ -88,38 +97,36 @@ export class Outcomes {
   }
 
   /** An event that reaches the core; null where it cannot take it. */
-  event(node: number, event: Event): Action | null {
-    const row = (this.#events[node] ??= new Map<Event, Action | null>());
-    let action = row.get(event);
-    if (action === undefined) {
-      const outcome = this.#core.deliver(node, event);
-      action = outcome === null ? null : this.#action(outcome, { kind: 'event', event });
-      row.set(event, action);
-    }
-    return action;
+  event(image: number, event: Event): Action | null {
+    const at = this.#place(image, event);
+    const known = this.#actions[at];
+    if (known !== undefined) return known;
+    const outcome = this.#core.deliver(image, event);
+    return (this.#actions[at] =
+      outcome === null ? null : this.#action(outcome, { kind: 'event', event }));
   }
 
   /** The oldest store in the buffer reaches memory. */
-  flush(node: number): Action {
-    return (this.#flushes[node] ??= this.#action(this.#core.flush(node), FLUSH));
+  flush(image: number): Action {
+    return (this.#actions[this.#place(image, 'flush')] ??= this.#action(
+      this.#core.flush(image),
+      FLUSH,
+    ));
   }
 
   /** The first chunk of an instruction is fetched, and a pass over the site begins with it. */
   opens({ id, rip }: Node): Action {
-    return (this.#opens[id] ??= this.#action(this.#core.open(id), {
-      kind: 'run',
-      stop: 'piece',
-      at: rip,
-      bytes: null,
-      value: null,
-    }));
+    return (this.#actions[this.#place(id, 'opens')] ??= this.#action(
+      this.#core.open(id),
+      pieceAt(rip),
+    ));
   }
 
   /** A later chunk of an instruction is fetched, which changes nothing of the core. */
   piece({ id, rip }: Node): Action {
-    return (this.#pieces[id] ??= this.#action(
+    return (this.#actions[this.#place(id, 'piece')] ??= this.#action(
       { ...newJournal(), next: id, crash: null, unknown: null },
-      { kind: 'run', stop: 'piece', at: rip, bytes: null, value: null },
+      pieceAt(rip),
     ));
   }
 
