@@ -37,6 +37,7 @@ const WORD = { number: { low: 0, bits: 12 }, tag: { low: 12, bits: 20 } } as con
 const FETCHED = { most: 7, longest: 15, count: { low: 24, bits: 8 } } as const;
 
 const REGISTER_WORDS = 32;
+const NOTHING: readonly number[] = [];
 
 /** Words of the longest image. */
 const LONGEST = 8192;
@@ -106,7 +107,7 @@ function pack(out: Writer, state: State, { kind, at, length }: Stop): Writer {
   out.addr(cpu.rip);
   out.word(cpu.flags | (Number(cpu.user) << FLAGS.user.low));
   out.addr(cpu.ssp ?? 0);
-  packFetched(out, state.pending ?? []);
+  packFetched(out, state.pending ?? NOTHING);
   out.word(
     state.bits |
       (state.nmiLevel << COUNTS.nmiLevel.low) |
@@ -174,6 +175,11 @@ function unpack(from: Reader, state: State): void {
 
 /** A count and seven bytes in two words; an instruction that is longer takes two more. */
 function packFetched(out: Writer, bytes: readonly number[]): void {
+  if (bytes.length === 0) {
+    out.word(0);
+    out.word(0);
+    return;
+  }
   invariant(bytes.length <= FETCHED.longest, 'no instruction is longer than that');
   const [first, second] = wordsOf(bytes.slice(0, FETCHED.most));
   out.word(first);
@@ -195,9 +201,10 @@ const byteOf = (words: readonly number[], i: number): number =>
   (words[i >> 2]! >>> (8 * (i & 3))) & 0xff;
 
 function unpackFetched(from: Reader): readonly number[] | null {
-  const words = [from.word(), from.word()];
-  const count = pick(words[1]!, FETCHED.count);
+  const [first, second] = [from.word(), from.word()];
+  const count = pick(second, FETCHED.count);
   if (count === 0) return null;
+  const words = [first, second];
   const more = count > FETCHED.most ? [from.word(), from.word()] : [];
   return Array.from({ length: count }, (_, i) =>
     i < FETCHED.most ? byteOf(words, i) : byteOf(more, i - FETCHED.most),
