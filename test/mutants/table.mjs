@@ -140,6 +140,12 @@ export const MUTANTS = [
     test: { file: 'test/check/twin.test.ts', name: 'int3-gap/spin' },
   },
   {
+    name: 'a CPU that comes back to its image at once does not come back',
+    file: 'dist/check/search/ranks.js',
+    edits: [['images.isAcyclic() && stances.isAcyclic()', 'images.isAcyclic()']],
+    test: { file: 'test/check/twin.test.ts', name: 'int3-gap/spin' },
+  },
+  {
     name: 'a search that was cut short is proved',
     file: 'dist/check/search/run.js',
     edits: [['stopped === null && within.length === 0', 'within.length === 0']],
@@ -518,7 +524,7 @@ export const MUTANTS = [
   {
     name: 'a path ends at the first promise that is broken',
     file: 'dist/machine/sim/moves.js',
-    edits: [['cpu: next < 0 ? DEAD', 'cpu: next < 0 || bad.length > 0 ? DEAD']],
+    edits: [['cpu: next < 0 ? DEAD', 'cpu: next < 0 || broken.length > 0 ? DEAD']],
     test: { file: 'test/check/alone.test.ts', name: 'ends no path' },
   },
   {

@@ -7,19 +7,19 @@
 // causal past, and is left out.
 
 import { invariant } from '../../base/invariant.js';
-import type { Model } from '../../machine/sim/model.js';
+import type { Model, Move, PatcherMove } from '../../machine/sim/model.js';
 import { WordTable } from '../../machine/sim/intern.js';
 import type { Finding, Search } from '../search/explore.js';
-import type { Choice } from '../search/expand.js';
+import { expand, type Choice, type Moves } from '../search/expand.js';
 import { walkCycle } from '../search/lasso.js';
 import { choices, replay, step, type Replayed } from '../search/path.js';
-import { copy, widthOf, type Shape } from '../search/state.js';
+import { copy, normalise, widthOf, type Shape } from '../search/state.js';
 
 /** States, each with the one that moved last, that the second search may visit. */
 export const SECOND_PASS_MAX = 150_000;
 
-/** Whether a path may end with this step. */
-export type End = (step: Replayed) => boolean;
+/** Whether a path may end with this step; it may have no move where none breaks a promise. */
+export type End = (step: Pick<Replayed, 'move' | 'after'>) => boolean;
 
 /** How often a path goes on with another CPU, or with the patcher. */
 export const changes = (path: readonly Choice[]): number =>
@@ -111,7 +111,7 @@ type Layer = Reached[][];
 
 const END = -1;
 
-class ChangeSearch {
+class ChangeSearch implements Moves {
   readonly #model: Model;
   readonly #shape: Shape;
   readonly #end: End;
@@ -119,18 +119,26 @@ class ChangeSearch {
   readonly #nodes = new WordTable();
   readonly #settled: (Reached | undefined)[] = [];
   readonly #words: Uint32Array;
+  /** The state that is expanded, and where `expand` leaves what follows from it. */
+  readonly #state: Int32Array;
+  readonly #next: Int32Array;
+  /** How it was reached, and what is reached next if the same one moves again, or another one. */
+  #from: Reached | null = null;
+  #again: Reached[] = [];
+  #changed: Reached[] = [];
 
   constructor(model: Model, shape: Shape, end: End) {
     this.#model = model;
     this.#shape = shape;
     this.#end = end;
     this.#words = new Uint32Array(widthOf(shape) + 1);
+    this.#state = model.initial(shape.cpus, shape.waiting);
+    this.#next = this.#state.slice();
   }
 
   search(changesMax: number, nodesMax: number): Choice[] | null {
-    const { cpus, waiting } = this.#shape;
     let layer: Layer = [];
-    this.#expand(this.#model.initial(cpus, waiting), null, 1, layer, layer);
+    this.#expand(null, 1, layer, layer);
     for (let left = changesMax; left >= 0; left--) {
       const beyond: Layer = [];
       for (let moves = 1; moves < layer.length; moves++)
@@ -139,44 +147,56 @@ class ChangeSearch {
           if (this.#settled[reached.node] !== undefined) continue;
           if (this.#nodes.count > nodesMax) return null;
           this.#settled[reached.node] = reached;
-          this.#expand(this.#stateOf(reached.node), reached, moves + 1, layer, beyond);
+          this.#nodes.copy(reached.node, this.#words);
+          copy(this.#words, this.#state);
+          this.#expand(reached, moves + 1, layer, beyond);
         }
       layer = beyond;
     }
     return null;
   }
 
-  /** What follows from a state: in `here` if the same one moves again, else in `beyond`. */
-  #expand(
-    state: Int32Array,
-    from: Reached | null,
-    moves: number,
-    here: Layer,
-    beyond: Layer,
-  ): void {
-    const before = from === null ? -1 : from.node;
-    for (const done of choices(this.#model, state, this.#shape)) {
-      const by = done.choice;
-      const into = from === null || by.who === from.by.who ? here : beyond;
-      const node = this.#nodeOf(done);
-      if (node !== null && this.#settled[node] === undefined)
-        (into[moves] ??= []).push({ node, before, by });
-    }
+  /** What follows from the state: in `here` if the same one moves again, else in `beyond`. */
+  #expand(from: Reached | null, moves: number, here: Layer, beyond: Layer): void {
+    this.#from = from;
+    this.#again = here[moves] ??= [];
+    this.#changed = beyond[moves] ??= [];
+    expand(this.#model, this.#shape, false, this.#state, this.#next, this);
   }
 
-  /** Null where the path ends, but not with what is looked for. */
-  #nodeOf(done: Replayed): number | null {
-    if (this.#end(done)) return END;
-    if (done.after === null) return null;
-    this.#words.set(done.after);
-    this.#words[done.after.length] = done.choice.who + 1;
+  // What `expand` reports.
+
+  patcher(_: PatcherMove, move: number): void {
+    this.#reach(-1, move, -1, null);
+  }
+  cpu(move: number, index: number, who: number): void {
+    const { table } = this.#model;
+    this.#reach(who, index, -1, table.isBad(move) ? table.get(move) : null);
+  }
+  swapped(who: number, swap: number): void {
+    this.#reach(who, -1, swap, null);
+  }
+  broken(move: Move, index: number, who: number, over: boolean): void {
+    if (over && this.#end({ move, after: null })) this.#add(END, { who, move: index, swap: -1 });
+  }
+  unknown(): void {}
+
+  /** @param bad the move, where it breaks a promise */
+  #reach(who: number, move: number, swap: number, bad: Move | null): void {
+    normalise(this.#next, this.#shape);
+    const node = this.#end({ move: bad, after: this.#next }) ? END : this.#nodeOf(who);
+    if (this.#settled[node] === undefined) this.#add(node, { who, move, swap });
+  }
+  #add(node: number, by: Choice): void {
+    const from = this.#from;
+    const into = from === null || by.who === from.by.who ? this.#again : this.#changed;
+    into.push({ node, before: from === null ? -1 : from.node, by });
+  }
+
+  #nodeOf(who: number): number {
+    this.#words.set(this.#next);
+    this.#words[this.#next.length] = who + 1;
     return this.#nodes.intern(this.#words);
-  }
-
-  #stateOf(node: number): Int32Array {
-    const state = new Int32Array(widthOf(this.#shape));
-    copy(this.#nodes.get(node), state);
-    return state;
   }
 
   #pathTo(last: Reached): Choice[] {

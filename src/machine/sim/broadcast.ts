@@ -32,9 +32,6 @@ export class Broadcasts {
   readonly #text: Text;
   readonly #outcomes: Outcomes;
   readonly #table = new ValueTable<Broadcast>();
-  /** By broadcast and CPU, the CPU afterwards; -1 where it is not yet known. */
-  readonly #after: Int32Array<ArrayBuffer>[] = [];
-
   /** By broadcast and stance, the stance afterwards: of the patcher's own CPU, and of others. */
   readonly #ownTurned: number[][] = [];
   readonly #othersTurned: number[][] = [];
@@ -58,17 +55,6 @@ export class Broadcasts {
 
   /** A CPU afterwards. */
   after(broadcast: number, cpu: number): number {
-    let row = this.#after[broadcast];
-    if (row === undefined || cpu >= row.length) {
-      const larger = new Int32Array(Math.max(1024, 2 * cpu)).fill(-1);
-      if (row !== undefined) larger.set(row);
-      this.#after[broadcast] = row = larger;
-    }
-    const known = row[cpu]!;
-    return known >= 0 ? known : (row[cpu] = this.#compute(broadcast, cpu));
-  }
-
-  #compute(broadcast: number, cpu: number): number {
     const what = this.#table.get(broadcast);
     // A task on no CPU serialises at its switch-in; only the time that passes concerns it.
     if (this.#cpus.seenBy(cpu).request === REQUEST.off && what.kind !== 'current') return cpu;

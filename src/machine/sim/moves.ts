@@ -300,13 +300,12 @@ export class CpuMoves {
    */
   #move(action: Action, stance: number, environment: number, fetched = 0): void {
     const { next, stores, writes } = action;
-    let after = stance;
-    let { bad } = action;
+    let [after, broken] = [stance, action.bad];
     // Most actions note nothing.
     if (action.noted !== 0 || fetched !== 0) {
-      const judged = this.#judge(action, stance, environment, fetched);
-      after = judged.stance;
-      if (judged.bad.length > 0) bad = bad.length === 0 ? judged.bad : [...bad, ...judged.bad];
+      const said = this.#judge(action, stance, environment, fetched);
+      after = said.stance;
+      if (said.bad.length > 0) broken = broken.length === 0 ? said.bad : [...broken, ...said.bad];
     }
     if (writes.length + stores.length > 0) this.cpusWrite = true;
     invariant(stores.length <= 1, 'an instruction stores to text once');
@@ -319,7 +318,7 @@ export class CpuMoves {
           : this.#environments.intern(written(this.#environments.get(environment), writes)),
       broadcast:
         store === undefined ? NO_BROADCAST : this.#broadcasts.intern({ kind: 'commit', store }),
-      bad,
+      bad: broken,
       action,
     });
   }

@@ -5,9 +5,10 @@
 import type { Input } from './access.js';
 import { newJournal, type Note } from './context.js';
 import type { Core, Outcome } from './core.js';
-import type { Event } from './events.js';
+import { EVENTS, type Event } from './events.js';
 import { PairTable, ValueTable } from './intern.js';
 import type { Node, StopKind } from './node.js';
+import type { Bad } from './promises.js';
 
 /** An outcome as a search sees it, whatever the rest of the machine is like. */
 export interface Action extends Outcome {
@@ -37,6 +38,9 @@ const NONE: readonly never[] = [];
 const shared = <T>(list: readonly T[]): readonly T[] => (list.length === 0 ? NONE : list);
 
 const FLUSH = { kind: 'flush' } as const;
+const EVENT_LABELS = Object.fromEntries(
+  EVENTS.map((event) => [event, { kind: 'event', event }]),
+) as Readonly<Record<Event, ActionLabel>>;
 const pieceAt = (at: number): ActionLabel => ({
   kind: 'run',
   stop: 'piece',
@@ -56,6 +60,8 @@ export class Outcomes {
   readonly #actions: (Action | null)[] = [];
   readonly #inputs = new Map<string, number>();
   readonly #notes = new ValueTable<readonly Note[]>();
+  /** By their texts: damaged CPUs break the same promises again and again. */
+  readonly #bad = new Map<string, readonly Bad[]>();
   #count = 0;
 
   constructor(core: Core) {
@@ -103,7 +109,7 @@ export class Outcomes {
     if (known !== undefined) return known;
     const outcome = this.#core.deliver(image, event);
     return (this.#actions[at] =
-      outcome === null ? null : this.#action(outcome, { kind: 'event', event }));
+      outcome === null ? null : this.#action(outcome, EVENT_LABELS[event]));
   }
 
   /** The oldest store in the buffer reaches memory. */
@@ -130,6 +136,14 @@ export class Outcomes {
     ));
   }
 
+  #sameBad(list: readonly Bad[]): readonly Bad[] {
+    if (list.length === 0) return NONE;
+    const key = list.map(({ breach, text }) => `${breach} ${text}`).join('\n');
+    const known = this.#bad.get(key);
+    if (known === undefined) this.#bad.set(key, list);
+    return known ?? list;
+  }
+
   #action(outcome: Outcome, label: ActionLabel): Action {
     let passed = false;
     let entered = -1;
@@ -139,7 +153,7 @@ export class Outcomes {
     }
     const { next, crash, unknown } = outcome;
     const [notes, writes] = [shared(outcome.notes), shared(outcome.writes)];
-    const [stores, bad] = [shared(outcome.stores), shared(outcome.bad)];
+    const [stores, bad] = [shared(outcome.stores), this.#sameBad(outcome.bad)];
     const noted = notes.length === 0 ? 0 : this.#notes.intern(notes);
     const id = this.#count++;
     return { notes, writes, stores, bad, next, crash, unknown, id, label, noted, passed, entered };
