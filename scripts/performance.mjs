@@ -372,12 +372,16 @@ that runs the program. One took ${t(UPDATE.beside, 'sync1')} while another CPU r
   ${t(UPDATE.idle, 'xray')}, \`store\` ${t(UPDATE.idle, '10000/alias/store')}, \`int3\` ${t(UPDATE.idle, '10000/alias/int3')}, and under \`procmem\` ${t(UPDATE.idle, '10000/procmem/int3')}.
 - \`procmem\`, the default writer, makes three system calls for each site. **This record is older than
   that:** its \`procmem\` rows of more than one site joined neighbouring sites into one write, and are far
-  too low. It is the default because debuggers and profilers keep working with it; choose \`alias\` for
-  programs with many sites that change often.
+  too low. A joined write would also write the bytes between two sites, as they were read a moment
+  before, and would put a breakpoint back that a debugger takes away meanwhile. No other call writes
+  many places of text at once. It is the default because debuggers and profilers keep working with
+  it; choose \`alias\` for programs with many sites that change often.
 - Only an update that plants traps looks at the threads' signal masks, at most ten times a second. Of
   a thread that has not been on a CPU since the last look it asks no more than the clock of its CPU
   time; of any other it reads the status. The 99th percentile contains that look, and an update that
-  comes alone pays for it.
+  comes alone pays for it. Where a round of the benchmark takes longer than the tenth of a second,
+  as it does with all these programs, the first of each program's updates under \`int3\` pays for
+  it, and of ten thousand sites that is every other sample.
 - The very first update of a process took ${t(UPDATE.idle, 'first')}, because the engine had compiled none of it. What is
   done for each site is machine code from the start.
 

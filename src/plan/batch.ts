@@ -19,6 +19,15 @@ export interface KeyChange {
   readonly func: Addr;
 }
 
+const COLUMNS: readonly ('record' | 'call' | 'tail' | 'jcc' | 'slot' | 'func')[] = [
+  'record',
+  'call',
+  'tail',
+  'jcc',
+  'slot',
+  'func',
+];
+
 /** The changes of several keys as columns: an object for each of ten thousand is garbage. */
 export class KeyChanges {
   /** In use; the columns may be longer. */
@@ -36,6 +45,14 @@ export class KeyChanges {
     for (const { record, words, slot, func } of changes)
       columns.add(record, words.call, words.tail, words.jcc, slot ?? 0, func);
     return columns;
+  }
+
+  /** The same in columns of their own. */
+  copy(): KeyChanges {
+    const copy = new KeyChanges();
+    copy.count = this.count;
+    for (const name of COLUMNS) copy[name].push(...this[name].slice(0, this.count));
+    return copy;
   }
 
   add(record: Addr, call: number, tail: number, jcc: number, slot: Addr, func: Addr): void {

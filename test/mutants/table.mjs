@@ -258,6 +258,18 @@ export const MUTANTS = [
     hang: true,
   },
   {
+    name: 'a repeated update does not pay the synchronisation that is owed',
+    file: 'dist/machine/process/engine.js',
+    edits: [["to === ORIGINAL || this.#runtime.held('unsynced') !== 0", 'to === ORIGINAL']],
+    test: { file: 'test/process/repeat.test.ts', name: 'the next is made anew' },
+  },
+  {
+    name: 'a repeated update goes through the mapping that was there before',
+    file: 'dist/machine/process/engine.js',
+    edits: [['this.#placeOf(known.row) !== known.place', 'false']],
+    test: { file: 'test/process/repeat.test.ts', name: 'did to the key and to the text' },
+  },
+  {
     name: 'a second mapping that another opening made is not noticed',
     file: 'dist/machine/process/engine.js',
     edits: [["return regions === this.#runtime.held('regions');", 'return true;']],
@@ -287,6 +299,21 @@ export const MUTANTS = [
     file: 'dist/machine/process/loaded.js',
     edits: [['const whole = home?.path !== path;', 'const whole = false;']],
     test: { file: 'test/process/rebuilt.test.ts', name: 'by a build that differs in one constant' },
+  },
+  {
+    name: 'a repeated update whose conditions fail is taken for one that stopped half-way',
+    file: 'dist/machine/process/process.js',
+    edits: [['if (stop.mark === CONDITION)', 'if (false)']],
+    test: { file: 'test/process/repeat.test.ts', name: 'leaves a site alone' },
+  },
+  {
+    name: 'a repeated update takes any file for memory of this process',
+    file: 'dist/machine/process/procmem.js',
+    edits: [
+      ["script.system('pread', 8, this.#file, this.#nonceAt + 8, 8, this.#nonceAt);", ''],
+      ['return script.expect(this.#nonceAt + 8, 0);', 'return script.expect(this.#nonceAt, 0);'],
+    ],
+    test: { file: 'test/process/repeat.test.ts', name: 'has its descriptor now' },
   },
   {
     name: 'texts are not read back after a death',

@@ -13,18 +13,22 @@ import type { SiteRow } from './site-row.js';
 import { Forms, type Survey } from './survey.js';
 import { Veneers } from './veneers.js';
 import type { Memory } from '../linux/native.js';
-import { ProcessMachine } from './process.js';
+import { CONDITION, Outdated, ProcessMachine } from './process.js';
 import { bytesIn, snapshot, type Group, type KeyRecord } from './records.js';
+import { Repeats, type Written } from './repeat.js';
+import { Script } from './script.js';
 import type { TrapWatch } from './signals.js';
 import { aliasText, knownAlias } from './alias.js';
 import { checkPrivate, Procmem, ProcmemText } from './procmem.js';
 import type { OwnText, WriterName } from './text.js';
 import { checkCodeChanges } from './translated.js';
+import type { Machine } from '../machine.js';
 import { transact, Unfinished, type End } from '../transact.js';
 import { KeyChanges, waysIn, type Batch, type Edits, type KeyChange } from '../../plan/batch.js';
 import { codeOf, switchWords, wordsOf, type Destination } from '../../plan/draw.js';
 import { narrowed, type Protocol, type Step } from '../../plan/protocol.js';
 import { WAY, WAYS, waysOf, type Way, type WayCounts } from '../../plan/ways.js';
+import { PROTOCOL_NAMES, RUNNABLE } from '../../plan/protocols/index.js';
 import { callWordOf, ORIGINAL, targetOf, type Target } from '../../plan/target.js';
 import { RECORD } from '../../trap/registry.js';
 
@@ -60,6 +64,16 @@ export interface Changes {
   readonly which: readonly number[];
   readonly from: readonly number[];
 }
+
+/** An update as it was made before, and what is answered where no thread met a trap. */
+interface Remembered extends Written {
+  readonly place: Place;
+  readonly applied: Applied;
+}
+/** What an update is performed by. */
+type Running = Pick<Written, 'needed' | 'edits' | 'previous'> & { readonly machine: Machine };
+/** Operations of a script that is kept. */
+const ROOM = 40;
 
 const NONE: WayCounts = { byte: 0, store: 0, behind: 0, trap: 0 };
 
@@ -120,6 +134,7 @@ export class Engine {
   /** The places by the numbers that their texts have there. */
   readonly #byText: Place[] = [];
   readonly #drawing = new Drawing();
+  readonly #repeats = new Repeats<Remembered>();
 
   constructor(runtime: Runtime, watch: TrapWatch, options: EngineOptions) {
     this.#runtime = runtime;
@@ -228,6 +243,8 @@ export class Engine {
    *   `update-failed`, `update-parked`, `update-mixed`, which say how it ended
    */
   apply(wanted: Wanted, protocol: Protocol, require?: 'inline'): Applied {
+    const again = this.#again(wanted, protocol, require);
+    if (again) return again;
     this.#procmem?.ready();
     const { survey } = this.#runtime;
     const drawing = this.#drawing;
@@ -245,10 +262,103 @@ export class Engine {
     if (needed.handler !== null) this.#watch.check();
     this.#runtime.countChange();
     const before = trapsOf(wanted);
-    this.#run(needed, edits, wanted);
+    this.#run({ needed, edits, previous: drawing.previous, machine: this.#machine }, wanted);
+    const applied = { changes, inline, trampoline, traps: 0, ways: wayCounts(protocol, edits) };
+    this.#remember(wanted, protocol, require, needed, edits, applied);
     for (let k = 0; k < survey.count; k++) survey.row(k).settle();
-    const traps = (trapsOf(wanted) - before) >>> 0;
-    return { changes, inline, trampoline, traps, ways: wayCounts(protocol, edits) };
+    return { ...applied, traps: (trapsOf(wanted) - before) >>> 0 };
+  }
+
+  /** The update of one key as it was made before; null where it must be drawn. */
+  #again(wanted: Wanted, protocol: Protocol, require?: 'inline'): Applied | null {
+    const key = wanted.keys[0];
+    const to = wanted.targets[0];
+    if (!key || !to || wanted.keys.length !== 1) return null;
+    if (to === ORIGINAL || this.#runtime.held('unsynced') !== 0) return null;
+    key.refresh();
+    const known = this.#repeats.find(key, to, protocol, require);
+    if (known === null || this.#placeOf(known.row) !== known.place) return null;
+    const { row, batch, script, procmem, applied } = known;
+    if (procmem !== null && !this.#procmem?.renew(script, procmem)) return null;
+    this.#runtime.survey.renew(script, known.survey);
+    batch.ways = known.ways;
+    if (known.needed.handler !== null) this.#watch.check();
+    this.#runtime.countChange();
+    const before = key.trapsLow;
+    try {
+      this.#run(known, wanted);
+    } catch (error) {
+      if (error instanceof Outdated) return null;
+      throw error;
+    }
+    row.settle();
+    const traps = (key.trapsLow - before) >>> 0;
+    return traps === 0 ? applied : { ...applied, traps };
+  }
+
+  /** Call it while the columns have both the old bytes and the new ones. */
+  #remember(
+    { keys, targets }: Wanted,
+    protocol: Protocol,
+    require: 'inline' | undefined,
+    needed: Protocol,
+    edits: Edits,
+    applied: Applied,
+  ): void {
+    const key = keys[0];
+    const to = targets[0];
+    const [batch] = edits.batches;
+    const { survey } = this.#runtime;
+    // One key, one text, every site of it changes, and the key too.
+    if (!key || !to || keys.length !== 1 || edits.keys.count !== 1) return;
+    const row = key.first;
+    if (row === null || survey.count !== 1 || survey.row(0) !== row || !row.isSmall) return;
+    if (
+      to === ORIGINAL ||
+      edits.batches.length !== 1 ||
+      batch !== row.group.columns.batch ||
+      needed.steps[0] === OWED
+    )
+      return;
+    // Another protocol than ours may be changed by its owner.
+    if (!PROTOCOL_NAMES.some((name) => RUNNABLE[name] === protocol)) return;
+    const [from = 0] = applied.changes.from;
+    const asked = { to, from, protocol, require };
+    this.#repeats.remember(key, asked, () => this.#written(row, needed, batch, applied));
+  }
+
+  /** Writes the update that was just made down in a script of its own. */
+  #written(row: KeyRow, needed: Protocol, batch: Batch, applied: Applied): Remembered | null {
+    const { native, routines, survey } = this.#runtime;
+    const place = this.#placeOf(row);
+    const writer = place.text.writer === 'procmem' ? this.#procmem : null;
+    const script = new Script(native, routines, ROOM);
+    const { at } = script;
+    script.mark(CONDITION);
+    const proof = writer ? writer.addTo(script) : 0;
+    const surveyed = survey.addTo(script);
+    // What is written through the file is written down site by site, from what changes there.
+    if (writer && !row.expectOld(script)) return null;
+    const previous = this.#drawing.previous.copy();
+    const edits = { batches: [batch], keys: this.#drawing.keys.copy() };
+    this.#machine.add(script, needed, edits);
+    // The conditions name words of the script by their addresses.
+    if (script.at !== at) return null;
+    return {
+      row,
+      place,
+      needed,
+      edits,
+      previous,
+      batch,
+      ways: batch.ways,
+      script,
+      machine: this.#machine.repeating(script),
+      survey: surveyed,
+      forms: survey.forms,
+      procmem: writer ? { file: writer.file, proof } : null,
+      applied: { ...applied, changes: { count: 1, which: [0], from: previous.call } },
+    };
   }
 
   /**
@@ -287,11 +397,12 @@ export class Engine {
   }
 
   /** @throws Fault `update-failed`, `update-parked`, `update-mixed` */
-  #run(protocol: Protocol, edits: Edits, wanted: Wanted): void {
+  #run({ needed: protocol, edits, previous, machine }: Running, wanted: Wanted): void {
     try {
-      transact(protocol, edits, this.#drawing.previous, this.#machine);
+      transact(protocol, edits, previous, machine);
       if (protocol.steps[0] === OWED) this.#runtime.setWord('unsynced', 0n);
     } catch (error) {
+      if (error instanceof Outdated) throw error;
       if (error instanceof Unfinished) this.#runtime.setWord('unsynced', 1n);
       this.#readBack(wanted, protocol.handler !== null);
       if (!(error instanceof Unfinished)) throw error;

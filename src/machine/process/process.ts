@@ -111,6 +111,13 @@ const EDITS_AT_ONCE = 16_384;
 /** Mark of what is asked before the first step, in the same run: nothing may come in between. */
 const ASKED = -1;
 
+/** Mark of what must be so for a script to be performed again. */
+export const CONDITION = -2;
+/** It is not so. Nothing was begun. */
+export class Outdated extends Error {
+  override readonly name = 'Outdated';
+}
+
 /** What performs the steps: a thread of this process, or one of another process. */
 export interface Performing {
   readonly native: Performer & Pick<Native, 'call'>;
@@ -146,33 +153,57 @@ export class ProcessMachine implements Machine {
   }
 
   /** @throws Fault `handler-replaced`, with nothing begun */
-  begin({ steps, handler }: Protocol, edits: Edits): void {
+  begin(protocol: Protocol, edits: Edits): void {
     this.#script.clear();
-    if (handler !== null) {
-      this.#script.mark(ASKED);
-      this.#script.system('rt_sigaction', 0, SIGTRAP, 0, this.#actionAt, KERNEL_SIGACTION.mask);
-      this.#script.expect(this.#actionAt + KERNEL_SIGACTION.handler, this.#runtime.handler);
-    }
-    this.#perform(steps, edits);
+    this.add(this.#script, protocol, edits);
+    this.#flush(this.#script);
   }
 
   run(steps: readonly Step[], edits: Edits): void {
     this.#script.clear();
-    this.#perform(steps, edits);
+    this.#add(this.#script, steps, edits);
+    this.#flush(this.#script);
   }
 
-  #perform(steps: readonly Step[], edits: Edits): void {
-    const script = this.#script;
+  /**
+   * This machine, where a run begins with a script that was written down before. It throws Outdated
+   * where the script stops before what `add` has added to it.
+   */
+  repeating(script: Script): Machine {
+    return {
+      begin: () => this.#perform(script),
+      run: (steps, edits) => this.run(steps, edits),
+      unlike: (edits, side) => this.unlike(edits, side),
+    };
+  }
+
+  /** Writes down what `begin` performs. */
+  add(script: Script, { steps, handler }: Protocol, edits: Edits): void {
+    if (handler !== null) {
+      script.mark(ASKED);
+      script.system('rt_sigaction', 0, SIGTRAP, 0, this.#actionAt, KERNEL_SIGACTION.mask);
+      script.expect(this.#actionAt + KERNEL_SIGACTION.handler, this.#runtime.handler);
+    }
+    this.#add(script, steps, edits);
+  }
+
+  #add(script: Script, steps: readonly Step[], edits: Edits): void {
     for (const [i, step] of steps.entries()) {
       script.mark(i);
-      this.#write(step, edits);
+      this.#write(script, step, edits);
     }
-    this.#flush();
+  }
+
+  #flush(script: Script): void {
+    try {
+      this.#perform(script);
+    } finally {
+      script.clear();
+    }
   }
 
   /** Performs what was written down. */
-  #flush(): void {
-    const script = this.#script;
+  #perform(script: Script): void {
     let stop = script.perform();
     // A child of fork has lost the registration of its parent.
     if (
@@ -184,8 +215,8 @@ export class ProcessMachine implements Machine {
       registerAgain(this.#native, stop.mark);
       stop = script.perform(stop.operation);
     }
-    script.clear();
     if (!stop) return;
+    if (stop.mark === CONDITION) throw new Outdated();
     if (stop.mark === ASKED)
       throw 'call' in stop.what
         ? faultOf(stop)
@@ -194,15 +225,14 @@ export class ProcessMachine implements Machine {
   }
 
   /** Adds a step to the script. */
-  #write(step: Step, edits: Edits): void {
-    const script = this.#script;
+  #write(script: Script, step: Step, edits: Edits): void {
     invariant(isPerformed(step), `the step ${step.do} was let through`);
     switch (step.do) {
       case 'publish':
-        this.#publish(edits.keys);
+        this.#publish(script, edits.keys);
         return;
       case 'store':
-        for (const batch of edits.batches) this.#store(step, batch);
+        for (const batch of edits.batches) this.#store(script, step, batch);
         return;
       case 'sync':
         script.system('membarrier', 0, SYNC_CORE);
@@ -212,8 +242,7 @@ export class ProcessMachine implements Machine {
     }
   }
 
-  #publish({ count, record, call, tail, jcc, slot, func }: KeyChanges): void {
-    const script = this.#script;
+  #publish(script: Script, { count, record, call, tail, jcc, slot, func }: KeyChanges): void {
     for (let k = 0; k < count; k++) {
       if (slot[k]! !== 0) script.wordOf(slot, 0, func, k);
       script.wordOf(record, RECORD.call, call, k);
@@ -222,13 +251,12 @@ export class ProcessMachine implements Machine {
     }
   }
 
-  #store(step: StoreStep, batch: Batch): void {
-    const script = this.#script;
+  #store(script: Script, step: StoreStep, batch: Batch): void {
     for (let from = 0; from < batch.count;) {
       const text = this.#textAt(batch.address(from));
       const to = Math.min(firstFrom(batch, from + 1, text.end), from + this.#atOnce);
       text.store(script, step, batch, from, to);
-      if (script.count > this.#atOnce) this.#flush();
+      if (script.count > this.#atOnce) this.#flush(script);
       from = to;
     }
   }

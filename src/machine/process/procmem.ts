@@ -3,7 +3,10 @@
 // profilers and backtraces keep working. Each site costs a system call for each of the protocol's
 // stores. Joining neighbouring sites into one write would save most of them, but the bytes between
 // two sites would be written as they were read a moment before: a debugger that takes its
-// breakpoint away in between would find it back.
+// breakpoint away in between would find it back. No other call writes many places of text at once:
+// process_vm_writev() heeds the protection of a page and refuses text, pwritev() writes one range,
+// and io_uring hands each write of this file to a worker thread, because the file has no write that
+// does not block.
 //
 // Which instructions the kernel's memcpy runs is its own affair: a single byte cannot tear,
 // anything wider is an assumption (`assume: 'procmem-stores-are-atomic'`).
@@ -60,6 +63,7 @@ export class Procmem {
   readonly #shared: SharedData;
   /** What the descriptor must read back, so that it is known to be this process's memory. */
   readonly #nonce: Float64Array = new Float64Array(2);
+  readonly #nonceHalves: Int32Array = new Int32Array(this.#nonce.buffer);
   readonly #nonceAt: Addr;
   #file: number = -1;
 
@@ -101,6 +105,30 @@ export class Procmem {
     if (read < 0 && read !== -ERRNO.badFile)
       throw new Fault('no-text-write', `reading /proc/self/mem is refused: ${errorName(read)}`);
     return nonce[1] === nonce[0];
+  }
+
+  /**
+   * The same as a condition of a script, which then costs a system call and no return from it.
+   * @returns what `renew` takes
+   */
+  addTo(script: Script): number {
+    script.system('pread', 8, this.#file, this.#nonceAt + 8, 8, this.#nonceAt);
+    return script.expect(this.#nonceAt + 8, 0);
+  }
+
+  /** Before a script is performed again. @returns whether it names the descriptor that is kept */
+  renew(
+    script: Script,
+    { file, proof }: { readonly file: number; readonly proof: number },
+  ): boolean {
+    if (Number(this.#shared.word('procmem')) - 1 !== file) return false;
+    this.#file = file;
+    script.put(proof, Math.floor(Math.random() * 2 ** 53));
+    const nonce = this.#nonceHalves;
+    nonce[0] = script.half(proof);
+    nonce[1] = script.half(proof + 1);
+    nonce[2] = ~nonce[0];
+    return true;
   }
 
   /**

@@ -55,11 +55,12 @@ export class Script {
   /** The last of them: all stores of a run are mostly of one batch. */
   #last: { readonly batch: Batch; readonly columns: Columns } | null = null;
 
-  constructor(native: Performer, routines: Routines) {
+  /** @param room operations that it takes before its words move */
+  constructor(native: Performer, routines: Routines, room = 16) {
     this.#native = native;
     this.#routines = routines;
     this.#perform = native.procedure(routines.perform);
-    this.#grow(16);
+    this.#grow(room);
   }
 
   #grow(operations: number): void {
@@ -144,11 +145,12 @@ export class Script {
     this.put(added + WORDS.count / 4, 0);
     return added;
   }
-  /** Stops where eight bytes hold something else. */
-  expect(at: Addr, value: number): void {
+  /** Stops where eight bytes hold something else. @returns where the value stands, for `put` */
+  expect(at: Addr, value: number): number {
     const half = this.#add(this.#routines.expect, 'word');
     this.put(half + WORD.at / 4, at);
     this.put(half + WORD.value / 4, value);
+    return half + WORD.value / 4;
   }
 
   /**
@@ -161,6 +163,18 @@ export class Script {
   /** A word of an operation that has no more than 31 bits. */
   half(half: number): number {
     return this.#halves[half]!;
+  }
+  /** The words of another script's operation. @returns as `block` */
+  blockOf(routine: Addr, from: Script, k: number): number {
+    const half = this.block(routine);
+    const words = from.wordsOf(k);
+    const end = words + (OPERATION.size - OPERATION.words) / 4;
+    this.#halves.set(from.#halves.subarray(words, end), half);
+    return half;
+  }
+  /** Where a word of an operation lies, until the script outgrows its room. */
+  addressOf(half: number): Addr {
+    return this.#at + 4 * half;
   }
 
   copy(from: Addr, to: Addr, size: number): void {

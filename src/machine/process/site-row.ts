@@ -104,6 +104,18 @@ export class SiteRow<G extends Surveyed = Surveyed> {
     return i >= 0 && this.#same(this.#half(COLUMNS.original, i), this.#half(COLUMNS.new, i));
   }
 
+  /** Adds to a script that each site is what it is now. @returns whether that can be said */
+  expectOld(script: { expect(at: Addr, value: number): unknown }): boolean {
+    for (let i = 0; i < this.count; i++) {
+      const at = this.#window.start + 4 * this.#half(COLUMNS.old, i);
+      const value = this.#window.word(at);
+      // A number has 53 bits, and no site of today more than six bytes.
+      if (!Number.isSafeInteger(value)) return false;
+      script.expect(at, value);
+    }
+    return true;
+  }
+
   /** Adds the edits that change something. */
   copyInto(room: Room): void {
     const { batch } = room;

@@ -122,6 +122,9 @@ const OUTSIDE: Readonly<Record<Acceptance['bytes'], number>> = {
   whole: -1,
 };
 
+/** What a survey finds out that decides which steps an update needs. */
+const FOUND = [SURVEY.unchanged, SURVEY.original, SURVEY.ways] as const;
+
 export class Survey {
   readonly #native: Native;
   readonly #script: Script;
@@ -194,6 +197,11 @@ export class Survey {
     throw this.#refusal(stop.operation, stop.what.block, nameOf(stop.operation));
   }
 
+  /** What the rows that were added are to have. */
+  get forms(): readonly Forms[] {
+    return this.#forms;
+  }
+
   /** How many rows were added, and which the k-th is. */
   get count(): number {
     return this.#script.count;
@@ -214,6 +222,24 @@ export class Survey {
     const half = this.#script.wordsOf(k);
     columns.batch.ways = this.#script.half(half + SURVEY.ways / 4);
     return columns.changed(this.#script.half(half + SURVEY.unchanged / 4));
+  }
+
+  /**
+   * Adds the survey of the first row to a script, and that it finds what it found now: as many
+   * sites that change, and by the same ways.
+   * @returns what `renew` takes
+   */
+  addTo(script: Script): number {
+    const half = script.blockOf(this.#routine, this.#script, 0);
+    for (const word of FOUND)
+      script.expect(script.addressOf(half + word / 4), script.half(half + word / 4));
+    return half;
+  }
+
+  /** Before a script is performed again that a survey was added to. */
+  renew(script: Script, half: number): void {
+    script.small(half + SURVEY.ways / 4, 0);
+    script.small(half + SURVEY.refused / 4, 0);
   }
 
   #refusal(k: number, i: number, name: string): Fault {

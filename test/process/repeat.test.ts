@@ -1,0 +1,64 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { Folder, gcc } from '../build.js';
+import { answer, child } from './child.js';
+import { compileProgram } from './programs.js';
+
+const folder = new Folder();
+afterAll(() => folder[Symbol.dispose]());
+
+interface Answer {
+  first: number;
+  again: unknown[];
+  foreign: unknown[];
+  unsynced: unknown[];
+  closed: unknown[] | null;
+  between: unknown[];
+}
+
+/** Calls into machine code, and after each of two updates the target, what runs, and drifts. */
+const both = (there: unknown, back: unknown): unknown[] => [
+  there,
+  'step_two',
+  12,
+  0,
+  back,
+  'step_one',
+  11,
+  0,
+];
+
+describe.skipIf(!gcc).each(['alias', 'procmem'])('an update that is repeated, %s', (writer) => {
+  const ask = (): Answer => {
+    const library = compileProgram(folder, 'updates.c');
+    return answer<Answer>(child('repeat.mjs', [JSON.stringify({ library, writer })]));
+  };
+  let said: Answer | null = null;
+  const told = (): Answer => (said ??= ask());
+
+  it('is one call into machine code from the third time on, and two before', () => {
+    expect(told().first).toBe(2);
+    expect(told().again).toEqual(both(1, 1));
+  });
+  it('leaves a site alone that other code has written meanwhile', () => {
+    expect(told().foreign).toEqual(['drift', true, 'step_one', ...both(1, 1)]);
+  });
+  it('ends as any other where its synchronisation is refused, and the next is made anew', () => {
+    // Behind its one store the way is forward, and from a trap it is back: where one byte or one
+    // quadword holds what changes is up to the linker.
+    const { unsynced } = told();
+    const forward = unsynced[1] === 'step_two';
+    const ended = ['update-failed', forward ? 'step_two' : 'step_one', 0];
+    const next = forward ? both(1, 2) : both(2, 1);
+    expect(unsynced).toEqual([...ended, ...next, ...both(1, 1)]);
+  });
+  it.skipIf(writer === 'alias')('does not write to the file that has its descriptor now', () => {
+    expect(told().closed).toEqual([true, 3, 'step_two', 12, 0, 'not ours']);
+  });
+  it('sees what another program of the process did to the key and to the text', () => {
+    const { between } = told();
+    expect(between.filter((_, k) => k % 4 !== 0)).toEqual([
+      ...Array.from({ length: 3 }, () => ['step_one', 11, 0]).flat(),
+      ...both(0, 0).filter((_, k) => k % 4 !== 0),
+    ]);
+  });
+});
