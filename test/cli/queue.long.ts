@@ -1,90 +1,31 @@
 // Searches by workers of a queue, which are processes of their own: the answer is that of one
 // machine, whatever becomes of the workers and of Redis meanwhile.
 
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createRequire } from 'node:module';
 import { createServer, type AddressInfo, type Server } from 'node:net';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
-import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { matrixJobs } from '#check/ask/matrix';
 import { runAll } from '#check/ask/pool';
 import type { Job } from '#check/ask/asked';
-import type { RunReport } from '#check/result';
-import { openQueue, type Figures } from '#check/queue/asker';
-import { version } from '#host/version';
-import { Folder, tool } from '../build.js';
+import { openQueue } from '#check/queue/asker';
 import { line } from './line.js';
-
-const redis = tool('redis-server');
-const client = ['bullmq', 'ioredis'].every((name) => {
-  try {
-    return createRequire(import.meta.url).resolve(name) !== '';
-  } catch {
-    return false;
-  }
-});
-
-const folder = new Folder();
-const children = new Set<ChildProcess>();
-afterAll(() => {
-  for (const child of children) child.kill('SIGKILL');
-  folder[Symbol.dispose]();
-});
-function started(command: string, words: readonly string[]): ChildProcess {
-  const child = spawn(command, words, { stdio: ['ignore', 'pipe', 'pipe'] });
-  children.add(child);
-  void once(child, 'close').then(() => children.delete(child));
-  return child;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
-/** A Redis that keeps in `name` what it holds. */
-async function redisAt(
-  port: number,
-  name: string,
-  hosts: readonly string[] = [],
-  ...more: readonly string[]
-): Promise<ChildProcess> {
-  const dir = join(folder.path, name);
-  spawnSync('mkdir', ['-p', dir]);
-  const kept = ['--dir', dir, '--appendonly', 'yes', '--save', ''];
-  const bound = ['--bind', '127.0.0.1', ...hosts, '--protected-mode', 'no'];
-  const child = started('redis-server', ['--port', String(port), ...kept, ...bound, ...more]);
-  for await (const said of createInterface({ input: child.stdout! }))
-    if (/Ready to accept connections/.test(said)) break;
-  child.stdout!.resume();
-  return child;
-}
-
-const BIN = join(process.cwd(), 'bin', 'static-call');
-/** A worker, and what it says as it says it. */
-function worker(
-  address: string,
-  said: (text: string, child: ChildProcess) => void,
-  { words = [], inside = [] }: { words?: readonly string[]; inside?: readonly string[] } = {},
-): ChildProcess {
-  const all = [...inside, process.execPath, BIN, 'worker', '--queue', address, '--threads', '1'];
-  const [command = '', ...rest] = [...all, ...words];
-  const child = started(command, rest);
-  createInterface({ input: child.stderr! }).on('line', (text) => said(text, child));
-  return child;
-}
-
-/** What is the same on every machine and at every time. */
-const bytes = (reports: readonly (RunReport | null)[]): string =>
-  JSON.stringify(reports.map((report) => report && { ...report, seconds: 0 }));
+import {
+  BIN,
+  Held,
+  able,
+  asked,
+  bytes,
+  chance,
+  folder,
+  freePort,
+  hosts,
+  ignore,
+  redisAt,
+  started,
+  worker,
+} from './queue.js';
 
 const JOBS: readonly Job[] = matrixJobs()
   .filter(
@@ -97,78 +38,6 @@ const JOBS: readonly Job[] = matrixJobs()
 let known: Promise<string> | undefined;
 const alone = (): Promise<string> => (known ??= runAll(JOBS, undefined, () => {}).then(bytes));
 
-interface Answered {
-  readonly reports: readonly (RunReport | null)[];
-  readonly figures: Readonly<Figures>;
-}
-async function asked(
-  address: string,
-  jobs: readonly Job[],
-  each: (report: RunReport, index: number) => void = () => {},
-  lostMs?: number,
-): Promise<Answered> {
-  const { run, figures, close } = await openQueue(address, version(), lostMs);
-  try {
-    return { reports: await run(jobs, undefined, each), figures };
-  } finally {
-    await close();
-  }
-}
-
-interface Client {
-  keys(pattern: string): Promise<string[]>;
-  disconnect(): void;
-}
-/** What a queue holds. */
-class Held implements Disposable {
-  readonly #client: Client;
-  constructor(address: string) {
-    const { Redis } = createRequire(import.meta.url)('ioredis') as {
-      Redis: new (url: string) => Client;
-    };
-    this.#client = new Redis(address);
-  }
-  async jobs(): Promise<string[]> {
-    const keys = await this.#client.keys('bull:static-call:s*');
-    return keys.filter((key) => /:s[0-9a-f]{24}$/.test(key));
-  }
-  [Symbol.dispose](): void {
-    this.#client.disconnect();
-  }
-}
-
-const ignore = (): void => {};
-/** Seeded: the same for the same words. */
-const chance = (...words: readonly string[]): number =>
-  createHash('sha256').update(words.join()).digest().readUInt32LE() / 2 ** 32;
-
-/** Hosts of their own for workers, where this machine lets us make some; else null. */
-function hosts(count: number): { inside: readonly string[]; address: string }[] | null {
-  const ip = (...words: readonly string[]): boolean =>
-    spawnSync('ip', words, { stdio: 'ignore' }).status === 0;
-  const made = Array.from({ length: count }, (_, i) => ({
-    name: `sc${process.pid}n${i}`,
-    link: `sc${process.pid % 10_000}v${i}`,
-    net: `10.213.${i}`,
-  }));
-  onTestFinished(() => made.forEach(({ name }) => void ip('netns', 'del', name)));
-  const works = made.every(
-    ({ name, link, net }) =>
-      ip('netns', 'add', name) &&
-      ip('link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name) &&
-      ip('addr', 'add', `${net}.1/24`, 'dev', link) &&
-      ip('link', 'set', link, 'up') &&
-      ip('-n', name, 'addr', 'add', `${net}.2/24`, 'dev', 'eth0') &&
-      ip('-n', name, 'link', 'set', 'eth0', 'up'),
-  );
-  if (!works) return null;
-  return made.map(({ name, net }) => ({
-    inside: ['ip', 'netns', 'exec', name],
-    address: `${net}.1`,
-  }));
-}
-
-const able = redis !== null && client;
 describe.skipIf(!able)('a queue (skipped without redis-server, bullmq or ioredis)', () => {
   it('answers with one, two and four workers what one machine does', async () => {
     const port = await freePort();

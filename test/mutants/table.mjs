@@ -128,6 +128,13 @@ export const MUTANTS = [
     test: { file: 'test/check/litmus.test.ts', name: 'known of this CPU' },
   },
   {
+    name: 'a search whose worker was lost is given up at once',
+    file: 'dist/check/queue/worker.js',
+    edits: [['maxStalledCount: TRIES - 1', 'maxStalledCount: 0']],
+    test: { file: 'test/cli/queue.long.ts', name: 'where workers are killed or held up' },
+    long: true,
+  },
+  {
     name: 'nothing is ever stuck',
     file: 'dist/check/search/engine.js',
     edits: [['return neverReturns(', 'return true || neverReturns(']],
