@@ -39,7 +39,7 @@ describe('a reader who asks the checker', () => {
     reader.write('my-protocol.mjs', own?.body ?? '');
     const told = reader.follow(page, { answers: VERDICTS });
     expect(told.length).toBeGreaterThan(15);
-    for (const { stdout } of told) expect(stdout).toMatch(/bounds: /);
+    for (const { stdout } of told) expect(stdout).toMatch(/^ +all [\d,]+ states, /m);
   });
 
   it('sees what docs/argument.md shows, to the step', () => {
@@ -66,8 +66,9 @@ describe('a reader who asks the checker', () => {
     const told = reader.follow(`\`\`\`sh\n${commands}\n\`\`\`\n`, { answers: VERDICTS });
     for (const [i, [, , answer]] of rows.entries()) {
       const { status, stdout } = told[i]!;
-      expect(status).toBe(answer === 'holds' ? 0 : 1);
-      if (answer !== 'holds') expect(stdout).toMatch(new RegExp(`^ +${answer} +FAILS`, 'm'));
+      expect(status).toBe(answer === 'proved' ? 0 : 1);
+      const [property, verdict] = answer === 'proved' ? ['torn', 'proved'] : [answer, 'FAILS'];
+      expect(stdout).toMatch(new RegExp(`^ +${property} +${verdict}`, 'm'));
     }
   });
 
