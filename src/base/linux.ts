@@ -30,6 +30,8 @@ export const SYS = {
   recvfrom: 45,
   sendmsg: 46,
   recvmsg: 47,
+  clone: 56,
+  exit: 60,
   wait4: 61,
   fcntl: 72,
   flock: 73,
@@ -73,6 +75,12 @@ export const SEAL = { add: 1033, futureWrite: 0x10 } as const;
  * a moment of the monotonic clock and not a duration.
  */
 export const FUTEX = { waitPrivate: 128, wakePrivate: 129, waitUntilPrivate: 137 } as const;
+
+/**
+ * What pthread_create() asks for, without the words that libc keeps of a thread: CLONE_VM, _FS,
+ * _FILES, _SIGHAND, _THREAD and _SYSVSEM.
+ */
+export const THREAD = 0x5_0f00;
 
 /** PRIVATE_EXPEDITED_SYNC_CORE and its registration. */
 export const MEMBARRIER = { syncCore: 1 << 5, registerSyncCore: 1 << 6 } as const;

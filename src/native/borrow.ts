@@ -9,6 +9,8 @@
 // must happen in any case (the descriptor is closed, the lock is given back) is a row that all lead to.
 
 import { assemble, bytes, label, mem, type Code, type Program } from '../asm/assembler.js';
+import { SYS, THREAD } from '../base/linux.js';
+import { SYSTEM } from './script.js';
 
 export const MAILBOX = { done: 0, perform: 8, rows: 16 } as const;
 export const ROW = { script: 0, otherwise: 8, result: 16, size: 24 } as const;
@@ -42,9 +44,34 @@ const program: Program = [
   label('restorer'),
   bytes(0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00), // mov rax, SYS.rt_sigreturn, as libc spells it
   ['syscall'],
+
+  // A routine of a script: a system call of one argument that waits in the kernel for long, made by
+  // a thread that ends with it. The borrowed thread goes on. That thread has every signal blocked,
+  // no stack, and touches no memory: the tool's scratch may be taken away under it. What the flags
+  // do not ask for clone() does not read.
+  label('aside'),
+  ['mov', 'r8', mem('rdi', SYSTEM.number)],
+  ['mov', 'r9', mem('rdi', SYSTEM.arguments)],
+  ['mov', 'edi', THREAD],
+  ['xor', 'esi', 'esi'],
+  ['mov', 'eax', SYS.clone],
+  ['syscall'],
+  ['test', 'rax', 'rax'],
+  ['je', 'in the thread'],
+  ['shr', 'rax', 63],
+  ['dec', 'rax'], // -1, or 0 for an error
+  ['ret'],
+  label('in the thread'),
+  ['mov', 'esp', 'esi'],
+  ['mov', 'rax', 'r8'],
+  ['mov', 'rdi', 'r9'],
+  ['syscall'],
+  ['mov', 'eax', SYS.exit],
+  ['xor', 'edi', 'edi'],
+  ['syscall'],
 ];
 
-export const BORROW_ENTRIES = ['borrow', 'restorer'] as const;
+export const BORROW_ENTRIES = ['borrow', 'restorer', 'aside'] as const;
 
 export function borrowed(): Code {
   return assemble(program);

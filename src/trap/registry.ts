@@ -129,7 +129,7 @@ export const MAGIC = 0x6c6c_6163_7461_7473n; // "statcall", little-endian
  * Changes with any layout in this file, and with the code that lies beside the handler: two
  * runtimes of one process share both, or the second is refused.
  */
-export const VERSION = 8n;
+export const VERSION = 9n;
 
 export const TABLE = { next: 0, first: 8, end: 16, count: 24, slots: 32 } as const;
 export const SLOT = { site: 0, word: 8, size: 16 } as const;

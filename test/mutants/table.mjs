@@ -454,6 +454,12 @@ export const MUTANTS = [
     test: { file: 'test/remote/choose.test.ts', name: 'a call with a duration' },
   },
   {
+    name: 'a borrowed thread waits until its process is registered for membarrier',
+    file: 'dist/machine/remote/handler.js',
+    edits: [["target.field('Seccomp') === '0'", 'false']],
+    test: { file: 'test/remote/attach.test.ts', name: 'keeps none of its threads waiting' },
+  },
+  {
     name: 'the handler of another process has no restorer',
     file: 'dist/machine/remote/handler.js',
     edits: [['BigInt(restorer), 0n', '0n, 0n']],

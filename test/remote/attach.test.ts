@@ -48,6 +48,14 @@ describe.skipIf(!attachable)('another process that runs', () => {
     expect(running.tools).toBe(0);
   });
 
+  it('keeps none of its threads waiting until the kernel has registered it', async () => {
+    const own = await Running.start(program, ['1', 'read', 'pause']);
+    const { registering, fault } = tool(own.pid, { watches: true });
+    expect({ registering, fault }).toEqual({ registering: false });
+    expect(await own.report()).toMatchObject(WELL);
+    await own.end();
+  });
+
   it('is found as it was left by the next tool, which leaves it alone where nothing changes', () => {
     const before = running.mappings;
     const said = tool(running.pid, { do: [['update', { route: 'fast' }], ['verify'], ['keys']] });

@@ -166,6 +166,8 @@ export interface Said {
   readonly steps: readonly string[];
   readonly calls: number;
   readonly objects?: number;
+  /** Whether one of the target's threads was seen waiting to be registered for membarrier. */
+  readonly registering?: boolean;
   readonly signal: string | null;
 }
 
@@ -176,6 +178,7 @@ export interface Task {
   readonly refuse?: number;
   readonly stopAt?: number;
   readonly signal?: string;
+  readonly watches?: boolean;
   readonly options?: object;
 }
 

@@ -224,6 +224,10 @@ export class Script {
   obtain(into: Addr, call: Call, a = 0, b = 0, c = 0, d = 0): void {
     this.#addCall(this.#routines.obtain, call, into, a, b, c, d);
   }
+  /** A call that a thread of its own makes, by that routine; stops where no thread is made. */
+  aside(routine: Addr, call: Call, a: number): void {
+    this.#addCall(routine, call, 0, a, 0, 0, 0);
+  }
   /** The lock, for the thread that performs this; stops where another one has it. */
   take(lock: Addr): void {
     this.#addCall(this.#routines.take, 'gettid', 0, lock, 0, 0, 0);

@@ -8,6 +8,8 @@ import { DATA } from '../../trap/registry.js';
 import { Script } from '../process/script.js';
 import { HANDLER_FLAGS, KERNEL_SIGACTION, nameOf, replaced } from '../process/signals.js';
 import { bit } from '../process/threads.js';
+import { blocksTrap } from './masks.js';
+import { pause } from './pause.js';
 import { Moved, Run } from './run.js';
 import type { RemoteRuntime } from './runtime.js';
 
@@ -23,16 +25,58 @@ const SA_RESTORER = 0x0400_0000;
  * @throws Fault `no-membarrier`, `call-refused`, `handler-replaced`, `trap-blocked`
  */
 export function prepareHandler(runtime: RemoteRuntime, trying: Trying, caught: bigint): void {
+  registerBarrier(runtime, trying);
+  checkHandlers(runtime, trying, caught);
+  trying(() => install(runtime));
+}
+
+/** How long the thread that registers may take, ms: it waits for the kernel, and then for a CPU. */
+const REGISTERED_MS = 2000;
+
+/**
+ * The kernel registers a process of several threads for membarrier behind a grace period of RCU,
+ * which is longer than the rest of a first attach. A borrowed thread would be held for as long, so
+ * one that is made for it waits there, and ends. Where the process has a seccomp filter, which may
+ * kill for a new thread, or cannot have one, the borrowed thread waits.
+ * @throws Fault `no-membarrier`
+ */
+function registerBarrier(runtime: RemoteRuntime, trying: Trying): void {
+  if (hasBarrier(runtime, trying)) return;
+  const { target } = runtime;
+  if (target.threadIds().length > 1 && target.field('Seccomp') === '0') {
+    registerAside(runtime, trying);
+    if (hasBarrier(runtime, trying)) return;
+  }
   trying(() => {
-    const run = new Run(runtime);
-    const script = new Script(run, runtime.routines);
+    const script = new Script(new Run(runtime), runtime.routines);
     script.system('membarrier', 0, MEMBARRIER.registerSyncCore);
     const stop = script.perform();
     if (stop && 'call' in stop.what)
       throw new Fault('no-membarrier', 'membarrier is refused to the process');
   });
-  checkHandlers(runtime, trying, caught);
-  trying(() => install(runtime));
+}
+
+/** Whether it is registered already: the kernel refuses to synchronise where it is not. */
+function hasBarrier(runtime: RemoteRuntime, trying: Trying): boolean {
+  return trying(() => {
+    const script = new Script(new Run(runtime), runtime.routines);
+    script.system('membarrier', 0, MEMBARRIER.syncCore);
+    return script.perform() === null;
+  });
+}
+
+/** Returns when the thread has ended: it would be told as one that blocks SIGTRAP. */
+function registerAside(runtime: RemoteRuntime, trying: Trying): void {
+  const { target } = runtime;
+  const before = new Set(target.threadIds());
+  trying(() => {
+    const script = new Script(new Run(runtime), runtime.routines);
+    script.aside(runtime.aside, 'membarrier', MEMBARRIER.registerSyncCore);
+    script.perform();
+  });
+  const isThere = (id: number): boolean => !before.has(id) && blocksTrap(target, id);
+  const began = performance.now();
+  while (target.threadIds().some(isThere) && performance.now() - began < REGISTERED_MS) pause(1);
 }
 
 /**

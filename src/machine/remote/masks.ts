@@ -46,9 +46,14 @@ function suspects(target: Target, ids: readonly number[]): number[] {
           'which an emulated call would not match',
         { hint: 'start it with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off' },
       );
-    const mask = target.field('SigBlk', id);
-    return mask !== '' && (BigInt(`0x${mask}`) & bit(SIGTRAP)) !== 0n;
+    return blocksTrap(target, id);
   });
+}
+
+/** Not one that has ended. */
+export function blocksTrap(target: Target, id: number): boolean {
+  const mask = target.field('SigBlk', id);
+  return mask !== '' && (BigInt(`0x${mask}`) & bit(SIGTRAP)) !== 0n;
 }
 
 /** That thread, where a runtime in the process has recognised it. */

@@ -62,6 +62,8 @@ export class RemoteRuntime {
   readonly data: Addr;
   readonly routines: Routines;
   readonly restorer: Addr;
+  /** A routine of scripts (native/borrow.ts). */
+  readonly aside: Addr;
   readonly snapshot: Snapshot;
   scratch: Scratch;
   readonly #borrow: Addr;
@@ -82,6 +84,7 @@ export class RemoteRuntime {
     const own = pick([...at('borrow')], BORROW_ENTRIES);
     this.#borrow = own.borrow;
     this.restorer = own.restorer;
+    this.aside = own.aside;
     this.#words = this.#read();
   }
 

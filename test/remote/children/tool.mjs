@@ -1,10 +1,12 @@
 // Attaches to a process and does what it is told, one word after the other; prints a line of JSON
-// at its end. argv: pid, JSON {do: [...], kill, object, refuse}. `kill` is the step at which this
+// at its end. argv: pid, JSON {do: [...], kill, object, refuse, watches}. `kill` is the step at which this
 // process is killed, by its number or its name; `refuse` is the number of the ptrace or wait4 call
 // that is refused, of those that may be: a thread that is stopped and whose registers were
 // exchanged is put back and let go, or it has ended.
+import { readdirSync } from 'node:fs';
 import { attachWith } from '#app/attach';
 import { isFault } from '#base/fault';
+import { readProcOrNone as readOrNone } from '#machine/linux/proc';
 import { Target } from '#machine/remote/target';
 import { pause } from '#machine/remote/pause';
 import { openNative } from '#machine/linux/native';
@@ -12,7 +14,13 @@ import { openNative } from '#machine/linux/native';
 const [, , pid, text] = process.argv;
 const asked = { do: [], ...JSON.parse(text ?? '{}') };
 const steps = [];
+const first = asked.watches ? readdirSync(`/proc/${pid}/task`) : [];
+/** Whether one of the threads that were there waits in the kernel to be registered. */
+const waits = () =>
+  first.some((id) => readOrNone(`/proc/${pid}/task/${id}/syscall`).startsWith('324 0x40 '));
 const at = (step) => {
+  if (asked.watches && step === 'run let go')
+    for (let look = 0; look < 4; look++, pause(1)) said.registering ||= waits();
   const number = steps.push(step) - 1;
   if (asked.kill === number || asked.kill === step) process.kill(process.pid, 'SIGKILL');
   if (asked.stopAt === steps.length - 1) process.kill(Number(pid), asked.signal);
@@ -40,7 +48,7 @@ const native = {
   },
 };
 
-const said = { updates: 0, unchanged: 0, drifts: [] };
+const said = { updates: 0, unchanged: 0, drifts: [], registering: false };
 const actions = {
   update: (app, targets) => {
     const { changes } = app.update(targets);
