@@ -45,12 +45,22 @@
 
 /* ---- The kernel ------------------------------------------------------------------------------ */
 
+/*
+ * Nothing here is so hot that it is worth its size twice. A compiler that is asked for a small file
+ * makes a copy of a function in each of its callers none the less: of these it would be larger.
+ */
+#define SC_APART __attribute__((noinline))
+/* clang's -Os is less than that of gcc: it means -Oz here. */
+#if defined(__clang__) && defined(__OPTIMIZE_SIZE__)
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+#endif
+
 /* A test makes system calls fail by a function of its own. */
 #ifdef STATIC_CALL_SYSTEM
 long STATIC_CALL_SYSTEM(long number, long a, long b, long c, long d, long e, long f);
 #define sc_system6 STATIC_CALL_SYSTEM
 #else
-__attribute__((noinline)) static long sc_system6(long number, long a, long b, long c, long d,
+SC_APART static long sc_system6(long number, long a, long b, long c, long d,
 						 long e, long f)
 {
 	register long r10 __asm__("r10") = d;
@@ -66,9 +76,14 @@ __attribute__((noinline)) static long sc_system6(long number, long a, long b, lo
 }
 #endif
 
-__attribute__((noinline)) static long sc_system(long number, long a, long b, long c, long d)
+SC_APART static long sc_system(long number, long a, long b, long c, long d)
 {
 	return sc_system6(number, a, b, c, d, 0, 0);
+}
+
+SC_APART static long sc_call(long number, long a)
+{
+	return sc_system(number, a, 0, 0, 0);
 }
 
 static long sc_address(const void *at)
@@ -135,7 +150,7 @@ static int sc_open(const char *path, long flags)
 
 static void sc_close(int file)
 {
-	sc_system(SYS_close, file, 0, 0, 0);
+	sc_call(SYS_close, file);
 }
 
 /* As much of a file of /proc as fits, with a 0 behind it; 0 where there is nothing to read. */
@@ -168,7 +183,7 @@ static void sc_sleep_ms(int64_t ms)
 {
 	int64_t time[2] = {0, ms * 1000000};
 
-	sc_system(SYS_nanosleep, sc_address(time), 0, 0, 0);
+	sc_call(SYS_nanosleep, sc_address(time));
 }
 
 /* ---- Mappings -------------------------------------------------------------------------------- */
@@ -329,7 +344,7 @@ static struct {
 
 /* Takes a word of which 0 is free, for the thread. A thread that ended with it is followed by the
  * next. */
-static void sc_take_claim(int32_t *word, int32_t thread)
+SC_APART static void sc_take_claim(int32_t *word, int32_t thread)
 {
 	for (;;) {
 		int32_t owner = 0;
@@ -339,7 +354,7 @@ static void sc_take_claim(int32_t *word, int32_t thread)
 						__ATOMIC_SEQ_CST) ||
 		    owner == thread)
 			return;
-		gone = sc_system(SYS_tgkill, sc_system(SYS_getpid, 0, 0, 0, 0), owner, 0, 0) ==
+		gone = sc_system(SYS_tgkill, sc_call(SYS_getpid, 0), owner, 0, 0) ==
 		       -ESRCH;
 		if (gone && __atomic_compare_exchange_n(word, &owner, thread, false,
 							__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
@@ -356,7 +371,7 @@ static void sc_take_claim(int32_t *word, int32_t thread)
  */
 static int sc_claim(bool take)
 {
-	int32_t thread = (int32_t)sc_system(SYS_gettid, 0, 0, 0, 0);
+	int32_t thread = (int32_t)sc_call(SYS_gettid, 0);
 	struct sc_maps maps;
 	struct sc_mapping mapping;
 	bool found = false;
@@ -510,7 +525,7 @@ static void sc_read_back_all(void);
  * another one. */
 static int sc_lock(void)
 {
-	int32_t thread = (int32_t)sc_system(SYS_gettid, 0, 0, 0, 0);
+	int32_t thread = (int32_t)sc_call(SYS_gettid, 0);
 	struct sc_data *data = sc.data;
 
 	for (;;) {
@@ -591,7 +606,7 @@ static size_t sc_columns_size(size_t count)
 	return count * (4 * 8 + 4);
 }
 
-static struct sc_columns sc_columns(struct sc_group *group)
+SC_APART static struct sc_columns sc_columns(struct sc_group *group)
 {
 	size_t count = group->count;
 	unsigned char *memory = (unsigned char *)group + sizeof *group;
@@ -609,7 +624,7 @@ static struct sc_columns sc_columns(struct sc_group *group)
 	return columns;
 }
 
-static unsigned char *sc_site(const struct sc_columns *columns, size_t i)
+SC_APART static unsigned char *sc_site(const struct sc_columns *columns, size_t i)
 {
 	return sc_at((uint64_t)columns->at[i]);
 }
@@ -765,7 +780,7 @@ static struct sc_key *sc_own_key(uint64_t address)
 }
 
 /* What a compiler put at a site, and whether it leads to the key's trampoline. */
-static bool sc_recognise(struct sc_row *row, const struct sc_key *key)
+SC_APART static bool sc_recognise(struct sc_row *row, const struct sc_key *key)
 {
 	const unsigned char *site = sc_at(row->at);
 	size_t f, b;
@@ -858,7 +873,7 @@ static struct sc_row *sc_add_branches(struct sc_row *row)
 
 /* One group for each key that has sites in the rows, which lie in one text and ascend. `room`: a
  * word for each key. */
-static bool sc_make_groups(const struct sc_row *rows, size_t count, uint64_t start, uint64_t end,
+SC_APART static bool sc_make_groups(const struct sc_row *rows, size_t count, uint64_t start, uint64_t end,
 			   uint32_t *room)
 {
 	struct sc_group *group;
@@ -928,7 +943,7 @@ static bool sc_initialise(struct sc_key *key);
 
 /* Everything is made first and published last, by one store each: a thread finds a key whole or not
  * at all. */
-static int sc_publish(const struct sc_row *rows, size_t count, uint32_t *room)
+SC_APART static int sc_publish(const struct sc_row *rows, size_t count, uint32_t *room)
 {
 	struct sc_object object;
 	struct sc_table *table;
@@ -1008,7 +1023,7 @@ static bool sc_list_keys(void)
 
 /* Call it with the lock held. -ENOEXEC: the object has no table of its sites, or one that does not
  * fit its code. */
-static int sc_register(void)
+SC_APART static int sc_register(void)
 {
 	size_t sites = SC_COUNT(static_call_sites) / 8;
 	size_t most = sites + SC_COUNT(static_call_keys) + SC_COUNT(static_key_sites);
@@ -1122,11 +1137,11 @@ static struct sc_near *sc_new_near(struct sc_place *place)
 
 static int sc_sync(void)
 {
-	long result = sc_system(SYS_membarrier, SC_MEMBARRIER_SYNC_CORE, 0, 0, 0);
+	long result = sc_call(SYS_membarrier, SC_MEMBARRIER_SYNC_CORE);
 
 	/* A child of fork has lost the registration of its parent. */
-	if (result == -EPERM && sc_system(SYS_membarrier, SC_MEMBARRIER_REGISTER, 0, 0, 0) == 0)
-		result = sc_system(SYS_membarrier, SC_MEMBARRIER_SYNC_CORE, 0, 0, 0);
+	if (result == -EPERM && sc_call(SYS_membarrier, SC_MEMBARRIER_REGISTER) == 0)
+		result = sc_call(SYS_membarrier, SC_MEMBARRIER_SYNC_CORE);
 	return (int)result;
 }
 
@@ -1540,8 +1555,9 @@ static uint64_t sc_hex_field(const char *status, const char *name)
 /* /proc/self/task/ID/NAME, as sc_read_file(). */
 static size_t sc_read_task(const char *id, const char *name, char *into, size_t size)
 {
-	char path[64] = "/proc/self/task/";
+	char path[64];
 
+	strcpy(path, "/proc/self/task/");
 	strncat(path, id, 12);
 	strcat(path, name);
 	return sc_read_file(path, into, size);
@@ -1587,14 +1603,14 @@ static bool sc_is_of_a_tool(const char *id, const char *status)
 
 	if (sc.data->inspector != 0)
 		return sc.data->inspector == number;
-	if (!(__tsan_init && (long)number != sc_system(SYS_getpid, 0, 0, 0, 0)) &&
+	if (!(__tsan_init && (long)number != sc_call(SYS_getpid, 0)) &&
 	    !sc_is_inspector(id, status))
 		return false;
 	sc.data->inspector = number;
 	return true;
 }
 
-static void sc_look_at(struct sc_look *look, const char *id)
+SC_APART static void sc_look_at(struct sc_look *look, const char *id)
 {
 	const uint64_t libc_only = sc_bit(32) | sc_bit(33);
 	char status[4096];
@@ -2002,11 +2018,11 @@ static void sc_inline_all(void)
 
 static int sc_begin(void)
 {
-	long offered = sc_system(SYS_membarrier, 0, 0, 0, 0);
+	long offered = sc_call(SYS_membarrier, 0);
 	int failed;
 
 	if (sc_refused(offered) || (offered & SC_MEMBARRIER_SYNC_CORE) == 0 ||
-	    sc_system(SYS_membarrier, SC_MEMBARRIER_REGISTER, 0, 0, 0) != 0)
+	    sc_call(SYS_membarrier, SC_MEMBARRIER_REGISTER) != 0)
 		return -ENOSYS;
 	failed = sc_have_runtime();
 	if (failed != 0)
@@ -2032,7 +2048,7 @@ static int sc_started(void)
 	int state;
 
 	while (__atomic_exchange_n(&sc.busy, 1, __ATOMIC_ACQUIRE) != 0)
-		sc_system(SYS_sched_yield, 0, 0, 0, 0);
+		sc_call(SYS_sched_yield, 0);
 	state = sc.state;
 	if (state == 0) {
 		state = sc_begin();
@@ -2259,3 +2275,7 @@ int __static_call_state(const struct static_call_key *key)
 	sc_unlock();
 	return state;
 }
+
+#if defined(__clang__) && defined(__OPTIMIZE_SIZE__)
+#pragma clang attribute pop
+#endif
