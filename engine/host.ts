@@ -14,5 +14,7 @@ export declare function bitsOf(cpu: u32): u32;
 export declare function patcherBitsOf(patcher: u32): u32;
 /** A move that breaks a promise or after which the machine cannot go on, met in a state. */
 export declare function broken(state: u32, move: u32): void;
+/** A thread that helped has ended by itself. Does not return. */
+export declare function lost(): void;
 /** There is no more memory. Does not return. */
 export declare function exhausted(): void;

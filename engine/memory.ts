@@ -51,3 +51,8 @@ export function recordOf<T>(table: usize, number: u32): T {
   }
   return changetype<T>(chunk + (number & (CHUNK - 1)) * offsetof<T>());
 }
+/** Where it is; 0 where there is no such chunk yet. */
+export function placeOf<T>(table: usize, number: u32): usize {
+  const chunk = load<usize>(table + ((<usize>(number >> CHUNK_BITS)) << 2));
+  return chunk === 0 ? 0 : chunk + (number & (CHUNK - 1)) * offsetof<T>();
+}

@@ -4,15 +4,20 @@
 //
 // A second run over the same states writes the edges between them, where they are asked for.
 
+import { board, Desk, deskOf, giveUp, isGivenUp, me } from './board';
 import { broken } from './host';
 import { take } from './memory';
 import {
+  backToMark,
   begin,
   besideOf,
+  emptyBuckets,
   found,
   intern,
   isCrowded,
   known,
+  leave,
+  mark,
   next,
   noneWaits,
   partOf,
@@ -29,11 +34,14 @@ import {
   ALONE,
   ANSWERED,
   ASKED,
+  askNothing,
   bitsOfCpu,
   bitsOfPatcher,
   BUFFERS,
   DONE,
   FINISHED,
+  forgetUnknown,
+  isUnknown,
   KIND,
   LOCAL,
   Move,
@@ -42,11 +50,9 @@ import {
   Row,
   rowOfCpu,
   rowOfPatcher,
+  takeUnknown,
   UNTOLD,
 } from './tables';
-
-export { take } from './memory';
-export { bytes, find, found, next, parentOf, read } from './states';
 
 /** Where the numbers of a state are. */
 const PATCHER: u32 = 0;
@@ -103,16 +109,20 @@ export function advance(most: u32, limit: u32): u32 {
   for (let left = most; left > 0; left--) {
     if (at === found() || found() + waiting > limit) lookUp();
     if (at === found() || found() > limit || halted) break;
-    isOver = false;
-    isForced = false;
-    read(at, state);
-    const ended = expand();
-    if (ended || isOver) ends++;
-    else if (!isForced) idle++;
+    expandOne();
     at++;
   }
   lookUp();
   return at;
+}
+function expandOne(): void {
+  moves = 0;
+  isOver = false;
+  isForced = false;
+  read(at, state);
+  const ended = expand();
+  if (ended || isOver) ends++;
+  else if (!isForced) idle++;
 }
 
 /** The machine met what it does not know: the search ends with the state that is expanded. */
@@ -153,6 +163,125 @@ export function graph(): void {
   lookUp();
   store<u32>(firsts + ((<usize>count) << 2), edges);
   isWriting = false;
+}
+
+// What threads that search together do (together.ts).
+
+/** The states that are found are left to their owners, by this thread or as one that was late. */
+let isShared: bool = false;
+let leaver: u32 = 0;
+
+const SORTED: u32 = 1;
+const PARTIAL: u32 = 2;
+const LOCAL_FIRST: u32 = 4;
+const HOSTED: u32 = 8;
+
+/** What is searched, for the other threads. */
+export function postSearch(): void {
+  board.cpus = cpus;
+  board.flags =
+    (sorted ? SORTED : 0) |
+    (partial ? PARTIAL : 0) |
+    (localFirst ? LOCAL_FIRST : 0) |
+    (hosted ? HOSTED : 0);
+}
+export function readSearch(): void {
+  cpus = board.cpus;
+  sorted = (board.flags & SORTED) !== 0;
+  partial = (board.flags & PARTIAL) !== 0;
+  localFirst = (board.flags & LOCAL_FIRST) !== 0;
+  hosted = (board.flags & HOSTED) !== 0;
+}
+
+/** The first state of the batch. */
+let first: u32 = 0;
+/** Moves of the state that is expanded, so far. */
+let moves: u32 = 0;
+/** Of a state whose moves are shared out. */
+const MOVE_BITS: u32 = 12;
+
+/** Expands the states of this thread's desk; some wait for the main thread. */
+export function expandShare(): void {
+  const desk = deskOf(me);
+  askNothing(true);
+  const queued = startShare(me);
+  desk.lateCount = 0;
+  for (at = desk.from; at < desk.until && !isGivenUp(); at++) {
+    mark(me);
+    const over = overs;
+    const moved = transitions;
+    const ended = ends;
+    const idled = idle;
+    expandOne();
+    if (!isUnknown) continue;
+    forgetUnknown();
+    backToMark(me);
+    overs = over;
+    transitions = moved;
+    ends = ended;
+    idle = idled;
+    store<u32>(desk.late + ((<usize>desk.lateCount) << 2), at);
+    desk.lateCount++;
+  }
+  askNothing(false);
+  endShare(me, queued);
+}
+/** Expands the states that wait for the main thread, which is this one. */
+export function expandLate(): void {
+  const queued = startShare(board.hands);
+  for (let hand: u32 = 0; hand < board.hands; hand++) {
+    const desk = deskOf(hand);
+    for (let i: u32 = 0; i < desk.lateCount && !isGivenUp(); i++) {
+      at = load<u32>(desk.late + ((<usize>i) << 2));
+      expandOne();
+    }
+  }
+  endShare(board.hands, queued);
+}
+function startShare(hand: u32): u32 {
+  emptyBuckets(hand);
+  isShared = true;
+  leaver = hand;
+  first = deskOf(0).from;
+  const desk = deskOf(hand);
+  desk.transitions = transitions;
+  desk.overs = overs;
+  desk.ends = ends;
+  desk.idle = idle;
+  return at;
+}
+/** What was counted goes to the desk: nothing counts of a batch that is given up. */
+function endShare(hand: u32, queued: u32): void {
+  const desk = deskOf(hand);
+  const moved = desk.transitions;
+  const over = desk.overs;
+  const ended = desk.ends;
+  const idled = desk.idle;
+  desk.transitions = transitions - moved;
+  desk.overs = overs - over;
+  desk.ends = ends - ended;
+  desk.idle = idle - idled;
+  transitions = moved;
+  overs = over;
+  ends = ended;
+  idle = idled;
+  isShared = false;
+  at = queued;
+}
+/** Takes a batch for expanded, up to a state. */
+export function passed(until: u32): void {
+  for (let hand: u32 = 0; hand <= board.hands; hand++) {
+    const desk = deskOf(hand);
+    transitions += desk.transitions;
+    overs += desk.overs;
+    ends += desk.ends;
+    idle += desk.idle;
+  }
+  at = until;
+}
+/** Where the next batch begins. */
+export function expanded(): u32 {
+  return at;
 }
 
 function edge(target: i32, kind: u32): void {
@@ -225,10 +354,7 @@ function cpuMoves(who: u32, environment: u32): void {
   let number = row.first;
   for (let each = row.moves, end = row.end; each < end; each += offsetof<Move>(), number++) {
     const move = changetype<Move>(each);
-    if ((move.kind & UNTOLD) !== 0) {
-      move.kind &= ~UNTOLD;
-      broken(at, number);
-    }
+    if ((move.kind & UNTOLD) !== 0) tell(move, number);
     let kind = move.kind & KIND;
     if ((kind & LANE) !== NO_LANE) kind += who;
     if (move.to < 0) {
@@ -243,6 +369,18 @@ function cpuMoves(who: u32, environment: u32): void {
   }
 }
 
+/** The first state where it happens is told, which is the first for one thread alone. */
+function tell(move: Move, number: u32): void {
+  if (isShared && leaver !== board.hands) return takeUnknown();
+  move.kind &= ~UNTOLD;
+  broken(at, number);
+  if (!isShared || !halted) return;
+  // One thread ends with this state, and not with the batch.
+  move.kind |= UNTOLD;
+  halted = false;
+  giveUp();
+}
+
 function copy(): void {
   for (let i: u32 = 0; i < CPUS + cpus; i++) setPart(next, i, partOf(state, i));
 }
@@ -253,6 +391,13 @@ function broadcast(what: u32): void {
 function visit(kind: u32): void {
   if ((kind & LANE) !== NO_LANE) isForced = true;
   sort();
+  if (isShared) {
+    transitions++;
+    // What is not known may have made it another state than the move leads to.
+    if (isUnknown) return;
+    if (!leave(leaver, ((at - first) << MOVE_BITS) | moves++, at)) giveUp();
+    return;
+  }
   if (isCrowded()) lookUp();
   if (isWriting) {
     wait(kind);

@@ -3,6 +3,7 @@
 // is these words and the number of the state before it. Records lie in the order in which states
 // were found, which is the queue of a breadth-first search.
 
+import { board, Desk, deskOf, fill, filled, me } from './board';
 import { exhausted } from './host';
 import { outgrown, take, takeOld } from './memory';
 
@@ -10,11 +11,13 @@ import { outgrown, take, takeOld } from './memory';
 const HEADS: u32 = 2;
 const HALF: u32 = 0x10000;
 
+const STATE: usize = 64;
 /** The state that is expanded, and the one that a move leads to: sixteen numbers at most. */
-export const state: usize = memory.data(64);
-export const next: usize = memory.data(64);
+export let state: usize = take(STATE);
+export let next: usize = take(STATE);
 /** For `find` and `widen`. */
-const packed: usize = memory.data(64);
+const packed: usize = take(STATE);
+const unpacked: usize = take(STATE);
 
 export function partOf(at: usize, i: u32): u32 {
   return load<u32>(at + ((<usize>i) << 2));
@@ -43,6 +46,21 @@ const chunks: usize = take(CHUNKS << 2);
  */
 let mask: u32 = (1 << 12) - 1;
 let slots: usize = take((<usize>mask + 1) << 2);
+
+/**
+ * Threads that search together have a part of the table each, so that none waits for another one:
+ * every so many lines of a cache, because a line that two CPUs write moves between them.
+ */
+let parts: u32 = 1;
+const LINE: u32 = 16;
+/** Whose a hash is. It stays so when the table grows. */
+export function ownerOf(hash: u32): u32 {
+  return (hash / LINE) & (parts - 1);
+}
+/** The next slot of the same owner. */
+function stepped(i: u32): u32 {
+  return (i + ((i & (LINE - 1)) === LINE - 1 ? 1 + (parts - 1) * LINE : 1)) & mask;
+}
 
 export function begin(numbers: u32): void {
   width = numbers;
@@ -144,7 +162,7 @@ class Waiting {
 }
 const ROOM: usize = 72;
 const MOST: u32 = 128;
-const queue: usize = take(<usize>MOST * ROOM);
+let queue: usize = take(<usize>MOST * ROOM);
 export let waiting: u32 = 0;
 
 function waitingAt(i: u32): Waiting {
@@ -180,9 +198,9 @@ export function noneWaits(): void {
 // The moves of two CPUs commute, and both orders are close together in the queue: most moves lead
 // to a state that waited shortly before. These few fit in the first cache, and the table in none.
 
-const RECENT: u32 = 1 << 11;
+const RECENT: u32 = 1 << 14;
 /** By hash, the last state that waited: under which layout, and its words. */
-const recent: usize = take(<usize>RECENT * 68);
+let recent: usize = take(<usize>RECENT * 68);
 /** Grows when states are packed anew: no state that was packed before equals one packed since. */
 let layout: u32 = 1;
 
@@ -244,17 +262,15 @@ function slotAt(i: u32): usize {
 /** Where a packed state is in the table, or the free slot where it belongs. */
 function slotOf(hash: u32, words: usize): usize {
   const above = hash & ~mask;
-  let slot = slotAt(hash & mask);
-  const end = slotAt(mask + 1);
-  for (let entry = load<u32>(slot); entry !== 0; entry = load<u32>(slot)) {
+  let i = hash & mask;
+  for (let entry = load<u32>(slotAt(i)); entry !== 0; entry = load<u32>(slotAt(i))) {
     if ((entry & ~mask) === above && isAt((entry & mask) - 1, words)) break;
-    slot += 4;
-    if (slot === end) slot = slots;
+    i = stepped(i);
   }
-  return slot;
+  return slotAt(i);
 }
 function isAt(id: u32, words: usize): bool {
-  const record = recordAt(id);
+  const record = id < count ? recordAt(id) : wordsOfFresh(id - count);
   for (let i: usize = 0; i < size; i += 4)
     if (load<u32>(record + i) !== load<u32>(words + i)) return false;
   return true;
@@ -274,27 +290,42 @@ function another(chunk: usize): void {
 function rehash(length: u32): void {
   const old = slots;
   const oldBytes = (<usize>mask + 1) << 2;
-  mask = length - 1;
-  slots = take((<usize>length) << 2);
-  for (let from: u32 = 0; from < count; from += MOST) {
-    const end = min(count, from + MOST);
-    let sum: u32 = 0;
-    for (let id = from; id < end; id++) {
-      const record = recordAt(id);
-      let hash: u32 = 0;
-      for (let i: usize = 0; i < size; i += 4) hash = mixed(hash, load<u32>(record + i));
-      store<u32>(hashes + ((<usize>(id - from)) << 2), hash);
-      sum ^= load<u32>(slotAt(hash & mask));
-    }
-    readings = sum;
-    for (let id = from; id < end; id++) {
-      const hash = load<u32>(hashes + ((<usize>(id - from)) << 2));
-      let i = hash & mask;
-      while (load<u32>(slotAt(i)) !== 0) i = (i + 1) & mask;
-      store<u32>(slotAt(i), (hash & ~mask) | (id + 1));
-    }
-  }
+  renew(length);
+  for (let from: u32 = 0; from < count; from += MOST) refill(from, min(count, from + MOST), -1);
   outgrown(old, oldBytes);
+}
+/** An empty table, twice as long. */
+export function renewTwice(): void {
+  renew(2 * (mask + 1));
+}
+function renew(length: u32): void {
+  mask = length - 1;
+  const bytes = (<usize>length) << 2;
+  slots = take(bytes);
+  // A page that is read before it is written is given twice, and the second time every CPU is told.
+  for (let at: usize = 0; at < bytes; at += 4096) store<u32>(slots + at, 0);
+}
+/** Puts some states, at most `MOST`, into a new table: all of them, or those of one owner. */
+function refill(from: u32, end: u32, owner: i32): void {
+  let sum: u32 = 0;
+  let place = hashes;
+  for (let id = from; id < end; id++) {
+    const record = recordAt(id);
+    let hash: u32 = 0;
+    for (let i: usize = 0; i < size; i += 4) hash = mixed(hash, load<u32>(record + i));
+    if (owner >= 0 && ownerOf(hash) !== <u32>owner) continue;
+    store<u32>(place, hash);
+    store<u32>(place + 4, id + 1);
+    place += 8;
+    sum ^= load<u32>(slotAt(hash & mask));
+  }
+  readings = sum;
+  for (let each = hashes; each < place; each += 8) {
+    const hash = load<u32>(each);
+    let i = hash & mask;
+    while (load<u32>(slotAt(i)) !== 0) i = stepped(i);
+    store<u32>(slotAt(i), (hash & ~mask) | load<u32>(each + 4));
+  }
 }
 
 /** Packs every state anew, so that the one in `next` can be kept too. */
@@ -319,5 +350,221 @@ function widen(): void {
   }
   rehash(mask + 1);
 }
-const unpacked: usize = memory.data(64);
-const hashes: usize = take((<usize>MOST) << 2);
+/** Each with the number of its state. */
+let hashes: usize = take((<usize>MOST) << 3);
+
+// Threads that search together (together.ts). While they expand states of a batch, each leaves what
+// it finds in buckets, one for each owner of a part of the table. Then each owner keeps what is new
+// in its buckets, which still have no numbers: the owners' new states are numbered in the order in
+// which one thread would have found them.
+
+/** What was found, in a bucket. Its words follow. */
+@unmanaged
+class Entry {
+  /** Ascends in the order in which one thread would have found them. */
+  order: u32;
+  parent: u32;
+  hash: u32;
+  unused: u32;
+}
+/** What is new, in as many bytes. */
+@unmanaged
+class Fresh {
+  order: u32;
+  parent: u32;
+  /** The state's number, once it is known. */
+  id: u32;
+  /** Where it is in the table. */
+  slot: usize;
+}
+/** Of a bucket. A thread that finds more gives the batch up. */
+const ENTRIES: u32 = 1 << 16;
+function entryMost(): usize {
+  return offsetof<Entry>() + ((<usize>width) << 2);
+}
+
+/** Memory of a thread that helps: its states, what waited, hashes, what it found last. */
+const OWN: usize = 2 * STATE + <usize>MOST * (ROOM + 8) + <usize>RECENT * 68;
+
+/** Only the main thread takes memory. */
+export function furnish(desk: Desk, hands: u32, states: u32): void {
+  const most = entryMost() * ENTRIES * hands;
+  desk.own = take(OWN);
+  desk.late = take((<usize>states) << 2);
+  desk.buckets = take(most);
+  desk.fresh = take(2 * most);
+}
+/** A thread that helps works in memory of its own. */
+export function unpackAt(desk: Desk): void {
+  state = desk.own;
+  next = state + STATE;
+  queue = next + STATE;
+  hashes = queue + <usize>MOST * ROOM;
+  recent = hashes + ((<usize>MOST) << 3);
+}
+
+/** What the main thread knows of states and their table, for the others. */
+export function post(): void {
+  board.width = width;
+  board.wide = (wideHeads ? 1 : 0) | (wideCpus ? 2 : 0);
+  board.layout = layout;
+  board.count = count;
+  board.mask = mask;
+  board.slots = slots;
+}
+export function readPost(): void {
+  width = board.width;
+  wideHeads = (board.wide & 1) !== 0;
+  wideCpus = (board.wide & 2) !== 0;
+  layout = board.layout;
+  count = board.count;
+  mask = board.mask;
+  slots = board.slots;
+  parts = board.hands;
+  layOut();
+}
+/** From now on the table has so many owners. */
+export function divide(hands: u32): void {
+  parts = hands;
+  rehash(mask + 1);
+}
+/** No state waited before: what was found last was not kept. */
+export function forget(): void {
+  layout++;
+}
+
+function entryAt(entries: usize, i: u32): Entry {
+  return changetype<Entry>(entries + <usize>i * (offsetof<Entry>() + size));
+}
+function wordsBehind(entry: Entry): usize {
+  return changetype<usize>(entry) + offsetof<Entry>();
+}
+function copyWords(from: usize, to: usize): void {
+  for (let i: usize = 0; i < size; i += 4) store<u32>(to + i, load<u32>(from + i));
+}
+function bucketOf(hand: u32, owner: u32): usize {
+  return deskOf(hand).buckets + <usize>owner * ENTRIES * entryMost();
+}
+
+export function emptyBuckets(hand: u32): void {
+  for (let owner: u32 = 0; owner < parts; owner++) fill(hand, owner, 0);
+}
+/** How full the buckets are before a state is expanded, which may have to wait. */
+export function mark(hand: u32): void {
+  for (let owner: u32 = 0; owner < parts; owner++) fill(hand, parts + owner, filled(hand, owner));
+}
+/** Empties them to the mark. */
+export function backToMark(hand: u32): void {
+  for (let owner: u32 = 0; owner < parts; owner++) fill(hand, owner, filled(hand, parts + owner));
+}
+/** Leaves the state in `next` to its owner. @returns false where there is no room for it */
+export function leave(hand: u32, order: u32, parent: u32): bool {
+  if (isTooWide()) return false;
+  const each = waitingAt(0);
+  each.hash = pack(next, wordsOf(each));
+  // What waited for the main thread comes before what that has found already.
+  if (hand === me && isRecent(each)) return true;
+  const owner = ownerOf(each.hash);
+  const at = filled(hand, owner);
+  if (at === ENTRIES) return false;
+  const entry = entryAt(bucketOf(hand, owner), at);
+  entry.order = order;
+  entry.parent = parent;
+  entry.hash = each.hash;
+  copyWords(wordsOf(each), wordsBehind(entry));
+  fill(hand, owner, at + 1);
+  return true;
+}
+
+/** Whether so many more would not make the table too full. */
+export function hasRoomFor(more: u32): bool {
+  return count + more <= mask - (mask >> 2);
+}
+/** Puts the states of an owner into the new table. */
+export function refillOwned(): void {
+  for (let from: u32 = 0; from < count; from += MOST) refill(from, min(count, from + MOST), me);
+}
+
+/** Of the owner whose instance this is. */
+let freshAt: usize = 0;
+function wordsOfFresh(i: u32): usize {
+  return wordsBehind(entryAt(freshAt, i));
+}
+/** Keeps what is new in this owner's buckets. */
+export function keepNew(hands: u32): void {
+  const desk = deskOf(me);
+  freshAt = desk.fresh;
+  // Each bucket ascends, and so do all together but for those that were late.
+  const late = bucketOf(hands, me);
+  const lateCount = filled(hands, me);
+  let taken: u32 = 0;
+  for (let hand: u32 = 0; hand < hands; hand++) {
+    const bucket = bucketOf(hand, me);
+    const entries = filled(hand, me);
+    for (let first: u32 = 0; first < entries; first += MOST) {
+      const end = min(entries, first + MOST);
+      readAheadOf(bucket, first, end);
+      for (let i = first; i < end; i++) {
+        const entry = entryAt(bucket, i);
+        while (taken < lateCount && entryAt(late, taken).order < entry.order)
+          keepIfNew(entryAt(late, taken++), desk);
+        keepIfNew(entry, desk);
+      }
+    }
+  }
+  while (taken < lateCount) keepIfNew(entryAt(late, taken++), desk);
+}
+function readAheadOf(bucket: usize, first: u32, end: u32): void {
+  let sum: u32 = 0;
+  for (let i = first; i < end; i++) sum ^= load<u32>(slotAt(entryAt(bucket, i).hash & mask));
+  for (let i = first; i < end; i++) {
+    const hash = entryAt(bucket, i).hash;
+    const entry = load<u32>(slotAt(hash & mask));
+    const id = (entry & mask) - 1;
+    if (entry !== 0 && ((entry ^ hash) & ~mask) === 0 && id < count) sum ^= load<u32>(recordAt(id));
+  }
+  readings = sum;
+}
+function keepIfNew(entry: Entry, desk: Desk): void {
+  const slot = slotOf(entry.hash, wordsBehind(entry));
+  if (load<u32>(slot) !== 0) return;
+  const fresh = freshOf(desk, desk.freshCount++);
+  store<u32>(slot, (entry.hash & ~mask) | (count + desk.freshCount));
+  fresh.order = entry.order;
+  fresh.parent = entry.parent;
+  fresh.slot = slot;
+  copyWords(wordsBehind(entry), wordsOfFresh(desk.freshCount - 1));
+}
+function freshOf(desk: Desk, i: u32): Fresh {
+  return changetype<Fresh>(desk.fresh + <usize>i * (offsetof<Fresh>() + size));
+}
+
+/** Chunks for so many more. Only the main thread takes memory. */
+export function makeRoom(more: u32): void {
+  const chunked = (count + CHUNK - 1) >> CHUNK_BITS;
+  for (let chunk = chunked; chunk << CHUNK_BITS < count + more; chunk++) another(chunk);
+}
+export function grownBy(more: u32): void {
+  count += more;
+}
+
+/** Numbers the owner's new states, which lie in their order, as the new ones of all do. */
+export function numberNew(desk: Desk): void {
+  for (let i: u32 = 0; i < desk.freshCount; i++) freshOf(desk, i).id = count + i;
+  for (let owner: u32 = 0; owner < parts; owner++)
+    if (owner !== me) countBefore(desk, deskOf(owner));
+  for (let i: u32 = 0; i < desk.freshCount; i++) {
+    const fresh = freshOf(desk, i);
+    write(fresh.id, wordsOfFresh(i), fresh.parent);
+    store<u32>(fresh.slot, (load<u32>(fresh.slot) & ~mask) | (fresh.id + 1));
+  }
+}
+/** Adds to each number how many of another owner's come before. */
+function countBefore(desk: Desk, other: Desk): void {
+  let earlier: u32 = 0;
+  for (let i: u32 = 0; i < desk.freshCount; i++) {
+    const fresh = freshOf(desk, i);
+    while (earlier < other.freshCount && freshOf(other, earlier).order < fresh.order) earlier++;
+    fresh.id += earlier;
+  }
+}

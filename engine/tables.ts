@@ -2,7 +2,7 @@
 // and the environment's, and so do the patcher's (src/machine/sim/model.ts).
 
 import { after, bitsOf, movesOf, patcherBitsOf, patcherMovesOf } from './host';
-import { directory, recordOf } from './memory';
+import { directory, placeOf, recordOf, take } from './memory';
 
 /** Bits of a CPU, as src/machine/sim/cpus.ts has them. */
 export const ASKED: u32 = 1;
@@ -63,30 +63,65 @@ class Part {
 const cpus: usize = directory();
 const patchers: usize = directory();
 
+/**
+ * Where threads expand states at once, what is not known yet is not asked for: the state waits for
+ * the main thread, which asks in the order in which one thread would. So parts of the machine have
+ * the same numbers there (src/machine/sim/model.ts), and the tables change for no reader.
+ */
+let asks: bool = true;
+/** Whether something was not known since this was forgotten last. */
+export let isUnknown: bool = false;
+export function askNothing(nothing: bool): void {
+  asks = !nothing;
+}
+export function forgetUnknown(): void {
+  isUnknown = false;
+}
+/** The main thread has to expand the state that is expanded. */
+export function takeUnknown(): void {
+  isUnknown = true;
+}
+/** In place of a row that is not known: no moves. */
+const none = take(offsetof<Row>());
+function missing(): usize {
+  isUnknown = true;
+  return none;
+}
+
 export function bitsOfCpu(cpu: u32): u32 {
+  if (!asks) return knownBits(placeOf<Part>(cpus, cpu));
   const part = recordOf<Part>(cpus, cpu);
   if (part.bits === 0) part.bits = bitsOf(cpu) | KNOWN;
   return part.bits;
 }
 export function bitsOfPatcher(patcher: u32): u32 {
+  if (!asks) return knownBits(placeOf<Part>(patchers, patcher));
   const part = recordOf<Part>(patchers, patcher);
   if (part.bits === 0) part.bits = patcherBitsOf(patcher) | KNOWN;
   return part.bits;
 }
+function knownBits(part: usize): u32 {
+  const bits = part === 0 ? 0 : changetype<Part>(part).bits;
+  if (bits === 0) isUnknown = true;
+  return bits;
+}
 
 export function rowOfCpu(cpu: u32, environment: u32): Row {
-  const part = recordOf<Part>(cpus, cpu);
-  const at = known(part, environment);
-  return at !== 0 ? changetype<Row>(at) : kept(part, movesOf(cpu, environment));
+  const at = known(placeOf<Part>(cpus, cpu), environment);
+  if (at !== 0) return changetype<Row>(at);
+  if (!asks) return changetype<Row>(missing());
+  return kept(recordOf<Part>(cpus, cpu), movesOf(cpu, environment));
 }
 export function rowOfPatcher(patcher: u32, environment: u32): Row {
-  const part = recordOf<Part>(patchers, patcher);
-  const at = known(part, environment);
-  return at !== 0 ? changetype<Row>(at) : kept(part, patcherMovesOf(patcher, environment));
+  const at = known(placeOf<Part>(patchers, patcher), environment);
+  if (at !== 0) return changetype<Row>(at);
+  if (!asks) return changetype<Row>(missing());
+  return kept(recordOf<Part>(patchers, patcher), patcherMovesOf(patcher, environment));
 }
 
-function known(part: Part, environment: u32): usize {
-  let at = part.row;
+function known(part: usize, environment: u32): usize {
+  if (part === 0) return 0;
+  let at = changetype<Part>(part).row;
   while (at !== 0 && changetype<Row>(at).environment !== environment)
     at = changetype<Row>(at).earlier;
   return at;
@@ -112,9 +147,18 @@ class After {
 }
 
 export function afterOf(broadcast: u32, cpu: u32): u32 {
+  if (!asks) return knownAfter(placeOf<Broadcast>(broadcasts, broadcast), cpu);
   const what = recordOf<Broadcast>(broadcasts, broadcast);
   if (what.table === 0) what.table = directory();
   const next = recordOf<After>(what.table, cpu);
   if (next.cpu === 0) next.cpu = after(broadcast, cpu) + 1;
   return next.cpu - 1;
+}
+function knownAfter(what: usize, cpu: u32): u32 {
+  const table: usize = what === 0 ? 0 : changetype<Broadcast>(what).table;
+  const next: usize = table === 0 ? 0 : placeOf<After>(table, cpu);
+  const found = next === 0 ? 0 : changetype<After>(next).cpu;
+  if (found !== 0) return found - 1;
+  isUnknown = true;
+  return cpu;
 }

@@ -16,6 +16,7 @@ const page = join(root, 'src', 'view', 'page');
 const INSTEAD = new Map([
   [join(root, 'src', 'x86', 'iced.ts'), join(page, 'instead', 'iced.ts')],
   [join(root, 'src', 'inspect', 'unpack.ts'), join(page, 'instead', 'unpack.ts')],
+  [join(root, 'src', 'check', 'search', 'crew.ts'), join(page, 'instead', 'crew.ts')],
   [join(root, 'src', 'check', 'search', 'wasm.ts'), join(page, 'instead', 'wasm.ts')],
 ]);
 

@@ -110,11 +110,8 @@ if (!existsSync(tsc)) {
 run(process.execPath, [tsc, '-p', root]);
 // What takes seconds, only where its sources have changed. The page holds the engine.
 const engine = join(root, 'dist', 'check', 'search', 'engine.wasm');
-if (modified(engine) < newest(join(root, 'engine'))) {
-  const asc = join(root, 'node_modules', 'assemblyscript', 'bin', 'asc.js');
-  const flags = ['-O3', '--noAssert', '--runtime', 'stub', '--use', 'abort='];
-  run(process.execPath, [asc, join(root, 'engine', 'search.ts'), ...flags, '--outFile', engine]);
-}
+if (modified(engine) < newest(join(root, 'engine')))
+  run(process.execPath, [join(root, 'scripts', 'engine.mjs')]);
 const sources = Math.max(newest(join(root, 'src')), modified(engine));
 if (modified(join(root, 'dist', 'view.html')) < sources) {
   run(process.execPath, [tsc, '-p', join(root, 'src', 'view', 'page')]);

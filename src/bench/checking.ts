@@ -5,6 +5,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { configure } from '../check/configuration.js';
 import { run } from '../check/search/run.js';
@@ -40,6 +41,9 @@ export function measureChecking({ workshop, env, budget, signal }: CheckingOptio
   const [verifier, everyVerifier] = [[], ['-DNOREDUCE']].map((flags) =>
     spin === null ? null : buildVerifier(workshop, env, flags),
   );
+  const threadsHere = [['one-thread', 1] as const, ['two-threads', 2] as const].filter(
+    ([, threads]) => threads <= availableParallelism(),
+  );
   const end = performance.now() + budget;
   for (let round = 0; round < 2 || (performance.now() < end && !signal.aborted); round++) {
     for (const [name, configuration] of Object.entries({ plain, reduced, copy: reduced })) {
@@ -54,6 +58,11 @@ export function measureChecking({ workshop, env, budget, signal }: CheckingOptio
     const every = everyMove(proposal, signal);
     add(samples, 'every', every);
     found.set('every', movesOf(every));
+    for (const [name, threads] of threadsHere) {
+      const large = largeSearch(proposal, threads, signal);
+      add(samples, name, large);
+      found.set(name, `${large.transitions.toLocaleString('en-US')} moves`);
+    }
     const theirs = verifier ? runVerifier(verifier, env) : null;
     if (theirs) {
       add(samples, 'spin', theirs);
@@ -88,6 +97,12 @@ function everyMove(proposal: Proposal, signal: AbortSignal): Searched {
   });
   const { user, system } = process.cpuUsage(before);
   return { states, transitions, seconds: (user + system) / 1e6 };
+}
+
+/** A search that is worth several threads, by the clock. */
+function largeSearch(proposal: Proposal, threads: number, signal: AbortSignal): Searched {
+  const configuration = configure({ environment: 'user', reduce: 'macro', passes: 1 });
+  return run(proposal, configuration, { states: Infinity, seconds: 60, signal, threads });
 }
 
 function add(samples: Samples, name: string, { states, transitions, seconds }: Searched): void {
@@ -144,8 +159,13 @@ function checkingTable(samples: Samples, found: Found): Table {
       ...rows('spin', 'SPIN', false),
       ...rows('every', 'every move of one update', true, 'spin-every'),
       ...rows('spin-every', 'SPIN, every move', false, 'spin-every'),
+      ...rows('one-thread', 'every move of two updates, one thread', true, 'one-thread'),
+      ...rows('two-threads', 'every move of two updates, two threads', true, 'one-thread'),
     ]),
-    missing: spin ? [] : [{ what: 'SPIN', why: 'Debian package spin, and a C compiler' }],
+    missing: [
+      ...(spin ? [] : [{ what: 'SPIN', why: 'Debian package spin, and a C compiler' }]),
+      ...(availableParallelism() > 1 ? [] : [{ what: 'two threads', why: 'a second CPU' }]),
+    ],
   };
 }
 

@@ -20,19 +20,21 @@ interface Instance {
 const STATES = 40_000;
 
 /** Everything that an answer and its picture are made of. */
-function facts(instance: Instance, engine: Engine): unknown {
+function facts(instance: Instance, engine: Engine, threads = 1): unknown {
   const { protocol, variant, configuration, states: most = STATES } = instance;
   const { reduce } = configuration;
   const proposal = findProposal(protocol, variant, configuration.environment);
   const model = build(proposal, configuration, { plain: reduce === 'none', split: true });
   const shape = shapeOf(configuration, reduce);
-  const limits = { states: most, seconds: 600 };
+  const limits = { states: most, seconds: 600, threads };
   const slices = explore(model, shape, reduce === 'por', limits, engine);
   let next = slices.next();
   while (next.done !== true) next = slices.next();
   const search: Search = next.value;
   const { states, transitions, findings, stopped, undecided, cut } = search;
-  const paths = [...findings.values()].map(({ state }) => search.path(state).map(String));
+  const spread = Array.from({ length: 20 }, (_, i) => Math.floor((i * states) / 20));
+  const broken = [...findings.values()].map(({ state }) => state);
+  const paths = [...spread, ...broken].map((state) => search.path(state).map(String));
   const { parts } = model;
   return { states, transitions, findings, stopped, undecided, cut, paths, parts };
 }
@@ -81,11 +83,13 @@ const chosen: readonly Instance[] = [
   ),
 ];
 
-describe('both engines give every state the same number', () => {
+describe('the engine gives every state the same number, on one thread and on two', () => {
   it.for(chosen.map((each) => [`${each.protocol}/${each.variant}`, each] as const))(
     '%s',
     ([, each]) => {
-      expect(facts(each, 'wasm')).toEqual(facts(each, 'reference'));
+      const reference = facts(each, 'reference');
+      expect(facts(each, 'wasm')).toEqual(reference);
+      expect(facts(each, 'together', 2)).toEqual(reference);
     },
   );
 });

@@ -16,6 +16,7 @@ const COPIED = [
   'bin',
   'dist',
   'docs',
+  'engine',
   'examples',
   'include',
   'package.json',
@@ -111,9 +112,10 @@ async function judgeOne(tree, mutant, fits, timeoutMs) {
   writeFileSync(path, after);
   try {
     // A file that is no program any more would make every test fail.
-    if (/\.m?js$/.test(path)) {
-      const parsed = await spawned(process.execPath, ['--check', path], tree, timeoutMs);
-      if (parsed.status !== 0) return { verdict: 'impossible', why: parsed.said };
+    const words = /\.m?js$/.test(path) ? ['--check', path] : builds(mutant) ? ENGINE : null;
+    if (words !== null) {
+      const made = await spawned(process.execPath, words, tree, timeoutMs);
+      if (made.status !== 0) return { verdict: 'impossible', why: made.said };
     }
     const limitMs = mutant.hang ? timeoutMs : PATIENCE * timeoutMs;
     const { ended, said } = await run(tree, mutant.test, mutant.long, limitMs);
@@ -129,8 +131,13 @@ async function judgeOne(tree, mutant, fits, timeoutMs) {
     }
   } finally {
     writeFileSync(path, before);
+    if (builds(mutant)) await spawned(process.execPath, ENGINE, tree, timeoutMs);
   }
 }
+
+/** What ships of the engine is compiled. */
+const ENGINE = ['scripts/engine.mjs'];
+const builds = ({ file }) => file.startsWith('engine/');
 
 function room(root, copied) {
   const tree = mkdtempSync(join(tmpdir(), 'static-call-mutant-'));

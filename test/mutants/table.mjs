@@ -846,6 +846,32 @@ export const MUTANTS = [
     test: { file: 'test/check/alone.test.ts', name: 'where its accepts says' },
   },
   {
+    name: 'a thread tells of a broken promise before those that were found earlier',
+    file: 'engine/search.ts',
+    edits: [['if (isShared) return giveUp();', '']],
+    test: { file: 'test/check/twin.test.ts', name: 'on one thread and on two' },
+    hang: true,
+  },
+  {
+    name: 'what threads find at once is numbered as each has found it',
+    file: 'engine/states.ts',
+    edits: [['entry.order = (me << ORDER_BITS) | left++;', 'entry.order = left++;']],
+    test: { file: 'test/check/twin.test.ts', name: 'on one thread and on two' },
+  },
+  {
+    name: "what another thread has found earlier leaves a new state's number as it is",
+    file: 'engine/states.ts',
+    edits: [['    fresh.id += earlier;\n', '']],
+    test: { file: 'test/check/twin.test.ts', name: 'on one thread and on two' },
+    hang: true,
+  },
+  {
+    name: 'states of a batch that was given up count as found',
+    file: 'engine/together.ts',
+    edits: [['  forget();\n', '']],
+    test: { file: 'test/check/twin.test.ts', name: 'on one thread and on two' },
+  },
+  {
     name: 'a key belongs to the C++ module that defines it',
     file: 'include/static_call.h',
     edits: [

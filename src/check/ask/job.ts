@@ -23,6 +23,8 @@ export async function proposalFor({
 export interface Hands {
   /** One word, not zero once the searches shall end. */
   readonly aborted: Int32Array;
+  /** That may make one search together. */
+  readonly threads: number;
 }
 
 interface Done {

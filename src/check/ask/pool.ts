@@ -28,7 +28,9 @@ export async function runAll(
   const queue = groups.values();
   const aborted = new Int32Array(new SharedArrayBuffer(4));
   const size = Math.min(groups.length, availableParallelism());
-  const threads = Array.from({ length: size }, () => new Thread(aborted, heapMb));
+  // A search that is alone has every CPU; beside others it has one.
+  const hands = { aborted, threads: Math.floor(availableParallelism() / size) };
+  const threads = Array.from({ length: size }, () => new Thread(hands, heapMb));
   const serve = async (thread: Thread): Promise<void> => {
     for (const group of queue)
       for (const [index, job] of group) {

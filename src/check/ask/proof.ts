@@ -24,11 +24,15 @@ export interface Answered {
   readonly report: RunReport;
 }
 
-export async function answer(job: Job, signal?: Limits['signal']): Promise<Answered> {
+/** @param means what a search may use, and what ends it */
+export async function answer(
+  job: Job,
+  means: Pick<Limits, 'signal' | 'threads'> = {},
+): Promise<Answered> {
   const proposal = await proposalFor(job);
   const { configuration, limits, proof, explained } = job;
   const search = (asked: Job['configuration'], most: Job['limits']): Run =>
-    run(proposal, asked, { ...most, ...(signal === undefined ? {} : { signal }) });
+    run(proposal, asked, { ...most, ...means });
   const told = (found: Run): Answered => ({ found, report: report(found, explained) });
   const within = (): Answered => told(search(configuration, limits));
   if (proof === undefined) return within();

@@ -24,14 +24,13 @@ interface Asked {
 }
 
 export class Thread {
+  readonly #hands: Hands;
   readonly #heapMb: number;
-  readonly #aborted: Int32Array;
   #worker: Worker | null = null;
   #asked: Asked | null = null;
 
-  /** @param aborted one word, not zero once the search shall end */
-  constructor(aborted: Int32Array, heapMb: number = HEAP_MB) {
-    this.#aborted = aborted;
+  constructor(hands: Hands, heapMb: number = HEAP_MB) {
+    this.#hands = hands;
     this.#heapMb = heapMb;
   }
 
@@ -57,7 +56,7 @@ export class Thread {
         maxOldGenerationSizeMb: this.#heapMb,
         maxYoungGenerationSizeMb: YOUNG_MB,
       },
-      workerData: { aborted: this.#aborted } satisfies Hands,
+      workerData: this.#hands,
     });
     worker.on('message', (answer: Answer) => {
       const asked = this.#take();

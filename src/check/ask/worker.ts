@@ -11,7 +11,7 @@ import type { Job } from './asked.js';
 import { answer } from './proof.js';
 
 const port = parentPort;
-const { aborted } = workerData as Hands;
+const { aborted, threads } = workerData as Hands;
 const signal = {
   get aborted() {
     return Atomics.load(aborted, 0) !== 0;
@@ -32,7 +32,7 @@ async function judge(job: Job): Promise<RunReport> {
   const known = last === null ? null : restated(last, job);
   if (known !== null) return known;
   last = null;
-  const { found, report: made } = await answer(job, signal);
+  const { found, report: made } = await answer(job, { signal, threads });
   if (found.exhaustive) last = { job, text: found.model.text, report: made };
   return made;
 }

@@ -68,7 +68,7 @@ class Shift {
     this.#queue = connection.queue();
     this.#benches = Array.from({ length: options.threads }, () => {
       const aborted = new Int32Array(new SharedArrayBuffer(4));
-      return { thread: new Thread(aborted), aborted, job: null, cancelled: false };
+      return { thread: new Thread({ aborted, threads: 1 }), aborted, job: null, cancelled: false };
     });
   }
 

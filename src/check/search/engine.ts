@@ -3,24 +3,30 @@
 // here when the engine meets them for the first time, and written into its memory as a row.
 
 import type { Model } from '../../machine/sim/model.js';
+import { crewOf } from './crew.js';
+import { alone, hasWebAssembly, type Driver, type Exports, type Host } from './instance.js';
 import { CpuLanes, patcherLane } from './lasso.js';
 import { neverReturns, type PatcherRow } from './ranks.js';
 import { widthOf, type Shape } from './state.js';
 import { ReferenceWalk, type Edges, type Reports, type Walk } from './walk.js';
-import { engineBytes } from './wasm.js';
 
-/** `chosen`: WebAssembly where there is any and it knows the machine. */
-export type Engine = 'chosen' | 'reference' | 'wasm';
+/**
+ * `chosen`: WebAssembly where there is any and it knows the machine. `together`: on several threads
+ * from the first state on, which pays for a large search alone.
+ */
+export type Engine = 'chosen' | 'reference' | 'wasm' | 'together';
 
+/** @param threads that may search together; a small search takes one */
 export function walkOf(
   engine: Engine,
+  threads: number,
   ...[model, shape, partial, reports]: ConstructorParameters<typeof ReferenceWalk>
 ): Walk {
-  const reference = engine === 'reference' || !isKnown(shape);
-  const instantiate = reference ? null : instantiator();
-  return instantiate === null
-    ? new ReferenceWalk(model, shape, partial, reports)
-    : new EngineWalk(instantiate, model, shape, partial, reports);
+  if (engine === 'reference' || !isKnown(shape) || !hasWebAssembly())
+    return new ReferenceWalk(model, shape, partial, reports);
+  const driverOf = (host: Host): Driver =>
+    (threads > 1 ? crewOf(host, threads, engine === 'together') : null) ?? alone(host);
+  return new EngineWalk(driverOf, model, shape, partial, reports);
 }
 
 /** Tasks that are switched stay with the reference, and so does what has no room in a state. */
@@ -28,71 +34,6 @@ const isKnown = (shape: Shape): boolean => shape.waiting === 0 && widthOf(shape)
 const WIDTH_MAX = 16;
 /** The largest number of 32 bits: Infinity would become 0 there. */
 const UNLIMITED = 0xffff_ffff;
-
-/** What engine/search.ts exports. */
-interface Exports {
-  readonly memory: { readonly buffer: ArrayBuffer };
-  /** Where the engine takes and leaves states. */
-  readonly next: Cell;
-  readonly transitions: Cell;
-  readonly overs: Cell;
-  readonly ends: Cell;
-  readonly idle: Cell;
-  take(bytes: number): number;
-  start(cpus: number, sorted: boolean, partial: boolean, local: boolean, hosted: boolean): void;
-  advance(most: number, limit: number): number;
-  halt(): void;
-  found(): number;
-  bytes(): number;
-  read(id: number, into: number): void;
-  parentOf(id: number): number;
-  find(): number;
-  graph(): void;
-  readonly firsts: Cell;
-  readonly targets: Cell;
-  readonly kinds: Cell;
-  readonly ended: Cell;
-}
-interface Cell {
-  readonly value: number;
-}
-/** What engine/host.ts declares. */
-interface Host {
-  movesOf(cpu: number, environment: number): number;
-  patcherMovesOf(patcher: number, environment: number): number;
-  after(broadcast: number, cpu: number): number;
-  bitsOf(cpu: number): number;
-  patcherBitsOf(patcher: number): number;
-  broken(state: number, move: number): void;
-  exhausted(): void;
-}
-type Instantiate = (host: Host) => Exports;
-
-/** Node's types do not know WebAssembly. */
-interface WebAssemblyObject {
-  readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
-  readonly Instance: new (
-    module: object,
-    imports: { readonly host: Host },
-  ) => { readonly exports: Exports };
-}
-
-/** A string of no type of its own: the page's types know WebAssembly, and not our exports. */
-const WEB_ASSEMBLY: string = 'WebAssembly';
-
-let compiled: { readonly instantiate: Instantiate } | null | undefined;
-
-/** Null where there is no WebAssembly (node --jitless). */
-function instantiator(): Instantiate | null {
-  if (compiled === undefined) compiled = compile();
-  return compiled?.instantiate ?? null;
-}
-function compile(): { readonly instantiate: Instantiate } | null {
-  const found: WebAssemblyObject | undefined = Reflect.get(globalThis, WEB_ASSEMBLY);
-  if (found === undefined) return null;
-  const module = new found.Module(engineBytes());
-  return { instantiate: (host) => new found.Instance(module, { host }).exports };
-}
 
 /** Words of a row and of a move, and bits of `kind` above those of an edge (engine/tables.ts). */
 const ROW = { environment: 0, earlier: 1, first: 2, count: 3, words: 4 } as const;
@@ -105,20 +46,21 @@ const SLAB = 1 << 14;
 class EngineWalk implements Walk {
   readonly #model: Model;
   readonly #reports: Reports;
+  readonly #driver: Driver;
   readonly #engine: Exports;
   readonly #lanes = new CpuLanes();
   readonly #patcherRows: PatcherRow[] = [];
   readonly #isEndless: boolean;
   /** Where the engine takes and leaves states. */
   readonly #next: number;
-  #words: Int32Array<ArrayBuffer>;
+  #words: Int32Array;
   /** Where the next row goes, and where its slab ends, in words. */
   #free = 0;
   #end = 0;
   edgeBytes = 0;
 
   constructor(
-    instantiate: Instantiate,
+    driverOf: (host: Host) => Driver,
     ...[model, shape, partial, reports]: ConstructorParameters<typeof ReferenceWalk>
   ) {
     this.#model = model;
@@ -126,7 +68,7 @@ class EngineWalk implements Walk {
     const { passes, updates } = model.fixture.options;
     this.#isEndless = passes === 'any' || updates === 'any';
     const { cpus, sorted } = shape;
-    this.#engine = instantiate({
+    this.#driver = driverOf({
       movesOf: (cpu, environment) => this.#movesOf(cpu, environment),
       patcherMovesOf: (patcher, environment) => this.#patcherMovesOf(patcher, environment),
       after: (broadcast, cpu) => model.broadcast(broadcast, cpu),
@@ -138,8 +80,12 @@ class EngineWalk implements Walk {
       exhausted: () => {
         throw new RangeError('Array buffer allocation failed');
       },
+      lost: () => {
+        throw new Error('a thread that helped with the search has ended by itself');
+      },
     });
-    this.#words = new Int32Array(this.#engine.memory.buffer);
+    this.#engine = this.#driver.engine;
+    this.#words = new Int32Array(this.#driver.memory.buffer);
     this.#next = this.#engine.next.value;
     this.#place(model.initial(cpus, shape.waiting));
     const local = partial && !model.fixture.events.preempt;
@@ -157,7 +103,10 @@ class EngineWalk implements Walk {
   }
 
   advance(most: number, limit: number): boolean {
-    return this.#engine.advance(most, Math.min(limit, UNLIMITED)) < this.count;
+    return this.#driver.advance(most, Math.min(limit, UNLIMITED)) < this.count;
+  }
+  close(): void {
+    this.#driver.close();
   }
 
   isSettled(): boolean {
@@ -167,7 +116,8 @@ class EngineWalk implements Walk {
   }
 
   edges(): Edges {
-    const { graph, memory, overs, ends, firsts, targets, kinds, ended } = this.#engine;
+    const { memory } = this.#driver;
+    const { graph, overs, ends, firsts, targets, kinds, ended } = this.#engine;
     graph();
     const { count } = this;
     const edges = this.transitions - 1 + overs.value;
@@ -200,9 +150,10 @@ class EngineWalk implements Walk {
   #place(state: Int32Array): void {
     this.#view().set(state, this.#next >> 2);
   }
-  /** The engine's memory. When it grows it moves, and what was seen of it has no length any more. */
-  #view(): Int32Array<ArrayBuffer> {
-    if (this.#words.length === 0) this.#words = new Int32Array(this.#engine.memory.buffer);
+  /** The engine's memory, which has another buffer once it has grown. */
+  #view(): Int32Array {
+    const { buffer } = this.#driver.memory;
+    if (this.#words.buffer !== buffer) this.#words = new Int32Array(buffer);
     return this.#words;
   }
 
@@ -220,9 +171,14 @@ class EngineWalk implements Walk {
       words[to + MOVE.environment] = table.environment(move);
       words[to + MOVE.broadcast] = table.broadcast(move);
       words[to + MOVE.kind] =
-        this.#lanes.of(table, move, 0) | (next < 0 || table.isBad(move) ? KIND.untold : 0);
+        this.#lanes.of(table, move, 0) | (this.#isNews(move) ? KIND.untold : 0);
     }
     return at << 2;
+  }
+
+  #isNews(move: number): boolean {
+    const { table } = this.#model;
+    return (table.cpu(move) < 0 || table.isBad(move)) && !this.#reports.isKnown(table.get(move));
   }
 
   #patcherMovesOf(patcher: number, environment: number): number {

@@ -24,6 +24,8 @@ export interface Limits {
   readonly states: number;
   readonly seconds: number;
   readonly signal?: Pick<AbortSignal, 'aborted'>;
+  /** That may search together; one if left out. It changes nothing of the answer. */
+  readonly threads?: number;
 }
 
 /** How a path comes from its last state to a violation, or what its last state is. */
@@ -101,7 +103,7 @@ class Explorer implements Reports {
     this.#model = model;
     this.#shape = shape;
     this.#limits = limits;
-    this.#walk = walkOf(engine, model, shape, partial, this);
+    this.#walk = walkOf(engine, limits.threads ?? 1, model, shape, partial, this);
   }
 
   *search(): Generator<Progress, Search> {
@@ -116,6 +118,8 @@ class Explorer implements Reports {
       if (!isOutOfMemory(error)) throw error;
       // What was found before stays found.
       this.#stopped = 'out of memory';
+    } finally {
+      walk.close();
     }
     if (this.#stopped === null && !walk.isSettled()) this.#judge(walk.edges());
     return {
@@ -165,6 +169,10 @@ class Explorer implements Reports {
     if (cpu >= 0) return;
     if (crash === null) this.#lost = true;
     else this.#cut.add(BREACHES[crash]);
+  }
+  isKnown({ bad, cpu, action: { crash, unknown } }: Move): boolean {
+    if (unknown !== null || bad.some(({ property }) => !this.#findings.has(property))) return false;
+    return cpu >= 0 || (crash === null ? this.#lost : this.#cut.has(BREACHES[crash]));
   }
   unknown(text: string): void {
     this.#stopped ??= text;

@@ -9,8 +9,13 @@ import { CpuLanes, LANES, cpuLane, patcherLane } from './lasso.js';
 import { normalise, widthOf, type Shape } from './state.js';
 import { EdgeList, StateTable } from './table.js';
 
-/** What a walk tells as it goes; of each move at least the first time that it is met. */
+/**
+ * What a walk tells as it goes; of each move at least the first time that it is met, unless the
+ * move was no news when its part of the machine was met.
+ */
 export interface Reports {
+  /** Whether all that the move breaks was broken before. */
+  isKnown(move: Move): boolean;
   /** The move breaks a promise; where its `cpu` is negative, the machine cannot go on. */
   broken(state: number, move: Move): void;
   /** The machine met what it does not know. No state is expanded behind this one. */
@@ -42,6 +47,8 @@ export interface Walk {
   isSettled(): boolean;
   /** Of a walk that left no state. */
   edges(): Edges;
+  /** Lets go of threads that helped. What was found can still be read. */
+  close(): void;
   read(id: number, into: Int32Array): void;
   /** -1 for a state that was not visited. */
   find(state: Int32Array): number;
@@ -108,6 +115,7 @@ export class ReferenceWalk implements Walk, Moves {
   edges(): Edges {
     return { ...this.#edges.graph(), ends: this.#ends };
   }
+  close(): void {}
   read(id: number, into: Int32Array): void {
     this.#states.read(id, into);
   }

@@ -1,0 +1,210 @@
+// A search on several threads, which gives every state the number that one thread gives it. The
+// main thread takes a batch off the queue, and all expand a share of it each. States with something
+// that the tables do not have yet wait for the main thread, which then expands them in turn. Then
+// each thread keeps what it owns of what all have found, and numbers it (states.ts). Between two of
+// these phases all wait for each other, because each phase reads what the one before wrote.
+//
+// What only one thread can do, as to pack states anew, is rare: the batch is given up, and one
+// thread does it again.
+
+import {
+  awaitBell,
+  awaitOther,
+  Board,
+  board,
+  Desk,
+  deskOf,
+  filled,
+  isGivenUp,
+  me,
+  MOST_HANDS,
+  ring,
+  sitDown,
+} from './board';
+import { lost } from './host';
+import {
+  advance,
+  expanded,
+  expandLate,
+  expandShare,
+  passed,
+  postSearch,
+  readSearch,
+} from './search';
+import {
+  divide,
+  forget,
+  found,
+  furnish,
+  grownBy,
+  hasRoomFor,
+  keepNew,
+  makeRoom,
+  numberNew,
+  post,
+  readPost,
+  refillOwned,
+  renewTwice,
+  unpackAt,
+} from './states';
+
+const EXPAND: u32 = 0;
+const REFILL: u32 = 1;
+const KEEP: u32 = 2;
+const NUMBER: u32 = 3;
+const GO: u32 = 4;
+
+/** More moves than a state has, as a rule: so near to the limit, one thread finds where it ends. */
+const MOVES: u64 = 64;
+/** States that each expands in a batch. */
+const SHARE: u32 = 1 << 14;
+
+/** Makes room for so many threads, the main one among them. Power of two. */
+export function hire(hands: u32): void {
+  board.hands = min(hands, MOST_HANDS);
+  for (let hand: u32 = 0; hand <= board.hands; hand++) furnish(deskOf(hand), board.hands, SHARE);
+  postSearch();
+}
+
+/** Whether the others have come. */
+export function areReady(): bool {
+  for (let hand: u32 = 1; hand < board.hands; hand++)
+    if (atomic.load<u32>(readyOf(hand)) === 0) return false;
+  return true;
+}
+function readyOf(hand: u32): usize {
+  return changetype<usize>(deskOf(hand)) + offsetof<Desk>('isReady');
+}
+export function begin(): void {
+  divide(board.hands);
+}
+export function dismiss(): void {
+  call(GO);
+}
+
+/** What a thread that helps does, until it is dismissed. */
+export function help(hand: u32): void {
+  sitDown(hand);
+  const phase = changetype<usize>(board) + offsetof<Board>('phase');
+  let known: u32 = 0;
+  readSearch();
+  unpackAt(deskOf(hand));
+  atomic.store<u32>(readyOf(hand), 1);
+  for (;;) {
+    awaitOther(phase, known);
+    known = atomic.load<u32>(phase);
+    if (board.task === GO) return;
+    readPost();
+    share(board.task);
+    atomic.sub<u32>(changetype<usize>(board) + offsetof<Board>('busy'), 1);
+    ring();
+  }
+}
+
+/** Instead of `help`, where that has thrown. */
+export function fail(hand: u32): void {
+  atomic.store<u32>(lostOf(hand), 1);
+  ring();
+}
+function lostOf(hand: u32): usize {
+  return changetype<usize>(deskOf(hand)) + offsetof<Desk>('isLost');
+}
+function isWhole(): bool {
+  for (let hand: u32 = 1; hand < board.hands; hand++)
+    if (atomic.load<u32>(lostOf(hand)) !== 0) return false;
+  return true;
+}
+
+/** Batches that one thread does after one was given up: twice as many each time. */
+let alone: u32 = 0;
+let patience: u32 = 1;
+
+/**
+ * Expands a batch.
+ * @param most states that one thread expands where it does so alone
+ * @param least states that are worth the others' time
+ * @returns the first that is left
+ */
+export function advanceTogether(most: u32, limit: u32, least: u32): u32 {
+  if (found() - expanded() < least) return advance(most, limit);
+  if (alone > 0) {
+    alone--;
+    return advance(most, limit);
+  }
+  if (batch(limit)) {
+    patience = 1;
+    return expanded();
+  }
+  forget();
+  alone = patience;
+  patience = min(patience << 1, 1 << 6);
+  return advance(most, limit);
+}
+
+/** @returns false where it was given up */
+function batch(limit: u32): bool {
+  const first = expanded();
+  const hands = board.hands;
+  const until = min(found(), first + SHARE * hands);
+  if (<u64>found() + <u64>(until - first) * MOVES > limit) return false;
+  for (let hand: u32 = 0; hand < hands; hand++) {
+    const desk = deskOf(hand);
+    desk.from = first + <u32>((<u64>(until - first) * hand) / hands);
+    desk.until = first + <u32>((<u64>(until - first) * (hand + 1)) / hands);
+    desk.freshCount = 0;
+  }
+  board.givenUp = 0;
+  inAll(EXPAND);
+  if (!isGivenUp()) expandLate();
+  const most = left();
+  if (isGivenUp() || found() + most > limit) return false;
+  if (!hasRoomFor(most)) {
+    renewTwice();
+    inAll(REFILL);
+  }
+  inAll(KEEP);
+  let fresh: u32 = 0;
+  for (let hand: u32 = 0; hand < hands; hand++) fresh += deskOf(hand).freshCount;
+  makeRoom(fresh);
+  inAll(NUMBER);
+  grownBy(fresh);
+  passed(until);
+  return true;
+}
+/** How many states are in all buckets. */
+function left(): u32 {
+  let sum: u32 = 0;
+  for (let hand: u32 = 0; hand <= board.hands; hand++)
+    for (let owner: u32 = 0; owner < board.hands; owner++) sum += filled(hand, owner);
+  return sum;
+}
+
+function share(task: u32): void {
+  const desk = deskOf(me);
+  if (task === EXPAND) expandShare();
+  else if (task === REFILL) refillOwned();
+  else if (task === NUMBER) numberNew(desk);
+  else keepNew(board.hands);
+}
+
+/** Every thread does its share of a phase. */
+function inAll(task: u32): void {
+  const busy = changetype<usize>(board) + offsetof<Board>('busy');
+  const bell = changetype<usize>(board) + offsetof<Board>('bell');
+  post();
+  atomic.store<u32>(busy, board.hands - 1);
+  call(task);
+  share(task);
+  for (;;) {
+    const heard = atomic.load<u32>(bell);
+    if (atomic.load<u32>(busy) === 0) return;
+    if (!isWhole()) lost();
+    awaitBell(heard);
+  }
+}
+function call(task: u32): void {
+  const phase = changetype<usize>(board) + offsetof<Board>('phase');
+  board.task = task;
+  atomic.add<u32>(phase, 1);
+  atomic.notify(phase, -1);
+}

@@ -1,0 +1,68 @@
+// Threads that search together (engine/together.ts): the one that searches, and others that help it
+// from where the search is large enough on. They give each state the number that one thread gives
+// it. The page has another file in its place (view/page/instead), because a page that no server
+// sent has no shared memory.
+
+import { Worker } from 'node:worker_threads';
+import type { HandData } from './hand.js';
+import { shared, type Driver, type Host, type Shared } from './instance.js';
+
+/** A thread takes 40 ms to come, in which one thread finds so many states. */
+const WORTHWHILE = 50_000;
+/** A batch of fewer costs more to share out than to expand. */
+const BATCH_MIN = 2048;
+/** The engine divides its table by a power of two, and has desks for so many. */
+const THREADS_MAX = 8;
+
+/** @param atOnce whether they are waited for before the first state */
+export function crewOf(host: Host, threads: number, atOnce: boolean): Driver {
+  const hands = 2 ** Math.floor(Math.log2(Math.min(threads, THREADS_MAX)));
+  return new Crew(shared(host), hands, atOnce);
+}
+
+class Crew implements Driver {
+  readonly engine: Shared['engine'];
+  readonly memory: Shared['memory'];
+  readonly #module: object;
+  readonly #hands: number;
+  readonly #atOnce: boolean;
+  #stage: 'none' | 'called' | 'here' = 'none';
+
+  constructor({ module, memory, engine }: Shared, hands: number, atOnce: boolean) {
+    this.engine = engine;
+    this.memory = memory;
+    this.#module = module;
+    this.#hands = hands;
+    this.#atOnce = atOnce;
+  }
+
+  advance(most: number, limit: number): number {
+    if (this.#stage === 'none' && (this.#atOnce || this.engine.found() >= WORTHWHILE)) this.#call();
+    if (this.#stage === 'called' && this.engine.areReady() !== 0) {
+      this.engine.begin();
+      this.#stage = 'here';
+    }
+    if (this.#stage !== 'here') return this.engine.advance(most, limit);
+    return this.engine.advanceTogether(most, limit, this.#atOnce ? 2 : BATCH_MIN);
+  }
+
+  /** No thread helps any more; the engine still answers. */
+  close(): void {
+    if (this.#stage !== 'none') this.engine.dismiss();
+    this.#stage = 'none';
+  }
+
+  #call(): void {
+    this.engine.hire(this.#hands);
+    for (let hand = 1; hand < this.#hands; hand++) {
+      const workerData: HandData = { module: this.#module, memory: this.memory, hand };
+      const worker = new Worker(new URL('./hand.js', import.meta.url), { workerData });
+      worker.unref();
+      // One that never comes is not missed, and the search hears of one that fails (hand.ts).
+      worker.on('error', () => undefined);
+    }
+    this.#stage = 'called';
+    const word = new Int32Array(new SharedArrayBuffer(4));
+    while (this.#atOnce && this.engine.areReady() === 0) Atomics.wait(word, 0, 0, 1);
+  }
+}
