@@ -8,7 +8,6 @@ import { board, Desk, deskOf, giveUp, isGivenUp, me } from './board';
 import { broken } from './host';
 import { take } from './memory';
 import {
-  backToMark,
   begin,
   besideOf,
   emptyBuckets,
@@ -17,7 +16,6 @@ import {
   isCrowded,
   known,
   leave,
-  mark,
   next,
   noneWaits,
   partOf,
@@ -207,7 +205,6 @@ export function expandShare(): void {
   const queued = startShare(me);
   desk.lateCount = 0;
   for (at = desk.from; at < desk.until && !isGivenUp(); at++) {
-    mark(me);
     const over = overs;
     const moved = transitions;
     const ended = ends;
@@ -215,7 +212,7 @@ export function expandShare(): void {
     expandOne();
     if (!isUnknown) continue;
     forgetUnknown();
-    backToMark(me);
+    // What it led to so far comes again, and is in the same place of the order.
     overs = over;
     transitions = moved;
     ends = ended;

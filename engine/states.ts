@@ -449,14 +449,6 @@ function bucketOf(hand: u32, owner: u32): usize {
 export function emptyBuckets(hand: u32): void {
   for (let owner: u32 = 0; owner < parts; owner++) fill(hand, owner, 0);
 }
-/** How full the buckets are before a state is expanded, which may have to wait. */
-export function mark(hand: u32): void {
-  for (let owner: u32 = 0; owner < parts; owner++) fill(hand, parts + owner, filled(hand, owner));
-}
-/** Empties them to the mark. */
-export function backToMark(hand: u32): void {
-  for (let owner: u32 = 0; owner < parts; owner++) fill(hand, owner, filled(hand, parts + owner));
-}
 /** Leaves the state in `next` to its owner. @returns false where there is no room for it */
 export function leave(hand: u32, order: u32, parent: u32): bool {
   if (isTooWide()) return false;

@@ -61,6 +61,8 @@ const chosen: readonly Instance[] = [
   { ...of('naive', { ...USER, updates: 1 }), states: Infinity },
   // A deadlock, which is read off the edges.
   of('int3-gap', { passes: 1, updates: 1, contexts: ['task'] }, 'spin'),
+  of('int3-gap', { passes: 1 }),
+  of('int3-gap', { dropSync: 1, reduce: 'macro', passes: 1 }),
   ...more(
     ...spread,
     of('int3', {
@@ -75,7 +77,6 @@ const chosen: readonly Instance[] = [
     of('int3', { ...USER, patcher: 'task', updates: 1 }),
     of('int3-gap', { patcher: 'task', updates: 1 }),
     of('int3-gap', { contexts: ['task', 'irq', 'nmi'] }),
-    of('int3-gap', { dropSync: 1, reduce: 'macro', passes: 1 }),
     of('store', { ...USER, ...ANY, chunk: 'qword' }),
     of('int3-gap', ANY),
     // More CPUs than half a word counts.

@@ -43,7 +43,9 @@ class Crew implements Driver {
       this.#stage = 'here';
     }
     if (this.#stage !== 'here') return this.engine.advance(most, limit);
-    return this.engine.advanceTogether(most, limit, this.#atOnce ? 2 : BATCH_MIN);
+    // At once means as early as can be.
+    const [alone, least] = this.#atOnce ? [1, 2] : [most, BATCH_MIN];
+    return this.engine.advanceTogether(alone, limit, least);
   }
 
   /** No thread helps any more; the engine still answers. */
