@@ -48,7 +48,6 @@ import {
   Row,
   rowOfCpu,
   rowOfPatcher,
-  takeUnknown,
   UNTOLD,
 } from './tables';
 
@@ -366,9 +365,8 @@ function cpuMoves(who: u32, environment: u32): void {
   }
 }
 
-/** The first state where it happens is told, which is the first for one thread alone. */
+/** It is told where its row is made, which is for a state that waited for the main thread. */
 function tell(move: Move, number: u32): void {
-  if (isShared && leaver !== board.hands) return takeUnknown();
   move.kind &= ~UNTOLD;
   broken(at, number);
   if (!isShared || !halted) return;

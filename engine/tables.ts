@@ -77,10 +77,6 @@ export function askNothing(nothing: bool): void {
 export function forgetUnknown(): void {
   isUnknown = false;
 }
-/** The main thread has to expand the state that is expanded. */
-export function takeUnknown(): void {
-  isUnknown = true;
-}
 /** In place of a row that is not known: no moves. */
 const none = take(offsetof<Row>());
 function missing(): usize {

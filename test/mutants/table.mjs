@@ -852,13 +852,6 @@ export const MUTANTS = [
     test: { file: 'test/check/twin.test.ts', name: 'on one thread and on two' },
   },
   {
-    name: 'a thread tells of a broken promise before those that were found earlier',
-    file: 'engine/search.ts',
-    edits: [['if (isShared && leaver !== board.hands) return takeUnknown();', '']],
-    test: { file: 'test/check/twin.test.ts', name: 'on one thread and on two' },
-    hang: true,
-  },
-  {
     name: 'what threads find at once is numbered as each has found it',
     file: 'engine/search.ts',
     edits: [['((at - first) << MOVE_BITS) | moves++', 'moves++']],
