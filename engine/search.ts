@@ -4,7 +4,7 @@
 //
 // A second run over the same states writes the edges between them, where they are asked for.
 
-import { board, Desk, deskOf, giveUp, isGivenUp, me } from './board';
+import { board, deskOf, giveUp, isGivenUp, me } from './board';
 import { broken } from './host';
 import { take } from './memory';
 import {

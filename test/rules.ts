@@ -189,7 +189,7 @@ export function dependencies(tree: Tree, declared: readonly string[]): string[] 
 const WITHOUT_NODE =
   /^src\/(elf|asm|x86|sites|keys|trap|plan|native|zoo|machine\/sim|check\/(search|explain)|inspect|view)\//;
 const WITH_NODE =
-  /^src\/(x86\/iced|elf\/write|check\/search\/wasm|inspect\/(files|live\/[\w-]+|unpack|unpack\/(bzip2|lzma|timed|zstd)))\.ts$/;
+  /^src\/(x86\/iced|elf\/write|check\/search\/(crew|hand|wasm)|inspect\/(files|live\/[\w-]+|unpack|unpack\/(bzip2|lzma|timed|zstd)))\.ts$/;
 
 /** Node's own modules, and its Buffer, in rooms that run without Node. */
 export function nodeFree(tree: Tree): string[] {

@@ -167,6 +167,7 @@ describe('sources', () => {
       'main.tsx',
       'search-worker.ts',
       'file-worker.ts',
+      'instead/crew.ts',
       'instead/unpack.ts',
       'instead/wasm.ts',
     ];

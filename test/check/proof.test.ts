@@ -107,7 +107,7 @@ describe('a protocol of which no bounds are named', () => {
         return ++looks > 1;
       },
     };
-    const { report } = await answer(await jobOf('int3'), signal);
+    const { report } = await answer(await jobOf('int3'), { signal });
     expect([boundsOf(report), report.stopped]).toEqual([BOUNDS_ANY, 'interrupted']);
     expect(report.claim).toEqual({ word: 'checked', within: [] });
   });
