@@ -49,12 +49,14 @@ static uint64_t nanoseconds(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* CPU `cpu` for the thread `tid`; 0 is the caller. Negative errno. */
+/* CPU `cpu`, or where that is negative every one, for the thread `tid`; 0 is the caller. Negative errno. */
 int bench_pin(int tid, int cpu)
 {
 	cpu_set_t set;
 	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
+	for (int each = 0; each < CPU_SETSIZE; each++)
+		if (cpu < 0 || each == cpu)
+			CPU_SET(each, &set);
 	return sched_setaffinity(tid, sizeof set, &set) == 0 ? 0 : -errno;
 }
 

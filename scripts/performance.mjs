@@ -370,9 +370,8 @@ that runs the program. One took ${t(UPDATE.beside, 'sync1')} while another CPU r
   things: XRay writes two sleds for each function, which the function was compiled for, and installs
   no trap handler; and its thread runs through all the functions. With no thread running XRay took
   ${t(UPDATE.idle, 'xray')}, \`store\` ${t(UPDATE.idle, '10000/alias/store')}, \`int3\` ${t(UPDATE.idle, '10000/alias/int3')}, and under \`procmem\` ${t(UPDATE.idle, '10000/procmem/int3')}.
-- \`procmem\`, the default writer, makes three system calls for each site. **This record is older than
-  that:** its \`procmem\` rows of more than one site joined neighbouring sites into one write, and are far
-  too low. A joined write would also write the bytes between two sites, as they were read a moment
+- \`procmem\`, the default writer, makes three system calls for each site. A write that joins
+  neighbouring sites would also write the bytes between two sites, as they were read a moment
   before, and would put a breakpoint back that a debugger takes away meanwhile. No other call writes
   many places of text at once. It is the default because debuggers and profilers keep working with
   it; choose \`alias\` for programs with many sites that change often.

@@ -166,6 +166,8 @@ async function measureGroups(options: BenchOptions, tools: Tools): Promise<Table
   }
   if (only.includes('check') && !signal.aborted) {
     onProgress('checking');
+    // A search on two threads has nothing to do with any other thread.
+    driver.release();
     tables.push(measureChecking({ workshop, env, budget: budget('check'), signal }));
   }
   return tables;

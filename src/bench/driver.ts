@@ -14,6 +14,8 @@ const PATIENCE = 100e6;
 
 export interface Driver {
   pin(cpu: number): void;
+  /** On every CPU again. */
+  release(): void;
   /** Makes threads, asleep; more than one share the CPUs from 1 on. */
   start(threads: number, cpus: number): void;
   run(at: Addr, sites: number, apart: number): void;
@@ -64,6 +66,7 @@ export function loadDriver(native: Native, workshop: Workshop): Driver {
   const far = f('int64 bench_far()');
   return {
     pin: (cpu) => void checked(`running on CPU ${cpu} alone is refused`, pin(0, cpu)),
+    release: () => void checked('running on every CPU is refused', pin(0, -1)),
     start: (threads, cpus) => void checked('starting threads failed', start(threads, 1, cpus - 1)),
     run: (at, sites, apart) => void run(at, sites, apart),
     elsewhere: () => elsewhere,
