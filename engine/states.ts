@@ -209,13 +209,12 @@ function isRecent(each: Waiting): bool {
   const words = wordsOf(each);
   const place = recent + <usize>(each.hash & (RECENT - 1)) * (size + 4);
   let same = load<u32>(place) === layout;
+  for (let i: usize = 0; i < size; i += 4)
+    same = same && load<u32>(place + 4 + i) === load<u32>(words + i);
+  if (same) return true;
   store<u32>(place, layout);
-  for (let i: usize = 0; i < size; i += 4) {
-    const word = load<u32>(words + i);
-    same = same && load<u32>(place + 4 + i) === word;
-    store<u32>(place + 4 + i, word);
-  }
-  return same;
+  copyWords(words, place + 4);
+  return false;
 }
 
 /** Without it a compiler would leave out the reads. */
@@ -377,8 +376,11 @@ class Fresh {
   /** Where it is in the table. */
   slot: usize;
 }
-/** Of a bucket. A thread that finds more gives the batch up. */
-const ENTRIES: u32 = 1 << 16;
+/** Of all buckets of a thread. One that finds more gives the batch up. */
+const ENTRIES: u32 = 1 << 17;
+function bucketMost(): u32 {
+  return ENTRIES / board.hands;
+}
 function entryMost(): usize {
   return offsetof<Entry>() + ((<usize>width) << 2);
 }
@@ -387,11 +389,12 @@ function entryMost(): usize {
 const OWN: usize = 2 * STATE + <usize>MOST * (ROOM + 8) + <usize>RECENT * 68;
 
 /** Only the main thread takes memory. */
-export function furnish(desk: Desk, hands: u32, states: u32): void {
-  const most = entryMost() * ENTRIES * hands;
+export function furnish(desk: Desk, states: u32): void {
+  const most = entryMost() * ENTRIES;
   desk.own = take(OWN);
   desk.late = take((<usize>states) << 2);
   desk.buckets = take(most);
+  // From each thread a bucket, and one of those states that waited.
   desk.fresh = take(2 * most);
 }
 /** A thread that helps works in memory of its own. */
@@ -443,7 +446,7 @@ function copyWords(from: usize, to: usize): void {
   for (let i: usize = 0; i < size; i += 4) store<u32>(to + i, load<u32>(from + i));
 }
 function bucketOf(hand: u32, owner: u32): usize {
-  return deskOf(hand).buckets + <usize>owner * ENTRIES * entryMost();
+  return deskOf(hand).buckets + <usize>owner * bucketMost() * entryMost();
 }
 
 export function emptyBuckets(hand: u32): void {
@@ -458,7 +461,7 @@ export function leave(hand: u32, order: u32, parent: u32): bool {
   if (hand === me && isRecent(each)) return true;
   const owner = ownerOf(each.hash);
   const at = filled(hand, owner);
-  if (at === ENTRIES) return false;
+  if (at === bucketMost()) return false;
   const entry = entryAt(bucketOf(hand, owner), at);
   entry.order = order;
   entry.parent = parent;

@@ -62,7 +62,7 @@ const SHARE: u32 = 1 << 14;
 /** Makes room for so many threads, the main one among them. Power of two. */
 export function hire(hands: u32): void {
   board.hands = min(hands, MOST_HANDS);
-  for (let hand: u32 = 0; hand <= board.hands; hand++) furnish(deskOf(hand), board.hands, SHARE);
+  for (let hand: u32 = 0; hand <= board.hands; hand++) furnish(deskOf(hand), SHARE);
   postSearch();
 }
 

@@ -60,7 +60,7 @@ describe('the packed file', () => {
     const paths = packed.files.map(({ path }) => path);
     // The playground, of which no source is a part alone, and the checker's search (engine/).
     const PAGE = 'dist/view.html';
-    const ENGINE = 'dist/check/search/engine.wasm';
+    const ENGINES = ['engine', 'engine-shared'].map((name) => `dist/check/search/${name}.wasm`);
     for (const path of [
       'bin/static-call',
       'bin/launch.sh',
@@ -69,7 +69,7 @@ describe('the packed file', () => {
       'dist/index.js',
       'dist/index.d.ts',
       PAGE,
-      ENGINE,
+      ...ENGINES,
       'examples/checksum/checksum.c',
       'bench/driver.c',
       'LICENSE',
@@ -90,7 +90,7 @@ describe('the packed file', () => {
       paths.filter(
         (path) =>
           path.startsWith('dist/') &&
-          ![PAGE, ENGINE].includes(path) &&
+          ![PAGE, ...ENGINES].includes(path) &&
           !existsSync(path.replace(/^dist/, 'src').replace(/\.(js|js\.map|d\.ts)$/, '.ts')),
       ),
     ).toEqual([]);

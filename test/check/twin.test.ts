@@ -93,4 +93,18 @@ describe('the engine gives every state the same number, on one thread and on two
       expect(facts(each, 'together', 2)).toEqual(reference);
     },
   );
+
+  it('where a memory that threads share is refused', () => {
+    const each = of('int3-gap', { passes: 1 });
+    const here: { Memory: unknown } = Reflect.get(globalThis, 'WebAssembly');
+    const { Memory } = here;
+    here.Memory = function refused() {
+      throw new RangeError('could not allocate memory');
+    };
+    try {
+      expect(facts(each, 'together', 2)).toEqual(facts(each, 'wasm'));
+    } finally {
+      here.Memory = Memory;
+    }
+  });
 });

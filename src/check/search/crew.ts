@@ -14,10 +14,19 @@ const BATCH_MIN = 2048;
 /** The engine divides its table by a power of two, and has desks for so many. */
 const THREADS_MAX = 8;
 
-/** @param atOnce whether they are waited for before the first state */
-export function crewOf(host: Host, threads: number, atOnce: boolean): Driver {
+/**
+ * Null where there is no room for a memory that all share: it is given the four gigabytes that it
+ * may grow to as addresses, which a limit of the process may refuse (`ulimit -v`).
+ * @param atOnce whether they are waited for before the first state
+ */
+export function crewOf(host: Host, threads: number, atOnce: boolean): Driver | null {
   const hands = 2 ** Math.floor(Math.log2(Math.min(threads, THREADS_MAX)));
-  return new Crew(shared(host), hands, atOnce);
+  try {
+    return new Crew(shared(host), hands, atOnce);
+  } catch (error) {
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
 }
 
 class Crew implements Driver {
