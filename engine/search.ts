@@ -190,13 +190,15 @@ export function readSearch(): void {
   hosted = (board.flags & HOSTED) !== 0;
 }
 
-/** The first state of the batch. */
-let first: u32 = 0;
 /** Moves of the state that is expanded, so far. */
 let moves: u32 = 0;
 /** Of a state whose moves are shared out. */
 const MOVE_BITS: u32 = 12;
 
+/** Before the order of what a state of the batch leads to. */
+export function orderOf(id: u32): u32 {
+  return (id - deskOf(0).from) << MOVE_BITS;
+}
 /** Expands the states of this thread's desk; some wait for the main thread. */
 export function expandShare(): void {
   const desk = deskOf(me);
@@ -238,7 +240,6 @@ function startShare(hand: u32): u32 {
   emptyBuckets(hand);
   isShared = true;
   leaver = hand;
-  first = deskOf(0).from;
   const desk = deskOf(hand);
   desk.transitions = transitions;
   desk.overs = overs;
@@ -390,7 +391,7 @@ function visit(kind: u32): void {
     transitions++;
     // What is not known may have made it another state than the move leads to.
     if (isUnknown) return;
-    if (!leave(leaver, ((at - first) << MOVE_BITS) | moves++, at)) giveUp();
+    if (!leave(leaver, orderOf(at) | moves++, at)) giveUp();
     return;
   }
   if (isCrowded()) lookUp();

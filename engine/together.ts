@@ -27,6 +27,7 @@ import {
   expanded,
   expandLate,
   expandShare,
+  orderOf,
   passed,
   postSearch,
   readSearch,
@@ -55,7 +56,7 @@ const NUMBER: u32 = 3;
 const GO: u32 = 4;
 
 /** More moves than a state has, as a rule: so near to the limit, one thread finds where it ends. */
-const MOVES: u64 = 64;
+const MOVES: u32 = 64;
 /** States that each expands in a batch. */
 const SHARE: u32 = 1 << 14;
 
@@ -126,12 +127,14 @@ let patience: u32 = 1;
  * @returns the first that is left
  */
 export function advanceTogether(most: u32, limit: u32, least: u32): u32 {
-  if (found() - expanded() < least) return advance(most, limit);
+  const room = limit > found() ? (limit - found()) / MOVES : 0;
+  const size = min(min(found() - expanded(), room), SHARE * board.hands);
+  if (size < least) return advance(most, limit);
   if (alone > 0) {
     alone--;
     return advance(most, limit);
   }
-  if (batch(limit)) {
+  if (batch(size, limit)) {
     patience = 1;
     return expanded();
   }
@@ -142,15 +145,14 @@ export function advanceTogether(most: u32, limit: u32, least: u32): u32 {
 }
 
 /** @returns false where it was given up */
-function batch(limit: u32): bool {
+function batch(size: u32, limit: u32): bool {
   const first = expanded();
   const hands = board.hands;
-  const until = min(found(), first + SHARE * hands);
-  if (<u64>found() + <u64>(until - first) * MOVES > limit) return false;
+  const until = first + size;
   for (let hand: u32 = 0; hand < hands; hand++) {
     const desk = deskOf(hand);
-    desk.from = first + <u32>((<u64>(until - first) * hand) / hands);
-    desk.until = first + <u32>((<u64>(until - first) * (hand + 1)) / hands);
+    desk.from = first + (size * hand) / hands;
+    desk.until = first + (size * (hand + 1)) / hands;
     desk.freshCount = 0;
   }
   board.givenUp = 0;
@@ -183,7 +185,7 @@ function share(task: u32): void {
   const desk = deskOf(me);
   if (task === EXPAND) expandShare();
   else if (task === REFILL) refillOwned();
-  else if (task === NUMBER) numberNew(desk);
+  else if (task === NUMBER) numberNew(orderOf(desk.from), orderOf(desk.until));
   else keepNew(board.hands);
 }
 
