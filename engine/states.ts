@@ -196,8 +196,7 @@ export function noneWaits(): void {
 }
 
 // The moves of two CPUs commute, and both orders are close together in the queue: most moves lead
-// to a state that waited shortly before. These fit in the second cache, and the table in none. With
-// two thousand of them in the first cache, two threads took a fifth longer.
+// to a state that waited shortly before. These fit in the second cache, and the table in none.
 
 const RECENT: u32 = 1 << 14;
 /** By hash, the last state that waited: under which layout, and its words. */
