@@ -1,4 +1,4 @@
-// Counts what an update of one key and one of all keys ask of native code. System calls are not
+// Counts what updates of one key, of two and of all ask of native code. System calls are not
 // counted, because a look at the threads' signal masks comes by the clock. argv: a library of keys
 // with the targets many_a and many_b, and the writer.
 import { openWith } from '#app/open';
@@ -26,15 +26,19 @@ const app = openWith(
 );
 const names = Object.keys(app.keys);
 const to = (some, target) => app.update(Object.fromEntries(some.map((name) => [name, target])));
-/** Of the second time there and back: what is found once was found the first time. */
+/**
+ * Of the third time there and back: what is found once was found the first time, and what is kept
+ * of an update that was asked for again was written down the second time.
+ */
 const callsOf = (some) => {
-  for (let k = 0; k < 4; k++) {
+  for (let k = 0; k < 6; k++) {
     calls = {};
     to(some, k % 2 === 0 ? 'many_b' : 'many_a');
   }
   return { ...calls };
 };
-const out = { one: callsOf(names.slice(0, 1)), all: callsOf(names) };
+const [one, two] = [names.slice(0, 1), names.slice(0, 2)];
+const out = { one: callsOf(one), two: callsOf(two), all: callsOf(names) };
 out.inline = to(names, 'many_b').inline;
 out.targets = [...new Set(names.map((name) => app.keys[name].target))];
 out.drift = app.verify().length;
