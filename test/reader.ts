@@ -57,7 +57,7 @@ const MARK = '\u{1e}';
 
 export class Reader implements Disposable {
   readonly #folder = new Folder();
-  /** Null: whoever runs the tests is the reader. */
+  /** Null where the user who runs the tests is the reader. */
   readonly #user = nobody();
   readonly #installed: string;
 
