@@ -49,7 +49,8 @@ static uint64_t nanoseconds(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* CPU `cpu`, or where that is negative every one, for the thread `tid`; 0 is the caller. Negative errno. */
+/* CPU `cpu`, or every one where that is negative, for the thread `tid`; 0 is the caller.
+   Negative errno. */
 int bench_pin(int tid, int cpu)
 {
 	cpu_set_t set;

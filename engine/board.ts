@@ -94,7 +94,7 @@ export function isGivenUp(): bool {
   return atomic.load<u32>(changetype<usize>(board) + offsetof<Board>('givenUp')) !== 0;
 }
 
-/** Looks so many times before it sleeps: a phase takes a millisecond, and to wake up 50 us. */
+/** Looks so many times before it sleeps, because phases are short, and to wake up takes long. */
 const LOOKS: u32 = 100_000;
 /** A sleep that ends by itself, so that a missed bell costs a millisecond and no more. */
 const SLEEP_NS: i64 = 1_000_000;

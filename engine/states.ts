@@ -366,14 +366,12 @@ class Entry {
   order: u32;
   parent: u32;
   hash: u32;
-  unused: u32;
 }
 /** What is new, in as many bytes. */
 @unmanaged
 class Fresh {
   order: u32;
   parent: u32;
-  unused: u32;
   /** Where it is in the table. */
   slot: usize;
 }

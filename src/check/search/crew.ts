@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import type { HandData } from './hand.js';
 import { shared, type Driver, type Host, type Shared } from './instance.js';
 
-/** A thread takes 40 ms to come, in which one thread finds so many states. */
+/** While another thread comes, one alone finds as many states. */
 const WORTHWHILE = 50_000;
 /** A batch of fewer costs more to share out than to expand. */
 const BATCH_MIN = 2048;

@@ -4,9 +4,8 @@
 // stores. Joining neighbouring sites into one write would save most of them, but the bytes between
 // two sites would be written as they were read a moment before: a debugger that takes its
 // breakpoint away in between would find it back. No other call writes many places of text at once:
-// process_vm_writev() heeds the protection of a page and refuses text, pwritev() writes one range,
-// and io_uring hands each write of this file to a worker thread, because the file has no write that
-// does not block.
+// process_vm_writev() heeds the protection of a page and refuses text, and pwritev() writes one
+// range. io_uring was not tried.
 //
 // Which instructions the kernel's memcpy runs is its own affair: a single byte cannot tear,
 // anything wider is an assumption (`assume: 'procmem-stores-are-atomic'`).
