@@ -309,7 +309,8 @@ struct sc_key {
 	uint64_t trampoline; /* 0 for a static key */
 	uint64_t initial;    /* the function, where that is the target's kind */
 	enum sc_target_kind kind;
-	uint8_t returns;
+	uint32_t sites; /* in one text, that have no place in a group yet */
+	uint64_t returns;
 	struct sc_record *record;
 };
 
@@ -626,7 +627,8 @@ SC_APART static struct sc_columns sc_columns(struct sc_group *group)
 
 SC_APART static unsigned char *sc_site(const struct sc_columns *columns, size_t i)
 {
-	return sc_at((uint64_t)columns->at[i]);
+	/* No address of a process has the highest bit. */
+	return sc_at((uint64_t)(int64_t)columns->at[i]);
 }
 
 static struct sc_group *sc_groups(const struct sc_record *record)
@@ -682,13 +684,14 @@ SC_SECTION(const struct static_call_key_record, static_call_keys);
 SC_SECTION(const unsigned char, static_call_sites);
 SC_SECTION(const struct static_key_record, static_keys);
 SC_SECTION(const struct static_key_site, static_key_sites);
-#define SC_COUNT(name) ((size_t)(__stop_##name - __start_##name))
+/* In bytes: a division by the length of a record is longer than what is done with its result. */
+#define SC_BYTES(name) ((size_t)((const char *)__stop_##name - (const char *)__start_##name))
 
 /* A site as the table tells it, or a trampoline, which is one too: the first bytes of it are a
  * jump. */
 struct sc_row {
 	uint64_t at;
-	uint32_t key;
+	struct sc_key *key;
 	uint8_t length, kind, condition, is_trampoline;
 };
 
@@ -780,7 +783,7 @@ static struct sc_key *sc_own_key(uint64_t address)
 }
 
 /* What a compiler put at a site, and whether it leads to the key's trampoline. */
-SC_APART static bool sc_recognise(struct sc_row *row, const struct sc_key *key)
+SC_APART static bool sc_recognise(struct sc_row *row)
 {
 	const unsigned char *site = sc_at(row->at);
 	size_t f, b;
@@ -801,34 +804,30 @@ SC_APART static bool sc_recognise(struct sc_row *row, const struct sc_key *key)
 		row->length = sc_compiled[f].length;
 		row->kind = sc_compiled[f].kind;
 		row->condition = row->kind == SC_KIND_JCC ? site[row->length - 5] & 15 : 0;
-		return to == key->trampoline;
+		return to == row->key->trampoline;
 	}
 	return false;
 }
 
 /* The table of `static-call annotate`: pairs of distances, each from its own place; two bits of a
- * key's are flags. */
-static int sc_read_sites(struct sc_row *rows, size_t count)
+ * key's are flags. Returns the row after the last; NULL where the table does not fit the code. */
+static struct sc_row *sc_read_sites(struct sc_row *row)
 {
-	size_t i;
+	const unsigned char *entry;
 
-	for (i = 0; i < count; i++) {
-		const unsigned char *entry = __start_static_call_sites + 8 * i;
+	for (entry = __start_static_call_sites; entry < __stop_static_call_sites; entry += 8) {
 		int32_t site, key;
-		const struct sc_key *own;
 
 		memcpy(&site, entry, sizeof site);
 		memcpy(&key, entry + 4, sizeof key);
-		own = sc_own_key(((uintptr_t)(entry + 4) + (uint64_t)(int64_t)key) & ~(uint64_t)3);
-		if (!own)
-			return -ENOEXEC;
-		rows[i].at = (uintptr_t)entry + (uint64_t)(int64_t)site;
-		rows[i].key = (uint32_t)(own - sc.keys);
-		rows[i].is_trampoline = 0;
-		if (!sc_recognise(&rows[i], own))
-			return -ENOEXEC;
+		row->at = (uintptr_t)entry + (uint64_t)(int64_t)site;
+		row->key = sc_own_key(((uintptr_t)(entry + 4) + (uint64_t)(int64_t)key) &
+				      ~(uint64_t)3);
+		if (!row->key || !sc_recognise(row))
+			return NULL;
+		row++;
 	}
-	return 0;
+	return row;
 }
 
 static struct sc_row *sc_add_trampolines(struct sc_row *row)
@@ -839,10 +838,9 @@ static struct sc_row *sc_add_trampolines(struct sc_row *row)
 		if (sc.keys[k].trampoline == 0)
 			continue;
 		row->at = sc.keys[k].trampoline;
-		row->key = (uint32_t)k;
+		row->key = &sc.keys[k];
 		row->length = 5;
 		row->kind = SC_KIND_JMP;
-		row->condition = 0;
 		row->is_trampoline = 1;
 		row++;
 	}
@@ -856,59 +854,56 @@ static struct sc_row *sc_add_branches(struct sc_row *row)
 	const struct static_key_site *site;
 
 	for (site = __start_static_key_sites; site < __stop_static_key_sites; site++) {
-		const struct sc_key *own = sc_own_key(site->key & ~(uint64_t)1);
-
-		if (!own)
+		row->key = sc_own_key(site->key & ~(uint64_t)1);
+		if (!row->key)
 			continue;
 		row->at = (uintptr_t)&site->code + (uint64_t)(int64_t)site->code;
-		row->key = (uint32_t)(own - sc.keys);
 		row->length = 5;
 		row->kind = (site->key & 1) != 0 ? SC_KIND_UNLESS : SC_KIND_IF;
-		row->condition = 0;
-		row->is_trampoline = 0;
 		row++;
 	}
 	return row;
 }
 
-/* One group for each key that has sites in the rows, which lie in one text and ascend. `room`: a
- * word for each key. */
-SC_APART static bool sc_make_groups(const struct sc_row *rows, size_t count, uint64_t start, uint64_t end,
-			   uint32_t *room)
+/* One group for each key that has sites in the rows, which lie in one text and ascend. */
+SC_APART static bool sc_make_groups(const struct sc_row *rows, size_t count, uint64_t start,
+				    uint64_t end)
 {
 	struct sc_group *group;
-	size_t i, k;
+	size_t i;
 
-	memset(room, 0, sc.key_count * sizeof *room);
 	for (i = 0; i < count; i++)
-		room[rows[i].key]++;
-	for (k = 0; k < sc.key_count; k++) {
-		if (room[k] == 0)
+		rows[i].key->sites++;
+	for (i = 0; i < sc.key_count; i++) {
+		struct sc_key *key = &sc.keys[i];
+
+		if (key->sites == 0)
 			continue;
-		group = sc_allocate(sizeof *group + sc_columns_size(room[k]), 8);
+		group = sc_allocate(sizeof *group + sc_columns_size(key->sites), 8);
 		if (!group)
 			return false;
-		group->next = sc.keys[k].record->groups;
-		group->count = room[k];
+		group->next = key->record->groups;
+		group->count = key->sites;
 		group->trampoline = UINT64_MAX;
 		group->start = start;
 		group->end = end;
-		sc.keys[k].record->groups = (uintptr_t)group;
-		room[k] = 0;
+		key->record->groups = (uintptr_t)group;
 	}
-	for (i = 0; i < count; i++) {
+	/* From the last, so that no site is without a place in the end, and the next text begins
+	 * with none. */
+	for (i = count; i-- > 0;) {
 		const struct sc_row *row = &rows[i];
 		struct sc_columns columns;
-		uint32_t n = room[row->key]++;
+		uint32_t n = --row->key->sites;
 
-		group = sc_groups(sc.keys[row->key].record);
+		group = sc_groups(row->key->record);
 		columns = sc_columns(group);
-		columns.at[n] = (double)row->at;
+		columns.at[n] = (double)(int64_t)row->at;
 		columns.length[n] = row->length;
 		columns.kind[n] = row->kind;
 		columns.condition[n] = row->condition;
 		memcpy(columns.original[n], sc_at(row->at), row->length);
-		memcpy(columns.old[n], sc_at(row->at), row->length);
+		memcpy(columns.old[n], columns.original[n], sizeof *columns.old);
 		if (row->is_trampoline)
 			group->trampoline = n;
 	}
@@ -933,7 +928,7 @@ static struct sc_table *sc_make_table(const struct sc_row *rows, size_t count)
 		const struct sc_row *row = &rows[i];
 
 		slots[i].site = row->at;
-		slots[i].word = ((uintptr_t)sc.keys[row->key].record + sc_word_of[row->kind]) |
+		slots[i].word = ((uintptr_t)row->key->record + sc_word_of[row->kind]) |
 				(uint64_t)row->length << 48 | (uint64_t)row->condition << 52;
 	}
 	return table;
@@ -943,7 +938,7 @@ static bool sc_initialise(struct sc_key *key);
 
 /* Everything is made first and published last, by one store each: a thread finds a key whole or not
  * at all. */
-SC_APART static int sc_publish(const struct sc_row *rows, size_t count, uint32_t *room)
+SC_APART static int sc_publish(const struct sc_row *rows, size_t count)
 {
 	struct sc_object object;
 	struct sc_table *table;
@@ -972,7 +967,7 @@ SC_APART static int sc_publish(const struct sc_row *rows, size_t count, uint32_t
 			    (to > 0 && rows[to].at < rows[to - 1].at + rows[to - 1].length))
 				return -ENOEXEC;
 		if (!sc_make_groups(rows + from, to - from, object.texts[t].start,
-				    object.texts[t].end, room))
+				    object.texts[t].end))
 			return -ENOMEM;
 	}
 	if (from != count)
@@ -989,34 +984,36 @@ SC_APART static int sc_publish(const struct sc_row *rows, size_t count, uint32_t
 	return 0;
 }
 
-static size_t sc_own_count(void)
-{
-	return SC_COUNT(static_call_keys) + SC_COUNT(static_keys);
-}
-
 static bool sc_list_keys(void)
 {
 	static const enum sc_target_kind kinds[] = {SC_TARGET_FUNCTION, SC_TARGET_NULL,
 						    SC_TARGET_RET0};
 	const struct static_call_key_record *told;
 	const struct static_key_record *branch;
-	struct sc_key *key = sc_allocate(sc_own_count() * sizeof *key, 8);
+	/* A record of a static key is half as long as what is kept of it. */
+	struct sc_key *key =
+		sc_allocate(SC_BYTES(static_call_keys) + 2 * SC_BYTES(static_keys), 8);
 
+	_Static_assert(sizeof *key <= sizeof *told && sizeof *key <= 2 * sizeof *branch,
+		       "each key has room");
 	sc.keys = key;
+	sc.key_count = 0;
 	if (!key)
 		return false;
 	for (told = __start_static_call_keys; told < __stop_static_call_keys; told++, key++) {
 		key->address = (uintptr_t)told->key;
 		key->trampoline = (uintptr_t)told->tramp;
 		key->kind = kinds[told->kind];
-		key->initial = key->kind == SC_TARGET_FUNCTION ? (uintptr_t)told->initial : 0;
+		if (key->kind == SC_TARGET_FUNCTION)
+			key->initial = (uintptr_t)told->initial;
 		key->returns = told->returns;
+		sc.key_count++;
 	}
 	for (branch = __start_static_keys; branch < __stop_static_keys; branch++, key++) {
 		key->address = (uintptr_t)branch->key;
 		key->kind = branch->initial ? SC_TARGET_ON : SC_TARGET_OFF;
+		sc.key_count++;
 	}
-	sc.key_count = (size_t)(key - sc.keys);
 	qsort(sc.keys, sc.key_count, sizeof *sc.keys, sc_by_key);
 	return true;
 }
@@ -1025,22 +1022,24 @@ static bool sc_list_keys(void)
  * fit its code. */
 SC_APART static int sc_register(void)
 {
-	size_t sites = SC_COUNT(static_call_sites) / 8;
-	size_t most = sites + SC_COUNT(static_call_keys) + SC_COUNT(static_key_sites);
-	size_t count, size = most * sizeof(struct sc_row) + sc_own_count() * sizeof(uint32_t);
-	struct sc_row *rows;
-	int failed;
+	/* No record is shorter than 8 bytes. The kernel gives no page that no row reaches. */
+	size_t size = SC_PAGE + (SC_BYTES(static_call_sites) + SC_BYTES(static_call_keys) +
+				 SC_BYTES(static_key_sites)) /
+					8 * sizeof(struct sc_row);
+	struct sc_row *rows, *end;
+	size_t count;
+	int failed = -ENOEXEC;
 
 	if (!sc_list_keys())
 		return -ENOMEM;
 	rows = sc_map_memory(size);
 	if (!rows)
 		return -ENOMEM;
-	failed = sc_read_sites(rows, sites);
-	if (failed == 0) {
-		count = (size_t)(sc_add_branches(sc_add_trampolines(rows + sites)) - rows);
+	end = sc_read_sites(rows);
+	if (end) {
+		count = (size_t)(sc_add_branches(sc_add_trampolines(end)) - rows);
 		qsort(rows, count, sizeof *rows, sc_by_address);
-		failed = sc_publish(rows, count, (uint32_t *)(void *)(rows + most));
+		failed = sc_publish(rows, count);
 	}
 	sc_unmap(rows, size);
 	return failed;
@@ -1162,8 +1161,7 @@ static uint64_t sc_add_near(struct sc_place *place, const unsigned char code[SC_
 	if (!next)
 		return 0;
 	memset(next, SC_INT3, SC_PAGE);
-	if (near->used > 0)
-		memcpy(next, near->page, near->used);
+	memcpy(next, near->page, near->used);
 	memcpy(next + near->used, code, SC_VENEER_SIZE);
 	if (!sc_seal(next) ||
 	    sc_refused(sc_system6(SYS_mremap, sc_address(next), SC_PAGE, SC_PAGE, SC_MREMAP_FIXED,
@@ -1226,14 +1224,14 @@ static bool sc_is_branch(enum sc_target_kind kind)
 	return kind == SC_TARGET_ON || kind == SC_TARGET_OFF;
 }
 
-/* A static key has a word for each of its two kinds of branches. */
+/* A static key has a word for each of its two kinds of branches, and nothing to do for a jcc. */
 static void sc_words_of(const struct sc_destination *destination, struct sc_words *words)
 {
 	bool branch = sc_is_branch(destination->kind);
 
 	words->call = sc_word(destination, branch ? SC_KIND_IF : SC_KIND_CALL);
 	words->tail = sc_word(destination, branch ? SC_KIND_UNLESS : SC_KIND_JMP);
-	words->jcc = branch ? 0 : sc_word(destination, SC_KIND_JCC);
+	words->jcc = sc_word(destination, SC_KIND_JCC);
 }
 
 /* How the sites of a group reach a target. Only a static key may have no sites, and it needs no
@@ -1597,9 +1595,9 @@ extern void __tsan_init(void) __attribute__((weak));
 
 /* A thread that blocks every signal for ever and runs nothing of the program; remembered for the
  * whole process. */
-static bool sc_is_of_a_tool(const char *id, const char *status)
+static bool sc_is_of_a_tool(const char *id, int32_t thread, const char *status)
 {
-	uint64_t number = strtoul(id, NULL, 10);
+	uint64_t number = (uint64_t)thread;
 
 	if (sc.data->inspector != 0)
 		return sc.data->inspector == number;
@@ -1616,6 +1614,7 @@ SC_APART static void sc_look_at(struct sc_look *look, const char *id)
 	char status[4096];
 	struct sc_suspect *suspect;
 	uint64_t blocked;
+	char state;
 
 	if (sc_read_task(id, "/status", status, sizeof status) == 0)
 		return; /* it ended meanwhile */
@@ -1630,8 +1629,9 @@ SC_APART static void sc_look_at(struct sc_look *look, const char *id)
 	suspect = &look->suspects[look->count];
 	suspect->id = (int32_t)strtol(id, NULL, 10);
 	suspect->all_blocked = (blocked & libc_only) == libc_only;
-	suspect->asleep = strchr("RD", *sc_field(status, "\nState:\t")) == NULL;
-	if (suspect->all_blocked ? sc_is_kernel_worker(id) : sc_is_of_a_tool(id, status))
+	state = *sc_field(status, "\nState:\t");
+	suspect->asleep = state != 'R' && state != 'D';
+	if (suspect->all_blocked ? sc_is_kernel_worker(id) : sc_is_of_a_tool(id, suspect->id, status))
 		return;
 	sc_read_task(id, "/schedstat", suspect->ran, sizeof suspect->ran);
 	suspect->ran[strcspn(suspect->ran, " ")] = 0;
@@ -1769,12 +1769,10 @@ static int sc_check_process(void)
  */
 static bool sc_is_own_memory(int file)
 {
-	uint64_t nonce[2], read[1] = {0};
+	uint64_t read = 0, nonce = (uintptr_t)&read ^ __builtin_ia32_rdtsc() ^ SC_MAGIC;
 
-	nonce[0] = (uintptr_t)nonce ^ __builtin_ia32_rdtsc() ^ SC_MAGIC;
-	nonce[1] = ~nonce[0];
-	return sc_system(SYS_pread64, file, sc_address(read), 8, sc_address(nonce + 1)) == 8 &&
-	       read[0] == nonce[1];
+	return sc_system(SYS_pread64, file, sc_address(&read), 8, sc_address(&nonce)) == 8 &&
+	       read == nonce;
 }
 
 /* Call it with the lock held, so that no fork comes between the opening and the entry. */
@@ -1793,9 +1791,10 @@ static int sc_have_procmem(void)
 	return 0;
 }
 
-static int sc_write(uint64_t at, const unsigned char *bytes, size_t size)
+static int sc_write(const unsigned char *at, const unsigned char *bytes, size_t size)
 {
-	long written = sc_system(SYS_pwrite64, sc.procmem, sc_address(bytes), (long)size, (long)at);
+	long written = sc_system(SYS_pwrite64, sc.procmem, sc_address(bytes), (long)size,
+				 sc_address(at));
 
 	if (written == (long)size)
 		return 0;
@@ -1805,7 +1804,6 @@ static int sc_write(uint64_t at, const unsigned char *bytes, size_t size)
 static int sc_store(const struct sc_columns *columns, size_t i, const struct sc_step *step)
 {
 	static const unsigned char trap[] = {SC_INT3};
-	uint64_t at = (uint64_t)columns->at[i];
 	size_t length = columns->length[i], first = 0, size = 1;
 	const unsigned char *bytes =
 		step->bytes == SC_BYTES_OLD ? columns->old[i] : columns->new[i];
@@ -1823,7 +1821,7 @@ static int sc_store(const struct sc_columns *columns, size_t i, const struct sc_
 		first = 1;
 	if (step->part == SC_PART_DISPLACEMENT || step->part == SC_PART_REST)
 		size = length - first;
-	return sc_write(at + first, bytes + first, size);
+	return sc_write(sc_site(columns, i) + first, bytes + first, size);
 }
 
 /* ---- Running a protocol ---------------------------------------------------------------------- */
@@ -2063,7 +2061,7 @@ __attribute__((constructor(101))) static void sc_constructor(void)
 	const struct static_call_key_record *told;
 	const struct static_key_record *branch;
 
-	if (sc_own_count() == 0)
+	if (SC_BYTES(static_call_keys) + SC_BYTES(static_keys) == 0)
 		return;
 	for (told = __start_static_call_keys; told < __stop_static_call_keys; told++)
 		told->key->update = sc_update;
@@ -2107,36 +2105,29 @@ __attribute__((destructor)) static void sc_destructor(void)
 
 /* ---- Updating -------------------------------------------------------------------------------- */
 
-static bool sc_changes_anything(const struct sc_batch *batch)
-{
-	size_t c;
-
-	for (c = 0; c < batch->count; c++)
-		if (memcmp(&batch->changes[c].before, &batch->changes[c].after,
-			   sizeof(struct sc_words)) != 0)
-			return true;
-	return sc_each(batch, SC_CHANGED, NULL, sc_found) != 0;
-}
-
 /* Nothing is written before everything is drawn and nothing stands against it. */
 static int sc_update_with(const struct static_call_change *changes, size_t count,
 			  struct sc_change *room)
 {
 	struct sc_batch batch;
+	bool changes_words = false;
 	size_t c;
 	int failed = sc_have_procmem();
 
-	for (c = 0; c < count && failed == 0; c++)
-		failed = sc_draw(changes[c].key, (uintptr_t)changes[c].func, &room[c]);
-	if (failed != 0)
-		return failed;
 	batch.changes = room;
 	batch.count = count;
 	batch.ways = 0;
-	if (!sc_changes_anything(&batch))
-		return 0;
-	for (c = 0; c < count; c++)
+	if (failed != 0)
+		return failed;
+	for (c = 0; c < count; c++) {
+		failed = sc_draw(changes[c].key, (uintptr_t)changes[c].func, &room[c]);
+		if (failed != 0)
+			return failed;
 		batch.ways |= room[c].ways;
+		changes_words |= memcmp(&room[c].before, &room[c].after, sizeof room->after) != 0;
+	}
+	if (!changes_words && sc_each(&batch, SC_CHANGED, NULL, sc_found) == 0)
+		return 0;
 	/* Without a site to be trapped no handler is needed, and it does not matter which thread
 	 * blocks SIGTRAP. */
 	failed = (batch.ways & SC_WAY_TRAP) != 0 ? sc_check_process() : 0;

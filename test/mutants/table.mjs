@@ -913,6 +913,12 @@ export const MUTANTS = [
     test: { file: 'test/runtime/own.test.ts', name: 'closed: it writes into no file' },
   },
   {
+    name: 'a site takes the place of another one of its key',
+    file: 'include/static_call_runtime.c',
+    edits: [['= --row->key->sites', '= row->key->sites - 1']],
+    test: { file: 'test/runtime/own.test.ts', name: 'start: it calls every target directly' },
+  },
+  {
     name: 'a site that one byte switches waits for blocked signals',
     file: 'include/static_call_runtime.c',
     edits: [['(batch.ways & SC_WAY_TRAP) != 0 ? sc_check_process() : 0', 'sc_check_process()']],
@@ -929,6 +935,12 @@ export const MUTANTS = [
     file: 'include/static_call_runtime.c',
     edits: [['return look.count > 0 || look.shadow_stack', 'return look.shadow_stack']],
     test: { file: 'test/runtime/own.test.ts', name: 'blocked: it answers EBUSY' },
+  },
+  {
+    name: 'clang is not asked for a small file',
+    file: 'include/static_call_runtime.c',
+    edits: [['push(__attribute__((minsize))', 'push(__attribute__((cold))']],
+    test: { file: 'test/runtime/own.test.ts', name: 'has by clang at most the code' },
   },
   {
     name: 'the old words are published behind the old bytes',
