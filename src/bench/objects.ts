@@ -12,9 +12,8 @@ import { annotate } from '../sites/annotate.js';
 import { findSites } from '../sites/find.js';
 import { objectSource } from './programs.js';
 import { noiseOf, present, Samples, type Missing, type Row, type Table } from './result.js';
-import type { Environment, Workshop } from './tools.js';
+import { CLI, type Environment, type ObjectsOptions } from './tools.js';
 
-const CLI = fileURLToPath(new URL('../../bin/static-call', import.meta.url));
 const CORPUS = fileURLToPath(new URL('../../corpus', import.meta.url));
 const FUNCTIONS = 5000;
 
@@ -35,14 +34,6 @@ function findObjtool(env: Environment): string | null {
     .map((name) => join('/usr/lib', name, 'tools/objtool/objtool'))
     .filter((p) => existsSync(p));
   return path.at(-1) ?? null;
-}
-
-export interface ObjectsOptions {
-  readonly workshop: Workshop;
-  readonly env: Environment;
-  /** Milliseconds. */
-  readonly budget: number;
-  readonly signal: AbortSignal;
 }
 
 export function measureObjects(options: ObjectsOptions): Table[] {

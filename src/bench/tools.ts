@@ -12,8 +12,8 @@ import type { Native } from '../machine/linux/native.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-const INCLUDE = fileURLToPath(new URL('../../include', import.meta.url));
-const CLI = fileURLToPath(new URL('../../bin/static-call', import.meta.url));
+export const INCLUDE = fileURLToPath(new URL('../../include', import.meta.url));
+export const CLI = fileURLToPath(new URL('../../bin/static-call', import.meta.url));
 /** The native halves, which are compiled when the benchmark runs. */
 export const SOURCES = fileURLToPath(new URL('../../bench', import.meta.url));
 
@@ -95,4 +95,12 @@ export class Workshop {
       });
     return output;
   }
+}
+
+export interface ObjectsOptions {
+  readonly workshop: Workshop;
+  readonly env: Environment;
+  /** Milliseconds. */
+  readonly budget: number;
+  readonly signal: AbortSignal;
 }
