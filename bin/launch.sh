@@ -59,11 +59,17 @@ holds() {
   LC_ALL=C grep -qF -e "$1" -- "$2" 2>/dev/null
 }
 
+# Ends as the compiler did, whose status it reads. Node 20 reads every certificate that the variable
+# names before it does anything, and no network is asked here.
+tabulate() {
+  NODE_EXTRA_CA_CERTS='' node "${self%/*}/beside.cjs" "$1" 3>&-
+}
+
 if [ $# -gt 3 ] && [ "$1 $2" = "cc --" ] && plain "$@" && known "$3"; then
   exec 3>&1
   if holds static_call "$source"; then
     # It will be needed: node loads the decoder while the compiler runs.
-    { compile "$@" >&3 3>&-; echo $?; } | node "$self" __tabulate "$out" 3>&-
+    { compile "$@" >&3 3>&-; echo $?; } | tabulate "$out"
     exit
   fi
   compile "$@" 3>&- || exit
@@ -71,7 +77,7 @@ if [ $# -gt 3 ] && [ "$1 $2" = "cc --" ] && plain "$@" && known "$3"; then
   # A header may have brought calls.
   holds __SCT__ "$out"
   [ $? = 1 ] && exit 0
-  echo 0 | node "$self" __tabulate "$out" 3>&-
+  echo 0 | tabulate "$out"
   exit
 fi
 exec node "$self" "$@"

@@ -3,7 +3,6 @@
 // (gzip, base64) and unpacked by the page that needs them.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -74,7 +73,7 @@ async function example() {
 }
 
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-const decoder = readFileSync(createRequire(import.meta.url).resolve('iced-x86/iced_x86_bg.wasm'));
+const decoder = readFileSync(join(root, 'dist', 'x86', 'decoder.wasm'));
 const engine = readFileSync(join(root, 'dist', 'check', 'search', 'engine.wasm'));
 // Each of the three imports what imports it; where nothing searches, it is left out again.
 const searched = { 'virtual:engine': exported({ ENGINE: engine.toString('base64') }) };

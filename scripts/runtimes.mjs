@@ -121,8 +121,8 @@ README, an update that a worker thread makes while the main thread calls, and \`
 ${lines.join('\n')}
 
 Deno is started with \`-A\`: reading /proc/self/maps asks for all permissions. Bundlers: leave
-\`static-call\`, \`koffi\` and \`iced-x86\` outside of the bundle (\`external\`), because each loads a file
-that lies beside it; \`bun build --compile\` cannot hold them.
+\`static-call\` and \`koffi\` outside of the bundle (\`external\`), because each loads a file that lies
+beside it; \`bun build --compile\` cannot hold them.
 `;
   writeFileSync(join(ROOT, 'docs/runtimes.md'), page);
   process.stdout.write(`${lines.join('\n')}\n`);

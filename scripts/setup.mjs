@@ -108,11 +108,17 @@ if (!existsSync(tsc)) {
   process.exit(4);
 }
 run(process.execPath, [tsc, '-p', root]);
-// What takes seconds, only where its sources have changed. The page holds the engine.
+// What takes a while, only where its sources have changed. The page holds the decoder and the engine.
+const decoder = join(root, 'dist', 'x86', 'decoder.wasm');
+const decoderFrom = ['package-lock.json', 'scripts/decoder.mjs', 'src/x86/wasm.ts'];
+if (modified(decoder) < Math.max(...decoderFrom.map((path) => modified(join(root, path)))))
+  run(process.execPath, [join(root, 'scripts', 'decoder.mjs')]);
 const engine = join(root, 'dist', 'check', 'search', 'engine.wasm');
 if (modified(engine) < newest(join(root, 'engine')))
   run(process.execPath, [join(root, 'scripts', 'engine.mjs')]);
-const sources = Math.max(newest(join(root, 'src')), modified(engine));
+const sources = Math.max(newest(join(root, 'src')), modified(engine), modified(decoder));
+if (modified(join(root, 'dist', 'cli', 'beside.cjs')) < sources)
+  run(process.execPath, [join(root, 'scripts', 'beside.mjs')]);
 if (modified(join(root, 'dist', 'view.html')) < sources) {
   run(process.execPath, [tsc, '-p', join(root, 'src', 'view', 'page')]);
   run(process.execPath, [join(root, 'scripts', 'page.mjs')]);

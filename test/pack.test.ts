@@ -58,18 +58,24 @@ const LOADED = `
 describe('the packed file', () => {
   it('holds what is used and nothing else', () => {
     const paths = packed.files.map(({ path }) => path);
-    // The playground, of which no source is a part alone, and the checker's search (engine/).
-    const PAGE = 'dist/view.html';
-    const ENGINES = ['engine', 'engine-shared'].map((name) => `dist/check/search/${name}.wasm`);
+    // What no source is made into alone: the playground, what runs beside a compiler, the decoder,
+    // and the checker's search (engine/).
+    const MADE = [
+      'dist/view.html',
+      'dist/cli/beside.cjs',
+      'dist/x86/decoder.wasm',
+      'dist/x86/decoder.LICENSE.txt',
+      ...['engine', 'engine-shared'].map((name) => `dist/check/search/${name}.wasm`),
+    ];
     for (const path of [
       'bin/static-call',
       'bin/launch.sh',
+      'bin/beside.cjs',
       'include/static_call.h',
       'include/static_key.h',
       'dist/index.js',
       'dist/index.d.ts',
-      PAGE,
-      ...ENGINES,
+      ...MADE,
       'examples/checksum/checksum.c',
       'bench/driver.c',
       'LICENSE',
@@ -81,7 +87,7 @@ describe('the packed file', () => {
     expect(
       paths.filter(
         (path) =>
-          !/^(bench|dist|docs|examples|include|schemas|share)\/|^(bin\/(static-call|launch\.sh)|scripts\/setup\.mjs|package\.json|[A-Z]+(\.md)?)$/.test(
+          !/^(bench|dist|docs|examples|include|schemas|share)\/|^(bin\/(static-call|launch\.sh|beside\.cjs)|scripts\/setup\.mjs|package\.json|[A-Z]+(\.md)?)$/.test(
             path,
           ),
       ),
@@ -90,7 +96,7 @@ describe('the packed file', () => {
       paths.filter(
         (path) =>
           path.startsWith('dist/') &&
-          ![PAGE, ...ENGINES].includes(path) &&
+          !MADE.includes(path) &&
           !existsSync(path.replace(/^dist/, 'src').replace(/\.(js|js\.map|d\.ts)$/, '.ts')),
       ),
     ).toEqual([]);
@@ -214,12 +220,12 @@ describe('the installed package', () => {
 
   it('would be seen to load its dependencies', () => {
     const told = program(
-      `${LOADED} const before = state(); const require = createRequire(process.cwd() + '/x.js'); require('koffi'); require('iced-x86'); tell({ before, after: state() });`,
+      `${LOADED} const before = state(); const require = createRequire(process.cwd() + '/x.js'); require('koffi'); require('@stricli/core'); tell({ before, after: state() });`,
       'module',
     ) as Record<'before' | 'after', Record<'objects' | 'modules', string[]>>;
     expect(told.after.objects.length).toBeGreaterThan(told.before.objects.length);
     expect(
-      told.after.modules.filter((path) => /^(koffi|iced-x86)\//.test(path)).length,
+      told.after.modules.filter((path) => /^(koffi|@stricli)\//.test(path)).length,
     ).toBeGreaterThan(1);
   });
 

@@ -187,7 +187,7 @@ export class Reader implements Disposable {
 }
 
 const SHIPPED = 'package.json bin dist docs examples include schemas scripts share'.split(' ');
-const USED = /^(koffi|@koromix|iced-x86|@stricli|typescript|@typescript|@types)$/;
+const USED = /^(koffi|@koromix|@stricli|typescript|@typescript|@types)$/;
 
 const step = (block: string, command: string, shown: string | null): string => {
   const head = JSON.stringify({ block, command, shown });

@@ -70,7 +70,6 @@ const CLOSED: readonly (readonly [room: string, to: string])[] = [
 /** The one file that knows an outside package. */
 const DEPENDENCIES: ReadonlyMap<string, string> = new Map([
   ['koffi', 'src/machine/linux/native.ts'],
-  ['iced-x86', 'src/x86/iced.ts'],
   ['@stricli/core', 'src/cli/app.ts'],
   ['lzma-native', 'src/inspect/unpack/lzma.ts'],
   ['fzstd', 'src/inspect/unpack/zstd.ts'],

@@ -113,11 +113,11 @@ describe('sources', () => {
   it('name each outside package in one file', () => {
     const bad = files({
       'src/app/open.ts': `import koffi from 'koffi';`,
-      'src/x86/iced.ts': `import { Decoder } from 'iced-x86';\nimport left from 'left-pad';`,
+      'src/cli/app.ts': `import { run } from '@stricli/core';\nimport left from 'left-pad';`,
     });
-    expect(dependencies(bad, ['koffi', 'iced-x86', 'fzstd'])).toEqual([
+    expect(dependencies(bad, ['koffi', '@stricli/core', 'fzstd'])).toEqual([
       'src/app/open.ts imports koffi: src/machine/linux/native.ts may',
-      'src/x86/iced.ts imports left-pad: no file may',
+      'src/cli/app.ts imports left-pad: no file may',
       'package.json names fzstd, which no source imports',
       'left-pad is imported and package.json does not name it',
     ]);
@@ -171,7 +171,7 @@ describe('sources', () => {
       'instead/unpack.ts',
       'instead/wasm.ts',
     ];
-    const doors = ['src/index.ts', 'src/check/index.ts', 'src/cli/main.ts'];
+    const doors = ['src/index.ts', 'src/check/index.ts', 'src/cli/main.ts', 'src/cli/beside.ts'];
     expect(dead(tree, [...doors, ...page.map((name) => `src/view/page/${name}`)])).toEqual(none);
   });
 });

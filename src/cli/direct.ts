@@ -2,7 +2,6 @@
 // takes as long as all else that the command does. With flags of its own, `cc` is a command like
 // any other (app.ts).
 
-import { readFileSync } from 'node:fs';
 import { EXIT } from '../base/fault.js';
 import type { Flags } from './commands/cc.js';
 import { contextFor, paintFor, type Context, type Streams } from './context.js';
@@ -24,22 +23,23 @@ export async function runDirect(
 }
 
 /**
- * What is left of `cc` for an object while another process compiles it, whose status comes by
- * standard input: the decoder is loaded in that time. Nothing comes of a compiler that was killed.
+ * What is left of `cc` for an object whose compiler has run already. Nothing comes of a compiler
+ * that was killed before its status was written.
+ * @param said the compiler's status
  */
 export async function tabulateDirect(
   path: string,
+  said: string,
   streams: Streams,
   version: () => string,
 ): Promise<number> {
   return reported(streams, version, async () => {
-    const { tabulateFile } = await import('./commands/cc.js');
-    // What cannot be loaded now is told of where it is needed.
-    await Promise.allSettled([import('../host/tabulate.js').then(({ prepare }) => prepare())]);
-    const status = Number.parseInt(readFileSync(0, 'utf8'), 10);
+    const status = Number.parseInt(said, 10);
     if (Number.isNaN(status)) return EXIT.bug;
-    if (status === EXIT.good) await tabulateFile(path, true);
-    return status;
+    if (status !== EXIT.good) return status;
+    const { tabulateFile } = await import('./commands/cc.js');
+    await tabulateFile(path, true);
+    return EXIT.good;
   });
 }
 

@@ -6,7 +6,7 @@ import type { Streams } from './context.js';
 
 /** Asked by the scripts of `completion`, and no command for a person. */
 const COMPLETE = '__complete';
-/** Asked by bin/launch.sh, where the compiler has run already. */
+/** Asked by bin/beside.cjs, where the compiler has run already. */
 const TABULATE = '__tabulate';
 
 /**
@@ -34,7 +34,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
   if (command === 'cc' && escape === '--' && words.length > 0)
     return (await import('./direct.js')).runDirect(words, streams, version);
   if (command === TABULATE && escape !== undefined)
-    return (await import('./direct.js')).tabulateDirect(escape, streams, version);
+    return (await import('./direct.js')).tabulateDirect(escape, words[0] ?? '', streams, version);
   const { complete, runCommandLine } = await import('./app.js');
   if (argv[0] === COMPLETE) return complete(argv.slice(1), streams, version());
   return runCommandLine(argv, streams, version());

@@ -193,7 +193,6 @@ export async function examine(env: Environment): Promise<Finding[]> {
     fact('cpu', `${cpus()[0]?.model.trim() ?? 'unknown'}, ${cpus().length} online`),
     await apart(),
     fact('koffi', versionOf('koffi')),
-    fact('iced-x86', versionOf('iced-x86')),
   ];
   let native: Native | null = null;
   findings.push(

@@ -1,4 +1,4 @@
-// Bytes to instruction boundaries and branches, by iced-x86. The decoder takes some 20 ms to load,
+// Bytes to instruction boundaries and branches, by iced-x86. The decoder takes some time to load,
 // so the first question loads it and never an import. Its objects live outside the garbage
 // collector, so a LinearDecoder is disposed and the one instruction is reused for the life of the
 // process. What leaves this file are plain records.

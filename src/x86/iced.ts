@@ -1,9 +1,9 @@
-// The only file that knows where iced-x86, a decoder in WebAssembly, lies. The page that runs in a
-// browser has another file in its place (view/page/instead), because there the module is part of
-// the page.
+// Where the decoder's WebAssembly is: scripts/setup.mjs makes it out of the package iced-x86. The
+// page that runs in a browser has another file in its place (view/page/instead), because there the
+// module is part of the page.
 
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { Fault } from '../base/fault.js';
 import { instantiate, type Iced } from './wasm.js';
 
@@ -18,8 +18,7 @@ export function requireIced(): Iced {
 }
 
 function load(): Iced {
-  const path = createRequire(import.meta.url).resolve('iced-x86/iced_x86_bg.wasm');
-  const wasm = new Uint8Array(readFileSync(path));
+  const wasm = decoderBytes();
   try {
     return instantiate(wasm);
   } catch (cause) {
@@ -34,6 +33,21 @@ function load(): Iced {
       hint:
         'raise the limit of addresses (ulimit -v), or start node with ' +
         '--disable-wasm-trap-handler, which asks for less',
+    });
+  }
+}
+
+/** @throws Fault `no-such-file` in a checkout whose decoder was not made */
+function decoderBytes(): Uint8Array<ArrayBuffer> {
+  // By the name of its folder, because cli/beside.cjs, a bundle, lies in another one.
+  const path = fileURLToPath(new URL('../x86/decoder.wasm', import.meta.url));
+  try {
+    return new Uint8Array(readFileSync(path));
+  } catch (cause) {
+    throw new Fault('no-such-file', 'the decoder was not made', {
+      at: path,
+      hint: 'run npm start in the checkout once, or install the package again',
+      cause,
     });
   }
 }

@@ -34,6 +34,27 @@ interface Exports {
   instruction_ipRelMemoryAddress(instruction: Pointer): bigint;
 }
 
+const USED_BY_NAME: Readonly<Record<keyof Exports, true>> = {
+  memory: true,
+  __wbindgen_add_to_stack_pointer: true,
+  __wbindgen_malloc: true,
+  decoder_new: true,
+  __wbg_decoder_free: true,
+  decoder_set_position: true,
+  decoder_set_ip: true,
+  decoder_decodeOut: true,
+  instruction_new: true,
+  instruction_isInvalid: true,
+  instruction_length: true,
+  instruction_flowControl: true,
+  instruction_op0Kind: true,
+  instruction_nearBranchTarget: true,
+  instruction_isIpRelMemoryOperand: true,
+  instruction_ipRelMemoryAddress: true,
+};
+/** scripts/decoder.mjs leaves the others out: node makes an object of each export at every start. */
+export const USED: readonly string[] = Object.keys(USED_BY_NAME);
+
 /** TypeScript knows the global only together with a browser's. */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => object;
@@ -78,6 +99,8 @@ export interface Instruction {
 export interface Iced {
   readonly instruction: Instruction;
   decoder(bytes: Uint8Array): Decoder;
+  /** As it is now. */
+  memory(): Uint8Array;
 }
 
 /** @throws RangeError where the engine gets no addresses for the module's memory */
@@ -103,6 +126,7 @@ export function instantiate(wasm: Uint8Array<ArrayBuffer>): Iced {
           : null,
     },
     decoder: (bytes) => newDecoder(exported, instruction, bytes),
+    memory: () => new Uint8Array(exported.memory.buffer),
   };
 }
 

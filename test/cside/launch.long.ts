@@ -195,21 +195,35 @@ DEFINE_STATIC_CALL(work, one);
 int run(int a);
 int run(int a) { return static_call(work)(a); }
 `;
+const ELSEWHERE = `#include <static_call.h>
+int one(int a);
+DECLARE_STATIC_CALL(work, one);
+int run(int a);
+int run(int a) { return static_call(work)(a); }
+`;
 
 describe.skipIf(!gcc).each(['gcc', ...(has('clang') ? ['clang'] : [])])('with %s', (compiler) => {
   /** The machine's own programs; the node that runs this, under the name that is looked for. */
-  function real(words: readonly string[], node = true): SpawnSyncReturns<string> {
+  function real(
+    words: readonly string[],
+    node: string | null = null,
+    env: Record<string, string> = {},
+  ): SpawnSyncReturns<string> {
     mkdirSync(folder.file('real'), { recursive: true });
     rmSync(folder.file('real/node'), { force: true });
-    if (node) symlinkSync(process.execPath, folder.file('real/node'));
+    if (node === null) symlinkSync(process.execPath, folder.file('real/node'));
     else {
-      folder.write('real/node', '#!/bin/sh\nexit 99\n');
+      folder.write('real/node', node);
       chmodSync(folder.file('real/node'), 0o755);
     }
     return spawnSync(join(process.cwd(), 'bin/static-call'), ['cc', '--', compiler, ...words], {
       cwd: folder.path,
       encoding: 'utf8',
-      env: { ...process.env, PATH: `${folder.file('real')}${delimiter}${process.env['PATH']}` },
+      env: {
+        ...process.env,
+        ...env,
+        PATH: `${folder.file('real')}${delimiter}${process.env['PATH']}`,
+      },
     });
   }
   const table = (name: string): number =>
@@ -226,9 +240,39 @@ describe.skipIf(!gcc).each(['gcc', ...(has('clang') ? ['clang'] : [])])('with %s
     }
   });
 
+  it.each([
+    ['as it is', CALLS, []],
+    ['with position-independent code and all that a debugger reads', CALLS, ['-fPIC', '-g3']],
+    ['with a section for each function', CALLS, ['-ffunction-sections']],
+    ['whose key belongs to another object', ELSEWHERE, []],
+  ])('both ways write the same: a file %s', (_, source, options) => {
+    folder.write('both.c', source);
+    const words = ['-O2', ...options, '-c', 'both.c', '-o'];
+    expect(real([...words, 'shell.o'])).toMatchObject(QUIET);
+    const { status } = spawnSync(
+      process.execPath,
+      [join(process.cwd(), 'bin/static-call'), 'cc', '--', compiler, ...words, 'node.o'],
+      { cwd: folder.path },
+    );
+    expect(status).toBe(0);
+    expect(folder.read('shell.o').equals(folder.read('node.o'))).toBe(true);
+  });
+
+  it('node reads no certificates, which it does not need', () => {
+    folder.write('calls.c', CALLS);
+    mkdirSync(folder.file('real'), { recursive: true });
+    const words = ['-c', 'calls.c', '-o', 'calls.o'];
+    const { stdout } = real(words, '#!/bin/sh\necho "certificates: $NODE_EXTRA_CA_CERTS"\n', {
+      NODE_EXTRA_CA_CERTS: 'some.pem',
+    });
+    expect(stdout).toBe('certificates: \n');
+  });
+
   it('a file without calls does not start node', () => {
     folder.write('none.c', 'int none(void);\nint none(void) { return 1; }\n');
-    expect(real(['-O2', '-c', 'none.c', '-o', 'none.o'], false)).toMatchObject(QUIET);
+    expect(real(['-O2', '-c', 'none.c', '-o', 'none.o'], '#!/bin/sh\nexit 99\n')).toMatchObject(
+      QUIET,
+    );
     expect(table('none.o')).toBe(0);
   });
 

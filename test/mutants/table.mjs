@@ -7,10 +7,35 @@
 /** @type {import('./run.mjs').Mutant[]} */
 export const MUTANTS = [
   {
+    name: 'a bundle that cannot be loaded ends the process',
+    file: 'bin/beside.cjs',
+    edits: [['return null;', 'process.exit(1);']],
+    test: { file: 'test/cside/beside.test.ts', name: 'for a bundle that was cut' },
+  },
+  {
+    name: 'the object is written though its compiler failed',
+    file: 'bin/beside.cjs',
+    edits: [["said === '0' && tabulated()", 'tabulated()']],
+    test: { file: 'test/cside/beside.test.ts', name: 'leaves the object alone' },
+  },
+  {
+    name: 'what the bundle refuses is not told',
+    file: 'bin/beside.cjs',
+    edits: [['return false;', 'return true;']],
+    test: { file: 'test/cside/beside.test.ts', name: 'is told of as by every command' },
+  },
+  {
     name: 'calls through the GOT are aligned as direct ones by the launcher',
     file: 'bin/launch.sh',
     edits: [['| -fno-plt |', '|']],
     test: { file: 'test/cside/launch.long.ts', name: 'leaves to node' },
+    long: true,
+  },
+  {
+    name: 'node reads certificates beside a compiler',
+    file: 'bin/launch.sh',
+    edits: [["NODE_EXTRA_CA_CERTS='' ", '']],
+    test: { file: 'test/cside/launch.long.ts', name: 'node reads no certificates' },
     long: true,
   },
   {
@@ -797,6 +822,13 @@ export const MUTANTS = [
     file: 'dist/plan/validate.js',
     edits: [['to >= i', 'to > i']],
     test: { file: 'test/plan/validate.test.ts' },
+  },
+  {
+    name: 'what runs beside a compiler is older than the modules',
+    file: 'dist/sites/annotate.js',
+    edits: [['align: 1,', 'align: 2,']],
+    test: { file: 'test/cside/launch.long.ts', name: 'both ways write the same' },
+    long: true,
   },
   {
     name: 'an instruction that ends elsewhere is a site',

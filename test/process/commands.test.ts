@@ -158,7 +158,6 @@ describe('doctor', () => {
     'system',
     'cpu',
     'koffi',
-    'iced-x86',
     'decoder',
     'process',
     'membarrier',

@@ -8,9 +8,8 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { Unit } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
-import { readOriginal } from '../../base/file.js';
 import { printable } from '../../base/printable.js';
-import { isElf, isRelocatable } from '../../elf/magic.js';
+import { codeOf } from '../../host/code.js';
 import {
   alignment,
   compilerOf,
@@ -23,7 +22,6 @@ import { expandResponses } from '../../host/response.js';
 import type { RuntimeLink } from '../../host/runtime-link.js';
 import type { Tabulated } from '../../host/tabulate.js';
 import { familyOf } from '../../host/toolchain.js';
-import { TRAMPOLINE_PREFIX } from '../../sites/site.js';
 import type { Context } from '../context.js';
 import { includeDir } from './include.js';
 
@@ -148,17 +146,10 @@ async function tabulated(
 
 /** Writes the table, where the file can have one yet. */
 export async function tabulateFile(path: string, unlinked: boolean): Promise<Output> {
-  // `-o /dev/null` makes nothing.
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile())
-    return { path, outcome: 'no-code', sites: 0 };
-  const original = readOriginal(path);
-  // Intermediate code gets its table when something is linked from it.
-  if (!isElf(original.bytes)) return { path, outcome: 'no-code', sites: 0 };
-  // Until it is linked, a site is a relocation against a trampoline's name.
-  if (isRelocatable(original.bytes) && !original.bytes.includes(TRAMPOLINE_PREFIX))
-    return { path, outcome: 'no-sites', sites: 0 };
+  const code = codeOf(path);
+  if (typeof code === 'string') return { path, outcome: code, sites: 0 };
   const { tabulate } = await import('../../host/tabulate.js');
-  return { path, ...tabulate(original, path, unlinked) };
+  return { path, ...tabulate(code, path, unlinked) };
 }
 
 function tell(
