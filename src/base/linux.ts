@@ -8,6 +8,7 @@ export const SYS = {
   open: 2,
   close: 3,
   poll: 7,
+  lseek: 8,
   mmap: 9,
   mprotect: 10,
   munmap: 11,
@@ -65,7 +66,8 @@ export const MAP = {
   fixedNoReplace: 0x100000,
 } as const;
 export const MREMAP = { mayMove: 1, fixed: 2 } as const;
-export const MADV = { dontFork: 10 } as const;
+export const MADV = { dontFork: 10, wipeOnFork: 18 } as const;
+export const SEEK = { set: 0, current: 1 } as const;
 export const MFD = { cloExec: 1, allowSealing: 2 } as const;
 /** Linux 5.1, ab3948f58ff8 ("mm/memfd: add an F_SEAL_FUTURE_WRITE seal to memfd"). */
 export const SEAL = { add: 1033, futureWrite: 0x10 } as const;

@@ -79,7 +79,12 @@ export const DATA = {
   epoch: 224,
   /** 1 after an update that ended with a fault, until the next synchronisation. */
   unsynced: 232,
-  size: 240,
+  /**
+   * A page that every copy of the process's memory has zeroed (MADV_WIPEONFORK); 0 before there is
+   * one. Its first word is the mark of the descriptor above: the position of that file.
+   */
+  alone: 240,
+  size: 248,
 } as const;
 
 /** A text whose pages are shared with a writable mapping elsewhere. */
@@ -129,7 +134,7 @@ export const MAGIC = 0x6c6c_6163_7461_7473n; // "statcall", little-endian
  * Changes with any layout in this file, and with the code that lies beside the handler: two
  * runtimes of one process share both, or the second is refused.
  */
-export const VERSION = 9n;
+export const VERSION = 10n;
 
 export const TABLE = { next: 0, first: 8, end: 16, count: 24, slots: 32 } as const;
 export const SLOT = { site: 0, word: 8, size: 16 } as const;

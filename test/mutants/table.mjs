@@ -339,13 +339,22 @@ export const MUTANTS = [
     test: { file: 'test/process/repeat.test.ts', name: 'leaves a site alone' },
   },
   {
+    name: 'a repeated update of a copied process writes to the one that was copied',
+    file: 'dist/machine/process/procmem.js',
+    edits: [["script.expect(this.#shared.held('alone'), Number(mark));", '']],
+    test: { file: 'test/process/repeat.test.ts', name: 'in a copy of the process' },
+  },
+  {
     name: 'a repeated update takes any file for memory of this process',
     file: 'dist/machine/process/procmem.js',
-    edits: [
-      ["script.system('pread', 8, this.#file, this.#nonceAt + 8, 8, this.#nonceAt);", ''],
-      ['return script.expect(this.#nonceAt + 8, 0);', 'return script.expect(this.#nonceAt, 0);'],
-    ],
+    edits: [["script.system('lseek', Number(mark), this.#file, 0, SEEK.current);", '']],
     test: { file: 'test/process/repeat.test.ts', name: 'has its descriptor now' },
+  },
+  {
+    name: 'the mark of the descriptor is copied with the process',
+    file: 'dist/machine/process/procmem.js',
+    edits: [['PAGE, MADV.wipeOnFork)', 'PAGE, 0)']],
+    test: { file: 'test/process/repeat.test.ts', name: 'in a copy of the process' },
   },
   {
     name: 'texts are not read back after a death',

@@ -11,6 +11,7 @@ interface Answer {
   again: unknown[];
   foreign: unknown[];
   unsynced: unknown[];
+  copied: unknown[] | null;
   closed: unknown[] | null;
   between: unknown[];
 }
@@ -52,8 +53,14 @@ describe.skipIf(!gcc).each(['alias', 'procmem'])('an update that is repeated, %s
     expect(unsynced).toEqual([...ended, ...next, ...both(1, 1)]);
   });
   it.skipIf(writer === 'alias')('does not write to the file that has its descriptor now', () => {
-    expect(told().closed).toEqual([true, 3, 'step_two', 12, 0, 'not ours']);
+    expect(told().closed).toEqual([true, 3, 'step_two', 12, 0, 'not ours', ...both(1, 1)]);
   });
+  it.skipIf(writer === 'alias')(
+    'does nothing in a copy of the process, whose descriptor is of the one that was copied',
+    () => {
+      expect(told().copied).toEqual([0, 11, 1, 'step_one', 11, 0]);
+    },
+  );
   it('sees what another program of the process did to the key and to the text', () => {
     const { between } = told();
     expect(between.filter((_, k) => k % 4 !== 0)).toEqual([

@@ -278,8 +278,8 @@ export class Engine {
     key.refresh();
     const known = this.#repeats.find(key, to, protocol, require);
     if (known === null || this.#placeOf(known.row) !== known.place) return null;
-    const { row, batch, script, procmem, applied } = known;
-    if (procmem !== null && !this.#procmem?.renew(script, procmem)) return null;
+    const { row, batch, script, file, applied } = known;
+    if (file !== null && !this.#procmem?.renew(file)) return null;
     this.#runtime.survey.renew(script, known.survey);
     batch.ways = known.ways;
     if (known.needed.handler !== null) this.#watch.check();
@@ -332,10 +332,11 @@ export class Engine {
     const { native, routines, survey } = this.#runtime;
     const place = this.#placeOf(row);
     const writer = place.text.writer === 'procmem' ? this.#procmem : null;
+    if (writer && !writer.mark()) return null;
     const script = new Script(native, routines, ROOM);
     const { at } = script;
     script.mark(CONDITION);
-    const proof = writer ? writer.addTo(script) : 0;
+    writer?.addTo(script);
     const surveyed = survey.addTo(script);
     // What is written through the file is written down site by site, from what changes there.
     if (writer && !row.expectOld(script)) return null;
@@ -356,7 +357,7 @@ export class Engine {
       machine: this.#machine.repeating(script),
       survey: surveyed,
       forms: survey.forms,
-      procmem: writer ? { file: writer.file, proof } : null,
+      file: writer ? writer.file : null,
       applied: { ...applied, changes: { count: 1, which: [0], from: previous.call } },
     };
   }

@@ -11,19 +11,21 @@
 // anything wider is an assumption (`assume: 'procmem-stores-are-atomic'`).
 
 import { INT3 } from '../../asm/table.js';
-import { hex, LINE, type Addr } from '../../base/addr.js';
+import { hex, LINE, PAGE, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
-import { ERRNO } from '../../base/linux.js';
+import { ERRNO, MADV, MAP, PROT, SEEK } from '../../base/linux.js';
 import { DISPLACEMENT } from '../../x86/forms.js';
 import type { Batch } from '../../plan/batch.js';
 import { changedRun, FIELD } from '../../plan/way.js';
 import { readMaps } from '../linux/maps.js';
 import { errorName, type Memory, type Native } from '../linux/native.js';
 import type { Script } from './script.js';
-import type { SharedData } from './shared-data.js';
+import type { HeldData } from './shared-data.js';
 import { sourceOf, waysAt, type OwnText, type StoreStep, type Text } from './text.js';
 
 const O_RDWR_CLOEXEC = 0o2000002;
+/** Marks begin behind every address of a program, so that a stray read of the file finds nothing. */
+const FIRST_MARK = 2 ** 48;
 
 /** What to do where the file cannot be opened, by error; the row's own hint otherwise. */
 const CURES: Readonly<Record<number, string>> = {
@@ -59,14 +61,13 @@ export function openProcmem(native: Native): number {
  * port as root and then drops its privileges could never update again.
  */
 export class Procmem {
-  readonly #shared: SharedData;
+  readonly #shared: HeldData;
   /** What the descriptor must read back, so that it is known to be this process's memory. */
   readonly #nonce: Float64Array = new Float64Array(2);
-  readonly #nonceHalves: Int32Array = new Int32Array(this.#nonce.buffer);
   readonly #nonceAt: Addr;
   #file: number = -1;
 
-  constructor(shared: SharedData) {
+  constructor(shared: HeldData) {
     this.#shared = shared;
     this.#nonceAt = shared.native.addressOf(this.#nonce);
   }
@@ -82,7 +83,7 @@ export class Procmem {
    * @throws Fault `no-text-write`
    */
   ready(): void {
-    const known = Number(this.#shared.word('procmem')) - 1;
+    const known = this.#shared.held('procmem') - 1;
     if (known >= 0 && this.#isOwnMemory(known)) {
       this.#file = known;
       return;
@@ -107,26 +108,42 @@ export class Procmem {
   }
 
   /**
-   * The same as a condition of a script, which then costs a system call and no return from it.
-   * @returns what `renew` takes
+   * Marks the descriptor that `ready` has just found to be this process's memory: its position is
+   * set to a number that no other file is at. The same number stands in a page that a copy of the
+   * process finds zeroed. Where both are there, the number of the descriptor still means the file
+   * that was read, and this is still the process whose memory it was found to be. To ask that
+   * is one call that touches no memory, where a word that is read through the file costs as much as
+   * one that is written.
+   * @returns whether the kernel lets it be marked
    */
-  addTo(script: Script): number {
-    script.system('pread', 8, this.#file, this.#nonceAt + 8, 8, this.#nonceAt);
-    return script.expect(this.#nonceAt + 8, 0);
+  mark(): boolean {
+    const word = this.#alone();
+    if (word === null) return false;
+    const at = (position: number, from: number): number =>
+      this.#shared.native.call('lseek', this.#file, position, from);
+    const mark = Number(word[0]) || FIRST_MARK + Math.floor(Math.random() * FIRST_MARK);
+    if (at(0, SEEK.current) !== mark && at(mark, SEEK.set) !== mark) return false;
+    word[0] = BigInt(mark);
+    return true;
+  }
+
+  /** null where the process has no page for it. */
+  #alone(): BigUint64Array | null {
+    const page = this.#shared.held('alone');
+    return page === 0 ? null : new BigUint64Array(this.#shared.native.view(page, 8));
+  }
+
+  /** Adds to a script that the descriptor has its mark, and the process too. */
+  addTo(script: Script): void {
+    const [mark = 0n] = this.#alone() ?? [];
+    script.expect(this.#shared.held('alone'), Number(mark));
+    script.system('lseek', Number(mark), this.#file, 0, SEEK.current);
   }
 
   /** Before a script is performed again. @returns whether it names the descriptor that is kept */
-  renew(
-    script: Script,
-    { file, proof }: { readonly file: number; readonly proof: number },
-  ): boolean {
-    if (Number(this.#shared.word('procmem')) - 1 !== file) return false;
+  renew(file: number): boolean {
+    if (this.#shared.held('procmem') - 1 !== file) return false;
     this.#file = file;
-    script.put(proof, Math.floor(Math.random() * 2 ** 53));
-    const nonce = this.#nonceHalves;
-    nonce[0] = script.half(proof);
-    nonce[1] = script.half(proof + 1);
-    nonce[2] = ~nonce[0];
     return true;
   }
 
@@ -138,6 +155,7 @@ export class Procmem {
   hold(code: Addr): void {
     const { native } = this.#shared;
     this.ready();
+    mapAlone(this.#shared);
     this.#shared.setWord('procmemUsers', this.#shared.word('procmemUsers') + 1n);
     const byte = new Uint8Array(native.view(code, 1)).slice();
     const written = native.call('pwrite', this.#file, native.addressOf(byte), 1, code);
@@ -158,6 +176,18 @@ export class Procmem {
     this.#shared.setWord('procmem', 0n);
     if (this.#isOwnMemory(file)) this.#shared.native.call('close', file);
   }
+}
+
+/** Without the page no update is kept as a script, and each reads through the descriptor. */
+function mapAlone(shared: HeldData): void {
+  if (shared.held('alone') !== 0) return;
+  const { native } = shared;
+  const [access, flags] = [PROT.read | PROT.write, MAP.private | MAP.anonymous];
+  const page = native.call('mmap', 0, PAGE, access, flags, -1, 0);
+  if (page < 0) return;
+  if (native.call('madvise', page, PAGE, MADV.wipeOnFork) === 0)
+    shared.setWord('alone', BigInt(page));
+  else native.call('munmap', page, PAGE);
 }
 
 /**

@@ -37,8 +37,8 @@ export interface Written {
   readonly survey: number;
   /** The script names these by address alone, so they are kept from the collector. */
   readonly forms: readonly Forms[];
-  /** The descriptor that it writes through, and where the proof of it lies; null under `alias`. */
-  readonly procmem: { readonly file: number; readonly proof: number } | null;
+  /** The descriptor that it writes through; null under `alias`. */
+  readonly file: number | null;
 }
 
 /** Updates of one key that are remembered: from four targets to each of these, say. */

@@ -10,3 +10,9 @@ export interface SharedData {
   setWord(name: keyof typeof DATA, value: bigint): void;
   allocate(size: number, align: number): Addr;
 }
+
+/** What holds it for itself, under its lock. */
+export interface HeldData extends SharedData {
+  /** Without a bigint. */
+  held(name: keyof typeof DATA): number;
+}

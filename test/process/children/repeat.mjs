@@ -21,6 +21,8 @@ const { library, writer } = JSON.parse(process.argv[2]);
 const SYNC = 32;
 const EIO = -5;
 let [refused, calls] = [false, 0];
+/** Called before each call into machine code, with the code and what it is handed. */
+let before = () => {};
 const plain = intercept(openNative(), ({ name, args }) =>
   refused && name === 'membarrier' && args[0] === SYNC ? EIO : undefined,
 );
@@ -30,6 +32,7 @@ const native = {
     const call = plain.procedure(at);
     return (a) => {
       calls++;
+      before(at, a);
       return call(a);
     };
   },
@@ -78,6 +81,17 @@ const unsynced = [there(), app.keys.step.target, app.verify().length];
 refused = false;
 unsynced.push(...both(), ...both());
 
+// A copy of the process inherits the descriptor of its parent's memory, and the script that names
+// it: whether it goes through there, and what runs here then.
+let copied = null;
+if (writer === 'procmem') {
+  const within = native.library(library)('int64 updates_in_copy(int64, int64)');
+  before = (code, script) => (copied = [Number(within(code, script)), Number(run(10))]);
+  there();
+  before = () => {};
+  copied.push(back(), ...target());
+}
+
 // The descriptor is closed, and its number belongs to another file.
 let closed = null;
 if (writer === 'procmem') {
@@ -96,6 +110,7 @@ if (writer === 'procmem') {
   const taken = openSync(path, 'r+');
   closed = [taken === held, there(), ...target(), readFileSync(path, 'latin1')];
   back();
+  closed.push(...both());
 }
 
 // Another program of the process changes the key, and maps the text anew.
@@ -108,4 +123,4 @@ for (let k = 0; k < 3; k++) {
 between.push(...both());
 other.close();
 app.close();
-console.log(JSON.stringify({ first, again, foreign, unsynced, closed, between }));
+console.log(JSON.stringify({ first, again, foreign, unsynced, copied, closed, between }));
