@@ -1,9 +1,19 @@
 #!/usr/bin/env node
 // Runs the package under other runtimes, which come from the registry through npm, and writes
-// docs/runtimes.md: the README's example, an update from a worker thread, and `doctor`, on each.
+// docs/runtimes.md: the README's example, an update from a worker thread, what `cc` runs beside a
+// compiler, and `doctor`, on each.
 // Needs gcc and a few hundred megabytes for a while.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -71,6 +81,9 @@ function prepare(folder) {
   writeFileSync(join(folder, 'other.mjs'), OTHER);
   const words = ['-O2', '-shared', '-fPIC', `-I${ROOT}include`, 'filters.c', '-o', 'libfilters.so'];
   execFileSync('gcc', words, { cwd: folder });
+  execFileSync('gcc', ['-O2', '-c', `-I${ROOT}include`, 'filters.c', '-o', 'plain.o'], {
+    cwd: folder,
+  });
 }
 
 /** The path of the program, or null where the registry does not have it. */
@@ -87,7 +100,7 @@ function install(folder, source, path) {
 
 function row(folder, [title, source, path, before]) {
   const program = install(folder, source, path);
-  if (program === null) return [title, '-', 'not to be had', '', ''];
+  if (program === null) return [title, '-', 'not to be had', '', '', ''];
   const run = (...words) =>
     spawnSync(program, [...before, ...words], {
       cwd: folder,
@@ -100,23 +113,40 @@ function row(folder, [title, source, path, before]) {
       ? 'yes'
       : `no: ${(stderr || stdout).split('\n')[0]}`;
   };
+  // What `cc` runs beside a compiler, where the program is the node on the path.
+  const beside = () => {
+    const object = join(folder, 'beside.o');
+    copyFileSync(join(folder, 'plain.o'), object);
+    const words = [...before, join(ROOT, 'bin/beside.cjs'), object];
+    const { status, stderr } = spawnSync(program, words, { input: '0\n', encoding: 'utf8' });
+    const done = status === 0 && readFileSync(object).includes('.static_call_sites');
+    return done && stderr === '' ? 'yes' : `no: ${stderr.split('\n')[0]}`;
+  };
   const version = /\d+\.\d+\.\d+/.exec(
     spawnSync(program, ['--version'], { encoding: 'utf8' }).stdout,
   );
   const doctor = run(join(ROOT, 'bin/static-call'), 'doctor').status === 0 ? 'yes' : 'no';
-  return [title, version?.[0] ?? '-', saw('example'), saw('worker'), doctor];
+  return [title, version?.[0] ?? '-', saw('example'), saw('worker'), beside(), doctor];
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'static-call-runtimes-'));
 try {
   prepare(folder);
-  const head = ['runtime', 'version', "the README's example", 'an update from a worker', 'doctor'];
+  const head = [
+    'runtime',
+    'version',
+    "the README's example",
+    'an update from a worker',
+    '`cc`',
+    'doctor',
+  ];
   const rows = RUNTIMES.map((runtime) => row(folder, runtime));
   const lines = [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
   const page = `# Runtimes
 
 Written by \`node scripts/runtimes.mjs\`, which installs each runtime and runs in it the example of the
-README, an update that a worker thread makes while the main thread calls, and \`static-call doctor\`.
+README, an update that a worker thread makes while the main thread calls, what \`static-call cc\` runs
+beside a compiler, and \`static-call doctor\`.
 
 ${lines.join('\n')}
 

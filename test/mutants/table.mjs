@@ -881,6 +881,12 @@ export const MUTANTS = [
     test: { file: 'test/cside/names.test.ts', name: 'two keys of one name' },
   },
   {
+    name: 'a search of the page has no limit',
+    file: 'dist/view/search.js',
+    edits: [['{ ...limits, signal }', '{ states: Infinity, seconds: Infinity, signal }']],
+    test: { file: 'test/view/session.test.ts', name: 'ends at the limit of a page' },
+  },
+  {
     name: 'a site lies where its protocol takes none',
     file: 'dist/zoo/place.js',
     edits: [['takes(accepts, extent, offset) && isPlaced', 'isPlaced']],

@@ -3,13 +3,15 @@
 
 import { readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { gzipSync } from 'node:zlib';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { check } from '#check/ask/check';
 import { replayToken } from '#check/explain/replay';
 import { decodeToken } from '#check/explain/token';
 import { PROPERTY_NAMES } from '#check/properties';
-import { build } from '../build.js';
+import type { Protocol } from '#plan/protocol';
+import { build, Folder } from '../build.js';
 import { LONG, more } from '../more.js';
 import { launch, noChromium, visit } from './browser.js';
 
@@ -231,6 +233,33 @@ function hostile(): Buffer {
 }
 const object = (): Buffer => build('gcc', '.c', SOURCE, ['-O2', '-fPIC', '-Iinclude', '-c']);
 
+/** As from a folder of the desk, on whatever of the page is under the pointer. */
+async function drop(page: Page, files: Readonly<Record<string, Buffer>>): Promise<void> {
+  const named = Object.entries(files).map(([name, bytes]) => [name, bytes.toString('base64')]);
+  const dataTransfer = await page.evaluateHandle((each) => {
+    const transfer = new DataTransfer();
+    for (const [name = '', base64 = ''] of each)
+      transfer.items.add(
+        new File([Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))], name),
+      );
+    return transfer;
+  }, named);
+  await page.locator('header').dispatchEvent('drop', { dataTransfer });
+}
+
+/** Calls stop at a jump to itself, and no step leads them on. */
+const NEVER: Protocol = {
+  name: 'never',
+  about: 'jmp . over the first two bytes',
+  accepts: { bytes: 'whole', within: null },
+  handler: null,
+  steps: [
+    { do: 'publish', why: 'the new target may be called' },
+    { do: 'store-head', bytes: [0xeb, 0xfe], why: 'a CPU that comes by waits' },
+    { do: 'sync', why: 'no CPU decodes the old instruction any more' },
+  ],
+};
+
 describe.skipIf(noChromium)('the page', () => {
   it('is one file of at most 1.5 MB, whose first picture takes less than a second of its own', async () => {
     const { page } = await visit(browser);
@@ -254,6 +283,36 @@ describe.skipIf(noChromium)('the page', () => {
     expect(wrong).toEqual([]);
     await page.context().close();
   });
+
+  if (LONG)
+    it('takes what is dropped anywhere, also packed, and says of each what it cannot read', async () => {
+      const { page, wrong } = await visit(browser);
+      await here(page).waitFor();
+      await drop(page, {
+        'filters.o.gz': gzipSync(object()),
+        'bomb.gz': gzipSync(Buffer.alloc(1 << 27)),
+        'module.ko.xz': Buffer.from('fd377a585a0000', 'hex'),
+      });
+      const said = (name: string): Locator => page.getByRole('article', { name });
+      await said('filters.o.gz').getByText('Sites by key').waitFor();
+      await said('bomb.gz').getByText('packed so tightly').waitFor();
+      await said('module.ko.xz').getByText('does not unpack xz').waitFor();
+      expect(wrong).toEqual([]);
+      await page.context().close();
+    });
+
+  if (LONG)
+    it('says of a protocol that never ends where its calls stay', async () => {
+      using folder = new Folder();
+      const file = folder.write('never.mjs', `export default ${JSON.stringify(NEVER)};`);
+      const { runs } = await check([file], { environment: 'user', passes: 1, updates: 1 });
+      const { page, wrong } = await visit(browser, `#${runs[0]?.properties.deadlock.path}`);
+      await page.getByText('nothing can make progress').first().waitFor();
+      await page.getByRole('button', { name: 'Search' }).click();
+      await page.getByRole('status').getByText('Fails').waitFor();
+      expect(wrong).toEqual([]);
+      await page.context().close();
+    });
 
   if (LONG)
     it('says so where JavaScript is off, and where there are no workers', async () => {
@@ -316,6 +375,8 @@ describe.skipIf(noChromium)('the page', () => {
       'says of %s (%s) what check says, to the state',
       async (name, environment) => {
         const { page } = await visit(browser);
+        // A page from a file has no memory that threads share, and needs none.
+        expect(await page.evaluate(() => 'SharedArrayBuffer' in globalThis)).toBe(false);
         await page.locator('#protocol').selectOption(`${environment} ${name}`);
         for (const bound of ['passes', 'updates']) await page.getByLabel(bound).selectOption('1');
         await page.getByRole('button', { name: 'Search' }).click();

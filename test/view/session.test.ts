@@ -11,7 +11,7 @@ import { decodeAddress, encodeAddress } from '#view/address';
 import { crossedBy, linesOf } from '#view/map';
 import { optionsOf } from '#view/film';
 import { ask, isEditable } from '#view/question';
-import { LIMITS, search, type News } from '#view/search';
+import { LIMITS, search, type Limits, type News } from '#view/search';
 import { findProposal, PROPOSALS } from '#zoo/index';
 
 const SMALL: Partial<Configuration> = { contexts: ['task'], passes: 1, updates: 1 };
@@ -27,7 +27,11 @@ beforeAll(async () => {
 const after = (session: Session, ...actions: readonly Action[]): Session =>
   actions.reduce(reduce, session);
 
-async function searched(session: Session, stopAfter = Infinity): Promise<readonly News[]> {
+async function searched(
+  session: Session,
+  stopAfter = Infinity,
+  limits: Limits = LIMITS,
+): Promise<readonly News[]> {
   const news: News[] = [];
   let breaths = 0;
   const listener = {
@@ -36,7 +40,7 @@ async function searched(session: Session, stopAfter = Infinity): Promise<readonl
     isStopped: () => breaths >= stopAfter,
   };
   // A slice ends by its states alone, so that a fast machine is stopped in the middle too.
-  await search(session.question, LIMITS, listener, 0);
+  await search(session.question, limits, listener, 0);
   return news;
 }
 
@@ -213,6 +217,16 @@ describe('a search', () => {
     expect(report?.stopped).toBe('interrupted');
     expect(report?.exhaustive).toBe(false);
     expect(report?.states).toBeGreaterThan(100);
+  });
+
+  it('that would go on ends at the limit of a page, and says at which', async () => {
+    const kernel: Partial<Configuration> = { contexts: ['task', 'irq', 'nmi'] };
+    const question = ask(findProposal('int3-gap', '', 'kernel'), kernel);
+    const few: Limits = { ...LIMITS, states: 500 };
+    const news = await searched({ ...first, question }, Infinity, few);
+    const report = news.find((each) => each.news === 'verdict')?.report;
+    expect(report).toMatchObject({ stopped: 'more than 500 states', exhaustive: false });
+    expect(news.at(-1)).toEqual({ news: 'done' });
   });
 
   it('that its thread refuses ends, and the page says why', () => {
