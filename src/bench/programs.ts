@@ -222,10 +222,16 @@ ${assembler(`\t.text${loops.join('')}`)}
  * A key of many sites: functions of one call each, a stated number of bytes from each other, and
  * their table as objtool would write it, so that a million of them need not be found by decoding.
  */
+/**
+ * Bytes from one function to the other: three of the four bytes of a displacement differ, wherever
+ * the site lies. Between neighbours one byte may, and `auto` would need no trap.
+ */
+const BETWEEN = 0x10110;
+
 /** @param offset of the first site in its line */
 export function sitesSource(count: number, apart: number, offset = 0): string {
   return `#include <static_call.h>
-__attribute__((noinline)) void many_a(void) { __asm__ volatile(""); }
+void many_a(void);
 void many_b(void);
 DEFINE_STATIC_CALL(many, many_a);
 STATIC_CALL_TARGET(many, many_b);
@@ -242,7 +248,13 @@ many_sites:${sitesOf('many', count, apart)}
 	.type many_b, @function
 many_b:
 	ret
-	.size many_b, . - many_b`)}
+	.size many_b, . - many_b
+	.org many_b + ${BETWEEN}, 0xcc
+	.globl many_a
+	.type many_a, @function
+many_a:
+	ret
+	.size many_a, . - many_a`)}
 `;
 }
 
