@@ -22,6 +22,11 @@ export class Board {
   /** Only one thread can do this batch, and nothing of what was done is kept. */
   givenUp: u32;
   hands: u32;
+  /** States of the batch are shared out in so many pieces of so many states. */
+  pieces: u32;
+  pieceSize: u32;
+  /** The first piece that no thread has taken. */
+  untaken: u32;
   // What is searched (search.ts).
   cpus: u32;
   flags: u32;
@@ -34,15 +39,27 @@ export class Board {
   slots: usize;
 }
 
+/** States of a batch that one thread expands, and numbers what they lead to. */
+@unmanaged
+export class Piece {
+  from: u32;
+  until: u32;
+  /** The thread that took it. */
+  hand: u32;
+  /** Where its states that wait for the main thread end in that thread's list. */
+  lateEnd: u32;
+}
+/** Where its entries end in each bucket of the thread lies behind a piece. */
+const PIECE: usize = 64;
+/** So many for each thread, so that the last one is not waited for long. */
+export const PIECES: u32 = 16;
+
 @unmanaged
 export class Desk {
   isReady: u32;
   /** It has ended by a mistake of ours. */
   isLost: u32;
-  /** The states that it expands. */
-  from: u32;
-  until: u32;
-  /** Those of them that wait for the main thread. */
+  /** States that it took and that wait for the main thread. */
   late: usize;
   lateCount: u32;
   // What it counted meanwhile.
@@ -65,6 +82,7 @@ const DESK: usize = 2 * COUNTS;
 /** The same address in every instance, because each takes the same when it begins. */
 export const board = changetype<Board>(take(offsetof<Board>()));
 const desks: usize = (take(<usize>(MOST_HANDS + 2) * DESK) + DESK - 1) & ~(DESK - 1);
+const pieces: usize = (take(<usize>(MOST_HANDS * PIECES + 1) * PIECE) + PIECE - 1) & ~(PIECE - 1);
 
 /** Whose instance this is. */
 export let me: u32 = 0;
@@ -84,6 +102,49 @@ export function fill(hand: u32, owner: u32, count: u32): void {
 }
 function placeOf(hand: u32, owner: u32): usize {
   return changetype<usize>(deskOf(hand)) + COUNTS + ((<usize>owner) << 2);
+}
+
+export function pieceAt(i: u32): Piece {
+  return changetype<Piece>(pieces + <usize>i * PIECE);
+}
+/** Cuts a batch into pieces that no thread has taken. */
+export function cut(first: u32, size: u32): void {
+  const most = board.hands * PIECES;
+  board.pieceSize = (size + most - 1) / most;
+  board.pieces = (size + board.pieceSize - 1) / board.pieceSize;
+  for (let i: u32 = 0; i < board.pieces; i++) {
+    const piece = pieceAt(i);
+    piece.from = first + i * board.pieceSize;
+    piece.until = first + min(size, (i + 1) * board.pieceSize);
+  }
+  board.untaken = 0;
+}
+/** Of the moves of a state. */
+const MOVE_BITS: u32 = 12;
+/** Before the order of what a state of the batch leads to. */
+export function orderOf(id: u32): u32 {
+  return (id - pieceAt(0).from) << MOVE_BITS;
+}
+/** The state of the batch that leads to what has an order. */
+export function parentBy(order: u32): u32 {
+  return pieceAt(0).from + (order >> MOVE_BITS);
+}
+/** The next piece, which this thread takes; null where all are taken. */
+export function takePiece(): Piece | null {
+  const i = atomic.add<u32>(changetype<usize>(board) + offsetof<Board>('untaken'), 1);
+  return i < board.pieces ? pieceAt(i) : null;
+}
+/** Where a piece's entries for an owner end in the bucket of the thread that took it. */
+export function endOf(piece: Piece, owner: u32): u32 {
+  return load<u32>(changetype<usize>(piece) + offsetof<Piece>() + ((<usize>owner) << 2));
+}
+/** This thread has expanded a piece. */
+export function handOver(piece: Piece): void {
+  piece.hand = me;
+  piece.lateEnd = deskOf(me).lateCount;
+  const ends = changetype<usize>(piece) + offsetof<Piece>();
+  for (let owner: u32 = 0; owner < board.hands; owner++)
+    store<u32>(ends + ((<usize>owner) << 2), filled(me, owner));
 }
 
 /** One thread has to do the batch, and nothing of what was done is kept. */

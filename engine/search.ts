@@ -4,7 +4,17 @@
 //
 // A second run over the same states writes the edges between them, where they are asked for.
 
-import { board, deskOf, giveUp, isGivenUp, me } from './board';
+import {
+  board,
+  deskOf,
+  giveUp,
+  handOver,
+  isGivenUp,
+  me,
+  orderOf,
+  pieceAt,
+  takePiece,
+} from './board';
 import { broken } from './host';
 import { take } from './memory';
 import {
@@ -192,20 +202,21 @@ export function readSearch(): void {
 
 /** Moves of the state that is expanded, so far. */
 let moves: u32 = 0;
-/** Of a state whose moves are shared out. */
-const MOVE_BITS: u32 = 12;
-
-/** Before the order of what a state of the batch leads to. */
-export function orderOf(id: u32): u32 {
-  return (id - deskOf(0).from) << MOVE_BITS;
-}
-/** Expands the states of this thread's desk; some wait for the main thread. */
+/** Expands piece after piece of the batch; some states wait for the main thread. */
 export function expandShare(): void {
-  const desk = deskOf(me);
   askNothing(true);
   const queued = startShare(me);
-  desk.lateCount = 0;
-  for (at = desk.from; at < desk.until && !isGivenUp(); at++) {
+  deskOf(me).lateCount = 0;
+  for (let piece = takePiece(); piece !== null && !isGivenUp(); piece = takePiece()) {
+    expandAll(piece.from, piece.until);
+    handOver(piece);
+  }
+  askNothing(false);
+  endShare(me, queued);
+}
+function expandAll(from: u32, until: u32): void {
+  const desk = deskOf(me);
+  for (at = from; at < until && !isGivenUp(); at++) {
     const over = overs;
     const moved = transitions;
     const ended = ends;
@@ -221,16 +232,16 @@ export function expandShare(): void {
     store<u32>(desk.late + ((<usize>desk.lateCount) << 2), at);
     desk.lateCount++;
   }
-  askNothing(false);
-  endShare(me, queued);
 }
-/** Expands the states that wait for the main thread, which is this one. */
+/** Expands the states that wait for the main thread, which is this one, in turn. */
 export function expandLate(): void {
   const queued = startShare(board.hands);
-  for (let hand: u32 = 0; hand < board.hands; hand++) {
-    const desk = deskOf(hand);
-    for (let i: u32 = 0; i < desk.lateCount && !isGivenUp(); i++) {
-      at = load<u32>(desk.late + ((<usize>i) << 2));
+  for (let hand: u32 = 0; hand < board.hands; hand++) deskOf(hand).lateCount = 0;
+  for (let i: u32 = 0; i < board.pieces; i++) {
+    const piece = pieceAt(i);
+    const desk = deskOf(piece.hand);
+    for (; desk.lateCount < piece.lateEnd && !isGivenUp(); desk.lateCount++) {
+      at = load<u32>(desk.late + ((<usize>desk.lateCount) << 2));
       expandOne();
     }
   }
@@ -391,7 +402,7 @@ function visit(kind: u32): void {
     transitions++;
     // What is not known may have made it another state than the move leads to.
     if (isUnknown) return;
-    if (!leave(leaver, orderOf(at) | moves++, at)) giveUp();
+    if (!leave(leaver, orderOf(at) | moves++)) giveUp();
     return;
   }
   if (isCrowded()) lookUp();

@@ -3,7 +3,7 @@
 // is these words and the number of the state before it. Records lie in the order in which states
 // were found, which is the queue of a breadth-first search.
 
-import { board, Desk, deskOf, fill, filled, me } from './board';
+import { board, Desk, deskOf, endOf, fill, filled, me, orderOf, parentBy, pieceAt } from './board';
 import { exhausted } from './host';
 import { outgrown, take, takeOld } from './memory';
 
@@ -290,6 +290,7 @@ function rehash(length: u32): void {
   const old = slots;
   const oldBytes = (<usize>mask + 1) << 2;
   renew(length);
+  givePages(0, 1);
   for (let from: u32 = 0; from < count; from += MOST) refill(from, min(count, from + MOST), -1);
   outgrown(old, oldBytes);
 }
@@ -301,10 +302,16 @@ export function renewTwice(): void {
 }
 function renew(length: u32): void {
   mask = length - 1;
-  const bytes = (<usize>length) << 2;
-  slots = take(bytes);
-  // A page that is read before it is written is given twice, and the second time every CPU is told.
-  for (let at: usize = 0; at < bytes; at += 4096) store<u32>(slots + at, 0);
+  slots = take((<usize>length) << 2);
+}
+/**
+ * Has the pages of a new table given: this thread's of so many threads. A page that is read before
+ * it is written is given twice, and the second time every CPU is told.
+ */
+export function givePages(thread: u32, threads: u32): void {
+  const end = slots + ((<usize>mask + 1) << 2);
+  const step = (<usize>threads) << 12;
+  for (let at = slots + ((<usize>thread) << 12); at < end; at += step) store<u32>(at, 0);
 }
 /** Puts some states, at most `MOST`, into a new table: all of them, or those of one owner. */
 function refill(from: u32, end: u32, owner: i32): void {
@@ -364,14 +371,14 @@ let hashes: usize = take((<usize>MOST) << 3);
 class Entry {
   /** Ascends in the order in which one thread would have found them. */
   order: u32;
-  parent: u32;
   hash: u32;
 }
-/** What is new, in as many bytes. */
+/** What is new. */
 @unmanaged
 class Fresh {
+  /** Of its entry, which lies elsewhere. */
   order: u32;
-  parent: u32;
+  entry: Entry;
   /** Where it is in the table. */
   slot: usize;
 }
@@ -389,12 +396,11 @@ const OWN: usize = 2 * STATE + <usize>MOST * (ROOM + 8) + <usize>RECENT * 68;
 
 /** Only the main thread takes memory. */
 export function furnish(desk: Desk, states: u32): void {
-  const most = entryMost() * ENTRIES;
   desk.own = take(OWN);
   desk.late = take((<usize>states) << 2);
-  desk.buckets = take(most);
+  desk.buckets = take(entryMost() * ENTRIES);
   // From each thread a bucket, and one of those states that waited.
-  desk.fresh = take(2 * most);
+  desk.fresh = take(2 * offsetof<Fresh>() * ENTRIES);
 }
 /** A thread that helps works in memory of its own. */
 export function unpackAt(desk: Desk): void {
@@ -425,10 +431,12 @@ export function readPost(): void {
   parts = board.hands;
   layOut();
 }
-/** From now on the table has so many owners. */
-export function divide(hands: u32): void {
+/** From now on the table has so many owners, and room for so many states. */
+export function divide(hands: u32, room: u32): void {
   parts = hands;
-  rehash(mask + 1);
+  let length = mask + 1;
+  while (length - (length >> 2) < room) length *= 2;
+  rehash(length);
 }
 /** No state waited before: what was found last was not kept. */
 export function forget(): void {
@@ -452,7 +460,7 @@ export function emptyBuckets(hand: u32): void {
   for (let owner: u32 = 0; owner < parts; owner++) fill(hand, owner, 0);
 }
 /** Leaves the state in `next` to its owner. @returns false where there is no room for it */
-export function leave(hand: u32, order: u32, parent: u32): bool {
+export function leave(hand: u32, order: u32): bool {
   if (isTooWide()) return false;
   const each = waitingAt(0);
   each.hash = pack(next, wordsOf(each));
@@ -463,7 +471,6 @@ export function leave(hand: u32, order: u32, parent: u32): bool {
   if (at === bucketMost()) return false;
   const entry = entryAt(bucketOf(hand, owner), at);
   entry.order = order;
-  entry.parent = parent;
   entry.hash = each.hash;
   copyWords(wordsOf(each), wordsBehind(entry));
   fill(hand, owner, at + 1);
@@ -482,31 +489,43 @@ export function refillOwned(): void {
 /** Of the owner whose instance this is. */
 let freshAt: usize = 0;
 function wordsOfFresh(i: u32): usize {
-  return wordsBehind(entryAt(freshAt, i));
+  return wordsBehind(freshOf(freshAt, i).entry);
 }
-/** Keeps what is new in this owner's buckets. */
-export function keepNew(hands: u32): void {
+/** Keeps what is new in this owner's buckets, piece by piece, and what was late where it belongs. */
+export function keepNew(): void {
   const desk = deskOf(me);
   freshAt = desk.fresh;
-  // Each bucket ascends, and so do all together but for those that were late.
-  const late = bucketOf(hands, me);
-  const lateCount = filled(hands, me);
-  let taken: u32 = 0;
-  for (let hand: u32 = 0; hand < hands; hand++) {
-    const bucket = bucketOf(hand, me);
-    const entries = filled(hand, me);
-    for (let first: u32 = 0; first < entries; first += MOST) {
-      const end = min(entries, first + MOST);
-      readAheadOf(bucket, first, end);
-      for (let i = first; i < end; i++) {
-        const entry = entryAt(bucket, i);
-        while (taken < lateCount && entryAt(late, taken).order < entry.order)
-          keepIfNew(entryAt(late, taken++), desk);
-        keepIfNew(entry, desk);
-      }
+  const hands = board.hands;
+  for (let hand: u32 = 0; hand <= hands; hand++) setNext(hand, 0);
+  for (let i: u32 = 0; i < board.pieces; i++) {
+    const piece = pieceAt(i);
+    keepFrom(piece.hand, endOf(piece, me), desk);
+  }
+  keepLate(U32.MAX_VALUE, desk);
+}
+/** Up to the end of a piece. */
+function keepFrom(hand: u32, end: u32, desk: Desk): void {
+  const bucket = bucketOf(hand, me);
+  for (let first = nextOf(hand); first < end; first += MOST) {
+    const last = min(end, first + MOST);
+    readAheadOf(bucket, first, last);
+    for (let i = first; i < last; i++) {
+      const entry = entryAt(bucket, i);
+      keepLate(entry.order, desk);
+      keepIfNew(entry, desk);
     }
   }
-  while (taken < lateCount) keepIfNew(entryAt(late, taken++), desk);
+  setNext(hand, end);
+}
+/** Those states that waited for the main thread, up to an order. */
+function keepLate(order: u32, desk: Desk): void {
+  const hand = board.hands;
+  const late = bucketOf(hand, me);
+  const all = filled(hand, me);
+  for (let i = nextOf(hand); i < all && entryAt(late, i).order < order; i++) {
+    keepIfNew(entryAt(late, i), desk);
+    setNext(hand, i + 1);
+  }
 }
 function readAheadOf(bucket: usize, first: u32, end: u32): void {
   let sum: u32 = 0;
@@ -522,15 +541,14 @@ function readAheadOf(bucket: usize, first: u32, end: u32): void {
 function keepIfNew(entry: Entry, desk: Desk): void {
   const slot = slotOf(entry.hash, wordsBehind(entry));
   if (load<u32>(slot) !== 0) return;
-  const fresh = freshOf(desk, desk.freshCount++);
+  const fresh = freshOf(freshAt, desk.freshCount++);
   store<u32>(slot, (entry.hash & ~mask) | (count + desk.freshCount));
   fresh.order = entry.order;
-  fresh.parent = entry.parent;
+  fresh.entry = entry;
   fresh.slot = slot;
-  copyWords(wordsBehind(entry), wordsOfFresh(desk.freshCount - 1));
 }
-function freshOf(desk: Desk, i: u32): Fresh {
-  return changetype<Fresh>(desk.fresh + <usize>i * (offsetof<Fresh>() + size));
+function freshOf(all: usize, i: u32): Fresh {
+  return changetype<Fresh>(all + <usize>i * offsetof<Fresh>());
 }
 
 /** Chunks for so many more. Only the main thread takes memory. */
@@ -543,38 +561,52 @@ export function grownBy(more: u32): void {
 }
 
 /**
- * Numbers the new states of all owners whose order lies between two: each thread those of its share
- * of the batch, so that the records that it writes lie beside each other.
+ * Numbers the new states of all owners that this thread's pieces led to, so that the records that it
+ * writes lie beside each other.
  */
-export function numberNew(from: u32, end: u32): void {
+export function numberNew(): void {
+  for (let i: u32 = 0; i < board.pieces; i++) {
+    const piece = pieceAt(i);
+    if (piece.hand === me) numberOf(orderOf(piece.from), orderOf(piece.until));
+  }
+}
+/** Numbers the new states whose order lies between two. */
+function numberOf(from: u32, end: u32): void {
   let id = count;
   for (let owner: u32 = 0; owner < parts; owner++) {
     const earlier = newBefore(deskOf(owner), from);
     setNext(owner, earlier);
     id += earlier;
   }
-  for (let owner = firstOf(end); owner >= 0; owner = firstOf(end)) {
-    const i = nextOf(owner);
-    setNext(owner, i + 1);
-    const fresh = freshOf(deskOf(owner), i);
-    write(id++, changetype<usize>(fresh) + offsetof<Fresh>(), fresh.parent);
-    store<u32>(fresh.slot, (load<u32>(fresh.slot) & ~mask) | id);
+  for (;;) {
+    // The owner whose next new state comes first, up to the next one of another owner.
+    let first = end;
+    let second = end;
+    let owner: u32 = 0;
+    for (let each: u32 = 0; each < parts; each++) {
+      const order = orderOfNew(each, nextOf(each));
+      if (order < first) {
+        second = first;
+        first = order;
+        owner = each;
+      } else if (order < second) second = order;
+    }
+    if (first === end) return;
+    const all = deskOf(owner).fresh;
+    let i = nextOf(owner);
+    do number(freshOf(all, i), id++);
+    while (orderOfNew(owner, ++i) < second);
+    setNext(owner, i);
   }
 }
-/** The owner whose next new state comes first; -1 where all come later than that. */
-function firstOf(end: u32): i32 {
-  let least = end;
-  let first = -1;
-  for (let owner: u32 = 0; owner < parts; owner++) {
-    const desk = deskOf(owner);
-    const i = nextOf(owner);
-    if (i === desk.freshCount) continue;
-    const order = freshOf(desk, i).order;
-    if (order >= least) continue;
-    least = order;
-    first = owner;
-  }
-  return first;
+function number(fresh: Fresh, id: u32): void {
+  const entry = fresh.entry;
+  write(id, wordsBehind(entry), parentBy(fresh.order));
+  store<u32>(fresh.slot, (entry.hash & ~mask) | (id + 1));
+}
+function orderOfNew(owner: u32, i: u32): u32 {
+  const desk = deskOf(owner);
+  return i < desk.freshCount ? freshOf(desk.fresh, i).order : U32.MAX_VALUE;
 }
 /** How many new states of an owner come before an order. */
 function newBefore(desk: Desk, order: u32): u32 {
@@ -582,15 +614,15 @@ function newBefore(desk: Desk, order: u32): u32 {
   let high = desk.freshCount;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (freshOf(desk, middle).order < order) low = middle + 1;
+    if (freshOf(desk.fresh, middle).order < order) low = middle + 1;
     else high = middle;
   }
   return low;
 }
-/** Of each owner, the next new state that this thread has to number. */
-function nextOf(owner: u32): u32 {
-  return filled(me, parts + owner);
+/** Of each owner or bucket, how far this thread has come in it. */
+function nextOf(which: u32): u32 {
+  return filled(me, board.hands + which);
 }
-function setNext(owner: u32, next: u32): void {
-  fill(me, parts + owner, next);
+function setNext(which: u32, next: u32): void {
+  fill(me, board.hands + which, next);
 }

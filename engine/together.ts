@@ -1,8 +1,9 @@
 // A search on several threads, which gives every state the number that one thread gives it. The
-// main thread takes a batch off the queue, and all expand a share of it each. States with something
-// that the tables do not have yet wait for the main thread, which then expands them in turn. Then
-// each thread keeps what it owns of what all have found, and numbers it (states.ts). Between two of
-// these phases all wait for each other, because each phase reads what the one before wrote.
+// main thread takes a batch off the queue and cuts it into pieces, and each thread expands one piece
+// after the other. States with something that the tables do not have yet wait for the main thread,
+// which then expands them in turn. Then each thread keeps what it owns of what all have found, and
+// numbers what its pieces led to (states.ts). Between two of these phases all wait for each other,
+// because each phase reads what the one before wrote.
 //
 // What only one thread can do, as to pack states anew, is rare: the batch is given up, and one
 // thread does it again.
@@ -12,6 +13,7 @@ import {
   awaitOther,
   Board,
   board,
+  cut,
   Desk,
   deskOf,
   filled,
@@ -27,7 +29,6 @@ import {
   expanded,
   expandLate,
   expandShare,
-  orderOf,
   passed,
   postSearch,
   readSearch,
@@ -37,6 +38,7 @@ import {
   forget,
   found,
   furnish,
+  givePages,
   grownBy,
   hasRoomFor,
   keepNew,
@@ -53,17 +55,18 @@ const EXPAND: u32 = 0;
 const REFILL: u32 = 1;
 const KEEP: u32 = 2;
 const NUMBER: u32 = 3;
-const GO: u32 = 4;
+const GIVE: u32 = 4;
+const GO: u32 = 5;
 
 /** More moves than a state has, as a rule: so near to the limit, one thread finds where it ends. */
 const MOVES: u32 = 64;
-/** States that each expands in a batch. */
+/** States of a batch for each thread. */
 const SHARE: u32 = 1 << 14;
 
 /** Makes room for so many threads, the main one among them. Power of two. */
 export function hire(hands: u32): void {
   board.hands = min(hands, MOST_HANDS);
-  for (let hand: u32 = 0; hand <= board.hands; hand++) furnish(deskOf(hand), SHARE);
+  for (let hand: u32 = 0; hand <= board.hands; hand++) furnish(deskOf(hand), SHARE * board.hands);
   postSearch();
 }
 
@@ -76,8 +79,9 @@ export function areReady(): bool {
 function readyOf(hand: u32): usize {
   return changetype<usize>(deskOf(hand)) + offsetof<Desk>('isReady');
 }
-export function begin(): void {
-  divide(board.hands);
+/** @param room states that the table will hold before it is made anew */
+export function begin(room: u32): void {
+  divide(board.hands, room);
 }
 export function dismiss(): void {
   call(GO);
@@ -147,14 +151,8 @@ export function advanceTogether(most: u32, limit: u32, least: u32): u32 {
 /** @returns false where it was given up */
 function batch(size: u32, limit: u32): bool {
   const first = expanded();
-  const hands = board.hands;
-  const until = first + size;
-  for (let hand: u32 = 0; hand < hands; hand++) {
-    const desk = deskOf(hand);
-    desk.from = first + (size * hand) / hands;
-    desk.until = first + (size * (hand + 1)) / hands;
-    desk.freshCount = 0;
-  }
+  cut(first, size);
+  for (let hand: u32 = 0; hand < board.hands; hand++) deskOf(hand).freshCount = 0;
   board.givenUp = 0;
   inAll(EXPAND);
   if (!isGivenUp()) expandLate();
@@ -162,15 +160,16 @@ function batch(size: u32, limit: u32): bool {
   if (isGivenUp() || found() + most > limit) return false;
   if (!hasRoomFor(most)) {
     renewTwice();
+    inAll(GIVE);
     inAll(REFILL);
   }
   inAll(KEEP);
   let fresh: u32 = 0;
-  for (let hand: u32 = 0; hand < hands; hand++) fresh += deskOf(hand).freshCount;
+  for (let hand: u32 = 0; hand < board.hands; hand++) fresh += deskOf(hand).freshCount;
   makeRoom(fresh);
   inAll(NUMBER);
   grownBy(fresh);
-  passed(until);
+  passed(first + size);
   return true;
 }
 /** How many states are in all buckets. */
@@ -182,11 +181,11 @@ function left(): u32 {
 }
 
 function share(task: u32): void {
-  const desk = deskOf(me);
   if (task === EXPAND) expandShare();
+  else if (task === GIVE) givePages(me, board.hands);
   else if (task === REFILL) refillOwned();
-  else if (task === NUMBER) numberNew(orderOf(desk.from), orderOf(desk.until));
-  else keepNew(board.hands);
+  else if (task === NUMBER) numberNew();
+  else keepNew();
 }
 
 /** Every thread does its share of a phase. */

@@ -8,7 +8,9 @@ import type { HandData } from './hand.js';
 import { shared, type Driver, type Host, type Shared } from './instance.js';
 
 /** While another thread comes, one alone finds as many states. */
-const WORTHWHILE = 50_000;
+const WORTHWHILE = 8_000;
+/** States that the table holds when they begin: it is made anew by all, and rarely is best. */
+const ROOM = 700_000;
 /** A batch of fewer costs more to share out than to expand. */
 const BATCH_MIN = 2048;
 /** The engine divides its table by a power of two, and has desks for so many. */
@@ -48,7 +50,7 @@ class Crew implements Driver {
   advance(most: number, limit: number): number {
     if (this.#stage === 'none' && (this.#atOnce || this.engine.found() >= WORTHWHILE)) this.#call();
     if (this.#stage === 'called' && this.engine.areReady() !== 0) {
-      this.engine.begin();
+      this.engine.begin(this.#atOnce ? 0 : ROOM);
       this.#stage = 'here';
     }
     if (this.#stage !== 'here') return this.engine.advance(most, limit);

@@ -30,7 +30,7 @@ export interface Exports {
 export interface SharedExports extends Exports {
   hire(hands: number): void;
   areReady(): number;
-  begin(): void;
+  begin(room: number): void;
   advanceTogether(most: number, limit: number, least: number): number;
   dismiss(): void;
   help(hand: number): void;
