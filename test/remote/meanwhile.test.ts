@@ -27,7 +27,12 @@ describe.skipIf(!(linux && gcc !== null && mayAttach()))('while it is changed, a
   it.for([
     ['executes another program', 'exec', ['run masked', 'run done'], 1],
     ...more(
-      ['closes all of its descriptors', 'close all', ['memfd_create made', 'mmap made'], 0],
+      [
+        'closes all of its descriptors',
+        'close all',
+        ['memfd_create made', 'mmap masked', 'mmap made'],
+        0,
+      ],
       ['ends', 'exit', [], 1],
       ['forks', 'fork', [], 3],
       ['forks by vfork and executes', 'vfork', [], 3],

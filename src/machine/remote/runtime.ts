@@ -22,7 +22,7 @@ import { entries, pick, pieceOf } from '../process/runtime.js';
 import type { Registry } from '../process/register.js';
 import type { Routines } from '../process/script.js';
 import { findWayIn, type Borrower, type Inside } from './borrow.js';
-import { pause } from './pause.js';
+import { pause, restIfBusy } from './pause.js';
 import {
   isAbandoned,
   LOWEST_PLACE,
@@ -67,6 +67,7 @@ export class RemoteRuntime {
   readonly snapshot: Snapshot;
   scratch: Scratch;
   readonly #borrow: Addr;
+  readonly #mark: Uint8Array = ownMark();
   #words: BigUint64Array;
 
   /** @throws Fault `other-runtime`, `no-way-in`, `call-refused`, and what borrowing throws */
@@ -94,6 +95,7 @@ export class RemoteRuntime {
    */
   #enter(): { handler: Addr; scratch: Scratch } {
     const { target, borrower } = this;
+    const mark = this.#mark;
     const began = performance.now();
     for (;;) {
       const maps = target.maps();
@@ -102,16 +104,23 @@ export class RemoteRuntime {
       const begun = found === null && maps.some((map) => isNamed(map, NAME));
       const waits = performance.now() - began < PATIENCE_MS;
       const left = found === null ? [] : abandoned(target, borrower);
-      if (!begun || !waits)
+      if (!begun || !waits) {
+        // What can be known before is not found out while a thread is held.
+        const way = findWayIn(target, maps);
+        const drawn = drawRuntime(maps);
+        const size = SMALLEST_SCRATCH;
+        const place = freePlace(maps, size, drawn.at + 3 * PAGE);
+        restIfBusy();
         try {
-          return borrower.inside(findWayIn(target, maps), (inside) => {
-            const handler = found ?? makeRuntime(target, inside, !waits);
+          return borrower.inside(way, (inside) => {
+            const handler = found ?? makeRuntime(target, inside, drawn, !waits);
             for (const { start, end } of left) inside.call('munmap', start, end - start);
-            return { handler, scratch: makeScratch(target, inside, SMALLEST_SCRATCH) };
+            return { handler, scratch: makeScratch(target, inside, { size, place, mark }) };
           });
         } catch (error) {
           if (!(error instanceof Taken)) throw error;
         }
+      }
       pause(5);
     }
   }
@@ -194,10 +203,12 @@ export class RemoteRuntime {
   /** A larger scratch in place of this one. */
   grow(size: number): void {
     const { target, borrower, scratch } = this;
+    const grown = 2 * Math.ceil(size / PAGE) * PAGE;
+    const place = freePlace(target.maps(), grown);
     borrower.settle();
     this.scratch = this.inside((inside) => {
       inside.call('munmap', scratch.start, scratch.end - scratch.start);
-      return makeScratch(target, inside, 2 * Math.ceil(size / PAGE) * PAGE);
+      return makeScratch(target, inside, { size: grown, place, mark: this.#mark });
     });
   }
 
@@ -263,19 +274,28 @@ function pageFor(data: Addr): Uint8Array {
   return page;
 }
 
-/**
- * The data's page is mapped first: without the code in front of it no runtime takes it for one, and
- * with it both are complete.
- */
-function makeRuntime(target: Target, inside: Inside, whatever: boolean): Addr {
-  const maps = target.maps();
-  if (!whatever && maps.some((map) => isNamed(map, NAME))) throw new Taken();
+/** A runtime as it will be, at a place that was free. */
+function drawRuntime(maps: readonly Mapping[]): { readonly at: Addr; readonly bytes: Uint8Array } {
   const at = freePlace(maps, 2 * PAGE);
   const bytes = new Uint8Array(2 * PAGE);
   bytes.set(pageFor(at + PAGE));
   const words = new BigUint64Array(bytes.buffer, PAGE);
   words[DATA.magic / 8] = MAGIC;
   words[DATA.version / 8] = VERSION;
+  return { at, bytes };
+}
+
+/**
+ * The data's page is mapped first: without the code in front of it no runtime takes it for one, and
+ * with it both are complete.
+ */
+function makeRuntime(
+  target: Target,
+  inside: Inside,
+  { at, bytes }: ReturnType<typeof drawRuntime>,
+  whatever: boolean,
+): Addr {
+  if (!whatever && target.maps().some((map) => isNamed(map, NAME))) throw new Taken();
   const [read, write, exec] = [PROT.read, PROT.write, PROT.exec];
   mapFile(target, inside, bytes, [
     { at: at + PAGE, access: read | write, offset: PAGE },
@@ -284,12 +304,16 @@ function makeRuntime(target: Target, inside: Inside, whatever: boolean): Addr {
   return at;
 }
 
-function makeScratch(target: Target, inside: Inside, size: number): Scratch {
-  for (;;)
+/** @param wanted its place was free when it was looked for; where it is not, another is found */
+function makeScratch(
+  target: Target,
+  inside: Inside,
+  { size, place, mark }: { readonly size: number; readonly place: Addr; readonly mark: Uint8Array },
+): Scratch {
+  for (let at = place; ; at = freePlace(target.maps(), size))
     try {
-      const place = freePlace(target.maps(), size);
-      const at = mapAnonymous(inside, place, size, PROT.read | PROT.write);
-      target.write(at, ownMark());
+      mapAnonymous(inside, at, size, PROT.read | PROT.write);
+      target.write(at, mark);
       return scratchAt(at, size);
     } catch (error) {
       if (!(error instanceof Taken)) throw error;
@@ -357,8 +381,10 @@ function mapFile(
       mapped.push({ ...piece, at: result });
       // A kernel before 4.17 takes the address for a wish.
       if (result !== at) made('mmap', -ERRNO.exists);
-      if (target.maps().find(({ start }) => start === at)?.inode !== ours) throw new Taken();
     }
+    const maps = target.maps();
+    const inodeAt = (at: Addr): number | undefined => maps.find(({ start }) => start === at)?.inode;
+    if (pieces.some(({ at }) => inodeAt(at) !== ours)) throw new Taken();
   } catch (error) {
     for (const { at } of mapped) inside.call('munmap', at, PAGE);
     throw error;
@@ -395,9 +421,9 @@ function inodeOf(path: string): number | null {
   }
 }
 
-/** A hole that nothing is mapped near. */
-function freePlace(maps: readonly Mapping[], size: number): Addr {
-  let at = LOWEST_PLACE;
+/** A hole that nothing is mapped near, at an address or behind it. */
+function freePlace(maps: readonly Mapping[], size: number, from: Addr = LOWEST_PLACE): Addr {
+  let at = from;
   for (const map of maps.toSorted((a, b) => a.start - b.start)) {
     if (map.end <= at) continue;
     if (map.start >= at + size + PAGE) break;
