@@ -1,10 +1,19 @@
 // What a user installs: the packed file, put elsewhere, imported, required and run.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Folder, must, packInto, type Packed } from './build.js';
+import { Folder, gcc, must, owner, packInto, type Packed } from './build.js';
 
 const folder = new Folder();
 const installed = folder.file('app/node_modules/static-call');
@@ -247,5 +256,30 @@ describe('the installed package', () => {
       readFileSync('include/static_call.h', 'utf8'),
     );
     expect(spawnSync(bin, ['annotate', 'gone.o'], { encoding: 'utf8' }).status).toBe(3);
+  });
+
+  it.skipIf(!gcc)('compiles for a user who may write nothing of it, by the bundle alone', () => {
+    using made = new Folder();
+    made.write(
+      'one.c',
+      `#include <static_call.h>
+int one(int a) { return a; }
+DEFINE_STATIC_CALL(work, one);
+int run(int a) { return static_call(work)(a); }
+`,
+    );
+    const bin = folder.file('app/node_modules/.bin/static-call');
+    const modules = join(installed, 'dist/cli/main.js');
+    chmodSync(folder.path, 0o755);
+    const other = owner(made, bin);
+    renameSync(modules, `${modules}.away`);
+    try {
+      const words = ['cc', '--', 'gcc', '-O2', '-c', 'one.c', '-o', 'one.o'];
+      const done = spawnSync(bin, words, { cwd: made.path, encoding: 'utf8', ...other });
+      expect(done).toMatchObject({ status: 0, stdout: '', stderr: '' });
+      expect(made.read('one.o').includes('.static_call_sites')).toBe(true);
+    } finally {
+      renameSync(`${modules}.away`, modules);
+    }
   });
 });
