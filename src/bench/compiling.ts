@@ -26,11 +26,17 @@ export function measureCompiling({ workshop, env, budget, signal }: ObjectsOptio
       if (status !== 0) throw new Fault('compile-failed', `${program} ended with ${status}`);
     });
   };
-  const [one, none] = [workshop.write('one.c', ONE_CALL), workshop.write('none.c', NO_CALL)];
+  workshop.write('one.h', ONE_CALL);
+  const [one, unseen, none] = [
+    workshop.write('one.c', ONE_CALL),
+    workshop.write('unseen.c', '#include "one.h"\n'),
+    workshop.write('none.c', NO_CALL),
+  ];
   const end = performance.now() + budget;
   for (let round = 0; round < 3 || (performance.now() < end && !signal.aborted); round++) {
     for (const id of ['one', 'onecopy']) compile(id, one);
     compile('cc one', one, CLI, 'cc', '--');
+    compile('cc unseen', unseen, CLI, 'cc', '--');
     compile('none', none);
     compile('cc none', none, CLI, 'cc', '--');
   }
@@ -51,6 +57,7 @@ function table(samples: Samples): Table {
     rows: present([
       samples.row('one', 'the compiler, a file with a static call'),
       beyond('cc one', 'one', 'static-call cc, the same file'),
+      beyond('cc unseen', 'one', 'static-call cc, the call in a header'),
       samples.row('none', 'the compiler, a file without'),
       beyond('cc none', 'none', 'static-call cc, the same file'),
     ]),
