@@ -219,15 +219,15 @@ ${assembler(`\t.text${loops.join('')}`)}
 }
 
 /**
- * A key of many sites: functions of one call each, a stated number of bytes from each other, and
- * their table as objtool would write it, so that a million of them need not be found by decoding.
- */
-/**
  * Bytes from one function to the other: three of the four bytes of a displacement differ, wherever
  * the site lies. Between neighbours one byte may, and `auto` would need no trap.
  */
 const BETWEEN = 0x10110;
 
+/**
+ * A key of many sites: functions of one call each, a stated number of bytes from each other, and
+ * their table as objtool would write it, so that a million of them need not be found by decoding.
+ */
 /** @param offset of the first site in its line */
 export function sitesSource(count: number, apart: number, offset = 0): string {
   return `#include <static_call.h>

@@ -238,7 +238,6 @@ export class Survey {
 
   /** Before a script is performed again that a survey was added to. */
   renew(script: Script, half: number): void {
-    script.small(half + SURVEY.ways / 4, 0);
     script.small(half + SURVEY.refused / 4, 0);
   }
 
