@@ -424,6 +424,12 @@ export const MUTANTS = [
     long: true,
   },
   {
+    name: 'a process that another tool traces is changed',
+    file: 'dist/machine/remote/borrow.js',
+    edits: [['tracer === 0 || tracer === process.pid', 'true']],
+    test: { file: 'test/remote/attach.test.ts', name: 'where another tool traces it' },
+  },
+  {
     name: 'the kernel makes an interrupted call again over what a thread was sent to',
     file: 'dist/machine/remote/borrow.js',
     edits: [

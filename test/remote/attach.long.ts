@@ -41,7 +41,7 @@ describe.skipIf(!attachable)('a program that tools come and go in', () => {
   it('goes its own way when the tool is killed at random in updates', async () => {
     const own = await Running.start(program, ['2', 'pause']);
     const before = own.state();
-    for (let n = 0; n < 60; n++) {
+    for (let n = 0; n < 100; n++) {
       const beside = toolBeside(own.pid, {
         do: [['loop', { ms: 5000, targets: ['fast', 'slow'] }]],
       });

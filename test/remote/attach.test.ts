@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { chmodSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { examineProcess } from '#host/doctor-process';
@@ -121,6 +122,33 @@ describe.skipIf(!attachable)('another process that runs', () => {
 
   it.skipIf(!root)("is refused where it is another user's", () => {
     expect(tool(running.pid, {}, { uid: 65534 }).fault).toBe('not-yours');
+  });
+
+  it('is refused where another tool traces it, which is named, and not any more afterwards', async () => {
+    const tracer = await Running.start(compileTarget(folder, 'tracer.c'), [String(running.pid)]);
+    const { fault, message } = tool(running.pid, {});
+    expect(fault).toBe('traced');
+    expect(message).toContain(`process ${tracer.pid} (tracer-`);
+    await tracer.end();
+    expect(tool(running.pid, {}).fault).toBeUndefined();
+    expect(await running.report()).toMatchObject(WELL);
+  });
+
+  it.skipIf(!root)('is refused to its own user where it is set-uid, or not dumpable', async () => {
+    const nobody = 65534;
+    const plain = compileTarget(folder, 'guarded.c');
+    const setUid = compileTarget(folder, 'guarded.c');
+    chmodSync(dirname(plain), 0o755);
+    chmodSync(setUid, 0o4755);
+    for (const [file, args] of [
+      [plain, ['not dumpable']],
+      [setUid, []],
+    ] as const) {
+      const own = await Running.start(file, args, {}, nobody);
+      const { fault, message } = tool(own.pid, {}, { uid: nobody });
+      expect({ fault, message }, file).toMatchObject({ fault: 'not-yours' });
+      await own.end();
+    }
   });
 
   if (LONG)

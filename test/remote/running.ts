@@ -74,9 +74,11 @@ export class Running {
     program: string,
     args: readonly string[] = [],
     env: Record<string, string> = {},
+    uid?: number,
   ): Promise<Running> {
     const child = spawn(program, args, {
       stdio: ['pipe', 'pipe', 'inherit'],
+      ...(uid === undefined ? {} : { uid, gid: uid }),
       env: { ...process.env, ...env },
     });
     // A program that has ended reads nothing more.

@@ -2,7 +2,7 @@
 // root, a sandbox was entered. No descriptor of /proc is kept for that case: a directory's would
 // lead out of a root that is changed later, and each would be inherited by every child of fork.
 
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { Fault } from '../../base/fault.js';
 
 const CURES: Readonly<Record<string, string>> = {
@@ -30,6 +30,21 @@ export function readProc(path: string): string {
     return readFileSync(path, 'utf8');
   } catch (error) {
     throw procFault(path, error);
+  }
+}
+
+const line = Buffer.alloc(1024);
+
+/** The same for a file of one line, by half of the system calls. */
+export function readLineOrNone(path: string): string {
+  let file = -1;
+  try {
+    file = openSync(path, 'r');
+    return line.toString('latin1', 0, readSync(file, line, 0, line.length, 0));
+  } catch {
+    return '';
+  } finally {
+    if (file >= 0) closeSync(file);
   }
 }
 

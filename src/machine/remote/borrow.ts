@@ -326,9 +326,14 @@ export class Borrower {
     }));
   }
 
-  /** Whether its registers may be exchanged where it stands. */
+  /**
+   * Whether its registers may be exchanged where it stands. A thread in a system call is in no
+   * restartable sequence, which may make none.
+   */
   #fits(id: number, state: ThreadState): boolean {
-    return word(state, 'cs') === LONG_MODE && !this.#inSequence(id, Number(word(state, 'rip')));
+    if (word(state, 'cs') !== LONG_MODE) return false;
+    const inCall = BigInt.asIntN(64, word(state, 'originalRax')) >= 0n;
+    return inCall || !this.#inSequence(id, Number(word(state, 'rip')));
   }
 
   /** What is asked of a thread that is stopped; where that is refused, the thread goes on. */

@@ -94,7 +94,9 @@ export class RemoteEngine implements Engine {
   }
 
   groups(record: Addr): readonly Group[] {
-    checkGroups(this.#runtime.target, record);
+    const { target, snapshot: copies } = this.#runtime;
+    if (!copies.checked.has(record)) checkGroups(target, record);
+    copies.checked.add(record);
     return this.record(record).groups();
   }
 

@@ -20,6 +20,8 @@ interface Word {
 export class Snapshot {
   readonly #target: Target;
   readonly #copies = new Map<string, Copy>();
+  /** Records whose lists were held against what a runtime can have. */
+  readonly checked = new Set<Addr>();
   /** Memory that is given out: what lies there is known to nothing in the target yet. */
   #room = { start: 0, next: 0, end: 0 };
 
@@ -56,6 +58,7 @@ export class Snapshot {
 
   forget(): void {
     this.#copies.clear();
+    this.checked.clear();
     this.#room = { start: 0, next: 0, end: 0 };
   }
 

@@ -15,7 +15,7 @@ import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { TABLE } from '../../trap/registry.js';
 import { parseMaps, type Mapping } from '../linux/maps.js';
-import { readProcOrNone } from '../linux/proc.js';
+import { readLineOrNone, readProcOrNone } from '../linux/proc.js';
 
 const CANNOT = new Set(['EACCES', 'EPERM']);
 const codeOf = (error: unknown): string => String((error as NodeJS.ErrnoException).code ?? error);
@@ -174,11 +174,11 @@ export class Target {
 
   thread(id: number): ThreadLook {
     const task = `/proc/${this.pid}/task/${id}`;
-    const state = afterName(readProcOrNone(`${task}/stat`))[0] ?? 'Z';
+    const state = afterName(readLineOrNone(`${task}/stat`))[0] ?? 'Z';
     return {
       id,
       state,
-      sleepsIn: 'SD'.includes(state) ? callOf(readProcOrNone(`${task}/syscall`)) : null,
+      sleepsIn: 'SD'.includes(state) ? callOf(readLineOrNone(`${task}/syscall`)) : null,
     };
   }
 
