@@ -37,6 +37,7 @@ export class Board {
   count: u32;
   mask: u32;
   slots: usize;
+  former: usize;
 }
 
 /** States of a batch that one thread expands, and numbers what they lead to. */

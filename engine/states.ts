@@ -40,22 +40,31 @@ const CHUNKS: usize = 1 << 16;
 const chunks: usize = take(CHUNKS << 2);
 
 /**
- * Open addressing, at most three quarters full. A slot holds one more than a state's number, in as
- * many low bits as the table's size needs, and bits of the hash above them, so that hardly any
- * other record is compared.
+ * Open addressing, at most three quarters full, by lines of a cache: a hash names a line, whose
+ * slots are filled from the first on, and what finds it full goes to the next line. A slot holds one
+ * more than a state's number, in as many low bits as the table's size needs, and the bits of the
+ * hash above them, so that hardly any other record is compared.
  */
 let mask: u32 = (1 << 12) - 1;
-let slots: usize = take((<usize>mask + 1) << 2);
+const LINE: u32 = 16;
+const LINE_BYTES: usize = (<usize>LINE) << 2;
+let slots: usize = takeSlots(mask + 1);
+function takeSlots(length: u32): usize {
+  return (take(((<usize>length) << 2) + LINE_BYTES) + LINE_BYTES - 1) & ~(LINE_BYTES - 1);
+}
 
 /**
  * Threads that search together have a part of the table each, so that none waits for another one:
- * every so many lines of a cache, because a line that two CPUs write moves between them.
+ * every so many lines, because a line that two CPUs write moves between them.
  */
 let parts: u32 = 1;
-const LINE: u32 = 16;
 /** Whose a hash is. It stays so when the table grows. */
 export function ownerOf(hash: u32): u32 {
   return (hash / LINE) & (parts - 1);
+}
+/** The first slot of the line that a hash names. */
+function lineOf(hash: u32): u32 {
+  return hash & mask & ~(LINE - 1);
 }
 /** The next slot of the same owner. */
 function stepped(i: u32): u32 {
@@ -219,52 +228,68 @@ function isRecent(each: Waiting): bool {
 
 /** Without it a compiler would leave out the reads. */
 export let readings: u32 = 0;
+/** Of each that waits, or of each entry of a block: the first slot that may be its own. */
+let places: usize = take((<usize>MOST) << 2);
+function placeOf(i: u32): u32 {
+  return load<u32>(places + ((<usize>i) << 2));
+}
 export function readAhead(): void {
+  if (!hasRoomFor(waiting)) grow();
   let sum: u32 = 0;
-  for (let i: u32 = 0; i < waiting; i++) sum ^= load<u32>(slotAt(waitingAt(i).hash & mask));
-  for (let i: u32 = 0; i < waiting; i++) {
-    const hash = waitingAt(i).hash;
-    const entry = load<u32>(slotAt(hash & mask));
-    // The record of another state is not compared.
-    if (entry !== 0 && ((entry ^ hash) & ~mask) === 0)
-      sum ^= load<u32>(recordAt((entry & mask) - 1));
-  }
+  for (let i: u32 = 0; i < waiting; i++) sum ^= load<u32>(slotAt(lineOf(waitingAt(i).hash)));
+  for (let i: u32 = 0; i < waiting; i++) sum ^= approach(i, waitingAt(i).hash);
   readings = sum;
+}
+/** Finds the first slot that may be the one of a hash, and reads its record. */
+function approach(i: u32, hash: u32): u32 {
+  const place = likely(lineOf(hash), hash);
+  store<u32>(places + ((<usize>i) << 2), place);
+  const id = (load<u32>(slotAt(place)) & mask) - 1;
+  // One that is new in this batch has no record yet, and a free slot has none.
+  return id < count ? load<u32>(recordAt(id)) : 0;
 }
 
 /** Keeps a state that waits: one that was not visited yet gets the next number. */
 export function intern(i: u32): void {
   const each = waitingAt(i);
-  const slot = slotOf(each.hash, wordsOf(each));
+  const slot = slotFrom(placeOf(i), each.hash, wordsOf(each));
   if (load<u32>(slot) !== 0) return;
   const id = count++;
   store<u32>(slot, (each.hash & ~mask) | count);
   if ((id & (CHUNK - 1)) === 0) another(id >> CHUNK_BITS);
   write(id, wordsOf(each), each.beside);
-  if (count > mask - (mask >> 2)) rehash(2 * (mask + 1));
 }
 /** The number of a state that waits and was visited. */
 export function known(i: u32): u32 {
   const each = waitingAt(i);
-  return (load<u32>(slotOf(each.hash, wordsOf(each))) & mask) - 1;
+  return (load<u32>(slotFrom(placeOf(i), each.hash, wordsOf(each))) & mask) - 1;
 }
 /** -1 for a state, in `next`, that was not visited. */
 export function find(): i32 {
   if (isTooWide()) return -1;
   const hash = pack(next, packed);
-  return (load<u32>(slotOf(hash, packed)) & mask) - 1;
+  return (load<u32>(slotFrom(lineOf(hash), hash, packed)) & mask) - 1;
 }
 
 function slotAt(i: u32): usize {
   return slots + ((<usize>i) << 2);
 }
-/** Where a packed state is in the table, or the free slot where it belongs. */
-function slotOf(hash: u32, words: usize): usize {
+/** The first slot from one on that is free, or may be the one of a hash. */
+function likely(from: u32, hash: u32): u32 {
   const above = hash & ~mask;
-  let i = hash & mask;
+  let i = from;
   for (let entry = load<u32>(slotAt(i)); entry !== 0; entry = load<u32>(slotAt(i))) {
-    if ((entry & ~mask) === above && isAt((entry & mask) - 1, words)) break;
+    if ((entry & ~mask) === above) break;
     i = stepped(i);
+  }
+  return i;
+}
+/** Where a packed state is in the table, from a slot on, or the free slot where it belongs. */
+function slotFrom(from: u32, hash: u32, words: usize): usize {
+  let i = likely(from, hash);
+  for (let entry = load<u32>(slotAt(i)); entry !== 0; entry = load<u32>(slotAt(i))) {
+    if (isAt((entry & mask) - 1, words)) break;
+    i = likely(stepped(i), hash);
   }
   return slotAt(i);
 }
@@ -285,24 +310,32 @@ function another(chunk: usize): void {
   store<usize>(chunks + (chunk << 2), takeOld(<usize>CHUNK * (size + 4)));
 }
 
-/** The outgrown table is where the next states go. */
+/** A table twice as long. The outgrown one is where the next states go. */
+function grow(): void {
+  double();
+  givePages(0, 1);
+  for (let owner: u32 = 0; owner < parts; owner++) regrow(owner);
+}
+/** A table of any length, for states that were packed or shared out anew. */
 function rehash(length: u32): void {
   const old = slots;
   const oldBytes = (<usize>mask + 1) << 2;
   renew(length);
   givePages(0, 1);
-  for (let from: u32 = 0; from < count; from += MOST) refill(from, min(count, from + MOST), -1);
+  for (let from: u32 = 0; from < count; from += MOST) refill(from, min(count, from + MOST));
   outgrown(old, oldBytes);
-}
-/** An empty table, twice as long. */
-export function renewTwice(): void {
-  const bytes = (<usize>mask + 1) << 2;
-  outgrown(slots, bytes);
-  renew(2 * (mask + 1));
 }
 function renew(length: u32): void {
   mask = length - 1;
-  slots = take((<usize>length) << 2);
+  slots = takeSlots(length);
+}
+/** What `regrow` fills the new table from, until more memory is taken. */
+let former: usize = 0;
+/** An empty table, twice as long. */
+export function double(): void {
+  former = slots;
+  renew(2 * (mask + 1));
+  outgrown(former, (<usize>mask + 1) << 1);
 }
 /**
  * Has the pages of a new table given: this thread's of so many threads. A page that is read before
@@ -313,26 +346,67 @@ export function givePages(thread: u32, threads: u32): void {
   const step = (<usize>threads) << 12;
   for (let at = slots + ((<usize>thread) << 12); at < end; at += step) store<u32>(at, 0);
 }
-/** Puts some states, at most `MOST`, into a new table: all of them, or those of one owner. */
-function refill(from: u32, end: u32, owner: i32): void {
+/**
+ * Fills an owner's part of the table that is twice as long. A line becomes two, and the first bit of
+ * the hash in a slot says which, so no record is read: both tables are gone through from the front
+ * to the end, where a slot for each hash would be looked for in memory that no cache holds. Only
+ * behind a full line there may be what belongs to another line.
+ */
+export function regrow(owner: u32): void {
+  const length = (mask + 1) >> 1;
+  let wasFull = isFull(length - (parts - owner) * LINE);
+  for (let line = owner * LINE; line < length; line += parts * LINE) {
+    if (wasFull) moveByHash(line);
+    else moveByBit(line, length);
+    wasFull = isFull(line);
+  }
+}
+function formerAt(i: u32): u32 {
+  return load<u32>(former + ((<usize>i) << 2));
+}
+function isFull(line: u32): bool {
+  return formerAt(line + LINE - 1) !== 0;
+}
+function moveByBit(line: u32, length: u32): void {
+  for (let i = line; i < line + LINE; i++) {
+    const entry = formerAt(i);
+    if (entry === 0) return;
+    put(line + (entry & length), entry & ~length);
+  }
+}
+function moveByHash(line: u32): void {
+  for (let i = line; i < line + LINE; i++) {
+    const number = formerAt(i) & (mask >> 1);
+    if (number === 0) return;
+    const hash = hashOf(number - 1);
+    put(lineOf(hash), (hash & ~mask) | number);
+  }
+}
+function put(from: u32, entry: u32): void {
+  let i = from;
+  while (load<u32>(slotAt(i)) !== 0) i = stepped(i);
+  store<u32>(slotAt(i), entry);
+}
+function hashOf(id: u32): u32 {
+  const record = recordAt(id);
+  let hash: u32 = 0;
+  for (let i: usize = 0; i < size; i += 4) hash = mixed(hash, load<u32>(record + i));
+  return hash;
+}
+/** Puts some states, at most `MOST`, into a new table. */
+function refill(from: u32, end: u32): void {
   let sum: u32 = 0;
   let place = hashes;
   for (let id = from; id < end; id++) {
-    const record = recordAt(id);
-    let hash: u32 = 0;
-    for (let i: usize = 0; i < size; i += 4) hash = mixed(hash, load<u32>(record + i));
-    if (owner >= 0 && ownerOf(hash) !== <u32>owner) continue;
+    const hash = hashOf(id);
     store<u32>(place, hash);
-    store<u32>(place + 4, id + 1);
-    place += 8;
-    sum ^= load<u32>(slotAt(hash & mask));
+    place += 4;
+    sum ^= load<u32>(slotAt(lineOf(hash)));
   }
   readings = sum;
-  for (let each = hashes; each < place; each += 8) {
-    const hash = load<u32>(each);
-    let i = hash & mask;
-    while (load<u32>(slotAt(i)) !== 0) i = stepped(i);
-    store<u32>(slotAt(i), (hash & ~mask) | load<u32>(each + 4));
+  for (let id = from; id < end; id++) {
+    const hash = load<u32>(hashes + ((<usize>(id - from)) << 2));
+    put(lineOf(hash), (hash & ~mask) | (id + 1));
   }
 }
 
@@ -358,8 +432,7 @@ function widen(): void {
   }
   rehash(mask + 1);
 }
-/** Each with the number of its state. */
-let hashes: usize = take((<usize>MOST) << 3);
+const hashes: usize = take((<usize>MOST) << 2);
 
 // Threads that search together (together.ts). While they expand states of a batch, each leaves what
 // it finds in buckets, one for each owner of a part of the table. Then each owner keeps what is new
@@ -391,8 +464,8 @@ function entryMost(): usize {
   return offsetof<Entry>() + ((<usize>width) << 2);
 }
 
-/** Memory of a thread that helps: its states, what waited, hashes, what it found last. */
-const OWN: usize = 2 * STATE + <usize>MOST * (ROOM + 8) + <usize>RECENT * 68;
+/** Memory of a thread that helps: its states, what waits, places, what it found last. */
+const OWN: usize = 2 * STATE + <usize>MOST * (ROOM + 4) + <usize>RECENT * 68;
 
 /** Only the main thread takes memory. */
 export function furnish(desk: Desk, states: u32): void {
@@ -407,8 +480,8 @@ export function unpackAt(desk: Desk): void {
   state = desk.own;
   next = state + STATE;
   queue = next + STATE;
-  hashes = queue + <usize>MOST * ROOM;
-  recent = hashes + ((<usize>MOST) << 3);
+  places = queue + <usize>MOST * ROOM;
+  recent = places + ((<usize>MOST) << 2);
 }
 
 /** What the main thread knows of states and their table, for the others. */
@@ -419,6 +492,7 @@ export function post(): void {
   board.count = count;
   board.mask = mask;
   board.slots = slots;
+  board.former = former;
 }
 export function readPost(): void {
   width = board.width;
@@ -428,6 +502,7 @@ export function readPost(): void {
   count = board.count;
   mask = board.mask;
   slots = board.slots;
+  former = board.former;
   parts = board.hands;
   layOut();
 }
@@ -481,11 +556,6 @@ export function leave(hand: u32, order: u32): bool {
 export function hasRoomFor(more: u32): bool {
   return count + more <= mask - (mask >> 2);
 }
-/** Puts the states of an owner into the new table. */
-export function refillOwned(): void {
-  for (let from: u32 = 0; from < count; from += MOST) refill(from, min(count, from + MOST), me);
-}
-
 /** Of the owner whose instance this is. */
 let freshAt: usize = 0;
 function wordsOfFresh(i: u32): usize {
@@ -512,7 +582,7 @@ function keepFrom(hand: u32, end: u32, desk: Desk): void {
     for (let i = first; i < last; i++) {
       const entry = entryAt(bucket, i);
       keepLate(entry.order, desk);
-      keepIfNew(entry, desk);
+      keepIfNew(entry, placeOf(i - first), desk);
     }
   }
   setNext(hand, end);
@@ -523,23 +593,20 @@ function keepLate(order: u32, desk: Desk): void {
   const late = bucketOf(hand, me);
   const all = filled(hand, me);
   for (let i = nextOf(hand); i < all && entryAt(late, i).order < order; i++) {
-    keepIfNew(entryAt(late, i), desk);
+    const entry = entryAt(late, i);
+    keepIfNew(entry, lineOf(entry.hash), desk);
     setNext(hand, i + 1);
   }
 }
 function readAheadOf(bucket: usize, first: u32, end: u32): void {
   let sum: u32 = 0;
-  for (let i = first; i < end; i++) sum ^= load<u32>(slotAt(entryAt(bucket, i).hash & mask));
-  for (let i = first; i < end; i++) {
-    const hash = entryAt(bucket, i).hash;
-    const entry = load<u32>(slotAt(hash & mask));
-    const id = (entry & mask) - 1;
-    if (entry !== 0 && ((entry ^ hash) & ~mask) === 0 && id < count) sum ^= load<u32>(recordAt(id));
-  }
+  for (let i = first; i < end; i++) sum ^= load<u32>(slotAt(lineOf(entryAt(bucket, i).hash)));
+  for (let i = first; i < end; i++) sum ^= approach(i - first, entryAt(bucket, i).hash);
   readings = sum;
 }
-function keepIfNew(entry: Entry, desk: Desk): void {
-  const slot = slotOf(entry.hash, wordsBehind(entry));
+/** @param place a slot before which it is not */
+function keepIfNew(entry: Entry, place: u32, desk: Desk): void {
+  const slot = slotFrom(place, entry.hash, wordsBehind(entry));
   if (load<u32>(slot) !== 0) return;
   const fresh = freshOf(freshAt, desk.freshCount++);
   store<u32>(slot, (entry.hash & ~mask) | (count + desk.freshCount));

@@ -35,6 +35,7 @@ import {
 } from './search';
 import {
   divide,
+  double,
   forget,
   found,
   furnish,
@@ -46,13 +47,12 @@ import {
   numberNew,
   post,
   readPost,
-  refillOwned,
-  renewTwice,
+  regrow,
   unpackAt,
 } from './states';
 
 const EXPAND: u32 = 0;
-const REFILL: u32 = 1;
+const REGROW: u32 = 1;
 const KEEP: u32 = 2;
 const NUMBER: u32 = 3;
 const GIVE: u32 = 4;
@@ -159,9 +159,9 @@ function batch(size: u32, limit: u32): bool {
   const most = left();
   if (isGivenUp() || found() + most > limit) return false;
   if (!hasRoomFor(most)) {
-    renewTwice();
+    double();
     inAll(GIVE);
-    inAll(REFILL);
+    inAll(REGROW);
   }
   inAll(KEEP);
   let fresh: u32 = 0;
@@ -183,7 +183,7 @@ function left(): u32 {
 function share(task: u32): void {
   if (task === EXPAND) expandShare();
   else if (task === GIVE) givePages(me, board.hands);
-  else if (task === REFILL) refillOwned();
+  else if (task === REGROW) regrow(me);
   else if (task === NUMBER) numberNew();
   else keepNew();
 }

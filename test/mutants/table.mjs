@@ -929,6 +929,17 @@ export const MUTANTS = [
     test: { file: 'test/check/twin.test.ts', name: 'on one thread and on two' },
   },
   {
+    name: 'behind a full line of the table, too, a slot says where it goes',
+    file: 'engine/states.ts',
+    edits: [
+      [
+        'if (wasFull) moveByHash(line);\n    else moveByBit(line, length);',
+        'moveByBit(line, length);',
+      ],
+    ],
+    test: { file: 'test/check/twin.test.ts', name: 'on one thread and on two' },
+  },
+  {
     name: "what another thread has found earlier leaves a new state's number as it is",
     file: 'engine/states.ts',
     edits: [['    id += earlier;\n', '']],
