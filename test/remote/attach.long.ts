@@ -59,7 +59,7 @@ describe.skipIf(!attachable)('a program that tools come and go in', () => {
   it('is whole where the kernel refuses any one of the calls', async () => {
     const own = await Running.start(program, ['1', 'read', 'pause']);
     const { calls } = tool(own.pid, { do: [['update', { route: 'fast' }]] });
-    for (let refuse = 0; refuse < calls; refuse += 3) {
+    for (let refuse = 0; refuse < calls; refuse++) {
       tool(own.pid, { refuse, do: [['update', { route: refuse % 2 ? 'fast' : 'slow' }]] });
       expect(await own.report(), `call ${refuse}`).toMatchObject(WELL);
     }
