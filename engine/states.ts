@@ -41,9 +41,9 @@ const chunks: usize = take(CHUNKS << 2);
 
 /**
  * Open addressing, at most three quarters full, by lines of a cache: a hash names a line, whose
- * slots are filled from the first on, and what finds it full goes to the next line. A slot holds one
- * more than a state's number, in as many low bits as the table's size needs, and the bits of the
- * hash above them, so that hardly any other record is compared.
+ * slots are filled from the first on, and what finds it full goes to the next line. A slot holds
+ * one more than a state's number, in as many low bits as the table's size needs, and the bits of
+ * the hash above them, so that hardly any other record is compared.
  */
 let mask: u32 = (1 << 12) - 1;
 const LINE: u32 = 16;
@@ -347,10 +347,10 @@ export function givePages(thread: u32, threads: u32): void {
   for (let at = slots + ((<usize>thread) << 12); at < end; at += step) store<u32>(at, 0);
 }
 /**
- * Fills an owner's part of the table that is twice as long. A line becomes two, and the first bit of
- * the hash in a slot says which, so no record is read: both tables are gone through from the front
- * to the end, where a slot for each hash would be looked for in memory that no cache holds. Only
- * behind a full line there may be what belongs to another line.
+ * Fills an owner's part of the table that is twice as long. A line becomes two, and the first bit
+ * of the hash in a slot says which, so no record is read. Both tables are gone through from the
+ * front to the end, where a slot for each hash would be looked for in memory that no cache holds.
+ * Only behind a full line there may be what belongs to another line.
  */
 export function regrow(owner: u32): void {
   const length = (mask + 1) >> 1;
@@ -561,7 +561,7 @@ let freshAt: usize = 0;
 function wordsOfFresh(i: u32): usize {
   return wordsBehind(freshOf(freshAt, i).entry);
 }
-/** Keeps what is new in this owner's buckets, piece by piece, and what was late where it belongs. */
+/** Keeps what is new in this owner's buckets, piece by piece, and late states where they belong. */
 export function keepNew(): void {
   const desk = deskOf(me);
   freshAt = desk.fresh;
@@ -628,8 +628,8 @@ export function grownBy(more: u32): void {
 }
 
 /**
- * Numbers the new states of all owners that this thread's pieces led to, so that the records that it
- * writes lie beside each other.
+ * Numbers the new states of all owners that this thread's pieces led to, so that the records that
+ * it writes lie beside each other.
  */
 export function numberNew(): void {
   for (let i: u32 = 0; i < board.pieces; i++) {

@@ -1,9 +1,9 @@
 // A search on several threads, which gives every state the number that one thread gives it. The
-// main thread takes a batch off the queue and cuts it into pieces, and each thread expands one piece
-// after the other. States with something that the tables do not have yet wait for the main thread,
-// which then expands them in turn. Then each thread keeps what it owns of what all have found, and
-// numbers what its pieces led to (states.ts). Between two of these phases all wait for each other,
-// because each phase reads what the one before wrote.
+// main thread takes a batch off the queue and cuts it into pieces, and each thread expands one
+// piece after the other. States with something that the tables do not have yet wait for the main
+// thread, which then expands them in turn. Then each thread keeps what it owns of what all have
+// found, and numbers what its pieces led to (states.ts). Between two of these phases all wait for
+// each other, because each phase reads what the one before wrote.
 //
 // What only one thread can do, as to pack states anew, is rare: the batch is given up, and one
 // thread does it again.
