@@ -251,7 +251,10 @@ export interface Column {
   readonly number?: boolean;
 }
 
-/** Cells are markup already. A column without anything in it is left out. */
+/**
+ * Cells are markup already. A column without anything in it is left out. Where the table is wider
+ * than the page it is scrolled, by the keyboard too.
+ */
 export function figures(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const used = columns.map((_, i) => rows.some((cells) => cells[i] !== ''));
   const line = (tag: string, cells: readonly string[]): string =>
@@ -264,5 +267,5 @@ export function figures(columns: readonly Column[], rows: readonly (readonly str
     'th',
     columns.map(({ title }) => title),
   );
-  return `<div class="figures"><table>${[head, ...rows.map((cells) => line('td', cells))].join('\n')}</table></div>`;
+  return `<div class="figures" tabindex="0"><table>${[head, ...rows.map((cells) => line('td', cells))].join('\n')}</table></div>`;
 }

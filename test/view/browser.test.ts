@@ -2,7 +2,6 @@
 // in the light and in the dark. The short run has the desk in the light.
 
 import { readFileSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { gzipSync } from 'node:zlib';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -13,7 +12,7 @@ import { PROPERTY_NAMES } from '#check/properties';
 import type { Protocol } from '#plan/protocol';
 import { build, Folder } from '../build.js';
 import { LONG, more } from '../more.js';
-import { launch, noChromium, visit } from './browser.js';
+import { launch, LOOKS, noChromium, serious, SIZES, visit } from './browser.js';
 
 // A browser beside other programs on two CPUs may take tens of seconds for what takes it one.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
@@ -26,33 +25,6 @@ beforeAll(async () => {
 afterAll(async () => {
   if (!noChromium) await browser.close();
 });
-
-const SIZES = { desk: { width: 1280, height: 800 }, phone: { width: 390, height: 844 } } as const;
-const LOOKS = [
-  ['desk', 'light'],
-  ...more(['phone', 'dark'], ['desk', 'dark'], ['phone', 'light']),
-] as const;
-
-/** axe's rules on what is there now; what it calls serious or critical. */
-async function serious(page: Page): Promise<readonly string[]> {
-  await page.evaluate(axeSource);
-  return page.evaluate(async () => {
-    interface Axe {
-      run(): Promise<{
-        violations: { id: string; impact: string; nodes: { html: string }[] }[];
-      }>;
-    }
-    const { axe } = globalThis as unknown as { axe: Axe };
-    const { violations } = await axe.run();
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`);
-  });
-}
-const axeSource = readFileSync(
-  createRequire(import.meta.url).resolve('axe-core/axe.min.js'),
-  'utf8',
-);
 
 /** On a phone one pane is shown at a time. */
 async function pane(page: Page, name: string): Promise<void> {
@@ -73,7 +45,8 @@ async function chooseSmall(page: Page, protocol: string): Promise<void> {
   for (const name of ['passes', 'updates']) await page.getByLabel(name).selectOption('1');
 }
 
-describe.skipIf(noChromium).each(LOOKS)('the page on a %s, %s', (size, colorScheme) => {
+const looks = LONG ? LOOKS : LOOKS.slice(0, 1);
+describe.skipIf(noChromium).each(looks)('the page on a %s, %s', (size, colorScheme) => {
   const open = (fragment = '') => visit(browser, fragment, { viewport: SIZES[size], colorScheme });
 
   it('shows a torn call beside a whole one at the first visit', async () => {
