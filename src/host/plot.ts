@@ -267,5 +267,6 @@ export function figures(columns: readonly Column[], rows: readonly (readonly str
     'th',
     columns.map(({ title }) => title),
   );
-  return `<div class="figures" tabindex="0"><table>${[head, ...rows.map((cells) => line('td', cells))].join('\n')}</table></div>`;
+  const lines = [head, ...rows.map((cells) => line('td', cells))].join('\n');
+  return `<div class="figures" tabindex="0"><table>${lines}</table></div>`;
 }
