@@ -833,6 +833,12 @@ export const MUTANTS = [
     test: { file: 'test/process/shipped.test.ts', name: 'int3 at a site jcc' },
   },
   {
+    name: 'a survey counts no site that gets the instruction of the file',
+    file: 'dist/native/survey.js',
+    edits: [["['inc', 'r10'],", '']],
+    test: { file: 'test/process/survey.test.ts', name: 'draws, refuses and stores' },
+  },
+  {
     name: 'a survey counts no site that stays as it is',
     file: 'dist/native/survey.js',
     edits: [["['inc', mem('rdi', SURVEY.unchanged)],", '']],
@@ -842,12 +848,6 @@ export const MUTANTS = [
     name: 'a survey tells none of the ways of its sites',
     file: 'dist/native/survey.js',
     edits: [["['or', 'r9', 'rcx'],", '']],
-    test: { file: 'test/process/survey.test.ts', name: 'draws, refuses and stores' },
-  },
-  {
-    name: 'a survey counts no site that gets the instruction of the file',
-    file: 'dist/native/survey.js',
-    edits: [["['inc', 'r10'],", '']],
     test: { file: 'test/process/survey.test.ts', name: 'draws, refuses and stores' },
   },
   {

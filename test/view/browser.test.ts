@@ -1,7 +1,7 @@
 // The playground in Chromium: each thing that a person does, at the width of a desk and of a phone,
 // in the light and in the dark. The short run has the desk in the light.
 
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';

@@ -18,9 +18,13 @@ const first = asked.watches ? readdirSync(`/proc/${pid}/task`) : [];
 /** Whether one of the threads that were there waits in the kernel to be registered. */
 const waits = () =>
   first.some((id) => readOrNone(`/proc/${pid}/task/${id}/syscall`).startsWith('324 0x40 '));
+/** Whether the one that was let go has come back. */
+const isBack = () =>
+  first.some((id) => / t /.test(readOrNone(`/proc/${pid}/task/${id}/stat`).replace(/.*\)/, '')));
 const at = (step) => {
+  // On a busy machine the thread runs late.
   if (asked.watches && step === 'run let go')
-    for (let look = 0; look < 4; look++, pause(1)) said.registering ||= waits();
+    for (let look = 0; look < 100 && !isBack(); look++, pause(1)) said.registering ||= waits();
   const number = steps.push(step) - 1;
   if (asked.kill === number || asked.kill === step) process.kill(process.pid, 'SIGKILL');
   if (asked.stopAt === steps.length - 1) process.kill(Number(pid), asked.signal);
