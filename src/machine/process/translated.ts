@@ -10,11 +10,18 @@ import { errorName, type Native } from '../linux/native.js';
 import { readProcOrNone } from '../linux/proc.js';
 
 /**
+ * By whom it was asked with success: nothing begins to translate a program that runs. A worker that
+ * is terminated in the middle leaves a file and its mappings behind, so it is asked once.
+ */
+const known = new WeakSet<Native>();
+
+/**
  * Calls a function, changes it where it lies, and calls it again. It lies in a file's mapping as
  * programs do: valgrind looks for changes of any other code by default (--smc-check=all-non-file).
  * @throws Fault `not-supported`, `no-memory`
  */
 export function checkCodeChanges(native: Native): void {
+  if (known.has(native)) return;
   const fd = memoryFile(native, 'static-call-probe', PAGE);
   try {
     withMapping(native, fd, PROT.read | PROT.write, (written) =>
@@ -27,6 +34,7 @@ export function checkCodeChanges(native: Native): void {
         if (answers[1] !== 2) throw translated();
       }),
     );
+    known.add(native);
   } finally {
     native.call('close', fd);
   }
