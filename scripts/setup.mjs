@@ -108,7 +108,7 @@ if (!existsSync(tsc)) {
   process.exit(4);
 }
 run(process.execPath, [tsc, '-p', root]);
-// What takes a while, only where its sources have changed. The page holds the decoder and the engine.
+// What takes a while, only where its sources have changed. The page holds decoder and engine.
 const decoder = join(root, 'dist', 'x86', 'decoder.wasm');
 const decoderFrom = ['package-lock.json', 'scripts/decoder.mjs', 'src/x86/wasm.ts'];
 if (modified(decoder) < Math.max(...decoderFrom.map((path) => modified(join(root, path)))))
