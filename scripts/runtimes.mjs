@@ -144,9 +144,9 @@ try {
   const lines = [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
   const page = `# Runtimes
 
-Written by \`node scripts/runtimes.mjs\`, which installs each runtime and runs in it the example of the
-README, an update that a worker thread makes while the main thread calls, what \`static-call cc\` runs
-beside a compiler, and \`static-call doctor\`.
+Written by \`node scripts/runtimes.mjs\`, which installs each runtime and runs in it the example of
+the README, an update that a worker thread makes while the main thread calls, what
+\`static-call cc\` runs beside a compiler, and \`static-call doctor\`.
 
 ${lines.join('\n')}
 

@@ -52,7 +52,7 @@ const USED_BY_NAME: Readonly<Record<keyof Exports, true>> = {
   instruction_isIpRelMemoryOperand: true,
   instruction_ipRelMemoryAddress: true,
 };
-/** scripts/decoder.mjs leaves the others out: node makes an object of each export at every start. */
+/** scripts/decoder.mjs leaves out the others: node makes an object of each export at each start. */
 export const USED: readonly string[] = Object.keys(USED_BY_NAME);
 
 /** TypeScript knows the global only together with a browser's. */

@@ -5,11 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { examineProcess } from '#host/doctor-process';
 import { Target } from '#machine/remote/target';
-import { Folder, gcc, must } from '../build.js';
+import { Folder, gcc, must, nobody } from '../build.js';
 import { compileTarget, mayAttach, Running, tool, toolBeside, type Said } from './running.js';
 import { LONG } from '../more.js';
 
 const root = process.getuid?.() === 0;
+const other = nobody();
 const linux = process.platform === 'linux' && process.arch === 'x64';
 const attachable = linux && gcc !== null && mayAttach();
 
@@ -124,7 +125,7 @@ describe.skipIf(!attachable)('another process that runs', () => {
     expect(tool(running.pid, {}, { uid: 65534 }).fault).toBe('not-yours');
   });
 
-  it('is refused where another tool traces it, which is named, and not any more afterwards', async () => {
+  it('is refused where another tool traces it, which is named, and not afterwards', async () => {
     const tracer = await Running.start(compileTarget(folder, 'tracer.c'), [String(running.pid)]);
     const { fault, message } = tool(running.pid, {});
     expect(fault).toBe('traced');
@@ -134,8 +135,8 @@ describe.skipIf(!attachable)('another process that runs', () => {
     expect(await running.report()).toMatchObject(WELL);
   });
 
-  it.skipIf(!root)('is refused to its own user where it is set-uid, or not dumpable', async () => {
-    const nobody = 65534;
+  it.skipIf(!other)('is refused to its own user where it is set-uid, or not dumpable', async () => {
+    const { uid } = other!;
     const plain = compileTarget(folder, 'guarded.c');
     const setUid = compileTarget(folder, 'guarded.c');
     chmodSync(dirname(plain), 0o755);
@@ -144,8 +145,8 @@ describe.skipIf(!attachable)('another process that runs', () => {
       [plain, ['not dumpable']],
       [setUid, []],
     ] as const) {
-      const own = await Running.start(file, args, {}, nobody);
-      const { fault, message } = tool(own.pid, {}, { uid: nobody });
+      const own = await Running.start(file, args, {}, uid);
+      const { fault, message } = tool(own.pid, {}, { uid });
       expect({ fault, message }, file).toMatchObject({ fault: 'not-yours' });
       await own.end();
     }

@@ -258,7 +258,7 @@ describe.skipIf(noChromium)('the page', () => {
   });
 
   if (LONG)
-    it('takes what is dropped anywhere, also packed, and says of each what it cannot read', async () => {
+    it('takes what is dropped anywhere, also packed, and says what it cannot read', async () => {
       const { page, wrong } = await visit(browser);
       await here(page).waitFor();
       await drop(page, {

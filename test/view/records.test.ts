@@ -1,5 +1,5 @@
-// The records that are written as pages, of a benchmark and of a demo, in Chromium: nothing is cut off
-// on a phone, nothing is too faint in the dark, and nothing is asked of the network.
+// The records that are written as pages, of a benchmark and of a demo, in Chromium: nothing is cut
+// off on a phone, nothing is too faint in the dark, and nothing is asked of the network.
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';

@@ -24,7 +24,7 @@ import type { HeldData } from './shared-data.js';
 import { sourceOf, waysAt, type OwnText, type StoreStep, type Text } from './text.js';
 
 const O_RDWR_CLOEXEC = 0o2000002;
-/** Marks begin behind every address of a program, so that a stray read of the file finds nothing. */
+/** Marks lie behind every address of a program, so that a stray read of the file finds nothing. */
 const FIRST_MARK = 2 ** 48;
 
 /** What to do where the file cannot be opened, by error; the row's own hint otherwise. */

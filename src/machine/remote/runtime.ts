@@ -304,7 +304,7 @@ function makeRuntime(
   return at;
 }
 
-/** @param wanted its place was free when it was looked for; where it is not, another is found */
+/** The place was free when it was looked for; where it is not any more, another one is found. */
 function makeScratch(
   target: Target,
   inside: Inside,

@@ -30,8 +30,8 @@ long updates_tell(void)
 }
 
 /*
- * Whether a script goes through in a copy of the process, for which no handlers of fork run. Machine code alone: the
- * engine's own is not there.
+ * Whether a script goes through in a copy of the process, for which no handlers of fork run.
+ * Machine code alone: the engine's own is not there.
  */
 int64_t updates_in_copy(int64_t perform, int64_t script)
 {

@@ -1,5 +1,5 @@
-/* A program that the kernel protects from other processes of its user: as it is where its file is set-uid, and by its
- * own wish with an argument. */
+/* A program that the kernel protects from other processes of its user: as it is where its file is
+ * set-uid, and by its own wish with an argument. */
 #include <stdio.h>
 #include <sys/prctl.h>
 
