@@ -6,12 +6,13 @@ import { Fault } from '../base/fault.js';
 import { SIGTRAP, SYS } from '../base/linux.js';
 import { readProcOrNone } from '../machine/linux/proc.js';
 import { bit } from '../machine/process/threads.js';
-import { checkStoppable, findWayIn } from '../machine/remote/borrow.js';
+import { findWayIn } from '../machine/remote/borrow.js';
 import { ANY, candidates, CLEAN } from '../machine/remote/choose.js';
 import { checkMasks, inspectorOf } from '../machine/remote/masks.js';
 import { objectsOf } from '../machine/remote/objects.js';
 import { findRuntime } from '../machine/remote/runtime.js';
 import { scratchesIn } from '../machine/remote/scratch.js';
+import { checkStoppable } from '../machine/remote/seize.js';
 import { Target, type ThreadLook } from '../machine/remote/target.js';
 import { fact, tried, type Finding } from './doctor.js';
 

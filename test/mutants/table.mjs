@@ -424,12 +424,6 @@ export const MUTANTS = [
     long: true,
   },
   {
-    name: 'a process that another tool traces is changed',
-    file: 'dist/machine/remote/borrow.js',
-    edits: [['tracer === 0 || tracer === process.pid', 'true']],
-    test: { file: 'test/remote/attach.test.ts', name: 'where another tool traces it' },
-  },
-  {
     name: 'the kernel makes an interrupted call again over what a thread was sent to',
     file: 'dist/machine/remote/borrow.js',
     edits: [
@@ -535,6 +529,29 @@ export const MUTANTS = [
     edits: [['if (ours !== null && inodeOf(path) === ours)', 'if (true)']],
     test: { file: 'test/remote/meanwhile.test.ts', name: 'closes all of its descriptors' },
     long: true,
+  },
+  {
+    name: 'a process that another tool traces is changed',
+    file: 'dist/machine/remote/seize.js',
+    edits: [['tracer === 0 || tracer === process.pid', 'true']],
+    test: { file: 'test/remote/attach.test.ts', name: 'where another tool traces it' },
+  },
+  {
+    name: 'a thread is stopped again whatever it sleeps in',
+    file: 'dist/machine/remote/seize.js',
+    edits: [
+      [
+        'if ((rankOf(this.#target.again(id)) ?? Infinity) > Math.min(rank, FOUND_AGAIN))',
+        'if (false)',
+      ],
+    ],
+    test: { file: 'test/remote/seize.test.ts', name: 'is in a call that would fail' },
+  },
+  {
+    name: 'a thread that is still in its frame is sent again',
+    file: 'dist/machine/remote/seize.js',
+    edits: [['if (!isThere(registers, inFrame) && ', 'if (']],
+    test: { file: 'test/remote/seize.test.ts', name: 'has not left the code' },
   },
   {
     name: 'another program in the same process is taken for this one',

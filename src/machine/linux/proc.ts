@@ -48,6 +48,24 @@ export function readLineOrNone(path: string): string {
   }
 }
 
+/** The same for a file that stays open, to be read again. @returns -1 where it cannot be opened */
+export function openOrNone(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch {
+    return -1;
+  }
+}
+
+/** What such a file says now. */
+export function readAgain(file: number): string {
+  try {
+    return file < 0 ? '' : line.toString('latin1', 0, readSync(file, line, 0, line.length, 0));
+  } catch {
+    return '';
+  }
+}
+
 /** A file that need not be there, or need not be ours to read. */
 export function readProcOrNone(path: string): string {
   try {

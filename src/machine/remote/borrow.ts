@@ -15,19 +15,17 @@ import { SYS } from '../../base/linux.js';
 import { MAILBOX } from '../../native/borrow.js';
 import type { Mapping } from '../linux/maps.js';
 import type { Call, Native } from '../linux/native.js';
-import { readProcOrNone } from '../linux/proc.js';
-import { ANY, BEST, candidates, CLEAN, rankOf } from './choose.js';
 import { Door, REGISTER } from './door.js';
 import {
   FRAME_ROOM,
   frameAtOrBelow,
-  epollAgain,
   frameOf,
   resumption,
   stackOf,
   type ThreadState,
 } from './frame.js';
 import { pause } from './pause.js';
+import { Seizer, word, type Stopped } from './seize.js';
 import { targetGone, type Target, type ThreadLook } from './target.js';
 
 /** Where system calls can be made from, and what brings a thread back behind one. */
@@ -54,27 +52,15 @@ export interface Inside {
   text(text: string): Addr;
 }
 
-interface Stopped extends ThreadState {
-  readonly id: number;
-  readonly began: number;
-}
-
+/** A word of a mailbox that the borrowed thread has not written. */
+export const NOT_YET = -2n;
 const EVERY_SIGNAL = 0xffff_ffff_ffff_ffffn;
 /** The trap and the direction flag: neither is the borrowed code's. */
 const FLAGS = ~0x500n;
-/** The segment of 64-bit code. */
-const LONG_MODE = 0x33n;
 const RED_ZONE = 128;
 const TEXT_ROOM = 256;
-/** How old a look at all threads may be, ms. */
-const LOOK_AGAIN_MS = 100;
 /** What must be free below the stack pointer; coroutines have small stacks. */
 const STACK_ROOM = 65_536;
-/**
- * How long a thread is looked for that notices nothing, and how long any; and how long another tool
- * may have one, ms.
- */
-const PATIENCE_MS = { clean: 100, any: 3000, tracer: 1000 } as const;
 /**
  * How long a run is waited for by looking again and again, ms, and then by sleeping, a little
  * longer each time. The tool gives its CPU away at each look: the thread that is awaited may be
@@ -86,26 +72,23 @@ const SLEEP_MS = { first: 0.05, most: 1 } as const;
 const RESTART_SYSCALL = 219n;
 const RESTART_BLOCK = -516n;
 
-const word = (state: ThreadState, name: keyof typeof REGISTER): bigint =>
-  state.registers[REGISTER[name]] ?? 0n;
-
 /** What a test or the benchmark does between two steps; `held`: the thread that was let go last. */
 export type AtStep = (step: string, held: Held | null) => void;
 
 export class Borrower {
   readonly target: Target;
   readonly #door: Door;
+  readonly #seizer: Seizer;
   readonly #step: AtStep;
   /** The thread that was sent last, until it was seen outside of what it was sent to. */
   #sent: number | null = null;
-  /** Which thread was found best when all were last looked at. */
-  #chosen = { id: 0, rank: 0, looked: -Infinity };
   #inScratch: (at: Addr) => boolean = () => false;
   held: Held | null = null;
 
   constructor(native: Pick<Native, 'call' | 'addressOf'>, target: Target, at: AtStep = () => {}) {
     this.target = target;
     this.#door = new Door(native);
+    this.#seizer = new Seizer(target, this.#door);
     this.#step = at;
   }
 
@@ -119,7 +102,7 @@ export class Borrower {
   inside<T>(way: WayIn, body: (inside: Inside) => T): T {
     this.settle();
     const maps = this.target.maps();
-    const thread = this.#stop((state) => hasRoom(state, maps));
+    const thread = this.#seizer.stop((state) => hasRoom(state, maps));
     this.#at('stopped');
     const frame = frameAtOrBelow(Number(word(thread, 'rsp')) - RED_ZONE - TEXT_ROOM - FRAME_ROOM);
     const stack = frame - 8 * (way.back.length - 1);
@@ -129,7 +112,7 @@ export class Borrower {
       this.target.write(frame, frameOf(thread, frame, last));
       this.target.write(stack, new Uint8Array(chain.buffer));
     } catch (error) {
-      this.#release(thread.id, thread.registers);
+      this.#seizer.release(thread.id, thread.registers);
       throw error;
     }
     this.#at('framed');
@@ -165,7 +148,7 @@ export class Borrower {
       return body({ call, text });
     } finally {
       if (entered) this.#back(thread);
-      else this.#release(thread.id, thread.registers);
+      else this.#seizer.release(thread.id, thread.registers);
       this.#hold(thread);
       this.#at('let go');
     }
@@ -197,6 +180,7 @@ export class Borrower {
   /**
    * Has a thread perform what lies in a scratch, and waits until it has.
    * @param code where the routine `borrow` lies, and the page around it
+   * @param told what the mailbox holds in the end
    * @throws Fault `traced`, `target-stopped`, `no-thread`, `target-gone`
    */
   send(
@@ -212,16 +196,18 @@ export class Borrower {
       readonly mailbox: Addr;
       readonly frame: Addr;
     },
+    told: BigInt64Array,
   ): void {
     const inFrame = this.#inScratch;
     this.#inScratch = (at) =>
       (at >= code.start && at < code.end) || (at >= scratch.start && at < scratch.end);
-    const thread = this.#again(inFrame) ?? this.#stop(() => true, this.settle());
+    const thread =
+      this.#seizer.again(this.#sent, inFrame) ?? this.#seizer.stop(() => true, this.settle());
     this.#at('run stopped');
     try {
       this.target.write(scratch.frame, frameOf(thread, scratch.frame, code.restorer));
     } catch (error) {
-      this.#release(thread.id, thread.registers);
+      this.#seizer.release(thread.id, thread.registers);
       throw error;
     }
     this.#at('run framed');
@@ -243,7 +229,7 @@ export class Borrower {
     this.#sent = thread.id;
     this.#door.letGo(thread.id);
     this.#at('run let go');
-    this.#await(scratch.mailbox + MAILBOX.done);
+    this.#await(scratch.mailbox, told);
     this.#hold(thread);
     this.#at('run done');
   }
@@ -252,12 +238,11 @@ export class Borrower {
    * A run that was begun is never given up: its thread may wait for a CPU for any time. It ends, or
    * the process does.
    */
-  #await(done: Addr): void {
+  #await(mailbox: Addr, told: BigInt64Array): void {
     const began = performance.now();
     for (let sleep: number = SLEEP_MS.first; ;) {
-      const found = this.target.word(done);
-      if (found === 1n) return;
-      if (found === null) throw targetGone(this.target.pid);
+      if (!this.target.fill(told, mailbox)) throw targetGone(this.target.pid);
+      if (told[MAILBOX.done / 8] === 1n) break;
       if (performance.now() - began < SPIN_MS) this.#door.yield();
       else {
         pause(sleep);
@@ -265,6 +250,9 @@ export class Borrower {
         if (!this.target.alive) throw targetGone(this.target.pid);
       }
     }
+    // The kernel copies in no certain order: what stands behind may have been read before it.
+    if (told.includes(NOT_YET) && !this.target.fill(told, mailbox))
+      throw targetGone(this.target.pid);
   }
 
   /**
@@ -280,206 +268,27 @@ export class Borrower {
         this.#sent = null;
         return look;
       }
-      const found = this.#door.stop(this.#sent);
-      if (found === 'gone') this.#sent = null;
-      else if (found === 'stopped') {
-        const sent = this.#sent;
-        const registers = this.#read(sent, (door) => door.registers(sent));
-        const there = (['rip', 'rsp'] as const).some((name) =>
-          this.#inScratch(Number(registers[REGISTER[name]])),
-        );
-        this.#release(sent, registers);
-        if (!there) this.#sent = null;
-      } else this.#refuse(found, performance.now() - began);
+      const found = this.#seizer.isAt(this.#sent, this.#inScratch);
+      if (found === 'gone' || found === false) this.#sent = null;
+      else if (found !== true) this.#seizer.refuse(found, performance.now() - began);
       if (this.#sent !== null) pause(0.05);
     }
     return null;
   }
 
-  /**
-   * The thread that was sent last, if it may be borrowed again and all were looked at a moment ago.
-   * That it has left its frame is seen where it is stopped, and it is stopped once: to stop it for
-   * that, let it go and stop it again was half of an update.
-   * @param inFrame whether an address is where it was sent to
-   */
-  #again(inFrame: (at: Addr) => boolean): Stopped | null {
-    const { id, rank, looked } = this.#chosen;
-    if (id !== this.#sent || performance.now() - looked > LOOK_AGAIN_MS) return null;
-    if ((rankOf(this.target.thread(id)) ?? Infinity) > rank) return null;
-    const began = performance.now();
-    if (this.#door.stop(id) !== 'stopped') return null;
-    const state = this.#state(id);
-    const there = (['rip', 'rsp'] as const).some((name) => inFrame(Number(word(state, name))));
-    if (!there && resumption(state.registers).clean && this.#fits(id, state)) {
-      this.#sent = null;
-      return { ...state, id, began };
-    }
-    this.#release(id, state.registers);
-    return null;
-  }
-
-  #state(id: number): ThreadState {
-    return this.#read(id, (door) => ({
-      registers: door.registers(id),
-      extended: door.extended(id),
-      mask: door.mask(id),
-    }));
-  }
-
-  /**
-   * Whether its registers may be exchanged where it stands. A thread in a system call is in no
-   * restartable sequence, which may make none.
-   */
-  #fits(id: number, state: ThreadState): boolean {
-    if (word(state, 'cs') !== LONG_MODE) return false;
-    const inCall = BigInt.asIntN(64, word(state, 'originalRax')) >= 0n;
-    return inCall || !this.#inSequence(id, Number(word(state, 'rip')));
-  }
-
-  /** What is asked of a thread that is stopped; where that is refused, the thread goes on. */
-  #read<T>(id: number, ask: (door: Door) => T): T {
-    try {
-      return ask(this.#door);
-    } catch (error) {
-      this.#door.letGo(id);
-      throw error;
-    }
-  }
-
-  /**
-   * Lets a thread go that was only looked at. The kernel begins its system call again, all but
-   * epoll_wait, which would return EINTR because it was stopped.
-   */
-  #release(id: number, registers: BigUint64Array): void {
-    const again = epollAgain(registers);
-    if (again) this.#door.setRegisters(id, again);
-    this.#door.letGo(id);
-  }
-
   /** Whether any thread is at one of these addresses: asked of what a killed tool left behind. */
   anyThreadAt(start: Addr, end: Addr): boolean {
     return this.target.threadIds().some((id) => {
-      const found = this.#door.stop(id);
-      if (found !== 'stopped') return found !== 'gone';
-      const registers = this.#read(id, (door) => door.registers(id));
-      this.#release(id, registers);
-      return (['rip', 'rsp'] as const).some((name) => {
-        const at = Number(registers[REGISTER[name]]);
-        return at >= start && at < end;
-      });
+      const found = this.#seizer.isAt(id, (at) => at >= start && at < end);
+      return found !== 'gone' && found !== false;
     });
   }
-
-  /**
-   * Another tool of ours may have the thread, which lets it go within moments; any other tracer
-   * stays.
-   * @throws Fault `traced`, `target-stopped`, `target-gone`, and `not-yours` where it lasts
-   */
-  #refuse(found: 'group' | 'late' | 'refused', waited: number): void {
-    if (found === 'late') return;
-    checkStoppable(this.target);
-    if (found === 'refused' && waited > PATIENCE_MS.any)
-      throw new Fault(
-        'not-yours',
-        `the kernel refuses to stop a thread of process ${this.target.pid}`,
-      );
-  }
-
-  /**
-   * @param last the thread that was borrowed last: if it still sleeps for no fixed time no other is
-   *   looked at, because each look costs as much as stopping one
-   */
-  #stop(fits: (state: ThreadState) => boolean, last: ThreadLook | null = null): Stopped {
-    const first = performance.now();
-    for (let pass = 0; ; pass++) {
-      const waited = performance.now() - first;
-      const again = pass === 0 && last !== null && candidates([last], BEST).length > 0;
-      const looks = again ? [last] : this.#looks();
-      for (const { id } of candidates(looks, waited < PATIENCE_MS.clean ? CLEAN : ANY)) {
-        const began = performance.now();
-        const found = this.#door.stop(id);
-        if (found === 'gone') continue;
-        if (found !== 'stopped') {
-          this.#refuse(found, waited);
-          continue;
-        }
-        const state = this.#state(id);
-        const clean = resumption(state.registers).clean || waited >= PATIENCE_MS.clean;
-        if (clean && this.#fits(id, state) && fits(state)) {
-          const look = looks.find((each) => each.id === id);
-          if (!again && look) this.#chosen = { id, rank: rankOf(look) ?? 0, looked: began };
-          return { ...state, id, began };
-        }
-        this.#release(id, state.registers);
-      }
-      if (!this.target.alive) throw targetGone(this.target.pid);
-      checkStoppable(this.target);
-      if (waited > PATIENCE_MS.any)
-        throw noThread(
-          this.target,
-          looks.map((look) => look.id),
-        );
-      pause(1);
-    }
-  }
-
-  #looks(): ThreadLook[] {
-    return this.target.threadIds().map((id) => this.target.thread(id));
-  }
-
-  /**
-   * A restartable sequence (rseq) is begun again by the kernel where a signal interrupts it; it
-   * would not be where registers are exchanged. It is some ten instructions long: the thread is
-   * tried again.
-   */
-  #inSequence(id: number, at: Addr): boolean {
-    const area = this.#door.rseq(id);
-    const sequence = area === 0 ? 0n : (this.target.word(area + 8) ?? 0n);
-    if (sequence === 0n) return false;
-    const start = Number(this.target.word(Number(sequence) + 8) ?? 0n);
-    const length = Number(this.target.word(Number(sequence) + 16) ?? 0n);
-    return at >= start && at < start + length;
-  }
-}
-
-/** @throws Fault `traced`, `target-stopped`, `target-gone` */
-export function checkStoppable(target: Pick<Target, 'pid' | 'standing'>): void {
-  const began = performance.now();
-  for (;;) {
-    const { state, tracer } = target.standing();
-    if (state === 'T')
-      throw new Fault('target-stopped', `process ${target.pid} is stopped`, {
-        hint: `let it go on: kill -CONT ${target.pid}`,
-      });
-    // A thread of ours that has not stopped yet is let go as soon as it does.
-    if (tracer === 0 || tracer === process.pid) return;
-    if (performance.now() - began > PATIENCE_MS.tracer)
-      throw new Fault('traced', `process ${tracer}${nameOf(tracer)} traces process ${target.pid}`);
-    pause(2);
-  }
-}
-
-function nameOf(pid: number): string {
-  const name = readProcOrNone(`/proc/${pid}/comm`).trim();
-  return name === '' ? '' : ` (${name})`;
 }
 
 function hasRoom(state: ThreadState, maps: readonly Mapping[]): boolean {
   const stack = Number(word(state, 'rsp'));
   const map = maps.find((m) => stack >= m.start && stack < m.end);
   return map !== undefined && map.access[1] === 'w' && stack - map.start >= STACK_ROOM;
-}
-
-function noThread(target: Target, ids: readonly number[]): Fault {
-  const shown = ids.slice(0, 8).map((id) => {
-    const { state, sleepsIn } = target.thread(id);
-    const call = Object.entries(SYS).find(([, number]) => number === sleepsIn?.call)?.[0];
-    return `${id} ${state}${call === undefined ? '' : ` ${call}`}`;
-  });
-  return new Fault(
-    'no-thread',
-    `no thread of process ${target.pid} can be borrowed (${shown.join(', ')})`,
-  );
 }
 
 const SYSCALL_RET = Buffer.from([0x0f, 0x05, 0xc3]);

@@ -45,6 +45,8 @@ const WITH_DURATION: ReadonlySet<number> = new Set([
 const RANK = { endless: 0, epoll: 1, runs: 2, onFiles: 3, withDuration: 4 } as const;
 /** One that sleeps for no fixed time. */
 export const BEST: number = RANK.endless;
+/** The worst of which it is known without another look that they can be stopped. */
+export const FOUND_AGAIN: number = RANK.runs;
 /** The worst that is not told EINTR. */
 export const CLEAN: number = RANK.onFiles;
 export const ANY: number = RANK.withDuration;

@@ -82,18 +82,27 @@ const LATE_MS = 20;
 export type Stop = 'stopped' | 'gone' | 'group' | 'late' | 'refused';
 
 export class Door {
-  readonly #native: Pick<Native, 'call' | 'addressOf'>;
+  readonly #native: Pick<Native, 'call'>;
   readonly #status = new Int32Array(2);
   readonly #vector = new BigUint64Array(2);
   readonly #area = new Uint8Array(16384);
   readonly #mask = new BigUint64Array(1);
   readonly #rseq = new BigUint64Array(3);
+  /** Where these lie: to ask for an address takes longer than some of the calls. */
+  readonly #at: Readonly<Record<'status' | 'vector' | 'mask' | 'rseq', Addr>>;
   /** Threads that were asked to stop and have not: they are let go as soon as they do. */
   #late = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(native: Pick<Native, 'call' | 'addressOf'>) {
     this.#native = native;
+    this.#at = {
+      status: native.addressOf(this.#status),
+      vector: native.addressOf(this.#vector),
+      mask: native.addressOf(this.#mask),
+      rseq: native.addressOf(this.#rseq),
+    };
+    this.#vector[0] = BigInt(native.addressOf(this.#area));
   }
 
   #ptrace(request: number, thread: number, address = 0, data = 0): number {
@@ -101,8 +110,7 @@ export class Door {
   }
 
   #wait(thread: number, flags: number): number {
-    const at = this.#native.addressOf(this.#status);
-    return this.#native.call('wait4', thread, at, flags | WAIT.all, 0, 0, 0);
+    return this.#native.call('wait4', thread, this.#at.status, flags | WAIT.all, 0, 0, 0);
   }
 
   /** Stops a thread; all other answers leave it running, or going to be let go. */
@@ -224,31 +232,27 @@ export class Door {
     return this.#area.slice(0, length);
   }
   #regset(request: number, thread: number, set: number, length: number): number {
-    this.#vector[0] = BigInt(this.#native.addressOf(this.#area));
     this.#vector[1] = BigInt(length);
-    const done = this.#ptrace(request, thread, set, this.#native.addressOf(this.#vector));
+    const done = this.#ptrace(request, thread, set, this.#at.vector);
     if (done < 0) throw this.#refused(thread, 'its registers', done);
     return Number(this.#vector[1]);
   }
 
   mask(thread: number): bigint {
-    const at = this.#native.addressOf(this.#mask);
-    const done = this.#ptrace(PTRACE.getMask, thread, 8, at);
+    const done = this.#ptrace(PTRACE.getMask, thread, 8, this.#at.mask);
     if (done < 0) throw this.#refused(thread, 'its signal mask', done);
     return this.#mask[0] ?? 0n;
   }
   setMask(thread: number, mask: bigint): void {
     this.#mask[0] = mask;
-    const at = this.#native.addressOf(this.#mask);
-    const done = this.#ptrace(PTRACE.setMask, thread, 8, at);
+    const done = this.#ptrace(PTRACE.setMask, thread, 8, this.#at.mask);
     if (done < 0) throw this.#refused(thread, 'its signal mask', done);
   }
 
   /** Where the thread's rseq area lies; 0 where it has none, or the kernel is before 5.13. */
   rseq(thread: number): Addr {
     this.#rseq[0] = 0n;
-    const at = this.#native.addressOf(this.#rseq);
-    return this.#ptrace(PTRACE.getRseq, thread, 24, at) < 0 ? 0 : Number(this.#rseq[0]);
+    return this.#ptrace(PTRACE.getRseq, thread, 24, this.#at.rseq) < 0 ? 0 : Number(this.#rseq[0]);
   }
 
   /** Lets another thread that waits for this CPU have it. */

@@ -121,27 +121,28 @@ export function resumption(registers: BigUint64Array): Resumption {
   const call = BigInt.asIntN(64, registers[REGISTER.originalRax] ?? 0n);
   const again = { rip: rip - SYSCALL_LENGTH, rax: BigInt.asUintN(64, call), clean: true };
   if (call < 0n) return { rip, rax, clean: true };
-  const args = (['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const).map(
-    (name) => registers[REGISTER[name]] ?? 0n,
-  );
+  const endless = (): boolean => isEndless(Number(call), argumentsIn(registers));
   switch (-BigInt.asIntN(64, rax)) {
     case RESTART.sys:
     case RESTART.noIntr:
     case RESTART.noHand:
       return again;
     case RESTART.block:
-      return isEndless(Number(call), args)
+      return endless()
         ? again
         : { rip, rax: BigInt.asUintN(64, BigInt(-ERRNO.interrupted)), clean: false };
     case BigInt(ERRNO.interrupted):
       // The kernel never begins epoll_wait again. Without a limit of time it is the same call.
-      return EPOLL.has(Number(call))
-        ? { ...again, clean: isEndless(Number(call), args) }
-        : { rip, rax, clean: true };
+      return EPOLL.has(Number(call)) ? { ...again, clean: endless() } : { rip, rax, clean: true };
     default:
       return { rip, rax, clean: true };
   }
 }
+
+const argumentsIn = (registers: BigUint64Array): bigint[] =>
+  (['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const).map(
+    (name) => registers[REGISTER[name]] ?? 0n,
+  );
 
 /**
  * The registers of a thread that was stopped in epoll_wait, with which it makes the call again; null

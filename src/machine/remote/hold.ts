@@ -12,10 +12,11 @@ import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import type { Native } from '../linux/native.js';
 import { readProcOrNone } from '../linux/proc.js';
-import { checkStoppable, type AtStep, type Held } from './borrow.js';
+import type { AtStep, Held } from './borrow.js';
 import { Door, REGISTER, type Stop } from './door.js';
 import { epollAgain } from './frame.js';
 import { pause } from './pause.js';
+import { checkStoppable } from './seize.js';
 import { targetGone, type Target } from './target.js';
 
 /** How long it is tried to have all threads stand at a place that they can go on from, ms. */

@@ -14,6 +14,7 @@ import { MAILBOX, ROW } from '../../native/borrow.js';
 import { DATA } from '../../trap/registry.js';
 import { errorName, type Call, type Native } from '../linux/native.js';
 import { Script, type Performer } from '../process/script.js';
+import { NOT_YET } from './borrow.js';
 import type { RemoteRuntime } from './runtime.js';
 
 /** The epoch is another one: what was drawn is outdated. */
@@ -29,13 +30,16 @@ export class Outgrown extends Error {
   }
 }
 
-/** Buffers begin at multiples of its length. */
-const GAP = new Uint8Array(64);
+/** Buffers begin at multiples of it. */
+const LINE = 64;
 const O_RDWR_CLOEXEC = 0o2000002;
 const DONE = -1n;
-const NOT_RUN = -2n;
 const ROWS = ['take', 'begin', 'steps', 'end', 'close', 'give'] as const;
 type RowName = (typeof ROWS)[number];
+/** With the row without a script, which is the end. */
+const MAILBOX_SIZE = MAILBOX.rows + (ROWS.length + 1) * ROW.size;
+/** Operations that most scripts have room for. */
+const USUAL = 8;
 /** Behind a row that stopped. */
 const OTHERWISE: Readonly<Record<RowName, RowName | null>> = {
   take: null,
@@ -53,16 +57,29 @@ export class Run implements Performer, Pick<Native, 'call'> {
   #next: Addr;
   readonly #file: BigInt64Array = BigInt64Array.of(-1n);
   readonly #path: Uint8Array = new TextEncoder().encode('/proc/self/mem\0');
-  /** Performed before the steps and behind them, under the lock. */
+  /** What the rows perform, but for the steps: `begin` before them and `end` behind, locked. */
+  readonly #take: Script;
   readonly begin: Script;
   readonly end: Script;
+  readonly #close: Script;
+  readonly #give: Script;
+  /** Mailbox and buffers, as they are written to the scratch. */
+  #image = new Uint8Array(0);
+  readonly #told = new BigInt64Array(MAILBOX_SIZE / 8);
 
   constructor(runtime: RemoteRuntime) {
     this.#runtime = runtime;
     this.#next = runtime.scratch.buffers;
-    this.begin = new Script(this, runtime.routines);
-    this.end = new Script(this, runtime.routines);
-    this.begin.expect(runtime.data + DATA.epoch, Number(runtime.word('epoch')));
+    const { data, routines } = runtime;
+    this.#take = new Script(this, routines, 1);
+    this.#take.take(data + DATA.lock);
+    this.begin = new Script(this, routines, USUAL);
+    this.end = new Script(this, routines, USUAL);
+    this.#close = new Script(this, routines, 1);
+    this.#close.using(this.fileAt, 'close', 0);
+    this.#give = new Script(this, routines, 1);
+    this.#give.give(data + DATA.lock);
+    this.begin.expect(data + DATA.epoch, Number(runtime.word('epoch')));
     this.begin.obtain(this.fileAt, 'open', this.addressOf(this.#path), O_RDWR_CLOEXEC);
   }
 
@@ -74,7 +91,7 @@ export class Run implements Performer, Pick<Native, 'call'> {
   addressOf(buffer: ArrayBufferView): Addr {
     let at = this.#buffers.get(buffer);
     if (at === undefined) {
-      at = Math.ceil(this.#next / GAP.length) * GAP.length;
+      at = Math.ceil(this.#next / LINE) * LINE;
       this.#next = at + buffer.byteLength;
       this.#buffers.set(buffer, at);
     }
@@ -108,31 +125,11 @@ export class Run implements Performer, Pick<Native, 'call'> {
 
   /** @throws Moved, Locked, Outgrown, Fault `call-refused`, and what borrowing throws */
   #perform(steps: Addr): number {
-    const { data, routines, scratch } = this.#runtime;
-    const script = (write: (script: Script) => void): Script => {
-      const made = new Script(this, routines);
-      write(made);
-      return made;
-    };
-    const take = script((s) => s.take(data + DATA.lock));
-    const close = script((s) => s.using(this.fileAt, 'close', 0));
-    const give = script((s) => s.give(data + DATA.lock));
-    for (const each of [take, this.begin, this.end, close, give]) each.prepare();
-    const at: Record<RowName, Addr> = {
-      take: take.at,
-      begin: this.begin.at,
-      steps,
-      end: this.end.at,
-      close: close.at,
-      give: give.at,
-    };
-    this.#file[0] = -1n;
-    const mailbox = mailboxOf(scratch.mailbox, routines.perform, at);
+    for (const each of [this.#take, this.begin, this.end, this.#close, this.#give]) each.prepare();
+    const { target, scratch } = this.#runtime;
     if (this.#next > scratch.end) throw new Outgrown(this.#next - scratch.start);
-    const { target } = this.#runtime;
-    target.writeAll(scratch.buffers, this.#pieces());
-    target.write(scratch.mailbox, new Uint8Array(mailbox.buffer));
-    this.#runtime.send();
+    target.write(scratch.mailbox, this.#written(steps));
+    this.#runtime.send(this.#told);
     const results = this.#results();
     if (Object.values(results).every((result) => result === DONE)) return Number(DONE);
     for (const buffer of this.#buffers.keys()) this.fetch(buffer);
@@ -146,22 +143,35 @@ export class Run implements Performer, Pick<Native, 'call'> {
     throw refused('closing /proc/self/mem', 'close', Number(results.close));
   }
 
-  /** The buffers as they lie behind each other, with what is between them. */
-  #pieces(): Uint8Array[] {
-    let end = this.#runtime.scratch.buffers;
-    return [...this.#buffers].flatMap(([buffer, at]) => {
-      const between = GAP.subarray(0, at - end);
-      end = at + buffer.byteLength;
-      return [between, bytesOf(buffer)];
+  /**
+   * One write of some kilobytes takes a tenth of the time of a write of twenty pieces, which the
+   * kernel makes one by one.
+   */
+  #written(steps: Addr): Uint8Array {
+    const { scratch, routines } = this.#runtime;
+    this.#file[0] = -1n;
+    const size = this.#next - scratch.mailbox;
+    if (this.#image.length < size) this.#image = new Uint8Array(size);
+    const image = this.#image.subarray(0, size);
+    image.set(bytesOf(this.#mailbox(routines.perform, steps)));
+    for (const [buffer, at] of this.#buffers) image.set(bytesOf(buffer), at - scratch.mailbox);
+    return image;
+  }
+
+  #mailbox(perform: Addr, steps: Addr): BigInt64Array {
+    return mailboxOf(this.#runtime.scratch.mailbox, perform, {
+      take: this.#take.at,
+      begin: this.begin.at,
+      steps,
+      end: this.end.at,
+      close: this.#close.at,
+      give: this.#give.at,
     });
   }
 
   #results(): Record<RowName, bigint> {
-    const { target, scratch } = this.#runtime;
-    const bytes = target.read(scratch.mailbox + MAILBOX.rows, ROWS.length * ROW.size);
-    const words = new BigInt64Array(bytes.buffer);
     const result = (row: RowName): bigint =>
-      words[(ROWS.indexOf(row) * ROW.size + ROW.result) / 8] ?? NOT_RUN;
+      this.#told[(MAILBOX.rows + ROWS.indexOf(row) * ROW.size + ROW.result) / 8] ?? NOT_YET;
     return Object.fromEntries(ROWS.map((row) => [row, result(row)])) as Record<RowName, bigint>;
   }
 
@@ -189,7 +199,7 @@ function mailboxOf(
   perform: Addr,
   scripts: Readonly<Record<RowName, Addr>>,
 ): BigInt64Array {
-  const words = new BigInt64Array((MAILBOX.rows + (ROWS.length + 1) * ROW.size) / 8);
+  const words = new BigInt64Array(MAILBOX_SIZE / 8);
   const rowAt = (row: RowName | null): Addr =>
     at + MAILBOX.rows + (row === null ? ROWS.length : ROWS.indexOf(row)) * ROW.size;
   words[MAILBOX.perform / 8] = BigInt(perform);
@@ -197,7 +207,7 @@ function mailboxOf(
     const base = (MAILBOX.rows + i * ROW.size) / 8;
     words[base + ROW.script / 8] = BigInt(scripts[row]);
     words[base + ROW.otherwise / 8] = BigInt(rowAt(OTHERWISE[row]));
-    words[base + ROW.result / 8] = NOT_RUN;
+    words[base + ROW.result / 8] = NOT_YET;
   }
   return words;
 }

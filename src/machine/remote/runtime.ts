@@ -189,15 +189,15 @@ export class RemoteRuntime {
     };
   }
 
-  /** Has a thread perform what lies in the scratch. */
-  send(): void {
+  /** Has a thread perform what lies in the scratch. @param told the mailbox, as it is then */
+  send(told: BigInt64Array): void {
     const code = {
       entry: this.#borrow,
       restorer: this.restorer,
       start: this.handler,
       end: this.handler + PAGE,
     };
-    this.borrower.send(code, this.scratch);
+    this.borrower.send(code, this.scratch, told);
   }
 
   /** A larger scratch in place of this one. */

@@ -55,7 +55,8 @@ const startedOf = (pid: number): bigint => {
 };
 const namespace = (): bigint => BigInt(statSync('/proc/self/ns/pid').ino);
 
-const MAILBOX_AT = 64;
+/** A multiple of what buffers begin at. */
+const MAILBOX_ROOM = 256;
 const STACK_ROOM = 8192;
 export const SMALLEST_SCRATCH = 1 << 18;
 
@@ -64,17 +65,18 @@ export interface Scratch {
   readonly end: Addr;
   readonly mailbox: Addr;
   readonly frame: Addr;
-  /** Where buffers begin. */
+  /** Where buffers begin, behind the mailbox: one write fills both. */
   readonly buffers: Addr;
 }
 
 export function scratchAt(start: Addr, size: number): Scratch {
   const stack = start + PAGE;
+  const mailbox = stack + STACK_ROOM + FRAME_ROOM;
   return {
     start,
     end: start + size,
-    mailbox: start + MAILBOX_AT,
+    mailbox,
     frame: frameAtOrBelow(stack + STACK_ROOM),
-    buffers: stack + STACK_ROOM + FRAME_ROOM,
+    buffers: mailbox + MAILBOX_ROOM,
   };
 }

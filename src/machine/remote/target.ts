@@ -2,20 +2,12 @@
 // descriptor of /proc/PID/mem: it belongs to the memory that was opened and not to the number, so a
 // process that executed another program, or one that was given the number again, is never written.
 
-import {
-  closeSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-  writeSync,
-  writevSync,
-} from 'node:fs';
+import { closeSync, openSync, readdirSync, readlinkSync, readSync, writeSync } from 'node:fs';
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
 import { TABLE } from '../../trap/registry.js';
 import { parseMaps, type Mapping } from '../linux/maps.js';
-import { readLineOrNone, readProcOrNone } from '../linux/proc.js';
+import { openOrNone, readAgain, readLineOrNone, readProcOrNone } from '../linux/proc.js';
 
 const CANNOT = new Set(['EACCES', 'EPERM']);
 const codeOf = (error: unknown): string => String((error as NodeJS.ErrnoException).code ?? error);
@@ -46,6 +38,8 @@ export class Target {
   readonly exe: string;
   readonly #memory: number;
   readonly #word: Buffer = Buffer.alloc(8);
+  /** The thread that is looked at again and again, and the file that says what it sleeps in. */
+  #watched = { id: 0, file: -1 };
   #closed = false;
 
   /**
@@ -104,6 +98,15 @@ export class Target {
     return this.#read(bytes, 0, at) === length ? bytes : new Uint8Array(0);
   }
 
+  /** Fills a buffer that is there, for what is asked again and again. @returns whether it could */
+  fill(bytes: NodeJS.ArrayBufferView, at: Addr): boolean {
+    try {
+      return readSync(this.#memory, bytes, 0, bytes.byteLength, at) === bytes.byteLength;
+    } catch {
+      return false;
+    }
+  }
+
   /** One word, for what is asked again and again; null where it cannot be read. */
   word(at: Addr): bigint | null {
     try {
@@ -126,21 +129,6 @@ export class Target {
       }
       if (some <= 0) throw this.gone(`${hex(at + done)} cannot be written`);
       done += some;
-    }
-  }
-
-  /** Pieces behind each other, by one system call. @throws Fault `target-gone` */
-  writeAll(at: Addr, pieces: readonly Uint8Array[]): void {
-    const size = pieces.reduce((sum, { length }) => sum + length, 0);
-    try {
-      if (writevSync(this.#memory, pieces, at) === size) return;
-    } catch {
-      // The first piece that cannot be written is told below.
-    }
-    let next = at;
-    for (const piece of pieces) {
-      this.write(next, piece);
-      next += piece.length;
     }
   }
 
@@ -182,6 +170,23 @@ export class Target {
     };
   }
 
+  /**
+   * What a thread is at, by one call on a file that stays open: `thread` opens two, and takes ten
+   * times as long. The file does not tell state D from S. It belongs to the thread and not to its
+   * number: that of a thread that has ended reads nothing.
+   */
+  again(id: number): ThreadLook {
+    if (this.#watched.id !== id) this.#watch(id);
+    const { file } = this.#watched;
+    const text = readAgain(file);
+    return { id, state: text.startsWith('running') ? 'R' : 'S', sleepsIn: callOf(text) };
+  }
+
+  #watch(id: number): void {
+    if (this.#watched.file >= 0) closeSync(this.#watched.file);
+    this.#watched = { id, file: openOrNone(`/proc/${this.pid}/task/${id}/syscall`) };
+  }
+
   /** Its first thread's state, and who traces it. @throws Fault `target-gone` */
   standing(): { readonly state: string; readonly tracer: number } {
     const status = readProcOrNone(`/proc/${this.pid}/status`);
@@ -202,8 +207,10 @@ export class Target {
   }
 
   close(): void {
-    if (!this.#closed) closeSync(this.#memory);
+    if (this.#closed) return;
     this.#closed = true;
+    closeSync(this.#memory);
+    if (this.#watched.file >= 0) closeSync(this.#watched.file);
   }
 }
 
