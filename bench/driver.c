@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -251,6 +252,65 @@ double bench_barrier(int times)
 	for (int i = 0; i < times; i++)
 		if (syscall(SYS_membarrier, 32, 0, 0) != 0)
 			return -1;
+	return (double)(nanoseconds() - from);
+}
+
+/*
+ * `syncs` membarriers, and before each of them two bytes of text written through /proc/self/mem as they stand: one
+ * of a site and one of its trampoline, without which no update of one site goes. Negative where one is refused.
+ */
+double bench_written(int syncs)
+{
+	static int memory = -1;
+	if (memory < 0)
+		memory = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	if (memory < 0 || prepare() != 0)
+		return -1;
+	uint64_t from = nanoseconds();
+	for (int i = 0; i < 2 * syncs; i++) {
+		if (pwrite(memory, page + 64 * (i & 1), 1, (off_t)(uintptr_t)(page + 64 * (i & 1))) != 1)
+			return -1;
+		if ((i & 1) && syscall(SYS_membarrier, 32, 0, 0) != 0)
+			return -1;
+	}
+	return (double)(nanoseconds() - from);
+}
+
+static struct {
+	unsigned char *code, *writable;
+	int64_t count, apart;
+} returns;
+
+/* `count` functions that only return, `apart` bytes from each other and mapped twice. 0 where that is refused. */
+int64_t bench_returns(int64_t count, int64_t apart)
+{
+	size_t size = (size_t)(count * apart);
+	int file = (int)syscall(SYS_memfd_create, "returns", 0);
+	if (file < 0 || ftruncate(file, (off_t)size) != 0)
+		return 0;
+	void *writable = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	void *code = mmap(0, size, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
+	close(file);
+	if (writable == MAP_FAILED || code == MAP_FAILED)
+		return 0;
+	memset(writable, 0xc3, size);
+	returns.writable = writable;
+	returns.code = code;
+	returns.count = count;
+	returns.apart = apart;
+	return (int64_t)code;
+}
+
+/* One byte stored at each of the first `count` of them, as it stands, and a membarrier. */
+double bench_stores(int64_t count)
+{
+	if (count > returns.count)
+		return -1;
+	uint64_t from = nanoseconds();
+	for (int64_t i = 0; i < count; i++)
+		((volatile unsigned char *)returns.writable)[i * returns.apart] = 0xc3;
+	if (syscall(SYS_membarrier, 32, 0, 0) != 0)
+		return -1;
 	return (double)(nanoseconds() - from);
 }
 

@@ -30,6 +30,12 @@ export interface Driver {
   longest(): number;
   loop(loop: Addr, iterations: number): number;
   barrier(times: number): number;
+  /** Synchronisations, and two bytes of text written as they stand before each, ns. */
+  written(syncs: number): number;
+  /** Functions that only return; 0 where they cannot be mapped twice. */
+  returns(count: number, apart: number): Addr;
+  /** A byte stored at each of so many of these, as it stands, and a synchronisation, ns. */
+  stores(count: number): number;
   mprotect(): number;
   swap(): number;
   stop(): number;
@@ -77,6 +83,9 @@ export function loadDriver(native: Native, workshop: Workshop): Driver {
     longest: () => (longest() * 1000) / ticks,
     loop: f('double bench_loop(int64, int64)'),
     barrier: f('double bench_barrier(int)'),
+    written: f('double bench_written(int)'),
+    returns: f('int64 bench_returns(int64, int64)'),
+    stores: f('double bench_stores(int64)'),
     mprotect: f('double bench_mprotect()'),
     swap: f('double bench_swap()'),
     stop: f('double bench_stop()'),

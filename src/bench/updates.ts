@@ -10,6 +10,7 @@ import { openWith } from '../app/open.js';
 import type { Program } from '../app/program.js';
 import type { Keys } from '../app/types.js';
 import type { ProtocolName } from '../plan/protocols/index.js';
+import type { Addr } from '../base/addr.js';
 import { Fault } from '../base/fault.js';
 import { intercepted, type Native } from '../machine/linux/native.js';
 import type { WriterName } from '../machine/process/text.js';
@@ -62,6 +63,8 @@ interface Change {
   readonly syncs: (subject: Pick<Subject, 'writer' | 'crosses'>) => number;
   /** What the key has before, where that is not what the last change left. */
   readonly first?: null;
+  /** Samples one after the other, where one undoes the other. */
+  readonly times?: 2;
   readonly to: (subject: Subject) => Function | null;
 }
 
@@ -82,6 +85,7 @@ const CHANGES = {
     protocol: 'auto',
     says: 'auto, off and on again',
     syncs: () => 1,
+    times: 2,
     to: ({ app, next }) => (app.keys['many']?.target === null ? next : null),
   },
   elsewhere: {
@@ -219,6 +223,19 @@ interface Section {
 const rowId = (s: Pick<Subject, 'sites' | 'writer' | 'crosses'>, what: string): string =>
   `${s.sites}${s.crosses ? '+5' : ''}/${s.writer}/${what}`;
 
+/** One site under procmem, which costs its writes: two before each synchronisation. */
+const isSmallest = ({ sites, writer, crosses }: Subject): boolean =>
+  sites === 1 && writer === 'procmem' && !crosses;
+const written = (syncs: number): string => `written${syncs}`;
+const WRITTEN: Readonly<Record<number, string>> = {
+  1: 'one bare membarrier and two bare writes of text',
+  2: 'two bare membarriers and four bare writes of text',
+  3: 'three bare membarriers and six bare writes of text',
+};
+/** From here on an update of one byte at each site costs its stores. */
+const STORES_LEAST = 10_000;
+const stored = (sites: number): string => `stored${sites}`;
+
 /** A thread that should run was kept from its CPU. */
 const STALLED = 'a thread that should run was not on a CPU just before a sample';
 
@@ -263,24 +280,41 @@ class Sampler {
     else driver.run(at, sites, APART);
   }
 
-  visit(subject: Subject): void {
+  /**
+   * @param small an update of one site, made first where a visit takes few samples: the look at the
+   * threads' masks is then as old as it is for a program that updates often. Without it every other
+   * sample of ten thousand sites would be one of that look.
+   */
+  visit(subject: Subject, small: Subject): void {
     this.#runAt(subject);
+    if (subject.sites > 1000) prepared(small, 'int3')();
     // A program that retargets one site has it in its caches; one that comes after a million sites
     // has nothing.
     for (let k = 0; k < (subject.sites <= 1000 && this.#threads < 2 ? 8 : 2); k++) {
-      for (const change of subject.changes) {
-        const syncs = changeOf(change).syncs(subject);
-        const update = prepared(subject, change);
-        for (const id of [`sync${syncs}`, `sync${syncs}copy`])
-          this.#sample(rowId(subject, id), () => this.#driver.barrier(syncs));
-        let traps = 0;
-        this.#sample(rowId(subject, change), () => {
-          traps = update().traps;
-        });
-        // Outside: to find the row costs as much as a hook does beside its synchronisation.
-        this.samples.add(rowId(subject, `${change}/traps`), traps);
-      }
+      for (const change of subject.changes)
+        for (let n = changeOf(change).times ?? 1; n > 0; n--) this.#change(subject, change);
     }
+    this.#driver.park();
+  }
+
+  #change(subject: Subject, change: ChangeName): void {
+    const syncs = changeOf(change).syncs(subject);
+    const update = prepared(subject, change);
+    for (const id of [`sync${syncs}`, `sync${syncs}copy`])
+      this.#sample(rowId(subject, id), () => this.#driver.barrier(syncs));
+    if (isSmallest(subject)) this.#sample(written(syncs), () => this.#driver.written(syncs));
+    let traps = 0;
+    this.#sample(rowId(subject, change), () => {
+      traps = update().traps;
+    });
+    // Outside: to find the row costs as much as a hook does beside its synchronisation.
+    this.samples.add(rowId(subject, `${change}/traps`), traps);
+  }
+
+  /** The stores of a hook alone, into functions that the threads run through. */
+  stores(returns: Addr, sites: number): void {
+    this.#driver.run(returns, sites, APART);
+    for (let k = 0; k < 2; k++) this.#sample(stored(sites), () => this.#driver.stores(sites));
     this.#driver.park();
   }
 
@@ -319,7 +353,7 @@ class Sampler {
 }
 
 async function section(
-  { driver, xray, cpus, budget, signal }: UpdatesOptions,
+  { driver, xray, cpus, budget, signal, returns }: UpdatesOptions & { readonly returns: Addr },
   subjects: readonly Subject[],
   load: Load,
 ): Promise<Section> {
@@ -340,7 +374,12 @@ async function section(
   try {
     const end = performance.now() + budget;
     for (let round = 0; round < 1 || (performance.now() < end && !signal.aborted); round++) {
-      for (const subject of visited) if (round % subject.every === 0) sampler.visit(subject);
+      for (const subject of visited) {
+        if (round % subject.every !== 0) continue;
+        sampler.visit(subject, subjects[0] ?? subject);
+        if (returns !== 0 && subject.writer === 'alias' && subject.sites >= STORES_LEAST)
+          sampler.stores(returns, subject.sites);
+      }
       for (const subject of subjects.slice(0, 1)) sampler.peers(subject);
       // XRay's own thread takes the CPU for its samples; ours sleep.
       if (xray && (load === 'idle' || load === 'through'))
@@ -374,6 +413,22 @@ const floors = (subjects: readonly Subject[]): (readonly [string, string])[] =>
     s.changes.map((change) => [floorOf(s, change), `${floorOf(s, change)}copy`] as const),
   );
 
+/** What updates are held against. */
+function bareRows(samples: Samples, subjects: readonly Subject[]): (Row | null)[] {
+  const to = 'sync1';
+  const sizes = [...new Set(subjects.map(({ sites }) => sites))];
+  return [
+    ...Object.entries(PEERS).map(([id, name]) => samples.row(id, name, { to })),
+    ...Object.entries(WRITTEN).map(([syncs, name]) =>
+      samples.row(written(Number(syncs)), name, { to }),
+    ),
+    ...sizes.map((sites) => {
+      const name = `a byte stored at each of ${number(sites)} functions, one membarrier`;
+      return samples.row(stored(sites), name, { to });
+    }),
+  ];
+}
+
 /** One table: every key and protocol against the synchronisations it cannot do without. */
 function updateTable(
   load: Load,
@@ -406,7 +461,7 @@ function updateTable(
       );
     }
   }
-  for (const [id, name] of Object.entries(PEERS)) rows.push(samples.row(id, name, { to: 'sync1' }));
+  rows.push(...bareRows(samples, subjects));
   const [one] = subjects;
   if (load === 'idle' && one) {
     const first = new Samples();
@@ -559,8 +614,10 @@ export async function measureUpdates(
   only: ReadonlySet<UpdateGroup>,
 ): Promise<Table[]> {
   const subjects = openSubjects(options);
+  const returns = options.driver.returns(Math.max(...options.sizes), APART);
+  const all = { ...options, returns };
   try {
-    const running = await section(options, subjects, 'through');
+    const running = await section(all, subjects, 'through');
     const tables: (Table | null)[] = [];
     if (only.has('update')) {
       const { xray, cpus } = options;
@@ -568,16 +625,14 @@ export async function measureUpdates(
         tables.push(
           updateTable(
             load,
-            await section(options, subjects, load),
+            await section(all, subjects, load),
             subjects,
             load === 'idle' ? xray : null,
             cpus,
           ),
         );
       tables.push(updateTable('through', running, subjects, xray, cpus));
-      tables.push(
-        updateTable('two', await section(options, subjects, 'two'), subjects, null, cpus),
-      );
+      tables.push(updateTable('two', await section(all, subjects, 'two'), subjects, null, cpus));
       if (xray) tables.push(xrayTable(running, subjects, xray));
     }
     if (only.has('pause')) tables.push(pauseTable(running, subjects));

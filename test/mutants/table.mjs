@@ -357,6 +357,15 @@ export const MUTANTS = [
     test: { file: 'test/process/repeat.test.ts', name: 'in a copy of the process' },
   },
   {
+    name: 'an update from off is known by its target alone',
+    file: 'dist/machine/process/repeat.js',
+    edits: [
+      ['asked.standing === standing &&', ''],
+      ['a.standing === b.standing &&', ''],
+    ],
+    test: { file: 'test/process/repeat.test.ts', name: 'whichever of its targets' },
+  },
+  {
     name: 'texts are not read back after a death',
     file: 'dist/machine/process/runtime.js',
     edits: [['if (this.#halves[DATA.stale / 4] !== 0)', 'if (false)']],

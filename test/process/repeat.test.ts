@@ -9,6 +9,7 @@ afterAll(() => folder[Symbol.dispose]());
 interface Answer {
   first: number;
   again: unknown[];
+  hook: number[];
   foreign: unknown[];
   unsynced: unknown[];
   copied: unknown[] | null;
@@ -39,6 +40,9 @@ describe.skipIf(!gcc).each(['alias', 'procmem'])('an update that is repeated, %s
   it('is one call into machine code from the third time on, and two before', () => {
     expect(told().first).toBe(2);
     expect(told().again).toEqual(both(1, 1));
+  });
+  it('is that too for a hook that is off, whichever of its targets it had before', () => {
+    expect(told().hook).toEqual(new Array(8).fill(1));
   });
   it('leaves a site alone that other code has written meanwhile', () => {
     expect(told().foreign).toEqual(['drift', true, 'step_one', ...both(1, 1)]);

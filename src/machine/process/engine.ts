@@ -323,7 +323,7 @@ export class Engine {
     // Another protocol than ours may be changed by its owner.
     if (!PROTOCOL_NAMES.some((name) => RUNNABLE[name] === protocol)) return;
     const [from = 0] = applied.changes.from;
-    const asked = { to, from, protocol, require };
+    const asked = { to, from, standing: row.standing, protocol, require };
     this.#repeats.remember(key, asked, () => this.#written(row, needed, batch, applied));
   }
 

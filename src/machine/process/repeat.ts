@@ -18,6 +18,8 @@ export interface Asked {
   readonly to: Target;
   /** The call word. */
   readonly from: number;
+  /** What the first site had: a hook that is off keeps the displacement of what it called last. */
+  readonly standing: number;
   readonly protocol: Protocol;
   readonly require: 'inline' | undefined;
 }
@@ -65,11 +67,13 @@ export class Repeats<W extends Written> {
     const repeats = this.#known.get(key);
     if (!repeats) return null;
     const from = key.held(RECORD.call);
+    const standing = key.first?.standing;
     for (const { asked, written } of repeats)
       if (
         written !== null &&
         asked.to === to &&
         asked.from === from &&
+        asked.standing === standing &&
         asked.protocol === protocol &&
         asked.require === require
       )
@@ -100,7 +104,11 @@ export class Repeats<W extends Written> {
 }
 
 const isSame = (a: Asked, b: Asked): boolean =>
-  a.to === b.to && a.from === b.from && a.protocol === b.protocol && a.require === b.require;
+  a.to === b.to &&
+  a.from === b.from &&
+  a.standing === b.standing &&
+  a.protocol === b.protocol &&
+  a.require === b.require;
 
 /** Whether its words and its sites are those that the script was written down for. */
 function isCurrent(key: KnownKey, { row, previous }: Written): boolean {

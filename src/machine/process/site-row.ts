@@ -104,6 +104,11 @@ export class SiteRow<G extends Surveyed = Surveyed> {
     return i >= 0 && this.#same(this.#half(COLUMNS.original, i), this.#half(COLUMNS.new, i));
   }
 
+  /** What stands at the first site, as a number: to compare, for not every eight bytes are one. */
+  get standing(): number {
+    return this.#window.word(this.#window.start + 4 * this.#half(COLUMNS.old, 0));
+  }
+
   /** Adds to a script that each site is what it is now. @returns whether that can be said */
   expectOld(script: { expect(at: Addr, value: number): unknown }): boolean {
     for (let i = 0; i < this.count; i++) {

@@ -61,6 +61,16 @@ there();
 back();
 const again = both();
 
+// A hook that is off keeps what it called last, so from off to a target is one of several updates.
+const tell = (to) => {
+  calls = 0;
+  app.update({ tell: to });
+  return calls;
+};
+const ways = ['tell_once', null, 'tell_twice', null, 'tell_twice', null, 'tell_once', null];
+for (let k = 0; k < 3; k++) ways.forEach(tell);
+const hook = ways.map(tell);
+
 // Other code writes a byte of a site: through the file, as a debugger does.
 const memory = openSync('/proc/self/mem', 'r+');
 const [site] = app.sites('step').filter(({ kind }) => kind !== 'trampoline');
@@ -123,4 +133,4 @@ for (let k = 0; k < 3; k++) {
 between.push(...both());
 other.close();
 app.close();
-console.log(JSON.stringify({ first, again, foreign, unsynced, copied, closed, between }));
+console.log(JSON.stringify({ first, again, hook, foreign, unsynced, copied, closed, between }));

@@ -20,6 +20,8 @@ STATIC_CALL_TARGET(step, step_two);
 static __attribute__((noinline)) void tell_once(long *x) { *x += 1; }
 DEFINE_STATIC_CALL_NULL(tell, tell_once);
 STATIC_CALL_TARGET(tell, tell_once);
+static __attribute__((noinline)) void tell_twice(long *x) { *x += 2; }
+STATIC_CALL_TARGET(tell, tell_twice);
 
 long updates_step(long x) { return static_call(step)(x); }
 long updates_tell(void)
