@@ -339,6 +339,18 @@ export const MUTANTS = [
     test: { file: 'test/process/repeat.test.ts', name: 'leaves a site alone' },
   },
   {
+    name: 'a page that copies would share is taken for the one of the mark',
+    file: 'dist/machine/process/procmem.js',
+    edits: [['PAGE, MADV.wipeOnFork) === 0', 'PAGE, MADV.wipeOnFork) <= 0']],
+    test: { file: 'test/process/repeat.test.ts', name: 'madvise is refused for the page' },
+  },
+  {
+    name: 'a page that copies would share stays mapped',
+    file: 'dist/machine/process/procmem.js',
+    edits: [["else\n        native.call('munmap', page, PAGE);", '']],
+    test: { file: 'test/process/repeat.test.ts', name: 'madvise is refused for the page' },
+  },
+  {
     name: 'a repeated update of a copied process writes to the one that was copied',
     file: 'dist/machine/process/procmem.js',
     edits: [["script.expect(this.#shared.held('alone'), Number(mark));", '']],

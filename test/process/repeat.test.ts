@@ -73,3 +73,26 @@ describe.skipIf(!gcc).each(['alias', 'procmem'])('an update that is repeated, %s
     ]);
   });
 });
+
+describe.skipIf(!gcc)('an update that is repeated, and the page of the mark', () => {
+  it.for([
+    ['mmap', 2, 0],
+    ['madvise', 2, 0],
+    ['nothing', 1, 1],
+  ] as const)(
+    '%s is refused for the page: the update takes %i calls, and %i pages stay mapped',
+    ([refused, calls, pages]) => {
+      const library = compileProgram(folder, 'updates.c');
+      const lived = (count: number, left: number): unknown => ({
+        updates: both(count, count),
+        runs: 11,
+        pages: left,
+      });
+      expect(answer(child('unmarked.mjs', [JSON.stringify({ library, refused })]))).toEqual({
+        first: lived(calls, pages),
+        // What was refused is asked for again.
+        then: lived(1, 1),
+      });
+    },
+  );
+});
