@@ -5,7 +5,9 @@
  * which a tool borrows. Each line of input asks for something; each has a line of output.
  *
  *   run, park          the thread runs, or sleeps
- *   three KEY N        N times: nanoseconds of three bare membarriers, of three again, of an update
+ *   three KEY N        N times: nanoseconds of three bare membarriers with the bare writes that an
+ *                      update makes between them, of three bare membarriers, of three again, of an
+ *                      update
  *   two KEY N          the same of two, and an update of a key that was empty
  *   plain KEY N        N times: nanoseconds of an update
  *
@@ -14,6 +16,7 @@
  * moved.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <static_call.h>
@@ -27,6 +30,7 @@
 
 void many_a(void);
 void many_b(void);
+extern const unsigned char many_sites[];
 DECLARE_STATIC_CALL(one, many_a);
 DECLARE_STATIC_CALL(many, many_a);
 
@@ -101,6 +105,29 @@ static double barriers(int times)
 	return nanoseconds() - from;
 }
 
+/* The opcodes, or the displacements, of the site of `one` and of its trampoline: as they stand. */
+static void bare_writes(int memory, int first, int size)
+{
+	const unsigned char *const at[] = {many_sites, (const unsigned char *)STATIC_CALL_TRAMP(one)};
+	for (int i = 0; i < 2; i++)
+		if (pwrite(memory, at[i] + first, size, (off_t)(uintptr_t)(at[i] + first)) != size)
+			exit(5);
+}
+
+/* What an update asks of the kernel to write text, in its order, and nothing else: the floor. */
+static double written(int memory, int syncs)
+{
+	moving();
+	double from = nanoseconds();
+	for (int i = 0; i < syncs; i++) {
+		int rest = i == syncs - 2;
+		bare_writes(memory, rest, rest ? 4 : 1);
+		if (syscall(SYS_membarrier, 32, 0, 0) != 0)
+			exit(3);
+	}
+	return nanoseconds() - from;
+}
+
 static int update(const char *key, void (*to)(void))
 {
 	return strcmp(key, "one") == 0 ? static_call_update(one, to) : static_call_update(many, to);
@@ -123,6 +150,7 @@ static double updated(const char *key)
 int main(int argc, char **argv)
 {
 	int cpu = argc > 1 ? atoi(argv[1]) : 0, n;
+	int memory = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	char line[100], how[16], key[16];
 	pthread_t thread;
 	may_run_on(0, cpu);
@@ -146,6 +174,7 @@ int main(int argc, char **argv)
 				if (syncs == 2 && update(key, NULL) != 0)
 					exit(4);
 				if (syncs > 0) {
+					printf("%.0f ", written(memory, syncs));
 					printf("%.0f ", barriers(syncs));
 					printf("%.0f ", barriers(syncs));
 				}

@@ -139,7 +139,7 @@ function rounds({ driver, inside, outside, plain, own }: Subjects) {
     await own.ask('run');
     for (const way of ['three', 'two'] as const) {
       const all = await own.ask(`${way} one ${AT_ONCE}`);
-      const names = [`${way}`, `${way}copy`, `c/${way}`];
+      const names = [`${way}/written`, `${way}`, `${way}copy`, `c/${way}`];
       for (const [i, ns] of all.entries()) samples.add(names[i % names.length] ?? '', ns);
     }
     for (const ns of await own.ask('plain many 1')) samples.add('c/many', ns);
@@ -238,8 +238,14 @@ export async function measureOutside(options: OutsideOptions): Promise<Table> {
       samples.row('outside/many', `${many} sites, from outside`, { to: 'inside/many', ours }),
       samples.row('held/many', 'a thread held for it'),
       samples.row('three', 'three bare membarriers, by the C program'),
+      samples.row('three/written', 'three bare membarriers and six bare writes, by the C program', {
+        to: 'three',
+      }),
       samples.row('c/three', '1 site, by the C program', { to: 'three', ours }),
       samples.row('two', 'two bare membarriers, by the C program'),
+      samples.row('two/written', 'two bare membarriers and four bare writes, by the C program', {
+        to: 'two',
+      }),
       samples.row('c/two', '1 site that was off, by the C program', { to: 'two', ours }),
       samples.row('c/many', `${many} sites, by the C program`, { to: 'inside/many', ours }),
       samples.row('first', 'a first attach and detach, the tool warm'),
