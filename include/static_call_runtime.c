@@ -108,6 +108,9 @@ enum {
 	SC_CLOEXEC = 02000000,
 	SC_FUTEX_WAIT = 128,
 	SC_FUTEX_WAKE = 129,
+	SC_SEEK_SET = 0,
+	SC_SEEK_CURRENT = 1,
+	SC_WIPE_ON_FORK = 18,
 	SC_MEMBARRIER_SYNC_CORE = 1 << 5,
 	SC_MEMBARRIER_REGISTER = 1 << 6,
 	/* The kernel refuses with the last page of numbers. */
@@ -1351,19 +1354,18 @@ static void sc_form_rows(const struct sc_destination *destination, struct sc_for
 
 		for (l = 0; l < SC_LENGTHS; l++) {
 			struct sc_form *form = &rows[SC_LENGTHS * kind + l];
+			int at = row->forms[l].displacement;
 
-			memset(form, 0, sizeof *form);
 			form->template = row->forms[l].bytes;
 			form->kept = row->forms[l].kept;
 			form->off = sc_hiding[kind][l].off;
 			form->head = sc_hiding[kind][l].head;
 			form->prefix = sc_hiding[kind][l].prefix;
 			form->tail = (uint8_t)(8 * (l + SC_SHORTEST - 4));
-			if (row->forms[l].displacement < 0)
-				continue;
-			form->mask = UINT32_MAX;
-			form->shift = (uint8_t)(8 * row->forms[l].displacement);
-			form->from = away - (uint64_t)row->forms[l].displacement - 4;
+			/* Without a displacement the mask takes the other two away. */
+			form->mask = at < 0 ? 0 : UINT32_MAX;
+			form->shift = (uint8_t)(8 * at);
+			form->from = away - (uint64_t)at - 4;
 		}
 	}
 }
@@ -1764,9 +1766,16 @@ static int sc_check_process(void)
 /*
  * The descriptor of /proc/self/mem is kept, because the file cannot be opened any more once the
  * process has given up its credentials or used up its descriptors. A program that closes all
- * descriptors closes this one too, and the number then belongs to another file: so it must read
- * back what only this process has. Fork's handler closes it in the child.
+ * descriptors closes this one too, and the number then belongs to another file. In a child of a raw
+ * clone() the number is its parent's memory. Fork's handler closes it in the child.
+ *
+ * So its position is a mark: a number that no other file is at, which also stands in a page that
+ * every copy of the process finds zeroed. To ask for both touches no memory of the file, where a
+ * word that is read through it costs as much as one that is written.
  */
+
+/* A descriptor without its mark, which another runtime opened or where the page is refused: it must
+ * read back what only this process has. */
 static bool sc_is_own_memory(int file)
 {
 	uint64_t read = 0, nonce = (uintptr_t)&read ^ __builtin_ia32_rdtsc() ^ SC_MAGIC;
@@ -1775,19 +1784,51 @@ static bool sc_is_own_memory(int file)
 	       read == nonce;
 }
 
+/* Only what is opened here is marked: a descriptor that the program itself opened stays where it
+ * is. An update does without the page. */
+static void sc_mark(int file)
+{
+	struct sc_data *data = sc.data;
+	uint64_t *page = sc_at(data->alone);
+
+	if (!page) {
+		page = sc_map_memory(SC_PAGE);
+		if (!page)
+			return;
+		if (sc_system(SYS_madvise, sc_address(page), SC_PAGE, SC_WIPE_ON_FORK, 0) != 0) {
+			sc_unmap(page, SC_PAGE);
+			return;
+		}
+		data->alone = (uintptr_t)page;
+	}
+	/* Behind every address of a program, so that a stray read of the file finds nothing. */
+	if (*page == 0)
+		*page = (uint64_t)1 << 48 | (uint32_t)__builtin_ia32_rdtsc();
+	sc_system(SYS_lseek, file, (long)*page, SC_SEEK_SET, 0);
+}
+
+/* Whether this is the process that made the mark, and the number still means its file. */
+static bool sc_is_marked(int file)
+{
+	const uint64_t *page = sc_at(sc.data->alone);
+
+	return page && *page != 0 &&
+	       sc_system(SYS_lseek, file, 0, SC_SEEK_CURRENT, 0) == (long)*page;
+}
+
 /* Call it with the lock held, so that no fork comes between the opening and the entry. */
 static int sc_have_procmem(void)
 {
-	int known = (int)sc.data->procmem - 1;
+	int file = (int)sc.data->procmem - 1;
 
-	if (known >= 0 && sc_is_own_memory(known)) {
-		sc.procmem = known;
-		return 0;
+	if (!sc_is_marked(file) && !sc_is_own_memory(file)) {
+		file = sc_open("/proc/self/mem", 2);
+		if (file < 0)
+			return -ENOSYS;
+		sc.data->procmem = (uint64_t)file + 1;
+		sc_mark(file);
 	}
-	sc.procmem = sc_open("/proc/self/mem", 2);
-	if (sc.procmem < 0)
-		return -ENOSYS;
-	sc.data->procmem = (uint64_t)sc.procmem + 1;
+	sc.procmem = file;
 	return 0;
 }
 
@@ -1832,32 +1873,12 @@ struct sc_batch {
 	uint64_t ways;
 };
 
-static bool sc_same(const unsigned char *a, const unsigned char *b, size_t length)
-{
-	return memcmp(a, b, length) == 0;
-}
+typedef int (*sc_act)(const struct sc_columns *, size_t, const struct sc_step *);
 
-/* Of the sites that the update changes, those that do not hold the old (or the new) bytes. */
-enum sc_which {
-	SC_CHANGED,
-	SC_NOT_OLD,
-	SC_NOT_NEW
-};
-
-static bool sc_concerns(const struct sc_columns *columns, size_t i, enum sc_which which)
-{
-	size_t length = columns->length[i];
-
-	if (sc_same(columns->old[i], columns->new[i], length))
-		return false;
-	return which == SC_CHANGED ||
-	       !sc_same(sc_site(columns, i),
-			which == SC_NOT_OLD ? columns->old[i] : columns->new[i], length);
-}
-
-/* For every such site of the batch; stops at the first that `act` refuses. */
-static int sc_each(const struct sc_batch *batch, enum sc_which which, const struct sc_step *step,
-		   int (*act)(const struct sc_columns *, size_t, const struct sc_step *))
+/* For every site that the update changes by one of these ways; stops at the first that `act`
+ * refuses. A site that stays as it is was drawn without a way. */
+static int sc_each(const struct sc_batch *batch, unsigned ways, const struct sc_step *step,
+		   sc_act act)
 {
 	struct sc_group *group;
 	size_t c, i;
@@ -1867,26 +1888,14 @@ static int sc_each(const struct sc_batch *batch, enum sc_which which, const stru
 			struct sc_columns columns = sc_columns(group);
 
 			for (i = 0; i < columns.count; i++) {
-				int failed = 0;
+				int failed = (columns.way[i] & ways) != 0 ? act(&columns, i, step) : 0;
 
-				if ((!step || step->ways == 0 ||
-				     (step->ways & columns.way[i]) != 0) &&
-				    sc_concerns(&columns, i, which))
-					failed = act(&columns, i, step);
 				if (failed != 0)
 					return failed;
 			}
 		}
 	}
 	return 0;
-}
-
-static int sc_found(const struct sc_columns *columns, size_t i, const struct sc_step *step)
-{
-	(void)columns;
-	(void)i;
-	(void)step;
-	return 1;
 }
 
 static void sc_publish_words(const struct sc_batch *batch, bool back)
@@ -1905,16 +1914,18 @@ static void sc_publish_words(const struct sc_batch *batch, bool back)
 	}
 }
 
-static int sc_perform(const struct sc_batch *batch, const struct sc_step *step, enum sc_which which)
+static int sc_perform(const struct sc_batch *batch, const struct sc_step *step, sc_act store)
 {
+	if (step->ways != 0 && (step->ways & batch->ways) == 0)
+		return 0;
 	switch (step->do_) {
 	case SC_DO_PUBLISH:
 		sc_publish_words(batch, false);
 		return 0;
 	case SC_DO_STORE:
-		return sc_each(batch, which, step, sc_store);
+		return sc_each(batch, step->ways, step, store);
 	default:
-		return step->ways == 0 || (step->ways & batch->ways) != 0 ? sc_sync() : 0;
+		return sc_sync();
 	}
 }
 
@@ -1924,11 +1935,19 @@ static size_t sc_run(const struct sc_batch *batch, size_t from, int *failed)
 	size_t s;
 
 	for (s = from; s < SC_STEP_COUNT; s++) {
-		*failed = sc_perform(batch, &sc_steps[s], SC_CHANGED);
+		*failed = sc_perform(batch, &sc_steps[s], sc_store);
 		if (*failed != 0)
 			break;
 	}
 	return s;
+}
+
+/* What holds its old bytes was not written yet. */
+static int sc_store_back(const struct sc_columns *columns, size_t i, const struct sc_step *step)
+{
+	return memcmp(sc_site(columns, i), columns->old[i], columns->length[i]) != 0
+		       ? sc_store(columns, i, step)
+		       : 0;
 }
 
 /* The old words first, then each site by the way that it came. */
@@ -1939,7 +1958,7 @@ static void sc_go_back(const struct sc_batch *batch)
 
 	sc_publish_words(batch, true);
 	for (s = 0; s < SC_BACK_COUNT && failed == 0; s++)
-		failed = sc_perform(batch, &sc_back[s], SC_NOT_OLD);
+		failed = sc_perform(batch, &sc_back[s], sc_store_back);
 }
 
 /* Whether the update can only go on. Without a trapped site, what was switched is switched back,
@@ -1952,7 +1971,7 @@ static bool sc_is_switched(const struct sc_batch *batch, size_t step)
 static int sc_keep_new(const struct sc_columns *columns, size_t i, const struct sc_step *step)
 {
 	(void)step;
-	memcpy(columns->old[i], columns->new[i], columns->length[i]);
+	memcpy(columns->old[i], columns->new[i], sizeof *columns->old);
 	return 0;
 }
 
@@ -1973,7 +1992,7 @@ static int sc_transact(const struct sc_batch *batch)
 	step = sc_run(batch, 0, &failed);
 
 	if (step == SC_STEP_COUNT) {
-		sc_each(batch, SC_CHANGED, NULL, sc_keep_new);
+		sc_each(batch, SC_WAYS, NULL, sc_keep_new);
 		return 0;
 	}
 	/* A CPU may hold bytes that no synchronisation has taken from it: the next update by one
@@ -2126,7 +2145,7 @@ static int sc_update_with(const struct static_call_change *changes, size_t count
 		batch.ways |= room[c].ways;
 		changes_words |= memcmp(&room[c].before, &room[c].after, sizeof room->after) != 0;
 	}
-	if (!changes_words && sc_each(&batch, SC_CHANGED, NULL, sc_found) == 0)
+	if (!changes_words && batch.ways == 0)
 		return 0;
 	/* Without a site to be trapped no handler is needed, and it does not matter which thread
 	 * blocks SIGTRAP. */
@@ -2255,9 +2274,9 @@ int __static_call_state(const struct static_call_key *key)
 		struct sc_columns columns = sc_columns(group);
 
 		for (i = 0; i < columns.count; i++) {
-			if (!sc_concerns(&columns, i, SC_CHANGED))
+			if (columns.way[i] == 0)
 				continue;
-			if (!sc_same(columns.old[i], columns.original[i], columns.length[i]))
+			if (memcmp(columns.old[i], columns.original[i], columns.length[i]) != 0)
 				state = STATIC_CALL_PARKED;
 			else if (state == STATIC_CALL_DIRECT && i != group->trampoline)
 				state = STATIC_CALL_THROUGH_TRAMPOLINE;

@@ -1029,8 +1029,30 @@ export const MUTANTS = [
   {
     name: 'a descriptor that the program closed is taken for its memory',
     file: 'include/static_call_runtime.c',
-    edits: [['known >= 0 && sc_is_own_memory(known)', 'known >= 0']],
+    edits: [
+      [
+        'if (!sc_is_marked(file) && !sc_is_own_memory(file)) {',
+        'sc_is_marked(file), sc_is_own_memory(file);\n\tif (file < 0) {',
+      ],
+    ],
     test: { file: 'test/runtime/own.test.ts', name: 'closed: it writes into no file' },
+  },
+  {
+    name: 'a descriptor without a mark is taken for the marked one',
+    file: 'include/static_call_runtime.c',
+    edits: [['SC_SEEK_CURRENT, 0) == (long)*page;', 'SC_SEEK_CURRENT, 0) != -1;']],
+    test: { file: 'test/runtime/own.test.ts', name: 'closed: it writes into no file' },
+  },
+  {
+    name: 'a page that is not wiped in copies stays mapped',
+    file: 'include/static_call_runtime.c',
+    edits: [
+      [
+        'SC_WIPE_ON_FORK, 0) != 0) {\n\t\t\tsc_unmap(page, SC_PAGE);',
+        'SC_WIPE_ON_FORK, 0) != 0) {',
+      ],
+    ],
+    test: { file: 'test/runtime/own.test.ts', name: 'where madvise for the page of the mark' },
   },
   {
     name: 'a site takes the place of another one of its key',
@@ -1047,7 +1069,7 @@ export const MUTANTS = [
   {
     name: 'a synchronisation is left out where no site goes a way of its own',
     file: 'include/static_call_runtime.c',
-    edits: [['return step->ways == 0 || (step->ways', 'return (step->ways']],
+    edits: [['if (step->ways != 0 && (step->ways', 'if ((step->ways']],
     test: { file: 'test/process/shipped.test.ts', name: 'takes the steps that were explored' },
   },
   {
@@ -1067,8 +1089,8 @@ export const MUTANTS = [
     file: 'include/static_call_runtime.c',
     edits: [
       [
-        '\tsc_publish_words(batch, true);\n\tfor (s = 0; s < SC_BACK_COUNT && failed == 0; s++)\n\t\tfailed = sc_perform(batch, &sc_back[s], SC_NOT_OLD);',
-        '\tfor (s = 0; s < SC_BACK_COUNT && failed == 0; s++)\n\t\tfailed = sc_perform(batch, &sc_back[s], SC_NOT_OLD);\n\tsc_publish_words(batch, true);',
+        '\tsc_publish_words(batch, true);\n\tfor (s = 0; s < SC_BACK_COUNT && failed == 0; s++)\n\t\tfailed = sc_perform(batch, &sc_back[s], sc_store_back);',
+        '\tfor (s = 0; s < SC_BACK_COUNT && failed == 0; s++)\n\t\tfailed = sc_perform(batch, &sc_back[s], sc_store_back);\n\tsc_publish_words(batch, true);',
       ],
     ],
     test: { file: 'test/process/shipped.test.ts', name: 'goes back by the old words first' },
@@ -1082,10 +1104,22 @@ export const MUTANTS = [
     long: true,
   },
   {
+    name: 'the mark of a descriptor outlives its process in a copy',
+    file: 'include/static_call_runtime.c',
+    edits: [['SC_WIPE_ON_FORK = 18', 'SC_WIPE_ON_FORK = 19']],
+    test: { file: 'test/runtime/own.test.ts', name: 'cloned: it updates in a child' },
+  },
+  {
+    name: 'the page of the mark stays empty',
+    file: 'include/static_call_runtime.c',
+    edits: [['if (*page == 0)', 'if (*page != 0)']],
+    test: { file: 'test/runtime/own.test.ts', name: 'whose memory the descriptor is, by its mark' },
+  },
+  {
     name: 'what an update wrote is not known to the next',
     file: 'include/static_call_runtime.c',
     edits: [
-      ['memcpy(columns->old[i], columns->new[i], columns->length[i]);\n\treturn 0;', 'return 0;'],
+      ['columns->new[i], sizeof *columns->old);\n\treturn 0;', 'columns->new[i], 0);\n\treturn 0;'],
     ],
     test: { file: 'test/runtime/own.test.ts', name: 'update: it retargets' },
   },

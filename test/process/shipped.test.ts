@@ -236,8 +236,8 @@ describe.skipIf(!here || gcc === null)("a program's own runtime", () => {
       [
         'with a synchronisation left out',
         [
-          'default:\n\t\treturn step->ways == 0',
-          'default:\n\t\treturn step == &sc_steps[7] ? 0 : step->ways == 0',
+          'default:\n\t\treturn sc_sync();',
+          'default:\n\t\treturn step == &sc_steps[7] ? 0 : sc_sync();',
         ],
       ],
       [

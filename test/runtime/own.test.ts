@@ -31,6 +31,7 @@ describe.skipIf(!here)('a program with a runtime of its own', () => {
     ['masked', 'answers EBUSY while a handler runs with SIGTRAP blocked'],
     ['replaced', 'answers EBUSY while another handler of SIGTRAP is installed over its own'],
     ['forked', 'updates in a child of fork, which its parent does not see'],
+    ['cloned', 'updates in a child of a raw clone(), which its parent does not see'],
     ['closed', 'writes into no file of a program that closed all descriptors'],
     ['threads', 'updates from two threads while two call'],
     ['signals', 'updates from a signal handler'],
@@ -45,6 +46,31 @@ describe.skipIf(!here)('a program with a runtime of its own', () => {
 
   it('loads and unloads a library that has a runtime of its own', () => {
     expect(ran(own, ['loaded', plugin])).toMatchObject(WELL);
+  });
+
+  describe('what one update asks of the kernel', () => {
+    let faults: string;
+    beforeAll(() => {
+      const runtimeFlags = ['-DSTATIC_CALL_SYSTEM=effect'];
+      faults = byHand(folder, { source: program('faults.c'), output: 'calls', runtimeFlags });
+    });
+    // Of two sites and the trampoline, by a trap.
+    const writes = ['pwrite', 'pwrite', 'pwrite', 'membarrier'];
+    const after = (question: string): string[] =>
+      ['gettid', question, 'sigaction'].concat(writes, writes, writes);
+    const asked = (refused: string): string[] => {
+      const { status, stdout } = ran(faults, ['calls'], { REFUSED: refused });
+      expect(status).toBe(0);
+      return stdout.trim().split('\n');
+    };
+
+    it('is whose memory the descriptor is, by its mark, and whose the handler is', () =>
+      expect(asked('')).toEqual([...after('lseek'), 'pages 1']));
+
+    it.for(['mmap', 'madvise'])(
+      'is answered by a word that is read where %s for the page of the mark is refused',
+      (refused) => expect(asked(refused)).toEqual([...after('pread'), 'pages 0']),
+    );
   });
 
   it('needs no library but libc', () => {

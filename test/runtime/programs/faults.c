@@ -1,11 +1,14 @@
 // Every system call of the runtime goes through here: it is written down, or made to fail. argv[1]:
 // `order` prints the effects of one update, `back` of one whose second kind of store is refused
-// once at the call's site; `every` makes each effect fail in turn, once and for ever.
+// once at the call's site; `every` makes each effect fail in turn, once and for ever; `calls` prints
+// the system calls of an update, and how many pages were mapped for good. The environment's REFUSED
+// is the call that is refused when the page of the mark is made: mmap or madvise.
 
 #define _GNU_SOURCE
 #include <errno.h>
 #include <static_call.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,6 +31,7 @@ __attribute__((noinline)) int tail(int a, int b) { return static_call(op)(a, b);
 
 static int tracing, published, refusing;
 static long effects, fail_at, fail_from;
+static int listing, pages;
 
 static const unsigned char *site(void)
 {
@@ -66,12 +70,44 @@ static void trace(long number, long a, long b, long c, long d)
 	}
 }
 
+static void list(long number)
+{
+	static const struct {
+		long number;
+		const char *name;
+	} calls[] = {
+		{SYS_gettid, "gettid"},		      {SYS_lseek, "lseek"},
+		{SYS_pread64, "pread"},		      {SYS_pwrite64, "pwrite"},
+		{SYS_rt_sigaction, "sigaction"}, {SYS_membarrier, "membarrier"},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof calls / sizeof *calls && calls[i].number != number; i++)
+		;
+	printf("%s\n", i < sizeof calls / sizeof *calls ? calls[i].name : "another");
+}
+
+/* What is asked for the page whose first word is the mark, before main(). */
+static int is_refused(long number, long b, long d)
+{
+	const char *refused = getenv("REFUSED");
+
+	return refused && ((number == SYS_mmap && b == 4096 && d == 0x22 && strcmp(refused, "mmap") == 0) ||
+			   (number == SYS_madvise && strcmp(refused, "madvise") == 0));
+}
+
 long effect(long number, long a, long b, long c, long d, long e, long f);
 long effect(long number, long a, long b, long c, long d, long e, long f)
 {
 	int counts = number == SYS_pwrite64 || (number == SYS_membarrier && a == 32) ||
-		     (number == SYS_rt_sigaction && a == 5) || number == SYS_pread64 || number == SYS_mmap;
+		     (number == SYS_rt_sigaction && a == 5) || number == SYS_lseek || number == SYS_pread64 ||
+		     number == SYS_mmap;
 	long result;
+
+	if (listing)
+		list(number);
+	if (is_refused(number, b, d))
+		return -ENOMEM;
 
 	if (refusing && number == SYS_pwrite64 && d == (long)site() + 1) {
 		refusing = 0;
@@ -83,6 +119,8 @@ long effect(long number, long a, long b, long c, long d, long e, long f)
 	if (counts && ++effects && ((fail_at && effects == fail_at) || (fail_from && effects >= fail_from)))
 		return -ENOMEM;
 	result = syscall(number, a, b, c, d, e, f);
+	if (result >= 0 && b == 4096)
+		pages += (number == SYS_mmap && d == 0x22) - (number == SYS_munmap);
 	return result < 0 ? -errno : result;
 }
 
@@ -149,6 +187,19 @@ static int every(int (*to)(int, int), int trapped)
 	return 0;
 }
 
+/* Of an update that is not the process's first. */
+static int calls(void)
+{
+	if (static_call_update(op, sub) != 0)
+		return 1;
+	listing = 1;
+	if (static_call_update(op, add) != 0)
+		return 1;
+	listing = 0;
+	printf("pages %d\n", pages);
+	return !is(add);
+}
+
 int main(int argc, char **argv)
 {
 	int i, back;
@@ -157,6 +208,8 @@ int main(int argc, char **argv)
 		return every(sub, 1);
 	if (argc > 1 && strcmp(argv[1], "near") == 0)
 		return every(near_add, 0);
+	if (argc > 1 && strcmp(argv[1], "calls") == 0)
+		return calls();
 	tracing = 1;
 	back = refusing = argc > 1 && strcmp(argv[1], "back") == 0;
 	if ((static_call_update(op, sub) != 0) != back)

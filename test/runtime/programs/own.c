@@ -243,6 +243,19 @@ static void forked(void)
 	CHECK(to(sub) == 0 && call(7, 3) == 5);
 }
 
+/* A child that runs no handler of libc keeps the descriptor of its parent's memory. */
+static void cloned(void)
+{
+	int status = 0;
+	long child = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+	if (child == 0)
+		_exit(to(sub) == 0 && call(7, 3) == 5 && static_call_state(op) == STATIC_CALL_DIRECT ? 0 : 1);
+	waitpid((pid_t)child, &status, 0);
+	CHECK(status == 0 && call(7, 3) == 11 && static_call_query(op) == add);
+	CHECK(to(sub) == 0 && call(7, 3) == 5);
+}
+
 /* A daemon closes what it inherited, and opens a file of its own under the number. */
 static void closed(void)
 {
@@ -381,7 +394,7 @@ static const struct {
 	{"start", start},     {"update", update},     {"refused", refused}, {"batch", batch},
 	{"foreign", foreign}, {"blocked", blocked},   {"masked", masked},   {"replaced", replaced},
 	{"forked", forked},   {"closed", closed},     {"threads", threads}, {"signals", signals},
-	{"unhurt", unhurt},   {"page", page},
+	{"unhurt", unhurt},   {"page", page},         {"cloned", cloned},
 };
 
 int main(int argc, char **argv)
