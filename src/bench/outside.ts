@@ -139,7 +139,7 @@ function rounds({ driver, inside, outside, plain, own }: Subjects) {
     await own.ask('run');
     for (const way of ['three', 'two'] as const) {
       const all = await own.ask(`${way} one ${AT_ONCE}`);
-      const names = [`${way}/written`, `${way}`, `${way}copy`, `c/${way}`];
+      const names = [`${way}`, `${way}copy`, `c/${way}`, `${way}/written`];
       for (const [i, ns] of all.entries()) samples.add(names[i % names.length] ?? '', ns);
     }
     for (const ns of await own.ask('plain many 1')) samples.add('c/many', ns);
