@@ -5,7 +5,8 @@
 // two sites would be written as they were read a moment before: a debugger that takes its
 // breakpoint away in between would find it back. No other call writes many places of text at once:
 // process_vm_writev() heeds the protection of a page and refuses text, and pwritev() writes one
-// range. io_uring was not tried.
+// range. io_uring takes a thousand writes in one call, but gives each to a worker thread of the
+// kernel's, because the file cannot be written asynchronously: that took longer than pwrite() does.
 //
 // Which instructions the kernel's memcpy runs is its own affair: a single byte cannot tear,
 // anything wider is an assumption (`assume: 'procmem-stores-are-atomic'`).
