@@ -378,6 +378,13 @@ export const MUTANTS = [
     test: { file: 'test/process/repeat.test.ts', name: 'whichever of its targets' },
   },
   {
+    name: 'the mark that another runtime made is replaced',
+    file: 'dist/machine/process/procmem.js',
+    edits: [['Number(word[0]) || FIRST_MARK', 'FIRST_MARK']],
+    test: { file: 'test/runtime/own.test.ts', name: 'and Node in one process have one page' },
+    long: true,
+  },
+  {
     name: 'texts are not read back after a death',
     file: 'dist/machine/process/runtime.js',
     edits: [['if (this.#halves[DATA.stale / 4] !== 0)', 'if (false)']],

@@ -89,8 +89,11 @@ describe.skipIf(!here)('a program with a runtime of its own', () => {
   });
 
   if (LONG)
-    it('and Node in one process have one page, one lock and one idea of a key', () => {
+    it('and Node in one process have one page, one lock, one descriptor and one idea of a key', () => {
       expect(answer(child('../../runtime/children/both.mjs', [plugin]))).toEqual({
+        // The descriptor that C opened and marked, by both.
+        marked: [true],
+        kept: true,
         pages: 1,
         // By C, then by Node, and by C again after Node has closed the object.
         runs: [6, 4, 6, 4, 4, 6],
