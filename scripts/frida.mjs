@@ -8,7 +8,7 @@
 //   node scripts/frida.mjs --python FOLDER/bin/python [--rounds N] [--write]
 //
 // Without it the rows of Frida are named as missing. --write keeps the run as docs/frida.json and
-// makes the table of docs/attach.md from it.
+// makes the table of docs/attach.md and the README's row from it.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as after } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { table, written } from './frida/table.mjs';
+import { inReadme, table, written } from './frida/table.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -244,8 +244,10 @@ try {
   console.log(table(result));
   if (flags.write) {
     writeFileSync(here('../docs/frida.json'), `${JSON.stringify(result, null, 2)}\n`);
-    const page = here('../docs/attach.md');
-    writeFileSync(page, written(readFileSync(page, 'utf8'), result));
+    const rewrite = (page, by) =>
+      writeFileSync(here(page), by(readFileSync(here(page), 'utf8'), result));
+    rewrite('../docs/attach.md', written);
+    rewrite('../README.md', inReadme);
   }
 } finally {
   for (const child of children) child.kill('SIGKILL');

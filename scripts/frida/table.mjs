@@ -48,6 +48,21 @@ ${date.slice(0, 10)}, load ${load.toFixed(2)} when the run began.${missing === n
 `;
 }
 
+const README_ROW = /^\| through a function that Frida .*$/m;
+/** The README with that run's row of its table, where a direct call in a loop is 1. */
+export function inReadme(readme, { tools: { attach, frida }, missing }) {
+  if (missing !== null) return readme;
+  const ratio = (after, { call }) => (after / call).toPrecision(3);
+  const quick = frida.callQuick ? `, by \`replaceFast\` ${ratio(frida.callQuick, frida)}` : '';
+  const cells = [
+    `through a function that Frida ${frida.version} replaced, or a call that \`attach\` changed`,
+    `${ratio(frida.callChanged, frida)}${quick}`,
+    ratio(attach.callChanged, attach),
+  ];
+  if (!README_ROW.test(readme)) throw new Error('the README has no row for Frida');
+  return readme.replace(README_ROW, () => `| ${cells.join(' | ')} |`);
+}
+
 const BEGIN = '<!-- from docs/frida.json, by scripts/frida.mjs -->\n\n';
 const END = '\n<!-- until here -->';
 
