@@ -9,10 +9,11 @@ import { STT_FUNC } from '../elf/names.js';
 import { accepted, RET0, type KeyDef } from '../keys/key.js';
 import type { Native } from '../machine/linux/native.js';
 import type { Group } from '../machine/process/records.js';
+import type { Piece } from '../machine/remote/again.js';
 import { Borrower, type AtStep, type Held } from '../machine/remote/borrow.js';
 import { ANY_SITE, RemoteEngine } from '../machine/remote/engine.js';
 import { Holder } from '../machine/remote/hold.js';
-import type { Asked, Engine } from '../machine/remote/keeping.js';
+import type { Applied, Asked, Engine } from '../machine/remote/keeping.js';
 import { checkMasks, inspectorOf } from '../machine/remote/masks.js';
 import { objectsOf, symbolIn, type RemoteObject } from '../machine/remote/objects.js';
 import { RemoteRuntime } from '../machine/remote/runtime.js';
@@ -32,6 +33,7 @@ import { RECORD } from '../trap/registry.js';
 import { Done, listed } from './journal.js';
 import { checkOption, Functions, protocolOf, refusal } from './program.js';
 import { nullRefused, ret0Refused } from './target.js';
+import { Repeats, type Asked as Written } from './repeats.js';
 import { checkCalled, checkUntraced, countedAt, Counting } from './trace.js';
 import { isUnchecked } from './wanted.js';
 import type {
@@ -124,6 +126,11 @@ interface Wanted extends Asked {
   readonly state: State;
 }
 
+/** What an update did, and as which it is told. */
+interface Made extends Applied<Wanted> {
+  readonly told: Update['changes'];
+}
+
 export class RemoteProgram<K extends Keys> implements Attached<K> {
   readonly pid: number;
   readonly path: string;
@@ -135,6 +142,7 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
   readonly #journal: Update[] = [];
   #objects: readonly RemoteObject[];
   #states: ReadonlyMap<string, State> = new Map();
+  readonly #repeats = new Repeats<State, Made>();
   #closed = false;
 
   constructor(
@@ -191,6 +199,7 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
         states.set(def.name, { name: def.name, record: key.record.at, def, home, last });
       }
     this.#states = states;
+    this.#repeats.forget();
     this.#keys = this.#makeKeys();
     this.#engine.refresh();
     // Stopping all threads is left to what asks for a change.
@@ -281,12 +290,37 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
     this.#checkOpen();
     checkOption('require', options.require, ['inline']);
     const protocol = this.#protocolFor(options.protocol);
-    const wanted = Object.keys(targets).map((name): Wanted => {
-      const state = this.#state(name);
-      const to = this.#resolve(state, targets[name as keyof K]);
-      return { name, record: state.record, to, state };
+    const names = Object.keys(targets);
+    const [name = ''] = names;
+    if (names.length === 1)
+      return this.#one(this.#state(name), {
+        wanted: targets[name as keyof K],
+        protocol,
+        require: options.require,
+      });
+    const wanted = names.map((each): Wanted => {
+      const state = this.#state(each);
+      return wantedOf(state, this.#resolve(state, targets[each as keyof K]));
     });
     return this.#update(wanted, protocol, options.require);
+  }
+
+  #one(state: State, asked: Written): Update {
+    const { wanted, protocol, require } = asked;
+    const began = performance.now();
+    const made = this.#repeats.find(state, asked);
+    if (made) {
+      this.#engine.look();
+      const traps = made.again?.perform() ?? null;
+      if (traps !== null) return this.#done({ ...made, traps }, protocol, began);
+    }
+    const goal = wantedOf(state, this.#resolve(state, wanted));
+    const pieces = this.#repeats.wasAsked(state, asked) ? declaredWords(this.#target, state) : null;
+    this.#engine.look();
+    const now = this.#told(this.#engine.apply([goal], protocol, require, pieces));
+    const isPlain = typeof wanted === 'string' || wanted === null;
+    if (isPlain && now.changes.length > 0) this.#repeats.remember(state, asked, now);
+    return this.#done(now, protocol, began);
   }
 
   /** What stops all threads for one update does so for each. @throws Fault `bad-option` */
@@ -339,14 +373,21 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
   #update(wanted: readonly Wanted[], protocol: Protocol, require?: 'inline'): Update {
     const began = performance.now();
     this.#engine.look();
-    const done = this.#engine.apply(wanted, protocol, require);
-    const ns = Math.round((performance.now() - began) * 1e6);
-    const changes = done.changes.map(({ asked: { state }, from, to }) => ({
+    return this.#done(this.#told(this.#engine.apply(wanted, protocol, require)), protocol, began);
+  }
+
+  #told(done: Applied<Wanted>): Made {
+    const told = done.changes.map(({ asked: { state }, from, to }) => ({
       key: state.name,
       from: this.#name(state, from),
       to: this.#name(state, to),
     }));
-    const update = new Done(listed(changes), done, ns, 'js', (self) => {
+    return { ...done, told };
+  }
+
+  #done(done: Made, protocol: Protocol, began: number): Update {
+    const ns = Math.round((performance.now() - began) * 1e6);
+    const update = new Done(listed(done.told), done, ns, 'js', (self) => {
       this.#engine.refresh();
       const back = done.changes.filter(
         ({ asked: { state }, to }) => state.last === self && sameTarget(this.#now(state), to),
@@ -371,28 +412,7 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
       if (target !== undefined) this.#resolve(state, target);
       return this.#engine
         .groups(state.record)
-        .flatMap((group) => this.#reports(state, group, names));
-    });
-  }
-
-  #reports(state: State, { columns }: Group, names: Functions): SiteReport[] {
-    const { batch } = columns;
-    return Array.from({ length: batch.count }, (_, i) => {
-      const [at, length] = [batch.address(i), batch.lengthAt(i)];
-      const now = this.#target.read(at, length);
-      const original = columns.original.subarray(8 * i, 8 * i + length);
-      const trampoline = i === columns.trampoline;
-      const refused = (name: ProtocolName): string | null =>
-        refusal(RUNNABLE[name], at, length, false);
-      return {
-        key: state.name,
-        address: BigInt(at),
-        where: names.where(at),
-        kind: trampoline ? ('trampoline' as const) : (KINDS[columns.kind[i] ?? 0] ?? 'call'),
-        bytes: Buffer.from(now).toString('hex'),
-        inline: !trampoline && Buffer.compare(now, original) !== 0,
-        protocols: { auto: refused('auto'), int3: refused('int3'), store: refused('store') },
-      };
+        .flatMap((group) => reportsOf(this.#target, state.name, group, names));
     });
   }
 
@@ -460,6 +480,32 @@ export class RemoteProgram<K extends Keys> implements Attached<K> {
   }
 }
 
+function reportsOf(
+  target: Target,
+  key: string,
+  { columns }: Group,
+  names: Functions,
+): SiteReport[] {
+  const { batch } = columns;
+  return Array.from({ length: batch.count }, (_, i) => {
+    const [at, length] = [batch.address(i), batch.lengthAt(i)];
+    const now = target.read(at, length);
+    const original = columns.original.subarray(8 * i, 8 * i + length);
+    const trampoline = i === columns.trampoline;
+    const refused = (name: ProtocolName): string | null =>
+      refusal(RUNNABLE[name], at, length, false);
+    return {
+      key,
+      address: BigInt(at),
+      where: names.where(at),
+      kind: trampoline ? ('trampoline' as const) : (KINDS[columns.kind[i] ?? 0] ?? 'call'),
+      bytes: Buffer.from(now).toString('hex'),
+      inline: !trampoline && Buffer.compare(now, original) !== 0,
+      protocols: { auto: refused('auto'), int3: refused('int3'), store: refused('store') },
+    };
+  });
+}
+
 /** The same instruction to another veneer for the same function: another runtime's. */
 function isByVeneer(
   target: Target,
@@ -477,6 +523,20 @@ function isByVeneer(
   const veneer = place(VENEER, { target: address });
   return Buffer.compare(target.read(to, veneer.length), veneer) === 0;
 }
+
+/** The words that names of a key's targets are read from. */
+const declaredWords = (target: Target, { def, home }: State): Piece[] =>
+  def.targets.map(({ slot }) => {
+    const at = home.bias + slot;
+    return { at, bytes: target.read(at, 8) };
+  });
+
+const wantedOf = (state: State, to: Goal): Wanted => ({
+  name: state.name,
+  record: state.record,
+  to,
+  state,
+});
 
 const JOURNAL = 1000;
 /** @throws Fault `store-refused` */

@@ -52,6 +52,7 @@ export const SYS = {
   ppoll: 271,
   epoll_pwait: 281,
   accept4: 288,
+  process_vm_readv: 310,
   memfd_create: 319,
   membarrier: 324,
   epoll_pwait2: 441,

@@ -427,6 +427,24 @@ export const MUTANTS = [
     test: { file: 'test/machine/veneers.test.ts', name: 'from both ends' },
   },
   {
+    name: 'a name that leads elsewhere by now is not looked up again',
+    file: 'dist/machine/remote/again.js',
+    edits: [['        ...pieces,\n', '']],
+    test: { file: 'test/remote/again.test.ts', name: 'go where the name leads now' },
+  },
+  {
+    name: 'an update is made again over what other code has written',
+    file: 'dist/machine/remote/again.js',
+    edits: [['Buffer.compare(this.#behind, this.#expected) === 0', 'true']],
+    test: { file: 'test/remote/again.test.ts', name: 'leave a site alone' },
+  },
+  {
+    name: 'an update that is made again leaves new sites behind',
+    file: 'dist/machine/remote/again.js',
+    edits: [['if (!same)', 'if (false)']],
+    test: { file: 'test/remote/again.test.ts', name: 'reach the sites that another tool' },
+  },
+  {
     name: "a borrowed thread's signals are blocked before its registers are exchanged",
     file: 'dist/machine/remote/borrow.js',
     edits: [
@@ -550,6 +568,12 @@ export const MUTANTS = [
     file: 'dist/machine/remote/run.js',
     edits: [["script((s) => s.using(this.fileAt, 'close', 0))", 'script(() => {})']],
     test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
+  },
+  {
+    name: 'a run is made again for the epoch of its first time',
+    file: 'dist/machine/remote/run.js',
+    edits: [['this.begin.put(this.#expected, epoch);', '']],
+    test: { file: 'test/remote/again.test.ts', name: 'stop a thread once' },
   },
   {
     name: 'a number that is another file by now is closed',

@@ -25,6 +25,8 @@ export interface Report {
   readonly returns: number;
   /** How often a handler of its own was called for SIGTRAP. */
   readonly trapped: number;
+  /** What `route` makes of 1 where an object calls it that was loaded later; 0 where none was. */
+  readonly plugged: number;
 }
 
 export function compileTarget(

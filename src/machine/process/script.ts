@@ -114,13 +114,14 @@ export class Script {
     this.#mark = mark;
   }
 
-  /** One store of eight bytes. */
-  word(at: Addr, value: number): void {
+  /** One store of eight bytes. @returns where the value stands, for `put` */
+  word(at: Addr, value: number): number {
     const half = this.#wordsWithRoom();
     const count = this.#halves[half + WORDS.count / 4]!++;
     const word = half + (WORDS.first + WORDS.size * count) / 4;
     this.put(word, at);
     this.put(word + 2, value);
+    return word + 2;
   }
   /** The same for the k-th of two columns: a number that is handed over costs an allocation. */
   wordOf(at: readonly Addr[], offset: number, values: readonly number[], k: number): void {

@@ -8,20 +8,17 @@ import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { KeyDef } from '../../keys/key.js';
 import { SiteColumns, codeOf, wordsOf, type Destination } from '../../plan/draw.js';
-import { KeyChanges, type Batch, type Edits, type KeyChange } from '../../plan/batch.js';
+import { KeyChanges, type Batch, type KeyChange } from '../../plan/batch.js';
 import type { Acceptance, Protocol } from '../../plan/protocol.js';
 import type { WayCounts } from '../../plan/ways.js';
 import { ORIGINAL, sameTarget, targetOf, type Target as Goal } from '../../plan/target.js';
-import { DATA, GROUP, RECORD, TABLE, SLOT } from '../../trap/registry.js';
+import { GROUP, RECORD, TABLE, SLOT } from '../../trap/registry.js';
 import { TRAMPOLINE_LENGTH } from '../../x86/forms.js';
-import { SYNC_CORE } from '../linux/membarrier.js';
 import type { Native } from '../linux/native.js';
-import { ProcessMachine } from '../process/process.js';
-import { ProcmemStores } from '../process/procmem.js';
 import { KeyRecord, recordAt, snapshot, type Group } from '../process/records.js';
 import { registerSites, type EnlistedKey, type Registry } from '../process/register.js';
 import { Script } from '../process/script.js';
-import { transact, Unfinished } from '../transact.js';
+import { again, type Piece } from './again.js';
 import type { Held } from './borrow.js';
 import { prepareHandler } from './handler.js';
 import { Drawing, type Applied, type Asked, type Change, type Engine } from './keeping.js';
@@ -32,6 +29,7 @@ import { pause } from './pause.js';
 import { Locked, Moved, Outgrown, Run } from './run.js';
 import type { RemoteRuntime, Room } from './runtime.js';
 import { initialOf } from './standing.js';
+import { performed, written, type Mirrored } from './updating.js';
 import { checkTables, lies, LONGEST_LIST, MOST_SITES, type Target } from './target.js';
 
 const NONE: WayCounts = { byte: 0, store: 0, behind: 0, trap: 0 };
@@ -39,23 +37,6 @@ const NONE: WayCounts = { byte: 0, store: 0, behind: 0, trap: 0 };
 /** How often an update is drawn again because others came first. */
 const TRIES = 64;
 const PATIENCE_MS = 10_000;
-
-/** The stores of a run, in a text of the target. */
-class RemoteText extends ProcmemStores {
-  readonly #run: Run;
-  readonly #runtime: RemoteRuntime;
-  constructor(run: Run, runtime: RemoteRuntime, start: Addr, end: Addr) {
-    super(run, start, end);
-    this.#run = run;
-    this.#runtime = runtime;
-  }
-  read(at: Addr, length: number): Uint8Array {
-    return this.#runtime.target.read(at, length);
-  }
-  protected write(script: Script, from: Addr, size: number, at: Addr): void {
-    script.using(this.#run.fileAt, 'pwrite', size, from, size, at);
-  }
-}
 
 /** How old a look at the threads may be, ms. */
 const LOOK_AGAIN_MS = 100;
@@ -123,6 +104,20 @@ export class RemoteEngine implements Engine {
     this.#nearEpoch = this.#runtime.word('epoch');
   }
 
+  forget(): void {
+    this.#runtime.snapshot.forget();
+    for (const near of this.#near.values()) near.forget();
+  }
+
+  isAt({ count, record, ...words }: KeyChanges): boolean {
+    for (let k = 0; k < count; k++) {
+      const now = this.record(record[k]!);
+      if (WORDS.some((name) => now.held(name) !== words[name][k])) return false;
+      if (now.held('key') !== words.slot[k]) return false;
+    }
+    return true;
+  }
+
   near({ start, end }: Pick<Group, 'start' | 'end'>): NearCode {
     let near = this.#near.get(start);
     if (!near) this.#near.set(start, (near = new NearCode(this.#runtime, start, end)));
@@ -158,8 +153,7 @@ export class RemoteEngine implements Engine {
         if (this.#runtime.locked) throw new Locked();
         return body();
       } catch (error) {
-        this.#runtime.snapshot.forget();
-        for (const near of this.#near.values()) near.forget();
+        this.forget();
         if (error instanceof Outgrown) this.#runtime.grow(error.size);
         else if (error instanceof Locked) pause(0.2);
         else if (!(error instanceof Moved)) throw error;
@@ -253,7 +247,7 @@ export class RemoteEngine implements Engine {
       invariant(group !== undefined, 'a record has a group for its trampoline');
       const words = wordsOf(this.destination(group, to));
       const run = new Run(this.#runtime);
-      this.#addNear(run);
+      run.adds(this.#added);
       const script = new Script(run, this.#runtime.routines);
       script.word(record + RECORD.tail, words.tail);
       script.word(record + RECORD.jcc, words.jcc);
@@ -262,6 +256,11 @@ export class RemoteEngine implements Engine {
       run.counts();
       script.perform();
     });
+  }
+
+  /** Code that was added near texts. */
+  get #added(): NearCode['added'] {
+    return [...this.#near.values()].flatMap(({ added }) => added);
   }
 
   /** Code that counts the calls of a key in its record and goes on to a target. */
@@ -273,19 +272,11 @@ export class RemoteEngine implements Engine {
       const at = near.counter(record + RECORD.calls, codeOf(this.destination(group, to)));
       if (near.added.length === 0) return at;
       const run = new Run(this.#runtime);
-      this.#addNear(run);
+      run.adds(this.#added);
       run.counts();
       new Script(run, this.#runtime.routines).perform();
       return at;
     });
-  }
-
-  /** Code that was added near texts is written before anything leads to it. */
-  #addNear(run: Run): void {
-    const added = [...this.#near.values()].flatMap((near) => near.added);
-    for (const { at, bytes } of added)
-      run.begin.using(run.fileAt, 'pwrite', bytes.length, run.addressOf(bytes), bytes.length, at);
-    if (added.length > 0) run.begin.system('membarrier', 0, SYNC_CORE);
   }
 
   /**
@@ -293,11 +284,21 @@ export class RemoteEngine implements Engine {
    *   changed;
    *   `update-failed`, `update-parked`
    */
-  apply<A extends Asked>(asked: readonly A[], protocol: Protocol, require?: 'inline'): Applied<A> {
-    return this.#trying(() => this.#apply(asked, protocol, require));
+  apply<A extends Asked>(
+    asked: readonly A[],
+    protocol: Protocol,
+    require?: 'inline',
+    pieces: readonly Piece[] | null = null,
+  ): Applied<A> {
+    return this.#trying(() => this.#apply(asked, protocol, require, pieces));
   }
 
-  #apply<A extends Asked>(asked: readonly A[], protocol: Protocol, require?: 'inline'): Applied<A> {
+  #apply<A extends Asked>(
+    asked: readonly A[],
+    protocol: Protocol,
+    require: 'inline' | undefined,
+    pieces: readonly Piece[] | null,
+  ): Applied<A> {
     const stale = this.#runtime.word('stale') !== 0n;
     const changes: Change<A>[] = [];
     const [keys, previous]: [KeyChange[], KeyChange[]] = [[], []];
@@ -321,12 +322,25 @@ export class RemoteEngine implements Engine {
     }
     const { batches, groups, inline, trampoline } = drawing;
     if (batches.length === 0 && keys.length === 0)
-      return { changes, inline, trampoline, traps: 0, ways: NONE };
+      return { changes, inline, trampoline, traps: 0, ways: NONE, again: null };
     const { target } = this.#runtime;
     const before = emulated(target, asked);
     const edits = { batches, keys: KeyChanges.of(keys) };
-    this.#run(protocol, edits, KeyChanges.of(previous), groups);
-    this.#keep(keys, groups);
+    const what = { protocol, edits, previous: KeyChanges.of(previous), groups };
+    const kept =
+      pieces === null || keys.length !== 1
+        ? null
+        : again(
+            this.#native,
+            this.#runtime,
+            this,
+            { ...what, record: edits.keys.record[0] ?? 0 },
+            pieces,
+          );
+    const mirrored = groups.map((group) => ({ group, drawn: group.columns.batch.new }));
+    const { machine } = written(this.#runtime, mirrored, this.#added);
+    performed(this.#runtime, protocol, edits, what.previous, machine);
+    this.keep(edits.keys, mirrored);
     const ways = { ...NONE, trap: batches.reduce((sum, { count }) => sum + count, 0) };
     return {
       changes,
@@ -334,29 +348,25 @@ export class RemoteEngine implements Engine {
       trampoline,
       traps: emulated(target, asked) - before,
       ways,
+      again: kept,
     };
   }
 
   /** An update is done, and nothing else was since the last look: what is known stays known. */
-  #keep(keys: readonly KeyChange[], groups: readonly Group[]): void {
-    for (const { columns } of groups) columns.batch.old.set(columns.batch.new);
-    for (const { record, words } of keys)
-      for (const name of ['call', 'tail', 'jcc'] as const)
-        this.record(record).setWord(name, BigInt(words[name]));
+  keep(keys: KeyChanges, mirrored: readonly Mirrored[]): void {
+    const { snapshot: copies } = this.#runtime;
+    for (const { group, drawn } of mirrored) {
+      group.columns.batch.old.set(drawn);
+      copies.accept(group.at, SiteColumns.size(group.columns.batch.count));
+    }
+    for (let k = 0; k < keys.count; k++) {
+      const record = this.record(keys.record[k]!);
+      for (const name of WORDS) record.setWord(name, BigInt(keys[name][k]!));
+      copies.accept(record.at, RECORD.size);
+    }
     for (const near of this.#near.values()) near.written();
     this.#runtime.advance();
     this.#nearEpoch = this.#runtime.word('epoch');
-  }
-
-  /** An update ended early: whatever others have read is no longer so. */
-  #outdate(): void {
-    try {
-      const run = new Run(this.#runtime);
-      run.counts();
-      new Script(run, this.#runtime.routines).perform();
-    } catch {
-      // Another came first, and has seen what stands there; or the target is gone.
-    }
   }
 
   #before(record: KeyRecord): KeyChange {
@@ -368,44 +378,9 @@ export class RemoteEngine implements Engine {
       func: slot === null ? 0 : Number(this.#runtime.target.word(slot) ?? 0n),
     };
   }
-
-  #run(protocol: Protocol, edits: Edits, previous: KeyChanges, groups: readonly Group[]): void {
-    const { data } = this.#runtime;
-    const run = new Run(this.#runtime);
-    const machine = new ProcessMachine(
-      { native: run, routines: this.#runtime.routines, handler: this.#runtime.handler },
-      Infinity,
-    );
-    for (const { start, end } of groups)
-      machine.addText(new RemoteText(run, this.#runtime, start, end));
-    // Until the run is over the columns do not say what stands in the text.
-    run.begin.word(data + DATA.stale, 1);
-    // A CPU may hold bytes that no synchronisation has taken from it, after a run that ended early.
-    if (this.#runtime.word('unsynced') !== 0n) run.begin.system('membarrier', 0, SYNC_CORE);
-    run.begin.word(data + DATA.unsynced, 1);
-    this.#addNear(run);
-    for (const { at, columns } of groups) {
-      const { old, new: drawn, count } = columns.batch;
-      run.end.copy(run.addressOf(drawn), at + old.byteOffset, 8 * count);
-    }
-    run.end.word(data + DATA.stale, Number(this.#runtime.word('stale')));
-    run.end.word(data + DATA.unsynced, 0);
-    run.counts();
-    try {
-      transact(protocol, edits, previous, machine);
-    } catch (error) {
-      if (!(error instanceof Unfinished)) throw error;
-      this.#outdate();
-      const step = protocol.steps[error.step];
-      const code = error.end === 'parked' ? 'update-parked' : 'update-failed';
-      throw new Fault(
-        error.end === 'mixed' ? 'update-mixed' : code,
-        `${error.message} (${step?.do}: ${step?.why})`,
-        { cause: error.cause },
-      );
-    }
-  }
 }
+
+const WORDS = ['call', 'tail', 'jcc'] as const;
 
 /** What stands at the sites must be what the columns say. */
 function checkText(runtime: RemoteRuntime, name: string, { columns }: Group, stale: boolean): void {

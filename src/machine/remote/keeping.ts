@@ -9,6 +9,7 @@ import type { Protocol } from '../../plan/protocol.js';
 import { ORIGINAL, type Target as Goal } from '../../plan/target.js';
 import type { WayCounts } from '../../plan/ways.js';
 import type { Group } from '../process/records.js';
+import type { Again, Piece } from './again.js';
 import type { Held } from './borrow.js';
 import type { RemoteObject } from './objects.js';
 
@@ -30,6 +31,8 @@ export interface Applied<A extends Asked = Asked> {
   readonly trampoline: number;
   readonly traps: number;
   readonly ways: WayCounts;
+  /** The same once more, where that was asked for and can be. */
+  readonly again: Again | null;
 }
 
 /** What the sites of the keys of an update become, gathered group by group. */
@@ -74,8 +77,16 @@ export interface Engine {
   destination(group: Group, to: Goal): Destination;
   /** Code that counts the calls of a key in its record and goes on to a target. @throws Fault */
   counter(record: Addr, to: Goal): Addr;
-  /** @throws Fault, with nothing changed; `update-failed`, `update-parked`, `update-mixed` */
-  apply<A extends Asked>(asked: readonly A[], protocol: Protocol, require?: 'inline'): Applied<A>;
+  /**
+   * @param pieces what must be as it is for the same update to be made again; null where it will not
+   * @throws Fault, with nothing changed; `update-failed`, `update-parked`, `update-mixed`
+   */
+  apply<A extends Asked>(
+    asked: readonly A[],
+    protocol: Protocol,
+    require?: 'inline',
+    pieces?: readonly Piece[] | null,
+  ): Applied<A>;
   /** Leaves everything as it is; nothing of the tool's stays. */
   leave(): void;
 }

@@ -12,6 +12,7 @@ import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import { MAILBOX, ROW } from '../../native/borrow.js';
 import { DATA } from '../../trap/registry.js';
+import { SYNC_CORE } from '../linux/membarrier.js';
 import { errorName, type Call, type Native } from '../linux/native.js';
 import { Script, type Performer } from '../process/script.js';
 import { NOT_YET } from './borrow.js';
@@ -40,6 +41,8 @@ type RowName = (typeof ROWS)[number];
 const MAILBOX_SIZE = MAILBOX.rows + (ROWS.length + 1) * ROW.size;
 /** Operations that most scripts have room for. */
 const USUAL = 8;
+/** The word of a mailbox that says how a row ended. */
+const resultOf = (row: number): number => (MAILBOX.rows + row * ROW.size + ROW.result) / 8;
 /** Behind a row that stopped. */
 const OTHERWISE: Readonly<Record<RowName, RowName | null>> = {
   take: null,
@@ -63,6 +66,10 @@ export class Run implements Performer, Pick<Native, 'call'> {
   readonly end: Script;
   readonly #close: Script;
   readonly #give: Script;
+  /** Where the epoch stands in `begin`, and the next one in `end`. */
+  readonly #expected: number;
+  #counted: number | null = null;
+  #whole = true;
   /** Mailbox and buffers, as they are written to the scratch. */
   #image = new Uint8Array(0);
   readonly #told = new BigInt64Array(MAILBOX_SIZE / 8);
@@ -79,7 +86,7 @@ export class Run implements Performer, Pick<Native, 'call'> {
     this.#close.using(this.fileAt, 'close', 0);
     this.#give = new Script(this, routines, 1);
     this.#give.give(data + DATA.lock);
-    this.begin.expect(data + DATA.epoch, Number(runtime.word('epoch')));
+    this.#expected = this.begin.expect(data + DATA.epoch, Number(runtime.word('epoch')));
     this.begin.obtain(this.fileAt, 'open', this.addressOf(this.#path), O_RDWR_CLOEXEC);
   }
 
@@ -105,7 +112,33 @@ export class Run implements Performer, Pick<Native, 'call'> {
   /** For a run that changes something, at its end: what others have read is outdated. */
   counts(): void {
     const { data } = this.#runtime;
-    this.end.word(data + DATA.epoch, Number(this.#runtime.word('epoch')) + 1);
+    this.#counted = this.end.word(data + DATA.epoch, Number(this.#runtime.word('epoch')) + 1);
+  }
+
+  /** To be performed again, in another epoch than the one that it was written down in. */
+  renew(): void {
+    const epoch = Number(this.#runtime.word('epoch'));
+    this.begin.put(this.#expected, epoch);
+    if (this.#counted !== null) this.end.put(this.#counted, epoch + 1);
+  }
+
+  /** Whether it still ends as it was written down: not where its steps have failed. */
+  get isWhole(): boolean {
+    return this.#whole;
+  }
+
+  /** Code is written before anything leads to it. */
+  adds(code: readonly { readonly at: Addr; readonly bytes: Uint8Array }[]): void {
+    for (const { at, bytes } of code)
+      this.begin.using(
+        this.fileAt,
+        'pwrite',
+        bytes.length,
+        this.addressOf(bytes),
+        bytes.length,
+        at,
+      );
+    if (code.length > 0) this.begin.system('membarrier', 0, SYNC_CORE);
   }
 
   /** A system call of at most four arguments, in a run of its own. */
@@ -130,14 +163,15 @@ export class Run implements Performer, Pick<Native, 'call'> {
     if (this.#next > scratch.end) throw new Outgrown(this.#next - scratch.start);
     target.write(scratch.mailbox, this.#written(steps));
     this.#runtime.send(this.#told);
+    if (ROWS.every((_, row) => this.#told[resultOf(row)] === DONE)) return Number(DONE);
     const results = this.#results();
-    if (Object.values(results).every((result) => result === DONE)) return Number(DONE);
     for (const buffer of this.#buffers.keys()) this.fetch(buffer);
     if (results.take !== DONE) throw new Locked();
     if (results.begin !== DONE) throw this.#notBegun(results.begin);
     if (results.steps !== DONE) {
       // What follows is the way back, or the rest of the way: the end of the batch is not its end.
       this.end.clear();
+      this.#whole = false;
       return Number(BigInt.asIntN(64, results.steps));
     }
     throw refused('closing /proc/self/mem', 'close', Number(results.close));
@@ -170,8 +204,7 @@ export class Run implements Performer, Pick<Native, 'call'> {
   }
 
   #results(): Record<RowName, bigint> {
-    const result = (row: RowName): bigint =>
-      this.#told[(MAILBOX.rows + ROWS.indexOf(row) * ROW.size + ROW.result) / 8] ?? NOT_YET;
+    const result = (row: RowName): bigint => this.#told[resultOf(ROWS.indexOf(row))] ?? NOT_YET;
     return Object.fromEntries(ROWS.map((row) => [row, result(row)])) as Record<RowName, bigint>;
   }
 

@@ -150,7 +150,6 @@ export class RemoteRuntime {
   /** A run of ours counted a change, and has found the epoch of the last look before it. */
   advance(): void {
     this.#words[DATA.epoch / 8] = this.word('epoch') + 1n;
-    this.snapshot.accept();
   }
 
   /** Whether a thread of the target was in an update at the last look. */

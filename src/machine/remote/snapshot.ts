@@ -22,6 +22,8 @@ export class Snapshot {
   readonly #copies = new Map<string, Copy>();
   /** Records whose lists were held against what a runtime can have. */
   readonly checked = new Set<Addr>();
+  /** Another one each time that all is forgotten. */
+  generation = 0;
   /** Memory that is given out: what lies there is known to nothing in the target yet. */
   #room = { start: 0, next: 0, end: 0 };
 
@@ -51,13 +53,15 @@ export class Snapshot {
     return buffer;
   }
 
-  /** What was changed in the copies stands in the target too. */
-  accept(): void {
-    for (const { buffer, was } of this.#copies.values()) was.set(new Uint8Array(buffer));
+  /** What was changed in a copy stands in the target too. */
+  accept(at: Addr, length: number): void {
+    const copy = this.#copies.get(`${at} ${length}`);
+    copy?.was.set(new Uint8Array(copy.buffer));
   }
 
   forget(): void {
     this.#copies.clear();
+    this.generation++;
     this.checked.clear();
     this.#room = { start: 0, next: 0, end: 0 };
   }

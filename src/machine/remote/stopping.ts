@@ -293,7 +293,7 @@ export class StoppingEngine implements Engine {
     }
     const { batches, groups, inline, trampoline } = drawing;
     if (batches.length > 0 || keys.length > 0) this.#perform(protocol, { batches, keys, groups });
-    return { changes, inline, trampoline, traps: 0, ways: NONE };
+    return { changes, inline, trampoline, traps: 0, ways: NONE, again: null };
   }
 
   /** null where its words say so already. */

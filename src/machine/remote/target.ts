@@ -39,7 +39,7 @@ export class Target {
   readonly #memory: number;
   readonly #word: Buffer = Buffer.alloc(8);
   /** The thread that is looked at again and again, and the file that says what it sleeps in. */
-  #watched = { id: 0, file: -1 };
+  #watched = { id: 0, file: -1, text: '', sleepsIn: null as ThreadLook['sleepsIn'] };
   #closed = false;
 
   /**
@@ -177,14 +177,18 @@ export class Target {
    */
   again(id: number): ThreadLook {
     if (this.#watched.id !== id) this.#watch(id);
-    const { file } = this.#watched;
-    const text = readAgain(file);
-    return { id, state: text.startsWith('running') ? 'R' : 'S', sleepsIn: callOf(text) };
+    const watched = this.#watched;
+    const text = readAgain(watched.file);
+    // Mostly it is what it was, and to read the numbers takes longer than the call.
+    if (text !== watched.text) this.#watched = { ...watched, text, sleepsIn: callOf(text) };
+    const { sleepsIn } = this.#watched;
+    return { id, state: text.startsWith('running') ? 'R' : 'S', sleepsIn };
   }
 
   #watch(id: number): void {
     if (this.#watched.file >= 0) closeSync(this.#watched.file);
-    this.#watched = { id, file: openOrNone(`/proc/${this.pid}/task/${id}/syscall`) };
+    const file = openOrNone(`/proc/${this.pid}/task/${id}/syscall`);
+    this.#watched = { id, file, text: '', sleepsIn: null };
   }
 
   /** Its first thread's state, and who traces it. @throws Fault `target-gone` */

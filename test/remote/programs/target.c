@@ -162,14 +162,25 @@ static int returns(void)
 	return syscall(SYS_rt_sigaction, SIGTRAP, NULL, &action, sizeof action.mask) == 0 &&
 	       action.handler && action.flags & has_restorer && action.restorer;
 }
+/* A static program has none. */
+extern void *dlopen(const char *, int) __attribute__((weak));
+extern void *dlsym(void *, const char *) __attribute__((weak));
+static int (*plugged)(int);
+static void load(const char *path)
+{
+	void *object = dlopen ? dlopen(path, 2) : NULL;
+	plugged = object ? (int (*)(int))dlsym(object, "plugged") : NULL;
+}
+
 static void report(void)
 {
 	long before = calls;
 	for (int i = 0; i < 2000 && calls == before && wrong == 0; i++)
 		usleep(1000);
 	printf("{\"calls\":%ld,\"wrong\":%ld,\"interrupted\":%ld,\"disturbed\":%ld,\"hooked\":%ld,"
-	       "\"route\":%d,\"returns\":%d,\"trapped\":%ld}\n",
-	       calls, wrong, interrupted, disturbed, hooked, static_call(route)(1), returns(), trapped);
+	       "\"route\":%d,\"returns\":%d,\"trapped\":%ld,\"plugged\":%d}\n",
+	       calls, wrong, interrupted, disturbed, hooked, static_call(route)(1), returns(), trapped,
+	       plugged ? plugged(1) : 0);
 	fflush(stdout);
 }
 
@@ -178,6 +189,7 @@ static int command(char *line)
 	int status;
 	line[strcspn(line, "\n")] = 0;
 	if (!strcmp(line, "report")) report();
+	else if (!strncmp(line, "load ", 5)) load(line + 5);
 	else if (!strcmp(line, "quit")) return 0;
 	else if (!strcmp(line, "fork")) {
 		pid_t child = fork();

@@ -1,0 +1,79 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Folder, gcc } from '../build.js';
+import { compileTarget, mayAttach, Running } from './running.js';
+
+const CHILD = fileURLToPath(new URL('./children/again.mjs', import.meta.url));
+/** Both sides of a key that other objects call say so. */
+const EXPORTED = '-DSTATIC_CALL_EXPORTED_route=1';
+const linux = process.platform === 'linux' && process.arch === 'x64';
+
+interface Said {
+  readonly changes: readonly (string | null)[];
+  readonly drifts: readonly string[];
+  readonly looks: number;
+  readonly stops: number;
+  /** Where a name leads now, and where the site led then. */
+  readonly address?: string;
+  readonly reached?: string;
+}
+
+describe.skipIf(!(linux && gcc !== null && mayAttach()))('updates that are made again', () => {
+  const folder = new Folder();
+  let program = '';
+  beforeAll(() => void (program = compileTarget(folder, 'target.c', ['-rdynamic', EXPORTED])));
+  afterAll(() => {
+    Running.killAll();
+    folder[Symbol.dispose]();
+  });
+
+  async function again(between: string, plugin?: string): Promise<Said> {
+    const own = await Running.start(program, ['1', 'pause']);
+    if (plugin !== undefined) own.say(`load ${plugin}`);
+    const { stdout, stderr } = spawnSync(process.execPath, [CHILD, String(own.pid), between], {
+      encoding: 'utf8',
+    });
+    expect(stdout, stderr).not.toBe('');
+    expect(await own.report()).toMatchObject({
+      wrong: 0,
+      disturbed: 0,
+      interrupted: 0,
+      route: 3,
+      plugged: plugin === undefined ? 0 : 3,
+    });
+    await own.end();
+    return JSON.parse(stdout) as Said;
+  }
+
+  it('are looked at by one call, and stop a thread once', async () => {
+    expect(await again('nothing')).toMatchObject({ looks: 8, stops: 8, drifts: [] });
+  });
+
+  it.each([
+    ['another tool sends the key elsewhere', ['other', 'fast', 'slow', 'fast']],
+    ['another tool sends the key elsewhere and back', ['slow', 'fast', 'slow', 'fast']],
+    ['another tool changes another key', ['slow', 'fast', 'slow', 'fast']],
+    ['this tool sends the key elsewhere', ['other', 'fast', 'slow', 'fast']],
+  ] as const)('start from where the key is, where %s', async (between, changes) => {
+    expect(await again(between)).toMatchObject({ changes, drifts: [] });
+  });
+
+  it('reach the sites that another tool has found in another object', async () => {
+    const plugin = compileTarget(folder, 'plugin.c', ['-shared', '-fPIC', EXPORTED]);
+    const said = await again('another tool finds sites of the key in another object', plugin);
+    expect(said).toMatchObject({ changes: ['slow', 'fast', 'slow', 'fast'], drifts: [] });
+  });
+
+  it('leave a site alone that other code has written', async () => {
+    const { changes, drifts } = await again('other code writes a site');
+    expect(new Set(changes)).toEqual(new Set(['foreign-trap']));
+    expect(drifts).toEqual([]);
+  });
+
+  it('go where the name leads now', async () => {
+    const own = await again('a name comes to mean another function');
+    expect(own).toMatchObject({ drifts: [] });
+    expect(own.reached).toBe(own.address);
+  });
+});

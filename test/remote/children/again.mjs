@@ -1,0 +1,91 @@
+// A tool makes the same updates again and again, and something comes in between. argv: pid, and the
+// name of what comes. Prints one line of JSON: what the tool was told, and by which system calls it
+// did what it did.
+import { attachWith } from '#app/attach';
+import { isFault } from '#base/fault';
+import { openNative } from '#machine/linux/native';
+import { Target } from '#machine/remote/target';
+
+const [, , number, what] = process.argv;
+const pid = Number(number);
+const real = openNative();
+const SEIZE = 0x4206;
+let [looks, stops] = [0, 0];
+const native = {
+  ...real,
+  call(name, ...args) {
+    if (name === 'process_vm_readv') looks++;
+    if (name === 'ptrace' && args[0] === SEIZE) stops++;
+    return real.call(name, ...args);
+  },
+};
+const target = new Target(pid);
+const object = target.exe.slice(target.exe.lastIndexOf('/') + 1);
+const app = attachWith(native, pid, { object });
+const set = (to) => app.update({ route: to }).changes[0] ?? null;
+const toggle = (times) => {
+  for (let i = 0; i < times; i++) for (const to of ['fast', 'slow']) set(to);
+};
+
+function other(targets) {
+  const beside = attachWith(real, pid, {});
+  for (const each of targets) beside.update(each);
+  beside.detach();
+}
+const [site] = app.sites('route').filter(({ kind }) => kind !== 'trampoline');
+const at = Number(site.address);
+/** The word that a target's address is read from: one of those that hold it, in the program. */
+const slotsOf = (address) => {
+  const found = [];
+  for (const { start, end, access, path } of target.maps()) {
+    if (access[0] !== 'r' || !path.includes('/target-')) continue;
+    const words = new BigUint64Array(target.read(start, end - start).buffer);
+    for (const [i, word] of words.entries()) if (word === address) found.push(start + 8 * i);
+  }
+  return found;
+};
+const targetNow = () => {
+  const bytes = new DataView(target.read(at, 5).buffer);
+  return BigInt(at + 5 + bytes.getInt32(1, true));
+};
+const write = (where, value) =>
+  target.write(where, new Uint8Array(BigUint64Array.of(value).buffer));
+
+const between = {
+  nothing: () => toggle(4),
+  'another tool sends the key elsewhere': () => other([{ route: 'other' }]),
+  'another tool sends the key elsewhere and back': () =>
+    other([{ route: 'other' }, { route: 'slow' }]),
+  'another tool changes another key': () => other([{ hook: 'count' }, { hook: null }]),
+  'another tool finds sites of the key in another object': () => other([]),
+  'this tool sends the key elsewhere': () => void set('other'),
+  'other code writes a site': () => target.write(at, Uint8Array.of(0xcc)),
+  'a name comes to mean another function': () => {
+    set('other');
+    said.address = String(targetNow());
+    const address = targetNow();
+    set('fast');
+    const fast = targetNow();
+    set('slow');
+    for (const slot of slotsOf(fast)) write(slot, address);
+  },
+};
+
+const said = { changes: [] };
+toggle(3);
+[looks, stops] = [0, 0];
+between[what]();
+Object.assign(said, { looks, stops });
+for (const to of ['fast', 'slow', 'fast', 'slow'])
+  try {
+    said.changes.push(set(to)?.from ?? null);
+    if (to === 'fast') said.reached ??= String(targetNow());
+  } catch (error) {
+    if (!isFault(error)) throw error;
+    said.changes.push(error.code);
+  }
+if (what === 'other code writes a site') target.write(at, Buffer.from(site.bytes, 'hex'));
+said.drifts = app.verify().map(({ kind }) => kind);
+app.detach();
+target.close();
+console.log(JSON.stringify(said));
