@@ -10,9 +10,10 @@
  *   two KEY N          the same of two, and an update of a key that was empty
  *   plain KEY N        N times: nanoseconds of an update
  *
- * "ready ADDRESS" is the first line: where the thread counts its passes. Nothing that a thread does
- * while it is not on a CPU tells anything, so each sample is taken only if the counter has just
- * moved.
+ * "ready PASSES CODE WORD" is the first line: where the thread counts its passes; where the bare
+ * steps of an update are, which the sleeping thread may be made to run; and a word that it sets
+ * then. Nothing that a thread does while it is not on a CPU tells anything, so each sample is taken
+ * only if the counter has just moved.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -105,7 +106,8 @@ static double barriers(int times)
 }
 
 /* The opcodes, or the displacements, of the site of `one` and of its trampoline: as they stand. */
-static void bare_writes(int memory, int first, int size)
+static int memory;
+static void bare_writes(int first, int size)
 {
 	const unsigned char *const at[] = {many_sites, (const unsigned char *)STATIC_CALL_TRAMP(one)};
 	for (int i = 0; i < 2; i++)
@@ -114,17 +116,32 @@ static void bare_writes(int memory, int first, int size)
 }
 
 /* What an update asks of the kernel to write text, in its order, and nothing else: the floor. */
-static double written(int memory, int syncs)
+static void bare_steps(int syncs)
 {
-	moving();
-	double from = nanoseconds();
 	for (int i = 0; i < syncs; i++) {
 		int rest = i == syncs - 2;
-		bare_writes(memory, rest, rest ? 4 : 1);
+		bare_writes(rest, rest ? 4 : 1);
 		if (syscall(SYS_membarrier, 32, 0, 0) != 0)
 			exit(3);
 	}
+}
+
+static double written(int syncs)
+{
+	moving();
+	double from = nanoseconds();
+	bare_steps(syncs);
 	return nanoseconds() - from;
+}
+
+/* Where the thread that sleeps is sent, from wherever it is. It sleeps on here. */
+static volatile uint64_t lent;
+static void borrowed(void)
+{
+	bare_steps(3);
+	lent = 1;
+	for (;;)
+		pause();
 }
 
 static int update(const char *key, void (*to)(void))
@@ -149,7 +166,7 @@ static double updated(const char *key)
 int main(int argc, char **argv)
 {
 	int cpu = argc > 1 ? atoi(argv[1]) : 0, n;
-	int memory = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	memory = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 	char line[100], how[16], key[16];
 	pthread_t thread;
 	may_run_on(0, cpu);
@@ -158,7 +175,8 @@ int main(int argc, char **argv)
 	pthread_create(&thread, 0, asleep, 0);
 	while (!parked)
 		sched_yield();
-	printf("ready %llu\n", (unsigned long long)(uintptr_t)&passes);
+	printf("ready %llu %llu %llu\n", (unsigned long long)(uintptr_t)&passes,
+	       (unsigned long long)(uintptr_t)borrowed, (unsigned long long)(uintptr_t)&lent);
 	fflush(stdout);
 	while (fgets(line, sizeof line, stdin)) {
 		if (strcmp(line, "run\n") == 0) {
@@ -179,7 +197,7 @@ int main(int argc, char **argv)
 				printf("%.0f ", updated(key));
 				/* Behind the update, so that it is no slower because it comes first. */
 				if (syncs > 0)
-					printf("%.0f ", written(memory, syncs));
+					printf("%.0f ", written(syncs));
 			}
 		}
 		printf("\n");

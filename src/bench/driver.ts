@@ -36,6 +36,8 @@ export interface Driver {
   returns(count: number, apart: number): Addr;
   /** A byte stored at each of so many of these, as it stands, and a synchronisation, ns. */
   stores(count: number): number;
+  /** A sleeping thread of another process that ptrace has run code which sets a word, ns. */
+  borrow(thread: number, code: Addr, word: Addr): number;
   mprotect(): number;
   swap(): number;
   stop(): number;
@@ -86,6 +88,7 @@ export function loadDriver(native: Native, workshop: Workshop): Driver {
     written: f('double bench_written(int)'),
     returns: f('int64 bench_returns(int64, int64)'),
     stores: f('double bench_stores(int64)'),
+    borrow: f('double bench_borrow(int, int64, int64)'),
     mprotect: f('double bench_mprotect()'),
     swap: f('double bench_swap()'),
     stop: f('double bench_stop()'),

@@ -10,6 +10,7 @@ import { attachWith } from '../app/attach.js';
 import { openWith } from '../app/open.js';
 import type { App, Keys } from '../app/types.js';
 import { Fault, isFault } from '../base/fault.js';
+import { SYS } from '../base/linux.js';
 import type { Native } from '../machine/linux/native.js';
 import { Target } from '../machine/remote/target.js';
 import type { Driver } from './driver.js';
@@ -46,6 +47,8 @@ class Running implements Disposable {
   readonly #lines: AsyncIterator<string>;
   #target: Target | null = null;
   #passes = 0;
+  /** What its sleeping thread may be made to run, and the word that it sets then. */
+  #bare = { code: 0, word: 0 };
 
   constructor(program: string, cpu: number) {
     this.#child = spawn(program, [String(cpu)], { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -58,7 +61,9 @@ class Running implements Disposable {
   }
 
   async ready(): Promise<this> {
-    this.#passes = Number((await this.#answer()).split(' ')[1]);
+    const [, passes = 0, code = 0, word = 0] = (await this.#answer()).split(' ').map(Number);
+    this.#passes = passes;
+    this.#bare = { code, word };
     this.#target = new Target(this.pid);
     return this;
   }
@@ -78,6 +83,17 @@ class Running implements Disposable {
     this.#child.stdin?.write(`${line}\n`);
     const words = (await this.#answer()).trim().split(' ');
     return words.filter((word) => word !== '').map(Number);
+  }
+
+  /** The floor of what an update from outside takes, ns. @throws Fault `not-supported` */
+  borrowed(driver: Driver, thread: number): number {
+    // It has told that its update is done before it is back where it slept.
+    const end = performance.now() + PATIENCE_MS;
+    while (this.#target?.thread(thread).sleepsIn?.call !== SYS.pause)
+      if (performance.now() > end) throw new Fault('not-supported', STALLED);
+    const ns = driver.borrow(thread, this.#bare.code, this.#bare.word);
+    if (ns < 0) throw new Fault('not-supported', 'ptrace by the benchmark is refused');
+    return ns;
   }
 
   /** Returns when its thread has just made a pass. @throws Fault `not-supported` */
@@ -132,6 +148,10 @@ function rounds({ driver, inside, outside, plain, own }: Subjects) {
       samples.add(id.replace('outside', 'held'), outside.held?.ns ?? NaN);
     };
     for (let k = 0; k < AT_ONCE; k++) sample('outside/1', small.outside);
+    for (let k = 0; k < AT_ONCE; k++) {
+      plain.moving();
+      samples.add('borrowed', plain.borrowed(driver, outside.held?.thread ?? 0));
+    }
     sample('outside/many', large.outside);
     await plain.ask('park');
   };
@@ -234,6 +254,9 @@ export async function measureOutside(options: OutsideOptions): Promise<Table> {
       samples.row('inside/1', '1 site, by Node in the process'),
       samples.row('outside/1', '1 site, from outside', { to: 'inside/1', ours }),
       samples.row('held/1', 'a thread held for it'),
+      samples.row('borrowed', 'its bare steps by a thread that ptrace borrows, and nothing else', {
+        to: 'inside/1',
+      }),
       samples.row('inside/many', `${many} sites, by Node in the process`),
       samples.row('outside/many', `${many} sites, from outside`, { to: 'inside/many', ours }),
       samples.row('held/many', 'a thread held for it'),

@@ -1,5 +1,5 @@
-// An update, written down for a thread of the target to perform: protocol, transaction and stores are
-// those of this process.
+// An update, written down for a thread of the target to perform: protocol, transaction and stores
+// are those of this process.
 
 import type { Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
