@@ -470,6 +470,12 @@ export const MUTANTS = [
     long: true,
   },
   {
+    name: 'a thread is brought back to where it was borrowed the time before',
+    file: 'dist/machine/remote/borrow.js',
+    edits: [['last?.of === thread.registers && ', 'last && ']],
+    test: { file: 'test/remote/again.test.ts', name: 'sleep on where it slept' },
+  },
+  {
     name: 'the kernel makes an interrupted call again over what a thread was sent to',
     file: 'dist/machine/remote/borrow.js',
     edits: [
@@ -518,13 +524,13 @@ export const MUTANTS = [
   {
     name: "a borrowed thread's frame takes its alternate stack away",
     file: 'dist/machine/remote/frame.js',
-    edits: [['const STACK_AS_IT_IS = 0x40;', 'const STACK_AS_IT_IS = 2;']],
+    edits: [['const STACK_AS_IT_IS = 0x40n;', 'const STACK_AS_IT_IS = 2n;']],
     test: { file: 'test/remote/choose.test.ts', name: 'says nothing of the alternate stack' },
   },
   {
     name: "a borrowed thread's vector registers are not in its frame",
     file: 'dist/machine/remote/frame.js',
-    edits: [['view.setBigUint64(context + CONTEXT.extended, BigInt(frame + at), true);', '']],
+    edits: [['words[context + CONTEXT.extended / 8] = BigInt(frame + at);', '']],
     test: { file: 'test/remote/choose.test.ts', name: 'says nothing of the alternate stack' },
   },
   {
@@ -566,7 +572,7 @@ export const MUTANTS = [
   {
     name: 'a descriptor of its memory stays in another process',
     file: 'dist/machine/remote/run.js',
-    edits: [["script((s) => s.using(this.fileAt, 'close', 0))", 'script(() => {})']],
+    edits: [["this.#close.using(this.fileAt, 'close', 0);", '']],
     test: { file: 'test/remote/attach.test.ts', name: 'goes where it is sent' },
   },
   {

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SYS } from '#base/linux';
 import { Folder, gcc } from '../build.js';
 import { compileTarget, mayAttach, Running } from './running.js';
 
@@ -14,9 +15,19 @@ interface Said {
   readonly drifts: readonly string[];
   readonly looks: number;
   readonly stops: number;
+  /** The system call of a thread before some updates, and behind them. */
+  readonly calls?: readonly (readonly [number, number])[];
   /** Where a name leads now, and where the site led then. */
   readonly address?: string;
   readonly reached?: string;
+}
+
+interface How {
+  /** An object that it loads. */
+  readonly plugin: string;
+  /** The kind of system call that its thread is in. */
+  readonly sleeps: string;
+  readonly interrupted: number;
 }
 
 describe.skipIf(!(linux && gcc !== null && mayAttach()))('updates that are made again', () => {
@@ -28,20 +39,19 @@ describe.skipIf(!(linux && gcc !== null && mayAttach()))('updates that are made 
     folder[Symbol.dispose]();
   });
 
-  async function again(between: string, plugin?: string): Promise<Said> {
-    const own = await Running.start(program, ['1', 'pause']);
+  async function again(
+    between: string,
+    { plugin, sleeps = 'pause', interrupted = 0 }: Readonly<Partial<How>> = {},
+  ): Promise<Said> {
+    const own = await Running.start(program, ['1', sleeps]);
     if (plugin !== undefined) own.say(`load ${plugin}`);
     const { stdout, stderr } = spawnSync(process.execPath, [CHILD, String(own.pid), between], {
       encoding: 'utf8',
     });
     expect(stdout, stderr).not.toBe('');
-    expect(await own.report()).toMatchObject({
-      wrong: 0,
-      disturbed: 0,
-      interrupted: 0,
-      route: 3,
-      plugged: plugin === undefined ? 0 : 3,
-    });
+    const plugged = plugin === undefined ? 0 : 3;
+    const expected = { wrong: 0, disturbed: 0, interrupted, route: 3, plugged };
+    expect(await own.report()).toMatchObject(expected);
     await own.end();
     return JSON.parse(stdout) as Said;
   }
@@ -61,8 +71,16 @@ describe.skipIf(!(linux && gcc !== null && mayAttach()))('updates that are made 
 
   it('reach the sites that another tool has found in another object', async () => {
     const plugin = compileTarget(folder, 'plugin.c', ['-shared', '-fPIC', EXPORTED]);
-    const said = await again('another tool finds sites of the key in another object', plugin);
+    const said = await again('another tool finds sites of the key in another object', { plugin });
     expect(said).toMatchObject({ changes: ['slow', 'fast', 'slow', 'fast'], drifts: [] });
+  });
+
+  it('let a thread sleep on where it slept, wherever that is', async () => {
+    const how = { sleeps: 'turns', interrupted: 4 };
+    const { calls = [] } = await again('the thread goes to sleep elsewhere', how);
+    const { pause, poll } = SYS;
+    const both = [poll, pause, poll, pause];
+    expect(calls).toEqual(both.map((call) => [call, call]));
   });
 
   it('leave a site alone that other code has written', async () => {

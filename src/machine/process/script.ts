@@ -101,6 +101,10 @@ export class Script {
   get count(): number {
     return this.#count;
   }
+  /** The header and the operations, as they lie there. */
+  get bytes(): Uint8Array {
+    return new Uint8Array(this.#words.buffer);
+  }
   /** Where the header lies: what the routine `perform` is handed. */
   get at(): Addr {
     return this.#at;

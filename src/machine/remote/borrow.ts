@@ -20,6 +20,7 @@ import {
   FRAME_ROOM,
   frameAtOrBelow,
   frameOf,
+  renewed,
   resumption,
   stackOf,
   type ThreadState,
@@ -75,6 +76,22 @@ const RESTART_BLOCK = -516n;
 /** What a test or the benchmark does between two steps; `held`: the thread that was let go last. */
 export type AtStep = (step: string, held: Held | null) => void;
 
+/** Where a thread runs what it is sent to. */
+interface Room {
+  readonly start: Addr;
+  readonly end: Addr;
+  readonly mailbox: Addr;
+  readonly frame: Addr;
+}
+
+interface SentAs {
+  /** The registers that the thread had. */
+  readonly of: BigUint64Array;
+  readonly scratch: Room;
+  readonly frame: Uint8Array;
+  readonly registers: BigUint64Array;
+}
+
 export class Borrower {
   readonly target: Target;
   readonly #door: Door;
@@ -83,6 +100,8 @@ export class Borrower {
   /** The thread that was sent last, until it was seen outside of what it was sent to. */
   #sent: number | null = null;
   #inScratch: (at: Addr) => boolean = () => false;
+  /** How a thread was sent last. */
+  #last: SentAs | null = null;
   held: Held | null = null;
 
   constructor(native: Pick<Native, 'call' | 'addressOf'>, target: Target, at: AtStep = () => {}) {
@@ -190,12 +209,7 @@ export class Borrower {
       readonly start: Addr;
       readonly end: Addr;
     },
-    scratch: {
-      readonly start: Addr;
-      readonly end: Addr;
-      readonly mailbox: Addr;
-      readonly frame: Addr;
-    },
+    scratch: Room,
     told: BigInt64Array,
   ): void {
     const inFrame = this.#inScratch;
@@ -204,19 +218,14 @@ export class Borrower {
     const thread =
       this.#seizer.again(this.#sent, inFrame) ?? this.#seizer.stop(() => true, this.settle());
     this.#at('run stopped');
+    const { frame, registers } = this.#sentAs(thread, code, scratch);
     try {
-      this.target.write(scratch.frame, frameOf(thread, scratch.frame, code.restorer));
+      this.target.write(scratch.frame, frame);
     } catch (error) {
       this.#seizer.release(thread.id, thread.registers);
       throw error;
     }
     this.#at('run framed');
-    const registers = thread.registers.slice();
-    registers[REGISTER.rip] = BigInt(code.entry);
-    registers[REGISTER.rdi] = BigInt(scratch.mailbox);
-    registers[REGISTER.rsp] = BigInt(stackOf(scratch.frame));
-    registers[REGISTER.flags] = word(thread, 'flags') & FLAGS;
-    registers[REGISTER.originalRax] = BigInt.asUintN(64, -1n);
     try {
       this.#door.setRegisters(thread.id, registers);
       this.#at('run set');
@@ -232,6 +241,22 @@ export class Borrower {
     this.#await(scratch.mailbox, told);
     this.#hold(thread);
     this.#at('run done');
+  }
+
+  /** Its frame, and the registers that it is given. */
+  #sentAs(thread: Stopped, code: Parameters<Borrower['send']>[0], scratch: Room): SentAs {
+    const last = this.#last;
+    // The same thread at the same place: all but its extended state and its mask is there.
+    if (last?.of === thread.registers && last.scratch === scratch && renewed(last.frame, thread))
+      return last;
+    const registers = thread.registers.slice();
+    registers[REGISTER.rip] = BigInt(code.entry);
+    registers[REGISTER.rdi] = BigInt(scratch.mailbox);
+    registers[REGISTER.rsp] = BigInt(stackOf(scratch.frame));
+    registers[REGISTER.flags] = word(thread, 'flags') & FLAGS;
+    registers[REGISTER.originalRax] = BigInt.asUintN(64, -1n);
+    const frame = frameOf(thread, scratch.frame, code.restorer);
+    return (this.#last = { of: thread.registers, scratch, frame, registers });
   }
 
   /**

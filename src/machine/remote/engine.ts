@@ -46,6 +46,8 @@ export class RemoteEngine implements Engine {
   readonly #native: Native;
   /** What reads records out of the copies. */
   readonly #copies: Registry;
+  /** Records of copies that are not forgotten. */
+  #records = { generation: -1, of: new Map<Addr, KeyRecord>() };
   readonly #near = new Map<Addr, NearCode>();
   #nearEpoch: bigint = -1n;
   #lookedAt: number = -Infinity;
@@ -64,7 +66,12 @@ export class RemoteEngine implements Engine {
 
   /** The record of a key, as it was at the last look. */
   record(at: Addr): KeyRecord {
-    return new KeyRecord(this.#copies, at);
+    const { generation } = this.#runtime.snapshot;
+    if (this.#records.generation !== generation) this.#records = { generation, of: new Map() };
+    const { of } = this.#records;
+    let record = of.get(at);
+    if (!record) of.set(at, (record = new KeyRecord(this.#copies, at)));
+    return record;
   }
 
   now(record: Addr): Goal {

@@ -51,7 +51,6 @@ export function frameOf(
   const size = extendedSize(extended);
   const at = FRAME.context + FRAME.extended;
   const bytes = new Uint8Array(at + size + 4);
-  const view = new DataView(bytes.buffer);
   // By words, because a DataView takes longer than the rest while a thread is held.
   const words = new BigUint64Array(bytes.buffer, 0, at / 8);
   const context = FRAME.context / 8;
@@ -65,8 +64,31 @@ export function frameOf(
   words[context + CONTEXT.segments / 8] =
     (registers[REGISTER.cs] ?? 0n) | ((registers[REGISTER.ss] ?? 0n) << STACK_SEGMENT);
   words[context + CONTEXT.extended / 8] = BigInt(frame + at);
-  words[context + UCONTEXT.mask / 8] = mask;
-  bytes.set(extended.subarray(0, size), at);
+  renew(bytes, extended.subarray(0, size), mask);
+  return bytes;
+}
+
+/**
+ * The frame of a thread that has the registers of that frame still.
+ * @returns false where the frame has not the size that its state needs
+ */
+export function renewed(
+  frame: Uint8Array,
+  { extended, mask }: Omit<ThreadState, 'registers'>,
+): boolean {
+  const size = extendedSize(extended);
+  if (frame.length !== FRAME.context + FRAME.extended + size + 4) return false;
+  renew(frame, extended.subarray(0, size), mask);
+  return true;
+}
+
+/** Puts in what may change while a thread sleeps in one place. */
+function renew(bytes: Uint8Array, extended: Uint8Array, mask: bigint): void {
+  const at = FRAME.context + FRAME.extended;
+  const size = extended.length;
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(FRAME.context + UCONTEXT.mask, mask, true);
+  bytes.set(extended, at);
   // The word behind it, which components the state has, stands there already.
   const components = view.getBigUint64(at + MARKS.at, true);
   view.setUint32(at + MARKS.at, MARKS.first, true);
@@ -74,7 +96,6 @@ export function frameOf(
   view.setBigUint64(at + MARKS.at + 8, components, true);
   view.setUint32(at + MARKS.at + 16, size, true);
   view.setUint32(at + size, MARKS.last, true);
-  return bytes;
 }
 
 const SAVED = (

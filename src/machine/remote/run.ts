@@ -72,6 +72,8 @@ export class Run implements Performer, Pick<Native, 'call'> {
   #whole = true;
   /** Mailbox and buffers, as they are written to the scratch. */
   #image = new Uint8Array(0);
+  /** Whether it is performed as it was before, in another epoch. */
+  #again = false;
   readonly #told = new BigInt64Array(MAILBOX_SIZE / 8);
 
   constructor(runtime: RemoteRuntime) {
@@ -120,6 +122,7 @@ export class Run implements Performer, Pick<Native, 'call'> {
     const epoch = Number(this.#runtime.word('epoch'));
     this.begin.put(this.#expected, epoch);
     if (this.#counted !== null) this.end.put(this.#counted, epoch + 1);
+    this.#again = true;
   }
 
   /** Whether it still ends as it was written down: not where its steps have failed. */
@@ -182,11 +185,21 @@ export class Run implements Performer, Pick<Native, 'call'> {
    * kernel makes one by one.
    */
   #written(steps: Addr): Uint8Array {
-    const { scratch, routines } = this.#runtime;
+    const { scratch } = this.#runtime;
     this.#file[0] = -1n;
     const size = this.#next - scratch.mailbox;
-    if (this.#image.length < size) this.#image = new Uint8Array(size);
-    const image = this.#image.subarray(0, size);
+    const image = this.#image;
+    if (this.#again && image.length === size) {
+      for (const { at, bytes } of [this.begin, this.end]) image.set(bytes, at - scratch.mailbox);
+      this.#again = false;
+      return image;
+    }
+    this.#image = new Uint8Array(size);
+    return this.#filled(this.#image, steps);
+  }
+
+  #filled(image: Uint8Array, steps: Addr): Uint8Array {
+    const { scratch, routines } = this.#runtime;
     image.set(bytesOf(this.#mailbox(routines.perform, steps)));
     for (const [buffer, at] of this.#buffers) image.set(bytesOf(buffer), at - scratch.mailbox);
     return image;

@@ -29,6 +29,12 @@ const PATIENCE_MS = { clean: 100, any: 3000, tracer: 1000 } as const;
 export const word = (state: Pick<ThreadState, 'registers'>, name: keyof typeof REGISTER): bigint =>
   state.registers[REGISTER[name]] ?? 0n;
 
+const isInCall = (state: ThreadState): boolean =>
+  BigInt.asIntN(64, word(state, 'originalRax')) >= 0n;
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: BigUint64Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
 /** Whether a thread stands, or has its stack, where a predicate says. */
 const isThere = (registers: BigUint64Array, inside: (at: Addr) => boolean): boolean =>
   inside(Number(registers[REGISTER.rip])) || inside(Number(registers[REGISTER.rsp]));
@@ -38,6 +44,11 @@ export class Seizer {
   readonly #door: Door;
   /** Which thread was found best when all were last looked at. */
   #chosen = { id: 0, rank: 0, looked: -Infinity };
+  /** The registers that a thread had last, and whether it was found fit in a system call. */
+  #last: { readonly registers: BigUint64Array; readonly fit: boolean } = {
+    registers: new BigUint64Array(0),
+    fit: false,
+  };
 
   constructor(target: Target, door: Door) {
     this.#target = target;
@@ -103,15 +114,35 @@ export class Seizer {
     if (this.#door.stop(id) !== 'stopped') return null;
     const state = this.#state(id);
     const { registers } = state;
-    if (!isThere(registers, inFrame) && resumption(registers).clean && this.#fits(id, state))
-      return { ...state, id, began };
+    if (!isThere(registers, inFrame) && this.#isStillFit(id, state)) return { ...state, id, began };
     this.release(id, registers);
     return null;
   }
 
+  /** What was found of the same registers in a system call holds for every thread. */
+  #isStillFit(id: number, state: ThreadState): boolean {
+    const { registers } = state;
+    if (this.#last.fit && this.#last.registers === registers) return true;
+    const fit = resumption(registers).clean && this.#fits(id, state);
+    this.#last = { registers, fit: fit && isInCall(state) };
+    return fit;
+  }
+
+  /**
+   * A thread that sleeps where it slept before has the registers that it had: the same array then,
+   * so that what was made of them need not be made while it is held.
+   */
+  #registers(id: number): BigUint64Array {
+    const now = this.#door.registers(id);
+    const { registers } = this.#last;
+    if (Buffer.compare(bytesOf(now), bytesOf(registers)) === 0) return registers;
+    this.#last = { registers: now, fit: false };
+    return now;
+  }
+
   #state(id: number): ThreadState {
     return this.read(id, (door) => ({
-      registers: door.registers(id),
+      registers: this.#registers(id),
       extended: door.extended(id),
       mask: door.mask(id),
     }));
@@ -123,8 +154,7 @@ export class Seizer {
    */
   #fits(id: number, state: ThreadState): boolean {
     if (word(state, 'cs') !== LONG_MODE) return false;
-    const inCall = BigInt.asIntN(64, word(state, 'originalRax')) >= 0n;
-    return inCall || !this.#inSequence(id, Number(word(state, 'rip')));
+    return isInCall(state) || !this.#inSequence(id, Number(word(state, 'rip')));
   }
 
   /**

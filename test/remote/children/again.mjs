@@ -4,12 +4,16 @@
 import { attachWith } from '#app/attach';
 import { isFault } from '#base/fault';
 import { openNative } from '#machine/linux/native';
+import { pause } from '#machine/remote/pause';
 import { Target } from '#machine/remote/target';
 
 const [, , number, what] = process.argv;
 const pid = Number(number);
 const real = openNative();
 const SEIZE = 0x4206;
+const SIGWINCH = 28;
+/** At a thread that has to wait for a CPU, ms. */
+const LOOKS = 20_000;
 let [looks, stops] = [0, 0];
 const native = {
   ...real,
@@ -59,6 +63,24 @@ const between = {
   'another tool changes another key': () => other([{ hook: 'count' }, { hook: null }]),
   'another tool finds sites of the key in another object': () => other([]),
   'this tool sends the key elsewhere': () => void set('other'),
+  'the thread goes to sleep elsewhere': () => {
+    const { thread } = app.held;
+    const call = () => target.thread(thread).sleepsIn?.call;
+    const asleep = (elsewhere) => {
+      for (let look = 0; call() === undefined || !elsewhere(); look++, pause(1))
+        if (look === LOOKS) throw new Error(`thread ${thread} does not sleep again`);
+    };
+    said.calls = [];
+    for (let turn = 0; turn < 4; turn++) {
+      const before = call();
+      real.call('tgkill', pid, thread, SIGWINCH);
+      asleep(() => call() !== before);
+      const there = call();
+      toggle(1);
+      asleep(() => true);
+      said.calls.push([there, call()]);
+    }
+  },
   'other code writes a site': () => target.write(at, Uint8Array.of(0xcc)),
   'a name comes to mean another function': () => {
     set('other');

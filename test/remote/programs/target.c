@@ -120,12 +120,14 @@ static long asleep_in(const char *kind, int fds[2], int epoll)
 	struct pollfd one = { fds[0], POLLIN, 0 };
 	struct epoll_event event;
 	struct timespec moment = { 0, 20000000 };
+	static int turn;
 	if (!strcmp(kind, "read")) return read(fds[0], &byte, 1);
 	if (!strcmp(kind, "poll")) return poll(&one, 1, -1);
 	if (!strcmp(kind, "ppoll")) return ppoll(&one, 1, NULL, NULL);
 	if (!strcmp(kind, "epoll")) return epoll_wait(epoll, &event, 1, -1);
 	if (!strcmp(kind, "pause")) return pause();
 	if (!strcmp(kind, "storm")) return storm();
+	if (!strcmp(kind, "turns")) return turn++ % 2 ? poll(&one, 1, -1) : pause();
 	if (!strcmp(kind, "nanosleep")) return nanosleep(&moment, NULL);
 	if (!strcmp(kind, "epoll-timed")) return epoll_wait(epoll, &event, 1, 20);
 	return -1;
@@ -207,6 +209,11 @@ static void on_trap(int signal)
 	trapped++;
 }
 
+static void wake(int signal)
+{
+	(void)signal;
+}
+
 /* Waits for a child that shares its memory, where nothing can stop it. */
 static void wait_for_child(int signal)
 {
@@ -242,6 +249,7 @@ int main(int argc, char **argv)
 	if (getenv("TRAPS"))
 		signal(SIGTRAP, on_trap);
 	signal(SIGUSR1, wait_for_child);
+	signal(SIGWINCH, wake);
 	struct self self;
 	char line[256];
 	int threads = argc > 1 ? atoi(argv[1]) : 1;
