@@ -89,6 +89,11 @@ describe.skipIf(!(linux && gcc !== null && mayAttach()))('updates that are made 
     expect(drifts).toEqual([]);
   });
 
+  it('do nothing to a program that has executed itself', async () => {
+    const { changes } = await again('the program executes itself');
+    expect(new Set(changes)).toEqual(new Set(['target-gone']));
+  });
+
   it('go where the name leads now', async () => {
     const own = await again('a name comes to mean another function');
     expect(own).toMatchObject({ drifts: [] });

@@ -100,8 +100,8 @@ export class Seizer {
 
   /**
    * The thread that was chosen last, if it may be borrowed again. Where there could be a better
-   * one, all were looked at a moment ago. That it has left its frame is seen where it is stopped, and it
-   * is stopped once: to stop it for that, let it go and stop it again was half of an update.
+   * one, all were looked at a moment ago. That it has left its frame is seen where it is stopped,
+   * and it is stopped once: to stop it for that, let it go and stop it again was half of an update.
    * @param sent the thread that was sent last
    * @param inFrame whether an address is where it was sent to
    */

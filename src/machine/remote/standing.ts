@@ -9,12 +9,14 @@ import { RETURN0, VENEER, VENEER_SIZE } from '../../native/veneer.js';
 import type { Target as Goal } from '../../plan/target.js';
 import { recogniseTrampoline, TRAMPOLINE_LENGTH } from '../../x86/forms.js';
 import type { RemoteObject } from './objects.js';
-import type { Target } from './target.js';
+import { targetGone, type Target } from './target.js';
 
-/** @throws Fault `unknown-target` */
+/** @throws Fault `unknown-target`, `target-gone` */
 export function declaredIn(target: Target, home: RemoteObject, def: KeyDef, name: string): Goal {
   const declared = def.targets.find((t) => t.name === name);
-  const address = declared ? Number(target.word(home.bias + declared.slot) ?? 0n) : 0;
+  const word = declared ? target.word(home.bias + declared.slot) : 0n;
+  if (word === null && !target.alive) throw targetGone(target.pid);
+  const address = Number(word ?? 0n);
   if (address === 0)
     throw new Fault('unknown-target', `no loaded object defines ${name}`, { at: home.path });
   return { kind: 'function', address };

@@ -3,6 +3,7 @@
 // did what it did.
 import { attachWith } from '#app/attach';
 import { isFault } from '#base/fault';
+import { SYS } from '#base/linux';
 import { openNative } from '#machine/linux/native';
 import { pause } from '#machine/remote/pause';
 import { Target } from '#machine/remote/target';
@@ -64,6 +65,10 @@ const between = {
   'another tool finds sites of the key in another object': () => other([]),
   'this tool sends the key elsewhere': () => void set('other'),
   'the thread goes to sleep elsewhere': () => {
+    // The one that turns: a look that finds it awake takes another one.
+    const isTurning = (id) => [SYS.pause, SYS.poll].includes(target.thread(id).sleepsIn?.call);
+    for (let look = 0; !isTurning(app.held.thread); look++, pause(1), toggle(1))
+      if (look === LOOKS) throw new Error('no thread sleeps as it should');
     const { thread } = app.held;
     const call = () => target.thread(thread).sleepsIn?.call;
     const asleep = (elsewhere) => {
@@ -80,6 +85,14 @@ const between = {
       asleep(() => true);
       said.calls.push([there, call()]);
     }
+  },
+  'the program executes itself': () => {
+    const before = target.threadIds();
+    process.kill(pid, 'SIGHUP');
+    // Its threads are other ones then, but for the first, and as many.
+    const isNew = (ids) => ids.length === before.length && !ids.includes(before.at(-1));
+    for (let look = 0; !isNew(target.threadIds()); look++, pause(1))
+      if (look === LOOKS) throw new Error('the program does not execute itself');
   },
   'other code writes a site': () => target.write(at, Uint8Array.of(0xcc)),
   'a name comes to mean another function': () => {
@@ -107,7 +120,7 @@ for (const to of ['fast', 'slow', 'fast', 'slow'])
     said.changes.push(error.code);
   }
 if (what === 'other code writes a site') target.write(at, Buffer.from(site.bytes, 'hex'));
-said.drifts = app.verify().map(({ kind }) => kind);
+if (target.alive) said.drifts = app.verify().map(({ kind }) => kind);
 app.detach();
 target.close();
 console.log(JSON.stringify(said));
