@@ -369,6 +369,13 @@ export const MUTANTS = [
     test: { file: 'test/process/repeat.test.ts', name: 'in a copy of the process' },
   },
   {
+    name: 'the mark that another runtime made is replaced',
+    file: 'dist/machine/process/procmem.js',
+    edits: [['Number(word[0]) || FIRST_MARK', 'FIRST_MARK']],
+    test: { file: 'test/runtime/own.test.ts', name: 'and Node in one process have one page' },
+    long: true,
+  },
+  {
     name: 'an update from off is known by its target alone',
     file: 'dist/machine/process/repeat.js',
     edits: [
@@ -376,13 +383,6 @@ export const MUTANTS = [
       ['a.standing === b.standing &&', ''],
     ],
     test: { file: 'test/process/repeat.test.ts', name: 'whichever of its targets' },
-  },
-  {
-    name: 'the mark that another runtime made is replaced',
-    file: 'dist/machine/process/procmem.js',
-    edits: [['Number(word[0]) || FIRST_MARK', 'FIRST_MARK']],
-    test: { file: 'test/runtime/own.test.ts', name: 'and Node in one process have one page' },
-    long: true,
   },
   {
     name: 'texts are not read back after a death',
@@ -1122,6 +1122,12 @@ export const MUTANTS = [
     test: { file: 'test/runtime/own.test.ts', name: 'has by clang at most the code' },
   },
   {
+    name: 'the mark of a descriptor outlives its process in a copy',
+    file: 'include/static_call_runtime.c',
+    edits: [['SC_WIPE_ON_FORK = 18', 'SC_WIPE_ON_FORK = 19']],
+    test: { file: 'test/runtime/own.test.ts', name: 'cloned: it updates in a child' },
+  },
+  {
     name: 'the old words are published behind the old bytes',
     file: 'include/static_call_runtime.c',
     edits: [
@@ -1139,12 +1145,6 @@ export const MUTANTS = [
     edits: [['\tsc_publish_words(batch, true);\n', '']],
     test: { file: 'test/runtime/own.test.ts', name: 'is all old, all new or parked' },
     long: true,
-  },
-  {
-    name: 'the mark of a descriptor outlives its process in a copy',
-    file: 'include/static_call_runtime.c',
-    edits: [['SC_WIPE_ON_FORK = 18', 'SC_WIPE_ON_FORK = 19']],
-    test: { file: 'test/runtime/own.test.ts', name: 'cloned: it updates in a child' },
   },
   {
     name: 'the page of the mark stays empty',
