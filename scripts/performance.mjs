@@ -62,7 +62,7 @@ const GOALS = [
     of: 'ratio',
     limit: 1.35,
     why: 'its bare membarriers and writes alone took',
-    bare: [UPDATE.beside, 'written3'],
+    bare: [UPDATE.beside, '1/procmem/int3/written'],
   },
   {
     what: 'one site, `store`, to one bare membarrier',
@@ -133,7 +133,7 @@ const GOALS = [
     of: 'beyond',
     limit: 4000,
     why: 'its bare membarriers and writes alone took',
-    bare: [UPDATE.beside, 'written2'],
+    bare: [UPDATE.beside, '1/procmem/elsewhere/written'],
   },
   {
     what: 'traps while it does, a thread calling through the site',

@@ -100,8 +100,8 @@ const CHANGES = {
 type ChangeName = keyof typeof CHANGES;
 const CHANGE_NAMES = Object.keys(CHANGES) as readonly ChangeName[];
 const changeOf = (name: ChangeName): Change => CHANGES[name];
-const floorOf = (subject: Subject, name: ChangeName): string =>
-  rowId(subject, `sync${changeOf(name).syncs(subject)}`);
+/** The bare synchronisations of a change: of that one, because samples go together by their number. */
+const floorOf = (subject: Subject, name: ChangeName): string => rowId(subject, `${name}/bare`);
 const saysOf = (s: Subject, name: ChangeName): string =>
   `${sitesOf(s.sites)}${s.crosses ? ' over the end of a quadword' : ''}, ` +
   `${changeOf(name).says}, ${s.writer}`;
@@ -226,14 +226,16 @@ const rowId = (s: Pick<Subject, 'sites' | 'writer' | 'crosses'>, what: string): 
 /** One site under procmem, which costs its writes: two before each synchronisation. */
 const isSmallest = ({ sites, writer, crosses }: Subject): boolean =>
   sites === 1 && writer === 'procmem' && !crosses;
-const written = (syncs: number): string => `written${syncs}`;
-const WRITTEN: Readonly<Record<number, string>> = {
-  1: 'one bare membarrier and two bare writes of text',
-  2: 'two bare membarriers and four bare writes of text',
-  3: 'three bare membarriers and six bare writes of text',
-};
+const written = (subject: Subject, name: ChangeName): string => rowId(subject, `${name}/written`);
+const WRITTEN = [
+  ['hook', 'one bare membarrier and two bare writes of text'],
+  ['elsewhere', 'two bare membarriers and four bare writes of text'],
+  ['int3', 'three bare membarriers and six bare writes of text'],
+] as const;
 /** From here on an update of one byte at each site costs its stores. */
 const STORES_LEAST = 10_000;
+/** How long a thread may take to run through all of them twice. */
+const THROUGH_MS = 1000;
 const stored = (sites: number): string => `stored${sites}`;
 
 /** A thread that should run was kept from its CPU. */
@@ -300,9 +302,10 @@ class Sampler {
   #change(subject: Subject, change: ChangeName): void {
     const syncs = changeOf(change).syncs(subject);
     const update = prepared(subject, change);
-    for (const id of [`sync${syncs}`, `sync${syncs}copy`])
-      this.#sample(rowId(subject, id), () => this.#driver.barrier(syncs));
-    if (isSmallest(subject)) this.#sample(written(syncs), () => this.#driver.written(syncs));
+    const bare = floorOf(subject, change);
+    for (const id of [bare, `${bare}copy`]) this.#sample(id, () => this.#driver.barrier(syncs));
+    if (isSmallest(subject))
+      this.#sample(written(subject, change), () => this.#driver.written(syncs));
     let traps = 0;
     this.#sample(rowId(subject, change), () => {
       traps = update().traps;
@@ -311,11 +314,16 @@ class Sampler {
     this.samples.add(rowId(subject, `${change}/traps`), traps);
   }
 
-  /** The stores of a hook alone, into functions that the threads run through. */
+  /** The stores of a hook alone, into functions that the threads have run through. */
   stores(returns: Addr, sites: number): void {
-    this.#driver.run(returns, sites, APART);
-    for (let k = 0; k < 2; k++) this.#sample(stored(sites), () => this.#driver.stores(sites));
-    this.#driver.park();
+    const driver = this.#driver;
+    driver.run(returns, sites, APART);
+    for (let k = 0; k < 2; k++) {
+      const [all, end] = [driver.passes() + 2 * sites, performance.now() + THROUGH_MS];
+      while (this.#threads > 0 && driver.passes() < all && performance.now() < end);
+      this.#sample(stored(sites), () => driver.stores(sites));
+    }
+    driver.park();
   }
 
   peers(beside: Subject): void {
@@ -377,7 +385,13 @@ async function section(
       for (const subject of visited) {
         if (round % subject.every !== 0) continue;
         sampler.visit(subject, subjects[0] ?? subject);
-        if (returns !== 0 && subject.writer === 'alias' && subject.sites >= STORES_LEAST)
+        const isStored = load === 'idle' || load === 'through';
+        if (
+          isStored &&
+          returns !== 0 &&
+          subject.writer === 'alias' &&
+          subject.sites >= STORES_LEAST
+        )
           sampler.stores(returns, subject.sites);
       }
       for (const subject of subjects.slice(0, 1)) sampler.peers(subject);
@@ -419,12 +433,16 @@ function bareRows(samples: Samples, subjects: readonly Subject[]): (Row | null)[
   const sizes = [...new Set(subjects.map(({ sites }) => sites))];
   return [
     ...Object.entries(PEERS).map(([id, name]) => samples.row(id, name, { to })),
-    ...Object.entries(WRITTEN).map(([syncs, name]) =>
-      samples.row(written(Number(syncs)), name, { to }),
-    ),
+    ...subjects
+      .filter(isSmallest)
+      .flatMap((subject) =>
+        WRITTEN.map(([change, name]) =>
+          samples.row(written(subject, change), name, { to: floorOf(subject, change) }),
+        ),
+      ),
     ...sizes.map((sites) => {
       const name = `a byte stored at each of ${number(sites)} functions, one membarrier`;
-      return samples.row(stored(sites), name, { to });
+      return samples.row(stored(sites), name);
     }),
   ];
 }
