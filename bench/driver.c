@@ -261,8 +261,9 @@ double bench_barrier(int times)
 }
 
 /*
- * `syncs` membarriers, and before each of them two bytes of text written through /proc/self/mem as they stand: one
- * of a site and one of its trampoline, without which no update of one site goes. Negative where one is refused.
+ * `syncs` membarriers, and before each of them two bytes of text written through /proc/self/mem as
+ * they stand: one of a site and one of its trampoline, without which no update of one site goes.
+ * Negative where one is refused.
  */
 double bench_written(int syncs)
 {
@@ -286,7 +287,10 @@ static struct {
 	int64_t count, apart;
 } returns;
 
-/* `count` functions that only return, `apart` bytes from each other and mapped twice. 0 where that is refused. */
+/*
+ * `count` functions that only return, `apart` bytes from each other and mapped twice. 0 where that
+ * is refused.
+ */
 int64_t bench_returns(int64_t count, int64_t apart)
 {
 	size_t size = (size_t)(count * apart);
@@ -320,8 +324,9 @@ double bench_stores(int64_t count)
 }
 
 /*
- * Has a sleeping thread of another process run code at an address, and waits until that has set a word. Nothing of the
- * thread is looked at, kept or put back: what no tool that borrows a thread by ptrace can be faster than.
+ * Has a sleeping thread of another process run code at an address, and waits until that has set a
+ * word. Nothing of the thread is looked at, kept or put back: what no tool that borrows a thread
+ * by ptrace can be faster than.
  */
 double bench_borrow(int thread, int64_t code, int64_t word)
 {

@@ -100,7 +100,9 @@ const CHANGES = {
 type ChangeName = keyof typeof CHANGES;
 const CHANGE_NAMES = Object.keys(CHANGES) as readonly ChangeName[];
 const changeOf = (name: ChangeName): Change => CHANGES[name];
-/** The bare synchronisations of a change: of that one, because samples go together by their number. */
+/**
+ * The bare synchronisations of a change: of that one, because samples go together by their number.
+ */
 const floorOf = (subject: Subject, name: ChangeName): string => rowId(subject, `${name}/bare`);
 const saysOf = (s: Subject, name: ChangeName): string =>
   `${sitesOf(s.sites)}${s.crosses ? ' over the end of a quadword' : ''}, ` +

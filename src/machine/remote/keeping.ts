@@ -78,7 +78,8 @@ export interface Engine {
   /** Code that counts the calls of a key in its record and goes on to a target. @throws Fault */
   counter(record: Addr, to: Goal): Addr;
   /**
-   * @param pieces what must be as it is for the same update to be made again; null where it will not
+   * @param pieces what must be as it is for the same update to be made again; null where it will
+   *   not be
    * @throws Fault, with nothing changed; `update-failed`, `update-parked`, `update-mixed`
    */
   apply<A extends Asked>(
