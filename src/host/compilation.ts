@@ -21,6 +21,8 @@ export interface Compilation {
   readonly throughGot: boolean;
   /** Linked again later (`-r`). */
   readonly partial: boolean;
+  /** The compiler is told to leave the assembling to another program. */
+  readonly external: boolean;
   /** The last option lacks its value, and would take a word behind it for that. */
   readonly dangling: boolean;
   /** The words by what they are, for a link that is done in several steps. */
@@ -116,6 +118,11 @@ function takeFile(read: Read, word: string): void {
   read.words.push({ text: word, is: isSource ? 'source' : 'linked' });
 }
 
+/** Of options that exclude each other the driver takes the last. A value is not an option. */
+function lastOption(read: Read, which: RegExp): string {
+  return read.words.findLast(({ text, is }) => is === 'option' && which.test(text))?.text ?? '';
+}
+
 /** The name that the linker is given last, or null: it wins over the driver's. */
 function linkerOutput(words: readonly string[]): string | null {
   let output: string | null = null;
@@ -157,11 +164,11 @@ export function readCompilation(options: readonly string[]): Compilation {
     } else if (pair && VALUES.has(pair[0])) VALUES.get(pair[0])?.(read, pair[1]);
     else takeFlag(read, word);
   }
-  const has = (word: string): boolean => options.includes(word);
   const rest = {
-    lto: options.some((word) => /^-flto(=|$)/.test(word)) && !has('-fno-lto'),
-    throughGot: has('-fno-plt'),
-    partial: has('-r') || read.linker.includes('-r'),
+    lto: /^-flto/.test(lastOption(read, /^-f(no-)?lto(=|$)/)),
+    throughGot: lastOption(read, /^-f(no-)?plt$/) === '-fno-plt',
+    partial: lastOption(read, /^-r$/) !== '' || read.linker.includes('-r'),
+    external: /no-/.test(lastOption(read, /^-(f|fno-|no-)integrated-as$/)),
     dangling,
     words: read.words,
   };

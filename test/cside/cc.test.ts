@@ -69,6 +69,24 @@ describe("a compiler's command line", () => {
     expect(compilerOf(['/usr/bin/ccache', 'clang', '-c'])).toEqual(['/usr/bin/ccache', 'clang']);
     expect(compilerOf(['clang', '-c'])).toEqual(['clang']);
   });
+  it.each([
+    ['-fno-plt', { throughGot: true }],
+    ['-fno-plt -fplt', { throughGot: false }],
+    ['-iquote -fno-plt', { throughGot: false }],
+    ['-flto=thin', { lto: true }],
+    ['-flto -fno-lto', { lto: false }],
+    ['-fno-lto -flto', { lto: true }],
+    ['-I -flto', { lto: false }],
+    ['-flto-partition=one', { lto: false }],
+    ['-no-integrated-as', { external: true }],
+    ['-fno-integrated-as -fintegrated-as', { external: false }],
+    ['-include -fno-integrated-as', { external: false }],
+    ['-r', { partial: true }],
+    ['-D -r', { partial: false }],
+    ['-Wl,-r', { partial: true }],
+  ])('takes the last option, and no value for one: %s', (words, read) => {
+    expect(readCompilation(['-c', 'a.c', ...words.split(' ')])).toMatchObject(read);
+  });
   it('is given the words of its assembler', () => {
     expect(alignment('gas', readCompilation(['-c', 'a.c', '-fno-plt']), 'line')).toEqual([
       '-Wa,-malign-branch-boundary=64',

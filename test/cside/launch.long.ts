@@ -102,6 +102,8 @@ const PLAIN: readonly (readonly [string, string])[] = [
   ['clang', '-c a.c -o a.o -include pre.h -MMD -MP -MQ x -iquote . -idirafter y'],
   ['clang++-14', '-c b.cpp -o sub.o'],
   ['./bin/gcc', '-c a.c -o a.o'],
+  // A folder of this name.
+  ['gcc', '-c a.c -o a.o -iquote -fno-plt'],
 ];
 const OTHERWISE: readonly (readonly [string, string])[] = [
   ['gcc', 'a.c -o a'],

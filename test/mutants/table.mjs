@@ -214,6 +214,12 @@ export const MUTANTS = [
     test: { file: 'test/inspect/kinds.test.ts', name: 'SHT_CREL over code' },
   },
   {
+    name: 'the value of an option is read as one',
+    file: 'dist/host/compilation.js',
+    edits: [["is === 'option' && which", 'which']],
+    test: { file: 'test/cside/cc.test.ts', name: 'takes the last option' },
+  },
+  {
     name: 'standard input has no bound',
     file: 'dist/inspect/files.js',
     edits: [['if (length > MOST)', 'if (false)']],

@@ -47,7 +47,7 @@ export async function run(context: Context, flags: Flags, ...words: string[]): P
   const links = flags.runtime && made.mode === 'link' && !made.partial && !made.dangling;
   // What the compiler is may cost a process, so it is asked only where that matters.
   const asked = flags.align !== 'no' || links;
-  const { name, clang } = asked ? await assemblerOf(compiler, expanded, context.env) : UNASKED;
+  const { name, clang } = asked ? await assemblerOf(compiler, made, context.env) : UNASKED;
   const aligned = flags.align === 'no' ? [] : alignment(name, made, flags.align);
   const own = flags.runtime ? [(await import('../../host/runtime-link.js')).RUNTIME_MACRO] : [];
   const more = [`-I${includeDir()}`, ...aligned, ...own];
@@ -216,12 +216,11 @@ const UNASKED: Toolchain = { name: 'gas', clang: false };
 /** gcc assembles with gas; clang by itself, unless told otherwise. */
 async function assemblerOf(
   compiler: readonly string[],
-  options: readonly string[],
+  { external }: Compilation,
   env: Context['env'],
 ): Promise<Toolchain> {
   const family = familyOf(compiler.at(-1) ?? '', env['PATH'] ?? '');
   const clang = family ? family === 'clang' : await saysClang(compiler, env);
-  const external = options.includes('-fno-integrated-as') || options.includes('-no-integrated-as');
   return { name: clang && !external ? 'llvm' : 'gas', clang };
 }
 
