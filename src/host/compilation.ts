@@ -165,10 +165,10 @@ export function readCompilation(options: readonly string[]): Compilation {
     else takeFlag(read, word);
   }
   const rest = {
-    lto: /^-flto/.test(lastOption(read, /^-f(no-)?lto(=|$)/)),
+    lto: lastOption(read, /^-f(no-)?lto(=|$)/).startsWith('-flto'),
     throughGot: lastOption(read, /^-f(no-)?plt$/) === '-fno-plt',
     partial: lastOption(read, /^-r$/) !== '' || read.linker.includes('-r'),
-    external: /no-/.test(lastOption(read, /^-(f|fno-|no-)integrated-as$/)),
+    external: lastOption(read, /^-(f|fno-|no-)integrated-as$/).includes('no-'),
     dangling,
     words: read.words,
   };
