@@ -9,7 +9,7 @@ import { STT_FUNC } from '../elf/names.js';
 import { accepted, RET0, type KeyDef } from '../keys/key.js';
 import type { Native } from '../machine/linux/native.js';
 import type { Group } from '../machine/process/records.js';
-import type { Piece } from '../machine/remote/again.js';
+import type { Piece } from '../machine/remote/door.js';
 import { Borrower, type AtStep, type Held } from '../machine/remote/borrow.js';
 import { ANY_SITE, RemoteEngine } from '../machine/remote/engine.js';
 import { Holder } from '../machine/remote/hold.js';

@@ -53,6 +53,7 @@ export const SYS = {
   epoll_pwait: 281,
   accept4: 288,
   process_vm_readv: 310,
+  process_vm_writev: 311,
   memfd_create: 319,
   membarrier: 324,
   epoll_pwait2: 441,

@@ -478,8 +478,16 @@ export const MUTANTS = [
   {
     name: 'a thread is brought back to where it was borrowed the time before',
     file: 'dist/machine/remote/borrow.js',
-    edits: [['last?.of === thread.registers && ', 'last && ']],
+    edits: [['a.registers === b.registers', 'true']],
     test: { file: 'test/remote/again.test.ts', name: 'sleep on where it slept' },
+  },
+  {
+    name: 'a write that the kernel refuses is taken for done',
+    file: 'dist/machine/remote/borrow.js',
+    edits: [
+      ['if (this.#door.write(thread, pieces))', 'this.#door.write(thread, pieces);if (pieces)'],
+    ],
+    test: { file: 'test/remote/again.test.ts', name: 'writes no two places at once' },
   },
   {
     name: 'the kernel makes an interrupted call again over what a thread was sent to',
@@ -520,6 +528,18 @@ export const MUTANTS = [
       ],
     ],
     test: { file: 'test/remote/door.test.ts', name: 'is asked again' },
+  },
+  {
+    name: 'registers that a thread does not tell are those of another one',
+    file: 'dist/machine/remote/door.js',
+    edits: [['this.#general.fill(0n);', '']],
+    test: { file: 'test/remote/door.test.ts', name: 'has no registers of another one' },
+  },
+  {
+    name: 'registers that changed are taken for those of the time before',
+    file: 'dist/machine/remote/door.js',
+    edits: [['Buffer.compare(now, bytesOf(this.#read)) !== 0', 'this.#read.length === 0']],
+    test: { file: 'test/remote/door.test.ts', name: 'is told by the array' },
   },
   {
     name: 'the stops of system calls are not told from signals',

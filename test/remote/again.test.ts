@@ -60,6 +60,11 @@ describe.skipIf(!(linux && gcc !== null && mayAttach()))('updates that are made 
     expect(await again('nothing')).toMatchObject({ looks: 8, stops: 8, drifts: [] });
   });
 
+  it('are made where the kernel writes no two places at once', async () => {
+    const said = await again('the kernel writes no two places at once');
+    expect(said).toMatchObject({ looks: 8, stops: 8, drifts: [] });
+  });
+
   it.each([
     ['another tool sends the key elsewhere', ['other', 'fast', 'slow', 'fast']],
     ['another tool sends the key elsewhere and back', ['slow', 'fast', 'slow', 'fast']],

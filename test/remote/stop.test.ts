@@ -11,7 +11,7 @@ const SITE = { at: 0x1000, length: 5 };
 const SYS_READ = 0n;
 
 const at = (rip: number, rcx = 0): BigUint64Array => {
-  const registers = new BigUint64Array(REGISTER.ss + 1);
+  const registers = new BigUint64Array(27);
   registers[REGISTER.rip] = BigInt(rip);
   registers[REGISTER.rcx] = BigInt(rcx);
   registers[REGISTER.cs] = 0x33n;
@@ -64,7 +64,7 @@ function processOf(threads: Map<number, { registers: BigUint64Array; state?: str
       if (first === DETACH) held.delete(second);
       if (first === GET || first === SET) {
         const [area, length] = bufferAt(fourth) as BigUint64Array;
-        const bytes = bufferAt(Number(area)) as Uint8Array;
+        const bytes = new Uint8Array(bufferAt(Number(area)).buffer);
         const registers = new Uint8Array(thread.registers.buffer);
         expect(third).toBe(1);
         if (first === GET) {

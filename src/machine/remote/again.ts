@@ -11,6 +11,7 @@ import { DATA, RECORD } from '../../trap/registry.js';
 import type { Native } from '../linux/native.js';
 import type { Group } from '../process/records.js';
 import { Script } from '../process/script.js';
+import type { Piece } from './door.js';
 import { Locked, Moved, type Run } from './run.js';
 import { OWNER_MASK, type RemoteRuntime } from './runtime.js';
 import { performed, written, type Mirrored } from './updating.js';
@@ -21,12 +22,6 @@ export interface Again {
   readonly isCurrent: boolean;
   /** @returns calls that were emulated meanwhile; null where nothing was begun */
   perform(): number | null;
-}
-
-/** Bytes of the target that must be as they were. */
-export interface Piece {
-  readonly at: Addr;
-  readonly bytes: Uint8Array;
 }
 
 /** Sites and words of an update that is kept: each is a piece of one look. */
@@ -135,6 +130,7 @@ export function again(
     now.map((group, g) => ({ group, drawn: drawn[g] ?? new Uint8Array(0) }));
   let mirrored = mirror(groups);
   const { run, machine } = written(runtime, mirrored, []);
+  run.reports(record + RECORD.traps);
   const script = new Script(run, runtime.routines);
   machine.add(script, protocol, own);
   const repeating = machine.repeating(script);
@@ -168,7 +164,7 @@ export function again(
         return null;
       }
       known.keep(own.keys, mirrored);
-      return Number(runtime.target.word(record + RECORD.traps)) - before;
+      return Number(run.reported) - before;
     },
   };
 }

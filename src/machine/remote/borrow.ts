@@ -15,12 +15,11 @@ import { SYS } from '../../base/linux.js';
 import { MAILBOX } from '../../native/borrow.js';
 import type { Mapping } from '../linux/maps.js';
 import type { Call, Native } from '../linux/native.js';
-import { Door, REGISTER } from './door.js';
+import { Door, REGISTER, type Piece } from './door.js';
 import {
   FRAME_ROOM,
   frameAtOrBelow,
   frameOf,
-  renewed,
   resumption,
   stackOf,
   type ThreadState,
@@ -54,7 +53,7 @@ export interface Inside {
 }
 
 /** A word of a mailbox that the borrowed thread has not written. */
-export const NOT_YET = -2n;
+export const NOT_YET = -2;
 const EVERY_SIGNAL = 0xffff_ffff_ffff_ffffn;
 /** The trap and the direction flag: neither is the borrowed code's. */
 const FLAGS = ~0x500n;
@@ -85,8 +84,8 @@ interface Room {
 }
 
 interface SentAs {
-  /** The registers that the thread had. */
-  readonly of: BigUint64Array;
+  /** What the thread was. */
+  readonly of: ThreadState;
   readonly scratch: Room;
   readonly frame: Uint8Array;
   readonly registers: BigUint64Array;
@@ -199,7 +198,8 @@ export class Borrower {
   /**
    * Has a thread perform what lies in a scratch, and waits until it has.
    * @param code where the routine `borrow` lies, and the page around it
-   * @param told what the mailbox holds in the end
+   * @param mailbox what is written there, and what lies behind; null where it was written
+   * @param told what the mailbox holds in the end, as halves of its words
    * @throws Fault `traced`, `target-stopped`, `no-thread`, `target-gone`
    */
   send(
@@ -210,7 +210,8 @@ export class Borrower {
       readonly end: Addr;
     },
     scratch: Room,
-    told: BigInt64Array,
+    mailbox: Uint8Array | null,
+    told: Int32Array,
   ): void {
     const inFrame = this.#inScratch;
     this.#inScratch = (at) =>
@@ -219,8 +220,10 @@ export class Borrower {
       this.#seizer.again(this.#sent, inFrame) ?? this.#seizer.stop(() => true, this.settle());
     this.#at('run stopped');
     const { frame, registers } = this.#sentAs(thread, code, scratch);
+    const pieces: Piece[] = [{ at: scratch.frame, bytes: frame }];
+    if (mailbox) pieces.push({ at: scratch.mailbox, bytes: mailbox });
     try {
-      this.target.write(scratch.frame, frame);
+      this.#write(thread.id, pieces);
     } catch (error) {
       this.#seizer.release(thread.id, thread.registers);
       throw error;
@@ -243,12 +246,16 @@ export class Borrower {
     this.#at('run done');
   }
 
+  /** A kernel may be built without the call that writes all at once. @throws Fault `target-gone` */
+  #write(thread: number, pieces: readonly Piece[]): void {
+    if (this.#door.write(thread, pieces)) return;
+    for (const { at, bytes } of pieces) this.target.write(at, bytes);
+  }
+
   /** Its frame, and the registers that it is given. */
   #sentAs(thread: Stopped, code: Parameters<Borrower['send']>[0], scratch: Room): SentAs {
     const last = this.#last;
-    // The same thread at the same place: all but its extended state and its mask is there.
-    if (last?.of === thread.registers && last.scratch === scratch && renewed(last.frame, thread))
-      return last;
+    if (last?.scratch === scratch && isSame(last.of, thread)) return last;
     const registers = thread.registers.slice();
     registers[REGISTER.rip] = BigInt(code.entry);
     registers[REGISTER.rdi] = BigInt(scratch.mailbox);
@@ -256,18 +263,19 @@ export class Borrower {
     registers[REGISTER.flags] = word(thread, 'flags') & FLAGS;
     registers[REGISTER.originalRax] = BigInt.asUintN(64, -1n);
     const frame = frameOf(thread, scratch.frame, code.restorer);
-    return (this.#last = { of: thread.registers, scratch, frame, registers });
+    const of = { ...thread, extended: thread.extended.slice() };
+    return (this.#last = { of, scratch, frame, registers });
   }
 
   /**
    * A run that was begun is never given up: its thread may wait for a CPU for any time. It ends, or
    * the process does.
    */
-  #await(mailbox: Addr, told: BigInt64Array): void {
+  #await(mailbox: Addr, told: Int32Array): void {
     const began = performance.now();
     for (let sleep: number = SLEEP_MS.first; ;) {
       if (!this.target.fill(told, mailbox)) throw targetGone(this.target.pid);
-      if (told[MAILBOX.done / 8] === 1n) break;
+      if (told[MAILBOX.done / 4] === 1) break;
       if (performance.now() - began < SPIN_MS) this.#door.yield();
       else {
         pause(sleep);
@@ -309,6 +317,10 @@ export class Borrower {
     });
   }
 }
+
+/** A thread that sleeps where it slept: then what was made of it need not be made again. */
+const isSame = (a: ThreadState, b: ThreadState): boolean =>
+  a.registers === b.registers && a.mask === b.mask && Buffer.compare(a.extended, b.extended) === 0;
 
 function hasRoom(state: ThreadState, maps: readonly Mapping[]): boolean {
   const stack = Number(word(state, 'rsp'));

@@ -9,6 +9,7 @@
 
 import type { Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
+import { invariant } from '../../base/invariant.js';
 import { ERRNO } from '../../base/linux.js';
 import { errorName, type Native } from '../linux/native.js';
 import { readProcOrNone } from '../linux/proc.js';
@@ -59,6 +60,15 @@ export const REGISTER = {
 } as const;
 const REGISTERS = 27;
 
+/** Frame and mailbox. */
+const MOST_PIECES = 2;
+
+/** Bytes for a place in the target. */
+export interface Piece {
+  readonly at: Addr;
+  readonly bytes: Uint8Array;
+}
+
 /**
  * How long a thread may take to stop, ms: one that can be stopped, and may wait for a CPU; and one
  * in state D, which a parent of vfork can be in for any time.
@@ -78,18 +88,28 @@ const REAP_MS = 1000;
 /** How often it is looked at a thread that has not stopped in time, ms. */
 const LATE_MS = 20;
 
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
 /** What became of a thread that was asked to stop. */
 export type Stop = 'stopped' | 'gone' | 'group' | 'late' | 'refused';
 
 export class Door {
-  readonly #native: Pick<Native, 'call'>;
+  readonly #native: Pick<Native, 'call' | 'addressOf'>;
   readonly #status = new Int32Array(2);
   readonly #vector = new BigUint64Array(2);
-  readonly #area = new Uint8Array(16384);
+  readonly #general = new BigUint64Array(REGISTERS);
+  #read: BigUint64Array = new BigUint64Array(0);
+  readonly #extended = new Uint8Array(16384);
   readonly #mask = new BigUint64Array(1);
   readonly #rseq = new BigUint64Array(3);
+  /** Where pieces lie here, and then where they go. */
+  readonly #pieces = new BigUint64Array(4 * MOST_PIECES);
+  readonly #addresses = new WeakMap<Uint8Array, Addr>();
   /** Where these lie: to ask for an address takes longer than some of the calls. */
-  readonly #at: Readonly<Record<'status' | 'vector' | 'mask' | 'rseq', Addr>>;
+  readonly #at: Readonly<
+    Record<'status' | 'vector' | 'general' | 'extended' | 'mask' | 'rseq' | 'pieces', Addr>
+  >;
   /** Threads that were asked to stop and have not: they are let go as soon as they do. */
   #late = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
@@ -99,10 +119,12 @@ export class Door {
     this.#at = {
       status: native.addressOf(this.#status),
       vector: native.addressOf(this.#vector),
+      general: native.addressOf(this.#general),
+      extended: native.addressOf(this.#extended),
       mask: native.addressOf(this.#mask),
       rseq: native.addressOf(this.#rseq),
+      pieces: native.addressOf(this.#pieces),
     };
-    this.#vector[0] = BigInt(native.addressOf(this.#area));
   }
 
   #ptrace(request: number, thread: number, address = 0, data = 0): number {
@@ -218,24 +240,73 @@ export class Door {
     this.#timer = undefined;
   }
 
+  /**
+   * The same array where they are what was read last: a thread that sleeps where it slept before
+   * has the registers that it had, and what was made of them need not be made while it is held.
+   */
   registers(thread: number): BigUint64Array {
-    const length = this.#regset(PTRACE.getRegisters, thread, NT.general, 8 * REGISTERS);
-    return new BigUint64Array(this.#area.slice(0, length).buffer);
+    // Of a thread that runs 32-bit code the kernel tells fewer.
+    this.#general.fill(0n);
+    this.#regset(PTRACE.getRegisters, thread, 'general', this.#general);
+    const now = bytesOf(this.#general);
+    if (Buffer.compare(now, bytesOf(this.#read)) !== 0) this.#read = this.#general.slice();
+    return this.#read;
   }
   setRegisters(thread: number, registers: BigUint64Array): void {
-    this.#area.set(new Uint8Array(registers.buffer, registers.byteOffset, registers.byteLength));
-    this.#regset(PTRACE.setRegisters, thread, NT.general, registers.byteLength);
+    this.#general.set(registers);
+    this.#regset(PTRACE.setRegisters, thread, 'general', this.#general);
   }
-  /** x87, SSE and everything behind, as the CPU's XSAVE lays it out. */
+  /**
+   * x87, SSE and everything behind, as the CPU's XSAVE lays it out. It is not a copy: the next call
+   * overwrites it.
+   */
   extended(thread: number): Uint8Array {
-    const length = this.#regset(PTRACE.getRegisters, thread, NT.extended, this.#area.length);
-    return this.#area.slice(0, length);
+    const length = this.#regset(PTRACE.getRegisters, thread, 'extended', this.#extended);
+    return this.#extended.subarray(0, length);
   }
-  #regset(request: number, thread: number, set: number, length: number): number {
-    this.#vector[1] = BigInt(length);
-    const done = this.#ptrace(request, thread, set, this.#at.vector);
+  #regset(
+    request: number,
+    thread: number,
+    set: keyof typeof NT,
+    { byteLength }: ArrayBufferView,
+  ): number {
+    this.#vector[0] = BigInt(this.#at[set]);
+    this.#vector[1] = BigInt(byteLength);
+    const done = this.#ptrace(request, thread, NT[set], this.#at.vector);
     if (done < 0) throw this.#refused(thread, 'its registers', done);
     return Number(this.#vector[1]);
+  }
+
+  /**
+   * Writes memory of the process of a thread that stands, all by one call, which takes less than
+   * half of the time of two writes to /proc/PID/mem. It names the process by a number, and may: no
+   * process is given that number, and none of its threads executes another program, before this
+   * thread has been let go.
+   * @returns whether all was written
+   */
+  write(thread: number, pieces: readonly Piece[]): boolean {
+    const { length } = pieces;
+    invariant(length <= MOST_PIECES, 'there are as many as are written together');
+    for (const [i, { at, bytes }] of pieces.entries()) {
+      this.#pieces.set([BigInt(this.#addressOf(bytes)), BigInt(bytes.length)], 2 * i);
+      this.#pieces.set([BigInt(at), BigInt(bytes.length)], 2 * (MOST_PIECES + i));
+    }
+    const there = this.#at.pieces + 16 * MOST_PIECES;
+    const written = this.#native.call(
+      'process_vm_writev',
+      thread,
+      this.#at.pieces,
+      length,
+      there,
+      length,
+      0,
+    );
+    return written === pieces.reduce((sum, { bytes }) => sum + bytes.length, 0);
+  }
+  #addressOf(bytes: Uint8Array): Addr {
+    let at = this.#addresses.get(bytes);
+    if (at === undefined) this.#addresses.set(bytes, (at = this.#native.addressOf(bytes)));
+    return at;
   }
 
   mask(thread: number): bigint {

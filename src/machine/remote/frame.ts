@@ -64,38 +64,17 @@ export function frameOf(
   words[context + CONTEXT.segments / 8] =
     (registers[REGISTER.cs] ?? 0n) | ((registers[REGISTER.ss] ?? 0n) << STACK_SEGMENT);
   words[context + CONTEXT.extended / 8] = BigInt(frame + at);
-  renew(bytes, extended.subarray(0, size), mask);
-  return bytes;
-}
-
-/**
- * The frame of a thread that has the registers of that frame still.
- * @returns false where the frame has not the size that its state needs
- */
-export function renewed(
-  frame: Uint8Array,
-  { extended, mask }: Omit<ThreadState, 'registers'>,
-): boolean {
-  const size = extendedSize(extended);
-  if (frame.length !== FRAME.context + FRAME.extended + size + 4) return false;
-  renew(frame, extended.subarray(0, size), mask);
-  return true;
-}
-
-/** Puts in what may change while a thread sleeps in one place. */
-function renew(bytes: Uint8Array, extended: Uint8Array, mask: bigint): void {
-  const at = FRAME.context + FRAME.extended;
-  const size = extended.length;
+  words[context + UCONTEXT.mask / 8] = mask;
+  bytes.set(extended.subarray(0, size), at);
+  // The word behind these, which components the state has, stands there already.
   const view = new DataView(bytes.buffer);
-  view.setBigUint64(FRAME.context + UCONTEXT.mask, mask, true);
-  bytes.set(extended, at);
-  // The word behind it, which components the state has, stands there already.
   const components = view.getBigUint64(at + MARKS.at, true);
   view.setUint32(at + MARKS.at, MARKS.first, true);
   view.setUint32(at + MARKS.at + 4, size + 4, true);
   view.setBigUint64(at + MARKS.at + 8, components, true);
   view.setUint32(at + MARKS.at + 16, size, true);
   view.setUint32(at + size, MARKS.last, true);
+  return bytes;
 }
 
 const SAVED = (

@@ -9,8 +9,9 @@ import type { Protocol } from '../../plan/protocol.js';
 import { ORIGINAL, type Target as Goal } from '../../plan/target.js';
 import type { WayCounts } from '../../plan/ways.js';
 import type { Group } from '../process/records.js';
-import type { Again, Piece } from './again.js';
+import type { Again } from './again.js';
 import type { Held } from './borrow.js';
+import type { Piece } from './door.js';
 import type { RemoteObject } from './objects.js';
 
 export interface Asked {

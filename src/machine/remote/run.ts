@@ -37,12 +37,17 @@ const O_RDWR_CLOEXEC = 0o2000002;
 const DONE = -1n;
 const ROWS = ['take', 'begin', 'steps', 'end', 'close', 'give'] as const;
 type RowName = (typeof ROWS)[number];
-/** With the row without a script, which is the end. */
-const MAILBOX_SIZE = MAILBOX.rows + (ROWS.length + 1) * ROW.size;
+/** Behind the row without a script, which is the end: a word that is told with the results. */
+const REPORT = MAILBOX.rows + (ROWS.length + 1) * ROW.size;
+const MAILBOX_SIZE = REPORT + 8;
+/** Bytes that are written while a thread stands, because they are then by one call with its frame. */
+const MOST_HELD = 1 << 16;
 /** Operations that most scripts have room for. */
 const USUAL = 8;
 /** The word of a mailbox that says how a row ended. */
 const resultOf = (row: number): number => (MAILBOX.rows + row * ROW.size + ROW.result) / 8;
+/** The first halves of these words. */
+const RESULTS = ROWS.map((_, row) => 2 * resultOf(row));
 /** Behind a row that stopped. */
 const OTHERWISE: Readonly<Record<RowName, RowName | null>> = {
   take: null,
@@ -70,11 +75,14 @@ export class Run implements Performer, Pick<Native, 'call'> {
   readonly #expected: number;
   #counted: number | null = null;
   #whole = true;
+  #reports = false;
   /** Mailbox and buffers, as they are written to the scratch. */
   #image = new Uint8Array(0);
   /** Whether it is performed as it was before, in another epoch. */
   #again = false;
-  readonly #told = new BigInt64Array(MAILBOX_SIZE / 8);
+  /** The mailbox as the run has left it; in halves of words, because a bigint is an allocation. */
+  readonly #halves = new Int32Array(MAILBOX_SIZE / 4);
+  readonly #told = new BigInt64Array(this.#halves.buffer);
 
   constructor(runtime: RemoteRuntime) {
     this.#runtime = runtime;
@@ -115,6 +123,15 @@ export class Run implements Performer, Pick<Native, 'call'> {
   counts(): void {
     const { data } = this.#runtime;
     this.#counted = this.end.word(data + DATA.epoch, Number(this.#runtime.word('epoch')) + 1);
+  }
+
+  /** At the end of the run a word of the target is told. */
+  reports(at: Addr): void {
+    this.#reports = true;
+    this.end.copy(at, this.#runtime.scratch.mailbox + REPORT, 8);
+  }
+  get reported(): bigint {
+    return this.#told[REPORT / 8] ?? 0n;
   }
 
   /** To be performed again, in another epoch than the one that it was written down in. */
@@ -164,9 +181,12 @@ export class Run implements Performer, Pick<Native, 'call'> {
     for (const each of [this.#take, this.begin, this.end, this.#close, this.#give]) each.prepare();
     const { target, scratch } = this.#runtime;
     if (this.#next > scratch.end) throw new Outgrown(this.#next - scratch.start);
-    target.write(scratch.mailbox, this.#written(steps));
-    this.#runtime.send(this.#told);
-    if (ROWS.every((_, row) => this.#told[resultOf(row)] === DONE)) return Number(DONE);
+    const image = this.#written(steps);
+    const isLong = image.length > MOST_HELD;
+    if (isLong) target.write(scratch.mailbox, image);
+    this.#runtime.send(isLong ? null : image, this.#halves);
+    if (RESULTS.every((half) => this.#halves[half] === -1 && this.#halves[half + 1] === -1))
+      return Number(DONE);
     const results = this.#results();
     for (const buffer of this.#buffers.keys()) this.fetch(buffer);
     if (results.take !== DONE) throw new Locked();
@@ -200,7 +220,9 @@ export class Run implements Performer, Pick<Native, 'call'> {
 
   #filled(image: Uint8Array, steps: Addr): Uint8Array {
     const { scratch, routines } = this.#runtime;
-    image.set(bytesOf(this.#mailbox(routines.perform, steps)));
+    const mailbox = this.#mailbox(routines.perform, steps);
+    if (this.#reports) mailbox[REPORT / 8] = BigInt(NOT_YET);
+    image.set(bytesOf(mailbox));
     for (const [buffer, at] of this.#buffers) image.set(bytesOf(buffer), at - scratch.mailbox);
     return image;
   }
@@ -217,7 +239,8 @@ export class Run implements Performer, Pick<Native, 'call'> {
   }
 
   #results(): Record<RowName, bigint> {
-    const result = (row: RowName): bigint => this.#told[resultOf(ROWS.indexOf(row))] ?? NOT_YET;
+    const result = (row: RowName): bigint =>
+      this.#told[resultOf(ROWS.indexOf(row))] ?? BigInt(NOT_YET);
     return Object.fromEntries(ROWS.map((row) => [row, result(row)])) as Record<RowName, bigint>;
   }
 
@@ -253,7 +276,7 @@ function mailboxOf(
     const base = (MAILBOX.rows + i * ROW.size) / 8;
     words[base + ROW.script / 8] = BigInt(scripts[row]);
     words[base + ROW.otherwise / 8] = BigInt(rowAt(OTHERWISE[row]));
-    words[base + ROW.result / 8] = NOT_YET;
+    words[base + ROW.result / 8] = BigInt(NOT_YET);
   }
   return words;
 }

@@ -188,15 +188,15 @@ export class RemoteRuntime {
     };
   }
 
-  /** Has a thread perform what lies in the scratch. @param told the mailbox, as it is then */
-  send(told: BigInt64Array): void {
+  /** Has a thread perform what lies in the scratch; the parameters are those of `Borrower.send`. */
+  send(mailbox: Uint8Array | null, told: Int32Array): void {
     const code = {
       entry: this.#borrow,
       restorer: this.restorer,
       start: this.handler,
       end: this.handler + PAGE,
     };
-    this.borrower.send(code, this.scratch, told);
+    this.borrower.send(code, this.scratch, mailbox, told);
   }
 
   /** A larger scratch in place of this one. */

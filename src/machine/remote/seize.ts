@@ -32,9 +32,6 @@ export const word = (state: Pick<ThreadState, 'registers'>, name: keyof typeof R
 const isInCall = (state: ThreadState): boolean =>
   BigInt.asIntN(64, word(state, 'originalRax')) >= 0n;
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: BigUint64Array): Uint8Array =>
-  new Uint8Array(buffer, byteOffset, byteLength);
-
 /** Whether a thread stands, or has its stack, where a predicate says. */
 const isThere = (registers: BigUint64Array, inside: (at: Addr) => boolean): boolean =>
   inside(Number(registers[REGISTER.rip])) || inside(Number(registers[REGISTER.rsp]));
@@ -128,21 +125,9 @@ export class Seizer {
     return fit;
   }
 
-  /**
-   * A thread that sleeps where it slept before has the registers that it had: the same array then,
-   * so that what was made of them need not be made while it is held.
-   */
-  #registers(id: number): BigUint64Array {
-    const now = this.#door.registers(id);
-    const { registers } = this.#last;
-    if (Buffer.compare(bytesOf(now), bytesOf(registers)) === 0) return registers;
-    this.#last = { registers: now, fit: false };
-    return now;
-  }
-
   #state(id: number): ThreadState {
     return this.read(id, (door) => ({
-      registers: this.#registers(id),
+      registers: door.registers(id),
       extended: door.extended(id),
       mask: door.mask(id),
     }));

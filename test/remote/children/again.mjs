@@ -3,7 +3,7 @@
 // did what it did.
 import { attachWith } from '#app/attach';
 import { isFault } from '#base/fault';
-import { SYS } from '#base/linux';
+import { ERRNO, SYS } from '#base/linux';
 import { openNative } from '#machine/linux/native';
 import { pause } from '#machine/remote/pause';
 import { Target } from '#machine/remote/target';
@@ -21,6 +21,8 @@ const native = {
   call(name, ...args) {
     if (name === 'process_vm_readv') looks++;
     if (name === 'ptrace' && args[0] === SEIZE) stops++;
+    if (name === 'process_vm_writev' && what === 'the kernel writes no two places at once')
+      return -ERRNO.nosys;
     return real.call(name, ...args);
   },
 };
@@ -58,6 +60,7 @@ const write = (where, value) =>
 
 const between = {
   nothing: () => toggle(4),
+  'the kernel writes no two places at once': () => toggle(4),
   'another tool sends the key elsewhere': () => other([{ route: 'other' }]),
   'another tool sends the key elsewhere and back': () =>
     other([{ route: 'other' }, { route: 'slow' }]),
