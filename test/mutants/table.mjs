@@ -1186,4 +1186,16 @@ export const MUTANTS = [
     ],
     test: { file: 'test/runtime/own.test.ts', name: 'update: it retargets' },
   },
+  {
+    name: 'a row that got slower is called the same',
+    file: 'scripts/since/judge.mjs',
+    edits: [['if (ratio <= 1 + noise)', 'if (ratio > 0)']],
+    test: { file: 'test/bench/since.test.ts', name: 'is slower' },
+  },
+  {
+    name: 'the sides are compared across rounds',
+    file: 'scripts/since/judge.mjs',
+    edits: [['value / before[round]', 'value / before[0]']],
+    test: { file: 'test/bench/since.test.ts', name: 'a moment that was slow for both' },
+  },
 ];
