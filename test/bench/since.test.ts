@@ -6,7 +6,7 @@ import { isWorse, judge, table, REASONS } from '../../scripts/since/judge.mjs';
 
 const before = [100, 101, 99, 102, 100];
 const times = (factor: number): number[] => before.map((value) => value * factor);
-const reasons = [{ row: /^known$/, why: 'it was decided', commit: 'abcdef0' }];
+const reasons = [{ row: /^known$/, why: 'it was decided', commit: 'abcdef0', most: 4 }];
 
 describe('one row of two revisions', () => {
   it.each([
@@ -25,6 +25,7 @@ describe('one row of two revisions', () => {
     const judged = judge('known', before, times(3), reasons);
     expect(isWorse(judged)).toBe(false);
     expect(table([judged])).toContain('slower, on purpose: it was decided (abcdef0)');
+    expect(isWorse(judge('known', before, times(5), reasons))).toBe(true);
     expect(isWorse(judge('known too', before, times(3), reasons))).toBe(true);
   });
 
