@@ -3,8 +3,9 @@
 // both: records of `static-call bench` compare only while the benchmark itself stays the same. A
 // round starts a process of each side and asks the two in turn for a few samples of each row, so
 // that a slow moment of the machine is slow for both; what counts is the median of each round. OLD
-// and NEW are revisions, which are cloned and built, or folders that are built. Status 1 if a row is
-// slower beyond noise, and no decision says why (scripts/since/judge.mjs).
+// and NEW are revisions, which are cloned and built, or folders that are built. Status 1 if a row
+// is slower beyond noise, and no decision says why (scripts/since/judge.mjs); 2 if nothing could be
+// measured.
 //
 //   node scripts/since.mjs OLD [NEW] [--rounds N] [--checks N] [--rows WORD]
 import { fork, spawnSync } from 'node:child_process';
@@ -196,6 +197,9 @@ if (OLD === undefined) {
 const folder = mkdtempSync(join(tmpdir(), 'static-call-since-'));
 try {
   await since(folder);
+} catch (error) {
+  console.error(error);
+  process.exitCode = 2;
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

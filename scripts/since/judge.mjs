@@ -19,7 +19,7 @@ export const REASONS = [
     most: Infinity,
   },
   {
-    row: /^update, (int3|store), alias, sites: \d{3,}$/,
+    row: /^update, (int3|store), alias, sites: \d{4,}$/,
     why: 'the look at a site also finds its way, for auto',
     commit: '51eef54',
     most: 1.35,

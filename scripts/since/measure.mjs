@@ -1,6 +1,6 @@
-// One side of scripts/since.mjs: a process of its own that measures the revision built in FOLDER. It
-// uses what both revisions export, and answers one question at a time, so that the other side can
-// be asked in between.
+// One side of scripts/since.mjs: a process of its own that measures the revision built in FOLDER.
+// It uses what both revisions export, and answers one question at a time, so that the other side
+// can be asked in between.
 //
 //   node scripts/since/measure.mjs FOLDER OBJECTS WARM_MS
 import { copyFileSync } from 'node:fs';

@@ -12,6 +12,10 @@ export function latin1(bytes: Uint8Array): string {
 export const bytesOf = (text: string): Uint8Array =>
   Uint8Array.from(text, (character) => character.charCodeAt(0));
 
+/** The memory of a buffer, as bytes. */
+export const memoryOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
 const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true });
 /** UTF-8, with U+FFFD for what is none. Measured at twice the speed of Buffer's. */
 export const utf8 = (bytes: Uint8Array): string => UTF8.decode(bytes);

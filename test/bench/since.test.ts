@@ -76,5 +76,5 @@ it(
 it('what names no revision and no built folder is refused', () => {
   const words = ['scripts/since.mjs', 'no-such-revision'];
   const { status } = spawnSync(process.execPath, words, { stdio: 'ignore' });
-  expect(status).toBe(1);
+  expect(status).toBe(2);
 });

@@ -538,7 +538,7 @@ export const MUTANTS = [
   {
     name: 'registers that changed are taken for those of the time before',
     file: 'dist/machine/remote/door.js',
-    edits: [['Buffer.compare(now, bytesOf(this.#read)) !== 0', 'this.#read.length === 0']],
+    edits: [['Buffer.compare(now, memoryOf(this.#read)) !== 0', 'this.#read.length === 0']],
     test: { file: 'test/remote/door.test.ts', name: 'is told by the array' },
   },
   {

@@ -8,6 +8,7 @@
 // does.
 
 import type { Addr } from '../../base/addr.js';
+import { memoryOf } from '../../base/bytes.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import { ERRNO } from '../../base/linux.js';
@@ -87,9 +88,6 @@ const REAP_MS = 1000;
 
 /** How often it is looked at a thread that has not stopped in time, ms. */
 const LATE_MS = 20;
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
-  new Uint8Array(buffer, byteOffset, byteLength);
 
 /** What became of a thread that was asked to stop. */
 export type Stop = 'stopped' | 'gone' | 'group' | 'late' | 'refused';
@@ -248,8 +246,8 @@ export class Door {
     // Of a thread that runs 32-bit code the kernel tells fewer.
     this.#general.fill(0n);
     this.#regset(PTRACE.getRegisters, thread, 'general', this.#general);
-    const now = bytesOf(this.#general);
-    if (Buffer.compare(now, bytesOf(this.#read)) !== 0) this.#read = this.#general.slice();
+    const now = memoryOf(this.#general);
+    if (Buffer.compare(now, memoryOf(this.#read)) !== 0) this.#read = this.#general.slice();
     return this.#read;
   }
   setRegisters(thread: number, registers: BigUint64Array): void {
@@ -278,10 +276,10 @@ export class Door {
   }
 
   /**
-   * Writes memory of the process of a thread that stands, all by one call, which takes less than
-   * half of the time of two writes to /proc/PID/mem. It names the process by a number, and may: no
-   * process is given that number, and none of its threads executes another program, before this
-   * thread has been let go.
+   * Writes memory of the process of a thread that stands, all by one call, where /proc/PID/mem
+   * takes one for each place. The call names the process by a number, and may: no process is given
+   * that number, and none of its threads executes another program, before this thread has been let
+   * go.
    * @returns whether all was written
    */
   write(thread: number, pieces: readonly Piece[]): boolean {

@@ -8,6 +8,7 @@
 // of its own would otherwise have our bytes written into that file, at an address as offset.
 
 import type { Addr } from '../../base/addr.js';
+import { memoryOf } from '../../base/bytes.js';
 import { Fault } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import { MAILBOX, ROW } from '../../native/borrow.js';
@@ -40,7 +41,7 @@ type RowName = (typeof ROWS)[number];
 /** Behind the row without a script, which is the end: a word that is told with the results. */
 const REPORT = MAILBOX.rows + (ROWS.length + 1) * ROW.size;
 const MAILBOX_SIZE = REPORT + 8;
-/** Bytes that are written while a thread stands, because they are then by one call with its frame. */
+/** Bytes that are written while a thread stands, because one call then writes its frame too. */
 const MOST_HELD = 1 << 16;
 /** Operations that most scripts have room for. */
 const USUAL = 8;
@@ -173,7 +174,7 @@ export class Run implements Performer, Pick<Native, 'call'> {
   /** What the run left in a buffer. */
   fetch(buffer: ArrayBufferView): void {
     const found = this.#runtime.target.read(this.addressOf(buffer), buffer.byteLength);
-    new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength).set(found);
+    memoryOf(buffer).set(found);
   }
 
   /** @throws Moved, Locked, Outgrown, Fault `call-refused`, and what borrowing throws */
@@ -222,8 +223,8 @@ export class Run implements Performer, Pick<Native, 'call'> {
     const { scratch, routines } = this.#runtime;
     const mailbox = this.#mailbox(routines.perform, steps);
     if (this.#reports) mailbox[REPORT / 8] = BigInt(NOT_YET);
-    image.set(bytesOf(mailbox));
-    for (const [buffer, at] of this.#buffers) image.set(bytesOf(buffer), at - scratch.mailbox);
+    image.set(memoryOf(mailbox));
+    for (const [buffer, at] of this.#buffers) image.set(memoryOf(buffer), at - scratch.mailbox);
     return image;
   }
 
@@ -259,9 +260,6 @@ const refused = (what: string, call: Call, result: number): Fault =>
     'call-refused',
     `${what} is refused to the process: ${call} answers ${result < 0 ? errorName(result) : result}`,
   );
-
-const bytesOf = (buffer: ArrayBufferView): Uint8Array =>
-  new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 
 function mailboxOf(
   at: Addr,
