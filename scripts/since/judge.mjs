@@ -18,12 +18,6 @@ export const REASONS = [
     commit: 'f5f0bc0',
     most: Infinity,
   },
-  {
-    row: /^update, (int3|store), alias, sites: \d{4,}$/,
-    why: 'the look at a site also finds its way, for auto',
-    commit: '51eef54',
-    most: 1.35,
-  },
 ];
 
 /** @param {readonly number[]} values at least one */

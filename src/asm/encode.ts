@@ -152,14 +152,20 @@ export const takes = (form: Form, operands: readonly Operand[]): boolean =>
   form.kinds.length === operands.length &&
   form.kinds.every((kind, i) => accepts(kind, operands[i]!));
 
-/** Every form of that name that takes these operands, in table order. */
-export function candidates(
-  name: string,
-  operands: readonly Operand[],
-  forms: readonly Form[] = FORMS,
-): Form[] {
-  return forms.filter((form) => form.name === name && takes(form, operands));
+const BY_NAME = byName(FORMS);
+function byName(forms: readonly Form[]): ReadonlyMap<string, readonly Form[]> {
+  const rows = new Map<string, Form[]>();
+  for (const form of forms) {
+    const known = rows.get(form.name);
+    if (known) known.push(form);
+    else rows.set(form.name, [form]);
+  }
+  return rows;
 }
+
+/** Every form of that name that takes these operands, in table order. */
+export const candidates = (name: string, operands: readonly Operand[]): readonly Form[] =>
+  (BY_NAME.get(name) ?? []).filter((form) => takes(form, operands));
 
 /** The shortest encoding, or null where no form takes these operands. */
 export function encode(name: string, operands: readonly Operand[], lock = false): number[] | null {

@@ -17,8 +17,12 @@ export interface Piece {
   readonly code: Code;
 }
 
+let assembled: readonly Piece[] | null = null;
+/** Assembled once: it takes longer than an update. */
+export const image = (): readonly Piece[] => (assembled ??= assembleAll());
+
 /** Each piece on a cache line of its own; together they fill a page at most. */
-export function image(): readonly Piece[] {
+function assembleAll(): readonly Piece[] {
   let offset = 0;
   return (
     [

@@ -6,7 +6,16 @@
 
 import { INT3 } from '../asm/table.js';
 import { LINE } from '../base/addr.js';
-import { assemble, label, mem, mem32, mem8, type Code, type Program } from '../asm/assembler.js';
+import {
+  assemble,
+  label,
+  mem,
+  mem32,
+  mem8,
+  rip,
+  type Code,
+  type Program,
+} from '../asm/assembler.js';
 import { FIELD } from '../plan/way.js';
 import { DISPLACEMENT, SHORTEST_SITE } from '../x86/forms.js';
 import { leave, OUTER, save, siteOf } from './loop.js';
@@ -27,12 +36,9 @@ export const STORE = {
   ways: 64,
 } as const;
 
-/**
- * For every edit, `body` with rcx its index, rax where its first byte is written, rbx and rdx the
- * old and the new bytes.
- */
-const stores = (name: string, body: Program): Program => [
-  label(name),
+/** Before the first edit of every loop: rax is where that loop goes on. */
+const ENTER: Program = [
+  label('enter'),
   ...save,
   ['push', mem('rdi', STORE.ways)],
   ['mov', 'r12', mem('rdi', STORE.way)],
@@ -43,7 +49,27 @@ const stores = (name: string, body: Program): Program => [
   ['mov', 'rbx', mem('rdi', STORE.old)],
   ['mov', 'rdx', mem('rdi', STORE.new)],
   ['mov', 'r8', mem('rdi', STORE.away)],
-  ['jmp', `${name}-more`],
+  ['jmp', 'rax'],
+];
+
+/** Behind the last edit; a loop that stops has the edit's index in rcx. */
+const LEAVE: Program = [
+  label('all'),
+  ['mov', 'rcx', -1],
+  label('stopped'),
+  ['pop', 'rax'],
+  ['mov', 'rax', 'rcx'],
+  ...leave,
+];
+
+/**
+ * For every edit, `body` with rcx its index, rax where its first byte is written, rbx and rdx the
+ * old and the new bytes.
+ */
+const stores = (name: string, body: Program): Program => [
+  label(name),
+  ['lea', 'rax', rip(`${name}-more`)],
+  ['jmp', 'enter'],
   label(`${name}-edit`),
   ['test', 'r12', 'r12'],
   ['je', `${name}-site`],
@@ -59,11 +85,7 @@ const stores = (name: string, body: Program): Program => [
   label(`${name}-more`),
   ['cmp', 'rcx', 'r9'],
   ['jb', `${name}-edit`],
-  ['mov', 'rcx', -1],
-  label(`${name}-out`),
-  ['pop', 'rax'],
-  ['mov', 'rax', 'rcx'],
-  ...leave,
+  ['jmp', 'all'],
 ];
 
 /**
@@ -170,8 +192,10 @@ const STORES: Program = [
     ['or', 'rax', 'r11'],
     ['lock', 'cmpxchg', mem('r13'), 'rdi'],
     ['mov', 'rcx', 'r14'],
-    ['jne', 'exchange-out'],
+    ['jne', 'stopped'],
   ]),
+  ...ENTER,
+  ...LEAVE,
 ];
 
 /** The loops by name: operations of a script (script.ts). */

@@ -2,7 +2,16 @@
 // whether the protocol can put it there. It touches nothing but the columns, the text and the block
 // that it is handed, and says at which site it stopped. plan/draw.ts is the same in TypeScript.
 
-import { assemble, label, mem, mem32, mem8, type Code, type Program } from '../asm/assembler.js';
+import {
+  assemble,
+  label,
+  mem,
+  mem32,
+  mem8,
+  type Code,
+  type Program,
+  type R64,
+} from '../asm/assembler.js';
 import { invariant } from '../base/invariant.js';
 import { UNITS } from '../base/addr.js';
 import { FIELD } from '../plan/way.js';
@@ -56,10 +65,33 @@ export const FORM = {
   size: 64,
 } as const;
 
+/** Words on the stack: of all sites, and of a run of sites that have one form. */
+const RUN = {
+  /** Where the addresses end. */
+  end: 0,
+  /** Above 0: a displacement is worked out; below: the new instruction is the file's own. */
+  how: 8,
+  /** With the condition of a jcc in its second byte. */
+  template: 16,
+  /** The bytes that changed last where one byte did; -1 before that. */
+  byte: 24,
+  /** Above 0: a way is chosen for each site; below: what changes must lie inside a unit. */
+  asks: 32,
+  size: 40,
+} as const;
+
+/** Columns of eight bytes: rsi walks the addresses, and r13 and r8 lead from there. */
+const COLUMN = {
+  original: mem({ base: 'rsi', index: 'r13' }),
+  old: mem({ base: 'rsi', index: 'r13', scale: 2 }),
+  new: mem({ base: 'rsi', index: 'r8' }),
+} as const;
+
 /**
  * rdx: the bytes that change, not none. Sets cl to the bit of the cheapest of the allowed ways, as
  * `wayOf` does (plan/way.ts). r11 and rbp are the old bytes and the new ones, rax is the site, rbx
- * its row of the forms.
+ * its row of the forms, r14 its length. A hook that goes on or off changes the same byte at every
+ * site, so that byte is looked for once.
  */
 const chooseWay: Program = [
   ['mov', 'rcx', 'rdx'],
@@ -73,7 +105,9 @@ const chooseWay: Program = [
   ['jne', 'several'],
   ['mov', 'ecx', WAY.byte],
   ['test', mem('rdi', SURVEY.allowed), 'rcx'],
-  ['jne', 'chosen'],
+  ['je', 'several'],
+  ['mov', mem('rsp', RUN.byte), 'rdx'],
+  ['jmp', 'chosen'],
   label('several'),
   ['mov', 'ecx', WAY.store],
   ['test', mem('rdi', SURVEY.allowed), 'rcx'],
@@ -89,7 +123,7 @@ const chooseWay: Program = [
   ['jmp', 'apart'],
   label('outer'),
   ['and', 'ecx', UNITS.qword - 1],
-  ['add', 'cl', mem8('r15')],
+  ['add', 'ecx', 'r14d'],
   ['cmp', 'ecx', UNITS.qword],
   ['ja', 'apart'],
   label('inside'),
@@ -107,127 +141,193 @@ const chooseWay: Program = [
   ['jne', 'chosen'],
   label('trap'),
   ['mov', 'ecx', WAY.trap],
-  label('chosen'),
+  ['jmp', 'chosen'],
+];
+
+/** Sets rdx, and is done where the same byte changes as at a site before. */
+const knowByte: Program = [
+  ['mov', 'rdx', 'r11'],
+  ['xor', 'rdx', 'rbp'],
+  ['mov', 'ecx', WAY.byte],
+  ['cmp', 'rdx', mem('rsp', RUN.byte)],
+  ['je', 'chosen'],
+];
+
+/** Goes on where a column, at that address, says the same of the next eight sites too. */
+const alike = (at: R64): Program => [
+  ['mov', 'rbp', mem(at)],
+  ['cmp', 'rbp', mem(at, 1)],
+  ['jne', 'site'],
+];
+
+/**
+ * rsi is the first site of a run: sites one after the other that have one form, of which all is
+ * looked up once. r12 is the run's end. A run grows by eight sites at a time, because eight bytes
+ * that equal those one further on are all the same; where fewer are alike each is a run.
+ */
+const beginRun: Program = [
+  ['mov', 'rbp', mem('rdi', SURVEY.count)],
+  ['mov', 'rdx', 'r15'],
+  ['sub', 'rdx', 'rbp'], // the conditions
+  ['mov', 'rcx', 'rdx'],
+  ['sub', 'rcx', 'rbp'], // the kinds
+  ['mov', 'rax', 'rcx'],
+  ['sub', 'rax', 'rbp'], // the lengths
+  ['movzx', 'r14d', mem8('rax')],
+  ['movzx', 'ebx', mem8('rcx')],
+  ['lea', 'ebx', mem({ base: 'r14', index: 'rbx', scale: LENGTHS, disp: -SHORTEST_SITE })],
+  ['shl', 'ebx', 6], // FORM.size
+  ['add', 'rbx', mem('rdi', SURVEY.forms)],
+  ['movzx', 'ebp', mem8('rdx')],
+  ['shl', 'ebp', 8], // other sites than a jcc have no condition
+  ['or', 'rbp', mem('rbx', FORM.template)],
+  ['mov', mem('rsp', RUN.template), 'rbp'],
+  ['mov', 'rbp', mem('rbx', FORM.mask)],
+  ['sub', 'rbp', mem('rdi', SURVEY.restores)],
+  ['mov', mem('rsp', RUN.how), 'rbp'],
+  ['lea', 'r12', mem('rsi', 8)],
+  label('grow'), // inside the columns: behind the last one memory may end
+  ['lea', 'r11', mem('r12', 64)],
+  ['cmp', 'r11', mem('rsp', RUN.end)],
+  ['ja', 'site'],
+  ...alike('rax'),
+  ...alike('rcx'),
+  ...alike('rdx'),
+  ['mov', 'r12', 'r11'],
+  ['add', 'rax', 8],
+  ['add', 'rcx', 8],
+  ['add', 'rdx', 8],
+  ['jmp', 'grow'],
 ];
 
 /**
  * For every site: the text must be what the snapshot says; the new instruction; whether the
  * protocol can put it there, and if not, the file's own, which calls the trampoline. rsi walks the
- * addresses, r8 the old bytes, r15 the lengths; r13 is their number, by which the other columns lie
- * behind these. Sites are read four bytes from each end, which overlap, so that nothing beyond the
- * site is touched. A CPU has units enough for all of it but little room to spare, so what is rare
- * stands behind the loop, and what is found of all sites is kept in registers: r9 the ways, r10 how
- * many get the file's own.
+ * addresses and r15 the ways. Sites are read four bytes from each end, which overlap, so that nothing
+ * beyond the site is touched. A CPU has units enough for all of it but little room to spare, so
+ * what is rare stands behind the loop, what is the same for a run is looked up before it, and what
+ * is found of all sites is kept in registers: r9 the ways, r10 how many get the file's own.
  */
 const SURVEY_PROGRAM: Program = [
   label('survey'),
   ...save,
+  ['mov', 'rax', mem('rdi', SURVEY.unit)],
+  ['not', 'rax'],
+  ['neg', 'rax'],
+  ['sbb', 'rax', 'rax'], // -1 where there is a unit
+  ['or', 'rax', mem('rdi', SURVEY.allowed)],
+  ['push', 'rax'],
+  ['push', -1],
+  ['sub', 'rsp', RUN.byte - RUN.how],
   ['mov', 'rsi', mem('rdi', SURVEY.at)],
-  ['mov', 'r13', mem('rdi', SURVEY.count)],
-  ['mov', 'r14', mem('rdi', SURVEY.forms)],
-  ['lea', 'r12', mem({ base: 'rsi', index: 'r13', scale: 8 })],
-  ['lea', 'r8', mem({ base: 'r12', index: 'r13', scale: 8 })],
-  ['lea', 'r15', mem({ base: 'r8', index: 'r13', scale: 8 })],
-  ['lea', 'r15', mem({ base: 'r15', index: 'r13', scale: 8 })],
+  ['mov', 'rax', mem('rdi', SURVEY.count)],
+  ['lea', 'r13', mem({ index: 'rax', scale: 8 })],
+  ['lea', 'r8', mem({ base: 'r13', index: 'r13', scale: 2 })],
+  ['lea', 'r15', mem({ base: 'rax', index: 'rax', scale: 2 })], // the ways are behind three bytes
+  ['add', 'r15', 'rsi'],
+  ['add', 'r15', 'r8'],
+  ['add', 'r15', 'r13'],
+  ['add', 'r13', 'rsi'],
+  ['push', 'r13'],
+  ['sub', 'r13', 'rsi'],
   ['xor', 'r9d', 'r9d'],
   ['mov', mem('rdi', SURVEY.unchanged), 'r9'],
   ['xor', 'r10d', 'r10d'],
   ['jmp', 'more'],
+  label('run'),
+  ...beginRun,
   label('site'),
   siteOf.next,
-  ['movzx', 'ebx', mem8({ base: 'r15', index: 'r13' })],
-  ['movzx', 'edx', mem8('r15')],
-  ['lea', 'ebx', mem({ base: 'rdx', index: 'rbx', scale: LENGTHS, disp: -SHORTEST_SITE })],
-  ['shl', 'ebx', 6], // FORM.size
-  ['add', 'rbx', 'r14'],
   ['mov', 'r11d', mem32('rax')],
-  ['mov', 'ebp', mem32({ base: 'rax', index: 'rdx', disp: -4 })],
+  ['mov', 'ebp', mem32({ base: 'rax', index: 'r14', disp: -4 })],
   ['movzx', 'ecx', mem8('rbx', FORM.tail)],
   ['shl', 'rbp', 'cl'],
   ['or', 'r11', 'rbp'],
-  ['cmp', 'r11', mem('r8')],
+  ['cmp', 'r11', COLUMN.old],
   ['jne', 'differs'],
-  ['cmp', mem('rdi', SURVEY.restores), 0],
-  ['jne', 'restore'],
+  ['cmp', mem('rsp', RUN.how), 0],
+  ['jle', 'near'],
   ['mov', 'rbp', mem('rbx', FORM.from)],
   ['sub', 'rbp', 'rax'],
   ['and', 'rbp', mem('rbx', FORM.mask)],
   ['movzx', 'ecx', mem8('rbx', FORM.shift)],
   ['shl', 'rbp', 'cl'],
-  ['or', 'rbp', mem('rbx', FORM.template)],
-  ['mov', 'rdx', mem('rbx', FORM.kept)],
-  ['and', 'rdx', 'r11'],
-  ['or', 'rbp', 'rdx'],
-  ['movzx', 'edx', mem8({ base: 'r15', index: 'r13', scale: 2 })],
-  ['shl', 'edx', 8], // the condition of a jcc is in its second byte; others have none
-  ['or', 'rbp', 'rdx'],
+  ['or', 'rbp', mem('rsp', RUN.template)],
   label('accept'),
-  ['mov', 'rdx', 'r11'],
-  ['xor', 'rdx', 'rbp'],
-  ['je', 'unchanged'],
-  ['cmp', mem('rdi', SURVEY.unit), -1],
-  ['je', 'write'],
-  ['test', mem('rdi', SURVEY.outer), 'rdx'],
-  ['jne', 'all'],
-  ['lea', 'rcx', mem('rax', FIELD.from)],
-  ['and', 'rcx', mem('rdi', SURVEY.unit)],
-  ['add', 'rcx', DISPLACEMENT - 1],
-  ['cmp', 'rcx', mem('rdi', SURVEY.unit)],
-  ['jbe', 'write'],
-  ['jmp', 'refused'],
-  label('all'),
-  ['mov', 'rcx', 'rax'],
-  ['and', 'rcx', mem('rdi', SURVEY.unit)],
-  ['add', 'cl', mem8('r15')],
-  ['dec', 'rcx'],
-  ['cmp', 'rcx', mem('rdi', SURVEY.unit)],
-  ['ja', 'refused'],
-  label('write'),
-  ['mov', mem({ base: 'r8', index: 'r13', scale: 8 }), 'rbp'],
   ['xor', 'ecx', 'ecx'],
-  ['cmp', mem('rdi', SURVEY.allowed), 0],
-  ['je', 'chosen'],
-  ...chooseWay,
+  ['cmp', 'r11', 'rbp'],
+  ['je', 'unchanged'],
+  ['cmp', mem('rsp', RUN.asks), 0],
+  ['jne', 'ask'],
+  label('chosen'),
+  ['mov', COLUMN.new, 'rbp'],
   ['or', 'r9', 'rcx'],
-  ['lea', 'rdx', mem({ base: 'r15', index: 'r13', scale: 2 })],
-  ['mov', mem8({ base: 'rdx', index: 'r13' }), 'cl'],
-  ['cmp', 'rbp', mem({ base: 'rsi', index: 'r13', scale: 8 })],
-  ['jne', 'next'],
-  ['inc', 'r10'],
+  ['mov', mem8('r15'), 'cl'],
+  ['cmp', 'rbp', COLUMN.original],
+  ['je', 'original'],
   label('next'),
   ['add', 'rsi', 8],
-  ['add', 'r8', 8],
   ['inc', 'r15'],
-  label('more'),
   ['cmp', 'rsi', 'r12'],
   ['jb', 'site'],
+  label('more'),
+  ['cmp', 'rsi', mem('rsp', RUN.end)],
+  ['jb', 'run'],
   ['mov', mem('rdi', SURVEY.ways), 'r9'],
   ['mov', mem('rdi', SURVEY.original), 'r10'],
   ['mov', 'rax', -1],
+  label('out'),
+  ['add', 'rsp', RUN.size],
   ...leave,
+  label('near'),
+  ['jl', 'restore'],
+  ['mov', 'rbp', mem('rbx', FORM.kept)],
+  ['and', 'rbp', 'r11'],
+  ['or', 'rbp', mem('rsp', RUN.template)],
+  ...knowByte,
+  ['jmp', 'accept'],
+  label('original'),
+  ['inc', 'r10'],
+  ['jmp', 'next'],
+  label('ask'),
+  ['jl', 'confined'],
+  ...knowByte,
+  ...chooseWay,
   label('unchanged'),
   ['inc', mem('rdi', SURVEY.unchanged)],
-  ['mov', mem({ base: 'r8', index: 'r13', scale: 8 }), 'rbp'],
-  ['xor', 'ecx', 'ecx'],
   ['jmp', 'chosen'],
   label('restore'),
-  ['mov', 'rbp', mem({ base: 'rsi', index: 'r13', scale: 8 })],
+  siteOf.next,
+  ['mov', 'rbp', COLUMN.original],
   ['jmp', 'accept'],
-  label('refused'),
+  label('all'),
+  ['and', 'rax', mem('rdi', SURVEY.unit)],
+  ['lea', 'rax', mem({ base: 'rax', index: 'r14', disp: -1 })],
+  ['jmp', 'ends'],
+  label('confined'),
+  ['mov', 'rdx', 'r11'],
+  ['xor', 'rdx', 'rbp'],
+  ['test', mem('rdi', SURVEY.outer), 'rdx'],
+  ['jne', 'all'],
+  ['add', 'rax', FIELD.from],
+  ['and', 'rax', mem('rdi', SURVEY.unit)],
+  ['add', 'rax', DISPLACEMENT - 1],
+  label('ends'),
+  ['cmp', 'rax', mem('rdi', SURVEY.unit)],
+  ['jbe', 'chosen'],
   ['cmp', 'rsi', mem('rdi', SURVEY.trampoline)],
   ['je', 'refuse'],
   ['cmp', mem('rdi', SURVEY.inline), 0],
   ['jne', 'refuse'],
-  ['cmp', 'rbp', mem({ base: 'rsi', index: 'r13', scale: 8 })],
-  ['mov', 'rbp', mem({ base: 'rsi', index: 'r13', scale: 8 })],
-  ['jne', 'accept'],
+  ['cmp', 'rbp', COLUMN.original],
+  ['jne', 'restore'],
   label('refuse'),
   ['mov', mem('rdi', SURVEY.refused), 1],
   label('differs'),
   ['mov', 'rax', 'rsi'],
   ['sub', 'rax', mem('rdi', SURVEY.at)],
   ['shr', 'rax', 3],
-  ...leave,
+  ['jmp', 'out'],
 ];
 
 export function surveys(): Code {

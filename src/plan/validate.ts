@@ -249,6 +249,12 @@ export function validateProtocol(value: unknown): Protocol {
     bytes: oneOf('changed', 'whole'),
     within: oneOf(...Object.keys(UNITS), null),
   });
+  // Trapping is a way that every site may go.
+  if (protocol.ways !== undefined && protocol.accepts.within !== null)
+    throw new Fault('bad-protocol', 'a protocol that has ways accepts every site', {
+      at: 'accepts.within',
+      hint: 'give null',
+    });
   if (protocol.place !== undefined)
     fields(
       protocol.place,

@@ -296,6 +296,12 @@ export const MUTANTS = [
     hang: true,
   },
   {
+    name: 'a large update is drawn anew each time',
+    file: 'dist/machine/process/engine.js',
+    edits: [["!row.isSmall && this.#placeOf(row).text.writer === 'procmem'", '!row.isSmall']],
+    test: { file: 'test/process/repeat.test.ts', name: 'where a step is one operation' },
+  },
+  {
     name: 'a repeated update does not pay the synchronisation that is owed',
     file: 'dist/machine/process/engine.js',
     edits: [["to === ORIGINAL || this.#runtime.held('unsynced') !== 0", 'to === ORIGINAL']],
@@ -932,6 +938,30 @@ export const MUTANTS = [
       ],
     ],
     test: { file: 'test/process/shipped.test.ts', name: 'int3 at a site jcc' },
+  },
+  {
+    name: 'a run of sites goes on where the condition changes',
+    file: 'dist/native/survey.js',
+    edits: [["...alike('rdx'),", '']],
+    test: { file: 'test/process/survey.test.ts', name: 'draws, refuses and stores' },
+  },
+  {
+    name: 'a run of sites goes on where the kind changes',
+    file: 'dist/native/survey.js',
+    edits: [["...alike('rcx'),", '']],
+    test: { file: 'test/process/survey.test.ts', name: 'draws, refuses and stores' },
+  },
+  {
+    name: 'a run of sites goes on where the length changes',
+    file: 'dist/native/survey.js',
+    edits: [["...alike('rax'),", '']],
+    test: { file: 'test/process/survey.test.ts', name: 'draws, refuses and stores' },
+  },
+  {
+    name: 'a site goes by one byte where that way is not allowed',
+    file: 'dist/native/survey.js',
+    edits: [["['je', 'several'],", '']],
+    test: { file: 'test/process/survey.test.ts', name: 'draws, refuses and stores' },
   },
   {
     name: 'a survey counts no site that gets the instruction of the file',

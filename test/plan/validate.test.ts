@@ -1,3 +1,4 @@
+import { auto } from '#plan/protocols/auto';
 import { int3 } from '#plan/protocols/int3';
 import { naive } from '#plan/protocols/naive';
 import { store } from '#plan/protocols/store';
@@ -70,6 +71,15 @@ describe('a protocol that is handed in', () => {
       ['unplant', 'restore-head'],
     ])
       expect(fault(changed('steps.1.do', old)).hint).toBe(`${old} is ${now} now`);
+  });
+
+  it('is refused where its sites have ways and not every site is accepted', () => {
+    const accepts = { bytes: 'changed', within: 'qword' };
+    expect(validateProtocol(auto)).toBe(auto);
+    expect(fault({ ...auto, accepts })).toMatchObject({
+      code: 'bad-protocol',
+      at: 'accepts.within',
+    });
   });
 
   it('is refused where a head is longer than the shortest site', () => {

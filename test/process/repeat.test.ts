@@ -74,6 +74,25 @@ describe.skipIf(!gcc).each(['alias', 'procmem'])('an update that is repeated, %s
   });
 });
 
+describe.skipIf(!gcc)('an update of a thousand sites that is repeated', () => {
+  const told = (writer: string): unknown => {
+    const library = compileProgram(folder, 'many.c', ['-DSITES=1000']);
+    return answer(child('repeat-large.mjs', [JSON.stringify({ library, writer })]));
+  };
+  const [two, one] = [
+    [0, 1000, 0],
+    [1000, 0, 0],
+  ];
+  it('is one call into machine code where a step is one operation, and sees what others wrote', () => {
+    const pairs = [2, 2, 2, 2, 1, 1].map((calls, k) => [calls, ...(k % 2 === 0 ? two : one)!]);
+    expect(told('alias')).toEqual([...pairs, ['drift', true], [1, ...two!]]);
+  });
+  it('is drawn anew through the file, where each site is an operation', () => {
+    const pairs = Array.from({ length: 6 }, (_, k) => [2, ...(k % 2 === 0 ? two : one)!]);
+    expect(told('procmem')).toEqual(pairs);
+  });
+});
+
 describe.skipIf(!gcc)('an update that is repeated, and the page of the mark', () => {
   it.for([
     ['mmap', 2, 0],

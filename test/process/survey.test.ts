@@ -6,6 +6,7 @@ interface Answer {
   differences: unknown[];
   seen: {
     drawn: number;
+    runs: number;
     copied: number;
     refused: Record<string, number>;
     ways: Record<string, number>;
@@ -24,6 +25,7 @@ describe('the machine code of an update', () => {
     // Every outcome was met, or the comparison says nothing about it.
     for (const n of [
       seen.drawn,
+      seen.runs,
       seen.copied,
       seen.trampoline,
       seen.unchanged,

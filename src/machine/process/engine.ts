@@ -312,7 +312,9 @@ export class Engine {
     // One key, one text, every site of it changes, and the key too.
     if (!key || !to || keys.length !== 1 || edits.keys.count !== 1) return;
     const row = key.first;
-    if (row === null || survey.count !== 1 || survey.row(0) !== row || !row.isSmall) return;
+    if (row === null || survey.count !== 1 || survey.row(0) !== row) return;
+    // What is written through the file is an operation for each site.
+    if (!row.isSmall && this.#placeOf(row).text.writer === 'procmem') return;
     if (
       to === ORIGINAL ||
       edits.batches.length !== 1 ||

@@ -166,6 +166,7 @@ export class Survey {
   add(row: SiteRow, target: Forms | null, inline: boolean, ways: number): void {
     const { at, count, trampoline } = row;
     const forms = target ?? this.#blank;
+    invariant(ways === 0 || this.#unit < 0, 'a protocol that has ways takes every site');
     forms.prepare(row.forms, row.first, row.last);
     if (this.#forms.at(-1) !== forms) this.#forms.push(forms);
     const script = this.#script;

@@ -48,10 +48,6 @@ const PATIENCE_MS = 2000;
 /** The thread that holds the lock; behind it stands how many wait. */
 export const OWNER_MASK = 0xffff_ffffn;
 
-let assembled: ReturnType<typeof image> | null = null;
-/** Assembled once: it takes longer than an update. */
-const pieces = (): ReturnType<typeof image> => (assembled ??= image());
-
 export const isNamed = ({ path }: Mapping, name: string): boolean =>
   path.startsWith(`/memfd:${name} `);
 
@@ -80,7 +76,7 @@ export class RemoteRuntime {
     this.data = this.handler + PAGE;
     this.snapshot = new Snapshot(this.target);
     const at = (name: 'stores' | 'script' | 'borrow'): Map<string, Addr> =>
-      entries(pieceOf(pieces(), name), this.handler);
+      entries(pieceOf(image(), name), this.handler);
     this.routines = pick([...at('stores'), ...at('script')], [...STORE_LOOPS, ...ROUTINES]);
     const own = pick([...at('borrow')], BORROW_ENTRIES);
     this.#borrow = own.borrow;
@@ -268,7 +264,7 @@ export function findRuntime(target: Target, maps: readonly Mapping[]): Addr | nu
 /** The code, for data that lies there. */
 function pageFor(data: Addr): Uint8Array {
   const page = new Uint8Array(PAGE).fill(INT3);
-  for (const { offset, code } of pieces())
+  for (const { offset, code } of image())
     page.set(place(code, code.words.length === 0 ? {} : { data }), offset);
   return page;
 }

@@ -127,7 +127,7 @@ function interpret(at, argument) {
     if (typeof insn === 'string') throw new Error(`no instruction at ${cpu.rip - at}`);
     port.locked = isLocked(insn);
     const outcome = execute(insn, cpu, port);
-    if (!['next', 'jump', 'call', 'call-indirect', 'return'].includes(outcome))
+    if (!['next', 'jump', 'jump-indirect', 'call', 'call-indirect', 'return'].includes(outcome))
       throw new Error(`the code of a store ended in ${outcome}`);
   }
   return Number(BigInt.asIntN(64, cpu.r[0]));

@@ -98,6 +98,7 @@ const outcome = (body) => {
 const differences = [];
 const seen = {
   drawn: 0,
+  runs: 0,
   copied: 0,
   refused: {},
   ways: {},
@@ -115,15 +116,24 @@ for (let n = 0; n < rounds; n++) {
   const [a, b] = [make(), make()];
   const first = destination();
   // Sites with gaps of 0 to 20 bytes, so that many cross lines; what the file has is a draw of
-  // another target.
+  // another target. In many groups most sites are like the one before, which are a run.
+  const changes = [1, 9, 30][random(3)];
+  let [kind, length, condition, alike] = [0, 0, 0, 0];
   for (let i = 0, at = start + random(64); i < count; i++) {
-    const kind = random(3);
-    const length = kind === 2 ? 6 : 5 + random(2);
+    const others = [kind, length, condition].join();
+    // Each by itself, so that a run also ends by the kind alone.
+    if (i === 0 || random(changes) === 0) kind = random(3);
+    if (i === 0 || random(changes) === 0) length = 5 + random(2);
+    if (i === 0 || random(changes) === 0) condition = random(16);
+    if (kind === 2) length = 6;
+    else condition = 0;
+    alike = others === [kind, length, condition].join() ? alike + 1 : 0;
+    seen.runs += alike === 8 ? 1 : 0;
     for (const c of [a, b]) {
       c.batch.at[i] = at;
       c.batch.length[i] = length;
       c.kind[i] = kind;
-      c.condition[i] = kind === 2 ? state & 15 : 0;
+      c.condition[i] = condition;
     }
     at += length + random(20);
   }
