@@ -86,18 +86,9 @@ const ANSWERS = {
     });
     return samples;
   },
-  /** Seconds of searching what some protocols do in one configuration, and those of all CPUs. */
-  async check({ names, configuration }) {
-    const { check } = await load('dist/check/index.js');
-    const [from, before] = [performance.now(), process.cpuUsage()];
-    const { runs } = await check(names, configuration);
-    const { user, system } = process.cpuUsage(before);
-    const seconds = (performance.now() - from) / 1000;
-    return { runs: runs.length, seconds, cpu: (user + system) / 1e6 };
-  },
 };
 
-process.on('message', async ({ ask, ...question }) => {
-  process.send(await ANSWERS[ask](question));
+process.on('message', ({ ask, ...question }) => {
+  process.send(ANSWERS[ask](question));
 });
 process.send('ready');
