@@ -18,6 +18,7 @@ import {
   PERMITTED_TYPE,
   readRecords,
   type KeyRecord,
+  type Records,
   type Permit,
   type PermitRecord,
   type TargetRecord,
@@ -29,17 +30,23 @@ import {
  * @throws Fault as `findSites` and `bindKeys` do.
  */
 export function keysOf(object: ElfObject): KeyDef[] {
-  return bindKeys(object, findSites(object, undefined, readRecords(object).keys));
+  const records = readRecords(object);
+  return bindKeys(object, findSites(object, undefined, records.keys), records);
 }
 
 /**
  * The keys of a linked object, by name.
  * @param sites of the same object (`findSites`), in any order.
+ * @param records of the same object, where they were read already.
  * @throws Fault `not-linked`, `bad-keys-section`, `bad-trampoline`, `no-trampoline`,
  *   `ambiguous-target`; for static keys also `bad-sites-section`, `bad-site`.
  */
-export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
-  const calls = bindCalls(object, sites);
+export function bindKeys(
+  object: ElfObject,
+  sites: readonly Site[],
+  records: Records = recordsOf(object),
+): KeyDef[] {
+  const calls = bindCalls(object, sites, records);
   const switches = switchesOf(object);
   if (switches.length === 0) return calls;
   const names = new Set(calls.map((key) => key.name));
@@ -51,9 +58,12 @@ export function bindKeys(object: ElfObject, sites: readonly Site[]): KeyDef[] {
   return [...calls, ...switches].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-function bindCalls(object: ElfObject, sites: readonly Site[]): KeyDef[] {
+function recordsOf(object: ElfObject): Records {
   checkReadable(object);
-  const records = readRecords(object);
+  return readRecords(object);
+}
+
+function bindCalls(object: ElfObject, sites: readonly Site[], records: Records): KeyDef[] {
   const recorded = unique(records.keys);
   const trampolines = new Map(findTrampolines(object).map((t) => [t.key, t]));
   const symbols = keyAddresses(object);

@@ -6,6 +6,7 @@
 import { INT3 } from '../../asm/table.js';
 import { hex, type Addr } from '../../base/addr.js';
 import { Fault } from '../../base/fault.js';
+import { lastNotAbove } from '../../base/search.js';
 import { invariant } from '../../base/invariant.js';
 import type { KeyDef } from '../../keys/key.js';
 import { SITE_FORMS } from '../../x86/forms.js';
@@ -266,8 +267,7 @@ function orderOf(groups: readonly SiteColumns[]): Order {
   let free = -Infinity;
   order.forEach((place, k) => {
     const index = place % spread;
-    let g = starts.length - 1;
-    while (starts[g]! > index) g--;
+    const g = lastNotAbove(starts, index);
     const { at, length } = groups[g]!.batch;
     const row = index - starts[g]!;
     const site = at[row]!;
