@@ -34,7 +34,7 @@ export const SURVEY = {
   /** Ways that a site may go, as bits of WAY, and those that the sites of the batch go. */
   allowed: 80,
   ways: 88,
-  /** Not 0: the new instruction is the one that the file has. */
+  /** 1: the new instruction is the one that the file has, and no form has a `mask`. */
   restores: 96,
 } as const;
 /** Rows of forms for one kind, by length; a power of two, because one LEA finds the row. */
@@ -47,10 +47,11 @@ function lengths(count: number): 1 | 2 | 4 {
 }
 
 /**
- * One instruction of the new target, for the sites of one kind and length: `kept` has ones at the
- * bytes that stay as they are. `off` is what stands there while the site is off, in the bytes of
- * `head`; `prefix` has ones at those of them that are before the opcode. Of a kind that has no form
- * which keeps its rest, `off` is what no site holds.
+ * One instruction of the new target, for the sites of one kind and length. It has a displacement,
+ * where `mask` has ones, or bytes that stay as they are, where `kept` has; never both. `off` is
+ * what stands there while the site is off, in the bytes of `head`; `prefix` has ones at those of
+ * them that are before the opcode. Of a kind that has no form which keeps its rest, `off` is what
+ * no site holds.
  */
 export const FORM = {
   template: 0,
@@ -203,10 +204,11 @@ const beginRun: Program = [
 /**
  * For every site: the text must be what the snapshot says; the new instruction; whether the
  * protocol can put it there, and if not, the file's own, which calls the trampoline. rsi walks the
- * addresses and r15 the ways. Sites are read four bytes from each end, which overlap, so that nothing
- * beyond the site is touched. A CPU has units enough for all of it but little room to spare, so
- * what is rare stands behind the loop, what is the same for a run is looked up before it, and what
- * is found of all sites is kept in registers: r9 the ways, r10 how many get the file's own.
+ * addresses and r15 the ways. Sites are read four bytes from each end, which overlap, so that
+ * nothing beyond the site is touched. A CPU has units enough for all of it but little room to
+ * spare, so what is rare stands behind the loop, what is the same for a run is looked up before it,
+ * and what is found of all sites is kept in registers: r9 the ways, r10 how many get the file's
+ * own.
  */
 const SURVEY_PROGRAM: Program = [
   label('survey'),
