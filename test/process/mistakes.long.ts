@@ -197,7 +197,7 @@ describe.skipIf(!gcc)('a site', () => {
     };
     const blind: Mistake = {
       file: 'native/survey.js',
-      edits: [["['cmp', 'r11', mem('r8')],", "['cmp', 'r11', 'r11'],"]],
+      edits: [["['cmp', 'r11', COLUMN.old],", "['cmp', 'r11', 'r11'],"]],
     };
     const ended = child('hazards.mjs', [JSON.stringify(request)], { mistake: blind });
     if (!fell(ended))
