@@ -166,7 +166,6 @@ const GOALS = [
     at: [UPDATE.beside, '1/procmem/hook'],
     of: 'tail',
     limit: 2,
-    why: 'the first updates of a round find caches that other rows have filled',
   },
   {
     what: 'the same, call to call, `procmem`, which plants traps',

@@ -83,7 +83,7 @@ describe.skipIf(!gcc)('an update of a thousand sites that is repeated', () => {
     [0, 1000, 0],
     [1000, 0, 0],
   ];
-  it('is one call into machine code where a step is one operation, and sees what others wrote', () => {
+  it('is one call where a step is one operation, and sees what others wrote', () => {
     const pairs = [2, 2, 2, 2, 1, 1].map((calls, k) => [calls, ...(k % 2 === 0 ? two : one)!]);
     expect(told('alias')).toEqual([...pairs, ['drift', true], [1, ...two!]]);
   });
