@@ -170,8 +170,8 @@ export interface Said {
   readonly steps: readonly string[];
   readonly calls: number;
   readonly objects?: number;
-  /** Whether one of the target's threads was seen waiting to be registered for membarrier. */
-  readonly registering?: boolean;
+  /** How often a borrowed thread waited in what it was sent to; null where that cannot be told. */
+  readonly waited?: number | null;
   readonly signal: string | null;
 }
 

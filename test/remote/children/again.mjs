@@ -33,6 +33,15 @@ const set = (to) => app.update({ route: to }).changes[0] ?? null;
 const toggle = (times) => {
   for (let i = 0; i < times; i++) for (const to of ['fast', 'slow']) set(to);
 };
+/** A thread that still waits for a CPU when the next update comes is stopped once more. */
+const toggleAsleep = (times) => {
+  const isAsleep = () => target.thread(app.held.thread).sleepsIn?.call === SYS.pause;
+  for (let i = 0; i < 2 * times; i++) {
+    for (let look = 0; !isAsleep(); look++, pause(1))
+      if (look === LOOKS) throw new Error('the thread does not sleep again');
+    set(i % 2 === 0 ? 'fast' : 'slow');
+  }
+};
 
 function other(targets) {
   const beside = attachWith(real, pid, {});
@@ -59,8 +68,8 @@ const write = (where, value) =>
   target.write(where, new Uint8Array(BigUint64Array.of(value).buffer));
 
 const between = {
-  nothing: () => toggle(4),
-  'the kernel writes no two places at once': () => toggle(4),
+  nothing: () => toggleAsleep(4),
+  'the kernel writes no two places at once': () => toggleAsleep(4),
   'another tool sends the key elsewhere': () => other([{ route: 'other' }]),
   'another tool sends the key elsewhere and back': () =>
     other([{ route: 'other' }, { route: 'slow' }]),

@@ -1,11 +1,13 @@
 // Attaches to a process and does what it is told, one word after the other; prints a line of JSON
-// at its end. argv: pid, JSON {do: [...], kill, object, refuse, watches}. `kill` is the step at which this
-// process is killed, by its number or its name; `refuse` is the number of the ptrace or wait4 call
-// that is refused, of those that may be: a thread that is stopped and whose registers were
-// exchanged is put back and let go, or it has ended.
+// at its end. argv: pid, JSON {do: [...], kill, object, refuse, watches}. `kill` is the step at which
+// this process is killed, by its number or its name; `refuse` is the number of the ptrace or wait4
+// call that is refused, of those that may be: a thread that is stopped and whose registers were
+// exchanged is put back and let go, or it has ended. `watches` counts how often a thread that sleeps
+// in pause() waited in what it was sent to.
 import { readdirSync } from 'node:fs';
 import { attachWith } from '#app/attach';
 import { isFault } from '#base/fault';
+import { SYS } from '#base/linux';
 import { readProcOrNone as readOrNone } from '#machine/linux/proc';
 import { Target } from '#machine/remote/target';
 import { pause } from '#machine/remote/pause';
@@ -14,17 +16,40 @@ import { openNative } from '#machine/linux/native';
 const [, , pid, text] = process.argv;
 const asked = { do: [], ...JSON.parse(text ?? '{}') };
 const steps = [];
-const first = asked.watches ? readdirSync(`/proc/${pid}/task`) : [];
-/** Whether one of the threads that were there waits in the kernel to be registered. */
-const waits = () =>
-  first.some((id) => readOrNone(`/proc/${pid}/task/${id}/syscall`).startsWith('324 0x40 '));
-/** Whether the one that was let go has come back. */
-const isBack = () =>
-  first.some((id) => / t /.test(readOrNone(`/proc/${pid}/task/${id}/stat`).replace(/.*\)/, '')));
+/** How long a thread is looked at that has to sleep again, ms. */
+const PATIENCE_MS = 20_000;
+const task = (id, file) => readOrNone(`/proc/${pid}/task/${id}/${file}`);
+const callOf = (id) => task(id, 'syscall').split(' ')[0];
+/** How often a thread has given its CPU away because it had to wait. */
+const waitsOf = (id) => Number(/^voluntary_ctxt_switches:\s*(\d+)/m.exec(task(id, 'status'))?.[1]);
+const PAUSE = String(SYS.pause);
+const tasks = () => readdirSync(`/proc/${pid}/task`);
+const sleeps = (id) => /\) S /.test(task(id, 'stat')) && callOf(id) === PAUSE;
+function until(holds) {
+  const began = performance.now();
+  for (; !holds(); pause(1))
+    if (performance.now() - began > PATIENCE_MS) throw new Error('no thread sleeps in pause()');
+}
+/** The thread that stands, the system call that it was taken from, and how often it had waited. */
+function standing() {
+  const id = tasks().find((each) => /\) t /.test(task(each, 'stat')));
+  return { id, call: callOf(id), waits: waitsOf(id) };
+}
+/** How often it waited in what it was sent to; once more it waits in pause(), where it was. */
+function waitedInside({ id, waits }) {
+  until(() => sleeps(id));
+  return waitsOf(id) - waits - 1;
+}
+let sent = null;
+const watching = {
+  'let go': () => until(() => tasks().some(sleeps)),
+  'run framed': () => void (sent = standing()),
+  // A thread of another call need not wait behind it, or waits again in another one.
+  'run done': () =>
+    void (said.waited = sent.call === PAUSE ? said.waited + waitedInside(sent) : NaN),
+};
 const at = (step) => {
-  // On a busy machine the thread runs late.
-  if (asked.watches && step === 'run let go')
-    for (let look = 0; look < 100 && !isBack(); look++, pause(1)) said.registering ||= waits();
+  if (asked.watches) watching[step]?.();
   const number = steps.push(step) - 1;
   if (asked.kill === number || asked.kill === step) process.kill(process.pid, 'SIGKILL');
   if (asked.stopAt === steps.length - 1) process.kill(Number(pid), asked.signal);
@@ -52,7 +77,7 @@ const native = {
   },
 };
 
-const said = { updates: 0, unchanged: 0, drifts: [], registering: false };
+const said = { updates: 0, unchanged: 0, drifts: [], waited: 0 };
 const actions = {
   update: (app, targets) => {
     const { changes } = app.update(targets);
@@ -78,6 +103,7 @@ const actions = {
   close: (app) => app.close(),
 };
 
+if (asked.watches) until(() => tasks().some(sleeps));
 try {
   const app = attachWith(native, Number(pid), asked.options ?? {}, at);
   said.objects = app.objects.length;
