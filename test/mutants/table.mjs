@@ -304,13 +304,19 @@ export const MUTANTS = [
   {
     name: 'a repeated update does not pay the synchronisation that is owed',
     file: 'dist/machine/process/engine.js',
-    edits: [["to === ORIGINAL || this.#runtime.held('unsynced') !== 0", 'to === ORIGINAL']],
+    edits: [[" || this.#runtime.held('unsynced') !== 0", '']],
     test: { file: 'test/process/repeat.test.ts', name: 'the next is made anew' },
+  },
+  {
+    name: 'a repeated update forgets what the second key has now',
+    file: 'dist/machine/process/engine.js',
+    edits: [['rows[k].settle();', 'rows[0].settle();']],
+    test: { file: 'test/process/repeat.test.ts', name: 'go together or apart' },
   },
   {
     name: 'a repeated update goes through the mapping that was there before',
     file: 'dist/machine/process/engine.js',
-    edits: [['this.#placeOf(known.row) !== known.place', 'false']],
+    edits: [['this.#placeOf(rows[k]) !== places[k]', 'false']],
     test: { file: 'test/process/repeat.test.ts', name: 'did to the key and to the text' },
   },
   {
@@ -391,10 +397,21 @@ export const MUTANTS = [
     name: 'an update from off is known by its target alone',
     file: 'dist/machine/process/repeat.js',
     edits: [
-      ['asked.standing === standing &&', ''],
-      ['a.standing === b.standing &&', ''],
+      ['standing !== key.first?.standing', 'false'],
+      [' && a.standing === b.standing', ''],
     ],
     test: { file: 'test/process/repeat.test.ts', name: 'whichever of its targets' },
+  },
+  {
+    name: 'an update of two keys is known by where the first one is',
+    file: 'dist/machine/process/repeat.js',
+    edits: [
+      [
+        'for (const [k, { key, to, from, standing }] of parts.entries())',
+        'for (const [k, { key, to, from, standing }] of parts.slice(0, 1).entries())',
+      ],
+    ],
+    test: { file: 'test/process/repeat.test.ts', name: 'go together or apart' },
   },
   {
     name: 'texts are not read back after a death',
@@ -412,6 +429,17 @@ export const MUTANTS = [
     edits: [['FUTEX.waitPrivate, value, this.#slice', 'FUTEX.waitPrivate, value, 0']],
     test: { file: 'test/process/lives.test.ts', name: 'when a test runner terminates its worker' },
     hang: true,
+  },
+  {
+    name: 'a script of two keys holds the sites of the first, twice',
+    file: 'dist/machine/process/survey.js',
+    edits: [
+      [
+        'script.blockOf(this.#routine, this.#script, k)',
+        'script.blockOf(this.#routine, this.#script, 0)',
+      ],
+    ],
+    test: { file: 'test/process/repeat.test.ts', name: 'go together or apart' },
   },
   {
     name: 'a thread that was looked at is not read again after it ran',

@@ -74,6 +74,27 @@ describe.skipIf(!gcc).each(['alias', 'procmem'])('an update that is repeated, %s
   });
 });
 
+describe.skipIf(!gcc).each(['alias', 'procmem'])(
+  'two keys that are updated again, %s',
+  (writer) => {
+    it('go together or apart, whatever came in between', () => {
+      const library = compileProgram(folder, 'updates.c');
+      const told = answer<{
+        together: number;
+        between: Record<string, number>;
+        wrong: string[];
+        drifts: number;
+      }>(
+        child('repeat-together.mjs', [JSON.stringify({ library, writer, seed: 1, updates: 1000 })]),
+      );
+      expect(told).toMatchObject({ wrong: [], drifts: 0 });
+      expect(told.together).toBeGreaterThan(100);
+      expect(Object.values(told.between).every((times) => times > 20)).toBe(true);
+      expect(Object.keys(told.between)).toHaveLength(3);
+    });
+  },
+);
+
 describe.skipIf(!gcc)('an update of a thousand sites that is repeated', () => {
   const told = (writer: string): unknown => {
     const library = compileProgram(folder, 'many.c', ['-DSITES=1000']);

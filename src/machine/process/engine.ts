@@ -7,7 +7,7 @@ import type { Addr } from '../../base/addr.js';
 import { Fault, type FaultCode } from '../../base/fault.js';
 import { invariant } from '../../base/invariant.js';
 import type { Runtime } from './runtime.js';
-import { Gathering } from './gathering.js';
+import { FEW, Gathering } from './gathering.js';
 import { KnownKey, KnownKeys, type KeyRow } from './known-key.js';
 import type { SiteRow } from './site-row.js';
 import { Forms, type Survey } from './survey.js';
@@ -15,7 +15,7 @@ import { Veneers } from './veneers.js';
 import type { Memory } from '../linux/native.js';
 import { CONDITION, Outdated, ProcessMachine } from './process.js';
 import { bytesIn, snapshot, type Group, type KeyRecord } from './records.js';
-import { Repeats, type Written } from './repeat.js';
+import { Repeats, type Part, type Written } from './repeat.js';
 import { Script } from './script.js';
 import type { TrapWatch } from './signals.js';
 import { aliasText, knownAlias } from './alias.js';
@@ -67,12 +67,13 @@ export interface Changes {
 
 /** An update as it was made before, and what is answered where no thread met a trap. */
 interface Remembered extends Written {
-  readonly place: Place;
+  /** Of each row. */
+  readonly places: readonly Place[];
   readonly applied: Applied;
 }
 /** What an update is performed by. */
 type Running = Pick<Written, 'needed' | 'edits' | 'previous'> & { readonly machine: Machine };
-/** Operations of a script that is kept. */
+/** Operations of a script that is kept, for each key. */
 const ROOM = 40;
 
 const NONE: WayCounts = { byte: 0, store: 0, behind: 0, trap: 0 };
@@ -269,30 +270,31 @@ export class Engine {
     return { ...applied, traps: (trapsOf(wanted) - before) >>> 0 };
   }
 
-  /** The update of one key as it was made before; null where it must be drawn. */
+  /** The update of a few keys as it was made before; null where it must be drawn. */
   #again(wanted: Wanted, protocol: Protocol, require?: 'inline'): Applied | null {
-    const key = wanted.keys[0];
-    const to = wanted.targets[0];
-    if (!key || !to || wanted.keys.length !== 1) return null;
-    if (to === ORIGINAL || this.#runtime.held('unsynced') !== 0) return null;
-    key.refresh();
-    const known = this.#repeats.find(key, to, protocol, require);
-    if (known === null || this.#placeOf(known.row) !== known.place) return null;
-    const { row, batch, script, file, applied } = known;
+    const { keys, targets } = wanted;
+    if (keys.length > FEW || this.#runtime.held('unsynced') !== 0) return null;
+    for (let k = 0; k < keys.length; k++) keys[k]!.refresh();
+    const known = this.#repeats.find(keys, targets, protocol, require);
+    if (known === null) return null;
+    const { rows, places, edits, ways, script, surveys, file, applied } = known;
+    for (let k = 0; k < rows.length; k++) if (this.#placeOf(rows[k]!) !== places[k]) return null;
     if (file !== null && !this.#procmem?.renew(file)) return null;
-    this.#runtime.survey.renew(script, known.survey);
-    batch.ways = known.ways;
+    for (let k = 0; k < rows.length; k++) {
+      this.#runtime.survey.renew(script, surveys[k]!);
+      edits.batches[k]!.ways = ways[k]!;
+    }
     if (known.needed.handler !== null) this.#watch.check();
     this.#runtime.countChange();
-    const before = key.trapsLow;
+    const before = trapsOf(wanted);
     try {
       this.#run(known, wanted);
     } catch (error) {
       if (error instanceof Outdated) return null;
       throw error;
     }
-    row.settle();
-    const traps = (key.trapsLow - before) >>> 0;
+    for (let k = 0; k < rows.length; k++) rows[k]!.settle();
+    const traps = (trapsOf(wanted) - before) >>> 0;
     return traps === 0 ? applied : { ...applied, traps };
   }
 
@@ -305,62 +307,78 @@ export class Engine {
     edits: Edits,
     applied: Applied,
   ): void {
-    const key = keys[0];
-    const to = targets[0];
-    const [batch] = edits.batches;
+    const count = keys.length;
     const { survey } = this.#runtime;
-    // One key, one text, every site of it changes, and the key too.
-    if (!key || !to || keys.length !== 1 || edits.keys.count !== 1) return;
-    const row = key.first;
-    if (row === null || survey.count !== 1 || survey.row(0) !== row) return;
-    // What is written through the file is an operation for each site.
-    if (!row.isSmall && this.#placeOf(row).text.writer === 'procmem') return;
-    if (
-      to === ORIGINAL ||
-      edits.batches.length !== 1 ||
-      batch !== row.group.columns.batch ||
-      needed.steps[0] === OWED
-    )
+    if (edits.keys.count !== count || edits.batches.length !== count || survey.count !== count)
       return;
     // Another protocol than ours may be changed by its owner.
-    if (!PROTOCOL_NAMES.some((name) => RUNNABLE[name] === protocol)) return;
-    const [from = 0] = applied.changes.from;
-    const asked = { to, from, standing: row.standing, protocol, require };
-    this.#repeats.remember(key, asked, () => this.#written(row, needed, batch, applied));
+    if (!PROTOCOL_NAMES.some((name) => RUNNABLE[name] === protocol) || needed.steps[0] === OWED)
+      return;
+    const parts: Part[] = [];
+    const rows: KeyRow[] = [];
+    for (let k = 0; k < count; k++) {
+      const key = keys[k]!;
+      const to = targets[k]!;
+      const row = key.first;
+      // Of each key one text, and every site of it changes.
+      if (
+        to === ORIGINAL ||
+        row === null ||
+        survey.row(k) !== row ||
+        edits.batches[k] !== row.group.columns.batch
+      )
+        return;
+      // What is written through the file is an operation for each site.
+      if (!row.isSmall && this.#placeOf(row).text.writer === 'procmem') return;
+      parts.push({ key, to, from: applied.changes.from[k]!, standing: row.standing });
+      rows.push(row);
+    }
+    const [first, ...rest] = parts;
+    if (!first) return;
+    const asked = { parts: [first, ...rest] as const, protocol, require };
+    this.#repeats.remember(asked, () => this.#written(rows, needed, edits, applied));
   }
 
   /** Writes the update that was just made down in a script of its own. */
-  #written(row: KeyRow, needed: Protocol, batch: Batch, applied: Applied): Remembered | null {
+  #written(
+    rows: readonly KeyRow[],
+    needed: Protocol,
+    { batches }: Edits,
+    applied: Applied,
+  ): Remembered | null {
     const { native, routines, survey } = this.#runtime;
-    const place = this.#placeOf(row);
-    const writer = place.text.writer === 'procmem' ? this.#procmem : null;
+    const places = rows.map((row) => this.#placeOf(row));
+    const isByFile = (k: number): boolean => places[k]!.text.writer === 'procmem';
+    const writer = rows.some((_, k) => isByFile(k)) ? this.#procmem : null;
     if (writer && !writer.mark()) return null;
-    const script = new Script(native, routines, ROOM);
+    const script = new Script(native, routines, ROOM * rows.length);
     const { at } = script;
     script.mark(CONDITION);
     writer?.addTo(script);
-    const surveyed = survey.addTo(script);
+    const surveys = rows.map((_, k) => survey.addTo(script, k));
     // What is written through the file is written down site by site, from what changes there.
-    if (writer && !row.expectOld(script)) return null;
+    if (!rows.every((row, k) => !isByFile(k) || row.expectOld(script))) return null;
     const previous = this.#drawing.previous.copy();
-    const edits = { batches: [batch], keys: this.#drawing.keys.copy() };
+    const edits = { batches, keys: this.#drawing.keys.copy() };
     this.#machine.add(script, needed, edits);
     // The conditions name words of the script by their addresses.
     if (script.at !== at) return null;
     return {
-      row,
-      place,
+      rows,
+      places,
       needed,
       edits,
       previous,
-      batch,
-      ways: batch.ways,
+      ways: batches.map(({ ways }) => ways),
       script,
       machine: this.#machine.repeating(script),
-      survey: surveyed,
+      surveys,
       forms: survey.forms,
       file: writer ? writer.file : null,
-      applied: { ...applied, changes: { count: 1, which: [0], from: previous.call } },
+      applied: {
+        ...applied,
+        changes: { count: rows.length, which: rows.map((_, k) => k), from: previous.call },
+      },
     };
   }
 
@@ -473,7 +491,12 @@ for (const way of WAYS) BY_BIT[WAY[way]] = way;
 
 function addWays({ count, way }: Batch, counts: Record<Way, number>): void {
   const bits = new Array<number>(WAY.trap + 1).fill(0);
-  for (let i = 0; i < count; i++) bits[way[i]!]!++;
+  // Many sites in a row go one way, and to compare takes half the time of a sum for each.
+  for (let i = 0; i < count;) {
+    const [first, from] = [way[i]!, i];
+    while (i < count && way[i] === first) i++;
+    bits[first]! += i - from;
+  }
   for (const each of WAYS) counts[each] += bits[WAY[each]]!;
 }
 

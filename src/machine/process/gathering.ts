@@ -6,7 +6,7 @@ import type { Batch } from '../../plan/batch.js';
 import { Room, type SiteRow } from './site-row.js';
 
 /** As many batches are written one after the other. */
-const FEW = 8;
+export const FEW = 8;
 
 /** The rows of an update, and the edits of each. */
 export interface Drawn {

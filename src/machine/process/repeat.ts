@@ -1,10 +1,11 @@
-// An update of one key that was made before and is asked for again: a hook that goes on and off. Its
-// survey and its steps are one script that stays written down, so that such an update costs one call
-// into machine code and next to no JavaScript before it. Nothing that protects is left out. The
-// script begins with what must be so: the same descriptor, text as the columns say, as many sites
-// that change, by the same ways. Where it is not so, nothing was begun and the update is drawn anew.
+// An update that was made before and is asked for again: a hook that goes on and off, or a few keys
+// that go together. Its surveys and its steps are one script that stays written down, so that such
+// an update costs one call into machine code and next to no JavaScript before it. Nothing that
+// protects is left out. The script begins with what must be so: the same descriptor, text as the
+// columns say, as many sites that change, by the same ways. Where it is not so, nothing was begun
+// and the update is drawn anew.
 
-import type { Batch, Edits, KeyChanges } from '../../plan/batch.js';
+import type { Edits, KeyChanges } from '../../plan/batch.js';
 import type { Protocol } from '../../plan/protocol.js';
 import type { Target } from '../../plan/target.js';
 import { RECORD } from '../../trap/registry.js';
@@ -13,40 +14,48 @@ import type { KeyRow, KnownKey } from './known-key.js';
 import type { Script } from './script.js';
 import type { Forms } from './survey.js';
 
-/** What was asked for, and what the key had. */
-export interface Asked {
+/** A key, where it was sent, and what it had. */
+export interface Part {
+  readonly key: KnownKey;
   readonly to: Target;
   /** The call word. */
   readonly from: number;
   /** What the first site had: a hook that is off keeps the displacement of what it called last. */
   readonly standing: number;
+}
+
+/** What was asked for. */
+export interface Asked {
+  readonly parts: readonly [Part, ...Part[]];
   readonly protocol: Protocol;
   readonly require: 'inline' | undefined;
 }
 
 /** How it was done. */
 export interface Written {
-  readonly row: KeyRow;
+  /** The sites of each key. */
+  readonly rows: readonly KeyRow[];
   /** The steps that it needs. */
   readonly needed: Protocol;
+  /** A batch for each row. */
   readonly edits: Edits;
   readonly previous: KeyChanges;
-  readonly batch: Batch;
-  readonly ways: number;
+  /** Of each batch. */
+  readonly ways: readonly number[];
   readonly script: Script;
   readonly machine: Machine;
-  /** Where the survey's words lie in the script. */
-  readonly survey: number;
+  /** Where the words of each survey lie in the script. */
+  readonly surveys: readonly number[];
   /** The script names these by address alone, so they are kept from the collector. */
   readonly forms: readonly Forms[];
   /** The descriptor that it writes through; null under `alias`. */
   readonly file: number | null;
 }
 
-/** Updates of one key that are remembered: from four targets to each of these, say. */
+/** Updates that begin with one key and are remembered: from four targets to each of these, say. */
 const REMEMBERED = 16;
-/** Scripts of one engine, of five kilobytes each. */
-const SCRIPTS = 256;
+/** Of one engine: keys whose sites are in a script, each of which makes it five kilobytes longer. */
+const IN_SCRIPTS = 256;
 
 class Repeat<W extends Written> {
   readonly asked: Asked;
@@ -59,25 +68,28 @@ class Repeat<W extends Written> {
 
 /** The updates of one engine's keys that are remembered. */
 export class Repeats<W extends Written> {
+  /** By the first key. */
   #known = new WeakMap<KnownKey, Repeat<W>[]>();
-  #scripts = 0;
+  #inScripts = 0;
 
-  /** How it was done; null where it was not asked for twice, or not from where the key is now. */
-  find(key: KnownKey, to: Target, protocol: Protocol, require?: 'inline'): W | null {
-    const repeats = this.#known.get(key);
+  /** How it was done; null where it was not asked for twice, or not from where the keys are now. */
+  find(
+    keys: ArrayLike<KnownKey>,
+    targets: ArrayLike<unknown>,
+    protocol: Protocol,
+    require?: 'inline',
+  ): W | null {
+    const first = keys[0];
+    const repeats = first && this.#known.get(first);
     if (!repeats) return null;
-    const from = key.held(RECORD.call);
-    const standing = key.first?.standing;
     for (const { asked, written } of repeats)
       if (
         written !== null &&
-        asked.to === to &&
-        asked.from === from &&
-        asked.standing === standing &&
         asked.protocol === protocol &&
-        asked.require === require
+        asked.require === require &&
+        isFor(asked, keys, targets)
       )
-        return isCurrent(key, written) ? written : null;
+        return isCurrent(asked, written) ? written : null;
     return null;
   }
 
@@ -85,38 +97,59 @@ export class Repeats<W extends Written> {
    * An update went through.
    * @param write how it was done; asked for at the second time, because most updates come once
    */
-  remember(key: KnownKey, asked: Asked, write: () => W | null): void {
+  remember(asked: Asked, write: () => W | null): void {
+    const [{ key }] = asked.parts;
     let repeats = this.#known.get(key);
     if (!repeats) this.#known.set(key, (repeats = []));
-    const known = repeats.findIndex((r) => isSame(r.asked, asked));
-    if (known < 0) {
+    const known = repeats.find((r) => isSame(r.asked, asked));
+    if (!known) {
       repeats.unshift(new Repeat(asked));
       if (repeats.length > REMEMBERED) repeats.pop();
       return;
     }
-    if (++this.#scripts > SCRIPTS) {
+    this.#inScripts += asked.parts.length;
+    if (this.#inScripts > IN_SCRIPTS) {
       this.#known = new WeakMap();
-      this.#scripts = 0;
+      this.#inScripts = 0;
       return;
     }
-    repeats[known]!.written = write();
+    known.written = write();
   }
 }
 
-const isSame = (a: Asked, b: Asked): boolean =>
-  a.to === b.to &&
-  a.from === b.from &&
-  a.standing === b.standing &&
-  a.protocol === b.protocol &&
-  a.require === b.require;
+/** Whether these keys are to go where they went, from where they were. */
+function isFor({ parts }: Asked, keys: ArrayLike<KnownKey>, targets: ArrayLike<unknown>): boolean {
+  if (parts.length !== keys.length) return false;
+  for (const [k, { key, to, from, standing }] of parts.entries())
+    if (
+      key !== keys[k] ||
+      to !== targets[k] ||
+      from !== key.held(RECORD.call) ||
+      standing !== key.first?.standing
+    )
+      return false;
+  return true;
+}
 
-/** Whether its words and its sites are those that the script was written down for. */
-function isCurrent(key: KnownKey, { row, previous }: Written): boolean {
-  return (
-    key.first === row &&
-    previous.tail[0] === key.held(RECORD.tail) &&
-    previous.jcc[0] === key.held(RECORD.jcc) &&
-    previous.slot[0] === key.held(RECORD.key) &&
-    previous.func[0] === key.func
-  );
+const isSame = (a: Asked, b: Asked): boolean =>
+  a.protocol === b.protocol &&
+  a.require === b.require &&
+  a.parts.length === b.parts.length &&
+  a.parts.every((part, k) => isSamePart(part, b.parts[k]!));
+
+const isSamePart = (a: Part, b: Part): boolean =>
+  a.key === b.key && a.to === b.to && a.from === b.from && a.standing === b.standing;
+
+/** Whether their words and their sites are those that the script was written down for. */
+function isCurrent({ parts }: Asked, { rows, previous }: Written): boolean {
+  for (const [k, { key }] of parts.entries())
+    if (
+      key.first !== rows[k] ||
+      previous.tail[k] !== key.held(RECORD.tail) ||
+      previous.jcc[k] !== key.held(RECORD.jcc) ||
+      previous.slot[k] !== key.held(RECORD.key) ||
+      previous.func[k] !== key.func
+    )
+      return false;
+  return true;
 }

@@ -226,12 +226,12 @@ export class Survey {
   }
 
   /**
-   * Adds the survey of the first row to a script, and that it finds what it found now: as many
+   * Adds the survey of the k-th row to a script, and that it finds what it found now: as many
    * sites that change, and by the same ways.
    * @returns what `renew` takes
    */
-  addTo(script: Script): number {
-    const half = script.blockOf(this.#routine, this.#script, 0);
+  addTo(script: Script, k: number): number {
+    const half = script.blockOf(this.#routine, this.#script, k);
     for (const word of FOUND)
       script.expect(script.addressOf(half + word / 4), script.half(half + word / 4));
     return half;
