@@ -234,6 +234,16 @@ const WRITTEN = [
   ['elsewhere', 'two bare membarriers and four bare writes of text'],
   ['int3', 'three bare membarriers and six bare writes of text'],
 ] as const;
+/**
+ * How often a visit makes each change. A program that retargets one site has it in its caches; one
+ * that comes after a million sites has nothing, and is a row of its own. Of one site the 99th
+ * percentile counts, so there are hundreds of samples, few of which come after other programs.
+ */
+function turnsOf({ sites }: Subject, threads: number): number {
+  if (sites > 1000 || threads > 1) return 2;
+  return sites === 1 ? 32 : 8;
+}
+const firstOf = (subject: Subject, name: ChangeName): string => rowId(subject, `${name}/first`);
 /** From here on an update of one byte at each site costs its stores. */
 const STORES_LEAST = 10_000;
 /** How long a thread may take to run through all of them twice. */
@@ -259,7 +269,8 @@ class Sampler {
     this.#threads = LOADS[load].threads;
   }
 
-  #sample(id: string, body: () => number | void): void {
+  /** @param also another row that it is a sample of */
+  #sample(id: string, body: () => number | void, also?: string): void {
     const driver = this.#driver;
     const running = this.#threads > 0;
     for (let looks = 0; running && !this.stalled && !driver.moving(); looks++)
@@ -272,6 +283,7 @@ class Sampler {
     const own = told ?? ns;
     if (own < 0) throw new Fault('no-membarrier', `the bare operation ${id} is refused`);
     this.samples.add(id, own);
+    if (also !== undefined) this.samples.add(also, own);
     if (!running) return;
     // The last gap ends with a pass, which may still be under way.
     driver.moving();
@@ -292,16 +304,16 @@ class Sampler {
   visit(subject: Subject, small: Subject): void {
     this.#runAt(subject);
     if (subject.sites > 1000) prepared(small, 'int3')();
-    // A program that retargets one site has it in its caches; one that comes after a million sites
-    // has nothing.
-    for (let k = 0; k < (subject.sites <= 1000 && this.#threads < 2 ? 8 : 2); k++) {
+    for (let k = 0; k < turnsOf(subject, this.#threads); k++) {
       for (const change of subject.changes)
-        for (let n = changeOf(change).times ?? 1; n > 0; n--) this.#change(subject, change);
+        for (let n = 0; n < (changeOf(change).times ?? 1); n++)
+          this.#change(subject, change, k + n === 0);
     }
     this.#driver.park();
   }
 
-  #change(subject: Subject, change: ChangeName): void {
+  /** @param isFirst after other programs, so that it finds nothing in the caches */
+  #change(subject: Subject, change: ChangeName, isFirst: boolean): void {
     const syncs = changeOf(change).syncs(subject);
     const update = prepared(subject, change);
     const bare = floorOf(subject, change);
@@ -309,9 +321,8 @@ class Sampler {
     if (isSmallest(subject))
       this.#sample(written(subject, change), () => this.#driver.written(syncs));
     let traps = 0;
-    this.#sample(rowId(subject, change), () => {
-      traps = update().traps;
-    });
+    const body = (): void => void (traps = update().traps);
+    this.#sample(rowId(subject, change), body, isFirst ? firstOf(subject, change) : undefined);
     // Outside: to find the row costs as much as a hook does beside its synchronisation.
     this.samples.add(rowId(subject, `${change}/traps`), traps);
   }
@@ -481,6 +492,13 @@ function updateTable(
       );
     }
   }
+  for (const subject of subjects.filter(isSmallest))
+    rows.push(
+      samples.row(
+        firstOf(subject, 'hook'),
+        `${saysOf(subject, 'hook')}, the first after other programs`,
+      ),
+    );
   rows.push(...bareRows(samples, subjects));
   const [one] = subjects;
   if (load === 'idle' && one) {
