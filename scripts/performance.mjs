@@ -166,6 +166,8 @@ const GOALS = [
     at: [UPDATE.beside, '1/procmem/hook'],
     of: 'tail',
     limit: 2,
+    why: 'of a bare membarrier with two bare writes it is',
+    bare: [UPDATE.beside, '1/procmem/hook/written'],
   },
   {
     what: 'the same, call to call, `procmem`, which plants traps',
@@ -179,6 +181,8 @@ const GOALS = [
     at: [UPDATE.beside, '1/alias/auto'],
     of: 'tail',
     limit: 2,
+    why: 'of a bare membarrier with two bare writes it is',
+    bare: [UPDATE.beside, '1/procmem/hook/written'],
   },
   {
     what: '10,000 keys in one update, `alias`',
@@ -286,9 +290,10 @@ export function performancePage(result) {
   };
   const isMeasured = ({ at: [title, id] }) =>
     result.tables.find((t) => t.title === title)?.rows.some((r) => r.id === id) ?? false;
-  const reasonOf = ({ why = '', bare }) => {
+  const reasonOf = ({ of, why = '', bare }) => {
     if (bare === undefined) return why;
-    return isMeasured({ at: bare }) ? `${why} ${t(...bare)}` : '';
+    if (!isMeasured({ at: bare })) return '';
+    return `${why} ${of === 'tail' ? valueOf({ at: bare, of }).toFixed(2) : t(...bare)}`;
   };
   const goal = (each) => {
     const { what, of, limit, least = false } = each;

@@ -124,11 +124,17 @@ const WARM_MS = 50;
 /** Beyond this the procmem writer is not measured: it makes three system calls for each site. */
 const PROCMEM_MOST = 10_000;
 
-/** The many-site programs cost seconds a round. */
-function everyOf(sites: number): number {
+/**
+ * The many-site programs cost seconds a round; ten thousand sites under procmem, which makes a system
+ * call for each, cost what a hundred thousand cost under alias.
+ */
+function everyOf(sites: number, writer: WriterName): number {
   if (sites >= 1_000_000) return 25;
-  return sites >= 100_000 ? 5 : 1;
+  return sites >= (writer === 'procmem' ? 10_000 : 100_000) ? SELDOM : 1;
 }
+const SELDOM = 5;
+/** XRay's samples of the rounds in which a program is visited. */
+const xrayOf = (every: number): string => (every === 1 ? 'xray' : `xray/${every}`);
 
 function openSubjects({ native, through, workshop, sizes }: UpdatesOptions): Subject[] {
   const shapes = sizes.map((sites) => ({ sites, crosses: false }));
@@ -155,7 +161,7 @@ function openSubjects({ native, through, workshop, sizes }: UpdatesOptions): Sub
         at,
         changes: crosses ? CROSSING : WRITERS[writer],
         crosses,
-        every: everyOf(sites),
+        every: everyOf(sites, writer),
         next: 'many_b',
         firstNs,
       };
@@ -411,7 +417,10 @@ async function section(
       // XRay's own thread takes the CPU for its samples; ours sleep.
       if (xray && (load === 'idle' || load === 'through'))
         for (const id of ['xray', 'xraycopy'])
-          for (const ns of await xray.patch(load === 'through')) sampler.samples.add(id, ns);
+          for (const ns of await xray.patch(load === 'through')) {
+            sampler.samples.add(id, ns);
+            if (id === 'xray' && round % SELDOM === 0) sampler.samples.add(xrayOf(SELDOM), ns);
+          }
       if (sampler.stalled) return refused(STALLED);
       // For a signal, which is delivered between two turns of the loop.
       await setImmediate();
@@ -539,7 +548,7 @@ function xrayTable({ samples }: Section, subjects: readonly Subject[], xray: Xra
     ...same.flatMap((s) =>
       s.changes.map((change) =>
         samples.row(rowId(s, change), saysOf(s, change), {
-          to: 'xray',
+          to: xrayOf(s.every),
           ours: true,
         }),
       ),
