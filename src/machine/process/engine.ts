@@ -309,8 +309,8 @@ export class Engine {
   ): void {
     const count = keys.length;
     const { survey } = this.#runtime;
-    if (edits.keys.count !== count || edits.batches.length !== count || survey.count !== count)
-      return;
+    if (count > FEW || edits.batches.length !== count) return;
+    if (edits.keys.count !== count || survey.count !== count) return;
     // Another protocol than ours may be changed by its owner.
     if (!PROTOCOL_NAMES.some((name) => RUNNABLE[name] === protocol) || needed.steps[0] === OWED)
       return;
