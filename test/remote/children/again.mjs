@@ -33,12 +33,22 @@ const set = (to) => app.update({ route: to }).changes[0] ?? null;
 const toggle = (times) => {
   for (let i = 0; i < times; i++) for (const to of ['fast', 'slow']) set(to);
 };
+/** Whether the thread that was borrowed sleeps in one of these calls. */
+const isIn = (...calls) => calls.includes(target.thread(app.held.thread).sleepsIn?.call);
+/** @param otherwise now and then: the next update may borrow another thread */
+function until(holds, otherwise = () => {}) {
+  for (let look = 1; !holds(); look++, pause(1)) {
+    if (look === LOOKS) throw new Error('no thread sleeps as it should');
+    if (look % 100 === 0) otherwise();
+  }
+}
 /** A thread that still waits for a CPU when the next update comes is stopped once more. */
 const toggleAsleep = (times) => {
-  const isAsleep = () => target.thread(app.held.thread).sleepsIn?.call === SYS.pause;
+  const isAsleep = () => isIn(SYS.pause);
+  until(isAsleep, () => toggle(1));
+  [looks, stops] = [0, 0];
   for (let i = 0; i < 2 * times; i++) {
-    for (let look = 0; !isAsleep(); look++, pause(1))
-      if (look === LOOKS) throw new Error('the thread does not sleep again');
+    until(isAsleep);
     set(i % 2 === 0 ? 'fast' : 'slow');
   }
 };
@@ -77,10 +87,11 @@ const between = {
   'another tool finds sites of the key in another object': () => other([]),
   'this tool sends the key elsewhere': () => void set('other'),
   'the thread goes to sleep elsewhere': () => {
-    // The one that turns: a look that finds it awake takes another one.
-    const isTurning = (id) => [SYS.pause, SYS.poll].includes(target.thread(id).sleepsIn?.call);
-    for (let look = 0; !isTurning(app.held.thread); look++, pause(1), toggle(1))
-      if (look === LOOKS) throw new Error('no thread sleeps as it should');
+    // The one that turns: while it was awake another one was borrowed.
+    until(
+      () => isIn(SYS.pause, SYS.poll),
+      () => toggle(1),
+    );
     const { thread } = app.held;
     const call = () => target.thread(thread).sleepsIn?.call;
     const asleep = (elsewhere) => {
