@@ -408,8 +408,9 @@ that runs the program. One took ${t(UPDATE.beside, 'sync1')} while another CPU r
   thousand sites only two updates are measured in a row; there an update of one site comes before
   them, which is not counted.
 - Of one site each update is measured 32 times in a row, because programs that retarget a site have
-  it in their caches. The first of them comes after updates of other programs: \`procmem\` then takes
-  ${t(UPDATE.beside, '1/procmem/hook/first')} for a hook, ${t(UPDATE.beside, '1/procmem/hook')} at the median of all.
+  it in their caches. The first of them comes after updates of other programs: a hook then takes
+  ${t(UPDATE.beside, '1/procmem/hook/first')}
+  under \`procmem\`, and ${t(UPDATE.beside, '1/procmem/hook')} at the median of all.
 - The very first update of a process took ${t(UPDATE.idle, 'first')}, because the engine had compiled none of it. What is
   done for each site is machine code from the start.
 

@@ -125,8 +125,8 @@ const WARM_MS = 50;
 const PROCMEM_MOST = 10_000;
 
 /**
- * The many-site programs cost seconds a round; ten thousand sites under procmem, which makes a system
- * call for each, cost what a hundred thousand cost under alias.
+ * The many-site programs cost seconds a round; ten thousand sites under procmem, which makes system
+ * calls for each, cost more than a hundred thousand under alias.
  */
 function everyOf(sites: number, writer: WriterName): number {
   if (sites >= 1_000_000) return 25;

@@ -19,6 +19,18 @@ const NEVER_REFUSED = new Set([
   'newfstatat',
 ]);
 
+/** @param told called before each call into machine code, with the code and what it is handed */
+export const observed = (native, told) => ({
+  ...native,
+  procedure(at) {
+    const call = native.procedure(at);
+    return (handed) => {
+      told(at, handed);
+      return call(handed);
+    };
+  },
+});
+
 /**
  * @param decide called before each effect with {n, name, args}; what it returns, unless undefined, becomes the
  *   result of a system call in place of the call (a negated error number), and makes any other effect throw the fault

@@ -54,7 +54,7 @@ export interface Written {
 
 /** Updates that begin with one key and are remembered: from four targets to each of these, say. */
 const REMEMBERED = 16;
-/** Of one engine: keys whose sites are in a script, each of which makes it five kilobytes longer. */
+/** Keys in the scripts of one engine: each makes its script five kilobytes longer. */
 const IN_SCRIPTS = 256;
 
 class Repeat<W extends Written> {

@@ -6,17 +6,12 @@ import { openWith } from '#app/open';
 import { openNative } from '#machine/linux/native';
 import { knownAlias } from '#machine/process/alias';
 import { Runtime } from '#machine/process/runtime';
+import { observed } from '../inject.mjs';
 
 const { library, writer } = JSON.parse(process.argv[2]);
 let calls = 0;
 const plain = openNative();
-const native = {
-  ...plain,
-  procedure(at) {
-    const call = plain.procedure(at);
-    return (a) => (calls++, call(a));
-  },
-};
+const native = observed(plain, () => calls++);
 const app = openWith(native, library, { writer });
 const pass = native.library(library)('uint64 many_pass()');
 const told = [];

@@ -8,7 +8,7 @@ import { openWith } from '#app/open';
 import { openNative } from '#machine/linux/native';
 import { knownAlias } from '#machine/process/alias';
 import { Runtime } from '#machine/process/runtime';
-import { intercept } from '../inject.mjs';
+import { intercept, observed } from '../inject.mjs';
 
 const { library, writer, seed, updates } = JSON.parse(process.argv[2]);
 const SYNC = 32;
@@ -17,13 +17,7 @@ let [refused, calls] = [false, 0];
 const plain = intercept(openNative(), ({ name, args }) =>
   refused && name === 'membarrier' && args[0] === SYNC ? EIO : undefined,
 );
-const native = {
-  ...plain,
-  procedure(at) {
-    const call = plain.procedure(at);
-    return (a) => (calls++, call(a));
-  },
-};
+const native = observed(plain, () => calls++);
 const app = openWith(native, library, { writer });
 const other = openWith(plain, library, { writer });
 const lib = native.library(library);

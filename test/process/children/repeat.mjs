@@ -15,7 +15,7 @@ import { openWith } from '#app/open';
 import { openNative } from '#machine/linux/native';
 import { knownAlias } from '#machine/process/alias';
 import { Runtime } from '#machine/process/runtime';
-import { intercept } from '../inject.mjs';
+import { intercept, observed } from '../inject.mjs';
 
 const { library, writer } = JSON.parse(process.argv[2]);
 const SYNC = 32;
@@ -26,17 +26,10 @@ let before = () => {};
 const plain = intercept(openNative(), ({ name, args }) =>
   refused && name === 'membarrier' && args[0] === SYNC ? EIO : undefined,
 );
-const native = {
-  ...plain,
-  procedure(at) {
-    const call = plain.procedure(at);
-    return (a) => {
-      calls++;
-      before(at, a);
-      return call(a);
-    };
-  },
-};
+const native = observed(plain, (code, script) => {
+  calls++;
+  before(code, script);
+});
 const app = openWith(native, library, { writer });
 const run = native.library(library)('int64 updates_step(int64)');
 const target = () => [app.keys.step.target, Number(run(10)), app.verify().length];

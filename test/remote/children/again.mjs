@@ -94,18 +94,14 @@ const between = {
     );
     const { thread } = app.held;
     const call = () => target.thread(thread).sleepsIn?.call;
-    const asleep = (elsewhere) => {
-      for (let look = 0; call() === undefined || !elsewhere(); look++, pause(1))
-        if (look === LOOKS) throw new Error(`thread ${thread} does not sleep again`);
-    };
     said.calls = [];
     for (let turn = 0; turn < 4; turn++) {
       const before = call();
       real.call('tgkill', pid, thread, SIGWINCH);
-      asleep(() => call() !== before);
+      until(() => call() !== undefined && call() !== before);
       const there = call();
       toggle(1);
-      asleep(() => true);
+      until(() => call() !== undefined);
       said.calls.push([there, call()]);
     }
   },

@@ -1,9 +1,9 @@
 // Attaches to a process and does what it is told, one word after the other; prints a line of JSON
-// at its end. argv: pid, JSON {do: [...], kill, object, refuse, watches}. `kill` is the step at which
-// this process is killed, by its number or its name; `refuse` is the number of the ptrace or wait4
-// call that is refused, of those that may be: a thread that is stopped and whose registers were
-// exchanged is put back and let go, or it has ended. `watches` counts how often a thread that sleeps
-// in pause() waited in what it was sent to.
+// at its end. argv: pid, JSON {do: [...], kill, object, refuse, watches}. `kill` is the step at
+// which this process is killed, by its number or its name; `refuse` is the number of the ptrace or
+// wait4 call that is refused, of those that may be: a thread that is stopped and whose registers
+// were exchanged is put back and let go, or it has ended. `watches` counts how often a thread that
+// sleeps in pause() waited in what it was sent to.
 import { readdirSync } from 'node:fs';
 import { attachWith } from '#app/attach';
 import { isFault } from '#base/fault';
